@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all a newcomer types.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Rebuilt when the build files or a hot loop changes.
+HOT := $(shell sed -n 's/^    "\(analyzer.*\.py\)",/\1/p' setup.py)
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lint fast bench reports clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(STAMP): pyproject.toml setup.py $(HOT)
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+demo: $(STAMP) ## install, analyse a shipped real capture, say where the report is
+	@$(BIN)/lostsyn report fixtures/snat-race -o demo.html
+	@echo "The report is $(CURDIR)/demo.html"
+
+lint: $(STAMP) ## ruff, ruff format, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fast: $(STAMP) ## the tests that need neither root nor other programs
+	$(BIN)/pytest -m 'not kernel and not tshark and not browser'
+
+test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_STRICT=1: a skip is a failure)
+	$(BIN)/pytest
+
+bench: $(STAMP) ## time Lostsyn beside dpkt, scapy, tshark and tcpdump, as ratios
+	$(BIN)/python benchmarks/decode.py
+
+reports: $(STAMP) ## render reports/ anew from fixtures/
+	$(BIN)/python -m tests.golden
+
+clean: ## remove what make made
+	rm -rf $(VENV) build *.egg-info demo.html
+	find analyzer -name '*.so' -o -name '*.c' -o -name __pycache__ | xargs rm -rf

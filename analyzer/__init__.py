@@ -1,0 +1,40 @@
+"""Find where packets die on a Linux node, and say why.
+
+The public names are imported when first used, so that `import analyzer` costs nothing and `analyzer.lab`
+runs on a machine that has only the standard library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis as Analysis
+    from analyzer.capture.bundle import Bundle as Bundle
+    from analyzer.errors import LostsynError as LostsynError
+    from analyzer.errors import UnusableInput as UnusableInput
+    from analyzer.model import Finding as Finding
+    from analyzer.model import Incident as Incident
+    from analyzer.pipeline import analyze as analyze
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Analysis": "analyzer.analysis",
+    "Bundle": "analyzer.capture.bundle",
+    "Finding": "analyzer.model",
+    "Incident": "analyzer.model",
+    "LostsynError": "analyzer.errors",
+    "UnusableInput": "analyzer.errors",
+    "analyze": "analyzer.pipeline",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

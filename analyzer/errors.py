@@ -1,0 +1,22 @@
+"""The errors of Lostsyn.
+
+    LostsynError            what could not be done, where, what was kept, what to do; exit code 2
+    +-- UnusableInput       nothing in the given paths can be analysed (also a ValueError)
+    +-- MissingTool         a program or a right that a command needs is not there (also an OSError)
+
+A damaged tail of a capture is not an error: it is a caveat of the analysis.
+"""
+
+
+class LostsynError(Exception):
+    """Base of all errors shown to a user as one sentence on stderr."""
+
+    exit_code = 2
+
+
+class UnusableInput(LostsynError, ValueError):  # noqa: N818 - reads as the sentence it becomes
+    """Nothing in the given paths can be analysed."""
+
+
+class MissingTool(LostsynError, OSError):  # noqa: N818
+    """A program, or a right, that the command needs is not there."""
