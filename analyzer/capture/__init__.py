@@ -1,0 +1,1 @@
+"""Bytes to columns: containers, links, points, bundles."""

@@ -1,0 +1,317 @@
+"""A bundle: the captures and the side evidence of one incident, from files, folders and archives.
+
+What a file is, its content says, never its name. Nothing is read here beyond the first bytes of each file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from analyzer.capture import archive, naming
+from analyzer.capture.compressed import Stream
+from analyzer.capture.reader import Reader, is_capture
+from analyzer.errors import UnusableInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+FILES = 10_000
+"""Files of a bundle, at most."""
+EVIDENCE = 32 << 20
+"""Bytes read of a piece of side evidence, at most."""
+_NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b\a")) + b"\x7f"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureFile:
+    """A capture of the bundle."""
+
+    label: str
+    """Its path within the bundle; unique, and fit for messages."""
+    source: Callable[[], BinaryIO]
+    """Opens the stored bytes; raises OSError."""
+    size: int
+    """Bytes, as stored."""
+    point_hint: naming.Hint
+    """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the label."""
+        return self.label.rpartition("/")[2]
+
+    def open(self) -> Reader:
+        """Make a reader; nothing is opened before its `blocks` are asked for."""
+        return Reader(self.source, name=self.label, size=self.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFile:
+    """A text file of the bundle."""
+
+    label: str
+    """Its path within the bundle; unique, and fit for messages."""
+    source: Callable[[], BinaryIO]
+    """Opens the stored bytes; raises OSError."""
+    size: int
+    """Bytes, as stored."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the label."""
+        return self.label.rpartition("/")[2]
+
+    def read(self, limit: int = EVIDENCE) -> tuple[str, str | None]:
+        """Read the text, decompressed where it is compressed.
+
+        Args:
+            limit: Most bytes to read; the text ends with the last whole line within.
+
+        Returns:
+            The text, with undecodable bytes replaced, and why it is not all of it (None when it is).
+        """
+        try:
+            with Stream(self.source()) as stream:
+                data = stream.read(limit + 1)
+                missing = stream.damage
+        except OSError as problem:
+            return "", f"cannot be read: {problem.strerror or problem}"
+        if len(data) > limit:
+            data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
+            missing = f"only its first {len(data)} bytes were read"
+        return data.decode("utf-8", "replace"), missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything collected for one incident on one node."""
+
+    name: str
+    """As the user named it: the folder, the archive or the files."""
+    captures: tuple[CaptureFile, ...]
+    """In natural order of their labels, so rotated files follow each other; never empty."""
+    evidence: tuple[EvidenceFile, ...]
+    caveats: tuple[str, ...]
+    """What was found and not used."""
+
+    @classmethod
+    def open(cls, paths: Sequence[Path | str], *, points: Mapping[str, str] | None = None) -> Bundle:
+        """Find the captures and the side evidence.
+
+        Args:
+            paths: Files, folders (searched through, hidden files left out) and archives (tar, plain or
+                compressed, and zip).
+            points: File, by label, last part of it or path as given, to the name of its capture point.
+
+        Raises:
+            UnusableInput: A path cannot be read, none leads to a capture, or *points* names no capture.
+        """
+        if not paths:
+            raise UnusableInput("no path given")
+        given = [Path(path) for path in paths]
+        # `.` and `..` have no name of their own.
+        names = [
+            path.name if path.name not in ("", "..") else path.absolute().resolve().name for path in given
+        ]
+        search = _Search()
+        for path, name in zip(given, names, strict=True):
+            label = (
+                name if len({p for p, n in zip(given, names, strict=True) if n == name}) == 1 else str(path)
+            )
+            search.add(path, label.strip("/"), alone=len(given) == 1)
+        name = naming.printable(", ".join(dict.fromkeys(names)))
+        caveats = search.told()
+        if not search.captures:
+            texts = len(search.evidence)
+            among = f" among {texts} text file{'s' if texts > 1 else ''}" if texts else ""
+            raise UnusableInput("; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats]))
+        captures = sorted(_called(search.captures, points or {}), key=_natural)
+        return cls(
+            name=name,
+            captures=tuple(_told_apart(captures, caveats)),
+            evidence=tuple(sorted(search.evidence, key=_natural)),
+            caveats=tuple(caveats),
+        )
+
+
+class _Search:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self.captures: list[CaptureFile] = []
+        self.evidence: list[EvidenceFile] = []
+        self.caveats: list[str] = []
+        self.files = 0
+        self._labels: dict[str, int] = {}
+        self._seen: set[tuple[int, int]] = set()
+        self._ignored: dict[str, list[str]] = {}
+
+    def add(self, path: Path, label: str, *, alone: bool) -> None:
+        """Search a path that the user gave; raise UnusableInput where it leads nowhere."""
+        prefix = "" if alone else f"{label}/"
+        try:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                os.scandir(path).close()
+        except FileNotFoundError:
+            raise UnusableInput(f"{path}: no such file or folder") from None
+        except (OSError, ValueError) as problem:
+            raise UnusableInput(f"{path}: cannot be read: {getattr(problem, 'strerror', problem)}") from None
+        if stat.S_ISDIR(mode):
+            self._folder(path, prefix)
+        elif stat.S_ISREG(mode):
+            self._file(path, label, prefix)
+        else:
+            raise UnusableInput(f"{path}: neither a file nor a folder; what a pipe gives must be saved first")
+
+    def told(self) -> list[str]:
+        """Give the caveats, files ignored for one reason in one line."""
+        return self.caveats + [
+            f"ignored, {reason}: {', '.join(labels[:5])}"
+            + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+            for reason, labels in self._ignored.items()
+        ]
+
+    def ignore(self, label: str, reason: str) -> None:
+        """Remember a file that is not used."""
+        self._ignored.setdefault(reason, []).append(naming.printable(label))
+
+    def _folder(self, top: Path, prefix: str) -> None:
+        pending = [(top, prefix)]
+        while pending:
+            folder, prefix = pending.pop()
+            try:
+                status = folder.stat()
+                entries = sorted(folder.iterdir())
+            except OSError as problem:
+                self.ignore(prefix, f"cannot be read: {problem.strerror}")
+                continue
+            if not self._new(status):
+                continue  # a symbolic link led back here
+            for path in entries:
+                if path.name.startswith("."):
+                    continue
+                if path.is_dir():
+                    pending.append((path, f"{prefix}{path.name}/"))
+                elif path.is_file():
+                    self._file(path, prefix + path.name, f"{prefix}{path.name}/")
+                else:
+                    self.ignore(prefix + path.name, "not a file, or a broken link")
+
+    def _file(self, path: Path, label: str, members: str) -> None:
+        """Take a file of the file system; *members* begins the labels of an archive's members."""
+        try:
+            status = path.stat()
+            with Stream(path.open("rb", buffering=0)) as stream:
+                head, damage = stream.read(4096), stream.damage
+        except OSError as problem:
+            self.ignore(label, f"cannot be read: {problem.strerror}")
+            return
+        if not self._new(status):
+            self.ignore(label, "the same file as another one")
+        elif archive.is_zip(head) and stream.compression is None:
+            self._members(archive.zip_members(path, self.caveats), label, members)
+        elif archive.is_tar(head):
+            self._members(archive.tar_members(path, self.caveats), label, members)
+        else:
+            self._offer(label, lambda: path.open("rb", buffering=0), status.st_size, head, damage)
+
+    def _members(self, found: Iterator[archive.Member], name: str, prefix: str) -> None:
+        count = total = 0
+        for member in found:
+            count, total = count + 1, total + member.size
+            if count > archive.MEMBERS or total > archive.TOTAL:
+                self.caveats.append(
+                    f"{name}: only {count - 1} members were looked at, there "
+                    f"are more than {archive.MEMBERS} or they are larger than {archive.TOTAL >> 30} GiB"
+                )
+                return
+            # The path is a word in messages, and says the point; it is never opened.
+            parts = [part for part in member.name.split("/") if part not in ("", ".", "..")]
+            if not parts or any(part.startswith(".") for part in parts):
+                continue
+            label = prefix + "/".join(parts)[-1024:]
+            try:
+                with Stream(member.open()) as stream:
+                    head, damage = stream.read(4096), stream.damage
+            except OSError as problem:
+                self.ignore(label, f"cannot be read: {problem.strerror or problem}")
+                continue
+            if archive.is_zip(head) or archive.is_tar(head):
+                self.ignore(label, "an archive inside an archive")
+            else:
+                self._offer(label, member.open, member.size, head, damage)
+
+    def _offer(
+        self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
+    ) -> None:
+        """Sort a file by what it begins with."""
+        if len(self.captures) + len(self.evidence) == FILES:
+            self.ignore(label, f"beyond the first {FILES} files")
+        elif is_capture(head):
+            label = self._unique(label)
+            self.captures.append(
+                CaptureFile(label=label, source=source, size=size, point_hint=naming.hint(label))
+            )
+        elif damage:
+            self.ignore(label, damage)
+        elif not head:
+            self.ignore(label, "empty")
+        elif len(head.translate(None, _NO_TEXT)) == len(head):
+            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+        else:
+            self.ignore(label, "neither a capture nor text")
+
+    def _unique(self, label: str) -> str:
+        label = naming.printable(label)
+        self._labels[label] = number = self._labels.get(label, 0) + 1
+        return label if number == 1 else self._unique(f"{label} ({number})")
+
+    def _new(self, status: os.stat_result) -> bool:
+        key = (status.st_dev, status.st_ino)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+
+def _called(captures: Iterable[CaptureFile], points: Mapping[str, str]) -> Iterator[CaptureFile]:
+    """Give the captures the points' names that the user said."""
+    unused = dict.fromkeys(points)
+    for capture in captures:
+        for file, point in points.items():
+            if file in (capture.label, capture.name) or f"/{file}".endswith(f"/{capture.label}"):
+                capture = replace(capture, point_hint=naming.hint(capture.label, point))
+                unused.pop(file, None)
+        yield capture
+    if unused:
+        raise UnusableInput(f"no capture of the bundle is called {', '.join(map(repr, unused))}")
+
+
+def _told_apart(captures: Sequence[CaptureFile], caveats: list[str]) -> Iterator[CaptureFile]:
+    """Keep points of one name on different nodes apart, by their files' names."""
+    nodes: dict[str, set[str]] = {}
+    for capture in captures:
+        if capture.point_hint.node:
+            nodes.setdefault(capture.point_hint.point, set()).add(capture.point_hint.node)
+    if any(len(several) > 1 for several in nodes.values()):
+        caveats.append(
+            f"the captures are of several nodes ({', '.join(sorted(set().union(*nodes.values())))}); "
+            "one node at a time can be analysed well"
+        )
+    for capture in captures:
+        hint = capture.point_hint
+        if hint.node and len(nodes[hint.point]) > 1 and not hint.explicit:
+            yield replace(capture, point_hint=replace(hint, point=f"{hint.node}.{hint.point}"))
+        else:
+            yield capture
+
+
+def _natural(file: CaptureFile | EvidenceFile) -> list[tuple[int, str]]:
+    """Order `eth0.pcap2` before `eth0.pcap10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.label)]

@@ -1,0 +1,220 @@
+"""The bytes of a file, decompressed where it is compressed: gzip, zstd, xz, recognised by content.
+
+Everything streams: whatever a file claims, one piece of at most `PIECE` bytes (zstd: 8 MB more) is in memory,
+so that a decompression bomb costs time only. Several members in a row are one stream, as tools write them.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from zipfile import BadZipFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PIECE = 1 << 20
+MEMORY = 1 << 28
+"""What a decoder may take for itself; `xz -9` needs 65 MB, `zstd --ultra -22` 128 MB."""
+
+
+class _Decoder(Protocol):
+    """One member's decoder: the part of `lzma.LZMADecompressor` that is used here."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        import zstandard
+
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=MEMORY // 2).decompressobj()
+        self._pending = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return self._zstd.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._pending
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zstd.unused_data + self._pending
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        # zstandard takes no bound on its output, but a block needs 4 bytes for its 128 KB at most
+        # (RFC 8878 section 3.1.1.2), so 256 bytes of input give 8 MB.
+        if data:
+            self._pending = memoryview(data)
+        parts, length = [], 0
+        while self._pending and length < max_length and not self._zstd.eof:
+            parts.append(self._zstd.decompress(self._pending[:256]))
+            self._pending = self._pending[256:]
+            length += len(parts[-1])
+        return b"".join(parts)
+
+
+def _xz() -> _Decoder:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+
+
+def _recognise(head: bytes) -> tuple[str, Callable[[], _Decoder]] | None:
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "gzip", _Gzip
+    # pzstd and seekable files begin with a skippable frame, RFC 8878 section 3.1.2.
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+        return "zstd", _Zstd
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz", _xz
+    return None
+
+
+class Stream:
+    """The bytes of an opened file, decompressed where it is compressed.
+
+    Damage ends the bytes early and is told in `damage`, never raised.
+    """
+
+    compression: str | None
+    """`gzip`, `zstd`, `xz`, or None for a plain file."""
+    damage: str | None
+    """Why the bytes end before the file does; None while all is well."""
+    position: int
+    """How many bytes of the file, as it is stored, were taken."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        """Take over *raw*, an unbuffered binary file."""
+        self._raw = raw
+        self.damage = None
+        self.position = 0
+        head = b""
+        while len(head) < 6 and (more := self._take(6 - len(head))):
+            head += more
+        found = _recognise(head)
+        self.compression = found[0] if found else None
+        self._pieces = self._members(head, found[1]) if found else None
+        self._ready = memoryview(b"" if found else head)
+
+    def readinto(self, target: memoryview) -> int:
+        """Fill the beginning of *target* and say how much; 0 at the end."""
+        if not self._ready:
+            if self._pieces is None:
+                return self._stored(target)
+            self._ready = memoryview(next(self._pieces, b""))
+        count = min(len(self._ready), len(target))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def read(self, count: int) -> bytes:
+        """Give *count* bytes, fewer only at the end."""
+        parts = []
+        while count:
+            piece = bytearray(min(count, PIECE))
+            got = self.readinto(memoryview(piece))
+            if not got:
+                break
+            parts.append(piece[:got])
+            count -= got
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _stored(self, target: memoryview) -> int:
+        """Fill the beginning of *target* with the file's own bytes."""
+        try:
+            count: int = self._raw.readinto(target) or 0  # type: ignore[attr-defined]
+        except (OSError, EOFError, BadZipFile, zlib.error) as problem:  # the latter two: an archive's member
+            self.damage = f"reading failed: {problem}"
+            return 0
+        self.position += count
+        return count
+
+    def _take(self, count: int) -> bytes:
+        buffer = bytearray(count)
+        return bytes(buffer[: self._stored(memoryview(buffer))])
+
+    def _members(self, data: bytes, decoder_of: Callable[[], _Decoder]) -> Iterator[bytes]:
+        """Yield what the members of a compressed file hold, piece by piece."""
+        damaged: tuple[type[Exception], ...] = (zlib.error, lzma.LZMAError, EOFError)
+        if self.compression == "zstd":
+            import zstandard
+
+            damaged = (zstandard.ZstdError,)
+        while data := data or self._take(PIECE):
+            # A tape's last record, and xz's stream padding, are zeros between and after the members.
+            data = data.lstrip(b"\0")
+            if not data:
+                continue
+            while len(data) < 6 and (more := self._take(6)):
+                data += more
+            found = _recognise(data)
+            if found is None or found[0] != self.compression:
+                self.damage = (
+                    f"byte {self.position - len(data)} of the file is no further {self.compression} member; "
+                    "what follows is not read"
+                )
+                return
+            decoder = decoder_of()
+            while not decoder.eof:
+                try:
+                    piece = decoder.decompress(data, PIECE)
+                except damaged as problem:
+                    self.damage = (
+                        f"{self.compression} data is damaged near byte {self.position} of the file: {problem}"
+                    )
+                    return
+                if piece:
+                    yield piece
+                data = b""
+                if decoder.needs_input and not decoder.eof:
+                    data = self._take(PIECE // 16)
+                    if not data and not piece:
+                        self.damage = self.damage or (
+                            f"{self.compression} data ends early, at byte {self.position} of the file"
+                        )
+                        return
+            data = decoder.unused_data
+
+
+def whole(raw: Any, limit: int) -> tuple[bytes, str | None]:
+    """Read up to *limit* bytes of an opened file and close it; the second value tells damage."""
+    with Stream(raw) as stream:
+        return stream.read(limit), stream.damage

@@ -1,0 +1,116 @@
+"""Feeds records to the scan and owns the columns that it fills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets
+from analyzer.capture.layout import REASONS
+from analyzer.capture.scan import FlowTable, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from analyzer.capture.reader import Reader, Records
+
+MAX_LANES = 4096  # interfaces of one group of files; what is beyond shares the last lane
+
+
+class Decoder:
+    """One group of files that belong together: what it has read so far, as columns.
+
+    Files are read one after the other; flows go on from one to the next (rotated captures).
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._packets = {name: np.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
+        self._flows = {name: np.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
+        self._table = FlowTable()
+        self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
+        self._attach(0)
+
+    def read(
+        self, reader: Reader, lane: Callable[[str | None], int], progress: Callable[[int], None]
+    ) -> None:
+        """Decode a whole file.
+
+        Args:
+            reader: Where the records come from.
+            lane: Gives the lane, below `MAX_LANES`, of an interface's name.
+            progress: Called now and then with how many bytes of the underlying file were read since.
+        """
+        done = 0
+        for records in reader.blocks():
+            links = np.array([i.link for i in reader.interfaces], np.int32)
+            lanes = np.array([lane(i.name) for i in reader.interfaces], np.int32)
+            self._decode(records, links, lanes)
+            progress(reader.bytes_read - done)
+            done = reader.bytes_read
+
+    def packets(self) -> Packets:
+        """The columns, trimmed; the decoder is finished by this."""
+        for column in self._packets.values():
+            column.resize(self.rows, refcheck=False)
+        return Packets(**self._packets)
+
+    def flows(self) -> Flows:
+        """The flows, trimmed."""
+        return Flows(**{name: column[: self._table_count()].copy() for name, column in self._flows.items()})
+
+    def skipped(self, lane: int) -> dict[str, int]:
+        """Frames of a lane that are no rows, by reason."""
+        return {reason: int(n) for reason, n in zip(REASONS, self._skipped[lane], strict=True) if n}
+
+    def _decode(self, records: Records, links: NDArray[np.int32], lanes: NDArray[np.int32]) -> None:
+        self._reserve(self.rows + records.count)
+        columns: Any = [column.data for column in self._packets.values()]
+        done = 0
+        while done < records.count:
+            limit = len(self._flows["proto"])
+            done, self.rows = decode(  # type: ignore[call-arg]  # mypy cannot count the columns
+                memoryview(records.data),
+                records.start.data,
+                records.caplen.data,
+                records.wirelen.data,
+                records.time.data,
+                records.interface.data,
+                done,
+                records.count,
+                records.base,
+                records.first_frame,
+                links.data,
+                lanes.data,
+                self._table,
+                limit,
+                self.rows,
+                *columns,
+                self._skipped.data,
+            )
+            if done < records.count:
+                self._attach(limit)
+
+    def _reserve(self, rows: int) -> None:
+        """Grow by reallocation: no view of the columns is alive between two calls of `decode`."""
+        have = len(self._packets["time"])
+        if rows > have:
+            for column in self._packets.values():
+                column.resize(max(rows, have + have // 2), refcheck=False)
+
+    def _table_count(self) -> int:
+        return int(self._table.flow_count())
+
+    def _attach(self, count: int) -> None:
+        """Give the table columns twice as long as *count*, and slots for half as full."""
+        if count:
+            self._flows = {
+                name: np.concatenate([column, np.empty(count, column.dtype)])
+                for name, column in self._flows.items()
+            }
+        size = len(self._flows["proto"])
+        views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
+        self._table.attach(views, np.full(size * 2, -1, np.int32).data, count)

@@ -1,0 +1,39 @@
+"""The numbers that rows and flows are written in: bits, reasons, pseudo protocols."""
+
+from __future__ import annotations
+
+# Row bits. The scan sets REPLY for the side that did not send the flow's first packet; `analyzer.flow` turns it
+# into "sent by the responder".
+REPLY = 1
+FRAGMENT = 2  # not the first fragment: no ports
+CUT = 4  # the transport header was not captured whole, or contradicts the IP length
+QUOTES = 8  # ICMP error: quotes another packet's header
+TUNNEL_SHIFT = 4  # 3 bits, an index into TUNNELS
+TUNNELS = ("", "vxlan", "geneve", "ipip", "gre")
+
+# Why a frame became no row: index into the scan's `skipped` counters.
+REASONS = (
+    "unknown link type",
+    "link header cut short",
+    "not IP or ARP",
+    "network header cut short",
+    "network header malformed",
+)
+
+ARP = 0  # pseudo protocol of ARP rows: 0 is HOPOPT, which is never a transport
+SLL2_LANE = 1 << 20  # lanes from here on are the interface numbers of `tcpdump -i any`
+
+# Flow marks. X is the sender of the flow's first packet, Y the other side.
+SYN_X = 1  # a SYN without ACK came from X
+SYN_Y = 2
+SYNACK_X = 4
+SYNACK_Y = 8
+DATA = 16  # a segment that is not part of a handshake
+
+TCP_FIN = 0x01
+TCP_SYN = 0x02
+TCP_RST = 0x04
+TCP_ACK = 0x10
+
+# Link types that the scan reads: LINKTYPE_ numbers of Ethernet, SLL, SLL2, RAW (and its old numbers), IPV4, IPV6, NULL, LOOP.
+LINKS = frozenset({1, 113, 276, 101, 12, 14, 228, 229, 0, 108})

@@ -1,0 +1,231 @@
+"""Capture files to recordings: which packets each capture point saw, under which name.
+
+Files of one point (rotated captures) are joined in time order; a file of several interfaces (pcapng, `-i any`) is
+split. Groups of files are decoded in parallel: the scan releases the GIL.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture import naming
+from analyzer.capture.decoder import MAX_LANES, Decoder
+from analyzer.capture.layout import LINKS, SLL2_LANE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from analyzer.capture.bundle import CaptureFile
+    from analyzer.capture.columns import Flows, Packets
+    from analyzer.evidence.facts import Link
+
+
+@dataclass(slots=True, kw_only=True)
+class Recording:
+    """What one capture point recorded."""
+
+    name: str
+    """Of the point: the interface's name, as far as the files tell."""
+    role: str | None
+    """`pod`, `bridge` or `uplink` by the name; None where the traffic has to tell."""
+    files: tuple[CaptureFile, ...]
+    """In time order."""
+    first_rows: tuple[int, ...]
+    """Row of `packets` where each file begins."""
+    packets: Packets
+    flows: Flows
+    skipped: dict[str, int]
+    """Frames that became no row, by reason."""
+    dropped: int | None
+    """Packets that the capturing program counted as lost; None where the files do not say."""
+    caveats: tuple[str, ...] = ()
+    snaplen: int = 0
+    """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
+
+    def locate(self, row: int) -> tuple[CaptureFile, int]:
+        """The file and the frame number of a row."""
+        return self.files[self.file_of(row)], int(self.packets.frame[row])
+
+    def file_of(self, row: int) -> int:
+        """Index into `files`."""
+        return bisect_right(self.first_rows, row) - 1
+
+
+@dataclass(slots=True)
+class _Lanes:
+    """Numbers the interfaces of a group of files; the same name is the same lane in every file."""
+
+    names: list[str | None] = field(default_factory=list)
+    numbers: dict[str | None, int] = field(default_factory=dict)
+
+    def of(self, name: str | None) -> int:
+        lane = self.numbers.get(name)
+        if lane is None:
+            lane = self.numbers[name] = min(len(self.names), MAX_LANES - 1)
+            if lane == len(self.names):
+                self.names.append(name)
+        return lane
+
+
+def record(
+    captures: Sequence[CaptureFile],
+    interfaces: Mapping[int, Link],
+    roles: Mapping[str, str],
+    progress: Callable[[int], None],
+) -> list[Recording]:
+    """Read every capture.
+
+    Args:
+        captures: The files of one bundle.
+        interfaces: The node's interface table by number, for `tcpdump -i any`.
+        roles: Point name to role, where the user said so.
+        progress: Called with how many more stored bytes were read.
+
+    Returns: One recording per capture point, in no particular order.
+    """
+    groups: dict[str, list[CaptureFile]] = {}
+    for capture in captures:
+        groups.setdefault(capture.point_hint.point, []).append(capture)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [
+            pool.submit(_group, files, interfaces, progress)
+            for group in groups.values()
+            for files in _apart(group)
+        ]
+        recordings = [recording for job in jobs for recording in job.result()]
+    _distinguish(recordings)
+    for recording in recordings:
+        recording.role = roles.get(recording.name, recording.role)
+    return recordings
+
+
+def _group(
+    captures: list[CaptureFile],
+    interfaces: Mapping[int, Link],
+    progress: Callable[[int], None],
+) -> list[Recording]:
+    """Decode the files of one group and split them by interface."""
+    decoder = Decoder()
+    lanes = _Lanes()
+    caveats: list[str] = []
+    limits: list[int] = []
+    first_rows: list[int] = []
+    dropped: dict[int, int] = {}
+    captures = sorted(captures, key=_first_time) if len(captures) > 1 else captures
+    for capture in captures:
+        reader = capture.open()
+        first_rows.append(decoder.rows)
+        decoder.read(reader, lanes.of, progress)
+        caveats += reader.caveats
+        limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
+        strange = sorted({i.link for i in reader.interfaces} - LINKS)
+        caveats += [
+            f"{capture.label}: link type {link} is not one that can be read; its frames are only counted"
+            for link in strange
+        ]
+        for index, count in reader.dropped_by.items():
+            lane = lanes.of(reader.interfaces[index].name)
+            dropped[lane] = dropped.get(lane, 0) + count
+    packets, flows = decoder.packets(), decoder.flows()
+    used = {int(lane) for lane in np.unique(flows.lane)}
+    # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
+    # tell whose they are: lane 0 counts them, and the first interface shows them.
+    cooked = any(lane >= SLL2_LANE for lane in used)
+    used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
+    unclaimed = {} if 0 in used else decoder.skipped(0)
+    of_packet = flows.lane[packets.flow] if len(used) > 1 else None
+    recordings: list[Recording] = []
+    for lane in sorted(used) or [0]:
+        point = _lane_point(lane, lanes, captures[0].point_hint, interfaces)
+        mine, my_flows, starts = packets, flows, np.array(first_rows)
+        if of_packet is not None:
+            rows = np.flatnonzero(of_packet == lane)
+            mine = packets.take(rows)
+            chosen = flows.lane == lane
+            my_flows = flows.take(chosen)
+            mine.flow = (np.cumsum(chosen, dtype=np.int32) - 1)[mine.flow].astype(np.int32)
+            starts = np.searchsorted(rows, starts)
+        if lane < SLL2_LANE:
+            skipped = decoder.skipped(lane)
+        else:
+            skipped, unclaimed = unclaimed, {}
+        recordings.append(
+            Recording(
+                name=point.point,
+                role=None if point.role == "any" else point.role,
+                files=tuple(captures),
+                first_rows=tuple(int(s) for s in starts),
+                packets=mine,
+                flows=my_flows,
+                skipped=skipped,
+                dropped=dropped.get(lane if lane < SLL2_LANE else 0),
+                caveats=tuple(caveats) if not recordings else (),
+                snaplen=min(limits, default=0),
+            )
+        )
+    return recordings
+
+
+def _first_time(capture: CaptureFile) -> tuple[int, str]:
+    """When the file begins, to join rotated files; a file without packets comes first."""
+    for records in capture.open().blocks():
+        if records.count:
+            return int(records.time[0]), capture.label
+    return 0, capture.label
+
+
+def _apart(captures: list[CaptureFile]) -> list[list[CaptureFile]]:
+    """Tell rotated files from several points of one name, `pod/eth0.pcap` and `node/eth0.pcap`.
+
+    Those lie in several folders and recorded at the same time.
+    """
+    folders: dict[str, list[CaptureFile]] = {}
+    for capture in captures:
+        folders.setdefault(capture.label.rpartition("/")[0], []).append(capture)
+    if len(folders) == 1 or captures[0].point_hint.explicit:
+        return [captures]
+    spans = sorted(span for files in folders.values() if (span := _span(files)))
+    overlap = any(begin <= end for (_, end), (begin, _) in pairwise(spans))
+    return list(folders.values()) if overlap else [captures]
+
+
+def _span(captures: list[CaptureFile]) -> tuple[int, int] | None:
+    """First and last time of these files' packets, ns; None without packets."""
+    times = [
+        (int(records.time.min()), int(records.time.max()))
+        for capture in captures
+        for records in capture.open().blocks()
+        if records.count
+    ]
+    return (min(first for first, _ in times), max(last for _, last in times)) if times else None
+
+
+def _lane_point(lane: int, lanes: _Lanes, hint: naming.Hint, interfaces: Mapping[int, Link]) -> naming.Hint:
+    """What names say of the point: the user's word, the interface's name, the interface table, the file's name."""
+    if lane >= SLL2_LANE:
+        link = interfaces.get(lane - SLL2_LANE)
+        name = naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
+        return naming.Hint(point=name, role=naming.role_of(name))
+    return naming.refine(hint, lanes.names[lane] if lane < len(lanes.names) else None)
+
+
+def _distinguish(recordings: list[Recording]) -> None:
+    """Give points that claim one name (eth0 of the pod and of the node) the path of their file as well.
+
+    That two have it makes the name no sign of a role; what else is in the path may be one.
+    """
+    names = [recording.name for recording in recordings]
+    for recording, name in zip(recordings, names, strict=True):
+        if names.count(name) > 1:
+            folder, _, file = recording.files[0].label.rpartition("/")
+            parts = [part for part in (*folder.split("/"), file.split(".")[0]) if part and part != name]
+            recording.name = "/".join([*parts, name])
+            roles = (naming.role_of(part) for part in reversed(parts))
+            recording.role = next((role for role in roles if role in ("pod", "bridge", "uplink")), None)

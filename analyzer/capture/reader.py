@@ -1,0 +1,385 @@
+"""One capture file to blocks of records: classic pcap and pcapng, plain or compressed.
+
+A record is never a Python object: `analyzer.capture.walk` fills arrays, a block at a time. Damage ends a file
+early, keeps every packet before it, and is told in `Reader.caveats` by file, frame and byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from analyzer.capture import pcapng
+from analyzer.capture.compressed import Stream
+from analyzer.capture.walk import walk_pcap, walk_pcapng
+from analyzer.errors import UnusableInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+BLOCK = 4 << 20
+"""Bytes read at a time."""
+ROWS = 1 << 16
+"""Rows handed out at a time, at most."""
+LIMIT = 64 << 20
+"""A record that claims more bytes is damage; Wireshark stops at 128 MB (USB), for most links at 256 KB."""
+INTERFACES = 1 << 16
+"""A file that describes more interfaces is damaged."""
+
+_PCAP = {
+    bytes.fromhex("d4c3b2a1"): ("<", 16, 1000),
+    bytes.fromhex("a1b2c3d4"): (">", 16, 1000),
+    bytes.fromhex("4d3cb2a1"): ("<", 16, 1),
+    bytes.fromhex("a1b23c4d"): (">", 16, 1),
+    # Kuznetzov's format, written by 1990s Linux libpcap and `editcap -F modlibpcap`: the record's header also
+    # carries interface index, protocol and packet type.
+    bytes.fromhex("34cdb2a1"): ("<", 24, 1000),
+    bytes.fromhex("a1b2cd34"): (">", 24, 1000),
+}
+"""Magic of a classic pcap: byte order, bytes of a record's header, ns of a unit of the time's fraction."""
+_SECTION = bytes.fromhex("0a0d0d0a")
+_ORDER = {bytes.fromhex("4d3c2b1a"): "<", bytes.fromhex("1a2b3c4d"): ">"}
+HEAD = 12
+"""How many first bytes tell a capture."""
+
+
+def is_capture(head: bytes) -> bool:
+    """Say whether a file that begins, decompressed, with these `HEAD` bytes is a capture."""
+    return head[:4] in _PCAP or (head[:4] == _SECTION and head[8:12] in _ORDER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What the packets of one capture interface have in common."""
+
+    index: int
+    """Position in `Reader.interfaces`."""
+    link: int
+    """LINKTYPE_ value, https://www.tcpdump.org/linktypes.html."""
+    name: str | None = None
+    """pcapng's if_name; classic pcap has none."""
+    snaplen: int = 0
+    """Most bytes captured of a packet; 0 for no limit."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Records:
+    """A block of whole records; valid until the next one is asked for."""
+
+    data: bytearray
+    """The block's bytes, writable; longer than what is valid."""
+    base: int
+    """Offset of `data[0]` in the uncompressed file."""
+    count: int
+    first_frame: int
+    """Frame number of row 0, as Wireshark counts in the file; every row counts one."""
+    start: NDArray[np.int64]
+    """Where the packet's bytes begin in `data`; `caplen` bytes from there are inside it."""
+    caplen: NDArray[np.int64]
+    wirelen: NDArray[np.int64]
+    time: NDArray[np.int64]
+    """Nanoseconds since the epoch."""
+    interface: NDArray[np.int32]
+    """Index into `Reader.interfaces`."""
+
+
+class _Damage(Exception):  # noqa: N818 - reads as the sentence it becomes
+    """Why the record at the window's position cannot be taken."""
+
+
+class _Window:
+    """The part of a stream that is in memory: `data[position:end]` is yet to be read."""
+
+    def __init__(self, stream: Stream, size: int) -> None:
+        self.stream = stream
+        self.data = bytearray(size)
+        self.base = self.position = self.end = 0
+        self.exhausted = False
+
+    def more(self) -> bool:
+        """Drop what was read, else grow, and fill up; False at the end of the stream."""
+        if self.position:
+            keep = self.left
+            self.data[:keep] = self.data[self.position : self.end]
+            self.base += self.position
+            self.position, self.end = 0, keep
+        elif self.end == len(self.data):
+            self.data = self.data + bytes(len(self.data))
+        before, view = self.end, memoryview(self.data)
+        while self.end < len(view) and not self.exhausted:
+            count = self.stream.readinto(view[self.end :])
+            self.end += count
+            self.exhausted = count == 0
+        return self.end > before
+
+    @property
+    def left(self) -> int:
+        return self.end - self.position
+
+
+@dataclass(slots=True)
+class _Section:
+    """The pcapng section being read."""
+
+    order: str = "<"
+    first: int = 0
+    """Index of its first interface in `Reader.interfaces`."""
+
+
+class Reader:
+    """One capture file, read once from start to end in bounded memory."""
+
+    name: str
+    """How messages call the file."""
+    size: int | None
+    """Bytes of the file as it is stored, where that is known."""
+    interfaces: list[Interface]
+    """Grows while reading; each section of a pcapng file appends its own."""
+    dropped_by: dict[int, int]
+    """Interface index to packets dropped, from the last statistics block of each (pcapng)."""
+    caveats: list[str]
+    """What is damaged or missing."""
+
+    def __init__(
+        self, source: Callable[[], BinaryIO], *, name: str, size: int | None = None, block: int = BLOCK
+    ) -> None:
+        """Describe the file; nothing is opened yet.
+
+        Args:
+            source: Opens the file's stored bytes, unbuffered.
+            name: How messages shall call it.
+            size: Bytes that *source* gives in all.
+            block: Bytes read at a time.
+        """
+        self.name = name
+        self.size = size
+        self.interfaces = []
+        self.dropped_by = {}
+        self.caveats = []
+        self._source = source
+        self._block = block
+        self._stream: Stream | None = None
+        self._frames = 0
+        self._not_packets = 0
+        self._time = 0
+        self._count = 0
+        self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
+
+    @property
+    def dropped(self) -> int | None:
+        """Packets that the capturing program lost; None where the file does not say."""
+        return sum(self.dropped_by.values()) if self.dropped_by else None
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of the file as it is stored were read, for progress."""
+        return self._stream.position if self._stream else 0
+
+    def blocks(self) -> Iterator[Records]:
+        """Read the file, once.
+
+        Raises:
+            UnusableInput: The file cannot be opened, or is no capture.
+        """
+        try:
+            raw = self._source()
+        except OSError as problem:
+            raise UnusableInput(f"{self.name}: cannot be read: {problem.strerror or problem}") from None
+        with Stream(raw) as self._stream:
+            window = _Window(self._stream, self._block)
+            while window.left < HEAD and window.more():
+                pass
+            head = bytes(window.data[: min(window.end, HEAD)])
+            if not is_capture(head):
+                raise UnusableInput(f"{self.name}: neither pcap nor pcapng")
+            try:
+                yield from self._pcapng(window) if head.startswith(_SECTION) else self._pcap(window)
+            except _Damage as damage:
+                if self._count:
+                    yield self._records(window)
+                self._tell(window, damage)
+            if self._stream.damage:
+                self.caveats.append(f"{self.name}: {self._stream.damage}; {self._kept()}")
+            if self._not_packets:
+                self.caveats.append(
+                    f"{self.name}: {self._not_packets} frames are journal or custom entries, not packets"
+                )
+
+    def _records(self, window: _Window) -> Records:
+        """Hand out the rows that are filled."""
+        count, self._count = self._count, 0
+        first, self._frames = self._frames + 1, self._frames + count
+        start, caplen, wirelen, time, interface = (column[:count] for column in self._rows)
+        self._time = int(time[-1])
+        return Records(
+            data=window.data, base=window.base, count=count, first_frame=first,
+            start=start, caplen=caplen, wirelen=wirelen, time=time, interface=interface,
+        )  # fmt: skip
+
+    def _tell(self, window: _Window, damage: _Damage) -> None:
+        """Note why reading ends before the file does."""
+        unit = " of the uncompressed data" if self._stream and self._stream.compression else ""
+        byte = window.base + window.position
+        self.caveats.append(
+            f"{self.name}: frame {self._frames + 1} at byte {byte}{unit} {damage}, {self._kept()}"
+        )
+
+    def _kept(self) -> str:
+        packets = self._frames - self._not_packets
+        return f"{packets} packet{'s were' if packets != 1 else ' was'} read"
+
+    def _pcap(self, window: _Window) -> Iterator[Records]:
+        order, header, tick = _PCAP[bytes(window.data[:4])]
+        while window.left < 24:
+            if not window.more():
+                self.caveats.append(f"{self.name}: ends within its 24-byte header, no packets were read")
+                return
+        snaplen, link = struct.unpack_from(order + "II", window.data, 16)
+        # Above the 16 bits of the link type are the length of the frame check sequence and reserved bits.
+        self.interfaces.append(Interface(index=0, link=link & 0xFFFF, snaplen=snaplen))
+        window.position = 24
+        cursor, rows = memoryview(array("q", [0])), [column.data for column in self._rows]
+        while True:
+            cursor[0] = window.position
+            self._count = walk_pcap(
+                window.data, cursor, window.end, order == ">", header, tick, LIMIT, *rows[:4]
+            )
+            window.position = cursor[0]
+            if self._count:
+                yield self._records(window)
+                continue
+            claim = 0
+            if window.left >= header:
+                (claim,) = struct.unpack_from(order + "I", window.data, window.position + 8)
+            if claim > LIMIT:
+                raise _Damage(_excess(f"{claim} captured bytes", window.left - header, window))
+            if not window.more():
+                if window.left >= header:
+                    raise _Damage(_excess(f"{claim} captured bytes", window.left - header, window))
+                if window.left:
+                    raise _Damage(
+                        f"has {window.left} of its header's {header} bytes; the capture was cut short"
+                    )
+                return
+
+    def _pcapng(self, window: _Window) -> Iterator[Records]:
+        section = _Section()
+        clocks = np.zeros((3, INTERFACES), np.int64)
+        factor, shift, offset = (column.data for column in clocks)
+        cursor, rows = memoryview(array("q", [0])), [column.data for column in self._rows]
+        while True:
+            cursor[0] = window.position
+            described = len(self.interfaces) - section.first
+            self._count = walk_pcapng(
+                window.data, cursor, window.end, section.order == ">", LIMIT, described, section.first,
+                factor, shift, offset, self._count, *rows,
+            )  # fmt: skip
+            window.position = cursor[0]
+            if self._count == ROWS:
+                yield self._records(window)
+                continue
+            kind, total = _next_block(window, section)
+            if total <= window.left:
+                if kind in pcapng.OTHER_FRAMES:
+                    if self._count:
+                        yield self._records(window)
+                    self._frames += 1
+                    self._not_packets += 1
+                else:
+                    self._take(window, kind, total, section, clocks)
+                window.position += total
+                continue
+            if self._count:
+                yield self._records(window)
+            if not window.more():
+                if window.left >= 12:
+                    raise _Damage(_excess(f"a block of {total} bytes", window.left, window))
+                if window.left:
+                    raise _Damage(f"has {window.left} of a block's least 12 bytes; the capture was cut short")
+                return
+
+    def _take(
+        self, window: _Window, kind: int, total: int, section: _Section, clocks: NDArray[np.int64]
+    ) -> None:
+        """Take a whole block that the hot loop left."""
+        at = window.position
+        body = memoryview(window.data)[at + 8 : at + total - 4]
+        order = _order(window, section)
+        (again,) = struct.unpack_from(order + "I", window.data, at + total - 4)
+        if again != total:
+            raise _Damage(f"is a block of {total} bytes at its beginning and of {again} at its end")
+        if kind == pcapng.SECTION:
+            section.order, section.first = order, len(self.interfaces)
+        elif kind == pcapng.INTERFACE:
+            index = len(self.interfaces)
+            if index == INTERFACES:
+                raise _Damage(f"describes more than {INTERFACES} interfaces")
+            said = pcapng.description(body, order)
+            self.interfaces.append(
+                Interface(index=index, link=said.link, name=said.name, snaplen=said.snaplen)
+            )
+            clocks[:, index - section.first] = said.factor, said.shift, said.offset
+        elif kind == pcapng.STATISTICS:
+            interface, dropped = pcapng.drops(body, order)
+            if dropped is not None and section.first + interface < len(self.interfaces):
+                self.dropped_by[section.first + interface] = dropped
+        elif kind == pcapng.SIMPLE_PACKET:
+            self._take_simple(body, at + 12, section)
+        elif kind in pcapng.PACKETS:
+            interface, _, _, captured = struct.unpack_from(order + "IIII", body)
+            described = len(self.interfaces) - section.first
+            if captured > total - 32:
+                raise _Damage(f"claims {captured} captured bytes in a block of {total}")
+            raise _Damage(f"names an interface of which its section has not told ({described} are known)")
+
+    def _take_simple(self, body: memoryview, start: int, section: _Section) -> None:
+        """Take a Simple Packet Block, section 4.4: of the section's first interface, without a time."""
+        (wirelen,) = struct.unpack_from(section.order + "I", body)
+        if section.first == len(self.interfaces):
+            raise _Damage("is of an interface of which its section has not told (0 are known)")
+        caplen = min(wirelen, self.interfaces[section.first].snaplen or wirelen)
+        if caplen > len(body) - 4:
+            raise _Damage(f"claims {caplen} captured bytes in a block of {len(body) + 12}")
+        time = self._rows[3][self._count - 1] if self._count else self._time
+        for column, value in zip(self._rows, (start, caplen, wirelen, time, section.first), strict=True):
+            column[self._count] = value
+        self._count += 1
+        caveat = f"{self.name}: some packets carry no time; each got the time of the packet before it"
+        if caveat not in self.caveats:
+            self.caveats.append(caveat)
+
+
+def _order(window: _Window, section: _Section) -> str:
+    """Give the byte order of the block at the window's position."""
+    at = window.position
+    if window.data[at : at + 4] != _SECTION:
+        return section.order
+    order = _ORDER.get(bytes(window.data[at + 8 : at + 12]))
+    if order is None:
+        raise _Damage("begins a section in no known byte order")
+    return order
+
+
+def _next_block(window: _Window, section: _Section) -> tuple[int, int]:
+    """Give type and length of the block at the window's position; a length beyond what is left if unknown."""
+    if window.left < 12:
+        return 0, 12
+    kind, total = struct.unpack_from(_order(window, section) + "II", window.data, window.position)
+    if total < pcapng.LEAST.get(kind, 12) or total % 4:
+        raise _Damage(f"claims a block of {total} bytes, which cannot be")
+    if total > LIMIT:
+        raise _Damage(_excess(f"a block of {total} bytes", window.left, window))
+    return kind, total
+
+
+def _excess(claim: str, remain: int, window: _Window) -> str:
+    """Say that a record claims more than the file, or any packet, has."""
+    if window.exhausted:
+        return f"claims {claim} but {remain} remain; the capture was cut short"
+    return f"claims {claim}, more than any packet has; what follows cannot be read"

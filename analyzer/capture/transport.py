@@ -1,0 +1,93 @@
+"""The bytes of single packets, read again from their files: for the few that become evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analyzer.capture.compressed import Stream
+from analyzer.capture.layout import CUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from analyzer.capture.columns import Flows
+    from analyzer.capture.points import Recording
+
+MAPPED = bytes(10) + b"\xff\xff"
+MOST = 576
+"""Bytes from the transport header on that are read of a packet: all options, and any DNS question."""
+
+
+def transports(recording: Recording, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Read packets from the transport header on: (row, at most `MOST` bytes).
+
+    The bytes may run on into the next record: the headers' own lengths say where they end, and the rows whose
+    header was cut short come as no bytes.
+    """
+    by_file: dict[int, list[int]] = {}
+    for row in sorted(set(rows)):
+        by_file.setdefault(recording.file_of(row), []).append(row)
+    for index, wanted in by_file.items():
+        with Stream(recording.files[index].source()) as stream:
+            position, held = 0, b""
+            for row in sorted(wanted, key=lambda r: int(recording.packets.offset[r])):
+                offset = int(recording.packets.offset[row])
+                while position + len(held) < offset + MOST and (more := stream.read(1 << 20)):
+                    keep = max(0, min(len(held), offset - position))
+                    position, held = position + keep, held[keep:] + more
+                cut = recording.packets.bits[row] & CUT
+                yield row, b"" if cut else held[offset - position :][:MOST]
+
+
+def quoted_ends(icmp: bytes) -> bytes:
+    """Addresses and ports of the packet that an ICMP error quotes: 16 + 16 + 2 + 2 bytes, IPv4 mapped; empty if cut."""
+    quoted = icmp[8:]
+    if len(quoted) >= 24 and quoted[0] >> 4 == 4:
+        at = (quoted[0] & 15) * 4
+        return MAPPED + quoted[12:16] + MAPPED + quoted[16:20] + quoted[at : at + 4]
+    if len(quoted) >= 44 and quoted[0] >> 4 == 6:
+        return quoted[8:40] + quoted[40:44]
+    return b""
+
+
+def flow_ends(flows: Flows, flow: int) -> bytes:
+    """The same of a flow, originator first."""
+    halves = (flows.src_hi[flow], flows.src_lo[flow], flows.dst_hi[flow], flows.dst_lo[flow])
+    return b"".join(int(half).to_bytes(8, "big") for half in halves) + int(flows.ports[flow]).to_bytes(
+        4, "big"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The TCP options that conntrack reads."""
+
+    any: bool = False
+    wscale: int | None = None
+    sack_permitted: bool = False
+    sack: tuple[tuple[int, int], ...] = ()
+
+
+def tcp_options(header: bytes) -> Options:
+    """Parse the options of a TCP header; what is malformed ends the list, as in the kernel (`tcp_options`)."""
+    import dpkt
+
+    if len(header) < 20:
+        return Options()
+    raw = header[20 : (header[12] >> 4) * 4]
+    wscale, permitted, blocks = None, False, []
+    for option in dpkt.tcp.parse_opts(raw):
+        if option is None:
+            break
+        kind, value = option
+        if kind == dpkt.tcp.TCP_OPT_EOL:
+            break
+        if kind == dpkt.tcp.TCP_OPT_WSCALE and len(value) == 1:
+            wscale = value[0]
+        elif kind == dpkt.tcp.TCP_OPT_SACKOK:
+            permitted = True
+        elif kind == dpkt.tcp.TCP_OPT_SACK and len(value) % 8 == 0:
+            edges = [int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4)]
+            blocks += list(zip(edges[::2], edges[1::2], strict=True))
+    return Options(any=bool(raw), wscale=wscale, sack_permitted=permitted, sack=tuple(blocks))

@@ -1,0 +1,190 @@
+"""Archives: members in place, hostile ones included."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analyzer.capture import archive
+
+FILES = {"veth1a2b.pcap": b"one" * 300, "sub/cni0.pcap": b"", "x" * 150 + "/é.txt": b"three" * 1000}
+
+
+def tar(files: dict[str, bytes], mode: str = "w", **options: int) -> bytes:
+    """Write a tar archive."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode, **options) as written:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            written.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def tar_members(path: Path, data: bytes) -> tuple[dict[str, bytes], list[str]]:
+    """Read the members of a tar archive, and the caveats."""
+    path.write_bytes(data)
+    caveats: list[str] = []
+    found = {}
+    for member in archive.tar_members(path, caveats):
+        with member.open() as opened:
+            found[member.name] = opened.read()
+    return found, caveats
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_tar(format: int, mode: str, tmp_path: Path) -> None:  # noqa: A002
+    """Every format and compression gives names and contents, long and foreign names among them."""
+    assert (FILES, []) == tar_members(tmp_path / "a.tar", tar(FILES, mode, format=format))
+
+
+def test_tar_zstd(tmp_path: Path) -> None:
+    """A tar in zstd is read too."""
+    stored = zstandard.ZstdCompressor().compress(tar(FILES))
+    assert (FILES, []) == tar_members(tmp_path / "a.tar.zst", stored)
+
+
+def test_members_are_independent(tmp_path: Path) -> None:
+    """Members can be opened in any order, several times, and after the archive's last word."""
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(FILES))
+    first, _, third = archive.tar_members(path, [])
+    with third.open() as opened, first.open() as other, third.open() as again:
+        assert FILES["veth1a2b.pcap"][:5] == other.read(5)
+        assert 5000 == len(opened.read())
+        assert 5000 == len(again.read())
+
+
+def test_only_regular_files(tmp_path: Path) -> None:
+    """Links, devices and folders are no members; a sparse file is told."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as written:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo("/etc/passwd")
+            info.type, info.linkname = kind, "/etc/shadow"
+            written.addfile(info)
+        sparse = tarfile.TarInfo("big.pcap")
+        sparse.pax_headers = {"GNU.sparse.major": "1"}
+        written.addfile(sparse)
+        written.addfile(tarfile.TarInfo("../../last"))
+    found, caveats = tar_members(tmp_path / "a.tar", out.getvalue())
+    assert {"../../last": b""} == found
+    assert ["a.tar: big.pcap is stored as a sparse file and was ignored"] == caveats
+
+
+def test_tar_cut_short(tmp_path: Path) -> None:
+    """An archive cut within a member gives what is there, and says so."""
+    data = tar({"a": b"a" * 2000, "b": b"b" * 2000})
+    found, caveats = tar_members(tmp_path / "a.tar", data[: 512 + 2048 + 512 + 700])
+    assert {"a": b"a" * 2000, "b": b"b" * 700} == found
+    assert ["a.tar: the archive ends within its last member"] == caveats
+
+
+def test_tar_with_a_damaged_header(tmp_path: Path) -> None:
+    """What stands before the damage is used."""
+    data = bytearray(tar({"a": b"a", "b": b"b"}))
+    data[1024 + 100] ^= 1
+    found, caveats = tar_members(tmp_path / "a.tar", bytes(data))
+    assert {"a": b"a"} == found
+    assert "the tar header at byte 1024 is damaged" in caveats[0]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(data=st.data())
+def test_hostile_tar(data: st.DataObject, tmp_path: Path) -> None:
+    """Bytes changed anywhere, with a right checksum, are no exception, and no member exceeds the file."""
+    stored = bytearray(tar(FILES))
+    for _ in range(data.draw(st.integers(1, 4))):
+        header = data.draw(st.sampled_from([0, 512, 1536, 2048]))
+        at = data.draw(st.integers(0, 511))
+        stored[header + at] = data.draw(st.integers(0, 255))
+        stored[header + 148 : header + 156] = b" " * 8
+        stored[header + 148 : header + 156] = b"%06o\0 " % sum(stored[header : header + 512])
+    found, _ = tar_members(tmp_path / "a.tar", bytes(stored))
+    assert all(len(content) <= len(stored) for content in found.values())
+
+
+def test_bounded_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compressed archive larger than the limit is used as far as the limit goes."""
+    monkeypatch.setattr(archive, "TOTAL", 2 << 20)
+    found, caveats = tar_members(tmp_path / "a.tar.gz", tar({"a": b"a", "b": bytes(8 << 20)}, "w:gz"))
+    assert b"a" == found["a"]
+    assert len(found["b"]) <= 2 << 20
+    assert 2 == len(caveats)
+
+
+def zip_members(path: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Read the members of a zip archive, and the caveats."""
+    caveats: list[str] = []
+    found = {}
+    for member in archive.zip_members(path, caveats):
+        with member.open() as opened:
+            found[member.name] = opened.read()
+        assert member.size == len(found[member.name])
+    return found, caveats
+
+
+def test_zip(tmp_path: Path) -> None:
+    """Stored and deflated members are read."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        for number, (name, data) in enumerate(FILES.items()):
+            written.writestr(name, data, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2])
+        written.mkdir("folder")
+    assert (FILES, []) == zip_members(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_with_a_method_that_cannot_be_bounded(method: int, tmp_path: Path) -> None:
+    """A member whose decompression could fill the memory is ignored with a word."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        written.writestr("a.pcap", b"a" * 100, method)
+    assert ({}, ["a.zip: a.pcap is neither stored nor deflated and was ignored"]) == zip_members(path)
+
+
+def test_encrypted_zip(tmp_path: Path) -> None:
+    """An encrypted member is ignored with a word."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        written.writestr("a.pcap", b"a")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    assert ({}, ["a.zip: a.pcap is encrypted and was ignored"]) == zip_members(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=5))
+def test_damaged_zip(damage: list[tuple[int, int]], tmp_path: Path) -> None:
+    """Bytes changed anywhere are a caveat, or an error of the file system as openers raise it."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
+        for name, content in FILES.items():
+            written.writestr(name, content)
+    data = bytearray(path.read_bytes())
+    for at, value in damage:
+        data[at % len(data)] = value
+    path.write_bytes(data)
+    for member in archive.zip_members(path, []):
+        try:
+            opened = member.open()
+        except OSError:
+            continue
+        opened.close()
+
+
+def test_heads() -> None:
+    """Archives are told by their first bytes."""
+    assert archive.is_tar(tar({"a": b""}))
+    assert not archive.is_tar(b"")
+    assert archive.is_zip(b"PK\x03\x04rest")
+    assert not archive.is_zip(b"PK")

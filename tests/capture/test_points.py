@@ -1,0 +1,231 @@
+"""Recordings: files joined, interfaces split, names given, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer.capture.bundle import Bundle
+from analyzer.capture.decoder import MAX_LANES
+from analyzer.capture.points import Recording, record
+from analyzer.errors import UnusableInput
+from analyzer.evidence.facts import Link
+from tests.capture.test_decoder import segment
+from tests.capture.test_reader import block, enhanced, interface, option, pcap, section
+from tests.conversation import Conversation
+from tests.conversation import record as write
+
+
+def recordings(*paths: Path, roles: dict[str, str] | None = None, **options: object) -> dict[str, Recording]:
+    """Record the captures under these paths, by the point's name."""
+    made = record(Bundle.open(paths, **options).captures, {}, roles or {}, lambda _: None)  # type: ignore[arg-type]
+    names = [recording.name for recording in made]
+    assert len(set(names)) == len(names)
+    return {recording.name: recording for recording in made}
+
+
+def raw(*ports: int, begin: int = 0, link: int = 101) -> bytes:
+    """Write a capture of one SYN per port, a second apart."""
+    frames = [segment(port) for port in ports]
+    return pcap([((begin + i) * 10**9, len(frame), frame) for i, frame in enumerate(frames)], link=link)
+
+
+def named(name: str, link: int = 101) -> bytes:
+    """Write an Interface Description Block with an if_name."""
+    return interface(link=link, options=option(2, name.encode()))
+
+
+def test_one_recording_per_point(tmp_path: Path) -> None:
+    """Names and roles come from the files' names."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:1024")
+    talk.syn()
+    talk.accept()
+    found = recordings(write(tmp_path, talk, names={"veth-a": "veth1a2b", "eth0": "node7.eth0"}))
+
+    assert {"veth1a2b": "pod", "cni0": "bridge", "eth0": "uplink"} == {n: r.role for n, r in found.items()}
+    assert [3, 3, 3] == [len(r.packets) for r in found.values()]
+    assert ["node7.eth0.pcap"] == [file.label for file in found["eth0"].files]
+
+
+def test_rotated_files_are_joined_in_time_order(tmp_path: Path) -> None:
+    """Order is by the first packet, whatever the names say; a row leads back to its file and frame."""
+    (tmp_path / "eth0.pcap1").write_bytes(raw(3, 4, begin=20))
+    (tmp_path / "eth0.pcap2").write_bytes(raw(1, 2, begin=10))
+    (tmp_path / "eth0.pcap3").write_bytes(raw())
+    (found,) = recordings(tmp_path).values()
+
+    assert [10, 11, 20, 21] == (found.packets.time // 10**9).tolist()
+    assert ["eth0.pcap2", "eth0.pcap2", "eth0.pcap1", "eth0.pcap1"] == [
+        found.locate(r)[0].name for r in range(4)
+    ]
+    assert [1, 2, 1, 2] == [found.locate(r)[1] for r in range(4)]
+
+
+def test_interfaces_of_a_file_are_split(tmp_path: Path) -> None:
+    """Every interface of a pcapng is a point; rows keep the file's frame numbers; flows are renumbered."""
+    blocks = [enhanced(i % 2, i, segment(i // 2)) for i in range(6)]
+    (tmp_path / "node.pcapng").write_bytes(section() + named("veth1") + named("eth0") + b"".join(blocks))
+    found = recordings(tmp_path)
+
+    assert {"veth1", "eth0"} == set(found)
+    assert [1, 3, 5] == found["veth1"].packets.frame.tolist()
+    assert [2, 4, 6] == found["eth0"].packets.frame.tolist()
+    for recording in found.values():
+        assert [0, 1, 2] == recording.packets.flow.tolist()
+        assert [0, 1, 2] == (recording.flows.ports >> 16).tolist()
+
+
+def test_interface_of_one_name_in_two_files_is_one_point(tmp_path: Path) -> None:
+    """Rotated pcapng files may number their interfaces differently."""
+    (tmp_path / "node_00001.pcapng").write_bytes(
+        section() + named("veth1") + named("eth0") + enhanced(0, 1, segment(1)) + enhanced(1, 2, segment(1))
+    )
+    (tmp_path / "node_00002.pcapng").write_bytes(
+        section() + named("eth0") + named("veth1") + enhanced(0, 3, segment(2)) + enhanced(1, 4, segment(2))
+    )
+    found = recordings(tmp_path)
+
+    assert {"veth1": [1, 2], "eth0": [1, 2]} == {n: (r.flows.ports >> 16).tolist() for n, r in found.items()}
+    assert [("node_00001.pcapng", 2), ("node_00002.pcapng", 1)] == [
+        (file.name, frame) for file, frame in map(found["eth0"].locate, range(2))
+    ]
+
+
+@pytest.mark.parametrize("strange", [0, 1], ids=["first", "second"])
+def test_interface_with_nothing_readable_is_counted(strange: int, tmp_path: Path) -> None:
+    """Frames of an interface whose link type is unknown are counted, though none of them is a row."""
+    links = [101, 101]
+    links[strange] = 189
+    blocks = [enhanced(i % 2, i, segment(i)) for i in range(6)]
+    head = section() + named("veth1", links[0]) + named("eth0", links[1])
+    (tmp_path / "node.pcapng").write_bytes(head + b"".join(blocks))
+    found = recordings(tmp_path)
+
+    assert 3 == sum(len(r.packets) for r in found.values())
+    assert {"unknown link type": 3} == found[("veth1", "eth0")[strange]].skipped
+
+
+def test_any_capture_is_split_by_interface_number(tmp_path: Path) -> None:
+    """`tcpdump -i any`: names from the interface table, else the number; odd frames are counted once."""
+
+    def cooked(number: int, packet: bytes, kind: bytes = b"\x08\0") -> bytes:
+        return kind + b"\0\0" + number.to_bytes(4, "big") + b"\0\1\0\6" + bytes(8) + packet
+
+    frames = [
+        cooked(3, segment(1)),
+        cooked(4, segment(1)),
+        cooked(3, segment(2)),
+        cooked(9, b"", b"\x88\xcc"),
+    ]
+    (tmp_path / "any.pcap").write_bytes(pcap([(i, len(f), f) for i, f in enumerate(frames)], link=276))
+    links = {3: Link(index=3, name="cni0", mac="02:00:00:00:00:01", addresses=(), file="ip-link.json")}
+    found = {r.name: r for r in record(Bundle.open([tmp_path]).captures, links, {}, lambda _: None)}
+
+    assert {"cni0": "bridge", "interface 4": None} == {name: r.role for name, r in found.items()}
+    assert [1, 3] == found["cni0"].packets.frame.tolist()
+    assert [{"not IP or ARP": 1}] == [r.skipped for r in found.values() if r.skipped]
+
+
+def test_drops_are_told_per_interface(tmp_path: Path) -> None:
+    """The statistics blocks of a pcapng say what the capturing program lost, where."""
+    lost = block(5, bytes.fromhex("01000000") + bytes(8) + option(5, (7).to_bytes(8, "little")))
+    (tmp_path / "node.pcapng").write_bytes(
+        section()
+        + named("veth1")
+        + named("eth0")
+        + enhanced(0, 1, segment(1))
+        + enhanced(1, 2, segment(1))
+        + lost
+    )
+
+    assert {"veth1": None, "eth0": 7} == {name: r.dropped for name, r in recordings(tmp_path).items()}
+
+
+def test_damage_is_told_once(tmp_path: Path) -> None:
+    """A file cut short in the middle of a record yields the whole ones and one caveat."""
+    (tmp_path / "node.pcapng").write_bytes(
+        (
+            section()
+            + named("veth1")
+            + named("eth0")
+            + enhanced(0, 1, segment(1))
+            + enhanced(1, 2, segment(1))
+        )[:-3]
+    )
+    found = recordings(tmp_path)
+    caveats = [caveat for recording in found.values() for caveat in recording.caveats]
+
+    assert [1] == [len(r.packets) for r in found.values()]
+    assert 1 == len(caveats)
+    assert caveats[0].startswith("node.pcapng: frame 2 at byte ")
+
+
+def test_two_points_of_one_name(tmp_path: Path) -> None:
+    """eth0 of a pod and eth0 of the node, both told by pcapng: the files' names keep them apart."""
+    for name in ("left", "right"):
+        (tmp_path / f"{name}.pcapng").write_bytes(section() + named("eth0") + enhanced(0, 1, segment(1)))
+
+    assert {"left/eth0", "right/eth0"} == set(recordings(tmp_path))
+
+
+def test_roles_are_overridden(tmp_path: Path) -> None:
+    """The user's word goes before the name's, for the point and for the role."""
+    (tmp_path / "a.pcap").write_bytes(raw(1))
+    (tmp_path / "eth0.pcap").write_bytes(raw(1))
+    found = recordings(tmp_path, roles={"eth0": "pod", "bridge7": "bridge"}, points={"a.pcap": "bridge7"})
+
+    assert {"bridge7": "bridge", "eth0": "pod"} == {name: r.role for name, r in found.items()}
+
+
+def test_a_file_that_vanished_is_said(tmp_path: Path) -> None:
+    """A file that cannot be opened any more is an error of ours, not a traceback."""
+    (tmp_path / "eth0.pcap").write_bytes(raw(1))
+    captures = Bundle.open([tmp_path]).captures
+    (tmp_path / "eth0.pcap").unlink()
+
+    with pytest.raises(UnusableInput, match=r"^eth0.pcap: cannot be read: No such file"):
+        record(captures, {}, {}, lambda _: None)
+
+
+def test_more_interfaces_than_lanes(tmp_path: Path) -> None:
+    """What is beyond shares the last lane; no frame is lost."""
+    described = b"".join(named(f"veth{n}") for n in range(MAX_LANES + 3))
+    blocks = b"".join(enhanced(n, n, segment(n)) for n in (0, MAX_LANES - 1, MAX_LANES, MAX_LANES + 2))
+    (tmp_path / "node.pcapng").write_bytes(section() + described + blocks)
+    found = recordings(tmp_path)
+
+    assert {"veth0": 1, f"veth{MAX_LANES - 1}": 3} == {name: len(r.packets) for name, r in found.items()}
+
+
+def test_one_name_in_two_folders(tmp_path: Path) -> None:
+    """eth0 of the pod and eth0 of the node, recorded at once: two points, whose folders tell the roles."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:1024")
+    talk.syn()
+    talk.accept()
+    write(tmp_path / "pod", talk, points=("veth-a",), names={"veth-a": "eth0"})
+    write(tmp_path / "node7", talk, points=("cni0", "eth0"))
+    found = recordings(tmp_path)
+
+    assert {"pod/eth0": "pod", "node7/eth0": None, "cni0": "bridge"} == {n: r.role for n, r in found.items()}
+    assert [3, 3, 3] == [len(r.packets) for r in found.values()]
+
+
+def test_rotated_into_several_folders(tmp_path: Path) -> None:
+    """The near miss: a folder for each day, one point."""
+    for day in (1, 2, 3):
+        (tmp_path / f"day{day}").mkdir()
+        (tmp_path / f"day{day}" / "eth0.pcap").write_bytes(raw(day, begin=day * 1000))
+    (found,) = recordings(tmp_path).values()
+
+    assert [1, 2, 3] == (found.flows.ports >> 16).tolist()
+
+
+def test_the_users_word_joins(tmp_path: Path) -> None:
+    """Files that the user gives one name are one point, wherever they lie."""
+    for folder in ("left", "right"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.pcap").write_bytes(raw(1))
+    found = recordings(tmp_path, points={"left.pcap": "eth0", "right.pcap": "eth0"})
+
+    assert {"eth0": 2} == {name: len(r.packets) for name, r in found.items()}
