@@ -1,0 +1,215 @@
+"""From the bundle's text files to what they tell together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from functools import cmp_to_key
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+from analyzer.capture.bundle import EVIDENCE
+from analyzer.evidence.facts import (
+    CaptureDrops,
+    Caveat,
+    CoreDns,
+    CounterSnapshot,
+    Fact,
+    IpvsConnection,
+    Kernel,
+    KubeProxy,
+    Link,
+    LogLine,
+    Neighbour,
+    Route,
+    Sysctl,
+)
+from analyzer.evidence.rules.joining import join
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.sources import SOURCES
+from analyzer.evidence.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.capture.bundle import EvidenceFile
+
+T = TypeVar("T")
+S = TypeVar("S", Route, Neighbour)
+
+HEAD = 1 << 16
+"""Bytes by which a file is recognised; the rest of an unknown file is never read."""
+MORE = 1 << 22
+"""Bytes by which further sources are recognised in a file that is read anyway: outputs come in a row."""
+QUIET = frozenset({"case.toml", "truth.json"})
+"""Files that belong to a recorded case, not to the node."""
+_ELSEWHERE = re.compile(r"(?:^|/)ip_netns_exec_|/namespaces/[^/]+/")
+"""Paths of what sosreport asks in every other network namespace of the node; its content would not say so."""
+_VARIES = frozenset({"net.netfilter.nf_conntrack_count"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the side evidence of a bundle tells."""
+
+    kernel: str | None = None
+    """As `uname -r` prints it; None where the files do not say, or contradict each other."""
+    counters: tuple[CounterSnapshot, ...] = ()
+    """Conntrack's counters in order of time, which is the order in which they grow; per source."""
+    interfaces: dict[int, Link]
+    """By ifindex."""
+    capture_drops: dict[str, int]
+    """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
+    tables: tuple[Table, ...] = ()
+    """Listings of conntrack's table, in order of time as far as they tell it."""
+    rules: tuple[Ruleset, ...] = ()
+    """Everything in force, once or at several times in the order in which the rules' counters grow."""
+    log: tuple[LogLine, ...] = ()
+    """The kernel's lines about conntrack, in the order of the files."""
+    sysctls: dict[str, str] = field(default_factory=dict)
+    """`net.netfilter.nf_conntrack_max` to `262144`; of the number of entries the highest that was seen."""
+    routes: tuple[Route, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    kube_proxy: tuple[KubeProxy, ...] = ()
+    """Scrapes, the one with the latest sync last."""
+    coredns: tuple[CoreDns, ...] = ()
+    """Scrapes in the order in which the responses grow."""
+    ipvs: tuple[IpvsConnection, ...] = ()
+    """Connections of the virtual server, as listed."""
+    caveats: tuple[str, ...] = ()
+
+
+def collect(files: Iterable[EvidenceFile]) -> Evidence:
+    """Read the side evidence; each file is recognised by what it holds.
+
+    A file may hold several sources' output in a row. Files that no source recognises are told in one caveat.
+    """
+    facts: list[Fact] = []
+    caveats: list[str] = []
+    unknown: list[str] = []
+    elsewhere: list[str] = []
+    for file in files:
+        if file.name in QUIET:
+            continue
+        if _ELSEWHERE.search(file.label):
+            elsewhere.append(file.label)
+            continue
+        head, missing = file.read(HEAD)
+        sources = [source for source in SOURCES if source.recognises(head)]
+        if sources:
+            text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in sources))
+            if len(text) > HEAD:
+                more = text[:MORE]
+                sources = [source for source in SOURCES if source in sources or source.recognises(more)]
+        if missing and (sources or not head):
+            caveats.append(f"{file.label}: {missing}")
+        elif not sources:
+            unknown.append(file.label)
+        for source in sources:
+            facts += source.parse(text, file.label)
+    for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
+        if labels:
+            shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+            caveats.append(f"not used, {reason}: {shown}")
+    caveats += [fact.says for fact in _of(facts, Caveat)]
+    return Evidence(
+        kernel=_kernel(_of(facts, Kernel), caveats),
+        counters=_ordered(_of(facts, CounterSnapshot), caveats),
+        interfaces=_interfaces(_of(facts, Link), caveats),
+        capture_drops=_drops(_of(facts, CaptureDrops)),
+        tables=_in_time(_of(facts, Table)),
+        rules=join(_of(facts, Ruleset)),
+        log=tuple(_of(facts, LogLine)),
+        sysctls=_sysctls(_of(facts, Sysctl), caveats),
+        routes=_told_once(_of(facts, Route)),
+        neighbours=_told_once(_of(facts, Neighbour)),
+        kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
+        coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
+        ipvs=tuple(_of(facts, IpvsConnection)),
+        caveats=tuple(caveats),
+    )
+
+
+def _of(facts: Iterable[Fact], kind: type[T]) -> list[T]:
+    return [fact for fact in facts if isinstance(fact, kind)]
+
+
+def _kernel(said: Sequence[Kernel], caveats: list[str]) -> str | None:
+    by_release = {kernel.release: kernel.file for kernel in said}
+    if len(by_release) > 1:
+        named = ", ".join(f"{release} ({file})" for release, file in by_release.items())
+        caveats.append(f"the files name different kernels, so none is assumed: {named}")
+        return None
+    return next(iter(by_release), None)
+
+
+def _ordered(snapshots: Sequence[CounterSnapshot], caveats: list[str]) -> tuple[CounterSnapshot, ...]:
+    """Order by growth, which also holds across a counter's wrap; equal ones stay as they are."""
+
+    def later(one: CounterSnapshot, other: CounterSnapshot) -> int:
+        rose, fell = one.drift(other)
+        return rose - fell
+
+    ordered: list[CounterSnapshot] = []
+    for source in dict.fromkeys(snapshot.source for snapshot in snapshots):
+        group = sorted((s for s in snapshots if s.source == source), key=cmp_to_key(later))
+        for before, after in pairwise(group):
+            if after.drift(before)[1] or after.cpus.keys() != before.cpus.keys():
+                caveats.append(
+                    f"{before.file} and {after.file}: some counters of {source} rose and some fell, or the "
+                    "CPUs differ; they are of different nodes, namespaces or boots, or are incomplete"
+                )
+        ordered += group
+    return tuple(ordered)
+
+
+def _interfaces(links: Sequence[Link], caveats: list[str]) -> dict[int, Link]:
+    known: dict[int, Link] = {}
+    for link in links:
+        other = known.setdefault(link.index, link)
+        if other.name != link.name or (other.mac and link.mac and other.mac != link.mac):
+            caveats.append(
+                f"{link.file}: interface {link.index} is {link.name} ({link.mac}), but {other.name} "
+                f"({other.mac}) in {other.file}; the latter is used, the files differ in node or namespace"
+            )
+            continue
+        addresses = tuple(dict.fromkeys(other.addresses + link.addresses))
+        known[link.index] = replace(other, mac=other.mac or link.mac, addresses=addresses)
+    return known
+
+
+def _drops(said: Sequence[CaptureDrops]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for drops in said:
+        sums[drops.point] = sums.get(drops.point, 0) + drops.dropped
+    return sums
+
+
+def _told_once(said: Iterable[S]) -> tuple[S, ...]:
+    """Leave out what another file says too: text and JSON of one command, IPv6 alone and with IPv4."""
+    return tuple({replace(one, file=""): one for one in reversed(list(said))}.values())[::-1]
+
+
+def _in_time(tables: Sequence[Table]) -> tuple[Table, ...]:
+    def later(one: Table, other: Table) -> int:
+        return -one.aged(other)
+
+    return tuple(sorted(tables, key=cmp_to_key(later)))
+
+
+def _sysctls(said: Sequence[Sysctl], caveats: list[str]) -> dict[str, str]:
+    known: dict[str, Sysctl] = {}
+    for setting in said:
+        other = known.setdefault(setting.name, setting)
+        if other.value == setting.value:
+            continue
+        if setting.name in _VARIES:
+            known[setting.name] = max(
+                other, setting, key=lambda one: int(one.value) if one.value.isdecimal() else -1
+            )
+        elif len(caveats) < 100:
+            caveats.append(
+                f"{setting.file}: {setting.name} is {setting.value}, but {other.value} in {other.file}; "
+                "the latter is used, the files differ in time, node or namespace"
+            )
+    return {name: setting.value for name, setting in known.items()}

@@ -1,0 +1,231 @@
+"""What a source of side evidence can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.table import Table
+
+_WRAP = 1 << 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """The release of the node's kernel."""
+
+    release: str
+    """As `uname -r` prints it: `6.1.0-18-amd64`."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterSnapshot:
+    """Conntrack's counters at one moment, as `conntrack -S` or `/proc/net/stat/nf_conntrack` shows them."""
+
+    file: str
+    source: str
+    """`conntrack -S` or `/proc/net/stat/nf_conntrack`."""
+    cpus: dict[int, dict[str, int]]
+    """CPU to counter to value; the names are `conntrack -S`'s, and those it does not know are kept."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Each counter's sum over the CPUs."""
+        sums: dict[str, int] = {}
+        for counters in self.cpus.values():
+            for name, value in counters.items():
+                sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def since(self, before: CounterSnapshot) -> dict[str, int]:
+        """Give what was counted between *before* and this snapshot.
+
+        The kernel keeps each counter as 32 bits per CPU (struct ip_conntrack_stat), so differences are taken
+        per CPU, modulo 2**32. CPUs and counters that only one snapshot has are left out.
+        """
+        deltas: dict[str, int] = {}
+        for cpu in self.cpus.keys() & before.cpus.keys():
+            then = before.cpus[cpu]
+            for name, value in self.cpus[cpu].items():
+                if name in then:
+                    deltas[name] = deltas.get(name, 0) + (value - then[name]) % _WRAP
+        return deltas
+
+    def drift(self, before: CounterSnapshot) -> tuple[int, int]:
+        """Give by how much counters rose and fell since *before*.
+
+        A change of half a counter's range or more is taken as a fall.
+        """
+        rose = fell = 0
+        for cpu in self.cpus.keys() & before.cpus.keys():
+            then = before.cpus[cpu]
+            for name in self.cpus[cpu].keys() & then.keys():
+                change = (self.cpus[cpu][name] - then[name]) % _WRAP
+                if change < _WRAP // 2:
+                    rose += change
+                else:
+                    fell += _WRAP - change
+        return rose, fell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A network interface of the node."""
+
+    index: int
+    """Its ifindex, which SLL2 captures name interfaces by."""
+    name: str
+    mac: str | None
+    """`02:42:ac:11:00:02`; None where the source does not tell, or it is not Ethernet's."""
+    addresses: tuple[str, ...]
+    """IPv4 and IPv6 addresses without prefix lengths."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureDrops:
+    """Packets that a capturing program lost, as it said when it ended."""
+
+    point: str
+    """The interface it listened on, else the file that says so."""
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sysctl:
+    """A kernel setting, or a number that the kernel shows beside them."""
+
+    name: str
+    """With dots, as `sysctl -a` prints it: `net.netfilter.nf_conntrack_max`."""
+    value: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of the kernel's log that tells of conntrack."""
+
+    about: Literal["table-full", "packet", "suppressed"]
+    """The table was full; one packet was judged; so many lines were left out by the rate limit."""
+    says: str
+    """The message, without time, prefix and packet."""
+    file: str
+    time: int | None = None
+    """Nanoseconds since the epoch; None where the line gives no date."""
+    zoned: bool = False
+    """False where the line names no time zone, and `time` takes it for UTC."""
+    uptime: int | None = None
+    """Nanoseconds since boot, where the line counts so."""
+    verdict: Literal["invalid", "ignore"] | None = None
+    """Of a `packet` line; None where the wording does not tell."""
+    test: str = ""
+    """The failed test of a `packet` line: `ack-under-lower-bound`, ...; empty for other reasons."""
+    bound: int | None = None
+    """The exclusive bound that the line prints, as an absolute number; or the bytes more than expected."""
+    count: int = 1
+    """Of a `suppressed` line: how many lines were left out."""
+    netns: int | None = None
+    """Of a `table-full` line: the namespace's inode; None in the initial one."""
+    iif: str = ""
+    oif: str = ""
+    proto: str = ""
+    """`tcp`, `udp`, ...; empty where the line tells no packet."""
+    src: str = ""
+    """Addresses are those before NAT; empty where the line was cut."""
+    dst: str = ""
+    sport: int | None = None
+    dport: int | None = None
+    seq: int | None = None
+    ack: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A route of the node."""
+
+    dst: str
+    """`10.244.0.0/24`; a default route is `0.0.0.0/0` or `::/0`."""
+    kind: str
+    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, ..."""
+    gateway: str | None
+    dev: str | None
+    table: str
+    """`main` where the source does not say."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """What the node knows of a neighbour: ARP and neighbour discovery."""
+
+    address: str
+    dev: str
+    mac: str | None
+    """None while it is not resolved."""
+    state: str
+    """`REACHABLE`, `STALE`, `DELAY`, `FAILED`, `INCOMPLETE`, ...; empty where none is told."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeProxy:
+    """One scrape of kube-proxy's metrics."""
+
+    last_sync: float | None
+    """Seconds since the epoch: when the rules were last written."""
+    last_queued: float | None
+    """Seconds since the epoch: when writing them was last asked for."""
+    scraped: float | None
+    """Seconds since the epoch, where the scrape says so."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreDns:
+    """One scrape of CoreDNS's metrics."""
+
+    responses: dict[str, int]
+    """Response code (`NOERROR`, `SERVFAIL`, ...) to responses since the start, summed over servers and zones."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsConnection:
+    """A connection of the virtual server's table, as `ipvsadm -Lcn` lists it."""
+
+    proto: str
+    expires: int
+    """Seconds."""
+    state: str
+    client: str
+    """`10.0.0.1:34567`, as all endpoints here."""
+    virtual: str
+    destination: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caveat:
+    """Something in a source that was not understood, or is missing."""
+
+    says: str
+
+
+Fact = (
+    Kernel
+    | CounterSnapshot
+    | Link
+    | CaptureDrops
+    | Sysctl
+    | LogLine
+    | Route
+    | Neighbour
+    | KubeProxy
+    | CoreDns
+    | IpvsConnection
+    | Caveat
+    | Table
+    | Ruleset
+)

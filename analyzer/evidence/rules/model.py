@@ -1,0 +1,155 @@
+"""The form that iptables' and nftables' rules are brought into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from analyzer.capture.naming import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal[
+    "accept", "drop", "reject", "queue", "return", "jump", "goto", "choose",
+    "masquerade", "snat", "dnat", "redirect", "notrack", "mark", "log", "other", "unknown",
+]  # fmt: skip
+"""What an action does: `choose` is nft's verdict map, `other` lets the packet go on, `unknown` may not."""
+
+NAT = frozenset({"masquerade", "snat", "dnat", "redirect"})
+
+
+class Span(NamedTuple):
+    """Numbers from low to high, both included: ports, or addresses (IPv4 as ::ffff:a.b.c.d)."""
+
+    low: int
+    high: int
+
+
+class Bits(NamedTuple):
+    """Of a comparison: `packet & mask == value`. Of a mark that is set: `(mark & ~mask) ^ value`."""
+
+    value: int
+    mask: int
+
+
+SHOWN = 400
+"""Characters of a rule's text that are kept."""
+
+Element = Span | Bits | str
+"""A string is a word (`tcp`, `established`, `local`) or an interface; `*` at its end stands for anything."""
+
+
+def shown(text: str) -> str:
+    """Make a text from a file fit for messages: one line, cut, without what plays tricks on a terminal."""
+    line = printable(" ".join(text[: 4 * SHOWN].split()))
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """One condition of a rule. Without fields it is not understood, and nobody can tell whether it holds."""
+
+    text: str = field(compare=False)
+    """As the source writes it."""
+    fields: tuple[str, ...] = ()
+    """What of the packet is compared; several are compared together (nft's concatenation)."""
+    among: tuple[tuple[Element, ...], ...] = ()
+    """It holds where the fields equal one of these, each an element per field."""
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a rule does with the packets that it matches."""
+
+    kind: Kind
+    target: str = ""
+    """A chain; the new address and ports of a translation (`192.0.2.1-192.0.2.5:1000-2000`, `:1024-2000`);
+    what a rejected sender is told; the prefix of a log; else, of `other` and `unknown`, the text."""
+    flags: frozenset[str] = frozenset()
+    """Of a translation: `random`, `fully-random`, `persistent`."""
+    mark: Bits | None = None
+    """Of `mark`; None where the new mark cannot be told."""
+    fields: tuple[str, ...] = ()
+    """Of `choose`: what is looked up; empty where that is not understood."""
+    choices: tuple[tuple[tuple[Element, ...], Action], ...] = ()
+    """Of `choose`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule."""
+
+    chain: str
+    """`inet filter forward`, `ip nat POSTROUTING`."""
+    number: int
+    """Its place in the chain, from 1."""
+    text: str = field(compare=False)
+    """As the source writes it, without counters."""
+    matches: tuple[Match, ...]
+    actions: tuple[Action, ...]
+    packets: int | None = field(default=None, compare=False)
+    """As the rule counted; None where it does not, or the source does not say."""
+    bytes: int | None = field(default=None, compare=False)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its actions."""
+        return frozenset(action.kind for action in self.actions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """One chain; a base chain has a hook, the others are jumped to."""
+
+    family: str
+    """`ip`, `ip6`, `inet`, `bridge`, `netdev`, `arp`."""
+    table: str
+    name: str
+    legacy: bool | None
+    """True where it is of iptables' own kernel part and not of nftables'; None where the text does not say."""
+    kind: str = ""
+    """`filter`, `nat` or `route`; empty without a hook."""
+    hook: str = ""
+    """`prerouting`, `forward`, ...; empty for a chain that is jumped to."""
+    priority: int = 0
+    policy: Literal["accept", "drop"] = "accept"
+    devices: tuple[str, ...] = ()
+    """Of the hooks `ingress` and `egress`; empty where the source does not say."""
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`inet filter forward`."""
+        return f"{self.family} {self.table} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruleset:
+    """What a text tells of the rules of one network namespace."""
+
+    file: str
+    source: str
+    """`iptables-save`, `nft list ruleset`, `nft -j list ruleset`; several joined by `, `."""
+    chains: tuple[Chain, ...]
+    """Base chains of one hook and priority in the order of the source."""
+    complete: bool = True
+    """False where the text is cut short or a part was not understood: there may be further rules."""
+
+    def rules(self, *kinds: Kind) -> Iterator[Rule]:
+        """Give the rules that have an action of one of these kinds; all without any."""
+        for chain in self.chains:
+            for rule in chain.rules:
+                if not kinds or rule.kinds & set(kinds):
+                    yield rule
+
+    def since(self, before: Ruleset) -> list[tuple[Rule, int]]:
+        """Give the rules whose counters rose since *before*, with the packets counted in between."""
+        then = {(rule.chain, rule.number, rule.text): rule.packets for rule in before.rules()}
+        rose = []
+        for rule in self.rules():
+            count = then.get((rule.chain, rule.number, rule.text))
+            if count is not None and rule.packets is not None and rule.packets > count:
+                rose.append((rule, rule.packets - count))
+        return rose

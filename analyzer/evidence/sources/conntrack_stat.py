@@ -1,0 +1,50 @@
+"""`conntrack -S`: one line per CPU, `cpu=0   <tab>found=57 invalid=0 ... `.
+
+Which counters there are depends on the kernel; a newer one's are printed as `unknown1`, ... by an older tool.
+Several outputs in a row are several snapshots.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.facts import Caveat, CounterSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+_LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:\w+=\d{1,20}(?:[ \t]+|$))+)$")
+
+
+def recognises(head: str) -> bool:
+    """Say whether a line counts for a CPU."""
+    return re.search(r"^cpu=\d+[ \t]+(?:searched|found)=\d", head, re.MULTILINE) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the snapshots; one with a line that is cut short is left out."""
+    cpus: dict[int, dict[str, int]] = {}
+    whole = True
+    for line in text.splitlines():
+        if not line.startswith("cpu="):
+            continue
+        match = _LINE.match(line)
+        cpu = int(match[1]) if match else -1
+        if cpu in cpus:
+            if whole:
+                yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus)
+            cpus, whole = {}, True
+        counters = (
+            {name: int(value) for name, _, value in (p.partition("=") for p in match[2].split())}
+            if match
+            else {}
+        )
+        if not counters or (cpus and counters.keys() != next(iter(cpus.values())).keys()):
+            yield Caveat(says=f"{file}: not understood, its snapshot was left out: {line[:80]!r}")
+            whole = False
+        cpus[cpu] = counters
+    if cpus and whole:
+        yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus)

@@ -1,0 +1,56 @@
+"""`ip neigh`, as text (with `-s` or without) and as JSON: ARP and neighbour discovery."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.capture.naming import printable
+from analyzer.evidence import json_lists
+from analyzer.evidence.facts import Caveat, Neighbour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+_STATES = "INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED|NOARP|PERMANENT|NONE"
+_LINE = re.compile(
+    r"(?P<address>[\da-fA-F.:]{3,45}) dev (?P<dev>\S{1,64})(?: +lladdr (?P<mac>[\da-f:]{2,60}))?"
+    rf"(?: .{{0,200}}?)? (?P<state>{_STATES})(?: proto \w+)?"
+)
+
+
+def recognises(head: str) -> bool:
+    """Say whether a neighbour is told, in either form."""
+    return re.search(rf"^{_LINE.pattern} *$", head, re.MULTILINE) is not None or json_lists.holds(
+        head, "dst", "dev", "state"
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the neighbours."""
+    for line in text.splitlines():
+        if said := _LINE.fullmatch(line.strip()):
+            yield Neighbour(
+                address=said["address"],
+                dev=printable(said["dev"]),
+                mac=said["mac"],
+                state=said["state"],
+                file=file,
+            )
+    if not json_lists.holds(text, "dst", "state"):
+        return
+    for item in json_lists.objects(text, file):
+        if isinstance(item, Caveat):
+            yield item
+        elif "state" in item and isinstance(item.get("dst"), str) and isinstance(item.get("dev"), str):
+            states = item["state"] if isinstance(item["state"], list) else []
+            mac = item.get("lladdr")
+            yield Neighbour(
+                address=printable(item["dst"][:45]),
+                dev=printable(item["dev"][:64]),
+                mac=mac[:60] if isinstance(mac, str) else None,
+                state=next((state for state in states if state in _STATES.split("|")), ""),
+                file=file,
+            )

@@ -1,0 +1,57 @@
+"""`ipvsadm -Lcn`: the connections of the virtual server (IPVS).
+
+They come under this head; `expire` is minutes and seconds.
+
+    IPVS connection entries
+    pro expire state       source             virtual            destination
+    TCP 01:57  TIME_WAIT   10.0.0.1:34567     10.96.0.1:443      192.0.2.5:6443
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.facts import Caveat, IpvsConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+MOST = 100_000
+"""Connections kept of one file; each takes half a kilobyte."""
+_HEAD = re.compile(r"^pro expire state +source +virtual +destination", re.MULTILINE)
+_ENDPOINT = r"(\[?[\da-fA-F.:]{2,45}\]?:\d{1,5})"
+_LINE = re.compile(
+    rf"([A-Z]{{2,8}}) +(\d{{1,5}}):(\d\d)(?:\.\d+)? +([A-Z_0-9]{{2,20}}) +{_ENDPOINT} +{_ENDPOINT} +{_ENDPOINT}"
+)
+
+
+def recognises(head: str) -> bool:
+    """Say whether the table's head is there."""
+    return _HEAD.search(head) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the connections."""
+    lost, kept, example = 0, 0, ""
+    for line in text.splitlines():
+        if said := _LINE.fullmatch(line.strip()):
+            kept += 1
+            if kept <= MOST:
+                yield IpvsConnection(
+                    proto=said[1].lower(),
+                    expires=int(said[2]) * 60 + int(said[3]),
+                    state=said[4],
+                    client=said[5],
+                    virtual=said[6],
+                    destination=said[7],
+                    file=file,
+                )
+        elif re.match(r"(?:TCP|UDP|SCTP) +\d", line):
+            lost, example = lost + 1, example or line
+    if lost:
+        yield Caveat(says=f"{file}: {lost} connections not understood, the first: {example[:80]!r}")
+    if kept > MOST:
+        yield Caveat(says=f"{file}: {kept - MOST} connections beyond the first {MOST} were left out")

@@ -1,0 +1,185 @@
+"""dmesg and the journal: conntrack's lines about a full table, about single packets, and what was left out.
+
+Times come as `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
+`journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full` write them. Lines about packets
+are written for ignored packets too, so the wording decides what became of the packet; see `_TESTS`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from analyzer.capture.naming import printable
+from analyzer.evidence.facts import Caveat, LogLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+MOST = 20_000
+"""Lines kept of one file; each takes half a kilobyte."""
+_MESSAGE = re.compile(
+    r"(?:nf_conntrack: )?nf_conntrack: (?P<full>table full(?: in netns (?P<netns>\d{1,10}))?, dropping packet)"
+    r"|nf_ct_(?:proto_\d{1,3}|tcp|udp|icmp(?:v6)?|dccp|sctp|gre|generic): (?P<judged>.+)"
+    r"|(?:net_ratelimit: |(?P<of>nf_\w+): )(?P<count>\d{1,10}) callbacks suppressed"
+)
+_PACKET = re.compile(r" ?\bIN=(?P<iif>\S*) OUT=(?P<oif>\S*) (?P<rest>.*)")
+_FIELD = re.compile(r"\b(SRC|DST|SPT|DPT|SEQ|ACK|PROTO)=(\S+)")
+_BOUND = re.compile(r"(?:bound (\d{1,10})|^(\d{1,10}) bytes more than expected)")
+# From 6.1 on the wording names the bound, and packets under a lower bound are ignored; before they are INVALID.
+_TESTS: tuple[tuple[str, str, Literal["invalid", "ignore"] | None], ...] = (
+    ("SEQ is over the upper bound", "seq-over-upper-bound", "invalid"),
+    ("SEQ is over upper bound", "seq-over-upper-bound", "invalid"),
+    ("bytes more than expected", "seq-over-upper-bound", None),
+    ("SEQ is under the lower bound", "seq-under-lower-bound", "invalid"),
+    ("SEQ is under lower bound", "seq-under-lower-bound", "ignore"),
+    ("ACK is over the upper bound", "ack-over-upper-bound", "invalid"),
+    ("ACK is over upper bound", "ack-over-upper-bound", "invalid"),
+    ("ACK is under the lower bound", "ack-under-lower-bound", "invalid"),
+    ("ignored ACK under lower bound", "ack-under-lower-bound", "ignore"),
+    ("ignored", "", "ignore"),
+    ("lowered timeout", "", None),
+    ("lower timeout", "", None),
+    ("invalid", "", "invalid"),
+    ("bad ", "", "invalid"),
+    ("truncated", "", "invalid"),
+    ("malformed", "", "invalid"),
+)
+_UPTIME = re.compile(r"\[ *(\d{1,10}\.\d{1,9})\] ?$")
+_DATE = re.compile(
+    r"\[(?:\w{3,9} )?(?P<month>\w{3}) +(?P<day>\d{1,2}) (?P<clock>[\d:]{8}) (?P<year>\d{4})\]"
+    r"|(?:\w{3} )?(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
+    r" ?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?(?= |$)"
+    r"|(?P<unix>\d{9,10}\.\d{6})(?= )"
+)
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+
+def recognises(head: str) -> bool:
+    """Say whether a log speaks, of conntrack or of something else."""
+    return (
+        _MESSAGE.search(head) is not None
+        or re.search(r"^(?:<\d+>)?\[ *\d+\.\d{6}\] \S", head, re.MULTILINE) is not None
+        or re.search(r"^\[\w{3} \w{3} +\d+ [\d:]{8} \d{4}\] \S", head, re.MULTILINE) is not None
+        or re.search(
+            r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT)[^\n]{1,100}?\S: \S", head, re.MULTILINE
+        )
+        is not None
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield conntrack's lines; the others are none of our business."""
+    kept = left_out = 0
+    for line in text.splitlines():
+        if "nf_c" not in line and "suppressed" not in line:
+            continue
+        if not (said := _MESSAGE.search(line)):
+            continue
+        if kept == MOST:
+            left_out += 1
+            continue
+        kept += 1
+        yield _line(line, said, file)
+    if left_out:
+        yield Caveat(says=f"{file}: {left_out} lines of conntrack beyond the first {MOST} were left out")
+
+
+def _line(line: str, said: re.Match[str], file: str) -> LogLine:
+    uptime, time, zoned = _times(line[: said.start()])
+    if said["full"]:
+        return LogLine(
+            about="table-full",
+            says=said["full"],
+            file=file,
+            time=time,
+            zoned=zoned,
+            uptime=uptime,
+            netns=int(said["netns"]) if said["netns"] else None,
+        )
+    if said["count"]:
+        return LogLine(
+            about="suppressed",
+            says=printable(line[said.start() :][:200]),
+            file=file,
+            time=time,
+            zoned=zoned,
+            uptime=uptime,
+            count=int(said["count"]),
+        )
+    packet = _PACKET.search(said["judged"])
+    says = printable((said["judged"][: packet.start()] if packet else said["judged"]).strip()[:200])
+    # A packet that came in a tunnel or in an ICMP error is told after the outer one.
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(packet["rest"] if packet else ""):
+        fields.setdefault(name, value)
+    test, verdict = next(((test, verdict) for word, test, verdict in _TESTS if word in says), ("", None))
+    bound = _BOUND.search(says)
+    return LogLine(
+        about="packet",
+        says=says,
+        file=file,
+        time=time,
+        zoned=zoned,
+        uptime=uptime,
+        verdict=verdict,
+        test=test,
+        bound=int(bound[1] or bound[2]) if bound else None,
+        iif=printable(packet["iif"][:64]) if packet else "",
+        oif=printable(packet["oif"][:64]) if packet else "",
+        proto=printable(fields.get("PROTO", "").lower()[:16]),
+        src=_address(fields.get("SRC", "")),
+        dst=_address(fields.get("DST", "")),
+        sport=_number(fields.get("SPT"), 0xFFFF),
+        dport=_number(fields.get("DPT"), 0xFFFF),
+        seq=_number(fields.get("SEQ"), 0xFFFFFFFF),
+        ack=_number(fields.get("ACK"), 0xFFFFFFFF),
+    )
+
+
+def _times(stamp: str) -> tuple[int | None, int | None, bool]:
+    """Read a line's time: nanoseconds since boot, since the epoch, and whether its zone is known."""
+    stamp = stamp[-200:].rstrip() if len(stamp) > 200 else stamp.rstrip()
+    boot = _UPTIME.search(stamp)
+    uptime = _nanoseconds(boot[1]) if boot else None
+    said = _DATE.match(stamp)
+    if not said:
+        return uptime, None, False
+    if said["unix"]:
+        return uptime, _nanoseconds(said["unix"]), True
+    try:
+        if said["month"]:
+            day = f"{said['year']}-{_MONTHS.index(said['month']) + 1:02}-{int(said['day']):02}"
+            moment = datetime.fromisoformat(f"{day}T{said['clock']}")
+        else:
+            zone = said["zone"] or ""
+            moment = datetime.fromisoformat(said["iso"] + ("+00:00" if zone in ("Z", "UTC") else zone))
+    except ValueError:
+        return uptime, None, False
+    zoned = moment.tzinfo is not None
+    whole = moment if zoned else moment.replace(tzinfo=UTC)
+    fraction = int((said["fraction"] or "").ljust(9, "0"))
+    return uptime, int(whole.timestamp()) * 10**9 + fraction, zoned
+
+
+def _nanoseconds(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole) * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def _address(text: str) -> str:
+    """Bring an address to its short form: the kernel logs IPv6 at full length; empty where it is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
+
+
+def _number(text: str | None, most: int) -> int | None:
+    if text is None or not re.fullmatch(r"\d{1,10}", text) or int(text) > most:
+        return None
+    return int(text)

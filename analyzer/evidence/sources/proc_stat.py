@@ -1,0 +1,48 @@
+"""`/proc/net/stat/nf_conntrack`: a header, then a line of hexadecimal numbers per CPU.
+
+`entries` is the table's size, the same on every line, so it is no counter. Counters that a kernel no longer
+keeps are printed as zero.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.facts import Caveat, CounterSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+_HEADER = re.compile(r"^entries[ \t]+\w+[ \t]+found[ \t]+new[ \t]+invalid[ \t]", re.MULTILINE)
+# The kernel's column names to those of `conntrack -S`.
+_CALLED = {"clashres": "clash_resolve", "chainlength": "chaintoolong", "icmp_error": "error"}
+
+
+def recognises(head: str) -> bool:
+    """Say whether the header is there."""
+    return _HEADER.search(head) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield a snapshot per header; one with a line that is cut short is left out."""
+    begins = [header.start() for header in _HEADER.finditer(text)]
+    for begin, end in zip(begins, [*begins[1:], len(text)], strict=False):
+        first, *lines = text[begin:end].splitlines()
+        names = [_CALLED.get(name, name) for name in first.split()]
+        cpus: dict[int, dict[str, int]] = {}
+        for line in lines:
+            cells = line.split()
+            if not cells or not all(re.fullmatch(r"[0-9a-f]+", cell) for cell in cells):
+                break
+            if len(cells) != len(names) or any(len(cell) != 8 for cell in cells):
+                yield Caveat(says=f"{file}: not understood, its snapshot was left out: {line[:80]!r}")
+                cpus = {}
+                break
+            counters = {name: int(cell, 16) for name, cell in zip(names, cells, strict=True)}
+            del counters["entries"]
+            cpus[len(cpus)] = counters
+        if cpus:
+            yield CounterSnapshot(file=file, source="/proc/net/stat/nf_conntrack", cpus=cpus)

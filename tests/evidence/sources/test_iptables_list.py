@@ -1,0 +1,93 @@
+"""`iptables -L -v -n` says what iptables-save says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from analyzer.evidence.rules import Ruleset
+from analyzer.evidence.sources import iptables_list, iptables_save
+
+HEAD = " pkts bytes target     prot opt in     out     source               destination\n"
+
+
+def rulesets(text: str) -> list[Ruleset]:
+    """Parse what is recognised."""
+    assert iptables_list.recognises(text)
+    return [fact for fact in iptables_list.parse(text, "a") if isinstance(fact, Ruleset)]
+
+
+@pytest.mark.parametrize("name", ["iptables-vnxL.txt", "iptables-t-nat-nvL.txt"])
+def test_same_as_save(sample: Callable[[str], str], name: str) -> None:
+    """Chain for chain and rule for rule both mean the same, but for the blank at the end of a log's prefix."""
+    (saved,) = iptables_save.parse(sample("iptables-nft-save-c.txt"), "b")
+    assert isinstance(saved, Ruleset)
+    by_label = {chain.label: chain for chain in saved.chains}
+    (ruleset,) = rulesets(sample(name))
+    for chain in ruleset.chains:
+        other = by_label[chain.label]
+        assert (other.kind, other.hook, other.priority, other.policy) == (
+            chain.kind,
+            chain.hook,
+            chain.priority,
+            chain.policy,
+        )
+        for ours, theirs in zip(chain.rules, other.rules, strict=True):
+            assert set(theirs.matches) == set(ours.matches)
+            if "log" not in ours.kinds:
+                assert theirs.actions == ours.actions
+
+
+def test_tables_in_a_row(sample: Callable[[str], str]) -> None:
+    """Built-in chains tell one table from the next."""
+    text = sample("iptables-vnxL.txt") + sample("iptables-t-nat-nvL.txt")
+    for order in (text, sample("iptables-t-nat-nvL.txt") + sample("iptables-vnxL.txt")):
+        assert {"filter", "nat"} == {chain.table for ruleset in rulesets(order) for chain in ruleset.chains}
+    raw = "".join(
+        f"Chain {name} (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}\n" for name in ("PREROUTING", "OUTPUT")
+    )
+    assert [{"raw"}, {"filter"}] == [
+        {chain.table for chain in ruleset.chains} for ruleset in rulesets(raw + sample("iptables-vnxL.txt"))
+    ]
+
+
+def test_rows() -> None:
+    """Rounded counters, rows without a target, IPv6 without its options."""
+    text = (
+        f"Chain FORWARD (policy DROP 12K packets, 3M bytes)\n{HEAD}"
+        " 12K 3400M DROP       tcp  --  !cni0  *       0.0.0.0/0            !10.0.0.0/8           tcp dpt:25\n"
+        "    5   300            all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+    )
+    first, second = rulesets(text)[0].chains[0].rules
+    assert (12_000, 3_400_000_000, 4) == (first.packets, first.bytes, len(first.matches))
+    assert ("iif", True) == (first.matches[1].fields[0], first.matches[1].negated)
+    assert ((), ()) == (second.matches, second.actions)
+    six = (
+        f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}"
+        "    0     0 DROP       tcp      cni0   *       ::/0                 2001:db8::/32\n"
+    )
+    (rule,) = rulesets(six)[0].chains[0].rules
+    assert ("ip6 filter FORWARD", [("proto",), ("iif",), ("dst",)]) == (
+        rule.chain,
+        [match.fields for match in rule.matches],
+    )
+
+
+def test_rows_that_are_cut() -> None:
+    """A row that is not understood stays as a rule that nobody can tell."""
+    text = (
+        f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}    0     0 DROP       tcp  --  cni0   *  "
+    )
+    (rule,) = rulesets(text)[0].chains[0].rules
+    assert (["unknown"], ((),)) == (
+        [action.kind for action in rule.actions],
+        tuple(m.fields for m in rule.matches),
+    )
+
+
+def test_other_text() -> None:
+    """Without counters the interfaces are missing, so it is not used."""
+    assert not iptables_list.recognises(
+        "Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+    )

@@ -1,0 +1,350 @@
+"""What the text files of a bundle tell together."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.capture.bundle import EvidenceFile
+from analyzer.evidence import Evidence, collect
+from analyzer.evidence.facts import Link
+from analyzer.evidence.rules import walk
+from analyzer.evidence.sources import SOURCES
+from analyzer.health import signals
+from tests.evidence.rules.texts import packet
+
+SAMPLES = Path(__file__).parent / "samples"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+LINKS = '[{"ifindex":2,"ifname":"cni0","address":"02:00:00:00:00:02"},{"ifindex":5,"ifname":"eth0"}]\n'
+ADDRESSES = (
+    '[{},{"ifindex":5,"ifname":"eth0","address":"02:00:00:00:00:05",'
+    '"addr_info":[{"family":"inet","local":"192.0.2.10","prefixlen":24},{"family":"inet6","local":"2001:db8::10"}]}]\n'
+)
+TCPDUMP = (
+    "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 96 bytes\n"
+    "25 packets captured\n28 packets received by filter\n3 packets dropped by kernel\n"
+)
+
+
+def stat(found: int, failed: int) -> str:
+    """Write what `conntrack -S` prints on two CPUs of a recent kernel."""
+    tail = "drop=0 early_drop=0 error=0 search_restart=0 clash_resolve=0 chaintoolong=0 "
+    return "".join(
+        f"cpu={cpu:<4}\tfound={found + cpu} invalid=0 insert=0 insert_failed={failed} {tail}\n"
+        for cpu in (0, 1)
+    )
+
+
+def collected(**texts: str | bytes) -> Evidence:
+    """Collect from files of these names, in this order."""
+    files = []
+    for name, text in texts.items():
+        data = text if isinstance(text, bytes) else text.encode()
+        files.append(EvidenceFile(label=name, source=partial(io.BytesIO, data), size=len(data)))
+    return collect(files)
+
+
+def test_nothing() -> None:
+    """Without files nothing is known, and nothing is wrong."""
+    assert Evidence(interfaces={}, capture_drops={}) == collected()
+
+
+def test_everything() -> None:
+    """Each file gives its part, whatever it is called."""
+    evidence = collected(
+        a=stat(9, 3), b=stat(5, 1), c="6.1.0-18-amd64\n", d=LINKS, e=ADDRESSES, f=TCPDUMP, g="Dear diary,\n"
+    )
+    assert "6.1.0-18-amd64" == evidence.kernel
+    assert ["b", "a"] == [snapshot.file for snapshot in evidence.counters]
+    assert 4 == evidence.counters[1].since(evidence.counters[0])["insert_failed"]
+    assert {"eth0": 3} == evidence.capture_drops
+    assert {
+        2: Link(index=2, name="cni0", mac="02:00:00:00:00:02", addresses=(), file="d"),
+        5: Link(
+            index=5, name="eth0", mac="02:00:00:00:00:05", addresses=("192.0.2.10", "2001:db8::10"), file="d"
+        ),
+    } == evidence.interfaces
+    assert ("not used, in no known format: g",) == evidence.caveats
+
+
+def test_sources_in_one_file() -> None:
+    """The output of several commands in one file is understood too."""
+    kernel, date = "Linux node7 5.10.0-28-amd64 #1 SMP\n", "Fri Nov 20 10:26:05 UTC 2026\n"
+    text = kernel + stat(1, 0) + date + stat(2, 0) + LINKS + TCPDUMP
+    evidence = collected(all=text)
+    assert "5.10.0-28-amd64" == evidence.kernel
+    assert 2 == len(evidence.counters)
+    assert [2, 5] == sorted(evidence.interfaces)
+    assert {"eth0": 3} == evidence.capture_drops
+    assert () == evidence.caveats
+
+
+def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
+    """Every source is found, and no two take the same text for theirs."""
+    samples = {
+        "conntrack_stat": stat(1, 0),
+        "ip_link": LINKS,
+        "proc_stat": "entries  clashres found new invalid ignore \n",
+        "tcpdump": TCPDUMP,
+        "uname": "6.1.0\n",
+        "kernel_log": "[    1.500000] nf_conntrack: nf_conntrack: table full, dropping packet\n",
+        "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
+        "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
+        "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
+    }
+    recorded = {
+        "conntrack-L.txt": "conntrack_table", "proc-net-nf_conntrack.txt": "conntrack_table", "nft.txt": "nft_text",
+        "conntrack-L-extended.txt": "conntrack_table", "nft.json": "nft_json", "nft-of-iptables.txt": "nft_text",
+        "iptables-nft-save-c.txt": "iptables_save", "iptables-legacy-save.txt": "iptables_save",
+        "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
+        "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
+        "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text",
+    }  # fmt: skip
+    assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
+    assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in SOURCES}  # type: ignore[attr-defined]
+    pairs = [*samples.items(), *((source, sample(file)) for file, source in recorded.items())]
+    for name, text in pairs:
+        takers = [source.__name__.rpartition(".")[2] for source in SOURCES if source.recognises(text)]  # type: ignore[attr-defined]
+        assert [name] == takers
+
+
+def test_contradicting_kernels() -> None:
+    """Of two kernels neither is taken."""
+    evidence = collected(a="6.1.0-18-amd64\n", b="Linux node8 5.10.0 #1 SMP\n", c="6.1.0-18-amd64\n")
+    assert evidence.kernel is None
+    assert (
+        "the files name different kernels, so none is assumed: 6.1.0-18-amd64 (c), 5.10.0 (b)",
+    ) == evidence.caveats
+
+
+def test_contradicting_interfaces() -> None:
+    """Of two interfaces with one index the first is kept, and it is said."""
+    other = '[{"ifindex":2,"ifname":"eth0"}]'
+    evidence = collected(a=LINKS, b=other)
+    assert "cni0" == evidence.interfaces[2].name
+    assert "b: interface 2 is eth0 (None), but cni0 (02:00:00:00:00:02) in a" in evidence.caveats[0]
+
+
+def test_snapshots_that_do_not_belong_together() -> None:
+    """Counters of which some rose and some fell are of different nodes."""
+    assert (
+        "some counters of conntrack -S rose and some fell" in collected(a=stat(5, 3), b=stat(9, 1)).caveats[0]
+    )
+    one_cpu = stat(7, 1).splitlines()[0] + "\n"
+    assert "or the CPUs differ" in collected(a=stat(5, 1), b=one_cpu).caveats[0]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=6), st.integers(0, (1 << 32) - 1), st.integers())
+def test_order_of_snapshots(steps: list[int], begin: int, seed: int) -> None:
+    """Snapshots come in the order of growth, also when the 32 bits of a counter run over."""
+    values = [begin + sum(steps[: number + 1]) for number in range(len(steps))]
+    texts = [
+        (f"s{number}", f"cpu=0\tfound={value % (1 << 32)} drop=0 \n") for number, value in enumerate(values)
+    ]
+    random.Random(seed).shuffle(texts)
+    counters = collected(**dict(texts)).counters
+    ordered = [values[int(snapshot.file[1:])] for snapshot in counters]
+    assert sorted(values) == ordered
+    assert values[-1] - values[0] == counters[-1].since(counters[0])["found"]
+
+
+def test_drops_add_up() -> None:
+    """Two captures on one interface lose what both lost."""
+    assert {"eth0": 6} == collected(a=TCPDUMP, b=TCPDUMP).capture_drops
+
+
+def test_long_and_unreadable_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not all read is said; a file that went away too."""
+    monkeypatch.setattr("analyzer.evidence.collecting.EVIDENCE", 1000)
+    evidence = collected(a=stat(5, 1) + "x\n" * 1000)
+    assert 1 == len(evidence.counters)
+    assert ("a: only its first 1000 bytes were read",) == evidence.caveats
+
+    def gone() -> io.BytesIO:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    caveats = collect([EvidenceFile(label="a", source=gone, size=0)]).caveats
+    assert ("a: cannot be read: No such file or directory",) == caveats
+
+
+TEXTS = [
+    stat(3, 1), LINKS, ADDRESSES, TCPDUMP, "6.1.0\n", "x",
+    *(path.read_text()[:3000] for path in sorted(SAMPLES.glob("*.*")) if path.suffix != ".md"),
+    "[12.500000] nf_ct_proto_6: invalid rst IN= OUT= SRC=192.0.2.2 DST=192.0.2.1 PROTO=TCP SPT=80 DPT=1 SEQ=1 ACK=2\n",
+    "2026-11-20T12:26:05.5+02:00 node7 kernel: nf_conntrack: nf_conntrack: table full in netns 4026532460, dropping packet\n",
+    'kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\ncoredns_dns_responses_total{rcode="SERVFAIL"} 3\n',
+    "pro expire state       source             virtual            destination\n"
+    "TCP 01:57  NONE   10.0.0.1:3 10.0.0.2:4 10.0.0.3:5\n",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(TEXTS), max_size=4), st.data())
+def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
+    """Bytes cut and changed anywhere are a caveat at most."""
+    broken = []
+    for text in texts:
+        letters = list(text[: data.draw(st.integers(0, len(text)))])
+        for _ in range(data.draw(st.integers(0, 3))):
+            if letters:
+                letters[data.draw(st.integers(0, len(letters) - 1))] = data.draw(st.characters())
+            if letters and data.draw(st.booleans()):
+                begin = data.draw(st.integers(0, len(letters) - 1))
+                del letters[begin : begin + data.draw(st.integers(0, 200))]
+        broken.append("".join(letters).encode("utf-8", "replace"))
+    evidence = collected(**{f"f{number}": text for number, text in enumerate(broken)})
+    signals(evidence)
+    for ruleset in evidence.rules:
+        walk(ruleset, packet())
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes(data: bytes) -> None:
+    """No source fails on anything."""
+    text = data.decode("utf-8", "replace")
+    for source in SOURCES:
+        source.recognises(text)
+        list(source.parse(text, "a"))
+
+
+@pytest.mark.parametrize(
+    "case", sorted(path.parent.name for path in FIXTURES.glob("*/conntrack-S-before.txt"))
+)
+def test_fixtures(case: str) -> None:
+    """The evidence recorded with the fixtures is understood: order, kernel, interfaces, drops."""
+    folder = FIXTURES / case
+    files = [
+        EvidenceFile(label=path.name, source=partial(path.open, "rb", buffering=0), size=path.stat().st_size)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".txt", ".json", ".log")
+    ]
+    evidence = collect(files)
+    assert (folder / "uname.txt").read_text().strip() == evidence.kernel
+    before, after = evidence.counters
+    assert {"conntrack-S-before.txt", "conntrack-S-after.txt"} == {before.file, after.file}
+    assert before.totals == after.totals or before.file == "conntrack-S-before.txt"
+    assert {"cni0", "eth0", "veth-a", "veth-b"} <= {link.name for link in evidence.interfaces.values()}
+    assert set(evidence.capture_drops) in ({"cni0", "eth0", "veth-a", "veth-b"}, {"any"})
+    assert not [caveat for caveat in evidence.caveats if "in no known format" not in caveat]
+
+
+def retina(sample: Callable[[str], str]) -> dict[str, str]:
+    """Lay the samples out as Retina's captures do: several commands in a file, /proc copied."""
+    commands = (
+        "Summary:\n\n/usr/sbin/ip -d -j addr show(IP address configuration)\n\n"
+        "Execute:\n\n/usr/sbin/ip -d -j addr show\n\n"
+    )
+    neighbours = sample("ip-neigh.json")
+    return {
+        "ip-resources.txt": f"{commands}{ADDRESSES}/usr/sbin/ip -d -j neighbor show\n\n{neighbours}/usr/sbin/ip rule list\n\n"
+        f"0:\tfrom all lookup local\n/usr/sbin/ip route show table all\n\n{sample('ip-route.txt')}",
+        "iptables-rules.txt": f"Summary:\n\nExecute:\n\n/usr/sbin/iptables-save\n\n{sample('iptables-legacy-save.txt')}"
+        f"/usr/sbin/iptables -vnx -L\n\n{sample('iptables-vnxL.txt')}/usr/sbin/iptables -vnx -L -t nat\n\n"
+        f"{sample('iptables-t-nat-nvL.txt')}",
+        "tcpdump.log": TCPDUMP,
+        "proc-net/nf_conntrack": sample("proc-net-nf_conntrack.txt"),
+        "proc-net/stat/nf_conntrack": "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop\n"
+        + "  ".join(["00000004"] * 11)
+        + "\n",
+        "proc-sys-net/netfilter/nf_conntrack_max": "262144\n",
+        "proc-sys-net/netfilter/nf_conntrack_count": "6\n",
+        "proc-sys-net/ipv4/ip_forward": "1\n",
+    }
+
+
+def test_bundle_of_retina(sample: Callable[[str], str]) -> None:
+    """Retina's files are understood as they come."""
+    evidence = collected(**retina(sample))
+    assert () == evidence.caveats
+    assert 5 in evidence.interfaces
+    assert 3 == len(evidence.neighbours)
+    assert ("::/0", "2001:db8::1") in {(route.dst, route.gateway) for route in evidence.routes}
+    assert [6] == list(map(len, evidence.tables))
+    assert {"262144", "6", "1"} == set(evidence.sysctls.values())
+    assert 4 == evidence.counters[0].totals["drop"]
+    (ruleset,) = evidence.rules
+    assert len(ruleset.chains) == len({chain.label for chain in ruleset.chains})
+    steps = walk(ruleset, packet(iif="eth8", oif="eth9", physin=""), local=["192.0.2.10"])
+    assert ("drop", "ip filter FORWARD: policy drop") == (steps.verdict, steps.end and steps.end.text)
+
+
+def test_bundle_of_sosreport(sample: Callable[[str], str]) -> None:
+    """So are sosreport's, with other namespaces' output left out."""
+    top = "sosreport-node7-2026-11-20"
+    evidence = collected(**{
+        f"{top}/sos_commands/conntrack/conntrack_-L_-o_extended": sample("conntrack-L-extended.txt"),
+        f"{top}/sos_commands/conntrack/conntrack_-S": stat(5, 1),
+        f"{top}/sos_commands/conntrack/ip_netns_exec_red_conntrack_-S": stat(900, 1),
+        f"{top}/sos_commands/networking/namespaces/red/ip_netns_exec_red_iptables-save": sample("iptables-legacy-save.txt"),
+        f"{top}/sos_commands/networking/ip_route_show_table_all": sample("ip-route.txt"),
+        f"{top}/sos_commands/networking/ip_-s_-s_neigh_show": sample("ip-neigh-s.txt"),
+        f"{top}/sos_commands/networking/ip_-d_address": sample("ip-address.txt"),
+        f"{top}/sos_commands/networking/ip_-o_addr": sample("ip-address-o.txt"),
+        f"{top}/sos_commands/firewall_tables/iptables_-vnxL": sample("iptables-vnxL.txt"),
+        f"{top}/sos_commands/firewall_tables/iptables_-t_nat_-nvL": sample("iptables-t-nat-nvL.txt"),
+        f"{top}/sos_commands/kernel/uname_-a": "Linux node7 6.1.0-18-amd64 #1 SMP\n",
+        f"{top}/sos_commands/kernel/sysctl_-a": "net.netfilter.nf_conntrack_max = 262144\n",
+        f"{top}/sos_commands/kernel/dmesg": "[ 1.500000] nf_conntrack: nf_conntrack: table full, dropping packet\n",
+        f"{top}/proc/net/nf_conntrack": sample("proc-net-nf_conntrack.txt"),
+    })  # fmt: skip
+    (caveat,) = evidence.caveats
+    assert caveat.startswith("not used, of other network namespaces: ")
+    assert ("6.1.0-18-amd64", 1, 2) == (evidence.kernel, len(evidence.counters), len(evidence.tables))
+    assert ["table-full"] == [line.about for line in evidence.log]
+    assert "86:a2:c1:29:38:d6" == evidence.interfaces[2].mac
+    (ruleset,) = evidence.rules
+    steps = walk(ruleset, packet(25))
+    assert ("reject", "REJECT 6 -- cni0 * 0.0.0.0/0 0.0.0.0/0 tcp dpt:25 reject-with tcp-reset") == (
+        steps.verdict, steps.end and steps.end.rule and steps.end.rule.text,
+    )  # fmt: skip
+
+
+def test_outputs_far_behind_each_other(sample: Callable[[str], str]) -> None:
+    """What follows a long output in the same file is found too."""
+    many = ",".join(
+        f'{{"ifindex":{n},"ifname":"veth{n}","address":"02:00:00:00:00:02"}}' for n in range(1, 3000)
+    )
+    evidence = collected(a=f"[{many}]\n{sample('ip-route.txt')}")
+    assert 2999 == len(evidence.interfaces)
+    assert evidence.routes
+
+
+def test_listings_in_order_of_time() -> None:
+    """Entries that got older tell which listing is later, whatever the files are called."""
+    line = (
+        "udp      17 {} src=10.1.0.2 dst=192.0.2.2 sport={} dport=53 [UNREPLIED] src=192.0.2.2 dst=192.0.2.1"
+        " sport=53 dport=1 use=1\n"
+    )
+    texts = {
+        name: "".join(line.format(left, port) for port in range(5))
+        for name, left in (("a", 9), ("b", 29), ("c", 19))
+    }
+    assert ["b", "c", "a"] == [table.file for table in collected(**texts).tables]
+
+
+def test_settings_that_differ() -> None:
+    """The number of entries changes, the highest counts; another limit is a caveat."""
+    prefix = "net.netfilter.nf_conntrack_"
+    evidence = collected(
+        a=f"{prefix}count = 5\n{prefix}max = 100\n",
+        b=f"{prefix}count = 90\n",
+        c=f"{prefix}count = 7\n{prefix}max = 200\n",
+    )
+    assert {f"{prefix}count": "90", f"{prefix}max": "100"} == evidence.sysctls
+    assert (
+        f"c: {prefix}max is 200, but 100 in a; the latter is used, the files differ in time, node or namespace",
+    ) == evidence.caveats
+
+
+def test_files_of_a_case() -> None:
+    """What describes a recorded case is no evidence, and nothing to complain about."""
+    assert Evidence(interfaces={}, capture_drops={}) == collected(
+        **{"x/case.toml": "[case]\n", "truth.json": "{}\n"}
+    )
