@@ -1,0 +1,1 @@
+"""Packets to flows at one point."""
