@@ -1,0 +1,1 @@
+"""Flows at neighbouring points to crossings; clocks; fates."""

@@ -1,0 +1,302 @@
+"""Which flow at one point is which at the next, though NAT has changed its addresses.
+
+First by the SYN (ISN, window, options), then by the votes of several packets. Each is tried from the most specific
+key (nothing translated) to the least (everything translated); at every step only flows whose key is unique on
+both sides are taken, so a guess is never made: what stays equal to several others is reported as ambiguous.
+All joins are sorts, so the cost stays n log n when every packet looks the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.layout import ARP, REPLY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.capture.columns import Flows
+    from analyzer.flow.point import Point
+
+WINDOW = 500_000_000
+"""ns: no packet takes longer from one point of a node to the next; the first SYN retransmission comes later (RFC 6298:
+1 s). A longer queue on the uplink would be seen as loss, and as later duplicates of what was lost."""
+ENOUGH = 3
+"""Votes that must agree on another clock."""
+SAMPLE = 1 << 20
+"""Packets per point that vote at most; chosen by their content, so that both points choose the same ones."""
+HEADS = 4096
+"""Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
+JITTER = 10_000_000
+"""ns by which the transit of packets differs, as far as clocks are concerned."""
+
+# What agreed between the two sides of a crossing: bits of `Matches.agreed`.
+ISN, SRC, SPORT, DST, DPORT, PACKETS = 1, 2, 4, 8, 16, 32
+AGREED = {
+    ISN: "isn and options",
+    SRC: "source",
+    SPORT: "source port",
+    DST: "destination",
+    DPORT: "destination port",
+}
+
+_LEVELS = (
+    SRC | SPORT | DST | DPORT,  # bridged, or routed without NAT
+    SPORT | DST | DPORT,  # SNAT that kept the port
+    DST | DPORT,  # SNAT
+    SRC | SPORT,  # DNAT
+    SPORT,  # both, port kept
+    0,  # both
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Matches:
+    """Matched flows of two points; the arrays have one length."""
+
+    a: NDArray[np.int32]
+    b: NDArray[np.int32]
+    flip: NDArray[np.uint8]
+    """1 where A's originator is B's responder (a capture that began mid-connection guessed wrong)."""
+    agreed: NDArray[np.uint8]
+    votes: NDArray[np.int32]
+    """Packets that voted; 0 for a match by the SYN."""
+    ambiguous_a: NDArray[np.int32]
+    """Flows of A for which several of B are equally good."""
+    ambiguous_b: NDArray[np.int32]
+    """The reverse."""
+
+
+def match(a: Point, b: Point) -> tuple[Matches, int | None]:
+    """Match the flows of two neighbouring points.
+
+    Returns: The matches, and by how much B's times are greater than A's in ns; None where nothing tells.
+    """
+    left_a, left_b = _routable(a.flows), _routable(b.flows)
+    by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
+    left_a = np.setdiff1d(left_a, by_syn_a, assume_unique=True)
+    left_b = np.setdiff1d(left_b, by_syn_b, assume_unique=True)
+    offset = _offset(a, b, by_syn_a, by_syn_b)
+    ballots = _ballots(a, b, left_a, left_b)
+    if offset is None and len(ballots):
+        offset = _agreed_offset(ballots["delta"])
+    if offset is not None:
+        ballots = ballots[np.abs(ballots["delta"] - offset) <= WINDOW]
+    elected, ties = _elect(ballots)
+    return Matches(
+        a=np.concatenate([by_syn_a, elected["a"]]).astype(np.int32),
+        b=np.concatenate([by_syn_b, elected["b"]]).astype(np.int32),
+        flip=np.concatenate([np.zeros(len(by_syn_a), np.uint8), elected["flip"]]).astype(np.uint8),
+        agreed=np.concatenate([agreed | ISN, elected["agreed"] | PACKETS]).astype(np.uint8),
+        votes=np.concatenate([np.zeros(len(by_syn_a), np.int32), elected["votes"]]).astype(np.int32),
+        ambiguous_a=np.setdiff1d(np.union1d(twins_a, ties["a"]), elected["a"]).astype(np.int32),
+        ambiguous_b=np.setdiff1d(np.union1d(twins_b, ties["b"]), elected["b"]).astype(np.int32),
+    ), offset
+
+
+def _routable(flows: Flows) -> NDArray[np.int32]:
+    """Flows that a router may forward: not ARP, multicast or link-local, which both sides of a gap have of their own."""
+    v4 = flows.src_hi == 0
+    own = np.where(
+        v4, flows.dst_lo >> np.uint64(28) & np.uint64(15) == 14, flows.dst_hi >> np.uint64(56) == 255
+    )
+    own |= ~v4 & ((flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA))
+    return np.flatnonzero((flows.proto != ARP) & ~own).astype(np.int32)
+
+
+def _agreed_offset(deltas: NDArray[np.int64]) -> int | None:
+    """The median of the votes' time differences; None if too few agree to move a clock by it."""
+    median = int(np.median(deltas))
+    return (
+        median
+        if abs(median) <= WINDOW // 10 or (abs(deltas - median) <= WINDOW // 10).sum() >= ENOUGH
+        else None
+    )
+
+
+def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32]) -> int | None:
+    """By how much B's times are greater than A's in these matched flows.
+
+    Not simply by their first packets: where a SYN was lost, B's first is A's second. All packets that are equal at the
+    flows' beginnings vote, and of two times that are equally likely the smaller one wins, since clocks of one host agree.
+    """
+    chosen = np.linspace(0, len(flows_a) - 1, min(len(flows_a), HEADS)).astype(np.int64)
+    rows_a, rows_b = _heads(a, flows_a[chosen])[:, :, None], _heads(b, flows_b[chosen])[:, None, :]
+    equal = (rows_a >= 0) & (rows_b >= 0) & (a.packets.print[rows_a] == b.packets.print[rows_b])
+    deltas = np.sort((b.packets.time[rows_b] - a.packets.time[rows_a])[equal])
+    if not len(deltas):
+        return None
+    votes = np.searchsorted(deltas, deltas + JITTER, "right") - np.searchsorted(deltas, deltas - JITTER)
+    likely = deltas[votes == votes.max()]
+    nearest = likely[np.argmin(np.abs(likely))]
+    return int(np.median(deltas[np.abs(deltas - nearest) <= JITTER]))
+
+
+def _heads(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The first rows of each side of these flows, 4 of each; -1 where there are fewer."""
+    sides = (2 * flows.astype(np.int64)[:, None] + (0, 1)).reshape(-1)
+    at = point.starts[sides][:, None] + np.arange(4)
+    beyond = at >= point.starts[sides + 1][:, None]
+    rows = point.order[np.where(beyond, 0, at)].astype(np.int64)
+    return np.where(beyond, -1, rows).reshape(len(flows), 8)
+
+
+def syn_keys(flows: Flows) -> NDArray[np.uint64]:
+    """What identifies each flow's SYN on both sides of NAT; 0 without one."""
+    key: NDArray[np.uint64] = (flows.isn_x.astype(np.uint64) << np.uint64(32)) | flows.syn_print
+    key[flows.syn_print == 0] = 0
+    return key
+
+
+def tuple_keys(flows: Flows) -> NDArray[np.uint64]:
+    """One number per five-tuple, as the originator's packets show it."""
+    return _address_key(flows, np.arange(len(flows)), _LEVELS[0])
+
+
+def _by_syn(
+    a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+    """Flows whose SYN both points saw: (A's, B's, what agreed, A's and B's that several others equal)."""
+    key_a, key_b = syn_keys(a.flows), syn_keys(b.flows)
+    left_a, left_b = left_a[key_a[left_a] != 0], left_b[key_b[left_b] != 0]
+    got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
+    for level in _LEVELS:
+        full_a = key_a[left_a] ^ _address_key(a.flows, left_a, level)
+        full_b = key_b[left_b] ^ _address_key(b.flows, left_b, level)
+        i, j = unique_join(full_a, full_b)
+        got_a.append(left_a[i])
+        got_b.append(left_b[j])
+        agreed.append(np.full(len(i), level, np.uint8))
+        left_a, left_b = np.delete(left_a, i), np.delete(left_b, j)
+    twins_a = left_a[np.isin(key_a[left_a], key_b[left_b])]
+    twins_b = left_b[np.isin(key_b[left_b], key_a[left_a])]
+    return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
+
+
+_BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])
+
+
+def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]) -> NDArray[Any]:
+    """One vote per packet that is unique on both sides, among the flows that are left."""
+    if not len(left_a) or not len(left_b):
+        return np.zeros(0, _BALLOT)
+    rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
+    found = [np.zeros(0, _BALLOT)]
+    for level in _LEVELS:
+        key_a, key_b = _packet_key(a, rows_a, level), _packet_key(b, rows_b, level)
+        # A flow may send the same packet twice (a resent query); it has one vote for it.
+        once_a, once_b = _once_per_flow(key_a, a, rows_a), _once_per_flow(key_b, b, rows_b)
+        i, j = unique_join(key_a[once_a], key_b[once_b])
+        i, j = once_a[i], once_b[j]
+        ballot = np.zeros(len(i), _BALLOT)
+        one, other = rows_a[i], rows_b[j]
+        ballot["a"], ballot["b"] = a.packets.flow[one], b.packets.flow[other]
+        ballot["flip"] = (a.packets.bits[one] ^ b.packets.bits[other]) & REPLY
+        ballot["agreed"] = level
+        ballot["delta"] = b.packets.time[other] - a.packets.time[one]
+        found.append(ballot)
+        rows_a, rows_b = np.delete(rows_a, i), np.delete(rows_b, j)
+    return np.concatenate(found)
+
+
+def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Rows of these flows; of very many, those whose content hashes low, and all of the small flows."""
+    chosen = np.zeros(len(point.flows), bool)
+    chosen[left] = True
+    rows = np.flatnonzero(chosen[point.packets.flow])
+    if len(rows) > SAMPLE:
+        small = point.sizes()[point.packets.flow[rows]] <= 16
+        rows = rows[small | (point.packets.print[rows] % np.uint32(len(rows) // SAMPLE + 1) == 0)]
+    return rows
+
+
+def _elect(ballots: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pairs of flows that prefer each other; and the pairs that are as good as another one of theirs."""
+    result = np.dtype([*_BALLOT.descr[:4], ("votes", "i4")])
+    if not len(ballots):
+        return np.zeros(0, result), np.zeros(0, result)
+    pair = (ballots["a"].astype(np.int64) << 32) | ballots["b"]
+    _, first, votes = np.unique(pair, return_index=True, return_counts=True)
+    tally = np.zeros(len(first), result)
+    for name in ("a", "b", "flip", "agreed"):
+        tally[name] = ballots[name][first]
+    tally["votes"] = votes
+    best_a, tied_a = _favourites(tally, "a")
+    best_b, tied_b = _favourites(tally, "b")
+    return tally[best_a & best_b], tally[tied_a | tied_b]
+
+
+def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of the pairs that have the most votes of their flow on that side alone, and of those that tie for it."""
+    most = np.zeros(int(tally[side].max()) + 1, np.int32)
+    np.maximum.at(most, tally[side], tally["votes"])
+    top = tally["votes"] == most[tally[side]]
+    tops = np.bincount(tally[side][top], minlength=len(most))[tally[side]]
+    return top & (tops == 1), top & (tops > 1)
+
+
+def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the values that occur exactly once in each."""
+    one_a, one_b = _singles(a), _singles(b)
+    _, i, j = np.intersect1d(a[one_a], b[one_b], assume_unique=True, return_indices=True)
+    return one_a[i], one_b[j]
+
+
+def _once_per_flow(keys: NDArray[np.uint64], point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices of the first of each flow's equal keys."""
+    _, first = np.unique(keys ^ scramble(point.packets.flow[rows], 10), return_index=True)
+    return np.asarray(first, np.int64)
+
+
+def _singles(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Indices of the values that occur once."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    differs = np.ones(len(values) + 1, bool)
+    differs[1:-1] = ordered[1:] != ordered[:-1]
+    once: NDArray[np.int64] = order[differs[:-1] & differs[1:]]
+    return once
+
+
+def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
+    """A 64-bit hash (the finaliser of SplitMix64), salted so that equal fields of different kinds differ."""
+    h = values.astype(np.uint64) + np.uint64(salt * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def _address_key(flows: Flows, chosen: NDArray[Any], level: int, *, back: bool = False) -> NDArray[np.uint64]:
+    """A hash of the protocol and the address fields that *level* names, as the packets of one direction show them."""
+    src, dst = ("dst", "src") if back else ("src", "dst")
+    sport, dport = (
+        (flows.ports & 0xFFFF, flows.ports >> 16) if back else (flows.ports >> 16, flows.ports & 0xFFFF)
+    )
+    key = scramble(flows.proto[chosen], 1)
+    if level & SRC:
+        key ^= scramble(getattr(flows, f"{src}_hi")[chosen], 2) ^ scramble(
+            getattr(flows, f"{src}_lo")[chosen], 3
+        )
+    if level & SPORT:
+        key ^= scramble(sport[chosen], 4)
+    if level & DST:
+        key ^= scramble(getattr(flows, f"{dst}_hi")[chosen], 5) ^ scramble(
+            getattr(flows, f"{dst}_lo")[chosen], 6
+        )
+    if level & DPORT:
+        key ^= scramble(dport[chosen], 7)
+    return key
+
+
+def _packet_key(point: Point, rows: NDArray[np.int64], level: int) -> NDArray[np.uint64]:
+    """A hash of each packet: what NAT leaves alone, and the address fields that *level* names."""
+    flow = point.packets.flow[rows]
+    reply = (point.packets.bits[rows] & REPLY).astype(bool)
+    key: NDArray[np.uint64] = scramble(point.packets.print[rows], 9)
+    forth, back = ~reply, reply
+    key[forth] ^= _address_key(point.flows, flow[forth], level)
+    key[back] ^= _address_key(point.flows, flow[back], level, back=True)
+    return key

@@ -1,0 +1,47 @@
+"""What two points compare packets by, where one of them recorded less of each packet than the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import CUT
+from analyzer.flow.point import TCP
+from analyzer.nat.matching import scramble
+
+if TYPE_CHECKING:
+    from analyzer.flow.point import Point
+
+ENOUGH = 160
+"""Bytes of a frame in which all that `Packets.print` is made of lies, but in tunnels: a VLAN tag, IPv6, a TCP header with all
+options or a UDP header with 32 bytes of payload."""
+
+
+def comparable(a: Point, b: Point) -> tuple[Point, Point]:
+    """Return the points as they are, or, if one cut what the other has, with prints of what both have.
+
+    Those are made of the columns alone: no TCP options, no payload. So they tell less apart, above all retransmissions.
+    """
+    if _held(a) == _held(b):
+        return a, b
+    return _plain(a), _plain(b)
+
+
+def _held(point: Point) -> int:
+    """How many bytes the point recorded of a frame, as far as it matters."""
+    cut = int(np.count_nonzero(point.packets.bits & CUT)) * 100 > len(point.packets)
+    return min(point.recording.snaplen or ENOUGH, ENOUGH - cut)
+
+
+def _plain(point: Point) -> Point:
+    p, flows = point.packets, point.flows
+    ip_id = np.where(flows.proto[p.flow] == TCP, 0, p.ip_id)  # TSO counts it up in pieces of one segment
+    mark = scramble(p.seq, 1) ^ scramble(p.ack, 2) ^ scramble(p.length, 3) ^ scramble(ip_id, 4)
+    mark ^= scramble(p.flags.astype(np.uint32) << np.uint32(16) | p.window, 5)
+    return replace(
+        point,
+        packets=replace(p, print=mark.astype(np.uint32)),
+        flows=replace(flows, syn_print=(flows.syn_print != 0).astype(np.uint32)),
+    )

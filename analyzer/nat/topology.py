@@ -1,0 +1,99 @@
+"""The order of the capture points along the way, and the gaps between neighbours."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.nat.matching import SRC, match
+from analyzer.nat.prints import comparable
+from analyzer.nat.ways import FIRST_TTLS, pod_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.flow.point import Point
+
+LAYERS = {"pod": 0, "bridge": 1, "uplink": 2}
+
+
+def place(points: Sequence[Point]) -> list[str]:
+    """Give a role to the points whose names tell none, by what the traffic shows; order-free.
+
+    A forwarded packet loses one of its TTL and SNAT changes its source on the way out: the side that sees the packet
+    before is the inner one. Of two inner points between which nothing changes, the one whose packets all share one
+    address is the pod's.
+
+    Returns: A caveat per point that had to be guessed, or could not be placed and is left out of all gaps.
+    """
+    unknown = [point for point in points if point.role is None and len(point.packets)]
+    if not unknown:
+        return []
+    inner, outer = set(), set()
+    # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
+    rank = {point.name: [0, 0, len(point.flows)] for point in points}
+    for a, b in combinations(points, 2):
+        if a.role and b.role:
+            continue
+        hops, later = _compare(a, b)
+        if hops:
+            inner.add((a if hops > 0 else b).name)
+            outer.add((b if hops > 0 else a).name)
+        elif hops == 0:
+            for point, sign in ((a, -later), (b, later)):
+                rank[point.name][0] += 1
+                rank[point.name][1] += sign
+    caveats = []
+    inside = [point for point in unknown if point.name in inner and point.name not in outer]
+    bridge = None
+    if not any(point.role == "bridge" for point in points):
+        shared = [point for point in inside if rank[point.name][0]]
+        bridge = max(shared, key=lambda point: rank[point.name], default=None)
+    for point in unknown:
+        if point in inside:
+            # A bridge carries many pods' packets; alone, a point whose packets share one address is a pod's.
+            alone = bridge is None and len(pod_address(point)) == 0
+            point.role = "bridge" if point is bridge or alone else "pod"
+        elif point.name in outer:
+            point.role = "uplink"
+        else:
+            caveats.append(
+                f"{point.name}: neither its name nor its traffic tells where on the way it was captured; it is in the "
+                f"tables, but nothing is concluded from it. Name its place with --role {point.name}=pod, bridge or uplink."
+            )
+            continue
+        caveats.append(
+            f"{point.name}: taken for the {point.role} by its traffic; --role {point.name}=ROLE corrects it."
+        )
+    return caveats
+
+
+def _compare(a: Point, b: Point) -> tuple[int | None, int]:
+    """How two points lie along the way of the flows that both saw.
+
+    Returns: 1 if *a* is the inner one of a routed gap, -1 if *b* is, 0 if nothing is routed between them, None if they
+    share no flow; and 1 if *b* mostly saw the originator's packets later, -1 if earlier.
+    """
+    matches, _ = match(*comparable(a, b))
+    if not len(matches.a):
+        return None, 0
+    first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
+    ttl_a, ttl_b = a.packets.ttl[first_a].astype(np.int64), b.packets.ttl[first_b].astype(np.int64)
+    hops = ttl_a - ttl_b
+    translated = (matches.agreed & SRC == 0) & (hops != 0)
+    if translated.any():
+        hops = hops[translated]
+    else:
+        # What other routers had before comes from outside: it loses its hop on the way in.
+        hops = np.where(np.isin(np.maximum(ttl_a, ttl_b), FIRST_TTLS), hops, -hops)
+    later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
+    return int(np.sign(np.sign(hops).sum())), int(later)
+
+
+def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """The neighbours, inner one first: each point of a layer with each point of the next layer that was captured."""
+    layers = [[p for p in points if p.role == role] for role in LAYERS]
+    present = [layer for layer in layers if layer]
+    return [(inner, outer) for here, beyond in pairwise(present) for inner in here for outer in beyond]

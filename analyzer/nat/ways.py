@@ -1,0 +1,198 @@
+"""Where each flow is heading: out of the node, into it, or neither; learnt from what crossed."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.layout import ARP
+from analyzer.capture.naming import role_of
+from analyzer.nat.matching import SRC, scramble
+from analyzer.nat.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.evidence.facts import Link, Route
+    from analyzer.flow.point import Point
+    from analyzer.nat.crossing import Gap
+
+OUT, IN, LOCAL, UNKNOWN = 1, -1, 2, 0
+_NONE = np.zeros(0, np.uint64)
+FIRST_TTLS = (64, 128, 255)
+"""TTLs that stacks send with."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """What the captures, and the node's interface table, tell of the node."""
+
+    inside: NDArray[np.uint64]
+    """Addresses of pods, as `address_key`s."""
+    own: NDArray[np.uint64]
+    """Addresses of the node itself: those that SNAT gave, and those of its interfaces."""
+    routers: NDArray[np.uint64]
+    """Link-layer addresses to which pods send what shall be routed: the bridge's own; may be empty."""
+    pods: dict[str, NDArray[np.uint64]]
+    """Name of a pod's point to the addresses of that pod."""
+    routes: Routes
+    heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+
+
+def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
+    """One number per 128-bit address."""
+    return scramble(hi, 2) ^ scramble(lo, 3)
+
+
+def explore(
+    points: Sequence[Point], gaps: Sequence[Gap], links: Iterable[Link], routes: Iterable[Route] = ()
+) -> Node:
+    """Learn the node's inside from what crossed, then say where every flow is heading.
+
+    Args:
+        points: All points.
+        gaps: All gaps.
+        links: The node's interface table, as far as the bundle has it.
+        routes: The node's routes, as far as the bundle has them.
+    """
+    links = list(links)
+    own = [_number(text) for link in links for text in link.addresses]
+    bridges = [
+        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) == "bridge"
+    ]
+    crossed = {point.name: np.zeros(len(point.flows), np.int8) for point in points}
+    met_in = {point.name: np.zeros(len(point.flows), bool) for point in points}
+    met_out = {point.name: np.zeros(len(point.flows), bool) for point in points}
+    routers = np.array(bridges, np.uint64)
+    for gap in gaps:
+        if gap.outer.role == "uplink":
+            routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
+    routers = routers[routers != 0]
+    pods = {point.name: pod_address(point, routers) for point in points if point.role == "pod"}
+    for point in points:
+        if point.role == "pod" and not len(pods[point.name]):
+            pods[point.name] = pod_address(point, routers, np.concatenate(list(pods.values())))
+    for gap in gaps:
+        # Innermost gaps come first, so what crossed to the uplink decides last.
+        m = gap.matches
+        if gap.inner.name in pods and gap.outer.role == "bridge":
+            # Whose packet it is, the pod's address tells better than the clock: a bridged frame is handed to the
+            # other pod's veth and to the bridge itself with one timestamp, in either order (br_handle_frame_finish).
+            guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
+            told = (guess == OUT) | (guess == IN)
+            gap.heading[told] = guess[told]
+        outer_heading = np.where(m.flip == 1, -gap.heading, gap.heading).astype(np.int8)
+        crossed[gap.inner.name][m.a] = gap.heading
+        crossed[gap.outer.name][m.b] = outer_heading
+        met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
+        met_in[gap.outer.name][m.b[outer_heading == IN]] = True
+    inside, own_keys = [_NONE, *pods.values()], [_keys(own)]
+    for point in points:
+        heading = crossed[point.name]
+        if point.role in ("pod", "bridge"):
+            # Who is asked for by ARP on the bridge is reached over the bridge.
+            arp = point.flows.proto == ARP
+            inside += [_src(point)[(heading == OUT) | arp], _dst(point)[(heading == IN) | arp]]
+    for gap in gaps:
+        m, out = gap.matches, gap.heading == OUT
+        if gap.outer.role == "uplink":
+            own_keys.append(_src(gap.outer)[m.b[out & (m.agreed & SRC == 0)]])
+    for point in points:
+        if point.role == "bridge":
+            # A pod none of whose packets got anywhere is told by them, too.
+            inside += _unrouted(point, routers)
+    node = Node(
+        inside=np.unique(np.concatenate(inside)),
+        own=np.unique(np.concatenate(own_keys)),
+        routers=routers,
+        pods=pods,
+        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role == "uplink"}),
+    )
+    for point in points:
+        mine = node.pods.get(point.name, node.inside)
+        guess = _by_address(point, mine if len(mine) else node.inside)
+        across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
+        known = crossed[point.name]
+        node.heading[point.name] = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+    for gap in gaps:
+        # Both sightings may carry one and the same timestamp; then the addresses tell.
+        open_ = gap.heading == UNKNOWN
+        guess = node.heading[gap.inner.name][gap.matches.a[open_]]
+        gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
+    return node
+
+
+def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Where each flow is heading by its addresses alone."""
+    from_pod, to_pod = np.isin(_src(point), inside), np.isin(_dst(point), inside)
+    guess = np.select([from_pod & to_pod, from_pod, to_pod], [LOCAL, OUT, IN], UNKNOWN).astype(np.int8)
+    if point.role == "uplink":
+        guess[guess == LOCAL] = UNKNOWN
+    return guess
+
+
+def _number(text: str) -> int:
+    """An address as its 128 bits, IPv4 mapped."""
+    found = ipaddress.ip_address(text)
+    return int(found) if found.version == 6 else 0xFFFF00000000 | int(found)
+
+
+def _keys(addresses: Iterable[int]) -> NDArray[np.uint64]:
+    both = [(a >> 64, a & 0xFFFFFFFFFFFFFFFF) for a in addresses]
+    return address_key(np.array([b[0] for b in both], np.uint64), np.array([b[1] for b in both], np.uint64))
+
+
+def _src(point: Point) -> NDArray[np.uint64]:
+    return address_key(point.flows.src_hi, point.flows.src_lo)
+
+
+def _dst(point: Point) -> NDArray[np.uint64]:
+    return address_key(point.flows.dst_hi, point.flows.dst_lo)
+
+
+def pod_address(
+    point: Point, routers: NDArray[np.uint64] = _NONE, others: NDArray[np.uint64] = _NONE
+) -> NDArray[np.uint64]:
+    """The addresses of one pod: of each IP version, the one end that nearly all packets on its veth have.
+
+    Nearly: a bridge floods what it has not learnt yet. A pod that talks to one peer only shares that one's address as
+    well; the pod's own packets are the ones that no router has had yet.
+
+    Args:
+        point: The pod's.
+        routers: Link-layer addresses of the node, as far as they are known.
+        others: Addresses that are other pods'.
+    """
+    flows, sizes = point.flows, point.sizes()
+    src, dst = _src(point), _dst(point)
+    fresh = np.setdiff1d(np.concatenate(_unrouted(point, routers)), others)
+    found = [_NONE]
+    unicast = (
+        (flows.proto != ARP)
+        & (flows.dst_hi >> np.uint64(56) != 0xFF)
+        & (flows.src_hi >> np.uint64(54) != 0x3FA)
+    )
+    for chosen in (unicast & (flows.src_hi == 0), unicast & (flows.src_hi != 0)):
+        values, inverse = np.unique(np.concatenate([src[chosen], dst[chosen]]), return_inverse=True)
+        packets = np.bincount(inverse.reshape(-1), np.tile(sizes[chosen], 2), len(values))
+        shared = values[packets * 10 >= sizes[chosen].sum() * 9]
+        own = shared[np.isin(shared, fresh)]
+        found.append(own if len(own) == 1 else _NONE)
+    return np.concatenate(found)
+
+
+def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+    """Addresses whose packets no router has had yet: their TTL is one that stacks begin with, and no router sent them."""
+    flows, found = point.flows, []
+    for side, (addresses, mac) in enumerate(((_src(point), flows.mac_src), (_dst(point), flows.mac_dst))):
+        spoke = np.flatnonzero((np.diff(point.starts)[side::2] > 0) & (flows.proto != ARP))
+        first = point.order[point.starts[2 * spoke + side]]
+        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)
+        found.append(addresses[spoke[fresh]])
+    return found

@@ -1,0 +1,356 @@
+"""What became of a request: every word of the fates, each with its near miss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyzer import Analysis, analyze
+from tests.conversation import BRIDGE, Conversation, bystander, record
+
+AROUND = (bystander(-5), bystander(20))
+POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
+
+
+def out(**changes: Any) -> Conversation:
+    """A pod's connection out of the node."""
+    return Conversation(**{"pod": POD, "server": SERVER, "nat": NAT, **changes})
+
+
+def fates(analysis: Analysis, point: str = "cni0", port: int = 20000) -> list[str]:
+    """The fates of the requests from that port, in the gap behind a point."""
+    table = analysis.passages.merge(analysis.flows[["point", "flow", "orig_p"]], on=["point", "flow"])
+    return [str(f) for f in table[(table["point"] == point) & (table["orig_p"] == port)]["fate"]]
+
+
+def judged(folder: Path, *talks: Conversation, **options: Any) -> Analysis:
+    """Analyse these conversations between two that were whole."""
+    return analyze(record(folder, *talks, *AROUND, **options))
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_vanished(proto: str, tmp_path: Path) -> None:
+    """Seen before the gap, never behind it, no answer; the next attempt passes."""
+    talk = out(proto=proto)
+    for at, lost in ((0, True), (1, False)):
+        sent = talk.syn(at) if proto == "tcp" else talk.data(b"query", at)
+        if lost:
+            sent.lost_after("cni0")
+    talk.accept() if proto == "tcp" else talk.reply()
+    analysis = judged(tmp_path, talk)
+
+    assert ["passed", "passed"] == fates(analysis, "veth-a")
+    assert ["vanished", "passed"] == fates(analysis)
+    assert (1, 0) == (analysis.counts.syn_vanished, analysis.counts.udp_vanished)[
+        :: 1 if proto == "tcp" else -1
+    ]
+
+
+def test_vanished_before_the_bridge(tmp_path: Path) -> None:
+    """With br_netfilter a full table loses packets between veth and bridge."""
+    talk = out()
+    talk.syn(0).lost_after("veth-a")
+    talk.syn(1)
+    talk.accept()
+    analysis = judged(tmp_path, talk)
+
+    assert ["vanished", "passed"] == fates(analysis, "veth-a")
+    assert ["passed"] == fates(analysis)
+    assert [("veth-a", "cni0")] == [incident.gap for incident in analysis.incidents]
+
+
+def test_never_passed(tmp_path: Path) -> None:
+    """A connection of which nothing ever gets through is vanished, too."""
+    talk = out()
+    for at in (0, 1, 3):
+        talk.syn(at).lost_after("cni0")
+
+    assert ["vanished"] * 3 == fates(judged(tmp_path, talk))
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_proof_of_delivery(proto: str, tmp_path: Path) -> None:
+    """What was answered was delivered: the capture missed it."""
+    talk = out(proto=proto)
+    (talk.syn() if proto == "tcp" else talk.data(b"query")).missed_at("eth0")
+    talk.accept() if proto == "tcp" else talk.reply()
+    analysis = judged(tmp_path, talk)
+
+    assert ["capture-loss"] == fates(analysis)
+    assert () == analysis.incidents
+    assert any("missed by a capture that they demonstrably passed" in c for c in analysis.caveats)
+
+
+def test_an_answer_to_a_later_attempt_proves_nothing(tmp_path: Path) -> None:
+    """The near miss: the answer comes after the next attempt."""
+    talk = out()
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.synack(1.001)
+
+    assert ["vanished", "passed"] == fates(judged(tmp_path, talk))
+
+
+@pytest.mark.parametrize("edge", ["begin", "end"])
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_the_next_point_was_not_recording(proto: str, edge: str, tmp_path: Path) -> None:
+    """A capture at eth0 that began late or ended early decides nothing about what it could not see."""
+    talk = out(proto=proto)
+    (talk.syn(5) if proto == "tcp" else talk.data(b"query", 5)).lost_after("cni0")
+    analysis = judged(tmp_path, talk, **{edge: {"eth0": 10 if edge == "begin" else 1}})
+
+    assert ["undecidable"] == fates(analysis)
+    assert () == analysis.incidents
+
+
+def test_the_next_point_was_just_recording(tmp_path: Path) -> None:
+    """The near miss: its first packet is older than the request."""
+    talk = out()
+    talk.syn(5).lost_after("cni0")
+
+    assert ["vanished"] == fates(judged(tmp_path, talk, bystander(4.9), begin={"eth0": 4}))
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_bridged_to_another_pod(proto: str, tmp_path: Path) -> None:
+    """A frame to the other pod's own MAC never goes to eth0, answered or not."""
+    talks = []
+    for n, answered in enumerate((True, False)):
+        talk = Conversation(
+            pod=f"10.244.0.11:{20000 + n}",
+            server="10.244.0.12:8080",
+            way="veth-a cni0 veth-b",
+            isn=n,
+            proto=proto,
+        )
+        talk.syn(n) if proto == "tcp" else talk.data(b"query", n)
+        if answered:
+            talk.accept() if proto == "tcp" else talk.reply()
+        talks.append(talk)
+    ways = [Conversation(pod=f"10.244.0.{n}:999", server=SERVER, nat=f"192.0.2.10:{n}", isn=n, way=f"veth-{v} cni0 | eth0")
+            for n, v in ((11, "a"), (12, "b"))]  # fmt: skip
+    for way in ways:
+        way.syn(2)
+        way.accept()
+    analysis = judged(tmp_path, *talks, *ways)
+
+    assert ["passed"] == fates(analysis, port=20000)
+    assert {"passed", "not-routed-here"} >= set(fates(analysis, port=20001))
+    assert () == analysis.incidents
+
+
+def test_bridged_to_a_pod_that_was_not_captured(tmp_path: Path) -> None:
+    """Only cni0 and eth0 were recorded: the MAC alone tells that the frame was not meant for the router."""
+    talk = Conversation(pod=POD, server="10.244.0.12:8080", way="veth-a cni0 veth-b")
+    talk.syn()
+    other = out(pod="10.244.0.11:999", isn=4)
+    other.syn(1)
+    other.accept()
+    analysis = judged(tmp_path, talk, other, points=("cni0", "eth0"))
+
+    assert ["not-routed-here"] == fates(analysis)
+
+
+def test_routed_to_a_pod_address_elsewhere(tmp_path: Path) -> None:
+    """The near miss: the same address, but the frame goes to the bridge's MAC, as to a pod of another node."""
+    talk = Conversation(pod=POD, server="10.244.0.12:8080")
+    talk.syn().lost_after("cni0")
+    other = out(pod="10.244.0.11:999", isn=4)
+    other.syn(1)
+    other.accept()
+
+    assert ["vanished"] == fates(judged(tmp_path, talk, other, points=("cni0", "eth0")))
+
+
+def test_to_the_node_itself(tmp_path: Path) -> None:
+    """A request to an address of the node ends there."""
+    talk = Conversation(pod=POD, server="192.0.2.10:10250", way="veth-a cni0")
+    talk.syn()
+    talk.accept()
+    refused = Conversation(pod="10.244.0.11:20001", server="192.0.2.10:10251", way="veth-a cni0", isn=9)
+    refused.syn(1)
+    unanswered = Conversation(pod="10.244.0.11:20002", server="192.0.2.10:10252", way="veth-a cni0", isn=99)
+    unanswered.syn(2)
+    analysis = judged(tmp_path, talk, refused, unanswered)
+
+    for port in (20000, 20001, 20002):
+        assert ["not-routed-here"] == fates(analysis, port=port)
+
+
+def test_to_the_bridges_own_address(tmp_path: Path) -> None:
+    """The interface table tells addresses that no NAT shows: the gateway's on the bridge."""
+    talk = Conversation(pod=POD, server="10.244.0.1:53", way="veth-a cni0", proto="udp")
+    talk.data(b"query")
+    (tmp_path / "ip-link.json").write_text(
+        f'[{{"ifindex": 3, "ifname": "cni0", "address": "{BRIDGE}", "addr_info": [{{"local": "10.244.0.1"}}]}}]'
+    )
+
+    assert ["not-routed-here"] == fates(judged(tmp_path, talk))
+
+
+def test_service_on_the_same_node(tmp_path: Path) -> None:
+    """A service's endpoint is another pod here: the SYN turns round at the bridge, translated."""
+    talk = Conversation(
+        pod=POD, server="10.96.0.1:80", dnat="10.244.0.12:8080", way="veth-a cni0 | cni0 veth-b"
+    )
+    talk.syn()
+    talk.accept()
+    analysis = judged(tmp_path, talk)
+
+    assert set(fates(analysis)) <= {"passed", "not-routed-here"}
+    assert () == analysis.incidents
+
+
+def test_service_on_the_same_node_without_an_answer(tmp_path: Path) -> None:
+    """Nor is it lost when the endpoint does not answer."""
+    talk = Conversation(
+        pod=POD, server="10.96.0.1:80", dnat="10.244.0.12:8080", way="veth-a cni0 | cni0 veth-b"
+    )
+    talk.syn()
+
+    assert () == judged(tmp_path, talk).incidents
+
+
+def test_service_elsewhere_that_vanishes(tmp_path: Path) -> None:
+    """The near miss: the SYN to the service neither turns round nor leaves."""
+    talk = Conversation(pod=POD, server="10.96.0.1:80", dnat="198.51.100.7:8080", nat=NAT)
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.accept()
+
+    assert ["vanished", "passed"] == fates(judged(tmp_path, talk))
+
+
+def test_second_uplink(tmp_path: Path) -> None:
+    """What leaves by eth1 is not lost, though eth0 does not see it."""
+    talk = out(way="veth-a cni0 | eth1")
+    talk.syn()
+    talk.accept()
+    analysis = judged(tmp_path, talk)
+
+    assert ["passed"] == fates(analysis)
+    assert 0 == analysis.counts.syn_vanished
+
+
+def test_second_uplink_that_was_not_captured(tmp_path: Path) -> None:
+    """A reply that only the inside saw came by another way: not routed here."""
+    talk = out(way="veth-a cni0 | eth1")
+    talk.syn()
+    talk.accept()
+    talk.data()
+    talk.reply()
+    analysis = judged(tmp_path, talk, points=("veth-a", "cni0", "eth0"))
+
+    assert ["not-routed-here"] == fates(analysis)
+    assert () == analysis.incidents
+
+
+def test_lost_on_the_second_uplink(tmp_path: Path) -> None:
+    """The near miss: both uplinks were recorded and neither saw it."""
+    talk = out()
+    talk.syn().lost_after("cni0")
+    other = out(pod="10.244.0.11:999", way="veth-a cni0 | eth1", isn=3)
+    other.syn(-1)
+    other.accept()
+    again = out(pod="10.244.0.11:998", way="veth-a cni0 | eth1", isn=3333)
+    again.syn(9)
+    again.accept()
+    analysis = judged(tmp_path, talk, other, again)
+
+    assert ["vanished"] == fates(analysis)
+    assert 1 == analysis.counts.syn_vanished
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_inward(proto: str, tmp_path: Path) -> None:
+    """A request from outside to a pod that never reaches the bridge vanishes between eth0 and cni0."""
+    talk = Conversation(
+        pod="10.244.0.11:80", server="198.51.100.7:40000", nat="192.0.2.10:30080", proto=proto
+    )
+    first = talk.send("S", b"" if proto == "tcp" else b"one", by_pod=False, at=0, seq=50).lost_after("eth0")
+    talk.send("S", first.payload, by_pod=False, at=1, seq=50)
+    talk.send("SA" if proto == "tcp" else "PA", b"" if proto == "tcp" else b"answer", ack=51)
+    analysis = judged(tmp_path, talk)
+
+    assert ["vanished", "passed"] == fates(analysis, "eth0", 40000)
+    assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
+
+
+def test_inward_to_the_node_itself(tmp_path: Path) -> None:
+    """A connection from outside to the node's own port concerns no pod."""
+    talk = Conversation(pod="192.0.2.10:22", server="198.51.100.7:40000", way="eth0")
+    talk.send("S", by_pod=False, at=0, seq=50)
+    analysis = judged(tmp_path, talk)
+
+    assert () == analysis.incidents
+    assert 0 == analysis.counts.syn_vanished
+
+
+def test_inward_to_a_pod_that_was_not_captured(tmp_path: Path) -> None:
+    """Without the bridge, only a packet for a captured pod must show inside."""
+    talk = Conversation(pod="10.244.0.12:80", server="10.244.7.7:40000", way="veth-b | eth0")
+    talk.send("S", by_pod=False, at=0, seq=50)
+    other = Conversation(pod="10.244.0.11:80", server="10.244.7.7:40000", way="veth-a | eth0")
+    other.send("S", by_pod=False, at=1, seq=50)
+    other.send("SA", ack=51)
+    third = out(pod="10.244.0.11:999", way="veth-a | eth0", isn=3)
+    third.syn(2)
+    third.accept()
+    before, after = bystander(-1, "veth-a | eth0"), bystander(9, "veth-a | eth0")
+    analysis = analyze(record(tmp_path, talk, other, third, before, after, points=("veth-a", "eth0")))
+
+    assert () == analysis.incidents
+
+
+def test_cut_captures_lose_nothing(tmp_path: Path) -> None:
+    """A shorter snaplen at one point is no loss, down to the 68 bytes that tcpdump once had as its default."""
+    for proto in ("tcp", "udp"):
+        for snaplen in (262144, 128, 96, 74, 68):
+            talk = out(proto=proto)
+            if proto == "tcp":
+                talk.syn()
+                talk.accept()
+            talk.data(bytes(range(200)))
+            talk.reply(300)
+            analysis = judged(tmp_path / f"{proto}{snaplen}", talk, snaplen={"eth0": snaplen})
+
+            assert ["passed"] == fates(analysis), (proto, snaplen)
+            assert 0 == analysis.counts.syn_vanished + analysis.counts.udp_vanished
+
+
+@pytest.mark.parametrize("short", [("eth0",), ("veth-a",), ("veth-a", "cni0"), ("veth-a", "cni0", "eth0")])
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_cut_captures_still_show_a_loss(proto: str, short: tuple[str, ...], tmp_path: Path) -> None:
+    """The near miss: what is missing behind the gap is missed, wherever only 68 bytes were captured."""
+    talk = out(proto=proto)
+    for at in (0, 1):
+        sent = talk.syn(at) if proto == "tcp" else talk.data(bytes(range(100)), at)
+        if not at:
+            sent.lost_after("cni0")
+    talk.accept() if proto == "tcp" else talk.reply()
+    analysis = judged(tmp_path, talk, snaplen=dict.fromkeys(short, 68))
+
+    assert ["vanished", "passed"] == fates(analysis)
+
+
+def test_equal_packets_of_others_hide_no_loss(tmp_path: Path) -> None:
+    """Another socket's equal datagram at the same moment, unanswered, is not the lost one turned round."""
+    lost = out(proto="udp")
+    lost.data(b"ping", 0).lost_after("cni0")
+    other = out(pod="10.244.0.11:20001", nat="192.0.2.10:20001", proto="udp")
+    other.data(b"ping", 0.01)
+    analysis = judged(tmp_path, lost, other)
+
+    assert ["vanished"] == fates(analysis)
+    assert ["passed"] == fates(analysis, port=20001)
+
+
+def test_very_many_equal_losses(tmp_path: Path) -> None:
+    """Thousands of equal datagrams that all vanish are judged without comparing each with each."""
+    talk = out(proto="udp")
+    for n in range(1000):
+        talk.data(b"beacon", n * 0.001).lost_after("cni0")
+
+    assert 1000 == judged(tmp_path, talk, points=("cni0", "eth0")).counts.udp_vanished

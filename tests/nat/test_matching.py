@@ -1,0 +1,221 @@
+"""Flows matched across NAT: by the SYN, by votes, and never by a guess."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+
+Pairs = dict[str, tuple[str, str, str]]
+
+
+def crossings(analysis: Analysis, inner: str = "cni0", outer: str = "eth0") -> Pairs:
+    """The crossings of a gap: the originator inside, to (the originator, the responder outside, what proves it)."""
+    table = analysis.crossings
+    gap = table[(table["inner_point"] == inner) & (table["outer_point"] == outer)]
+    return {row.inner_orig: (row.outer_orig, row.outer_resp, row.confidence) for row in gap.itertuples()}
+
+
+def whole(**ends: object) -> Conversation:
+    """A connection from its SYN to its FIN."""
+    talk = Conversation(**ends)  # type: ignore[arg-type]
+    talk.syn()
+    talk.accept()
+    talk.data(300)
+    talk.reply(1200)
+    talk.send("FA")
+    return talk
+
+
+V4 = {"pod": "10.244.0.11:20000", "server": "192.0.2.100:80"}
+V6 = {"pod": "[2001:db8:1::11]:20000", "server": "[2001:db8:2::100]:80"}
+
+
+@pytest.mark.parametrize(
+    ("ends", "outer"),
+    [
+        (V4 | {"nat": "192.0.2.10:20000"}, ("192.0.2.10:20000", "192.0.2.100:80")),
+        (V4 | {"nat": "192.0.2.10:1024"}, ("192.0.2.10:1024", "192.0.2.100:80")),
+        (V4 | {"dnat": "198.51.100.7:8080"}, ("10.244.0.11:20000", "198.51.100.7:8080")),
+        (
+            V4 | {"nat": "192.0.2.10:1024", "dnat": "198.51.100.7:8080"},
+            ("192.0.2.10:1024", "198.51.100.7:8080"),
+        ),
+        (V4, ("10.244.0.11:20000", "192.0.2.100:80")),
+        (V6 | {"nat": "[2001:db8::10]:20000"}, ("[2001:db8::10]:20000", "[2001:db8:2::100]:80")),
+        (
+            V6 | {"nat": "[2001:db8::10]:1024", "dnat": "[2001:db8:3::7]:8080"},
+            ("[2001:db8::10]:1024", "[2001:db8:3::7]:8080"),
+        ),
+    ],
+    ids=["snat, port kept", "snat, port changed", "dnat", "both", "none", "v6 snat", "v6 both"],
+)
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_every_translation(proto: str, ends: dict[str, str], outer: tuple[str, str], tmp_path: Path) -> None:
+    """Whatever NAT changes, the flow is recognised, and so is every one of its packets."""
+    talk = Conversation(**ends, proto=proto)  # type: ignore[arg-type]
+    if proto == "tcp":
+        talk.syn()
+        talk.accept()
+    for _ in range(3):
+        talk.data(40)
+        talk.reply(40)
+    analysis = analyze(record(tmp_path, talk))
+
+    assert {talk.pod: (*outer, "proven")} == crossings(analysis)
+    assert analysis.scene is not None
+    for gap in analysis.scene.gaps:
+        assert list(range(len(talk.sent))) == gap.in_outer.tolist() == gap.in_inner.tolist()
+
+
+@pytest.mark.parametrize(
+    ("pod", "server", "nat"),
+    [
+        ("10.244.0.11:300", "192.0.2.100:300", "192.0.2.10:300"),
+        ("10.244.0.11:300", "192.0.2.100:300", "192.0.2.10:301"),
+        ("[2001:db8:1::11]:300", "[2001:db8:2::100]:300", "[2001:db8::10]:301"),
+    ],
+    ids=["identifier kept", "identifier changed", "v6"],
+)
+def test_echo(pod: str, server: str, nat: str, tmp_path: Path) -> None:
+    """ICMP echo is recognised though its identifier is translated like a port."""
+    talk = Conversation(pod=pod, server=server, nat=nat, proto="icmp")
+    for _ in range(3):
+        talk.data(56)
+        talk.reply()
+    analysis = analyze(record(tmp_path, talk))
+
+    assert 1 == len(crossings(analysis))
+    assert analysis.scene is not None
+    assert list(range(6)) == analysis.scene.gaps[-1].in_outer.tolist()
+
+
+def test_service_behind_bridge_netfilter(tmp_path: Path) -> None:
+    """With br_netfilter DNAT shows between veth and bridge, SNAT behind it."""
+    talk = whole(**V4, nat="192.0.2.10:1024", dnat="198.51.100.7:8080", way="veth-a / cni0 | eth0")
+    analysis = analyze(record(tmp_path, talk))
+
+    assert {talk.pod: ("10.244.0.11:20000", "198.51.100.7:8080", "proven")} == crossings(
+        analysis, "veth-a", "cni0"
+    )
+    assert {talk.pod: ("192.0.2.10:1024", "198.51.100.7:8080", "proven")} == crossings(analysis)
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_captures_that_begin_in_the_middle(timestamps: bool, tmp_path: Path) -> None:
+    """Without a SYN the packets themselves vote."""
+    talks = [
+        whole(pod=f"10.244.0.{n}:20000", server="192.0.2.100:80", nat=f"192.0.2.10:{1024 + n}", isn=n * 7919)
+        for n in range(11, 16)
+    ]
+    for talk in talks:
+        talk.timestamps = timestamps
+        talk.sent = talk.sent[3:]
+    found = crossings(analyze(record(tmp_path, *talks)))
+
+    assert {talk.pod: (talk.nat, talk.server, "proven") for talk in talks} == found
+
+
+def test_direction_guessed_differently(tmp_path: Path) -> None:
+    """A service on a high port, recorded from the middle and translated to a low one, is turned round and matched."""
+    talk = whole(
+        pod="10.244.0.11:20000", server="192.0.2.100:30000", dnat="198.51.100.7:80", nat="192.0.2.10:20000"
+    )
+    talk.sent = talk.sent[3:]
+    row = analyze(record(tmp_path, talk)).crossings.iloc[-1]
+
+    assert [talk.server, talk.pod] == [row["inner_orig"], row["inner_resp"]]
+    assert [talk.dnat, talk.nat] == [row["outer_orig"], row["outer_resp"]]
+
+
+def test_reused_tuple(tmp_path: Path) -> None:
+    """A tuple used twice within seconds makes two flows and two crossings."""
+    talks = []
+    for n, at in enumerate((0.0, 5.0)):
+        talk = Conversation(**V4, nat=f"192.0.2.10:{1024 + n}", isn=1000 + n * 50_000)
+        talk.syn(at)
+        talk.accept()
+        talk.send("FA")
+        talks.append(talk)
+    analysis = analyze(record(tmp_path, *talks))
+    table = analysis.crossings
+
+    assert ["192.0.2.10:1024", "192.0.2.10:1025"] == table[table["outer_point"] == "eth0"][
+        "outer_orig"
+    ].tolist()
+
+
+def test_identical_syns_are_not_guessed(tmp_path: Path) -> None:
+    """Two pods' SYNs that are equal in all that NAT leaves alone: stated, undecided, and no loss."""
+    talks = []
+    for n in (11, 12):
+        talk = Conversation(
+            pod=f"10.244.0.{n}:20000",
+            server="192.0.2.100:80",
+            nat=f"192.0.2.10:{1024 + n}",
+            way=f"veth-{'ab'[n - 11]} cni0 | eth0",
+        )
+        talk.syn()
+        talks.append(talk)
+    analysis = analyze(record(tmp_path, *talks, bystander(-1), bystander(3)))
+
+    assert not {talk.pod for talk in talks} & set(crossings(analysis))
+    assert 0 == analysis.counts.syn_vanished
+    assert ["2 flows at cni0 fit several flows at eth0 equally well: left undecided."] == list(
+        analysis.caveats
+    )
+    at_bridge = analysis.passages.query("point == 'cni0' and fate == 'undecidable'")
+    assert 2 == len(at_bridge)
+
+
+def test_kept_port_tells_identical_syns_apart(tmp_path: Path) -> None:
+    """The near miss: equal SYNs, but SNAT kept their different ports."""
+    talks = []
+    for n in (11, 12):
+        talk = Conversation(pod=f"10.244.0.{n}:200{n}", server="192.0.2.100:80", nat=f"192.0.2.10:200{n}")
+        talk.syn()
+        talks.append(talk)
+    found = crossings(analyze(record(tmp_path, *talks)))
+
+    assert {talk.pod: (talk.nat, talk.server, "proven") for talk in talks} == found
+
+
+@pytest.mark.parametrize("order", list(permutations(("a", "b", "c"))), ids="".join)
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_files_without_names_in_any_order(proto: str, order: tuple[str, ...], tmp_path: Path) -> None:
+    """a.pcap b.pcap c.pcap: the traffic says which is which, whatever the order."""
+    names = dict(zip(("veth-a", "cni0", "eth0"), order, strict=True))
+    talks = []
+    for n, way in enumerate(
+        ("veth-a cni0 | eth0", "veth-a cni0 | eth0", "veth-b cni0 | eth0", "veth-b cni0 | eth0")
+    ):
+        pod = 11 + n // 2
+        talk = Conversation(
+            pod=f"10.244.0.{pod}:{20000 + n}",
+            server=f"192.0.2.{100 + n}:80",
+            nat=f"192.0.2.10:{1024 + n}",
+            way=way,
+            isn=n * 77_777,
+            proto=proto,
+        )
+        if proto == "tcp":
+            talk.syn(n * 0.1)
+            talk.accept()
+        talk.data(100, at=1 + n)
+        talk.reply(200)
+        talks.append(talk)
+    analysis = analyze(record(tmp_path, *talks, points=("veth-a", "cni0", "eth0"), names=names))
+
+    assert [(names["veth-a"], "pod"), (names["cni0"], "bridge"), (names["eth0"], "uplink")] == [
+        (point.name, point.role) for point in analysis.points
+    ]
+    assert 3 == len(analysis.caveats)
+    assert {talk.pod: (talk.nat, talk.server, "proven") for talk in talks} == {
+        pod: (orig, resp, "proven")
+        for pod, (orig, resp, _) in crossings(analysis, names["cni0"], names["eth0"]).items()
+    }
+    assert () == analysis.incidents
