@@ -1,0 +1,1 @@
+"""Findings and incidents: one cause per file."""

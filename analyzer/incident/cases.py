@@ -1,0 +1,214 @@
+"""The connections that lost a request, each with all its attempts: what the causes are asked about."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import REPLY
+from analyzer.flow.point import TCP
+from analyzer.model import Attempt, Fate
+from analyzer.nat.fates import FATES, VANISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.flow.point import Point
+    from analyzer.model import Gap as GapNames
+    from analyzer.nat.crossing import Gap
+    from analyzer.nat.fates import Requests
+    from analyzer.nat.passages import Trails
+
+MOST_ATTEMPTS = 64
+"""Attempts of one finding that are told; a UDP flow may send millions of requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One attempt, located."""
+
+    seen: tuple[tuple[Point, int], ...]
+    """(point, row) in the order of the packet's way."""
+    fate: Fate
+    gap: GapNames | None
+    """Where it was lost."""
+    answered: bool
+
+    @property
+    def time(self) -> int:
+        """Of the first sighting, ns."""
+        return int(self.seen[0][0].packets.time[self.seen[0][1]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One connection that lost at least one request in a gap."""
+
+    protocol: int
+    point: Point
+    """The point that sees the connection first."""
+    flow: int
+    """Its flow there."""
+    outward: bool
+    steps: tuple[Step, ...]
+    """Its attempts in time order, at most `MOST_ATTEMPTS`: the first vanished ones, and some around them."""
+    omitted: int
+    """Attempts that `steps` leaves out."""
+    vanished: int
+    """Attempts that vanished, those that `steps` leaves out included."""
+    gap: GapNames
+    """Where its first lost attempt died."""
+    crossing: Gap
+    """The same gap."""
+    outer: tuple[Point, int] | None
+    """The connection's flow behind the gap, if an attempt got there."""
+
+    @property
+    def lost(self) -> tuple[Step, ...]:
+        """The attempts that vanished."""
+        return tuple(step for step in self.steps if step.fate is Fate.VANISHED)
+
+    @property
+    def passed(self) -> Step | None:
+        """The first attempt after the first loss that made the whole way."""
+        began = self.lost[0].time
+        return next((s for s in self.steps if s.fate is Fate.PASSED and s.time >= began), None)
+
+    def attempts(self, trails: Trails) -> tuple[Attempt, ...]:
+        """As findings tell them."""
+        return tuple(
+            Attempt(time=s.time, fate=s.fate, packets=tuple(trails.sighting(p, r) for p, r in s.seen))
+            for s in self.steps
+        )
+
+
+def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
+    """The connections with a vanished request, in the order of their first loss."""
+    roots: dict[tuple[str, int], bool] = {}
+    for at in requests:
+        lost = np.flatnonzero(at.fate == VANISHED)
+        flows, where = np.unique(at.point.packets.flow[at.rows[lost]], return_index=True)
+        for flow, index in zip(flows, lost[where], strict=True):
+            outward = bool(at.outward[index])
+            point, root = _root(at.point, int(flow), gaps, outward)
+            roots[point.name, root] = outward
+    by_name = {at.point.name: at for at in requests}
+    found = [
+        _case(trails.points[name], flow, outward, by_name, gaps, trails, protocol)
+        for (name, flow), outward in roots.items()
+    ]
+    return sorted(found, key=lambda case: case.lost[0].time)
+
+
+def _root(point: Point, flow: int, gaps: Sequence[Gap], outward: bool) -> tuple[Point, int]:
+    """The same connection at the point that sees it first: follow the crossings against its way."""
+    for gap in reversed(gaps) if outward else gaps:
+        leg = gap.inward() if outward else gap.outward()
+        if leg.here is not point:
+            continue
+        # OUT is 1, IN is -1: in which direction this crossing's originator sends.
+        hits = np.flatnonzero((leg.flows_here == flow) & (leg.heading == (1 if outward else -1)))
+        if len(hits):
+            return _root(leg.there, int(leg.flows_there[hits[0]]), gaps, outward)
+    return point, flow
+
+
+def _case(
+    point: Point,
+    flow: int,
+    outward: bool,
+    requests: dict[str, Requests],
+    gaps: Sequence[Gap],
+    trails: Trails,
+    protocol: int,
+) -> Case:
+    same = trails.flows_of(point, flow)
+    begun: list[tuple[int, str, int]] = []
+    lost: list[tuple[int, str, int]] = []
+    vanished = 0
+    for name, there in same.items():
+        at = requests[name]
+        index = at.index(trails.points[name].rows(there, 0))
+        times = at.point.packets.time
+        begun += [(int(times[row]), name, int(row)) for row in at.rows[index[at.first[index]]]]
+        gone = at.rows[index[at.fate[index] == VANISHED]]
+        vanished += len(gone)
+        for row in gone[:MOST_ATTEMPTS]:
+            seen = trails.sightings(at.point, int(row))
+            first, first_row = seen[0 if outward else -1]
+            lost.append((int(first.packets.time[first_row]), first.name, first_row))
+    begun = sorted({*begun, *lost})
+    steps = tuple(
+        _step(requests[name], row, requests, gaps, trails, outward) for _, name, row in _chosen(begun, lost)
+    )
+    loss = next(step for step in steps if step.fate is Fate.VANISHED)
+    assert loss.gap is not None
+    crossing = next(g for g in gaps if g.names == loss.gap)
+    far = crossing.outer if outward else crossing.inner
+    outer = (far, same[far.name]) if far.name in same else None
+    return Case(
+        protocol=protocol,
+        point=point,
+        flow=flow,
+        outward=outward,
+        steps=steps,
+        omitted=len(begun) - len(steps),
+        vanished=vanished,
+        gap=loss.gap,
+        crossing=crossing,
+        outer=outer,
+    )
+
+
+def _chosen(
+    begun: list[tuple[int, str, int]], lost: list[tuple[int, str, int]]
+) -> list[tuple[int, str, int]]:
+    """At most `MOST_ATTEMPTS` of the attempts, in time order: the first lost ones, and what lies around the first of them."""
+    lost = sorted(set(lost))[:MOST_ATTEMPTS]
+    if len(begun) <= MOST_ATTEMPTS:
+        return begun
+    begin = max(0, bisect_left(begun, lost[0]) - MOST_ATTEMPTS // 4)
+    gone = set(lost)
+    near = [attempt for attempt in begun[begin:] + begun[:begin][::-1] if attempt not in gone]
+    return sorted(lost + near[: MOST_ATTEMPTS - len(lost)])
+
+
+def _step(
+    at: Requests,
+    first: int,
+    requests: dict[str, Requests],
+    gaps: Sequence[Gap],
+    trails: Trails,
+    outward: bool,
+) -> Step:
+    """Follow one request to where it ends."""
+    seen = trails.sightings(at.point, first)
+    if not outward:
+        seen.reverse()
+    fate, gap = Fate.PASSED, None
+    for last, row in seen:
+        there = requests[last.name]
+        index = there.index(np.array([row]))
+        became = FATES[int(there.fate[index[0]])] if len(index) else Fate.PASSED
+        if became is Fate.PASSED or fate is Fate.VANISHED:
+            continue
+        fate = became
+        legs = [g for g in gaps if (g.inner if outward else g.outer) is last]
+        busiest = max(legs, key=lambda g: len(g.matches.a))
+        gap = busiest.names
+    return Step(
+        seen=tuple(seen), fate=fate, gap=gap, answered=bool(at.answered[at.index(np.array([first]))[0]])
+    )
+
+
+def first_answer(case: Case) -> int | None:
+    """When the first answer reached the point that sees the connection first; ns, None without one."""
+    packets = case.point.packets
+    rows = case.point.rows(case.flow, REPLY)
+    if case.protocol == TCP:
+        rows = rows[packets.flags[rows] & 0x12 == 0x12]
+    rows = rows[packets.time[rows] >= case.lost[0].time]
+    return int(packets.time[rows[0]]) if len(rows) else None

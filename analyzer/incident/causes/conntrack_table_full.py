@@ -1,0 +1,319 @@
+"""The conntrack table was full, and new connections were dropped.
+
+What happens
+    Every connection that NAT or a stateful rule touches takes an entry in one table for the whole node. When it holds
+    `nf_conntrack_max` entries and none can be evicted, the first packet of every new connection, TCP and UDP
+    alike, is dropped (`__nf_conntrack_alloc`). Established connections go on, so the failure looks random.
+
+How it is recognised
+    New connections to several destinations vanish together in one gap while established ones go on. `drop` rises and
+    `insert_failed` does not, or by less; the kernel log says `nf_conntrack: table full, dropping packet`, with
+    fewer lines than losses, since it is rate-limited. With br_netfilter the loss is between veth and bridge.
+
+What is ruled out
+    The SNAT port race (raises `insert_failed` as much as `drop`, and has a partner), exhausted SNAT ports (one destination
+    only, and `insert_failed`), a policy (no conntrack counter moves), loss beyond the node.
+
+Remedies and their risks
+    A larger table (about 300 bytes of kernel memory an entry), shorter timeouts (idle connections are forgotten and may
+    break), reuse of connections, deleting the entries of addresses that are gone.
+
+References
+    Documentation/networking/nf_conntrack-sysctl.rst; nf_conntrack_core.c `__nf_conntrack_alloc`, `early_drop`
+    https://github.com/kubernetes/kubernetes/issues/71261
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.layout import REPLY, TCP_SYN
+from analyzer.flow.point import TCP
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.fates import PASSED, VANISHED
+from analyzer.nat.ways import IN, OUT, address_key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.evidence.facts import LogLine
+    from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+    from analyzer.nat.fates import Requests
+
+CODE = "conntrack-table-full"
+TOGETHER = 1_000_000_000
+"""ns around a loss in which the others of its burst are looked for."""
+SEVERAL = 3
+"""Destinations that must lose requests together before the captures alone suggest it."""
+LINES = 1000
+"""Lines of the log that are looked at for one connection; it may hold thousands of the same."""
+LOGGED, DAY = 60_000_000_000, 86_400_000_000_000
+"""ns from the loss to a line of the log: it may come every five seconds (`net.core.message_cost`); a day where the line
+does not name its time zone."""
+
+REMEDIES = (
+    Remedy(
+        do="Raise the limit",
+        command="sysctl -w net.netfilter.nf_conntrack_max=524288",
+        effect="New connections are accepted at once.",
+        risk="About 300 bytes of kernel memory an entry; raise nf_conntrack_buckets as well, or lookups slow down.",
+    ),
+    Remedy(
+        do="Forget closed connections and silent UDP sooner",
+        command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30 net.netfilter.nf_conntrack_udp_timeout_stream=60",
+        effect="Short-lived connections leave the table in a quarter of the time.",
+        risk="Node-wide. UDP flows with long pauses lose their mapping; late segments of closed connections meet no entry.",
+    ),
+    Remedy(
+        do="Make fewer connections: keep-alive, pools, a DNS cache on the node",
+        command="kubectl -n kube-system get daemonset node-local-dns",
+        effect="Attacks what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
+        risk="Changes in the applications, or one more component on every node.",
+    ),
+    Remedy(
+        do="Delete the entries of a pod that is gone",
+        command="conntrack -D -d OLD-POD-IP",
+        effect="Frees what nothing will ever use again; restart a kube-proxy that no longer cleans up by itself.",
+        risk="Cuts live connections if the address was given to a new pod.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    return (
+        f"{loss.connections} new connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise a full table by what conntrack counted, or logged, or by a burst over several destinations."""
+    counters = scene.counters
+    refused = counters.get("drop", 0) - counters.get("insert_failed", 0)
+    lines = _logged(case, scene)
+    burst, destinations = _burst(case, scene)
+    confidence = _confidence(case, scene, lines, burst, destinations)
+    if confidence is None:
+        return None
+    total = sum(scene.vanished.values())
+    evidence = []
+    if refused > 0:
+        evidence.append(
+            Evidence(
+                says=f"drop rose by {counters['drop']} and insert_failed by {counters.get('insert_failed', 0)}: {refused} "
+                f"packets were refused without a clash; the captures show {total} vanished requests",
+                source="conntrack -S before and after",
+            )
+        )
+    if lines:
+        evidence.append(
+            Evidence(
+                says=f"the kernel log says {len(lines)} times{' or more' * (len(lines) == LINES)}: {lines[0].says}",
+                source=lines[0].file,
+            )
+        )
+    evidence.append(
+        Evidence(
+            says=f"{burst} requests to {destinations} destinations vanished within a second of this one",
+            source="captures",
+        )
+    )
+    early = counters.get("early_drop", 0)
+    if early:
+        evidence.append(
+            Evidence(
+                says=f"early_drop rose by {early}: entries were evicted to make room",
+                source="conntrack -S before and after",
+            )
+        )
+    facts: dict[str, object] = {"burst": burst, "destinations": destinations, "refused": max(refused, 0)}
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts=facts,
+        evidence=(*evidence, *_holders(scene)),
+        excluded=_excluded(case, refused),
+    )
+
+
+def _confidence(
+    case: Case, scene: Scene, lines: list[LogLine], burst: int, destinations: int
+) -> Confidence | None:
+    """How sure the signs make a full table; None where they fit another cause as well."""
+    counters, total, together = scene.counters, sum(scene.vanished.values()), destinations >= SEVERAL
+    drop, failed = counters.get("drop", 0), counters.get("insert_failed", 0)
+    said = bool(lines) + _at_limit(scene)
+    # A line, or a full listing, may be of another hour; both, or a line that tells its hour, are not.
+    dated = said > 1 or any(line.zoned for line in lines)
+    passing, stopped = _established(case, scene)
+    if stopped > passing:
+        return None  # a full table leaves alone what it holds
+    walked = scene.walked(case) if case.passed is None else None
+    if walked is not None and walked[0].verdict in ("drop", "reject"):
+        return None  # a rule drops it anyway
+    if counters:
+        if not drop or (drop <= failed and not said):
+            return None
+        if drop == total and not failed:
+            return "proven"
+        # From here on the counters tell of other losses, too, or the captures do.
+        enough = drop - failed >= burst
+        if case.passed is not None:
+            # Else a clash whose partner nobody saw, a step that nobody counts, or one that chose this connection.
+            chosen = len(case.lost) >= SEVERAL and _selective(case, scene)
+            alone = drop >= total and not failed and not chosen
+            return "likely" if alone or (together and (enough or dated)) else None
+        met = destinations > 1 and drop >= total and enough and (together or not failed)
+        return "likely" if met and not _selective(case, scene) else None
+    if said:
+        met = together or dated
+        return "likely" if met and (case.passed is not None or not _selective(case, scene)) else None
+    alone = together and case.passed is not None and not scene.drops.get(case.crossing.outer.name)
+    return "possible" if alone and passing and not stopped else None
+
+
+def _at_limit(scene: Scene) -> bool:
+    """Whether a listing, or the kernel's own count, has as many entries as the table may hold; 0 is no limit."""
+    count = scene.evidence.sysctls.get("net.netfilter.nf_conntrack_count", "")
+    counts = [len(table) + table.omitted for table in scene.evidence.tables]
+    if re.fullmatch("[0-9]{1,10}", count):
+        counts.append(int(count))
+    return bool(scene.table_limit) and max(counts, default=0) >= (scene.table_limit or 0)
+
+
+def _logged(case: Case, scene: Scene) -> list[LogLine]:
+    """The kernel's lines that may be of the time of the loss, at most `LINES`: its log keeps them for weeks."""
+    at = case.lost[0].time
+    fitting = (
+        line
+        for line in scene.evidence.log
+        if line.about == "table-full"
+        and (line.time is None or abs(line.time - at) <= (LOGGED if line.zoned else DAY))
+    )
+    return list(islice(fitting, LINES))
+
+
+def _selective(case: Case, scene: Scene) -> bool:
+    """Whether others pass meanwhile, or none but this source or destination is lost: a full table does not choose."""
+    source, destination = _ends(case.point, np.array([case.flow]), scene)
+    lost = 0
+    for step in case.lost:
+        for followed in scene.requests.values():
+            for at in followed:
+                if at.point.role != case.crossing.inner.role:
+                    continue
+                near = _near(at, step.time)
+                sources, destinations = _ends(at.point, at.point.packets.flow[at.rows[near]], scene)
+                other = (sources != source) & (destinations != destination) & at.outward[near]
+                lost += int((other & (at.fate[near] == VANISHED)).sum())
+                if (other & (at.fate[near] == PASSED)).any():
+                    return True
+    return not lost
+
+
+def _near(at: Requests, time: int) -> slice:
+    """Requests within `TOGETHER` of a time."""
+    rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time + TOGETHER))
+    begin, end = np.searchsorted(at.rows, rows)
+    return slice(int(begin), int(end))
+
+
+def _ends(
+    point: Point, flows: NDArray[np.integer[Any]], scene: Scene
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Sources, and destinations with ports, of these flows."""
+    source = address_key(point.flows.src_hi[flows], point.flows.src_lo[flows])
+    return source, scene.destinations[point.name][flows]
+
+
+def _established(case: Case, scene: Scene) -> tuple[int, int]:
+    """How many packets of established connections passed the gap in the second after the loss, and how many did not.
+
+    A link that is down, or a route that is gone, stops them, too.
+    """
+    gap, at = case.crossing, case.lost[0].time
+    packets, flows = gap.inner.packets, gap.inner.flows
+    near = slice(*np.searchsorted(packets.time, (at, at + TOGETHER)))
+    flow, bits = packets.flow[near], packets.bits[near]
+    heading = scene.node.heading[gap.inner.name][flow]
+    old = np.where(bits & REPLY != 0, heading == IN, heading == OUT) & (flows.proto[flow] == TCP)
+    old &= packets.flags[near] & TCP_SYN == 0
+    passed = old & (gap.in_outer[near] >= 0)
+    return int(passed.sum()), int(old.sum() - passed.sum())
+
+
+def _holders(scene: Scene) -> list[Evidence]:
+    """Who fills the table: from its largest listing, else estimated from the captures."""
+    of = f" of {scene.table_limit:,}" if scene.table_limit else ""
+    if scene.evidence.tables:
+        table = max(scene.evidence.tables, key=len)
+        states = {str(s): n for (s,), n in table.only(proto="tcp").count_by("state").items()}
+        told = (
+            ("by protocol", {str(p): n for (p,), n in table.count_by("proto").items()}),
+            ("by TCP state", states),
+            ("by source", {str(a): n for (a,), n in table.count_by("orig_src").items()}),
+            (
+                "by destination",
+                {f"{a}:{p}": n for (a, p), n in table.count_by("orig_dst", "orig_dport").items()},
+            ),
+        )
+        count, source = len(table) + table.omitted, table.file
+    elif scene.occupancy is not None:
+        o = scene.occupancy
+        told = (
+            ("by protocol", dict(o.by_protocol)),
+            ("by TCP state", dict(o.by_state)),
+            ("by source", dict(o.by_source)),
+            ("by destination", dict(o.by_destination)),
+        )
+        count, source = o.peak, "captures, by the lifetimes of their connections"
+    else:
+        return []
+    says = "; ".join(f"{by} {_most(counts)}" for by, counts in told if counts)
+    return [Evidence(says=f"the table held {count:,}{of} entries: {says}", source=source)]
+
+
+def _most(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in list(counts.items())[:3])
+
+
+def _burst(case: Case, scene: Scene) -> tuple[int, int]:
+    """How many requests, to how many destinations, vanished around this one."""
+    at = case.lost[0].time
+    near = [abs(m.time - at) <= TOGETHER for m in scene.lost.values()]
+    together = [m.dst[mask] for m, mask in zip(scene.lost.values(), near, strict=True)]
+    destinations = sum(len(np.unique(dst)) for dst in together)
+    return sum(len(dst) for dst in together), destinations
+
+
+def _excluded(case: Case, refused: int) -> tuple[Exclusion, ...]:
+    found = [
+        Exclusion(
+            cause="snat-port-race",
+            because="no other new connection with the same port left at the same moment"
+            + ("; the refusals are not counted in insert_failed" if refused > 0 else ""),
+        ),
+        Exclusion(
+            cause="loss beyond the node", because=f"the packet never got to {case.crossing.outer.name}"
+        ),
+    ]
+    if case.passed is not None:
+        found.append(
+            Exclusion(
+                cause="policy-drop", because="a later attempt of the same connection passed the same gap"
+            )
+        )
+    elif refused > 0:
+        found.append(Exclusion(cause="policy-drop", because="conntrack counted the drops as its own"))
+    return tuple(found)

@@ -1,0 +1,245 @@
+"""The next hop's link-layer address could not be found, so the packets never left.
+
+What happens
+    After SNAT the packet waits in the neighbour table while the kernel asks the network who has the next hop's address (ARP,
+    or neighbour solicitation). Nobody answers; after three requests, about three seconds, the packet is dropped and
+    an ICMP host unreachable goes back to the pod.
+
+How it is recognised
+    Requests vanish between bridge and uplink while the uplink shows ARP requests or neighbour solicitations without an
+    answer, sent by the node itself, for the destination or for the gateway towards it. About three seconds later an
+    ICMP host unreachable reaches the pod. No conntrack counter moves.
+
+What is ruled out
+    A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
+
+Remedies and their risks
+    Find out why the next hop is silent: it is down, the address or the route is wrong, the link is in another VLAN.
+
+References
+    net/core/neighbour.c `neigh_probe`; RFC 826; RFC 4861 section 7.2
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import ARP, QUOTES, REPLY
+from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.flow.point import ICMP, ICMP6
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.passages import address
+from analyzer.nat.ways import OUT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.capture.columns import Flows
+    from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+    Address = tuple[int, int]
+    """The high and the low 64 bits, IPv4 mapped."""
+
+CODE = "next-hop-unresolved"
+PATIENCE = 5_000_000_000
+"""ns around the loss in which the vain requests are looked for: three of them, a second apart."""
+ANSWER = 1_000_000_000
+"""ns in which a neighbour answers (`net.ipv4.neigh.*.retrans_time_ms`)."""
+SOLICITATION, ADVERTISEMENT = 135, 136
+# ICMP type << 8 | code: host unreachable (RFC 792), address unreachable (RFC 4443 section 3.1).
+UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
+LAST_BITS = 0xFFFFFF
+MOST = 64
+"""Errors that are read for one connection."""
+
+REMEDIES = (
+    Remedy(
+        do="Look at the neighbour and at the route that leads to it",
+        command="ip neigh show nud failed; ip route get DESTINATION",
+        effect="Shows which address nobody answers for, and why the node wants it.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Correct the route or bring the gateway back",
+        command="ip route replace DESTINATION via GATEWAY dev eth0",
+        effect="The next attempt of every connection passes.",
+        risk="A wrong route takes traffic elsewhere; note the old one first.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: the "
+        f"machine that should carry them on does not answer on {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by requests of the node for this packet's next hop that nobody answers."""
+    uplink = case.crossing.outer
+    if not case.outward or uplink.role != "uplink":
+        return None
+    vain = _vain(case, scene)
+    if not vain:
+        return None
+    destination = _destination(case)
+    unreachable = _unreachable(case)
+    if destination in vain:
+        hop = destination
+    elif unreachable is None:
+        return None  # they were asked for another packet's sake
+    else:
+        hop = _gateway(case, vain, scene)
+    rows = vain[hop]
+    target = address(*hop)
+    capture, frame = uplink.recording.locate(rows[0])
+    evidence = [
+        Evidence(
+            says=f"{uplink.name} asked {len(rows)} times who has {target}, and nobody answered",
+            source=f"{capture.label} frame {frame}",
+        )
+    ]
+    if unreachable is not None:
+        inner = case.crossing.inner
+        capture, frame = inner.recording.locate(unreachable)
+        after = (int(inner.packets.time[unreachable]) - case.lost[0].time) / 1e9
+        evidence.append(
+            Evidence(
+                says=f"{after:.3f} s after the first lost attempt an ICMP error said that {address(*destination)} cannot "
+                "be reached",
+                source=f"{capture.label} frame {frame}",
+            )
+        )
+    counters = scene.counters
+    return Explanation(
+        cause=CODE,
+        confidence="proven" if unreachable is not None else "likely",
+        facts={"next_hop": target, "requests": len(rows)},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="policy-drop", because="the kernel asked for the next hop on behalf of these packets"
+            ),
+            Exclusion(
+                cause="conntrack-table-full",
+                because="conntrack counted no drop"
+                if counters and not counters.get("drop")
+                else "the packet got beyond conntrack",
+            ),
+            Exclusion(cause="loss beyond the node", because=f"the packet itself never got to {uplink.name}"),
+        ),
+    )
+
+
+def _destination(case: Case) -> Address:
+    return _end(case.point.flows, case.flow, "dst")
+
+
+def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
+    """Whom the node asked for in vain around the loss: address to the rows of the requests, at least two.
+
+    Of a neighbour solicitation only the group is read that it is sent to, with the last 24 bits of the target (RFC 4291
+    section 2.7.1): it counts for the case's own destination if they agree.
+    """
+    uplink, at = case.crossing.outer, case.lost[0].time
+    packets, flows = uplink.packets, uplink.flows
+    rows = scene.neighbours[uplink.name]
+    rows = rows[slice(*np.searchsorted(packets.time[rows], (at - PATIENCE, at + PATIENCE)))]
+    flow, reply = packets.flow[rows], packets.bits[rows] & REPLY != 0
+    asks = (flows.proto[flow] == ARP) & (packets.seq[rows] == 1) | _icmp6(flows, flow, SOLICITATION)
+    asks &= np.isin(np.where(reply, flows.mac_dst[flow], flows.mac_src[flow]), _macs(case, scene))
+    destination = _destination(case)
+    asked: dict[Address, list[int]] = {}
+    for row in rows[asks]:
+        who = _end(flows, int(packets.flow[row]), "src" if packets.bits[row] & REPLY else "dst")
+        if who[0] >> 56 == 0xFF and destination[0] and (who[1] ^ destination[1]) & LAST_BITS == 0:
+            who = destination
+        asked.setdefault(who, []).append(int(row))
+    vain = {}
+    for who, requests in asked.items():
+        heard = _heard(uplink, who, at)
+        unheard = [
+            row
+            for row in requests
+            if not ((heard >= packets.time[row]) & (heard <= packets.time[row] + ANSWER)).any()
+        ]
+        if len(unheard) >= (3 if len(heard) else 2):
+            vain[who] = unheard
+    return vain
+
+
+def _icmp6(flows: Flows, flow: NDArray[np.int32], kind: int) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (flows.proto[flow] == ICMP6) & (flows.ports[flow] >> 16 == kind)
+    return found
+
+
+def _end(flows: Flows, flow: int, side: str) -> Address:
+    return int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow])
+
+
+def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
+    """When a neighbour said anything around a time, ns: whoever speaks is there. Of a group, when one like it advertised."""
+    packets, flows = uplink.packets, uplink.flows
+    near = slice(*np.searchsorted(packets.time, (at - PATIENCE, at + PATIENCE)))
+    flow, reply = packets.flow[near], packets.bits[near] & REPLY != 0
+    hi = np.where(reply, flows.dst_hi[flow], flows.src_hi[flow])
+    lo = np.where(reply, flows.dst_lo[flow], flows.src_lo[flow])
+    if who[0] >> 56 == 0xFF:
+        spoke = _icmp6(flows, flow, ADVERTISEMENT) & ((lo ^ np.uint64(who[1])) & np.uint64(LAST_BITS) == 0)
+    else:
+        spoke = (hi == who[0]) & (lo == who[1])
+    times: NDArray[np.int64] = packets.time[near][spoke]
+    return times
+
+
+def _macs(case: Case, scene: Scene) -> NDArray[np.uint64]:
+    """Link-layer addresses of the uplink's own interface: others ask for their neighbours as well."""
+    uplink, links = case.crossing.outer, scene.evidence.interfaces.values()
+    told = [int(link.mac.replace(":", ""), 16) for link in links if link.mac and link.name == uplink.name]
+    sent = [
+        uplink.flows.mac_src[gap.matches.b[gap.heading == OUT]] for gap in scene.gaps if gap.outer is uplink
+    ]
+    return np.unique(np.concatenate([*sent, np.array(told, np.uint64)]))
+
+
+def _gateway(case: Case, vain: dict[Address, list[int]], scene: Scene) -> Address:
+    """Which of the silent neighbours leads to the destination: by the routes, else one that nobody here connects to."""
+    target = ipaddress.ip_address(address(*_destination(case)))
+    nets = [(ipaddress.ip_network(route.dst, strict=False), route.gateway) for route in scene.evidence.routes]
+    fitting = sorted((net.prefixlen, gateway) for net, gateway in nets if gateway and target in net)
+    by_name = {address(*who): who for who in vain}
+    named = [by_name[gateway] for _, gateway in fitting if gateway in by_name]
+    if named:
+        return named[-1]
+    flows = case.crossing.inner.flows
+    idle = [who for who in vain if not ((flows.dst_hi == who[0]) & (flows.dst_lo == who[1])).any()]
+    return max(idle or vain, key=lambda who: len(vain[who]))
+
+
+def _unreachable(case: Case) -> int | None:
+    """The first error that says, after the case's first loss, that its destination cannot be reached: row at the inner point.
+
+    The kernel sends few of them (`net.ipv4.icmp_ratelimit`), so it may quote another connection there.
+    """
+    point, at = case.crossing.inner, case.lost[0].time
+    packets, flows = point.packets, point.flows
+    begin, end = np.searchsorted(packets.time, (at, at + PATIENCE))
+    flow = packets.flow[begin:end]
+    kind = flows.ports[flow] >> 16 << 8 | packets.flags[begin:end]
+    told = (flows.proto[flow] == ICMP) & (kind == UNREACHABLE) | (flows.proto[flow] == ICMP6) & (
+        kind == UNREACHABLE6
+    )
+    told &= packets.bits[begin:end] & QUOTES != 0
+    rows = (begin + np.flatnonzero(told))[:MOST]
+    wanted = flow_ends(case.point.flows, case.flow)[16:32]
+    quotes = transports(point.recording, (int(row) for row in rows))
+    return min((row for row, header in quotes if quoted_ends(header)[16:32] == wanted), default=None)

@@ -1,0 +1,191 @@
+"""A rule dropped the packets: a network policy, a firewall.
+
+What happens
+    A rule of the FORWARD path, written by a network policy controller or by hand, drops the packets of certain flows. Nothing
+    tells the client: it repeats its SYN until it gives up.
+
+How it is recognised
+    Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other
+    ports of that address pass. No conntrack counter moves. With the rules in the bundle the packet is walked
+    through them, and the rule is named; its own counter may show it.
+
+What is ruled out
+    A full table and failed insertions (conntrack would have counted them), an unresolved next hop (others reach it, or
+    nobody asked for it), loss beyond the node.
+
+Remedies and their risks
+    Change the policy, if the traffic is wanted.
+
+References
+    nft(8); iptables(8); https://kubernetes.io/docs/concepts/services-networking/network-policies/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.fates import VANISHED
+from analyzer.nat.matching import DST
+from analyzer.nat.ways import address_key
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "policy-drop"
+LOST = ("drop", "reject")
+WITNESSES = 3
+"""Requests that passed, nearest in time, which the rules must let through."""
+
+REMEDIES = (
+    Remedy(
+        do="See which rule counts these packets",
+        command="nft list ruleset | grep -E 'counter.*drop|drop' ; iptables-save -c | grep -E 'DROP|REJECT'",
+        effect="Names the rule whose counter rises with every attempt.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Allow the traffic in the policy that wrote the rule, if it is wanted",
+        command="kubectl get networkpolicy --all-namespaces",
+        effect="The controller rewrites the rule.",
+        risk="Opens what somebody closed: ask first.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule "
+        f"on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """What became of the requests to the case's own destination, and to others."""
+
+    lost: int
+    """To the same address and port."""
+    passed: int
+    """To the same address and port, from whatever source and by whatever uplink."""
+    others: int
+    """To anything else, passed."""
+    meanwhile: int
+    """To other ports of the same address, neither translated, passed between the first and the last lost attempt: that
+    the way leads through the gap, and was open, nothing else shows."""
+    met: bool
+    """Whether any packet to the same address and port passed."""
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by a rule, or by flows alike that never pass while others do and conntrack counts nothing."""
+    if not case.outward or case.passed is not None:
+        return None
+    rule, counters, alike = _rule(case, scene), scene.counters, _alike(case, scene)
+    if rule is None and not _chosen(case, scene, alike):
+        return None
+    evidence = [
+        Evidence(
+            says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed, while "
+            f"{alike.others} to others passed",
+            source="captures",
+        )
+    ]
+    if rule is not None:
+        evidence.insert(0, Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
+    if counters:
+        evidence.append(
+            Evidence(
+                says=f"drop rose by {counters.get('drop', 0)}, insert_failed by {counters.get('insert_failed', 0)}",
+                source="conntrack -S before and after",
+            )
+        )
+    confidence: Confidence = (
+        "proven" if rule and not alike.passed else "likely" if counters or rule else "possible"
+    )
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={"rule": rule[0] if rule else None, "lost_alike": alike.lost, "passed_alike": alike.passed},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="conntrack-table-full",
+                because="conntrack counted no drop"
+                if counters and not counters.get("drop")
+                else f"{alike.others} requests to other destinations passed",
+            ),
+            Exclusion(cause="snat-port-race", because="no attempt passed, and none met a partner"),
+            Exclusion(
+                cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
+            ),
+            Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
+        ),
+    )
+
+
+def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
+    """Whether the captures show it without the rules: whatever else loses packets would not choose so, or is counted."""
+    if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.crossing.outer.name):
+        return False
+    walked = scene.walked(case)
+    if walked is not None and walked[0].verdict == "accept":
+        return False
+    counters = scene.counters
+    if counters:
+        return not counters.get("drop") and not counters.get("insert_failed")
+    return not alike.met  # else its ports may be exhausted, which only insert_failed tells
+
+
+def _alike(case: Case, scene: Scene) -> Alike:
+    inner = case.crossing.inner
+    at = next(a for a in scene.requests[case.protocol] if a.point is inner)
+    legs = [gap for gap in scene.gaps if gap.inner is inner]
+    flows, flow, time = inner.flows, inner.packets.flow[at.rows], inner.packets.time[at.rows]
+    mine = int(inner.packets.flow[case.lost[0].seen[-1][1]])
+    address = address_key(flows.dst_hi, flows.dst_lo)
+    here = address == address[mine]
+    same = here & (flows.ports & 0xFFFF == flows.ports[mine] & 0xFFFF) & (flows.proto == case.protocol)
+    translated = np.zeros(len(flows), bool)
+    for gap in legs:
+        translated[gap.matches.a[gap.matches.agreed & DST == 0]] = True
+    passed = at.outward & np.logical_or.reduce([gap.in_outer[at.rows] >= 0 for gap in legs])
+    lost = same[flow] & (at.fate == VANISHED)
+    between = (time >= time[lost].min()) & (time <= time[lost].max())
+    return Alike(
+        lost=int(lost.sum()),
+        passed=int((passed & same[flow]).sum()),
+        others=int((passed & ~same[flow]).sum()),
+        meanwhile=int((passed & between & (here & ~same & ~translated)[flow]).sum()),
+        met=any(same[gap.matches.a].any() for gap in legs),
+    )
+
+
+def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
+    """The rule that drops the packet for certain, with what it counted, and its file.
+
+    None if these rules would drop what passed the gap, too: they are of another time or another node.
+    """
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return None
+    gap = case.crossing
+    at = next(a for a in scene.requests[case.protocol] if a.point is gap.inner)
+    through = at.rows[at.outward & (gap.in_outer[at.rows] >= 0)]
+    distance = abs(gap.inner.packets.time[through] - case.lost[0].time)
+    for row in through[np.argsort(distance)[:WITNESSES]]:
+        witness = replace(case, steps=(replace(case.lost[0], seen=((gap.inner, int(row)),)),))
+        contrary = scene.walked(witness)
+        if contrary is not None and contrary[0].verdict in LOST:
+            return None
+    end, file = walked[0].end, walked[1]
+    counted = end.rule.packets if end.rule is not None else None
+    return end.text + (f" (it counted {counted} packets)" if counted else ""), file

@@ -1,0 +1,209 @@
+"""All ports that SNAT may give towards one destination were taken.
+
+What happens
+    SNAT tells connections to one destination address and port apart by the source port alone. When all ports that the rule
+    allows are taken by live entries, the kernel uses the last one it tried all the same
+    (`nf_nat_l4proto_unique_tuple`), and the packet is dropped when its entry is confirmed. Retries fail as well
+    until an entry ends.
+
+How it is recognised
+    The counters look like the race: `insert_failed` and `drop` rise by the number of lost attempts. But no partner took the
+    port at that moment, and every port that the rule allows is held by a live connection to the destination. Without
+    the rules: connections were moved to a few ports in a row, all live, while attempt after attempt fails.
+
+What is ruled out
+    The race (needs a partner), a full table (leaves `insert_failed` alone), a policy (no conntrack counter moves).
+
+Remedies and their risks
+    A wider port range, more source addresses, fewer or shared connections to that destination, shorter TIME_WAIT.
+
+References
+    nf_nat_core.c `nf_nat_l4proto_unique_tuple`; iptables-extensions(8) MASQUERADE `--to-ports`
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import SYN_X, TCP_FIN, TCP_RST
+from analyzer.conntrack import State, generation_of
+from analyzer.conntrack.timeouts import Timeouts
+from analyzer.flow.point import UDP
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.ways import OUT, address_key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "snat-port-exhaustion"
+LAST = 3
+"""Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
+AGAIN = 500_000_000
+"""ns between lost attempts that are no accident of one moment."""
+
+REMEDIES = (
+    Remedy(
+        do="Widen the port range of the SNAT rule",
+        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -p tcp -j MASQUERADE --to-ports 1024-65535 --random-fully",
+        effect="More connections to one destination can be told apart.",
+        risk="Firewalls behind the node must accept the new range.",
+    ),
+    Remedy(
+        do="Give SNAT more source addresses",
+        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        effect="Each address brings the whole range once more.",
+        risk="The peers see several addresses; allow lists must know them.",
+    ),
+    Remedy(
+        do="Free ports sooner",
+        command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30",
+        effect="Closed connections hold their port for 30 s instead of 120 s.",
+        risk="Node-wide; late segments of closed connections meet no entry.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: every "
+        f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
+        f"between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by outer ports that are all taken when the packet is lost."""
+    gap, counters = case.crossing, scene.counters
+    failed = counters.get("insert_failed", 0)
+    if not case.outward or gap.outer.role != "uplink" or (counters and not failed):
+        return None
+    flows = _alike(case, scene)
+    if not len(flows):
+        return None
+    ports = gap.outer.flows.ports[flows] >> 16
+    allowed = _allowed(case, scene)
+    low, high = allowed or (int(ports.min()), int(ports.max()))
+    flows = flows[(ports >= low) & (ports <= high)]
+    width, taken = high - low + 1, _taken(gap.outer, flows, case.lost[0].time, scene)
+    if taken < width or (allowed is None and not (failed and width > 1 and _confined(case, scene, flows))):
+        return None
+    total = sum(scene.vanished.values())
+    evidence = [
+        Evidence(
+            says=f"all {width} ports from {low} to {high} were taken "
+            f"towards this destination when the packet was lost",
+            source="rules and captures" if allowed else "captures",
+        )
+    ]
+    if failed:
+        evidence.append(
+            Evidence(
+                says=f"insert_failed rose by {failed} and drop by {counters.get('drop', 0)}; {total} requests vanished",
+                source="conntrack -S before and after",
+            )
+        )
+    return Explanation(
+        cause=CODE,
+        confidence="proven" if allowed and failed == total else "likely",
+        facts={"ports": width, "taken": taken},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="snat-port-race",
+                because="no other new connection took a port towards it at that moment",
+            ),
+            Exclusion(cause="conntrack-table-full", because=_not_full(failed)),
+            Exclusion(cause="loss beyond the node", because=f"the packet never got to {gap.outer.name}"),
+        ),
+    )
+
+
+def _allowed(case: Case, scene: Scene) -> tuple[int, int] | None:
+    """The ports that the SNAT rule of this packet allows; None without a rule that says so."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].source_nat is None or walked[0].source_nat.rule is None:
+        return None
+    for action in walked[0].source_nat.rule.actions:
+        found = re.search(r":(\d+)-(\d+)$", action.target)
+        if found:
+            return int(found[1]), int(found[2])
+    return None
+
+
+def _alike(case: Case, scene: Scene) -> NDArray[np.int64]:
+    """The uplink's flows from this node to what the lost packet was for, whenever they began."""
+    point, row = case.lost[0].seen[-1]
+    outer = case.crossing.outer
+    wanted = scene.translated(case.crossing, int(point.packets.flow[row]))
+    sources = address_key(outer.flows.src_hi, outer.flows.src_lo)
+    ours = (scene.node.heading[outer.name] == OUT) | np.isin(sources, scene.node.own)
+    there = np.isin(scene.destinations[outer.name], np.array(list(wanted), np.uint64))
+    return np.flatnonzero(there & ours & (outer.flows.proto == case.protocol))
+
+
+def _taken(outer: Point, flows: NDArray[np.int64], at: int, scene: Scene) -> int:
+    """How many ports these flows hold at a time; of several source addresses the one that has the most free."""
+    packets, last = outer.packets, np.zeros(len(flows), np.int64)
+    flags = np.zeros((2, len(flows)), np.uint16)
+    for side in (0, 1):
+        begin, end = outer.starts[2 * flows + side], outer.starts[2 * flows + side + 1]
+        for back in range(1, LAST + 1):
+            there = end - back >= begin
+            rows = outer.order[np.where(there, end - back, 0)]
+            flags[side] |= np.where(there, packets.flags[rows], 0)
+            last = np.maximum(last, np.where(there, packets.time[rows], 0))
+        if side == 0:
+            first = packets.time[outer.order[np.minimum(begin, len(outer.order) - 1)]]
+    # Only of TCP is it known that a connection was there before its first packet here.
+    opened = (outer.flows.marks[flows] & SYN_X != 0) | (outer.flows.proto[flows] == UDP)
+    begun = np.where(opened, first, 0)
+    timeouts = Timeouts.of(generation_of(scene.evidence.kernel), scene.evidence.sysctls)
+    seconds = np.select(
+        [
+            outer.flows.proto[flows] == UDP,
+            (flags[0] | flags[1]) & TCP_RST != 0,
+            flags[0] & flags[1] & TCP_FIN != 0,
+            flags[1] == 0,
+        ],
+        [timeouts.udp, *(timeouts.tcp[state] for state in (State.CLOSE, State.TIME_WAIT, State.SYN_SENT))],
+        timeouts.tcp[State.ESTABLISHED],
+    )
+    held = (begun <= at) & (last + seconds * 1_000_000_000 > at)
+    sources = address_key(outer.flows.src_hi[flows], outer.flows.src_lo[flows])
+    ports = outer.flows.ports[flows] >> 16
+    return min((len(np.unique(ports[held & (sources == one)])) for one in np.unique(sources)), default=0)
+
+
+def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:
+    """Whether captures and counters show without a rule that SNAT had but these ports: it keeps a connection's own if it may.
+
+    And whether further attempts failed as well: those of a race pass.
+    """
+    moved = known = 0
+    for gap in scene.gaps:
+        if gap.outer is case.crossing.outer:
+            of = np.isin(gap.matches.b, flows)
+            own, given = gap.inner.flows.ports[gap.matches.a[of]], gap.outer.flows.ports[gap.matches.b[of]]
+            moved, known = moved + int((own >> 16 != given >> 16).sum()), known + int(of.sum())
+    point, row = case.lost[0].seen[-1]
+    lost = scene.lost[case.protocol]
+    times = lost.time[lost.dst == scene.destinations[point.name][point.packets.flow[row]]]
+    return 2 * moved > known and int(times.max() - times.min()) >= AGAIN
+
+
+def _not_full(failed: int) -> str:
+    return (
+        "insert_failed rose, which a full table leaves alone"
+        if failed
+        else "only this destination is affected"
+    )

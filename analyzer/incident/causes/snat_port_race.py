@@ -1,0 +1,266 @@
+"""Two connections raced for one SNAT port, and the loser's first packet was dropped.
+
+What happens
+    Masquerading gives a new connection a source port when its first packet passes POSTROUTING, but enters it into
+    the conntrack table only a few steps later (`nf_nat_setup_info`, then `__nf_conntrack_confirm`). Between the two,
+    another CPU can give the same port to another connection with the same destination. The one that confirms second
+    finds the tuple taken, and its packet is dropped without a word. The client repeats its SYN after about a second
+    and then usually gets through.
+
+How it is recognised
+    The SYN is seen on the bridge and not on the uplink. Within a few milliseconds a *partner*, another new connection
+    to the same destination address and port, left the uplink with just the source port that the lost connection
+    would have kept, or with one found by the same search. The next attempt passes, often with another port.
+    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts.
+
+What is ruled out
+    A full table (drops every new connection and leaves `insert_failed` alone), a policy (drops every attempt), an
+    unresolved next hop (the partner reached it), loss beyond the node (the SYN never got to the uplink), a capture
+    that missed the packet (it would have been answered).
+
+Remedies and their risks
+    `--random-fully` on the MASQUERADE or SNAT rule makes the collision rare; it does not abolish it. More source
+    addresses, or no SNAT at all for routable pod addresses, do.
+
+References
+    https://tech.xing.com/a-reason-for-unexplained-connection-timeouts-on-kubernetes-docker-abd041cf7e02
+    nf_nat_core.c `get_unique_tuple`, nf_conntrack_core.c `__nf_conntrack_confirm`; iptables-extensions(8) MASQUERADE
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.flow.point import TCP
+from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.passages import ends, flow_name
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case, Step
+    from analyzer.model import Confidence
+
+CODE = "snat-port-race"
+NEAR = 5_000_000
+"""ns between the two packets, at most. The window is the time between two steps of one packet in the kernel, about
+2 us; the CPU can be taken away in it (lab, 2 virtual CPUs: median 25 us, largest below 1 ms)."""
+SEARCHING = 100_000
+"""ns, where both connections had to search for a port and only the moment and the counters tie them together."""
+
+REMEDIES = (
+    Remedy(
+        do="Let SNAT choose its ports at random",
+        command="iptables -t nat -A POSTROUTING -s POD-CIDR ! -o cni0 -j MASQUERADE --random-fully",
+        effect="Two new connections hit the same port in about 1 of 64,000 coincidences instead of nearly every one.",
+        risk="Needs iptables 1.6.2 (nft: `masquerade fully-random`) and goes into the rule of whoever writes it: kube-proxy "
+        "from 1.16 and flannel do it by themselves where iptables can. Rarer, not gone.",
+    ),
+    Remedy(
+        do="Give SNAT more source addresses, or spread the destination over several addresses",
+        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        effect="Every further address divides the collisions.",
+        risk="The peers see several addresses; allow lists must know them.",
+    ),
+    Remedy(
+        do="Do without SNAT where pod addresses are routable",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -d VPC-CIDR -j RETURN",
+        effect="No port is allocated, so none is raced for.",
+        risk="The network must route the pods' addresses back to their nodes.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node"
+        f"{waited}: another connection was given the same port for the outside at the same moment, and the kernel "
+        f"dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise the race by the partner that won it."""
+    gap = case.crossing
+    mappings = scene.new_mappings.get(gap.outer.name)
+    if not case.outward or mappings is None or case.gap != gap.names:
+        return None
+    step = case.lost[0]
+    partner = _partner(case, step, scene, mappings)
+    if partner is None:
+        return None
+    row, kept, apart = partner
+    name = flow_name(mappings.point.flows, int(mappings.point.packets.flow[row]))
+    inner = gap.in_inner[row]
+    inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
+    counted = _counted(scene)
+    confidence: Confidence = "proven" if kept and counted else "likely"
+    sighting = scene.trails.sighting(mappings.point, row)
+    evidence = [
+        Evidence(
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} us "
+            f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
+            + (
+                "the very port that the lost connection would have kept"
+                if kept
+                else "a port that SNAT had to search for"
+            ),
+            source=f"{sighting.file} frame {sighting.frame}",
+        )
+    ]
+    if counted:
+        evidence.append(
+            Evidence(
+                says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: as many as "
+                f"requests vanished ({sum(scene.vanished.values())})",
+                source="conntrack -S before and after",
+            )
+        )
+    passed = case.passed
+    if passed is not None:
+        evidence.append(_retry(case, passed))
+    evidence += _rule(case, scene)
+    facts: dict[str, object] = {
+        "partner_outer": name,
+        "partner_inner": inner_name,
+        "partner_apart_us": round(apart / 1000, 3),
+        "contested_port": int(mappings.point.flows.ports[mappings.point.packets.flow[row]] >> 16),
+        "port_kept": kept,
+    }
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts=facts,
+        evidence=tuple(evidence),
+        excluded=_excluded(case, scene, step, counted),
+        partner=(mappings.point, row),
+    )
+
+
+def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tuple[int, bool, int] | None:
+    """The connection that got the port: its row at the uplink, whether the port is the lost one's own, ns apart."""
+    point, row = step.seen[-1]
+    flow = int(point.packets.flow[row])
+    port = int(point.flows.ports[flow] >> 16)
+    lost_at = int(point.packets.time[row])
+    own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
+    wanted = scene.translated(case.crossing, flow)
+    begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, lost_at + NEAR))
+    best: tuple[tuple[bool, int], tuple[int, bool, int]] | None = None
+    for i in range(begin, end):
+        other = int(mappings.point.packets.flow[mappings.rows[i]])
+        if other == own or mappings.proto[i] != case.protocol or int(mappings.dst[i]) not in wanted:
+            continue
+        kept = int(mappings.sport[i]) == port
+        apart = int(mappings.time[i]) - lost_at
+        if not kept and (
+            abs(apart) > SEARCHING or not _counted(scene, alone=True) or not _searched(case, mappings, i)
+        ):
+            continue  # nothing but the moment ties the two together; one that kept its own port raced for none
+        if best is None or (not kept, abs(apart)) < best[0]:
+            best = (not kept, abs(apart)), (int(mappings.rows[i]), kept, apart)
+    return best[1] if best else None
+
+
+def _searched(case: Case, mappings: NewMappings, i: int) -> bool:
+    """Whether SNAT gave this connection another port than its own."""
+    inner = int(case.crossing.in_inner[mappings.rows[i]])
+    if inner < 0:
+        return False
+    flows, packets = case.crossing.inner.flows, case.crossing.inner.packets
+    return int(flows.ports[packets.flow[inner]] >> 16) != int(mappings.sport[i])
+
+
+def _rule(case: Case, scene: Scene) -> list[Evidence]:
+    """The SNAT rule of this packet, and whether it chooses ports at random."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].source_nat is None:
+        return []
+    step, file = walked[0].source_nat, walked[1]
+    flags = ", ".join(sorted(step.flags)) or "neither random nor fully-random"
+    return [Evidence(says=f"it is translated by {step.text}, which has {flags}", source=file)]
+
+
+def _whose(inner_name: str | None) -> str:
+    return inner_name or "a connection that no inner point saw"
+
+
+def _counted(scene: Scene, *, alone: bool = False) -> bool:
+    """Whether the counters say: failed insertions, as many as lost requests, and nothing else was dropped.
+
+    With *alone*, failed insertions must be all that they say.
+    """
+    lost = sum(scene.vanished.values())
+    failed, dropped = scene.counters.get("insert_failed", 0), scene.counters.get("drop", -1)
+    # Up to 5.9, without the column clash_resolve, insert_failed also counts clashes that were resolved without loss.
+    return dropped == lost and (
+        failed == lost or (failed > lost and not alone and "clash_resolve" not in scene.counters)
+    )
+
+
+def _retry(case: Case, passed: Step) -> Evidence:
+    """Tell of the attempt that got through."""
+    point, row = passed.seen[-1]
+    port = int(point.flows.ports[point.packets.flow[row]] >> 16)
+    own = int(case.point.flows.ports[case.flow] >> 16)
+    after = (passed.time - case.lost[0].time) / 1e9
+    capture, frame = point.recording.locate(row)
+    return Evidence(
+        says=f"the attempt {after:.3f} s later passed, "
+        + (f"on the port {port} that was free again" if port == own else f"on port {port} instead of {own}"),
+        source=f"{capture.label} frame {frame}",
+    )
+
+
+def _excluded(case: Case, scene: Scene, step: Step, counted: bool) -> tuple[Exclusion, ...]:
+    """The look-alikes, each with what rules it out here."""
+    gap, protocol = case.crossing, case.protocol
+    point, row = step.seen[-1]
+    src, dst = ends(point.flows, int(point.packets.flow[row]))
+    near = scene.passed_near(gap, step.time, NEAR, protocol)
+    found = [
+        Exclusion(
+            cause="conntrack-table-full",
+            because="insert_failed rose, which a full table leaves alone"
+            if counted
+            else f"{near} other new connection{'s' * (near != 1)} passed the same gap within 5 ms",
+        ),
+        Exclusion(
+            cause="next-hop-unresolved",
+            because=f"the partner reached the wire towards {dst} at the same moment",
+        ),
+        Exclusion(
+            cause="loss beyond the node", because=f"this attempt of {src} never got to {gap.outer.name}"
+        ),
+    ]
+    if case.passed is not None:
+        found[1:1] = [
+            Exclusion(
+                cause="snat-port-exhaustion", because="the same connection got a port with its next attempt"
+            ),
+            Exclusion(
+                cause="policy-drop", because="a later attempt of the same connection passed the same gap"
+            ),
+        ]
+    drops = scene.drops.get(gap.outer.name)
+    missed = scene.capture_losses()
+    found.append(
+        Exclusion(
+            cause="packet missed by the capture",
+            because=f"no answer came to this attempt; {gap.outer.name} was recording before and after it"
+            + (f" and lost {drops} packets" if drops is not None else "")
+            + (f"; {missed} other requests were missed, though" if missed else ""),
+        )
+    )
+    if protocol == TCP and case.passed is None:
+        found.append(
+            Exclusion(
+                cause="policy-drop",
+                because="the partner, of the same kind, passed; the retries are not in the capture",
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,96 @@
+"""Lost inside the node, by a step that the captures alone do not name.
+
+What happens
+    The packet was seen before the gap and never behind it, no proof of delivery came, and the next point was recording.
+    Which step of the kernel dropped it, no cause that Lostsyn knows explains.
+
+How it is recognised
+    By what remains when the known causes do not fit.
+
+What is ruled out
+    What the finding lists: at least loss beyond the node and a packet missed by the capture.
+
+Remedies and their risks
+    Collect more and analyse again: the node's counters before and after, its rules with their counters, its kernel log.
+
+References
+    Documentation/networking/nf_conntrack-sysctl.rst; conntrack(8); nft(8); iptables(8)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "unknown"
+NEAR = 1_000_000_000
+
+REMEDIES = (
+    Remedy(
+        do="Collect what tells the kernel's steps apart, during the next occurrence",
+        command="conntrack -S; nft list ruleset; iptables-save -c; ip -j addr; ip -j neigh; dmesg | grep nf_conntrack",
+        effect="With the counters from before and after, the step that dropped the packets can be named.",
+        risk="None: these commands only read. On a node with very many rules the listings take seconds.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"they went into the stretch between {loss.gap[0]} and {loss.gap[1]} "
+        f"and never came out of it; the captures do not show which "
+        f"step dropped them."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation:
+    """Say what is known; always applies."""
+    gap, step = case.crossing, case.lost[0]
+    near = scene.passed_near(gap, step.time, NEAR, case.protocol)
+    lost, total = case.vanished, len(case.steps) + case.omitted
+    evidence = [
+        Evidence(
+            says=f"{lost} of {total} attempts vanished between {case.gap[0]} and {case.gap[1]}; "
+            f"{near} other requests passed within 1 s",
+            source="captures",
+        )
+    ]
+    evidence += [
+        Evidence(says=f"{name} rose by {scene.counters[name]}", source="conntrack -S before and after")
+        for name in ("insert_failed", "drop")
+        if scene.counters.get(name)
+    ]
+    if scene.counters and not scene.counters.get("drop") and not scene.counters.get("insert_failed"):
+        evidence.append(
+            Evidence(
+                says="neither drop nor insert_failed rose: conntrack dropped nothing",
+                source="conntrack -S before and after",
+            )
+        )
+    beyond = case.gap[1] if case.outward else case.gap[0]
+    drops = scene.drops.get(beyond)
+    crossed = bool(len(gap.matches.a))
+    return Explanation(
+        cause=CODE,
+        confidence="likely" if crossed and not drops else "possible",
+        facts={"attempts": total, "others_passed_within_1s": near},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
+            Exclusion(
+                cause="packet missed by the capture",
+                because=f"no answer came; {beyond} was recording before and after"
+                + (f", but lost {drops} packets" if drops else ""),
+            ),
+        ),
+    )

@@ -1,0 +1,69 @@
+"""All that happened in one bundle, and the bundle in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import SYN_X, SYN_Y
+from analyzer.flow.point import TCP, UDP
+from analyzer.incident import invalid_dropped, invalid_reset, unnatted_leak, vanished
+from analyzer.incident.cases import cases
+from analyzer.incident.host_resets import host_resets
+from analyzer.model import Counts
+from analyzer.nat.fates import VANISHED
+from analyzer.nat.matching import tuple_keys
+from analyzer.nat.topology import LAYERS
+from analyzer.nat.ways import IN
+
+if TYPE_CHECKING:
+    from analyzer.incident.scene import Scene
+    from analyzer.model import Finding
+
+
+def find(scene: Scene) -> tuple[list[Finding], Counts]:
+    """Tell every connection that lost a request or was reset by the host, and count."""
+    found = [
+        vanished.finding(case, scene)
+        for protocol in (TCP, UDP)
+        for case in cases(scene.requests[protocol], scene.gaps, scene.trails, protocol)
+    ]
+    resets = host_resets(scene.gaps)
+    found += invalid_reset.findings(resets, scene)
+    dropped = invalid_dropped.findings(scene, {(r.gap.outer.name, r.offender) for r in resets})
+    found += dropped
+    leaked = unnatted_leak.findings(scene)
+    found += leaked
+    tcp, udp = scene.requests[TCP], scene.requests[UDP]
+    return found, Counts(
+        connections=_connections(scene),
+        syn_attempts=sum(int(at.first.sum()) for at in tcp),
+        syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),
+        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink"),
+        udp_requests=sum(int(at.first.sum()) for at in udp),
+        udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
+        invalid_packets=len({(r.gap.outer.name, r.offender) for r in resets})
+        + sum(len(f.facts["offenders"]) for f in dropped)
+        + sum(int(f.facts["packets"]) for f in leaked),
+        host_resets=len({(r.gap.outer.name, r.reset) for r in resets}),
+    )
+
+
+def _connections(scene: Scene) -> int:
+    """TCP connections, each counted at the point that meets its SYN first, or, without a SYN, its flow."""
+    opened = sum(len(np.unique(at.point.packets.flow[at.rows[at.first]])) for at in scene.requests[TCP])
+    running, known = 0, np.zeros(0, np.uint64)
+    for point in sorted(scene.points, key=lambda p: LAYERS.get(p.role or "", 3)):
+        first = (point.flows.proto == TCP) & (point.flows.marks & (SYN_X | SYN_Y) == 0)
+        for gap in scene.gaps:
+            if gap.outer is point:
+                leg = gap.inward()
+                first[leg.flows_here[leg.heading != IN]] = False
+            elif gap.inner is point:
+                first[gap.matches.a[gap.heading == IN]] = False
+        # The same addresses and ports further inside: the rest of a connection that left untranslated.
+        keys = tuple_keys(point.flows)
+        running += int(np.count_nonzero(first & ~np.isin(keys, known)))
+        known = np.union1d(known, keys)
+    return opened + running

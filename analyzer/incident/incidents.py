@@ -1,0 +1,79 @@
+"""Findings of one kind, cause and gap that belong together in time, as incidents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident import causes
+from analyzer.incident.causes import invalid
+from analyzer.incident.scene import Loss
+from analyzer.model import Incident
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.model import Confidence, Finding
+
+APART = 60_000_000_000
+"""ns of silence that end an incident."""
+_WEAKEST: tuple[Confidence, ...] = ("possible", "likely", "proven")
+
+
+def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
+    """Group and number them, in order of time."""
+    groups: list[list[Finding]] = []
+    open_groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in sorted(findings, key=lambda f: f.time):
+        key = (finding.kind, finding.cause, finding.gap)
+        group = open_groups.get(key)
+        if group is None or finding.time - group[-1].time > APART:
+            group = open_groups[key] = []
+            groups.append(group)
+        group.append(finding)
+    counted: dict[str, int] = {}
+    result = []
+    for group in groups:
+        kind = group[0].kind
+        counted[kind] = counted.get(kind, 0) + 1
+        result.append(_incident(f"{kind}-{counted[kind]}", group))
+    return tuple(result)
+
+
+def _incident(name: str, group: list[Finding]) -> Incident:
+    first = group[0]
+    cause = causes.module(first.cause)
+    return Incident(
+        id=name,
+        kind=first.kind,
+        cause=first.cause,
+        confidence=min((f.confidence for f in group), key=_WEAKEST.index),
+        gap=first.gap,
+        first=first.time,
+        last=max((a.time for f in group for a in f.attempts), default=group[-1].time),
+        summary=_summary(group),
+        findings=tuple(group),
+        evidence=first.evidence,
+        excluded=first.excluded,
+        remedies=cause.REMEDIES,
+    )
+
+
+def _summary(group: list[Finding]) -> str:
+    first = group[0]
+    cause = causes.module(first.cause)
+    what = getattr(cause, "WHAT", "no window test explains it")
+    if first.kind == "invalid-reset":
+        return invalid.summary(len(group), sum(len(f.facts["offenders"]) for f in group), what)
+    if first.kind == "invalid-dropped":
+        return invalid.dropped(len(group), sum(len(f.facts["offenders"]) for f in group), what)
+    if first.kind == "unnatted-leak":
+        return invalid.leaked(len(group), sum(int(f.facts["packets"]) for f in group))
+    assert first.gap is not None
+    loss = Loss(
+        connections=len(group),
+        packets=sum(int(f.facts["attempts_vanished"]) for f in group),
+        gap=first.gap,
+        delay_s=max(f.delay_s or 0.0 for f in group),
+    )
+    text: str = cause.summary(loss)
+    return text

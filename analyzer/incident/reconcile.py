@@ -1,0 +1,63 @@
+"""The kernel's counters against what the captures show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from analyzer.model import Reconciled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from analyzer.model import Counts, Incident
+
+
+def reconcile(
+    counters: Mapping[str, int], counts: Counts, incidents: tuple[Incident, ...]
+) -> tuple[Reconciled, ...]:
+    """Say of each counter that tells of lost packets how much of its rise the captures explain.
+
+    `drop` counts every packet that conntrack refused, `insert_failed` those of them that lost a race or found no
+    port, `invalid` each INVALID packet, the host's own RSTs included (nf_conntrack_core.c).
+    """
+    attempts: Counter[str] = Counter()
+    for incident in incidents:
+        if incident.kind in ("syn-vanished", "udp-vanished"):
+            attempts[incident.cause] += sum(int(f.facts["attempts_vanished"]) for f in incident.findings)
+    clashed = sum(attempts[cause] for cause in ("snat-port-race", "snat-port-exhaustion", "dns-insert-race"))
+    explained = {
+        "insert_failed": clashed,
+        "drop": clashed + attempts["conntrack-table-full"],
+        "invalid": counts.invalid_packets + counts.host_resets,
+    }
+    rows = [
+        _one(counter, counters[counter], there) for counter, there in explained.items() if counter in counters
+    ]
+    if "clash_resolve" not in counters:
+        # The column came with 5.10; up to 5.9 insert_failed counted clashes of UDP that were resolved as well.
+        rows = [
+            replace(
+                row,
+                note=f"{row.note}; on this kernel insert_failed also counts clashes without loss, drop does not",
+            )
+            if row.counter == "insert_failed" and row.delta > row.explained
+            else row
+            for row in rows
+        ]
+    return tuple(rows)
+
+
+def _one(counter: str, delta: int, there: int) -> Reconciled:
+    explained = min(delta, there)
+    if delta == there:
+        note = f"{explained} of {delta} explained"
+    elif delta > there:
+        note = (
+            f"{explained} of {delta} explained; {delta - there} more than the captures show: other interfaces, or packets "
+            f"from before the capture began or after it ended"
+        )
+    else:
+        note = f"the captures show {there - delta} more than the counter: those were lost by another step"
+    return Reconciled(counter=counter, delta=delta, explained=explained, note=note)

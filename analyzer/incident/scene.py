@@ -1,0 +1,278 @@
+"""What a cause may look at beside the connection that it explains."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import ARP, TCP_SYN
+from analyzer.conntrack import generation_of
+from analyzer.conntrack.occupancy import Occupancy, estimate
+from analyzer.conntrack.timeouts import Timeouts
+from analyzer.evidence.rules import Packet, Steps, walk
+from analyzer.flow.point import ICMP6, TCP, UDP
+from analyzer.model import Evidence as Says
+from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
+from analyzer.nat.passages import address
+from analyzer.nat.ways import OUT, address_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.evidence import Evidence
+    from analyzer.evidence.facts import CounterSnapshot
+    from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
+    from analyzer.model import Confidence, Exclusion
+    from analyzer.nat.crossing import Gap
+    from analyzer.nat.fates import Requests
+    from analyzer.nat.passages import Trails
+    from analyzer.nat.ways import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A cause, as one detector sees it."""
+
+    cause: str
+    confidence: Confidence
+    facts: dict[str, object]
+    evidence: tuple[Says, ...]
+    excluded: tuple[Exclusion, ...]
+    partner: tuple[Point, int] | None = None
+    """A packet of another connection that belongs to the proof: (point, row)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What an incident's summary is told of."""
+
+    connections: int
+    packets: int
+    """Requests that vanished."""
+    gap: tuple[str, str]
+    delay_s: float
+    """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMappings:
+    """Connections as they left an uplink for the first time, in time order; the arrays have one length."""
+
+    point: Point
+    rows: NDArray[np.int64]
+    """Of their first request at the uplink."""
+    time: NDArray[np.int64]
+    proto: NDArray[np.uint8]
+    sport: NDArray[np.int64]
+    dst: NDArray[np.uint64]
+    """Destination address and port as one number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """When requests were sent, and where to; the arrays have one length."""
+
+    time: NDArray[np.int64]
+    dst: NDArray[np.uint64]
+    """Destination address and port as one number, as the point that is asked saw them."""
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """Everything that was found out so far about one bundle."""
+
+    points: Sequence[Point]
+    gaps: Sequence[Gap]
+    node: Node
+    trails: Trails
+    requests: Mapping[int, Sequence[Requests]]
+    """Protocol to the requests of every point."""
+    evidence: Evidence
+
+    @cached_property
+    def counters(self) -> Mapping[str, int]:
+        """Rise of conntrack's counters between the first and the last snapshot; empty without two of one source."""
+        by_source: dict[str, list[CounterSnapshot]] = {}
+        for snapshot in self.evidence.counters:
+            by_source.setdefault(snapshot.source, []).append(snapshot)
+        return next((group[-1].since(group[0]) for group in by_source.values() if len(group) > 1), {})
+
+    @cached_property
+    def drops(self) -> Mapping[str, int]:
+        """Point to packets that its capturing program lost; only points whose files say."""
+        said = {}
+        for point in self.points:
+            names = (point.name, *(file.label for file in point.recording.files))
+            drops = [
+                self.evidence.capture_drops[name] for name in names if name in self.evidence.capture_drops
+            ]
+            if point.recording.dropped is not None:
+                drops.append(point.recording.dropped)
+            if drops:
+                said[point.name] = max(drops)
+        return said
+
+    @cached_property
+    def vanished(self) -> Mapping[int, int]:
+        """Protocol to vanished requests."""
+        return {
+            protocol: sum(int((at.fate == VANISHED).sum()) for at in found)
+            for protocol, found in self.requests.items()
+        }
+
+    @cached_property
+    def new_mappings(self) -> Mapping[str, NewMappings]:
+        """Uplink's name to the connections that left it, by their first request there."""
+        return {point.name: self._new_mappings(point) for point in self.points if point.role == "uplink"}
+
+    def _new_mappings(self, point: Point) -> NewMappings:
+        rows = np.concatenate([at.rows for p in (TCP, UDP) for at in self.requests[p] if at.point is point])
+        flow = point.packets.flow[rows]
+        # Also those of pods on bridges that nobody captured, and of the node itself.
+        from_node = np.isin(address_key(point.flows.src_hi, point.flows.src_lo), self.node.own)
+        out = ((self.node.heading[point.name] == OUT) | from_node)[flow]
+        _, first = np.unique(flow[out], return_index=True)
+        rows = rows[out][first]
+        rows = rows[np.argsort(point.packets.time[rows], kind="stable")]
+        flow = point.packets.flow[rows]
+        return NewMappings(
+            point=point,
+            rows=rows,
+            time=point.packets.time[rows],
+            proto=point.flows.proto[flow],
+            sport=(point.flows.ports[flow] >> 16).astype(np.int64),
+            dst=self.destinations[point.name][flow],
+        )
+
+    @cached_property
+    def destinations(self) -> Mapping[str, NDArray[np.uint64]]:
+        """Point to each flow's destination address and port, as one number."""
+        return {
+            point.name: address_key(point.flows.dst_hi, point.flows.dst_lo)
+            + (point.flows.ports & 0xFFFF).astype(np.uint64)
+            for point in self.points
+        }
+
+    @cached_property
+    def neighbours(self) -> Mapping[str, NDArray[np.int64]]:
+        """Point to its rows of ARP and ICMPv6, in which neighbours are asked for."""
+        found = {}
+        for point in self.points:
+            asking = np.isin(point.flows.proto, (ARP, ICMP6))
+            found[point.name] = np.flatnonzero(asking[point.packets.flow])
+        return found
+
+    @cached_property
+    def _translations(self) -> dict[tuple[tuple[str, str], int], set[int]]:
+        return {}
+
+    def translated(self, gap: Gap, flow: int) -> set[int]:
+        """What the destination of an inner flow can be at the outer point: itself, or what DNAT made of others like it."""
+        inner, outer = self.destinations[gap.inner.name], self.destinations[gap.outer.name]
+        asked = int(inner[flow])
+        if (gap.names, asked) not in self._translations:
+            alike = inner[gap.matches.a] == inner[flow]
+            found = {asked, *(int(key) for key in np.unique(outer[gap.matches.b[alike]]))}
+            self._translations[gap.names, asked] = found
+        return self._translations[gap.names, asked]
+
+    def passed_near(self, gap: Gap, time: int, within: int, protocol: int) -> int:
+        """How many requests of a protocol made it through the gap from *within* ns before to as long after *time*."""
+        passed = self.passed[gap.names, protocol]
+        return int((abs(passed.time - time) <= within).sum())
+
+    @cached_property
+    def passed(self) -> Mapping[tuple[tuple[str, str], int], Moments]:
+        """(Gap, protocol) to the requests that made it through on their way out."""
+        found = {}
+        for gap in self.gaps:
+            for protocol, followed in self.requests.items():
+                at = next(a for a in followed if a.point is gap.inner)
+                found[gap.names, protocol] = self._moments(at, at.outward & (gap.in_outer[at.rows] >= 0))
+        return found
+
+    @cached_property
+    def lost(self) -> Mapping[int, Moments]:
+        """Protocol to the requests that vanished, of all gaps."""
+        found = {}
+        for protocol, followed in self.requests.items():
+            each = [self._moments(at, at.fate == VANISHED) for at in followed]
+            joined = Moments(
+                time=np.concatenate([m.time for m in each]), dst=np.concatenate([m.dst for m in each])
+            )
+            order = np.argsort(joined.time)
+            found[protocol] = Moments(time=joined.time[order], dst=joined.dst[order])
+        return found
+
+    def _moments(self, at: Requests, chosen: NDArray[np.bool_]) -> Moments:
+        rows = at.rows[chosen]
+        packets = at.point.packets
+        return Moments(time=packets.time[rows], dst=self.destinations[at.point.name][packets.flow[rows]])
+
+    @cached_property
+    def occupancy(self) -> Occupancy | None:
+        """The conntrack table's estimated occupancy, from the captures."""
+        generation = generation_of(self.evidence.kernel)
+        timeouts = Timeouts.of(generation, self.evidence.sysctls)
+        requests = [at for followed in self.requests.values() for at in followed]
+        return estimate(self.points, self.gaps, generation, timeouts, requests)
+
+    def logged(self, point: Point, row: int) -> list[Says]:
+        """The kernel's own log line on a TCP packet, found by its ports, sequence and acknowledgement numbers."""
+        packets = point.packets
+        ends = int(point.flows.ports[packets.flow[row]])
+        ports = {ends >> 16, ends & 0xFFFF}
+        lines = [
+            line
+            for line in self.evidence.log
+            if line.about == "packet"
+            and line.seq == int(packets.seq[row])
+            and line.ack == int(packets.ack[row])
+            and {line.sport, line.dport} == ports
+        ]
+        return [
+            Says(says=f"the kernel logged this packet: {line.says}", source=line.file) for line in lines[:1]
+        ]
+
+    @property
+    def table_limit(self) -> int | None:
+        """nf_conntrack_max, where the files say."""
+        said = self.evidence.sysctls.get("net.netfilter.nf_conntrack_max", "")
+        return int(said) if re.fullmatch("[0-9]{1,10}", said) else None
+
+    @cached_property
+    def local(self) -> frozenset[str]:
+        """The node's own addresses, as far as the bundle has its interface table."""
+        return frozenset(text for link in self.evidence.interfaces.values() for text in link.addresses)
+
+    def walked(self, case: Case) -> tuple[Steps, str] | None:
+        """A lost packet's way through the node's rules, and the file they are from; None without rules."""
+        if not self.evidence.rules or not case.outward:
+            return None
+        rules = self.evidence.rules[-1]
+        point, row = case.lost[0].seen[-1]
+        flow = int(point.packets.flow[row])
+        flows = point.flows
+        ports = int(flows.ports[flow])
+        packet = Packet(
+            proto="tcp" if case.protocol == TCP else "udp",
+            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
+            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
+            sport=ports >> 16,
+            dport=ports & 0xFFFF,
+            iif=case.crossing.inner.name,
+            oif=case.crossing.outer.name,
+            tcp_flags=TCP_SYN if case.protocol == TCP else None,
+        )
+        return walk(rules, packet, local=self.local or None), rules.file
+
+    def capture_losses(self) -> int:
+        """Requests that a point demonstrably missed though they passed it."""
+        return sum(int((at.fate == CAPTURE_LOSS).sum()) for found in self.requests.values() for at in found)

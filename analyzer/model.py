@@ -1,0 +1,236 @@
+"""What an analysis tells: findings, incidents, and what belongs to them.
+
+Times are int64 nanoseconds since the epoch on the bundle's common clock (see `analyzer.nat.clocks`).
+Nothing here computes; renderers and exporters read these types and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Kind = Literal[
+    "syn-vanished", "udp-vanished", "reply-vanished", "invalid-reset", "invalid-dropped", "unnatted-leak"
+]
+Confidence = Literal["proven", "likely", "possible"]
+Gap = tuple[str, str]
+
+
+class Fate(StrEnum):
+    """What became of a packet in a gap."""
+
+    PASSED = "passed"
+    VANISHED = "vanished"
+    NOT_ROUTED_HERE = "not-routed-here"
+    CAPTURE_LOSS = "capture-loss"
+    UNDECIDABLE = "undecidable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One packet as one capture point recorded it."""
+
+    point: str
+    """Name of the capture point."""
+    file: str
+    """The file's name within the bundle."""
+    frame: int
+    """1-based, as Wireshark counts in that file."""
+    time: int
+    """Nanoseconds since the epoch, on the bundle's common clock."""
+    src: str
+    """`10.244.0.11:20000`, `[2001:db8::1]:443`; without a port where the protocol has none."""
+    dst: str
+    """As `src`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One packet's way through all points: seen here, there, lost after."""
+
+    sightings: tuple[Sighting, ...]
+    """In the order of the packet's way; never empty."""
+    outward: bool
+    """True from the pod towards the uplink."""
+    label: str
+    """What the packet is: `SYN`, `SYN-ACK`, `ACK 10110467`, `RST`, `UDP 45 bytes`."""
+    fate: Fate
+    """Of the last gap that the packet entered, `passed` if it made the whole way."""
+    gap: Gap | None = None
+    """Where it was lost; None unless the fate is not `passed`."""
+    role: Literal["", "attempt", "reply", "partner", "offender", "host-reset", "context"] = ""
+    """Why the packet is shown."""
+    note: str = ""
+    """Shown beside the packet, e.g. `attempt 1`, `39008 bytes under the lower bound`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One SYN, or one UDP request, of a connection."""
+
+    time: int
+    fate: Fate
+    packets: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowPoint:
+    """One packet of a connection as conntrack judged it: a row of the window chart."""
+
+    time: int
+    point: str
+    frame: int
+    reply: bool
+    """True for packets of the side that answered the connection."""
+    flags: str
+    """As Zeek and tcpdump abbreviate: `S`, `SA`, `A`, `PA`, `R`."""
+    seq: int
+    end: int
+    """seq + payload + SYN + FIN."""
+    ack: int
+    """The highest acknowledged byte (the right edge of a SACK block above the ack counts); 0 without ACK."""
+    window: int
+    """Bytes, scaled where the scale is known."""
+    verdict: Literal["accept", "ignore", "invalid"]
+    test: str = ""
+    """The failed test: `ack-under-lower-bound`, ... ; empty when none failed."""
+    bound: int | None = None
+    """The inclusive bound of the failed test, or, for an ACK that passed, the lower bound of its ack."""
+    upper: int | None = None
+    """The upper bound of this packet's ack: what the other side has sent so far."""
+    short_by: int = 0
+    """By how many bytes the failed test failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What speaks for a cause."""
+
+    says: str
+    source: str
+    """Where it was read: `eth0.pcap frame 1842`, `conntrack -S`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """Which look-alike is ruled out, and by what."""
+
+    cause: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What to do about a cause."""
+
+    do: str
+    command: str
+    effect: str
+    risk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One connection's event."""
+
+    kind: Kind
+    cause: str
+    confidence: Confidence
+    gap: Gap | None
+    time: int
+    """Of the first packet that was lost or judged."""
+    inner: str
+    """`10.244.0.11:20000 > 192.0.2.100:80/tcp`, as the innermost point saw it."""
+    outer: str | None
+    """The same flow as the outermost point saw it, if it got there."""
+    delay_s: float | None
+    """What the user waited beyond a loss-free handshake; None where the captures cannot tell."""
+    attempts: tuple[Attempt, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    """What the ladder draws, in time order; bounded."""
+    omitted: int = 0
+    """Packets of the connection that `passages` leaves out."""
+    window: tuple[WindowPoint, ...] = ()
+    """What the window chart draws; empty for other kinds than `invalid-*`."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """JSON-ready details, by cause: partner, outer port, bound, bytes, ..."""
+    evidence: tuple[Evidence, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Findings of one kind, cause and gap that belong together in time."""
+
+    id: str
+    """Stable for one input: `syn-vanished-1`."""
+    kind: Kind
+    cause: str
+    confidence: Confidence
+    gap: Gap | None
+    first: int
+    last: int
+    summary: str
+    """One sentence that a manager understands."""
+    findings: tuple[Finding, ...]
+    evidence: tuple[Evidence, ...]
+    excluded: tuple[Exclusion, ...]
+    remedies: tuple[Remedy, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointSummary:
+    """One capture point, as the report lists it."""
+
+    name: str
+    role: str
+    files: tuple[str, ...]
+    packets: int
+    """Frames in the tables."""
+    skipped: dict[str, int]
+    """Frames that are not in the tables, by reason."""
+    first: int | None
+    last: int | None
+    dropped: int | None
+    """As the capturing program counted; None where the files do not say."""
+    clock_offset: int
+    """Nanoseconds added to this point's times to reach the common clock; 0 where the clocks agree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """The bundle in numbers; the words are those of `docs/design.md`."""
+
+    connections: int = 0
+    syn_attempts: int = 0
+    syn_vanished: int = 0
+    syn_unanswered: int = 0
+    udp_requests: int = 0
+    udp_vanished: int = 0
+    invalid_packets: int = 0
+    host_resets: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """One kernel counter against what the captures show."""
+
+    counter: str
+    delta: int
+    explained: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupancy:
+    """How many entries the captures alone explain in the conntrack table, over time."""
+
+    times: tuple[int, ...]
+    """ns, ascending."""
+    entries: tuple[int, ...]
+    """Entries at each of `times`; those made before the captures began are not among them."""
+    limit: int | None
+    """nf_conntrack_max, where the files say."""
+    shares: dict[str, tuple[tuple[str, int], ...]]
+    """At the peak: by `protocol`, `state`, `pod`, `destination`: the largest first."""

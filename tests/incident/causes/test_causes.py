@@ -1,0 +1,57 @@
+"""Every cause has its file, and every file its public page, remedies and sentence."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from analyzer.incident import causes
+from analyzer.model import Remedy
+
+SECTIONS = (
+    "What happens",
+    "How it is recognised",
+    "What is ruled out",
+    "Remedies and their risks",
+    "References",
+)
+
+
+@pytest.mark.parametrize("code", causes.CODES)
+def test_page(code: str) -> None:
+    """One sentence, then the five sections, in order, none empty."""
+    page = inspect.cleandoc(causes.module(code).__doc__ or "")
+    first, *rest = page.split("\n\n")
+    titles = [part.splitlines()[0] for part in rest]
+
+    assert first.endswith(".")
+    assert list(SECTIONS) == [title for title in titles if title in SECTIONS]
+    assert all(len(part.splitlines()) > 1 for part in rest if part.splitlines()[0] in SECTIONS)
+
+
+@pytest.mark.parametrize("code", causes.CODES)
+def test_remedies(code: str) -> None:
+    """Each remedy says what to do, by which command, to what effect and at what risk."""
+    module = causes.module(code)
+
+    assert code == module.CODE
+    assert module.REMEDIES
+    for remedy in module.REMEDIES:
+        assert isinstance(remedy, Remedy)
+        assert all((remedy.do, remedy.command, remedy.effect, remedy.risk))
+
+
+def test_every_file_is_listed() -> None:
+    """A cause that is written but not listed cannot be explained."""
+    written = {path.stem.replace("_", "-") for path in Path(causes.__file__).parent.glob("*.py")}
+
+    assert {*causes.CODES, "invalid", "--init--"} == written
+
+
+def test_no_such_cause() -> None:
+    """A name that is none is a KeyError, also one of another module."""
+    for code in ("gremlins", "invalid", "../cases", ""):
+        with pytest.raises(KeyError):
+            causes.module(code)

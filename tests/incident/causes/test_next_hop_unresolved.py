@@ -1,0 +1,184 @@
+"""A next hop that does not answer: recognised by what the node asks in vain for these very packets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
+
+CODE = "next-hop-unresolved"
+DEAD, BEHIND, GATEWAY = "192.0.2.77", "198.51.100.20", "192.0.2.1"
+
+
+def lost(n: int = 0, server: str = DEAD) -> Conversation:
+    """Pod number *n* tries a server in vain."""
+    return vanishing(connection(n, server=f"{server}:80"), 0, 1, 3)
+
+
+def asked(who: str = DEAD, *times: float, **how: object) -> Frames:
+    """The node's three requests, a second apart."""
+    return Frames().asks(who, *(times or (0.0001, 1.02, 2.05)), **how)  # type: ignore[arg-type]
+
+
+def test_asked_in_vain_and_told_so(tmp_path: Path) -> None:
+    """Three ARP requests without an answer, then ICMP host unreachable to the pod."""
+    counters(tmp_path)
+    talk = lost()
+    (finding,) = findings(judged(tmp_path, talk, asked().unreachable(talk, 3.07)))
+
+    assert (CODE, "proven", ("cni0", "eth0")) == (finding.cause, finding.confidence, finding.gap)
+    assert (DEAD, 3) == (finding.facts["next_hop"], finding.facts["requests"])
+    assert "eth0 asked 3 times who has 192.0.2.77" in finding.evidence[0].says
+    assert "3.070 s after the first lost attempt" in finding.evidence[1].says
+    assert "conntrack counted no drop" in [e.because for e in finding.excluded]
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_without_the_error(proto: str, tmp_path: Path) -> None:
+    """The capture ended before it, or the kernel sent none: the destination itself was asked for."""
+    talk = vanishing(connection(server=f"{DEAD}:80", proto=proto), 0, 1)
+    (finding,) = findings(judged(tmp_path, talk, asked()))
+
+    assert (CODE, "likely", DEAD) == (finding.cause, finding.confidence, finding.facts["next_hop"])
+
+
+def test_an_error_for_another_connection(tmp_path: Path) -> None:
+    """The kernel limits their rate: one error for one destination stands for all."""
+    talks = [lost(n) for n in range(3)]
+    analysis = judged(tmp_path, *talks, asked().unreachable(talks[1], 3.07))
+
+    assert [(CODE, "proven")] * 3 == [(f.cause, f.confidence) for f in findings(analysis)]
+
+
+def test_a_silent_gateway(tmp_path: Path) -> None:
+    """The destination is behind a gateway, and that is the one which is asked for; a destination is dead, too."""
+    far, near = lost(server=BEHIND), lost(1)
+    frames = asked(GATEWAY).asks(DEAD, 0.0002, 1.01, 2.01, 3.02).unreachable(far, 3.07)
+    analysis = judged(tmp_path, far, near, frames)
+
+    assert [(CODE, GATEWAY), (CODE, DEAD)] == [(f.cause, f.facts["next_hop"]) for f in findings(analysis)]
+
+
+def test_routes_tell_the_gateway(tmp_path: Path) -> None:
+    """Of several silent neighbours it is the one of the longest route."""
+    (tmp_path / "ip-route.json").write_text(
+        '[{"dst": "default", "gateway": "192.0.2.254", "dev": "eth0", "flags": []}, '
+        f'{{"dst": "198.51.100.0/24", "gateway": "{GATEWAY}", "dev": "eth0", "flags": []}}, '
+        '{"dst": "192.0.2.0/24", "dev": "eth0", "scope": "link", "flags": []}]'
+    )
+    talk = lost(server=BEHIND)
+    frames = asked("192.0.2.254", 0.1, 1.1, 2.1, 3.1).asks(GATEWAY, 0.0002, 1.02).unreachable(talk, 3.07)
+    (finding,) = findings(judged(tmp_path, talk, frames))
+
+    assert (CODE, GATEWAY) == (finding.cause, finding.facts["next_hop"])
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    """Neighbour solicitations go to the group of the target's last bits; so do nobody's answers."""
+    ends = {"pod": "[2001:db8:1::11]:20000", "nat": "[2001:db8::10]:20000"}
+    talk = vanishing(connection(server="[2001:db8::abcd]:80", **ends), 0, 1, 3)
+    frames = asked("2001:db8::abcd", by="2001:db8::10").unreachable(talk, 3.07, code=3)
+    (finding,) = findings(judged(tmp_path, talk, frames))
+
+    assert (CODE, "proven", "2001:db8::abcd") == (
+        finding.cause,
+        finding.confidence,
+        finding.facts["next_hop"],
+    )
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        Frames(),
+        asked(answered=True),
+        asked(DEAD, 0.0001),
+        asked(DEAD, -30, -29, -28),
+        asked(DEAD, 20, 21, 22),
+        asked("192.0.2.88"),
+        asked(by="192.0.2.33", mac="02:00:00:00:00:33"),
+        asked("192.0.2.88").asks(DEAD, 0.0001, answered=True),
+    ],
+    ids=[
+        "not asked",
+        "answered",
+        "asked once",
+        "long before",
+        "long after",
+        "another address",
+        "by another machine",
+        "another address in vain",
+    ],
+)
+def test_near_misses(frames: Frames, tmp_path: Path) -> None:
+    """Requests that were answered, or are of another time, another machine, another target: the cause is open."""
+    assert ["unknown"] == causes(judged(tmp_path, lost(), *([frames] if frames.heard else [])))
+
+
+def test_ipv6_answered(tmp_path: Path) -> None:
+    """An advertisement answers."""
+    ends = {"pod": "[2001:db8:1::11]:20000", "nat": "[2001:db8::10]:20000"}
+    talk = vanishing(connection(server="[2001:db8::abcd]:80", **ends), 0, 1, 3)
+
+    assert ["unknown"] == causes(
+        judged(tmp_path, talk, asked("2001:db8::abcd", by="2001:db8::10", answered=True))
+    )
+
+
+def test_a_destination_that_speaks(tmp_path: Path) -> None:
+    """It answers no ARP that the capture has, but others talk to it."""
+    other = whole(connection(3, server=f"{DEAD}:443"), 0.01)
+    for at in (0.5, 1.03, 2.06, 3):
+        other.data(100, at)
+        other.reply()
+
+    assert CODE not in causes(judged(tmp_path, lost(), asked(), other))
+
+
+def test_back_after_three_requests(tmp_path: Path) -> None:
+    """It was silent long enough to lose packets, and answers the fourth request."""
+    frames = asked().asks(DEAD, 3.1, answered=True)
+
+    assert [CODE] == causes(judged(tmp_path, lost(), frames))
+
+
+def test_a_race_beside_a_dead_neighbour(tmp_path: Path) -> None:
+    """The node asks in vain for somebody else all the time; this SYN lost its port to a partner."""
+    counters(tmp_path, insert_failed=1, drop=1)
+    loser = whole(vanishing(connection(0, pod="10.244.0.11:3000", nat="192.0.2.10:9"), 0), 1)
+    winner = whole(connection(1, pod="10.244.0.12:3000", nat="192.0.2.10:3000"), 0.00002)
+
+    assert ["snat-port-race"] == causes(judged(tmp_path, loser, winner, asked("192.0.2.88")))
+
+
+def test_an_error_for_another_destination(tmp_path: Path) -> None:
+    """The same pod is told that another place cannot be reached."""
+    elsewhere = lost(server="192.0.2.88")
+    talk = vanishing(connection(pod="10.244.0.11:20001", server="198.51.100.7:80", isn=7), 0, 1, 3)
+    frames = asked("192.0.2.88").unreachable(elsewhere, 3.07)
+
+    assert ["next-hop-unresolved", "unknown"] == [
+        f.cause for f in sorted(findings(judged(tmp_path, elsewhere, talk, frames)), key=lambda f: f.inner)
+    ]
+
+
+def test_an_error_without_any_request(tmp_path: Path) -> None:
+    """A route that says unreachable; nobody was asked for anything."""
+    talk = lost()
+
+    assert CODE not in causes(judged(tmp_path, talk, Frames().unreachable(talk, 0.0002)))
+
+
+def test_requests_on_the_bridge(tmp_path: Path) -> None:
+    """The node asks on cni0 for a pod that is gone: that is no next hop of what leaves by eth0."""
+    assert CODE not in causes(judged(tmp_path, lost(), asked(point="cni0")))
+
+
+def test_lost_before_the_bridge(tmp_path: Path) -> None:
+    """Between veth and bridge there is no next hop to ask for."""
+    talk = vanishing(connection(server=f"{DEAD}:80"), 0, 1, 3, after="veth-a")
+
+    assert ["unknown"] == causes(judged(tmp_path, talk, asked()))

@@ -1,0 +1,242 @@
+"""A policy: recognised by its rule, or by a port that never passes while others of the same address do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import causes, connection, counters, findings, judged, vanishing, whole
+
+CODE = "policy-drop"
+RULES = """table inet filter {{
+	chain forward {{
+		type filter hook forward priority 0; policy accept;
+		{rule}
+	}}
+}}
+table ip nat {{
+	chain postrouting {{
+		type nat hook postrouting priority 100; policy accept;
+		ip saddr 10.244.0.0/24 oifname "eth0" masquerade
+	}}
+}}
+"""
+
+
+def blocked(*times: float, n: int = 0) -> Conversation:
+    """Pod number *n* tries port 8080 in vain."""
+    return vanishing(connection(n, server="192.0.2.100:8080"), *(times or (0, 1, 3)))
+
+
+def allowed(at: float = 0.5, n: int = 4, **changes: str) -> Conversation:
+    """Another pod reaches port 80 of the same address."""
+    return whole(connection(n, **changes), at)
+
+
+def rules(folder: Path, rule: str) -> None:
+    """Write `nft list ruleset` with this rule in the forward chain."""
+    folder.mkdir(exist_ok=True)
+    (folder / "nft-ruleset.txt").write_text(RULES.format(rule=rule))
+
+
+def test_a_port_that_never_passes(tmp_path: Path) -> None:
+    """Port 8080 never passes, port 80 does meanwhile, and conntrack counted nothing."""
+    counters(tmp_path)
+    analysis = judged(tmp_path, blocked(), blocked(0.2, 1.2, n=1), allowed())
+
+    assert [CODE] * 2 == causes(analysis)
+    for finding in findings(analysis):
+        assert "likely" == finding.confidence
+        assert (5, 0, None) == tuple(finding.facts[name] for name in ("lost_alike", "passed_alike", "rule"))
+        assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "loss beyond the node"} == {
+            e.cause for e in finding.excluded
+        }
+
+
+def test_one_connection_is_enough(tmp_path: Path) -> None:
+    """Its attempts all vanish; so it is in UDP."""
+    counters(tmp_path)
+    udp = vanishing(connection(1, server="192.0.2.100:9999", proto="udp"), 10, 11)
+    analysis = judged(tmp_path, blocked(), allowed(), udp, allowed(10.5, n=5, proto="udp"))
+
+    assert [CODE] * 2 == causes(analysis)
+
+
+def test_without_counters_it_is_possible(tmp_path: Path) -> None:
+    """Nobody says that conntrack dropped nothing."""
+    analysis = judged(tmp_path, blocked(), allowed())
+
+    assert [(CODE, "possible")] == [(f.cause, f.confidence) for f in findings(analysis)]
+
+
+def test_a_policy_among_races(tmp_path: Path) -> None:
+    """Each loss has its own cause; the race moved the counters, so only its rule names the policy."""
+    loser = whole(vanishing(connection(2, pod="10.244.0.13:3000", nat="192.0.2.10:9"), 0.3), 1.3)
+    winner = whole(connection(3, pod="10.244.0.14:3000", nat="192.0.2.10:3000"), 0.30002)
+    for name, expected in (("without", "unknown"), ("with", CODE)):
+        counters(tmp_path / name, insert_failed=1, drop=1)
+        if name == "with":
+            rules(tmp_path / name, "tcp dport 8080 counter packets 3 bytes 180 drop")
+
+        assert [expected, "snat-port-race"] == causes(judged(tmp_path / name, blocked(), loser, winner))
+
+
+def test_the_rule_is_named(tmp_path: Path) -> None:
+    """Walked through the rules, the packet is dropped by one of them."""
+    rules(tmp_path, "tcp dport 8080 counter packets 3 bytes 180 drop")
+    (finding,) = findings(judged(tmp_path, blocked(), allowed()))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert "tcp dport 8080" in finding.facts["rule"]
+    assert "it counted 3 packets" in finding.evidence[0].says
+
+
+def test_as_many_refused_elsewhere(tmp_path: Path) -> None:
+    """Another interface's refusals are by chance as many as the packets that the rule dropped."""
+    counters(tmp_path, drop=3)
+    rules(tmp_path, "tcp dport 8080 drop")
+    (finding,) = findings(judged(tmp_path, blocked(), allowed()))
+
+    assert CODE == finding.cause
+    assert "conntrack counted no drop" not in [e.because for e in finding.excluded]
+
+
+def test_a_rule_for_one_pod(tmp_path: Path) -> None:
+    """Others reach the same port: only the rules can tell."""
+    for name, expected in (("without", "unknown"), ("with", CODE)):
+        if name == "with":
+            rules(tmp_path / name, "ip saddr 10.244.0.11 tcp dport 8080 drop")
+        analysis = judged(tmp_path / name, blocked(), allowed(server="192.0.2.100:8080"), allowed(0.7, n=5))
+
+        assert [expected] == causes(analysis)
+
+
+def test_rules_that_would_drop_what_passed(tmp_path: Path) -> None:
+    """They are of another node, or of another time."""
+    rules(tmp_path, "ip saddr != 10.99.0.0/16 drop")
+    never = vanishing(connection(server="198.51.100.7:80"), 0)
+
+    assert ["unknown"] == causes(judged(tmp_path, never, allowed()))
+
+
+def test_rules_against_what_passed_later(tmp_path: Path) -> None:
+    """The same connection gets through a second later: the rule did not lose the first attempt."""
+    rules(tmp_path, "tcp dport 8080 drop")
+    talk = whole(blocked(0), 1)
+
+    assert ["unknown"] == causes(judged(tmp_path, talk, allowed()))
+
+
+def test_rules_that_accept_it(tmp_path: Path) -> None:
+    """The rules are there and let the packet pass: it was lost by something else."""
+    counters(tmp_path)
+    rules(tmp_path, "tcp dport 25 drop")
+
+    assert ["unknown"] == causes(judged(tmp_path, blocked(), allowed()))
+
+
+def _passes_once(talk: Conversation, folder: Path) -> list[Conversation]:
+    return [whole(talk, 7)]
+
+
+def _passes_for_another(talk: Conversation, folder: Path) -> list[Conversation]:
+    return [talk, allowed(7, n=5, server=talk.server)]
+
+
+def _single_attempt(talk: Conversation, folder: Path) -> list[Conversation]:
+    talk.sent = talk.sent[:1]
+    return [talk]
+
+
+def _clashes_counted(talk: Conversation, folder: Path) -> list[Conversation]:
+    counters(folder, insert_failed=3, drop=3)
+    return [talk]
+
+
+def _unlike(talk: Conversation, folder: Path) -> list[Conversation]:
+    talk.server = "198.51.100.7:8080"  # no port of that address passes: it may be another way, or none
+    return [talk]
+
+
+def _capture_lost_packets(talk: Conversation, folder: Path) -> list[Conversation]:
+    (folder / "tcpdump-eth0.log").write_text(
+        "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
+        "90 packets captured\n120 packets received by filter\n30 packets dropped by kernel\n"
+    )
+    return [talk]
+
+
+def _inwards(talk: Conversation, folder: Path) -> list[Conversation]:
+    talks = []
+    for n, (port, times) in enumerate(((8080, (0, 1, 3)), (80, (0.5,)))):
+        inward = Conversation(
+            pod=f"10.244.0.11:{port}", server=f"198.51.100.7:4000{n}", way="veth-a cni0 | eth0"
+        )
+        for at in times:
+            sent = inward.send("S", by_pod=False, at=at, seq=50 + n)
+            if port == 8080:
+                sent.lost_after("eth0")
+        if port == 80:
+            inward.send("SA", ack=51 + n)
+        talks.append(inward)
+    return talks
+
+
+@pytest.mark.parametrize(
+    "miss",
+    [
+        _passes_once,
+        _passes_for_another,
+        _single_attempt,
+        _clashes_counted,
+        _unlike,
+        _capture_lost_packets,
+        _inwards,
+    ],
+)
+def test_near_misses(miss: Callable[[Conversation, Path], list[Conversation]], tmp_path: Path) -> None:
+    """One attempt passed, one attempt only, counters moved ...: no policy, but nothing else either."""
+    counters(tmp_path)
+    talks = miss(blocked(), tmp_path)
+
+    assert ["unknown"] == causes(judged(tmp_path, *talks, allowed()))
+
+
+def test_a_link_that_went_down(tmp_path: Path) -> None:
+    """The other port passed before and after, not meanwhile."""
+    counters(tmp_path)
+    analysis = judged(tmp_path, blocked(), allowed(-1), allowed(4, n=5))
+
+    assert ["unknown"] == causes(analysis)
+
+
+def test_other_ports_of_a_service(tmp_path: Path) -> None:
+    """Behind another port of a service is another endpoint, on another way: it says nothing of this one."""
+    counters(tmp_path)
+    service = vanishing(connection(server="10.96.0.1:8080"), 0, 1, 3)
+    other = allowed(server="10.96.0.1:80", dnat="192.0.2.100:80")
+
+    assert ["unknown"] == causes(judged(tmp_path, service, other))
+
+
+def test_ports_that_may_be_exhausted(tmp_path: Path) -> None:
+    """Established connections to the same port go on: without counters it may be that they hold all ports."""
+    held = whole(connection(6, server="192.0.2.100:8080"), -20)
+    for at in (0, 1, 2):
+        held.data(100, at)
+    analysis = judged(
+        tmp_path, blocked(), allowed(), held, begin=dict.fromkeys(("veth-g", "cni0", "eth0"), -10)
+    )
+
+    assert ["unknown"] == causes(analysis)
+
+
+def test_another_uplink(tmp_path: Path) -> None:
+    """The same destination passes by the second uplink."""
+    counters(tmp_path)
+    second = allowed(5, n=5, server="192.0.2.100:8080", way="veth-f cni0 | eth1")
+
+    assert CODE not in causes(judged(tmp_path, blocked(), allowed(), second))

@@ -1,0 +1,205 @@
+"""The race for a SNAT port: recognised by the partner that won, and by nothing less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyzer import analyze
+from analyzer.model import Finding
+from tests.conversation import Conversation, bystander, record
+
+SERVER = "192.0.2.100:80"
+
+
+def loser(**changes: Any) -> Conversation:
+    """A connection whose first SYN vanishes at second 0 and whose second one passes on another port."""
+    talk = Conversation(
+        **{
+            "pod": "10.244.0.11:20000",
+            "server": SERVER,
+            "nat": "192.0.2.10:33333",
+            "way": "veth-a cni0 | eth0",
+            **changes,
+        }
+    )
+    if talk.proto == "udp":
+        talk.data(b"query", 0).lost_after("cni0")
+        talk.data(b"query", 1)
+        talk.reply()
+    else:
+        talk.syn(0).lost_after("cni0")
+        talk.syn(1)
+        talk.accept()
+    return talk
+
+
+def winner(at: float = 0.000020, **changes: Any) -> Conversation:
+    """Another pod's connection to the same place that got the port."""
+    given = {
+        "pod": "10.244.0.12:20000",
+        "server": SERVER,
+        "nat": "192.0.2.10:20000",
+        "way": "veth-b cni0 | eth0",
+        "isn": 9,
+    }
+    talk = Conversation(**(given | changes))  # type: ignore[arg-type]
+    if talk.proto == "udp":
+        talk.data(b"another query", at)
+        talk.reply()
+    else:
+        talk.syn(at)
+        talk.accept()
+    return talk
+
+
+def counters(folder: Path, **rise: int) -> None:
+    """Write `conntrack -S` from before and after."""
+    names = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
+    for file, factor in (("conntrack-S-before.txt", 0), ("conntrack-S-after.txt", 1)):
+        values = " ".join(f"{name}={5 + factor * rise.get(name, 0)}" for name in names)
+        (folder / file).write_text(f"cpu=0   \t{values} \n")
+
+
+def told(folder: Path, *talks: Conversation, **options: Any) -> Finding:
+    """The only finding of these conversations."""
+    analysis = analyze(record(folder, *talks, bystander(-2), bystander(5), **options))
+    (incident,) = analysis.incidents
+    (finding,) = incident.findings
+    return finding
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({}, {}),
+        (
+            {
+                "pod": "[2001:db8:1::11]:20000",
+                "server": "[2001:db8:2::100]:80",
+                "nat": "[2001:db8::10]:33333",
+            },
+            {
+                "pod": "[2001:db8:1::12]:20000",
+                "server": "[2001:db8:2::100]:80",
+                "nat": "[2001:db8::10]:20000",
+            },
+        ),
+        (
+            {"server": "10.96.0.1:80", "dnat": "192.0.2.100:8080"},
+            {"server": "10.96.0.1:80", "dnat": "192.0.2.100:8080"},
+        ),
+    ],
+    ids=["v4", "v6", "through a service"],
+)
+def test_partner_with_the_same_port(
+    proto: str, mine: dict[str, str], theirs: dict[str, str], tmp_path: Path
+) -> None:
+    """The partner left with the very port that the loser would have kept, microseconds apart."""
+    lost, won = loser(**mine, proto=proto), winner(**theirs, proto=proto)
+    finding = told(tmp_path, lost, won)
+
+    assert ("snat-port-race", "likely", ("cni0", "eth0")) == (finding.cause, finding.confidence, finding.gap)
+    assert f"{lost.pod} > {lost.server}/{proto}" == finding.inner
+    assert f"{won.nat} > {won.dnat or won.server}/{proto}" == finding.facts["partner_outer"]
+    assert f"{won.pod} > {won.server}/{proto}" == finding.facts["partner_inner"]
+    assert (True, 20000) == (finding.facts["port_kept"], finding.facts["contested_port"])
+    assert 25.0 == pytest.approx(finding.facts["partner_apart_us"])
+    assert ["vanished", "passed"] == [str(attempt.fate) for attempt in finding.attempts]
+    assert 1.0 == pytest.approx(finding.delay_s)
+    assert [("cni0", 4)] == [(s.point, s.frame) for s in finding.attempts[0].packets if s.point == "cni0"]
+
+
+def test_counters_prove_it(tmp_path: Path) -> None:
+    """insert_failed and drop rose by the number of lost attempts: proven."""
+    counters(tmp_path, insert_failed=1, drop=1)
+    finding = told(tmp_path, loser(), winner())
+
+    assert "proven" == finding.confidence
+    assert any("insert_failed rose by 1 and drop by 1" in e.says for e in finding.evidence)
+
+
+def test_counters_that_do_not_fit_prove_nothing(tmp_path: Path) -> None:
+    """More was counted than the captures show: the partner alone speaks for it."""
+    counters(tmp_path, insert_failed=3, drop=3)
+
+    assert "likely" == told(tmp_path, loser(), winner()).confidence
+
+
+@pytest.mark.parametrize(
+    "won",
+    [
+        winner(at=0.0051),
+        winner(at=-0.0051),
+        winner(nat="192.0.2.10:20001", pod="10.244.0.12:20001"),
+        winner(server="192.0.2.101:80"),
+        winner(server="192.0.2.100:81"),
+        winner(proto="udp", server="192.0.2.100:80"),
+    ],
+    ids=[
+        "too late",
+        "too early",
+        "its own other port",
+        "another address",
+        "another port",
+        "another protocol",
+    ],
+)
+def test_near_misses(won: Conversation, tmp_path: Path) -> None:
+    """Who came at another time, kept a port of its own, or went elsewhere took nothing away."""
+    assert "snat-port-race" != told(tmp_path, loser(), won).cause
+
+
+def test_no_partner_at_all(tmp_path: Path) -> None:
+    """Alone, nobody raced."""
+    assert "snat-port-race" != told(tmp_path, loser()).cause
+
+
+def test_a_searched_port_needs_the_counters(tmp_path: Path) -> None:
+    """A partner whose port SNAT had to search for is one only if the kernel counted failed insertions."""
+    won = winner(nat="192.0.2.10:1055")
+
+    assert "snat-port-race" != told(tmp_path / "without", loser(), won).cause
+    (tmp_path / "with").mkdir()
+    counters(tmp_path / "with", insert_failed=1, drop=1)
+    finding = told(tmp_path / "with", loser(), won)
+    assert ("snat-port-race", False) == (finding.cause, finding.facts["port_kept"])
+
+
+def test_the_veths_need_not_be_captured(tmp_path: Path) -> None:
+    """Bridge and uplink are enough."""
+    finding = told(tmp_path, loser(), winner(), points=("cni0", "eth0"))
+
+    assert ("snat-port-race", "10.244.0.12:20000 > 192.0.2.100:80/tcp") == (
+        finding.cause,
+        finding.facts["partner_inner"],
+    )
+
+
+def test_a_partner_from_a_pod_that_nobody_captured(tmp_path: Path) -> None:
+    """It is told by what the uplink shows of it."""
+    won = winner(way="veth-b cni1 | eth0")
+    finding = told(tmp_path, loser(), won, points=("veth-a", "veth-z", "cni0", "eth0"))
+
+    assert ("snat-port-race", None) == (finding.cause, finding.facts["partner_inner"])
+
+
+def test_clocks_apart(tmp_path: Path) -> None:
+    """Microseconds count on the common clock, whatever the files say."""
+    finding = told(tmp_path, loser(), winner(), clocks={"eth0": 3600.0})
+
+    assert "snat-port-race" == finding.cause
+    assert 25.0 == pytest.approx(finding.facts["partner_apart_us"], abs=10)  # the transit is in the offset
+
+
+def test_lost_inwards_is_no_race(tmp_path: Path) -> None:
+    """SNAT gives no port on the way in."""
+    talk = Conversation(pod="10.244.0.11:80", server="198.51.100.7:40000", nat="192.0.2.10:30080")
+    talk.send("S", by_pod=False, at=0, seq=50).lost_after("eth0")
+    talk.send("S", by_pod=False, at=1, seq=50)
+    talk.send("SA", ack=51)
+
+    assert "unknown" == told(tmp_path, talk, winner()).cause

@@ -1,0 +1,57 @@
+"""Losses that no cause explains say what is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+from tests.incident.causes.test_snat_port_race import counters, loser
+
+
+def lonely(folder: Path) -> Analysis:
+    """One lost SYN, without a partner."""
+    return analyze(record(folder, loser(), bystander(-2), bystander(0.5), bystander(5)))
+
+
+def test_what_is_known(tmp_path: Path) -> None:
+    """How many attempts vanished, what else passed, what is ruled out."""
+    (incident,) = lonely(tmp_path).incidents
+    (finding,) = incident.findings
+
+    assert ("unknown", "likely") == (finding.cause, finding.confidence)
+    assert {"attempts": 2, "others_passed_within_1s": 1} == {
+        name: finding.facts[name] for name in ("attempts", "others_passed_within_1s")
+    }
+    assert "1 of 2 attempts vanished between cni0 and eth0" in finding.evidence[0].says
+    assert ["loss beyond the node", "packet missed by the capture"] == [e.cause for e in finding.excluded]
+    assert "the captures do not show which step" in incident.summary
+    assert incident.remedies
+
+
+def test_counters_are_told(tmp_path: Path) -> None:
+    """What rose is evidence, and so is that nothing rose."""
+    quiet, loud = tmp_path / "quiet", tmp_path / "loud"
+    for folder in (quiet, loud):
+        folder.mkdir()
+    counters(quiet)
+    counters(loud, insert_failed=7, drop=7)
+
+    said = [
+        " ".join(e.says for e in lonely(folder).incidents[0].findings[0].evidence) for folder in (quiet, loud)
+    ]
+    assert "neither drop nor insert_failed rose: conntrack dropped nothing" in said[0]
+    assert "insert_failed rose by 7" in said[1]
+    assert "drop rose by 7" in said[1]
+
+
+def test_inwards(tmp_path: Path) -> None:
+    """A connection from outside that the bridge never saw."""
+    talk = Conversation(pod="10.244.0.11:80", server="198.51.100.7:40000", nat="192.0.2.10:30080")
+    talk.send("S", by_pod=False, at=0, seq=50).lost_after("eth0")
+    talk.send("S", by_pod=False, at=1, seq=50)
+    talk.send("SA", ack=51)
+    (incident,) = analyze(record(tmp_path, talk, bystander(-2), bystander(5))).incidents
+
+    assert ("unknown", ("cni0", "eth0")) == (incident.cause, incident.gap)
+    assert [False] == list({p.outward for p in incident.findings[0].passages if p.role == "attempt"})

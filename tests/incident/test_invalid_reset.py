@@ -1,0 +1,176 @@
+"""INVALID replies and the host's RST: the test that failed, by how much, on which kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from analyzer.model import Finding
+from tests.conversation import Conversation, bystander, record
+from tests.incident.replies import (
+    CLASSIC,
+    MODERN,
+    NAT,
+    OFFENDERS,
+    POD,
+    SERVER,
+    early_ack,
+    established,
+    kernel,
+    late_ack,
+)
+
+
+def analysed(folder: Path, *talks: Conversation, release: str = CLASSIC) -> Analysis:
+    """Analyse these conversations on a kernel."""
+    kernel(folder, release)
+    return analyze(record(folder, *talks, bystander(-1), bystander(5)))
+
+
+def only(analysis: Analysis) -> Finding:
+    """The only finding."""
+    (incident,) = analysis.incidents
+    (finding,) = incident.findings
+    return finding
+
+
+@pytest.mark.parametrize("test", OFFENDERS)
+def test_every_test_of_the_window(test: str, tmp_path: Path) -> None:
+    """The replay names the test that the reply failed; everything about the connection is told."""
+    talk = established()
+    offender = OFFENDERS[test](talk)
+    talk.reset_by_host(offender)
+    analysis = analysed(tmp_path, talk)
+    finding = only(analysis)
+    (detail,) = finding.facts["offenders"]
+
+    assert ("invalid-reset", test, "proven", ("cni0", "eth0")) == (
+        finding.kind,
+        finding.cause,
+        finding.confidence,
+        finding.gap,
+    )
+    assert (f"{POD} > {SERVER}/tcp", f"{NAT} > {SERVER}/tcp") == (finding.inner, finding.outer)
+    assert (offender.ack, offender.seq, offender.ack) == (detail["ack"], detail["seq"], detail["rst_seq"])
+    assert detail["short_by"] > 0
+    assert {"offender": ["eth0"], "host-reset": ["eth0"]} == {
+        p.role: [s.point for s in p.sightings]
+        for p in finding.passages
+        if p.role in ("offender", "host-reset")
+    }
+    assert [test] == [point.test for point in finding.window if point.verdict == "invalid" and point.test]
+    assert (1, 1) == (analysis.counts.invalid_packets, analysis.counts.host_resets)
+    assert {"reset by the server", "reset by the container", "closed port"} <= {
+        e.cause for e in finding.excluded
+    }
+
+
+def test_lower_bound_to_the_byte(tmp_path: Path) -> None:
+    """What the pod has sent, less the largest window that the server advertised, at least 66,000 bytes."""
+    talk = established()
+    offender = late_ack(talk)
+    talk.reset_by_host(offender)
+    finding = only(analysed(tmp_path, talk))
+    sent = talk.isn + 101 + 300_000
+
+    assert sent - 66_000 - 1 - offender.ack == pytest.approx(finding.facts["short_by"], abs=1)
+
+
+def test_modern_kernels_pass_a_late_ack_on(tmp_path: Path) -> None:
+    """Where no RST follows and the ACK is seen inside, there is nothing to tell."""
+    talk = established()
+    late_ack(talk)
+
+    assert () == analysed(tmp_path, talk, release=MODERN).incidents
+
+
+def test_captures_decide_over_uname(tmp_path: Path) -> None:
+    """A late ACK that a modern release would have ignored was reset all the same: the older rules are named."""
+    talk = established()
+    talk.reset_by_host(late_ack(talk))
+    finding = only(analysed(tmp_path, talk, release=MODERN))
+
+    assert "ack-under-lower-bound" == finding.cause
+    assert "rules of the named kernel" in {exclusion.cause for exclusion in finding.excluded}
+
+
+def test_captures_from_the_middle(tmp_path: Path) -> None:
+    """Without the handshake the replay picks the connection up and still names the test."""
+    talk = established()
+    talk.reset_by_host(late_ack(talk))
+    talk.sent = talk.sent[5:]
+    finding = only(analysed(tmp_path, talk))
+
+    assert "ack-under-lower-bound" == finding.cause
+    assert finding.facts["whole_connection"] is False
+
+
+def test_no_test_fails(tmp_path: Path) -> None:
+    """The near miss: the host reset it, but by the rules the reply was fine. The cause is unknown."""
+    talk = established()
+    talk.reset_by_host(talk.reply(100))
+    finding = only(analysed(tmp_path, talk))
+
+    assert ("invalid-reset", "unknown", "likely") == (finding.kind, finding.cause, finding.confidence)
+
+
+def test_two_connections(tmp_path: Path) -> None:
+    """One finding for each connection, one incident for what belongs together."""
+    talks = []
+    for n in (1, 2):
+        talk = Conversation(
+            pod=f"10.244.0.11:2000{n}", server=SERVER, nat=f"192.0.2.10:102{n}", isn=n * 7_777_777
+        )
+        talk.syn(n)
+        talk.accept()
+        talk.data(10)
+        for _ in range(2):
+            talk.reset_by_host(early_ack(talk))
+        talks.append(talk)
+    (incident,) = analysed(tmp_path, *talks).incidents
+
+    assert [2, 2] == [len(finding.facts["offenders"]) for finding in incident.findings]
+    assert "cut 2 connections short" in incident.summary
+    assert "4 replies" in incident.summary
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (lambda talk: None, "nothing more came from the server"),
+        (lambda talk: talk.reply(10), "the server ignored it and went on"),
+        (
+            lambda talk: talk.send("FA", by_pod=False),
+            "the server ignored it; the connection ended with a FIN",
+        ),
+        (lambda talk: talk.send("R", by_pod=False), "the server reset the connection 0.990 ms later"),
+    ],
+)
+def test_aftermath(after: object, expected: str, tmp_path: Path) -> None:
+    """What the server did next."""
+    talk = established()
+    talk.reset_by_host(early_ack(talk))
+    after(talk)  # type: ignore[operator]
+
+    assert expected == only(analysed(tmp_path, talk)).facts["aftermath"]
+
+
+def test_opened_from_outside(tmp_path: Path) -> None:
+    """A client outside sends the INVALID packet to a pod behind a node port."""
+    talk = Conversation(pod="10.244.0.11:80", server="198.51.100.7:40000", nat="192.0.2.10:30080")
+    talk.send("S", by_pod=False, at=0, seq=talk.server_isn)
+    talk.syn()
+    talk.sent[-1].flags, talk.sent[-1].ack = "SA", talk.server_isn + 1
+    talk.send("A", by_pod=False)
+    talk.data(100)
+    offender = talk.send("A", by_pod=False, ack=talk.isn + 700_000)
+    talk.reset_by_host(offender)
+    finding = only(analysed(tmp_path, talk))
+
+    assert ("invalid-reset", "ack-over-upper-bound") == (finding.kind, finding.cause)
+    assert ("198.51.100.7:40000 > 10.244.0.11:80/tcp", "198.51.100.7:40000 > 192.0.2.10:30080/tcp") == (
+        finding.inner,
+        finding.outer,
+    )
