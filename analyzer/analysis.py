@@ -1,0 +1,129 @@
+"""The result of `analyze`: tables, incidents, counts, caveats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from analyzer.capture.bundle import Bundle
+    from analyzer.health import Signal
+    from analyzer.incident.scene import Scene
+    from analyzer.model import Counts, Incident, Occupancy, PointSummary, Reconciled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One bundle, analysed.
+
+    The tables are pandas DataFrames, made when asked for (`analyzer.tables` documents their columns); `incidents` and the
+    rest are plain objects.
+    """
+
+    bundle: str
+    """What was analysed, as the user named it."""
+    kernel: str | None
+    """From the bundle's `uname`; a hint, since distributions backport."""
+    points: tuple[PointSummary, ...]
+    """Pod to uplink."""
+    counts: Counts
+    incidents: tuple[Incident, ...]
+    reconciliation: tuple[Reconciled, ...]
+    caveats: tuple[str, ...]
+    mappings: tuple[dict[str, object], ...] = field(default=(), repr=False)
+    """NAT mappings between the points: see `analyzer.summary.mappings`."""
+    inconclusive: str | None = None
+    """Why nothing at all can be concluded; None where something can."""
+    health: tuple[Signal, ...] = ()
+    """Signs of the node's health, from whatever files are in the bundle."""
+    occupancy: Occupancy | None = field(default=None, repr=False)
+    """The conntrack table's estimated occupancy; None where the captures hold no flow."""
+    scene: Scene | None = field(default=None, repr=False, compare=False)
+    """The columns behind the tables; None in an analysis that was not made by `analyze`."""
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        scene: Scene,
+        counts: Counts,
+        incidents: tuple[Incident, ...],
+        reconciliation: tuple[Reconciled, ...],
+        caveats: Sequence[str],
+    ) -> Analysis:
+        """Put together what the pipeline found."""
+        from analyzer import summary
+
+        return cls(
+            bundle=bundle.name,
+            kernel=scene.evidence.kernel,
+            points=summary.points(scene),
+            counts=counts,
+            incidents=incidents,
+            reconciliation=reconciliation,
+            caveats=summary.caveats(bundle, scene, caveats),
+            mappings=summary.mappings(scene),
+            inconclusive=summary.blind(scene),
+            health=summary.health(scene),
+            occupancy=summary.occupancy(scene),
+            scene=scene,
+        )
+
+    def packets(self, point: str) -> pd.DataFrame:
+        """Packets of one capture point.
+
+        Raises:
+            KeyError: No point has that name.
+        """
+        from analyzer import tables
+
+        return tables.packets(self._scene().trails.points[point])
+
+    @property
+    def flows(self) -> pd.DataFrame:
+        """Flows of all points."""
+        from analyzer import tables
+
+        return tables.flows(self._scene())
+
+    @property
+    def crossings(self) -> pd.DataFrame:
+        """Flows matched between neighbouring points, with what NAT made of them."""
+        from analyzer import tables
+
+        return tables.crossings(self._scene())
+
+    @property
+    def passages(self) -> pd.DataFrame:
+        """The way of each request (SYN, UDP request) through every gap, with its fate."""
+        from analyzer import tables
+
+        return tables.passages(self._scene())
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """One row per finding of all incidents."""
+        from analyzer import tables
+
+        return tables.findings(self.incidents)
+
+    def to_html(self) -> str:
+        """Render the report: one self-contained HTML page."""
+        from analyzer.report import html
+
+        return html.render(self)
+
+    def to_json(self) -> str:
+        """Render the analysis as JSON, `format_version` 1."""
+        from analyzer.report import json_
+
+        return json_.render(self)
+
+    def _scene(self) -> Scene:
+        if self.scene is None:
+            raise ValueError("this Analysis holds no captures; tables come from analyzer.analyze()")
+        return self.scene

@@ -1,0 +1,311 @@
+"""The tables of an analysis as pandas DataFrames, and what their columns mean.
+
+Names of flows are Zeek's (`orig_h`, `orig_p`, `resp_h`, `resp_p`); `COLUMNS` documents every column: dtype, unit and
+Wireshark's name for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
+from analyzer.flow.point import TCP, UDP
+from analyzer.nat.fates import FATES
+from analyzer.nat.passages import address
+from analyzer.nat.ways import IN, LOCAL, OUT
+from analyzer.summary import agreed, confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.capture.columns import Flows
+    from analyzer.flow.point import Point
+    from analyzer.incident.scene import Scene
+    from analyzer.model import Incident
+
+_HEADINGS = {OUT: "out", IN: "in", LOCAL: "local", 0: "unknown"}
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "packets": {
+        "time": "datetime64[ns, UTC]: when the point saw it, on the common clock (frame.time)",
+        "file": "category: which file of the point",
+        "frame": "uint32: frame number in that file, from 1 (frame.number)",
+        "flow": "int32: row of the point's flow in `flows`, by its column `flow`",
+        "src": "category: source address (ip.src, ipv6.src)",
+        "sport": "uint16: source port (tcp.srcport, udp.srcport); the ICMP identifier or type",
+        "dst": "category: destination address",
+        "dport": "uint16: destination port (tcp.dstport, udp.dstport); the ICMP identifier or code",
+        "proto": "uint8: IP protocol number, 0 for ARP (ip.proto)",
+        "reply": "bool: sent by the side that did not open the flow",
+        "seq": "uint32: sequence number as on the wire (tcp.seq_raw)",
+        "ack": "uint32: acknowledgement number as on the wire (tcp.ack_raw)",
+        "flags": "uint16: TCP flags (tcp.flags)",
+        "window": "uint16: window field, unscaled (tcp.window_size_value)",
+        "length": "int32: payload bytes by the IP header (tcp.len)",
+        "ip_id": "uint16: IPv4 identification (ip.id)",
+        "ttl": "uint8: TTL or hop limit (ip.ttl, ipv6.hlim)",
+        "fragment": "bool: not the first fragment; it has no ports (ip.frag_offset > 0)",
+        "cut": "bool: the transport header was not captured whole",
+        "tunnel": "category: what the packet was inside of: vxlan, geneve, ipip, gre, or nothing",
+    },
+    "flows": {
+        "point": "category: capture point",
+        "flow": "int32: number of the flow at that point",
+        "proto": "uint8: IP protocol number",
+        "orig_h": "category: address of the side that opened it (Zeek id.orig_h)",
+        "orig_p": "uint16: its port (Zeek id.orig_p)",
+        "resp_h": "category: the other side's address (Zeek id.resp_h)",
+        "resp_p": "uint16: the other side's port (Zeek id.resp_p)",
+        "first": "datetime64[ns, UTC]: its first packet",
+        "last": "datetime64[ns, UTC]: its last packet",
+        "orig_pkts": "int64: packets of the opening side (Zeek orig_pkts)",
+        "resp_pkts": "int64: packets of the other side (Zeek resp_pkts)",
+        "heading": "category: out of the node, in, local, or unknown",
+    },
+    "crossings": {
+        "inner_point": "category: the capture point nearer to the pod",
+        "inner_flow": "int32: the flow there",
+        "outer_point": "category: the capture point nearer to the uplink",
+        "outer_flow": "int32: the flow there",
+        "inner_orig": "str: the opening side as the inner point saw it",
+        "outer_orig": "str: the same side as the outer point saw it",
+        "inner_resp": "str: the other side as the inner point saw it",
+        "outer_resp": "str: the other side as the outer point saw it",
+        "snat": "bool: the opening side's address or port differs",
+        "dnat": "bool: the other side's address or port differs",
+        "heading": "category: where its opening side's packets go",
+        "agreed": "str: the fields that prove the pair",
+        "confidence": "category: proven, likely, possible",
+    },
+    "passages": {
+        "time": "datetime64[ns, UTC]: when the point saw the request",
+        "point": "category: capture point",
+        "file": "category: which file of the point",
+        "frame": "uint32: frame number in that file",
+        "flow": "int32: its flow at that point",
+        "proto": "uint8: 6 for a SYN, 17 for a UDP request",
+        "first": "bool: no point before saw it; the sum counts every request once",
+        "fate": "category: in the gap behind this point",
+        "answered": "bool: an answer came before the flow's next request",
+    },
+    "findings": {
+        "incident": "str: the incident it belongs to",
+        "time": "datetime64[ns, UTC]: the first packet that was lost or judged",
+        "kind": "category: syn-vanished, udp-vanished, invalid-reset",
+        "cause": "category: see `lostsyn explain`",
+        "confidence": "category: proven, likely, possible",
+        "gap": "str: between which points",
+        "inner": "str: the flow as the innermost point saw it",
+        "outer": "str: as the outermost saw it, or None",
+        "delay_s": "float64: seconds that the user waited beyond a loss-free handshake",
+        "attempts": "int64: SYNs or requests of the connection",
+        "vanished": "int64: how many of them vanished",
+    },
+}
+
+
+def packets(point: Point) -> pd.DataFrame:
+    """Packets of one point; columns as `COLUMNS["packets"]` says."""
+    p, flows = point.packets, point.flows
+    reply = (p.bits & REPLY).astype(bool)
+    src, dst = _addresses(flows)
+    one, other = src.codes[p.flow], dst.codes[p.flow]
+    ports = flows.ports[p.flow]
+    sport, dport = (ports >> 16).astype(np.uint16), (ports & 0xFFFF).astype(np.uint16)
+    files = point.recording.files
+    file = np.searchsorted(point.recording.first_rows, np.arange(len(p)), side="right") - 1
+    return pd.DataFrame(
+        {
+            "time": _times(p.time),
+            "file": pd.Categorical.from_codes(file, dtype=pd.CategoricalDtype([f.label for f in files])),
+            "frame": p.frame,
+            "flow": p.flow,
+            "src": pd.Categorical.from_codes(np.where(reply, other, one), dtype=src.dtype),
+            "sport": np.where(reply, dport, sport),
+            "dst": pd.Categorical.from_codes(np.where(reply, one, other), dtype=src.dtype),
+            "dport": np.where(reply, sport, dport),
+            "proto": flows.proto[p.flow],
+            "reply": reply,
+            "seq": p.seq,
+            "ack": p.ack,
+            "flags": p.flags,
+            "window": p.window,
+            "length": p.length,
+            "ip_id": p.ip_id,
+            "ttl": p.ttl,
+            "fragment": (p.bits & FRAGMENT).astype(bool),
+            "cut": (p.bits & CUT).astype(bool),
+            "tunnel": pd.Categorical.from_codes(
+                (p.bits >> TUNNEL_SHIFT) & 7, dtype=pd.CategoricalDtype(list(TUNNELS))
+            ),
+        }
+    )
+
+
+def flows(scene: Scene) -> pd.DataFrame:
+    """Flows of all points; columns as `COLUMNS["flows"]` says."""
+    tables = [_flows(point, scene) for point in scene.points]
+    return _joined(tables, "flows", ("point", "orig_h", "resp_h"))
+
+
+def _flows(point: Point, scene: Scene) -> pd.DataFrame:
+    f, p = point.flows, point.packets
+    src, dst = _addresses(f)
+    first, last = np.full(len(f), np.iinfo(np.int64).max), np.full(len(f), np.iinfo(np.int64).min)
+    np.minimum.at(first, p.flow, p.time)
+    np.maximum.at(last, p.flow, p.time)
+    sizes = np.diff(point.starts)
+    return pd.DataFrame(
+        {
+            "point": point.name,
+            "flow": np.arange(len(f), dtype=np.int32),
+            "proto": f.proto,
+            "orig_h": src,
+            "orig_p": (f.ports >> 16).astype(np.uint16),
+            "resp_h": dst,
+            "resp_p": (f.ports & 0xFFFF).astype(np.uint16),
+            "first": _times(first),
+            "last": _times(last),
+            "orig_pkts": sizes[::2],
+            "resp_pkts": sizes[1::2],
+            "heading": _heading(scene.node.heading[point.name]),
+        }
+    )
+
+
+def crossings(scene: Scene) -> pd.DataFrame:
+    """Matched flows of every gap; columns as `COLUMNS["crossings"]` says."""
+    tables = []
+    for gap in scene.gaps:
+        m = gap.matches
+        inner, outer = _end_names(gap.inner.flows, m.a), _end_names(gap.outer.flows, m.b)
+        flip = m.flip.astype(bool)
+        outer_orig, outer_resp = np.where(flip, outer[1], outer[0]), np.where(flip, outer[0], outer[1])
+        told = [(int(a), int(v)) for a, v in zip(m.agreed, m.votes, strict=True)]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "inner_point": gap.inner.name,
+                    "inner_flow": m.a,
+                    "outer_point": gap.outer.name,
+                    "outer_flow": m.b,
+                    "inner_orig": inner[0],
+                    "outer_orig": outer_orig,
+                    "inner_resp": inner[1],
+                    "outer_resp": outer_resp,
+                    "snat": inner[0] != outer_orig,
+                    "dnat": inner[1] != outer_resp,
+                    "heading": _heading(gap.heading),
+                    "agreed": [", ".join(agreed(*t)) for t in told],
+                    "confidence": [confidence(*t) for t in told],
+                }
+            )
+        )
+    return _joined(tables, "crossings", ("inner_point", "outer_point", "confidence"))
+
+
+def passages(scene: Scene) -> pd.DataFrame:
+    """Requests at every point that saw them; columns as `COLUMNS["passages"]` says."""
+    tables = []
+    for proto in (TCP, UDP):
+        for at in scene.requests[proto]:
+            point = at.point
+            labels = [f.label for f in point.recording.files]
+            file = np.searchsorted(point.recording.first_rows, at.rows, side="right") - 1
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "time": _times(point.packets.time[at.rows]),
+                        "point": point.name,
+                        "file": np.array(labels, object)[file],
+                        "frame": point.packets.frame[at.rows],
+                        "flow": point.packets.flow[at.rows],
+                        "proto": np.full(len(at.rows), proto, np.uint8),
+                        "first": at.first,
+                        "fate": pd.Categorical.from_codes(
+                            at.fate, dtype=pd.CategoricalDtype([str(f) for f in FATES])
+                        ),
+                        "answered": at.answered,
+                    }
+                )
+            )
+    return _joined(tables, "passages", ("point", "file"))
+
+
+def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
+    """One row per finding; columns as `COLUMNS["findings"]` says."""
+    rows: list[dict[str, Any]] = [
+        {
+            "incident": incident.id,
+            "time": pd.Timestamp(f.time, unit="ns", tz="UTC"),
+            "kind": f.kind,
+            "cause": f.cause,
+            "confidence": f.confidence,
+            "gap": "-".join(f.gap) if f.gap else None,
+            "inner": f.inner,
+            "outer": f.outer,
+            "delay_s": f.delay_s,
+            "attempts": len(f.attempts),
+            "vanished": sum(a.fate == "vanished" for a in f.attempts),
+        }
+        for incident in incidents
+        for f in incident.findings
+    ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS["findings"]))
+    frame["time"] = pd.to_datetime(frame["time"], utc=True).astype("datetime64[ns, UTC]")
+    frame["delay_s"] = frame["delay_s"].astype("float64")
+    for name in ("attempts", "vanished"):
+        frame[name] = frame[name].astype("int64")
+    return frame.astype(dict.fromkeys(("kind", "cause", "confidence"), "category"))
+
+
+def _times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(nanoseconds.view("datetime64[ns]")).tz_localize("UTC")
+
+
+def _heading(codes: NDArray[np.int8]) -> pd.Categorical[Any]:
+    return pd.Categorical([_HEADINGS[int(code)] for code in codes], categories=list(_HEADINGS.values()))
+
+
+def _addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
+    """Each flow's two addresses as categories of one set of texts."""
+    n = len(flows)
+    both = np.empty(2 * n, [("hi", "u8"), ("lo", "u8")])
+    both["hi"] = np.concatenate([flows.src_hi, flows.dst_hi])
+    both["lo"] = np.concatenate([flows.src_lo, flows.dst_lo])
+    values, codes = np.unique(both, return_inverse=True)
+    dtype = pd.CategoricalDtype([address(int(v["hi"]), int(v["lo"])) for v in values])
+    codes = codes.reshape(-1)
+    return pd.Categorical.from_codes(codes[:n], dtype=dtype), pd.Categorical.from_codes(
+        codes[n:], dtype=dtype
+    )
+
+
+def _end_names(flows: Flows, chosen: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both ends of these flows as `address:port`."""
+    src, dst = _addresses(flows.take(chosen))
+    ports = flows.ports[chosen]
+    made = []
+    for addresses, port in ((src, ports >> 16), (dst, ports & 0xFFFF)):
+        texts = [
+            f"[{a}]:{p}" if ":" in a else f"{a}:{p}" for a, p in zip(addresses.astype(str), port, strict=True)
+        ]
+        made.append(np.array(texts, object))
+    return made[0], made[1]
+
+
+def _joined(tables: list[pd.DataFrame], name: str, categories: Sequence[str]) -> pd.DataFrame:
+    """One table of several, with its documented columns even when empty."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return tables[0].copy() if tables else pd.DataFrame(columns=list(COLUMNS[name]))
+    for column in categories:
+        union = pd.unique(pd.concat([table[column].astype(object) for table in filled]))
+        for table in filled:
+            table[column] = pd.Categorical(table[column].astype(object), categories=sorted(union))
+    return pd.concat(filled, ignore_index=True)
