@@ -1,0 +1,96 @@
+"""The HTML report: one self-contained file that opens offline and makes no request.
+
+Every value passes two gates on its way into a template, which no template can forget: `printable` (control
+characters, length) as Jinja's `finalize`, and autoescape. The Content-Security-Policy allows nothing but the
+page's own style and script, by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from analyzer.report import ladder, page, words
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.model import Finding, Incident, PointSummary
+
+
+def render(analysis: Analysis) -> str:
+    """Return the report of the whole bundle as one HTML file."""
+    return _page(analysis, analysis.incidents)
+
+
+def render_incident(analysis: Analysis, incident: Incident) -> str:
+    """Return the report of *incident* alone, with the capture points and caveats of its bundle."""
+    return _page(analysis, (incident,))
+
+
+def ladder_svg(finding: Finding, points: Sequence[PointSummary]) -> str:
+    """Return the ladder of *finding* as an SVG file that carries its own style.
+
+    Args:
+        finding: Its passages are drawn.
+        points: The bundle's capture points, from the pod to the uplink.
+    """
+    template = _environment().get_template("ladder_file.svg")
+    return template.render(ladder=ladder.build(finding, points), style=_source("palette.css", "drawing.css"))
+
+
+def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
+    style = _source("palette.css", "page.css", "drawing.css")
+    script = _source("page.js")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page.build(analysis, incidents),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analyzer.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {name: getattr(words, name) for name in ("cause_title", "clock", "count", "day", "duration", "short")}
+    )
+    environment.globals.update({name: getattr(words, name) for name in ("beyond", "period", "title")})
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Make text printable; markup that a template made is printable already."""
+    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@functools.cache
+def _source(*names: str) -> Markup:
+    """Return files of the templates folder as they are."""
+    environment = _environment()
+    assert environment.loader is not None
+    texts = [environment.loader.get_source(environment, name)[0] for name in names]
+    return Markup("\n".join(texts))  # noqa: S704 - our own files, not input
+
+
+def _hash(text: str) -> str:
+    """Return the CSP source that allows exactly the element with this *text*."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

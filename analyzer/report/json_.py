@@ -1,0 +1,140 @@
+"""The machine-readable report: `format_version` 1, described by `schema.json` in this package."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from analyzer.report.words import iso
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.model import Evidence, Exclusion, Finding, Incident, Occupancy, PointSummary
+
+FORMAT_VERSION = 1
+"""Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that `to_dict` follows."""
+    text = resources.files("analyzer.report").joinpath("schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_dict(analysis: Analysis) -> dict[str, Any]:
+    """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
+    counts = analysis.counts
+    return {
+        "format_version": FORMAT_VERSION,
+        "bundle": analysis.bundle,
+        "kernel": analysis.kernel,
+        "points": [_point(point) for point in analysis.points],
+        "counts": {
+            "connections": counts.connections,
+            "syn_attempts": counts.syn_attempts,
+            "syn_vanished": counts.syn_vanished,
+            "syn_unanswered": counts.syn_unanswered,
+            "udp_requests": counts.udp_requests,
+            "udp_vanished": counts.udp_vanished,
+            "invalid_packets": counts.invalid_packets,
+            "host_resets": counts.host_resets,
+        },
+        "incidents": [_incident(incident) for incident in analysis.incidents],
+        "reconciliation": [
+            {"counter": row.counter, "delta": row.delta, "explained": row.explained, "note": row.note}
+            for row in analysis.reconciliation
+        ],
+        "health": [
+            {"name": s.name, "value": s.value, "level": s.level, "says": s.says, "source": s.source}
+            for s in analysis.health
+        ],
+        "occupancy": _occupancy(analysis.occupancy),
+        "caveats": list(analysis.caveats),
+    }
+
+
+def render(analysis: Analysis) -> str:
+    """Return *analysis* as JSON text in ASCII: strings from captures cannot act on a terminal."""
+    return json.dumps(to_dict(analysis), indent=2, allow_nan=False) + "\n"
+
+
+def _occupancy(occupancy: Occupancy | None) -> dict[str, Any] | None:
+    if occupancy is None:
+        return None
+    return {
+        "times": [iso(time) for time in occupancy.times],
+        "entries": list(occupancy.entries),
+        "limit": occupancy.limit,
+        "shares": {
+            by: [{"name": name, "entries": entries} for name, entries in shares]
+            for by, shares in occupancy.shares.items()
+        },
+    }
+
+
+def _point(point: PointSummary) -> dict[str, Any]:
+    return {
+        "name": point.name,
+        "role": point.role,
+        "files": list(point.files),
+        "packets": point.packets,
+        "skipped": dict(point.skipped),
+        "first": None if point.first is None else iso(point.first),
+        "last": None if point.last is None else iso(point.last),
+        "dropped": point.dropped,
+        "clock_offset_ns": point.clock_offset,
+    }
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "kind": incident.kind,
+        "cause": incident.cause,
+        "confidence": incident.confidence,
+        "gap": list(incident.gap) if incident.gap else None,
+        "first": iso(incident.first),
+        "last": iso(incident.last),
+        "summary": incident.summary,
+        "findings": [_finding(finding) for finding in incident.findings],
+        "evidence": _evidence(incident.evidence),
+        "excluded": _excluded(incident.excluded),
+        "remedies": [
+            {"do": remedy.do, "command": remedy.command, "effect": remedy.effect, "risk": remedy.risk}
+            for remedy in incident.remedies
+        ],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "time": iso(finding.time),
+        "confidence": finding.confidence,
+        "inner": finding.inner,
+        "outer": finding.outer,
+        "delay_s": finding.delay_s,
+        "attempts": [
+            {
+                "time": iso(attempt.time),
+                "fate": attempt.fate.value,
+                "packets": [
+                    {"point": packet.point, "file": packet.file, "frame": packet.frame}
+                    for packet in attempt.packets
+                ],
+            }
+            for attempt in finding.attempts
+        ],
+        "facts": finding.facts,
+        "evidence": _evidence(finding.evidence),
+        "excluded": _excluded(finding.excluded),
+    }
+
+
+def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:
+    return [{"says": item.says, "source": item.source} for item in evidence]
+
+
+def _excluded(excluded: tuple[Exclusion, ...]) -> list[dict[str, str]]:
+    return [{"cause": item.cause, "because": item.because} for item in excluded]

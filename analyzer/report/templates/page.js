@@ -1,0 +1,40 @@
+"use strict";
+// The page is whole without this script; it adds copying, and lighting a packet in table and ladder alike.
+for (const button of document.querySelectorAll("button.copy")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const source = button.parentElement.querySelector("code, pre");
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      button.textContent = "Selected";
+      return;
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+for (const finding of document.querySelectorAll(".finding")) {
+  const light = (event, on) => {
+    const packet = event.target.closest("[data-packet]");
+    if (!packet) return;
+    for (const twin of finding.querySelectorAll(`[data-packet="${packet.dataset.packet}"]`)) twin.classList.toggle("lit", on);
+  };
+  finding.addEventListener("mouseover", (event) => light(event, true));
+  finding.addEventListener("mouseout", (event) => light(event, false));
+}
+// A link to a finding opens its packets.
+const reveal = () => {
+  const finding = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const details = finding && finding.matches(".finding") && finding.querySelector("details");
+  if (details) details.open = true;
+};
+addEventListener("hashchange", reveal);
+reveal();
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});

@@ -1,0 +1,175 @@
+"""The report on a terminal: the verdict first, plain text, 80 columns wide, no colours."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from analyzer.model import Fate
+from analyzer.report.words import (
+    beyond,
+    cause_title,
+    clock,
+    count,
+    day,
+    duration,
+    headline,
+    offset,
+    period,
+    printable,
+    short,
+    title,
+)
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.model import Attempt, Finding, Incident
+
+WIDTH = 80
+INCIDENTS = 20
+"""Incidents told; the rest is counted."""
+FINDINGS = 3
+"""Connections told of one incident; the rest is counted."""
+ATTEMPTS = 8
+NOTES = 12
+
+_SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
+
+
+def render(analysis: Analysis) -> str:
+    """Return the report as text; strings from captures are made printable and kept to their line."""
+    blocks = [_head(analysis), *(_incident(incident) for incident in analysis.incidents[:INCIDENTS])]
+    if hidden := len(analysis.incidents) - INCIDENTS:
+        blocks += (
+            [[f"... and {count(hidden, 'further incident', 'further incidents')}"]] if hidden > 0 else []
+        )
+    blocks += [_counts(analysis), _reconciliation(analysis)]
+    unwell = [signal for signal in analysis.health if signal.level != "ok"]
+    if unwell:
+        says = [f"{s.level}: {s.name} {s.value}: {s.says}" for s in unwell[:NOTES]]
+        blocks.append(["Node health", *_bullets(says)])
+    if analysis.caveats:
+        blocks.append(["Caveats", *_bullets(analysis.caveats)])
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _head(analysis: Analysis) -> list[str]:
+    span = period(analysis)
+    lines = [*_wrap(headline(analysis.incidents, analysis))]
+    if not analysis.incidents and (sentence := beyond(analysis)):
+        lines += _wrap(sentence)
+    lines.append("")
+    lines += _wrap(f"bundle  {short(analysis.bundle, 60)}", "  ", "          ")
+    if analysis.kernel:
+        lines.append(f"  kernel  {short(analysis.kernel, 60)}")
+    if span:
+        lines.append(f"  time    {day(span[0])} {clock(span[0])} UTC, {duration(span[1] - span[0])}")
+    for point in analysis.points[:NOTES]:
+        dropped = (
+            f", {count(point.dropped, 'packet', 'packets')} dropped by the capture" if point.dropped else ""
+        )
+        packets = count(point.packets, "packet", "packets")
+        lines.append(f"  {short(point.role, 6) or 'point':<6}  {short(point.name, 24)}, {packets}{dropped}")
+    if len(analysis.points) > NOTES:
+        lines.append(f"  ... and {len(analysis.points) - NOTES} further points")
+    return lines
+
+
+def _incident(incident: Incident) -> list[str]:
+    where = f", between {short(incident.gap[0], 20)} and {short(incident.gap[1], 20)}" if incident.gap else ""
+    heading = f"{short(incident.id, 40)}: {short(title(incident), 60)} ({incident.confidence}{where})"
+    lines = [*_wrap(heading), *_wrap(_line(incident.summary), "  ")]
+    for finding in incident.findings[:FINDINGS]:
+        lines += ["", *_finding(finding)]
+    if hidden := max(len(incident.findings) - FINDINGS, 0):
+        lines += ["", f"  ... and {count(hidden, 'further connection', 'further connections')}"]
+    if incident.evidence:
+        told = (f"{_line(item.says)} [{_line(item.source)}]" for item in incident.evidence)
+        lines += ["", "  What speaks for it", *_bullets(told)]
+    if incident.excluded:
+        told = (f"{cause_title(_line(item.cause))}: {_line(item.because)}" for item in incident.excluded)
+        lines += ["", "  What it is not", *_bullets(told)]
+    if incident.remedies:
+        remedy = incident.remedies[0]
+        lines += ["", "  What to do first", *_wrap(_line(remedy.do), "    ")]
+        # A command stays as long as it is: wrapped, it could not be copied.
+        lines += [f"      {_line(part, keep=True)}" for part in remedy.command.splitlines()]
+        lines += _wrap(f"Effect: {_line(remedy.effect)}", "    ") if remedy.effect else []
+        lines += _wrap(f"Risk: {_line(remedy.risk)}", "    ") if remedy.risk else []
+        if others := len(incident.remedies) - 1:
+            lines.append(f"    {count(others, 'further remedy', 'further remedies')} in the HTML report")
+    return lines
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"  {short(finding.inner, WIDTH - 2)}"
+    if finding.outer and finding.outer != finding.inner:
+        yield f"  outside {short(finding.outer, WIDTH - 10)}"
+    first = finding.attempts[0].time if finding.attempts else 0
+    for attempt in finding.attempts[:ATTEMPTS]:
+        yield from _attempt(attempt, first)
+    if hidden := max(len(finding.attempts) - ATTEMPTS, 0):
+        yield f"    ... and {count(hidden, 'further attempt', 'further attempts')}"
+    for passage in finding.passages:
+        if passage.role in {"offender", "host-reset"}:
+            frames = ", ".join(f"{short(s.point, 16)} {s.frame}" for s in passage.sightings[:4])
+            after = offset(passage.sightings[0].time - finding.time) if passage.sightings else ""
+            note = f", {_line(passage.note)}" if passage.note else ""
+            yield from _wrap(f"! {after:<13}{_line(passage.label)}{note}; {frames}", "    ", "      ")
+    if finding.delay_s is not None:
+        yield f"    waited {duration(round(finding.delay_s * 10**9))}"
+
+
+def _attempt(attempt: Attempt, first: int) -> Iterator[str]:
+    frames = ", ".join(f"{short(packet.point, 16)} {packet.frame}" for packet in attempt.packets[:6])
+    said = f"{_SIGNS.get(attempt.fate, '?')} {offset(attempt.time - first):<13}{attempt.fate.value:<16}"
+    yield from _wrap(f"{said}{frames}", "    ", " " * 29)
+
+
+def _counts(analysis: Analysis) -> list[str]:
+    counts = analysis.counts
+    numbers = (
+        ("connections", counts.connections),
+        ("SYN attempts", counts.syn_attempts),
+        ("SYNs vanished", counts.syn_vanished),
+        ("SYNs unanswered outside", counts.syn_unanswered),
+        ("UDP requests", counts.udp_requests),
+        ("UDP requests vanished", counts.udp_vanished),
+        ("packets judged INVALID", counts.invalid_packets),
+        ("RSTs by the host", counts.host_resets),
+    )
+    return ["Counts", *(f"  {number:>12,}  {label}" for label, number in numbers)]
+
+
+def _reconciliation(analysis: Analysis) -> list[str]:
+    if not analysis.reconciliation:
+        return []
+    lines = ["Kernel counters"]
+    for row in analysis.reconciliation[:NOTES]:
+        told = f"{row.delta:>+12,}  {short(row.counter, 30)}, {row.explained:,} explained. {_line(row.note)}"
+        lines += _wrap(told, "  ", " " * 16)
+    return lines
+
+
+def _bullets(items: Iterable[str]) -> list[str]:
+    told = list(items)
+    lines = [line for item in told[:NOTES] for line in _wrap(f"- {_line(item)}", "  ", "    ")]
+    return lines + ([f"  ... and {len(told) - NOTES} more"] if len(told) > NOTES else [])
+
+
+def _line(text: str, *, keep: bool = False) -> str:
+    """Return *text* on one printable line, its inner spaces as they are if *keep*."""
+    text = printable(text)
+    return text.replace("\t", "    ") if keep else " ".join(text.split())
+
+
+def _wrap(text: str, first: str = "", then: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=first if then is None else then,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )

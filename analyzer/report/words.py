@@ -1,0 +1,198 @@
+"""The words and numbers that every renderer shares: times, durations, titles, the verdict."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from analyzer.model import Fate
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.model import Counts, Gap, Incident
+
+# What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
+# controls but tab and newline, zero-width and direction marks, separators, lone surrogates, noncharacters.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+
+CAUSES = {
+    "snat-port-race": "SNAT port race",
+    "snat-port-exhaustion": "SNAT ports exhausted",
+    "conntrack-table-full": "conntrack table full",
+    "policy-drop": "dropped by a rule",
+    "next-hop-unresolved": "next hop unresolved",
+    "dns-insert-race": "DNS insert race",
+    "ack-under-lower-bound": "ACK under the lower bound",
+    "ack-over-upper-bound": "ACK over the upper bound",
+    "seq-over-upper-bound": "sequence over the upper bound",
+    "seq-under-lower-bound": "sequence under the lower bound",
+    "unknown": "cause unknown",
+}
+"""Titles of the causes."""
+
+_KINDS = {
+    "syn-vanished": "SYNs vanished",
+    "udp-vanished": "UDP requests vanished",
+    "reply-vanished": "replies vanished",
+    "invalid-reset": "INVALID and reset by the host",
+    "invalid-dropped": "INVALID and dropped",
+    "unnatted-leak": "left without translation",
+}
+
+# (one, many): what happened to how many, before the place.
+_EVENTS = {
+    "syn-vanished": ("{n} SYN vanished", "{n} SYNs vanished"),
+    "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
+    "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
+    "invalid-reset": (
+        "{n} packet was judged INVALID and the host answered with a RST",
+        "{n} packets were judged INVALID and the host answered with RSTs",
+    ),
+    "invalid-dropped": (
+        "{n} packet was judged INVALID and dropped",
+        "{n} packets were judged INVALID and dropped",
+    ),
+    "unnatted-leak": ("{n} packet left without translation", "{n} packets left without translation"),
+}
+
+
+def printable(text: str, limit: int = 2000) -> str:
+    r"""Return *text* with characters that act instead of showing spelt out, cut to *limit* characters.
+
+    Interface names, file names and rule texts come from strangers: `\x1b` becomes `[U+001B]`. Newlines
+    and tabs stay.
+    """
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return _UNPRINTABLE.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+
+
+def short(text: str, width: int) -> str:
+    """Return *text* on one line of at most *width* characters, the middle left out where it is longer."""
+    line = " ".join(printable(text).split())
+    if len(line) <= width:
+        return line
+    tail = (width - 1) // 3
+    return f"{line[: width - 1 - tail]}…{line[len(line) - tail :]}"
+
+
+def iso(ns: int) -> str:
+    """Return nanoseconds since the epoch as `2026-11-20T10:58:16.123456789Z`."""
+    return f"{datetime.fromtimestamp(ns // 10**9, tz=UTC):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}Z"
+
+
+def day(ns: int) -> str:
+    """Return the UTC date of *ns*: `2026-11-20`."""
+    return iso(ns)[:10]
+
+
+def clock(ns: int) -> str:
+    """Return the UTC time of day of *ns* to the microsecond: `10:58:16.123456`."""
+    return iso(ns)[11:26]
+
+
+def duration(ns: int) -> str:
+    """Return *ns* for reading, with the unit that suits: `34.1 µs`, `1.024 s`, `2 min 5 s`."""
+    size = abs(ns)
+    sign = "-" if ns < 0 else ""
+    if size < 1000:
+        return f"{ns} ns"
+    for unit, top, digits in (("µs", 10**6, 1), ("ms", 10**9, 2), ("s", 60 * 10**9, 3)):
+        if size < top:
+            number = f"{size / (top // 1000 if unit != 's' else 10**9):.{digits}f}"
+            return f"{sign}{number.rstrip('0').rstrip('.')} {unit}"
+    seconds = size // 10**9
+    if seconds < 3600:
+        return f"{sign}{seconds // 60} min {seconds % 60} s"
+    return f"{sign}{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def offset(ns: int) -> str:
+    """Return *ns* after a reference, exact to the microsecond: `+34 µs`, `+1.024012 s`, `0`."""
+    if ns == 0:
+        return "0"
+    if abs(ns) < 50:
+        return f"{ns:+d} ns"
+    if abs(ns) < 10**6:
+        return f"{ns / 1000:+.1f}".removesuffix(".0") + " µs"
+    if abs(ns) < 10**9:
+        return f"{ns / 10**6:+.3f} ms"
+    return f"{ns / 10**9:+.6f} s"
+
+
+def count(number: int, one: str, many: str) -> str:
+    """Return `1 packet`, `1,204 packets`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def cause_title(cause: str) -> str:
+    """Return the title of *cause*; an unknown code stands for itself."""
+    return CAUSES.get(cause, cause)
+
+
+def title(incident: Incident) -> str:
+    """Return the heading of *incident*: its cause, or what happened where the cause is unknown."""
+    if incident.cause == "unknown":
+        return f"{_KINDS[incident.kind]}, cause unknown"
+    return cause_title(incident.cause)
+
+
+def between(gap: Gap | None) -> str:
+    """Return ` between cni0 and eth0`, or nothing without a gap."""
+    return f" between {short(gap[0], 40)} and {short(gap[1], 40)}" if gap else ""
+
+
+def losses(incident: Incident) -> int:
+    """Return how many packets *incident* is about: lost attempts where there are some, else its findings."""
+    lost = sum(attempt.fate is Fate.VANISHED for finding in incident.findings for attempt in finding.attempts)
+    return lost if lost and incident.kind.endswith("-vanished") else len(incident.findings)
+
+
+def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
+    """Return the verdict in one line: what vanished where, or of how much nothing did, or that nothing can be said."""
+    if analysis.inconclusive:
+        return "Nothing can be concluded from these captures"
+    if not incidents:
+        return _all_clear(analysis.counts)
+    sums: Counter[tuple[str, Gap | None]] = Counter()
+    for incident in incidents:
+        gap = incident.gap if incident.kind.endswith("-vanished") else None
+        sums[incident.kind, gap] += losses(incident)
+    told = [
+        _EVENTS[kind][number != 1].format(n=f"{number:,}") + between(gap)
+        for (kind, gap), number in sums.items()
+    ]
+    rest = len(told) - 2
+    return "; ".join(told[:2]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _all_clear(counts: Counts) -> str:
+    if not counts.connections and not counts.udp_requests:
+        return "No incident: the captures hold no connection to follow"
+    followed = [count(counts.connections, "connection", "connections")] if counts.connections else []
+    if counts.udp_requests:
+        followed.append(count(counts.udp_requests, "UDP request", "UDP requests"))
+    return "No incident: nothing vanished in " + " and ".join(followed)
+
+
+def beyond(analysis: Analysis) -> str:
+    """Return the sentence on SYNs that left the node and were never answered; empty if there are none."""
+    unanswered = analysis.counts.syn_unanswered
+    if not unanswered:
+        return ""
+    return (
+        f"{count(unanswered, 'SYN', 'SYNs')} left the uplink and got no answer: "
+        "that loss lies beyond this node, or the answer did."
+    )
+
+
+def period(analysis: Analysis) -> tuple[int, int] | None:
+    """Return the first and last time that any point covers, in nanoseconds; None without a packet."""
+    first = [point.first for point in analysis.points if point.first is not None]
+    last = [point.last for point in analysis.points if point.last is not None]
+    return (min(first), max(last)) if first and last else None

@@ -1,0 +1,57 @@
+"""The report on a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from analyzer.model import Evidence
+from analyzer.report import text
+
+GOLDEN = Path(__file__).with_name("golden.txt")
+
+
+def test_golden(sample) -> None:
+    """The text of the sample is the text in `golden.txt`."""
+    assert GOLDEN.read_text(encoding="utf-8") == text.render(sample.both())
+
+
+@pytest.mark.parametrize("name", ["race", "late_ack", "both", "clean", "empty"])
+def test_80_columns(sample, name: str) -> None:
+    """No line is longer than a terminal is wide, and none ends in spaces."""
+    lines = text.render(getattr(sample, name)()).splitlines()
+
+    assert [] == [line for line in lines if len(line) > 80 or line != line.rstrip()]
+
+
+def test_the_verdict_comes_first(sample) -> None:
+    """The first line answers the question."""
+    assert text.render(sample.race()).startswith("4 SYNs vanished between cni0 and eth0\n")
+    assert text.render(sample.clean()).startswith(
+        "No incident: nothing vanished in 412 connections and 96 UDP requests\n2 SYNs left the uplink"
+    )
+    assert text.render(sample.empty()).startswith("No incident: the captures hold no connection to follow\n")
+
+
+def test_hostile_strings_stay_on_their_line(sample) -> None:
+    """A string from a capture can neither move the cursor nor forge a line of the report."""
+    forged = "x\x1b[2J\r\nNo incident: all is well\u202e\udc80"
+    race = dataclasses.replace(
+        sample.RACE, summary=forged, evidence=(Evidence(says=forged, source=forged),), id=forged, cause=forged
+    )
+    shown = text.render(
+        dataclasses.replace(sample.race(), incidents=(race,), caveats=(forged,), bundle=forged)
+    )
+
+    assert not [line for line in shown.splitlines() if line.startswith("No incident")]
+    assert {"\x1b", "\r", "\u202e", "\udc80"}.isdisjoint(shown)
+
+
+def test_long_lists_are_counted(sample) -> None:
+    """Hundreds of connections are counted after the first three."""
+    shown = text.render(sample.many(500))
+
+    assert "... and 497 further connections" in shown
+    assert len(shown.splitlines()) < 120
