@@ -1,0 +1,58 @@
+"""The command line: one small file per sub-command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from analyzer import __version__
+from analyzer.errors import LostsynError
+
+# Name -> what `lostsyn --help` says of it. The module `analyzer.cli.NAME` holds the command, `-` being `_`.
+COMMANDS = {
+    "check": "Analyse captures; print what was found; exit 1 if anything was.",
+    "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
+    "lab": "Reproduce an incident on this machine's kernel and capture it.",
+    "report": "Analyse captures and write one self-contained HTML report.",
+    "what-if": "Say which incidents another setting would have avoided.",
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports a sub-command only when it runs: pandas must not slow `--help` down."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"analyzer.cli.{name.replace('-', '_')}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy)
+@click.version_option(__version__)
+def group() -> None:
+    """Find where packets die on a Linux node, and say why.
+
+    Give it the captures taken at the same time on a pod's veth, on the bridge (cni0, docker0) and on eth0,
+    with what else was collected (conntrack -S before and after, uname, ip -j link). It recognises each packet on
+    both sides of the NAT boundary and names the kernel step that lost it.
+    """
+
+
+def main() -> None:
+    """Run; an error of ours becomes one sentence on stderr and exit code 2."""
+    try:
+        group(prog_name="lostsyn")
+    except LostsynError as error:
+        click.echo(f"lostsyn: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,109 @@
+"""What the commands that analyse captures share: arguments, progress, output."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from analyzer.errors import LostsynError, UnusableInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from analyzer.analysis import Analysis
+    from analyzer.capture.bundle import Bundle
+
+ROLES = ("pod", "bridge", "uplink")
+
+
+def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the arguments that make a bundle."""
+    for decorate in (
+        click.option(
+            "--role",
+            "roles",
+            multiple=True,
+            metavar="NAME=ROLE",
+            help="Say what a capture point is: pod, bridge or uplink. May be repeated.",
+        ),
+        click.option(
+            "--point",
+            "points",
+            multiple=True,
+            metavar="NAME=FILE",
+            help="Name the capture point of a file. May be repeated.",
+        ),
+        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def run(paths: Sequence[str], points: Sequence[str], roles: Sequence[str]) -> Analysis:
+    """Analyse, with progress on a terminal, and say on stderr what limits the result."""
+    from analyzer.capture import scan
+    from analyzer.capture.bundle import Bundle
+    from analyzer.pipeline import analyze
+
+    by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
+    by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
+    for role in by_name.values():
+        if role not in ROLES:
+            raise UnusableInput(f"--role: {role!r} is no role; use pod, bridge or uplink")
+    if not scan.COMPILED:
+        note(
+            "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
+        )
+    bundle = Bundle.open(paths, points=by_file)
+    with _progress(bundle) as advance:
+        analysis = analyze(bundle, roles=by_name, progress=advance)
+    missing = by_name.keys() - {point.name for point in analysis.points}
+    if missing:
+        known = ", ".join(point.name for point in analysis.points)
+        raise UnusableInput(
+            f"--role: no capture point is called {', '.join(sorted(missing))}; there are {known}"
+        )
+    return analysis
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a result to a file, or to stdout."""
+    if output is None or str(output) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LostsynError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def note(text: str) -> None:
+    """Say something on stderr."""
+    click.echo(f"lostsyn: {text}", err=True)
+
+
+def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise UnusableInput(f"{option}: {text!r} is not of the form {form}")
+        yield name, value
+
+
+@contextmanager
+def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
+    """Show bytes and time left, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=sum(capture.size for capture in bundle.captures))
+        yield lambda count: progress.advance(task, count)

@@ -1,0 +1,30 @@
+"""`lostsyn explain`: the public page of a cause."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+
+from analyzer.errors import UnusableInput
+from analyzer.incident import causes
+
+
+@click.command()
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Tell what a cause is, how it is recognised, and what to do about it.
+
+    CODE is what incidents carry as their cause; without it, all codes are listed.
+    """
+    if code is None:
+        for known in causes.CODES:
+            click.echo(f"{known:24}{_page(known).splitlines()[0]}")
+        return
+    if code not in causes.CODES:
+        raise UnusableInput(f"{code!r} is no cause; the causes are {', '.join(causes.CODES)}")
+    click.echo(f"{code}\n\n{_page(code)}")
+
+
+def _page(code: str) -> str:
+    return inspect.cleandoc(causes.module(code).__doc__ or "")

@@ -1,0 +1,58 @@
+"""`lostsyn report`: analyse, and write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.errors import LostsynError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.command()
+@bundle_options
+@click.option(
+    "-o",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("lostsyn-report.html"),
+    show_default=True,
+    help="The HTML file to write; - for stdout.",
+)
+@click.option(
+    "--per-incident",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write one HTML file for each incident into DIR.",
+)
+def command(
+    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], output: Path, folder: Path | None
+) -> None:
+    """Analyse captures and write one self-contained HTML report.
+
+    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node.
+
+    Exit status: 0 the report was written, 2 it could not be.
+    """
+    from analyzer.report import html
+
+    analysis = run(paths, points, roles)
+    write(html.render(analysis), output)
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LostsynError(f"{folder}: cannot be made: {error.strerror}") from None
+        for incident in analysis.incidents:
+            write(html.render_incident(analysis, incident), folder / f"{incident.id}.html")
+    for caveat in analysis.caveats:
+        note(caveat)
+    if str(output) != "-":
+        found = len(analysis.incidents)
+        note(f"{found} incident{'s' * (found != 1)}; the report is {output}")

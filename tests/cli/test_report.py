@@ -1,0 +1,48 @@
+"""`lostsyn report`: the file, the files per incident, and what stderr says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.cli.test_check import lossy
+from tests.conversation import bystander, record
+
+
+def test_one_file(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """The report is where `-o` says; stdout stays empty; exit 0 though there is an incident."""
+    folder = record(tmp_path / "in", lossy(), bystander(-1), bystander(5))
+    ran = lostsyn("report", folder, "-o", tmp_path / "out.html")
+
+    assert (0, "") == (ran.code, ran.out)
+    assert f"lostsyn: 1 incident; the report is {tmp_path / 'out.html'}\n" == ran.err
+    assert (tmp_path / "out.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+def test_stdout(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """`-o -` writes the page and nothing else to stdout."""
+    ran = lostsyn("report", record(tmp_path, bystander(-1), bystander(5)), "-o", "-")
+
+    assert (0, "") == (ran.code, ran.err)
+    assert ran.out.lower().startswith("<!doctype html>")
+    assert ran.out.rstrip().endswith("</html>")
+
+
+def test_one_file_per_incident(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """`--per-incident` makes the folder and a file for each."""
+    folder = record(tmp_path / "in", lossy(), bystander(-1), bystander(5))
+    ran = lostsyn("report", folder, "-o", tmp_path / "out.html", "--per-incident", tmp_path / "each" / "one")
+
+    assert 0 == ran.code
+    assert ["syn-vanished-1.html"] == [path.name for path in (tmp_path / "each" / "one").iterdir()]
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """A file is in the way: one sentence, exit 2."""
+    folder = record(tmp_path / "in", bystander(-1), bystander(5))
+    (tmp_path / "file").write_text("")
+    ran = lostsyn("report", folder, "-o", tmp_path / "out.html", "--per-incident", tmp_path / "file" / "each")
+
+    assert 2 == ran.code
+    assert ran.err.startswith(f"lostsyn: {tmp_path / 'file' / 'each'}: cannot be made: ")
