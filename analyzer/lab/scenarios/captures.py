@@ -1,0 +1,84 @@
+"""Captures at eth0 that do not hold what was there."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from analyzer.lab.asking import DNS_PORT, ask_at
+from analyzer.lab.echo import TCP, UDP, serve_echo
+from analyzer.lab.namespaces import Task
+from analyzer.lab.node import V4
+from analyzer.lab.run import Run
+from analyzer.lab.traffic import connect_at, converse
+
+PORT = 80
+SYSLOG_PORT = 514
+INTERVAL_NS = 50_000_000
+INTERVAL_S = INTERVAL_NS / 1e9
+# libpcap then makes a ring of one block: what comes while tcpdump has it is dropped (packet_mmap.rst).
+TINY = ("-B", "1")
+BEFORE_S = 1.5
+UNTIL_S = 2
+ONE_WAY = f"""
+table inet arrived {{
+    chain input {{
+        type filter hook input priority 0;
+        udp dport {SYSLOG_PORT} counter drop
+    }}
+}}
+"""
+
+
+def capture_loss(run: Run) -> dict[str, Any]:
+    """The tcpdump at eth0 has a tiny buffer and does not run for two seconds; the packets themselves get through.
+
+    Truth: the `connects` of pod a and the `asks` of pod b: all are answered at the first attempt. How many
+    packets the capture lost is the last line of its log.
+    """
+    run.captures.stop("eth0")
+    run.captures.start("eth0", *TINY)
+    tasks = _talk(run)
+    time.sleep(BEFORE_S)
+    with run.captures.frozen("eth0"):
+        time.sleep(UNTIL_S)
+    return _results(tasks)
+
+
+def late_start(run: Run) -> dict[str, Any]:
+    """The capture at eth0 starts two seconds after the others, in the middle of the traffic.
+
+    Among it are a connection that lasts all the time, and datagrams to which nobody ever answers. Truth:
+    `connects`, `asks` and `established` as the programs know; `one_way`, the datagrams without answer, of which
+    `arrived` were counted at the far end.
+    """
+    net = run.net
+    net.outside.run("nft", "-f", "-", stdin=ONE_WAY)
+    run.captures.stop("eth0")
+    tasks = _talk(run)
+    long = net.b.start(converse, (V4.server, PORT), run.rounds * INTERVAL_S)
+    first = time.monotonic_ns()
+    instants = {32000 + turn: first + turn * 10 * INTERVAL_NS for turn in range(run.rounds // 10)}
+    one_way = net.b.start(ask_at, V4.b, (V4.server, SYSLOG_PORT), instants, 0.5)
+    time.sleep(UNTIL_S)
+    run.captures.start("eth0")
+    told = _results(tasks) | {"established": long.result(60)}
+    sent = sum(ask.sent for ask in one_way.result(60))
+    (arrived,) = net.outside.counted("inet", "arrived", "input")
+    return told | {"one_way": sent, "arrived": arrived}
+
+
+def _talk(run: Run) -> dict[str, Task[Any]]:
+    net, cpu = run.net, min(os.sched_getaffinity(0))
+    serve_echo(net.outside, (TCP, V4.server, PORT), (UDP, V4.server, DNS_PORT))
+    first = time.monotonic_ns() + 100_000_000
+    instants = {30000 + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)}
+    return {
+        "connects": net.a.start(connect_at, V4.a, (V4.server, PORT), instants, cpu),
+        "asks": net.b.start(ask_at, V4.b, (V4.server, DNS_PORT), instants),
+    }
+
+
+def _results(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
+    return {name: [one._asdict() for one in task.result(60)] for name, task in tasks.items()}

@@ -1,0 +1,53 @@
+"""A full table: what vanished is what the kernel counted, and where it vanished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analyzer.lab.experiment import conduct
+
+pytestmark = [pytest.mark.kernel, pytest.mark.tshark]
+Seen = Callable[[Path, str], list[int]]
+SYN = "tcp.flags.syn == 1 && tcp.flags.ack == 0"
+MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+ASK = "udp.dstport == 53"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "inner", "outer"), [("table-full", 2, 3), ("table-full-br-netfilter", -1, 2)]
+)
+def test_refused_packets_are_those_missing_in_the_gap(
+    scenario: str, inner: int, outer: int, tmp_path: Path, seen: Seen
+) -> None:
+    """`drop` is what is lost between the points, `insert_failed` does not move, and nothing is lost elsewhere."""
+    limit = MAX.read_text()
+    truth = conduct(scenario, tmp_path, rounds=24)
+    told = truth["traffic"]
+    lost = 0
+    for wanted, sent in ((SYN, told["syns"]), (ASK, told["requests"])):
+        veth_a, veth_b, cni0, eth0 = seen(tmp_path, wanted)
+        at = [veth_a, veth_b, cni0, eth0, veth_a + veth_b]
+        assert sent == at[inner] == veth_a + veth_b
+        assert eth0 == at[outer]
+        lost += at[inner] - at[outer]
+    assert lost == truth["counters"]["drop"] > 0
+    assert truth["counters"]["insert_failed"] == 0
+    assert limit == MAX.read_text(), "the machine's limit is restored"
+
+
+def test_what_is_known_goes_on_and_the_evidence_is_of_that_time(tmp_path: Path) -> None:
+    """The old connection is not slowed down; sysctls and table are those of the full table; dmesg says so."""
+    truth = conduct("table-full", tmp_path, rounds=24)
+    told = truth["traffic"]
+    assert told["established"]["answers"] > 20
+    assert told["established"]["longest"] < 0.5
+    delays = [one["delay"] for kind in ("connects", "asks") for pod in "ab" for one in told[kind][pod]]
+    assert len(delays) == 16
+    assert all(delay is None or delay > 0.9 for delay in delays), "each lost its first attempt at least"
+    assert f"nf_conntrack_max = {told['limit']}\n" in (tmp_path / "sysctl-netfilter.txt").read_text()
+    assert len((tmp_path / "conntrack-L.txt").read_text().splitlines()) <= told["limit"]
+    lines = (tmp_path / "dmesg.txt").read_text().splitlines()
+    assert 0 < sum("table full" in line for line in lines) <= truth["counters"]["drop"]
