@@ -1,0 +1,118 @@
+"""What all tests share: markers that need something of the machine, the fixtures, hot loops uncompiled."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "fixtures"
+sys.path.insert(0, str(ROOT))  # so that tests say `from tests.conversation import ...`
+
+# A shared machine stalls at times: an example that was slow once is no defect. In CI the examples are the same each
+# time: the search for new ones is for the desk.
+hypothesis.settings.register_profile(
+    "lostsyn", deadline=None, max_examples=60, derandomize="CI" in os.environ
+)
+hypothesis.settings.load_profile("lostsyn")
+
+NEEDS = {
+    "kernel": ("ip", "nft", "conntrack", "tcpdump"),
+    "tshark": ("tshark",),
+    "browser": ("chromium|chromium-browser",),
+}
+"""Marker to the programs that its tests run; of those between `|` one is enough. `kernel` needs root, too."""
+
+
+def _missing(marker: str) -> list[str]:
+    missing = [tool for tool in NEEDS[marker] if not any(map(shutil.which, tool.split("|")))]
+    return missing + (["root"] if marker == "kernel" and os.geteuid() != 0 else [])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, and say why."""
+    for marker in NEEDS:
+        if item.get_closest_marker(marker) and (missing := _missing(marker)):
+            pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Turn a skip into a failure where nothing may be skipped (`LOSTSYN_STRICT=1`)."""
+    report = yield
+    if report.skipped and os.environ.get("LOSTSYN_STRICT") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under LOSTSYN_STRICT: {report.longrepr[2]}"
+    return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One folder of `fixtures/`."""
+
+    name: str
+    folder: Path
+    expect: dict[str, Any]
+    """Table `expect` of its case.toml."""
+
+    @property
+    def captures(self) -> list[Path]:
+        """Its capture files."""
+        return sorted(path for path in self.folder.iterdir() if ".pcap" in path.name)
+
+
+CASES = {
+    path.parent.name: Case(
+        name=path.parent.name, folder=path.parent, expect=tomllib.loads(path.read_text())["expect"]
+    )
+    for path in sorted(FIXTURES.glob("*/case.toml"))
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `bundle_case` with every fixture."""
+    if "bundle_case" in metafunc.fixturenames:
+        metafunc.parametrize("bundle_case", CASES.values(), ids=CASES)
+
+
+@pytest.fixture
+def cases() -> Mapping[str, Case]:
+    """Return the fixtures by name."""
+    return CASES
+
+
+@pytest.fixture(scope="session")
+def uncompiled() -> Callable[..., ModuleType]:
+    """Return a function that loads the source of a hot module though its compiled form is there."""
+    return load_uncompiled
+
+
+@cache
+def load_uncompiled(name: str, *, cython: bool = True) -> ModuleType:
+    """Load a module's source, with Cython's own shadow module or with the stand-in for it.
+
+    Args:
+        name: Of the module, e.g. `analyzer.capture.scan`.
+        cython: False loads it as where Cython is not installed.
+    """
+    path = ROOT / f"{name.replace('.', '/')}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_uncompiled_{cython}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(sys.modules, {} if cython else {"cython": None}):
+        spec.loader.exec_module(module)
+    return module
