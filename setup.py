@@ -7,7 +7,10 @@ from setuptools import Extension, setup
 HOT = [
     "analyzer/capture/scan.py",
     "analyzer/capture/walk.py",
+    "analyzer/conntrack/following.py",
     "analyzer/flow/grouping.py",
+    "analyzer/flow/joining.py",
+    "analyzer/flow/selecting.py",
     "analyzer/nat/pairing.py",
 ]
 

@@ -35,8 +35,8 @@ def points(scene: Scene) -> tuple[PointSummary, ...]:
             files=tuple(file.label for file in point.recording.files),
             packets=len(point.packets),
             skipped=dict(point.recording.skipped),
-            first=int(point.packets.time.min()) if len(point.packets) else None,
-            last=int(point.packets.time.max()) if len(point.packets) else None,
+            first=point.span[0] if len(point.packets) else None,
+            last=point.span[1] if len(point.packets) else None,
             dropped=scene.drops.get(point.name),
             clock_offset=point.clock_offset,
         )
@@ -131,7 +131,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
 
 def health(scene: Scene) -> tuple[Signal, ...]:
     """Signs of the node's health, as of the last packet."""
-    last = [int(point.packets.time.max()) for point in scene.points if len(point.packets)]
+    last = [point.span[1] for point in scene.points if len(point.packets)]
     return signals(scene.evidence, now=max(last, default=None))
 
 
@@ -168,8 +168,8 @@ def blind(scene: Scene) -> str | None:
 
 
 def _overlap(gap: Gap) -> bool:
-    inner, outer = gap.inner.packets.time, gap.outer.packets.time
-    return bool(len(inner) and len(outer) and inner.min() <= outer.max() and outer.min() <= inner.max())
+    (first, last), (begin, end) = gap.inner.span, gap.outer.span
+    return len(gap.inner.packets) > 0 < len(gap.outer.packets) and first <= end and begin <= last
 
 
 def _gap_caveats(gap: Gap) -> list[str]:

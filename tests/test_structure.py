@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "evidence": {"capture"},
     "flow": {"capture", "uncompiled"},
     "nat": {"flow", "capture", "uncompiled", "model"},
-    "conntrack": {"nat", "flow", "capture", "evidence", "model"},
+    "conntrack": {"nat", "flow", "capture", "evidence", "model", "uncompiled"},
     "incident": {"conntrack", "nat", "flow", "capture", "evidence", "model"},
 }
 # The words that fates and passages are told in; it imports nothing itself.

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
+from analyzer.flow.keys import address_key, among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import SRC
 from analyzer.nat.passages import address
-from analyzer.nat.ways import IN, OUT, address_key
+from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,14 +91,13 @@ def estimate(
     recorded = [point for point in points if len(point.packets)]
     if not recorded:
         return None
-    begin = min(int(point.packets.time.min()) for point in recorded)
-    end = max(int(point.packets.time.max()) for point in recorded)
+    begin = min(point.span[0] for point in recorded)
+    end = max(point.span[1] for point in recorded)
     lost = _lost(points, gaps, requests)
     found = []
     for point in recorded:
         first = _met_first(point, gaps)
-        chosen = first[point.packets.flow] & ~lost[point.name]
-        found += [(point, some) for some in lives(point, chosen, generation, timeouts)]
+        found += [(point, some) for some in lives(point, first, lost[point.name], generation, timeouts)]
     begins = np.sort(np.maximum(np.concatenate([some.begin for _, some in found]), begin))
     ends = np.sort(np.concatenate([some.end for _, some in found]))
     # Right after a new entry is when there can be most.
@@ -138,28 +138,22 @@ def _met_first(point: Point, gaps: Sequence[Gap]) -> NDArray[np.bool_]:
 def _untranslated(gap: Gap) -> NDArray[np.bool_]:
     """Uplink flows with the address of a pod whose connections are translated: INVALID, so they make no entry."""
     m = gap.matches
-    inner, outer = gap.inner.flows, gap.outer.flows
     translated = m.a[(m.agreed & SRC == 0) & (gap.heading == OUT)]
-    pods = address_key(inner.src_hi[translated], inner.src_lo[translated])
-    return np.isin(address_key(outer.src_hi, outer.src_lo), pods)
+    return among(gap.outer.src, np.unique(gap.inner.src[translated]))
 
 
 def _lost(
     points: Sequence[Point], gaps: Sequence[Gap], requests: Iterable[Requests]
-) -> dict[str, NDArray[np.bool_]]:
-    """Point to which of its packets vanished in the node, here or at a point further along."""
-    lost = {point.name: np.zeros(len(point.packets), bool) for point in points}
+) -> dict[str, NDArray[np.int64]]:
+    """Point to which of its packets vanished in the node, here or at a point further along; rows, ascending."""
+    lost: dict[str, NDArray[np.int64]] = {point.name: np.zeros(0, np.int64) for point in points}
     for at in requests:
-        lost[at.point.name][at.rows[at.fate == VANISHED]] = True
+        lost[at.point.name] = np.union1d(lost[at.point.name], at.rows[at.fate == VANISHED])
     # Innermost gaps come first: against the way out, then against the way in.
-    for gap in reversed(gaps):
-        there = np.flatnonzero(lost[gap.outer.name])
-        back = gap.in_inner[there]
-        lost[gap.inner.name][back[back >= 0]] = True
-    for gap in gaps:
-        there = np.flatnonzero(lost[gap.inner.name])
-        back = gap.in_outer[there]
-        lost[gap.outer.name][back[back >= 0]] = True
+    back = [(gap.outer, gap.in_inner, gap.inner) for gap in reversed(gaps)]
+    for there, partner, here in back + [(gap.inner, gap.in_outer, gap.outer) for gap in gaps]:
+        rows = partner[lost[there.name]]
+        lost[here.name] = np.union1d(lost[here.name], rows[rows >= 0])
     return lost
 
 

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.columns import views
 from analyzer.capture.layout import DATA, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.grouping import group
+from analyzer.flow.keys import address_key
+from analyzer.flow.selecting import select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows, Packets
     from analyzer.capture.points import Recording
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+SLICE = 1 << 20
+"""Rows that a loop over all packets takes at a time: what it needs beside the columns stays small."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """The packets that tell what happened; the arrays have one length."""
+
+    rows: NDArray[np.int32]
+    """Ascending."""
+    kinds: NDArray[np.uint8]
+    """See `analyzer.flow.selecting`."""
+
+    def of(self, kind: int) -> NDArray[np.int64]:
+        """Rows of the packets that are of this kind."""
+        return self.rows[self.kinds & kind != 0].astype(np.int64)
+
+
+@dataclass(kw_only=True)
 class Point:
     """One capture point: packets, flows, and the rows of each flow."""
 
@@ -42,10 +64,48 @@ class Point:
             return np.sort(self.order[self.starts[2 * flow] : self.starts[2 * flow + 2]])
         return self.order[self.starts[2 * flow + side] : self.starts[2 * flow + side + 1]]
 
+    @cached_property
+    def src(self) -> NDArray[np.uint64]:
+        """Of each flow the originator's address, as `analyzer.flow.keys.address_key`."""
+        return address_key(self.flows.src_hi, self.flows.src_lo)
+
+    @cached_property
+    def dst(self) -> NDArray[np.uint64]:
+        """Of each flow the responder's address, as `src`."""
+        return address_key(self.flows.dst_hi, self.flows.dst_lo)
+
+    @cached_property
+    def span(self) -> tuple[int, int]:
+        """Times of the first and the last packet, ns; (0, -1) without packets. To be asked for when the clocks agree."""
+        time = self.packets.time
+        return (int(time.min()), int(time.max())) if len(time) else (0, -1)
+
+    @cached_property
+    def events(self) -> Events:
+        """Requests, answers, resets, ICMP errors and questions for neighbours."""
+        packets = self.packets
+        columns = views(
+            packets.flow, packets.bits, packets.flags, packets.window, packets.length, self.flows.proto
+        )
+        found: list[tuple[NDArray[np.int32], NDArray[np.uint8]]] = []
+        rows, kinds = np.empty(SLICE, np.int32), np.empty(SLICE, np.uint8)
+        for begin, stop in slices(len(packets)):
+            count = select(begin, stop, *columns, *views(rows, kinds))
+            found.append((rows[:count].copy(), kinds[:count].copy()))
+        empty = (np.zeros(0, np.int32), np.zeros(0, np.uint8))
+        both = [np.concatenate(part) for part in zip(empty, *found, strict=True)]
+        return Events(rows=both[0], kinds=both[1])
+
     def sizes(self) -> NDArray[np.int64]:
         """Packets of each flow."""
         sizes: NDArray[np.int64] = np.diff(self.starts[::2])
         return sizes
+
+
+def slices(rows: int) -> Iterator[tuple[int, int]]:
+    """First row, and the row behind the last one, of each slice of so many rows."""
+    for begin in range(0, rows, SLICE):
+        yield begin, min(begin + SLICE, rows)
 
 
 def assemble(recording: Recording) -> Point:
@@ -59,13 +119,7 @@ def assemble(recording: Recording) -> Point:
     swap = _responder_spoke_first(flows)
     starts = np.zeros(2 * len(flows) + 1, np.int64)
     order = np.empty(len(packets), np.int32)
-    group(
-        packets.flow.data,
-        packets.bits.data,
-        swap.astype(np.uint8).data,
-        starts.data,
-        order.data,
-    )
+    group(*views(packets.flow, packets.bits, swap.view(np.uint8), starts, order))
     for one, other in (
         ("src_hi", "dst_hi"),
         ("src_lo", "dst_lo"),

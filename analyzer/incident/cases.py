@@ -12,16 +12,21 @@ from analyzer.capture.layout import REPLY
 from analyzer.flow.point import TCP
 from analyzer.model import Attempt, Fate
 from analyzer.nat.fates import FATES, VANISHED
+from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
     from analyzer.model import Gap as GapNames
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.crossing import Gap, Leg
     from analyzer.nat.fates import Requests
     from analyzer.nat.passages import Trails
 
+MOST_CASES = 5000
+"""Connections per point and protocol that are looked at one by one; of more, so many are chosen."""
 MOST_ATTEMPTS = 64
 """Attempts of one finding that are told; a UDP flow may send millions of requests."""
 
@@ -87,13 +92,15 @@ class Case:
 
 def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
     """The connections with a vanished request, in the order of their first loss."""
+    # Against the way out the outermost gaps come first, against the way in the innermost ones.
+    back = {True: [gap.inward() for gap in reversed(gaps)], False: [gap.outward() for gap in gaps]}
     roots: dict[tuple[str, int], bool] = {}
     for at in requests:
         lost = np.flatnonzero(at.fate == VANISHED)
         flows, where = np.unique(at.point.packets.flow[at.rows[lost]], return_index=True)
-        for flow, index in zip(flows, lost[where], strict=True):
+        for flow, index in _spread(flows, lost[where]):
             outward = bool(at.outward[index])
-            point, root = _root(at.point, int(flow), gaps, outward)
+            point, root = _root(at.point, flow, back[outward], OUT if outward else IN)
             roots[point.name, root] = outward
     by_name = {at.point.name: at for at in requests}
     found = [
@@ -103,16 +110,20 @@ def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, pro
     return sorted(found, key=lambda case: case.lost[0].time)
 
 
-def _root(point: Point, flow: int, gaps: Sequence[Gap], outward: bool) -> tuple[Point, int]:
+def _spread(flows: NDArray[np.int32], lost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Pairs of a flow and its first loss: `MOST_CASES` of them, evenly over all, so that every burst is among them."""
+    chosen = np.linspace(0, len(flows) - 1, min(len(flows), MOST_CASES)).astype(np.int64)
+    order = np.argsort(lost, kind="stable")[chosen]
+    return zip(flows[order].tolist(), lost[order].tolist(), strict=True)
+
+
+def _root(point: Point, flow: int, legs: Sequence[Leg], heading: int) -> tuple[Point, int]:
     """The same connection at the point that sees it first: follow the crossings against its way."""
-    for gap in reversed(gaps) if outward else gaps:
-        leg = gap.inward() if outward else gap.outward()
-        if leg.here is not point:
-            continue
-        # OUT is 1, IN is -1: in which direction this crossing's originator sends.
-        hits = np.flatnonzero((leg.flows_here == flow) & (leg.heading == (1 if outward else -1)))
-        if len(hits):
-            return _root(leg.there, int(leg.flows_there[hits[0]]), gaps, outward)
+    for leg in legs:
+        if leg.here is point:
+            match = leg.match[flow]
+            if match >= 0 and leg.heading[match] == heading:
+                return _root(leg.there, int(leg.flows_there[match]), legs, heading)
     return point, flow
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y
+from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import invalid_dropped, invalid_reset, unnatted_leak, vanished
 from analyzer.incident.cases import cases
@@ -64,6 +65,6 @@ def _connections(scene: Scene) -> int:
                 first[gap.matches.a[gap.heading == IN]] = False
         # The same addresses and ports further inside: the rest of a connection that left untranslated.
         keys = tuple_keys(point.flows)
-        running += int(np.count_nonzero(first & ~np.isin(keys, known)))
+        running += int(np.count_nonzero(first & ~among(keys, known)))
         known = np.union1d(known, keys)
     return opened + running

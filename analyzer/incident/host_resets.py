@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.point import TCP
+from analyzer.flow.selecting import BARE_RESET
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:
@@ -48,20 +49,14 @@ def host_resets(gaps: Sequence[Gap]) -> list[HostReset]:
 
 def _of(gap: Gap) -> list[HostReset]:
     outer, packets = gap.outer, gap.outer.packets
-    crossing_of = np.full(len(outer.flows), -1, np.int64)
-    crossing_of[gap.matches.b] = np.arange(len(gap.matches.b))
-    resets = np.flatnonzero(
-        (packets.flags & (TCP_RST | TCP_SYN | TCP_FIN) == TCP_RST)
-        & (packets.window == 0)
-        & (packets.length == 0)
-    )
+    resets = outer.events.of(BARE_RESET)
     resets = resets[gap.in_inner[resets] < 0]
     flow = packets.flow[resets]
-    resets = resets[(crossing_of[flow] >= 0) & (outer.flows.proto[flow] == TCP)]
+    resets = resets[(gap.match_b[flow] >= 0) & (outer.flows.proto[flow] == TCP)]
     found = []
     taken: set[int] = set()
     for reset in resets:
-        index = int(crossing_of[packets.flow[reset]])
+        index = int(gap.match_b[packets.flow[reset]])
         flip = int(gap.matches.flip[index])
         inside = (1 if gap.heading[index] == IN else 0) ^ flip
         if int(packets.bits[reset] & REPLY) != inside:

@@ -50,22 +50,18 @@ def findings(scene: Scene, answered: Collection[tuple[str, int]]) -> list[Findin
 
 def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int, set[int]]]:
     """Crossings with TCP packets from outside that were not seen inside, while the inside was recording."""
-    inner, packets = gap.inner.packets, gap.outer.packets
-    if not len(inner):
-        return []
-    heading = np.zeros(len(gap.outer.flows), np.int8)
-    crossing = np.full(len(gap.outer.flows), -1, np.int64)
-    leg = gap.inward()
-    heading[leg.flows_here] = leg.heading
-    crossing[leg.flows_here] = np.arange(len(leg.flows_here))
+    packets = gap.outer.packets
     rows = np.flatnonzero(gap.in_inner < 0)
+    rows = rows[gap.match_b[packets.flow[rows]] >= 0]
     flow = packets.flow[rows]
-    from_outside = (packets.bits[rows] & REPLY != 0) == (heading[flow] != IN)
-    keep = (crossing[flow] >= 0) & (gap.outer.flows.proto[flow] == TCP) & from_outside
-    keep &= (packets.time[rows] >= inner.time.min()) & (packets.time[rows] <= inner.time.max())
+    crossing = gap.match_b[flow]
+    from_outside = (packets.bits[rows] & REPLY != 0) == (gap.inward().heading[crossing] != IN)
+    keep = (gap.outer.flows.proto[flow] == TCP) & from_outside
+    first, last = gap.inner.span
+    keep &= (packets.time[rows] >= first) & (packets.time[rows] <= last)
     keep &= packets.bits[rows] & FRAGMENT == 0
     by_crossing: dict[int, set[int]] = {}
-    for row, index in zip(rows[keep], crossing[flow[keep]], strict=True):
+    for row, index in zip(rows[keep], crossing[keep], strict=True):
         if (gap.outer.name, int(row)) not in answered:
             by_crossing.setdefault(int(index), set()).add(int(row))
     return list(by_crossing.items())[:MOST]

@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, TCP_SYN
+from analyzer.capture.layout import TCP_SYN
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.evidence.rules import Packet, Steps, walk
-from analyzer.flow.point import ICMP6, TCP, UDP
+from analyzer.flow.keys import among
+from analyzer.flow.point import TCP, UDP
+from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.model import Evidence as Says
 from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
 from analyzer.nat.passages import address
-from analyzer.nat.ways import OUT, address_key
+from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from analyzer.nat.fates import Requests
     from analyzer.nat.passages import Trails
     from analyzer.nat.ways import Node
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,10 @@ class Moments:
     """When requests were sent, and where to; the arrays have one length."""
 
     time: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    """Of the point that saw them."""
     dst: NDArray[np.uint64]
-    """Destination address and port as one number, as the point that is asked saw them."""
+    """Destination address and port as one number, as that point saw them."""
 
 
 @dataclass(kw_only=True)
@@ -136,7 +142,7 @@ class Scene:
         rows = np.concatenate([at.rows for p in (TCP, UDP) for at in self.requests[p] if at.point is point])
         flow = point.packets.flow[rows]
         # Also those of pods on bridges that nobody captured, and of the node itself.
-        from_node = np.isin(address_key(point.flows.src_hi, point.flows.src_lo), self.node.own)
+        from_node = among(point.src, self.node.own)
         out = ((self.node.heading[point.name] == OUT) | from_node)[flow]
         _, first = np.unique(flow[out], return_index=True)
         rows = rows[out][first]
@@ -155,66 +161,71 @@ class Scene:
     def destinations(self) -> Mapping[str, NDArray[np.uint64]]:
         """Point to each flow's destination address and port, as one number."""
         return {
-            point.name: address_key(point.flows.dst_hi, point.flows.dst_lo)
-            + (point.flows.ports & 0xFFFF).astype(np.uint64)
-            for point in self.points
+            point.name: point.dst + (point.flows.ports & 0xFFFF).astype(np.uint64) for point in self.points
         }
 
     @cached_property
     def neighbours(self) -> Mapping[str, NDArray[np.int64]]:
         """Point to its rows of ARP and ICMPv6, in which neighbours are asked for."""
-        found = {}
-        for point in self.points:
-            asking = np.isin(point.flows.proto, (ARP, ICMP6))
-            found[point.name] = np.flatnonzero(asking[point.packets.flow])
-        return found
-
-    @cached_property
-    def _translations(self) -> dict[tuple[tuple[str, str], int], set[int]]:
-        return {}
+        return {point.name: point.events.of(NEIGHBOUR) for point in self.points}
 
     def translated(self, gap: Gap, flow: int) -> set[int]:
         """What the destination of an inner flow can be at the outer point: itself, or what DNAT made of others like it."""
         inner, outer = self.destinations[gap.inner.name], self.destinations[gap.outer.name]
         asked = int(inner[flow])
-        if (gap.names, asked) not in self._translations:
+
+        def look() -> set[int]:
             alike = inner[gap.matches.a] == inner[flow]
-            found = {asked, *(int(key) for key in np.unique(outer[gap.matches.b[alike]]))}
-            self._translations[gap.names, asked] = found
-        return self._translations[gap.names, asked]
+            return {asked, *np.unique(outer[gap.matches.b[alike]]).tolist()}
+
+        return self.once(("translated", gap.names, asked), look)
+
+    def once(self, question: Hashable, look: Callable[[], T]) -> T:
+        """What many cases ask alike: looked up once, and remembered."""
+        if question not in self._answers:
+            self._answers[question] = look()
+        answer: T = self._answers[question]
+        return answer
+
+    @cached_property
+    def _answers(self) -> dict[Hashable, Any]:
+        return {}
 
     def passed_near(self, gap: Gap, time: int, within: int, protocol: int) -> int:
         """How many requests of a protocol made it through the gap from *within* ns before to as long after *time*."""
-        passed = self.passed[gap.names, protocol]
-        return int((abs(passed.time - time) <= within).sum())
+        times = self.passed[gap.names, protocol].time
+        begin, end = np.searchsorted(times, (time - within, time + within + 1))
+        return int(end - begin)
 
     @cached_property
     def passed(self) -> Mapping[tuple[tuple[str, str], int], Moments]:
-        """(Gap, protocol) to the requests that made it through on their way out."""
+        """(Gap, protocol) to the requests that made it through on their way out, in order of time."""
         found = {}
         for gap in self.gaps:
             for protocol, followed in self.requests.items():
                 at = next(a for a in followed if a.point is gap.inner)
-                found[gap.names, protocol] = self._moments(at, at.outward & (gap.in_outer[at.rows] >= 0))
+                through = at.outward & (gap.in_outer[at.rows] >= 0)
+                found[gap.names, protocol] = self._moments((at, through))
         return found
 
     @cached_property
     def lost(self) -> Mapping[int, Moments]:
-        """Protocol to the requests that vanished, of all gaps."""
-        found = {}
-        for protocol, followed in self.requests.items():
-            each = [self._moments(at, at.fate == VANISHED) for at in followed]
-            joined = Moments(
-                time=np.concatenate([m.time for m in each]), dst=np.concatenate([m.dst for m in each])
-            )
-            order = np.argsort(joined.time)
-            found[protocol] = Moments(time=joined.time[order], dst=joined.dst[order])
-        return found
+        """Protocol to the requests that vanished, of all gaps, in order of time."""
+        return {
+            protocol: self._moments(*((at, at.fate == VANISHED) for at in followed))
+            for protocol, followed in self.requests.items()
+        }
 
-    def _moments(self, at: Requests, chosen: NDArray[np.bool_]) -> Moments:
-        rows = at.rows[chosen]
-        packets = at.point.packets
-        return Moments(time=packets.time[rows], dst=self.destinations[at.point.name][packets.flow[rows]])
+    def _moments(self, *some: tuple[Requests, NDArray[np.bool_]]) -> Moments:
+        time, rows, dst = [], [], []
+        for at, chosen in some:
+            packets = at.point.packets
+            rows.append(at.rows[chosen])
+            time.append(packets.time[rows[-1]])
+            dst.append(self.destinations[at.point.name][packets.flow[rows[-1]]])
+        times = np.concatenate(time)
+        order = np.argsort(times, kind="stable")
+        return Moments(time=times[order], rows=np.concatenate(rows)[order], dst=np.concatenate(dst)[order])
 
     @cached_property
     def occupancy(self) -> Occupancy | None:
@@ -256,8 +267,11 @@ class Scene:
         """A lost packet's way through the node's rules, and the file they are from; None without rules."""
         if not self.evidence.rules or not case.outward:
             return None
-        rules = self.evidence.rules[-1]
         point, row = case.lost[0].seen[-1]
+        return self.once(("walked", point.name, row, case.gap), lambda: self._walked(case, point, row))
+
+    def _walked(self, case: Case, point: Point, row: int) -> tuple[Steps, str]:
+        rules = self.evidence.rules[-1]
         flow = int(point.packets.flow[row])
         flows = point.flows
         ports = int(flows.ports[flow])

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, TCP_RST
+from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
 from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.matching import SRC, tuple_keys
 from analyzer.nat.passages import flow_name
-from analyzer.nat.ways import OUT, address_key
+from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,17 +44,16 @@ def _leaked(gap: Gap, scene: Scene) -> NDArray[np.int64]:
     flows = outer.flows
     out = gap.heading == OUT
     translated, exempt = m.a[out & (m.agreed & SRC == 0)], m.a[out & (m.agreed & SRC != 0)]
-    inner_src = address_key(inner.flows.src_hi, inner.flows.src_lo)
-    inner_dst = address_key(inner.flows.dst_hi, inner.flows.dst_lo)
-    src, dst = address_key(flows.src_hi, flows.src_lo), address_key(flows.dst_hi, flows.dst_lo)
-    from_pod = np.isin(src, inner_src[translated])
-    from_pod &= ~np.isin(dst, scene.node.inside) & ~np.isin(dst, scene.node.own)
+    from_pod = among(outer.src, inner.src[translated]) & (flows.proto == TCP) & (flows.marks & SYN_X == 0)
+    from_pod &= ~among(outer.dst, scene.node.inside) & ~among(outer.dst, scene.node.own)
+    if not from_pod.any():
+        return np.zeros(0, np.int64)
     # A flow whose SYN left untranslated is exempt from SNAT by the rules: that is a choice, not a leak. One that began
     # before the capture may be so, too, unless it or others to the same address are translated.
     opened = exempt[inner.flows.marks[exempt] & SYN_X != 0]
-    known = np.setdiff1d(inner_dst[translated], inner_dst[opened])
-    same = np.isin(tuple_keys(flows), tuple_keys(inner.flows)[translated])
-    leaks = from_pod & (same | np.isin(dst, known)) & (flows.proto == TCP) & (flows.marks & SYN_X == 0)
+    known = np.setdiff1d(inner.dst[translated], inner.dst[opened])
+    same = among(tuple_keys(flows), tuple_keys(inner.flows)[translated])
+    leaks = from_pod & (same | among(outer.dst, known))
     return np.array([flow for flow in np.flatnonzero(leaks) if _unanswered(outer, int(flow))], np.int64)
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY
+from analyzer.flow.point import slices
 from analyzer.nat.clocks import align
 from analyzer.nat.matching import WINDOW, Matches, match
-from analyzer.nat.pairing import cover, pair
+from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
 from analyzer.nat.prints import comparable
 from analyzer.nat.strays import pair_strays
 from analyzer.nat.topology import gaps
@@ -34,6 +36,10 @@ class Gap:
     outer: Point
     matches: Matches
     """`a` is the inner flow, `b` the outer."""
+    match_a: NDArray[np.int32]
+    """Per inner flow its match, an index into `matches`; -1 without one."""
+    match_b: NDArray[np.int32]
+    """The same per outer flow."""
     heading: NDArray[np.int8]
     """Per match: 1 if the originator is inside (its packets go out), -1 if outside, 0 if nothing tells."""
     in_outer: NDArray[np.int32]
@@ -53,6 +59,7 @@ class Gap:
             here=self.inner,
             there=self.outer,
             partner=self.in_outer,
+            match=self.match_a,
             flows_here=m.a,
             flows_there=m.b,
             heading=self.heading,
@@ -66,6 +73,7 @@ class Gap:
             here=self.outer,
             there=self.inner,
             partner=self.in_inner,
+            match=self.match_b,
             flows_here=m.b,
             flows_there=m.a,
             heading=np.where(m.flip == 1, -self.heading, self.heading).astype(np.int8),
@@ -81,6 +89,8 @@ class Leg:
     there: Point
     partner: NDArray[np.int32]
     """Per packet of `here`, its row at `there`; -1 if it was not seen there."""
+    match: NDArray[np.int32]
+    """Per flow of `here` its index in the following three; -1 for one that was not matched."""
     flows_here: NDArray[np.int32]
     """The matched flows; as long as `flows_there` and `heading`."""
     flows_there: NDArray[np.int32]
@@ -108,43 +118,82 @@ def cross(points: Sequence[Point]) -> list[Gap]:
 def _gap(inner: Point, outer: Point, matches: Matches) -> Gap:
     in_outer = np.full(len(inner.packets), -1, np.int32)
     in_inner = np.full(len(outer.packets), -1, np.int32)
-    a, b = (point.packets for point in comparable(inner, outer))
-    flows: Any = [matches.a.data, matches.b.data, matches.flip.data]
-    partners: Any = [in_outer.data, in_inner.data]
-    one: Any = [inner.starts.data, inner.order.data, a.time.data]
-    other: Any = [outer.starts.data, outer.order.data, b.time.data]
-    arguments: Any = [*flows, *one, a.print.data, *other, b.print.data, WINDOW, *partners]
-    pair(*arguments)
-    exact = (in_inner >= 0).astype(np.uint8)
-    arguments = [
-        *flows,
-        *one,
-        a.seq.data,
-        a.length.data,
-        *other,
-        b.seq.data,
-        b.length.data,
-        OFFLOAD,
-        *partners,
-    ]
-    cover(*arguments, exact.data)  # type: ignore[call-arg]  # mypy cannot count the list
-    pair_strays(*comparable(inner, outer), in_outer, in_inner)
-    heading = _headings(inner, outer, matches, in_outer)
+    a, b = comparable(inner, outer)
+    of_a, of_b = _match_of(inner, matches.a), _match_of(outer, matches.b)
+    _pair(a, b, matches, of_b, in_outer, in_inner)
+    _cover(a, b, matches, of_a, in_outer, in_inner)
+    pair_strays(a, b, in_outer, in_inner)
+    heading = _headings(inner, outer, matches, of_a, in_outer)
     return Gap(
-        inner=inner, outer=outer, matches=matches, heading=heading, in_outer=in_outer, in_inner=in_inner
+        inner=inner,
+        outer=outer,
+        matches=matches,
+        match_a=of_a,
+        match_b=of_b,
+        heading=heading,
+        in_outer=in_outer,
+        in_inner=in_inner,
     )
 
 
-def _headings(inner: Point, outer: Point, matches: Matches, in_outer: NDArray[np.int32]) -> NDArray[np.int8]:
+def _match_of(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Per flow of the point, its match; -1 without one."""
+    match_of = np.full(len(point.flows), -1, np.int32)
+    match_of[flows] = np.arange(len(flows))
+    return match_of
+
+
+def _pair(
+    a: Point,
+    b: Point,
+    matches: Matches,
+    of_b: NDArray[np.int32],
+    in_b: NDArray[np.int32],
+    in_a: NDArray[np.int32],
+) -> None:
+    cursors = np.zeros((2 * len(matches.a), CURSORS), np.int32)
+    matched = views(of_b, matches.a, matches.flip, cursors)
+    one = views(a.starts, a.order, a.packets.time, a.packets.print)
+    other = views(b.packets.flow, b.packets.bits, b.packets.time, b.packets.print)
+    for begin, stop in slices(len(b.packets)):
+        arguments: Any = (begin, stop, *matched, *one, *other, WINDOW, *views(in_b, in_a))
+        pair(*arguments)
+
+
+def _cover(
+    a: Point,
+    b: Point,
+    matches: Matches,
+    of_a: NDArray[np.int32],
+    in_b: NDArray[np.int32],
+    in_a: NDArray[np.int32],
+) -> None:
+    some = np.zeros(len(matches.a), np.uint8)
+    p = a.packets
+    left(*views(of_a, p.flow, p.length, in_b, some))
+    todo = np.flatnonzero(some)
+    if not len(todo):
+        return
+    matched = views(matches.a[todo], matches.b[todo], matches.flip[todo])
+    one, other = (
+        views(point.starts, point.order, point.packets.time, point.packets.seq, point.packets.length)
+        for point in (a, b)
+    )
+    exact = (in_a >= 0).view(np.uint8)
+    arguments: Any = (*matched, *one, *other, OFFLOAD, *views(in_b, in_a, exact))
+    cover(*arguments)
+
+
+def _headings(
+    inner: Point, outer: Point, matches: Matches, of_a: NDArray[np.int32], in_outer: NDArray[np.int32]
+) -> NDArray[np.int8]:
     """Which way each crossing's originator sends, by the first of its packets that both points saw.
 
     A routed packet loses one of its TTL; where nothing is routed the earlier sighting decides.
     """
     a, b = inner.packets, outer.packets
-    first = np.full(len(inner.flows), -1, np.int64)
-    rows = np.flatnonzero(in_outer >= 0)[::-1]
-    first[a.flow[rows]] = rows  # the last assignment, of the earliest row, stays
-    rows = first[matches.a]
+    rows = np.full(len(matches.a), -1, np.int32)
+    first_pairs(*views(of_a, a.flow, in_outer, rows))
     there = in_outer[rows]
     seen = rows >= 0
     hops = a.ttl[rows].astype(np.int16) - b.ttl[there]

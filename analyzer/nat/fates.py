@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import CUT, FRAGMENT, QUOTES, REPLY, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
-from analyzer.flow.point import ICMP, TCP, UDP
+from analyzer.flow.keys import among, scramble
+from analyzer.flow.point import ICMP, UDP, slices
+from analyzer.flow.selecting import ANSWER, ERROR, REQUEST
 from analyzer.model import Fate
-from analyzer.nat.matching import WINDOW, scramble
+from analyzer.nat.matching import WINDOW
 from analyzer.nat.topology import LAYERS
-from analyzer.nat.ways import IN, OUT, address_key
+from analyzer.nat.ways import IN, OUT, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, 
         if not len(judged):
             continue
         mine = flow[judged]
-        met = _members(point, [leg.flows_here for leg in legs])[mine]
+        met = np.logical_or.reduce([leg.match[mine] >= 0 for leg in legs])
         unclear = _members(point, [leg.unclear for leg in legs])[mine]
         if side == OUT and not len(node.routers) and legs[0].there.role == "uplink":
             # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
@@ -119,16 +120,14 @@ def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, 
 
 
 def request_rows(point: Point, protocol: int) -> NDArray[np.int64]:
-    """Rows of the requests: SYNs without ACK of TCP, datagrams of the originator of UDP."""
-    packets, flows = point.packets, point.flows
-    if protocol == TCP:
-        syn = (packets.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN
-        is_tcp = flows.proto[packets.flow] == TCP
-        return np.flatnonzero(syn & (packets.bits & FRAGMENT == 0) & is_tcp)  # a SYN may lack its options
-    is_udp = flows.proto == UDP
-    if not is_udp.any():
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(is_udp[packets.flow] & (packets.bits & (REPLY | FRAGMENT | CUT) == 0))
+    """Rows of the requests of a protocol: SYNs without ACK of TCP, datagrams of the originator of UDP."""
+    return _of(point, REQUEST, protocol)
+
+
+def _of(point: Point, kind: int, protocol: int) -> NDArray[np.int64]:
+    rows = point.events.of(kind)
+    index: NDArray[np.int64] = rows[point.flows.proto[point.packets.flow[rows]] == protocol]
+    return index
 
 
 def answered(
@@ -159,13 +158,7 @@ def _keys(point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _answers(point: Point, protocol: int) -> NDArray[np.int64]:
     """What responders sent that answers a request, as sorted `_keys`."""
-    packets, flows = point.packets, point.flows
-    reply = np.flatnonzero(packets.bits & REPLY)
-    reply = reply[flows.proto[packets.flow[reply]] == protocol]
-    if protocol == TCP:
-        flags = packets.flags[reply]
-        reply = reply[((flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) | (flags & TCP_RST != 0)]
-    return np.sort(_keys(point, reply))
+    return np.sort(_keys(point, _of(point, ANSWER, protocol)))
 
 
 def _anothers(
@@ -193,11 +186,9 @@ def _crossed(
     """Whether one of these legs' other points saw the packet, and it was heading to *side* between the two."""
     crossed = np.zeros(len(rows), bool)
     for leg in legs:
-        heading = np.zeros(len(leg.here.flows), np.int8)
-        heading[leg.flows_here] = leg.heading
-        partner = leg.partner[rows]
-        known = heading[flow]
-        stray = (partner >= 0) & ~_members(leg.here, [leg.flows_here])[flow]
+        partner, match = leg.partner[rows], leg.match[flow]
+        known = np.append(leg.heading, np.int8(UNKNOWN))[match]  # -1, without a match, is the last one
+        stray = (partner >= 0) & (match < 0)
         known[stray] = _stray_heading(leg, rows[stray], partner[stray], node)
         crossed |= (partner >= 0) & (known == side)
     return crossed
@@ -234,10 +225,10 @@ def _on_way(
     on_way = np.zeros(len(flow), bool)
     if side == OUT:
         return on_way | bool(legs)
-    dst = address_key(point.flows.dst_hi, point.flows.dst_lo)[flow]
+    dst = point.dst[flow]
     for leg in legs:
         pod = node.pods.get(leg.there.name)
-        on_way |= np.isin(dst, pod) if pod is not None else True
+        on_way |= among(dst, pod) if pod is not None else True
     return on_way
 
 
@@ -252,7 +243,7 @@ def _stays(
     flows, flow = point.flows, point.packets.flow[rows]
     if side == IN:
         return np.zeros(len(rows), bool)
-    stays = np.isin(address_key(flows.dst_hi, flows.dst_lo)[flow], node.own)
+    stays = among(point.dst[flow], node.own)
     if len(node.routers):
         stays |= (flows.mac_dst[flow] != 0) & ~np.isin(flows.mac_dst[flow], node.routers)
     rest = np.flatnonzero(~stays)
@@ -266,9 +257,10 @@ def _rejected(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     Host unreachable is no refusal: it comes seconds later, when the next hop does not answer.
     """
     packets, flows = point.packets, point.flows
-    kind = flows.ports[packets.flow] >> 16 << 8 | packets.flags
-    icmp = np.where(flows.proto[packets.flow] == ICMP, np.isin(kind, REFUSALS), np.isin(kind, REFUSALS6))
-    errors = np.flatnonzero((packets.bits & QUOTES != 0) & icmp)
+    errors = point.events.of(ERROR)
+    of = packets.flow[errors]
+    kind = flows.ports[of] >> 16 << 8 | packets.flags[errors]
+    errors = errors[np.where(flows.proto[of] == ICMP, np.isin(kind, REFUSALS), np.isin(kind, REFUSALS6))]
     refused = np.zeros(len(rows), bool)
     if not len(errors) or not len(rows):
         return refused
@@ -287,18 +279,30 @@ def _turned(point: Point, points: Sequence[Point], node: Node, rows: NDArray[np.
 
     Without the hop that routing takes, it would be another pod's packet that happens to be equal.
     """
-    wanted = np.unique(point.packets.print[rows])
     found = [np.zeros(0, np.uint64)]
     for other in points:
         if other is not point and other.role != "pod":
             continue
-        alike = np.flatnonzero(np.isin(other.packets.print, wanted))
+        alike = _alike(other, point.packets.print[rows])
         if other is not point:
             alike = alike[node.heading[other.name][other.packets.flow[alike]] == IN]
         found.append(_moment(other, alike))
     again = np.concatenate(found)
     here = [_moment(point, rows, hops=1, later=later) for later in (0, 1)]
-    return np.isin(here[0], again) | np.isin(here[1], again)
+    return among(here[0], again) | among(here[1], again)
+
+
+def _alike(point: Point, prints: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Rows of the packets that have one of these prints."""
+    if not len(prints):
+        return np.zeros(0, np.int64)
+    some = np.zeros(1 << 16, bool)  # by the low half, which is all that most packets are asked for
+    some[prints & 0xFFFF] = True
+    found = []
+    for begin, stop in slices(len(point.packets)):
+        rows = begin + np.flatnonzero(some[point.packets.print[begin:stop] & 0xFFFF])
+        found.append(rows[np.isin(point.packets.print[rows], prints)])
+    return np.concatenate([np.zeros(0, np.int64), *found])
 
 
 def _came_back(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -309,9 +313,9 @@ def _came_back(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     if point.role != "bridge" or not len(rows):
         return np.zeros(len(rows), bool)
     packets = point.packets
-    alike = np.flatnonzero(np.isin(packets.print, np.unique(packets.print[rows])))
+    alike = _alike(point, packets.print[rows])
     before = _moment(point, alike)
-    back = np.isin(_moment(point, rows, hops=-1), before) | np.isin(
+    back = among(_moment(point, rows, hops=-1), before) | among(
         _moment(point, rows, hops=-1, later=-1), before
     )
     same = scramble(packets.print[alike], 1) ^ scramble(packets.ttl[alike], 2)
@@ -331,15 +335,15 @@ def _other_way(
     in use and no route is known, a destination that never crossed the gap may lie on it.
     """
     flows = point.flows
-    dst = address_key(flows.dst_hi, flows.dst_lo)
+    dst = point.dst
     crossing = np.unique(np.concatenate([dst[leg.flows_here] for leg in legs]))
     names = {leg.there.name for leg in legs}
     device = {int(f): node.routes.device(int(flows.dst_hi[f]), int(flows.dst_lo[f])) for f in np.unique(flow)}
     routed = [dst[f] for f, name in device.items() if name and name not in names]
     away = np.setdiff1d(np.union1d(dst[flow[elsewhere]], np.array(routed, np.uint64)), crossing)
     here = np.array([dst[f] for f, name in device.items() if name in names], np.uint64)
-    known = np.isin(dst[flow], np.union1d(crossing, here))
-    return np.isin(dst[flow], away), ~known & elsewhere.any()
+    known = among(dst[flow], np.union1d(crossing, here))
+    return among(dst[flow], away), ~known & elsewhere.any()
 
 
 def _moment(point: Point, rows: NDArray[np.int64], hops: int = 0, later: int = 0) -> NDArray[np.uint64]:
@@ -356,6 +360,6 @@ def _recording(points: Sequence[Point], times: NDArray[np.int64]) -> NDArray[np.
     """Whether one of these points has recorded before and after each time."""
     result = np.zeros(len(times), bool)
     for point in points:
-        if len(point.packets):
-            result |= (times >= point.packets.time.min()) & (times <= point.packets.time.max())
+        first, last = point.span
+        result |= (times >= first) & (times <= last)
     return result

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
+from analyzer.flow.keys import among, scramble, unique_join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ _LEVELS = (
 
 @dataclass(slots=True, kw_only=True)
 class Matches:
-    """Matched flows of two points; the arrays have one length."""
+    """Matched flows of two points, in the order of A's flows; the arrays have one length."""
 
     a: NDArray[np.int32]
     b: NDArray[np.int32]
@@ -86,12 +87,14 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     if offset is not None:
         ballots = ballots[np.abs(ballots["delta"] - offset) <= WINDOW]
     elected, ties = _elect(ballots)
+    none = np.zeros(len(by_syn_a), np.uint8)
+    order = np.argsort(np.concatenate([by_syn_a, elected["a"]]))
     return Matches(
-        a=np.concatenate([by_syn_a, elected["a"]]).astype(np.int32),
-        b=np.concatenate([by_syn_b, elected["b"]]).astype(np.int32),
-        flip=np.concatenate([np.zeros(len(by_syn_a), np.uint8), elected["flip"]]).astype(np.uint8),
-        agreed=np.concatenate([agreed | ISN, elected["agreed"] | PACKETS]).astype(np.uint8),
-        votes=np.concatenate([np.zeros(len(by_syn_a), np.int32), elected["votes"]]).astype(np.int32),
+        a=np.concatenate([by_syn_a, elected["a"]])[order].astype(np.int32),
+        b=np.concatenate([by_syn_b, elected["b"]])[order].astype(np.int32),
+        flip=np.concatenate([none, elected["flip"]])[order].astype(np.uint8),
+        agreed=np.concatenate([agreed | ISN, elected["agreed"] | PACKETS])[order].astype(np.uint8),
+        votes=np.concatenate([none, elected["votes"]])[order].astype(np.int32),
         ambiguous_a=np.setdiff1d(np.union1d(twins_a, ties["a"]), elected["a"]).astype(np.int32),
         ambiguous_b=np.setdiff1d(np.union1d(twins_b, ties["b"]), elected["b"]).astype(np.int32),
     ), offset
@@ -171,8 +174,8 @@ def _by_syn(
         got_b.append(left_b[j])
         agreed.append(np.full(len(i), level, np.uint8))
         left_a, left_b = np.delete(left_a, i), np.delete(left_b, j)
-    twins_a = left_a[np.isin(key_a[left_a], key_b[left_b])]
-    twins_b = left_b[np.isin(key_b[left_b], key_a[left_a])]
+    twins_a = left_a[among(key_a[left_a], key_b[left_b])]
+    twins_b = left_b[among(key_b[left_b], key_a[left_a])]
     return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
 
 
@@ -238,35 +241,10 @@ def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDAr
     return top & (tops == 1), top & (tops > 1)
 
 
-def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the values that occur exactly once in each."""
-    one_a, one_b = _singles(a), _singles(b)
-    _, i, j = np.intersect1d(a[one_a], b[one_b], assume_unique=True, return_indices=True)
-    return one_a[i], one_b[j]
-
-
 def _once_per_flow(keys: NDArray[np.uint64], point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Indices of the first of each flow's equal keys."""
     _, first = np.unique(keys ^ scramble(point.packets.flow[rows], 10), return_index=True)
     return np.asarray(first, np.int64)
-
-
-def _singles(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Indices of the values that occur once."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    differs = np.ones(len(values) + 1, bool)
-    differs[1:-1] = ordered[1:] != ordered[:-1]
-    once: NDArray[np.int64] = order[differs[:-1] & differs[1:]]
-    return once
-
-
-def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
-    """A 64-bit hash (the finaliser of SplitMix64), salted so that equal fields of different kinds differ."""
-    h = values.astype(np.uint64) + np.uint64(salt * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
 
 
 def _address_key(flows: Flows, chosen: NDArray[Any], level: int, *, back: bool = False) -> NDArray[np.uint64]:

@@ -5,6 +5,9 @@ Compiled by the package build; runs uncompiled with the same results (`tests/nat
 Both points saw the packets of one direction in nearly the same order, so a packet's partner is almost always the
 next unpaired one. Where it is not, three short searches follow; none looks at more than `REACH` rows, so the
 whole is linear in the number of packets whatever the captures hold.
+
+Packets are taken in the order of time, not flow by flow, though each flow is paired for itself: what is near in time is
+near in memory at both points, and a slice of time can be paired without the rest of the capture.
 """
 
 try:
@@ -18,6 +21,13 @@ OVERTAKEN = cython.declare(
 )  # unpaired rows kept behind the front: reordering inside a node is short
 M32 = cython.declare(cython.longlong, 0xFFFFFFFF)
 NEARLY = cython.declare(cython.longlong, 200_000)  # ns by which the transit of neighbours may differ
+# Columns of `cursors`: where in its (flow, direction) of A pairing has got to, the first row behind that may still be
+# unpaired, where the time says that a row should be; all from the direction's first row; and the last transit, ns.
+FRONT = cython.declare(cython.int, 0)
+BEHIND = cython.declare(cython.int, 1)
+NEAR = cython.declare(cython.int, 2)
+TRANSIT = cython.declare(cython.int, 3)
+CURSORS = 4
 
 
 @cython.cfunc
@@ -48,108 +58,102 @@ def search(
 
 
 def pair(
+    begin: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    match_b: cython.int[::1],
     flows_a: cython.int[::1],
-    flows_b: cython.int[::1],
     flip: cython.uchar[::1],
+    cursors: cython.int[:, ::1],
     starts_a: cython.longlong[::1],
     order_a: cython.int[::1],
     time_a: cython.longlong[::1],
     print_a: cython.uint[::1],
-    starts_b: cython.longlong[::1],
-    order_b: cython.int[::1],
+    flow_b: cython.int[::1],
+    bits_b: cython.uchar[::1],
     time_b: cython.longlong[::1],
     print_b: cython.uint[::1],
     window: cython.longlong,
     in_b: cython.int[::1],
     in_a: cython.int[::1],
 ) -> None:
-    """Pair the packets of matched flows.
+    """Pair the packets of matched flows, a slice of B's rows at a time.
 
     Args:
-        flows_a: The matched flows at point A.
-        flows_b: The same at point B, of equal length.
-        flip: 1 where A's originator is B's responder.
+        begin: First row of B to pair.
+        stop: The row behind the last one.
+        match_b: Per flow of B, its match, or -1.
+        flows_a: Per match, the flow at point A.
+        flip: Per match, 1 where A's originator is B's responder.
+        cursors: Two rows a match, one for each direction of B; zero at first, carried from slice to slice.
         starts_a: With `order_a` the rows of each (flow, direction), see `analyzer.flow.grouping`.
         order_a: See `starts_a`.
         time_a: ns, on one clock with `time_b`.
         print_a: What NAT leaves alone of each packet.
-        starts_b: As `starts_a`.
-        order_b: As `order_a`.
+        flow_b: Each row's flow.
+        bits_b: Each row's bits, of which REPLY is the direction.
         time_b: As `time_a`.
         print_b: As `print_a`.
         window: The longest transit, ns, either way.
         in_b: Per row of A, its row in B; filled where a partner is found, else left as it is (-1).
         in_a: The same for the rows of B.
     """
-    n: cython.Py_ssize_t = len(flows_a)
-    k: cython.Py_ssize_t
-    direction: cython.int
-    g: cython.longlong
-    i: cython.longlong
+    k: cython.int
+    c: cython.Py_ssize_t
+    first: cython.longlong
     front: cython.longlong
     behind: cython.longlong
     near: cython.longlong
     end: cython.longlong
-    stop: cython.longlong
     found: cython.longlong
-    row: cython.int
+    row: cython.Py_ssize_t
     other: cython.int
     t: cython.longlong
-    transit: cython.longlong
     wanted: cython.uint
     with cython.nogil:
-        for k in range(n):
-            for direction in range(2):
-                g = 2 * cython.cast(cython.longlong, flows_a[k]) + direction
-                front = starts_a[g]
-                end = starts_a[g + 1]
-                g = 2 * cython.cast(cython.longlong, flows_b[k]) + (direction ^ flip[k])
-                i = starts_b[g]
-                stop = starts_b[g + 1]
-                behind = front
-                near = front
-                transit = 0
-                while i < stop:
-                    row = order_b[i]
-                    wanted = print_b[row]
-                    t = time_b[row]
-                    if front < end:
-                        other = order_a[front]
-                        if print_a[other] == wanted and -window <= time_a[other] - t <= window:
-                            in_b[other] = row
-                            in_a[row] = other
-                            transit = t - time_a[other]
-                            if behind == front:
-                                behind += 1
-                            front += 1
-                            i += 1
-                            continue
-                    found = search(
-                        order_a, time_a, print_a, in_b, behind, front, wanted, t - window, t + window
-                    )
-                    if found < 0:
-                        found = search(
-                            order_a, time_a, print_a, in_b, front, end, wanted, t - window, t + window
-                        )
-                    if found < 0:
-                        # A burst that one side missed: go on where the time says that this packet should be.
-                        if near < front:
-                            near = front
-                        while near < end and time_a[order_a[near]] < t - transit - NEARLY:
-                            near += 1
-                        found = search(
-                            order_a, time_a, print_a, in_b, near, end, wanted, t - window, t + window
-                        )
-                    if found >= 0:
-                        other = order_a[found]
-                        in_b[other] = row
-                        in_a[row] = other
-                        transit = t - time_a[other]
-                        if found >= front:
-                            front = found + 1
-                    while behind < front and (in_b[order_a[behind]] >= 0 or front - behind > OVERTAKEN):
-                        behind += 1
-                    i += 1
+        for row in range(begin, stop):
+            k = match_b[flow_b[row]]
+            if k < 0:
+                continue
+            c = 2 * cython.cast(cython.Py_ssize_t, k) + (bits_b[row] & 1)
+            found = 2 * cython.cast(cython.longlong, flows_a[k]) + ((bits_b[row] & 1) ^ flip[k])
+            first = starts_a[found]
+            end = starts_a[found + 1]
+            front = first + cursors[c, FRONT]
+            wanted = print_b[row]
+            t = time_b[row]
+            if front < end:
+                other = order_a[front]
+                if print_a[other] == wanted and -window <= time_a[other] - t <= window:
+                    in_b[other] = cython.cast(cython.int, row)
+                    in_a[row] = other
+                    cursors[c, TRANSIT] = cython.cast(cython.int, t - time_a[other])
+                    cursors[c, BEHIND] += cursors[c, BEHIND] == cursors[c, FRONT]
+                    cursors[c, FRONT] += 1
+                    continue
+            behind = first + cursors[c, BEHIND]
+            found = search(order_a, time_a, print_a, in_b, behind, front, wanted, t - window, t + window)
+            if found < 0:
+                found = search(order_a, time_a, print_a, in_b, front, end, wanted, t - window, t + window)
+            if found < 0:
+                # A burst that one side missed: go on where the time says that this packet should be.
+                near = first + cursors[c, NEAR]
+                if near < front:
+                    near = front
+                while near < end and time_a[order_a[near]] < t - cursors[c, TRANSIT] - NEARLY:
+                    near += 1
+                cursors[c, NEAR] = cython.cast(cython.int, near - first)
+                found = search(order_a, time_a, print_a, in_b, near, end, wanted, t - window, t + window)
+            if found >= 0:
+                other = order_a[found]
+                in_b[other] = cython.cast(cython.int, row)
+                in_a[row] = other
+                cursors[c, TRANSIT] = cython.cast(cython.int, t - time_a[other])
+                if found >= front:
+                    front = found + 1
+            while behind < front and (in_b[order_a[behind]] >= 0 or front - behind > OVERTAKEN):
+                behind += 1
+            cursors[c, FRONT] = cython.cast(cython.int, front - first)
+            cursors[c, BEHIND] = cython.cast(cython.int, behind - first)
 
 
 def cover(
@@ -173,8 +177,8 @@ def cover(
 ) -> None:
     """Pair data segments that offloads split or joined between the points (GRO, TSO), by sequence range.
 
-    Runs after `pair`, on what it left; several rows may get one partner. Arguments as there, and *exact_b*: 1 for
-    the rows of B that `pair` has paired.
+    Runs after `pair`, on what it left; several rows may get one partner. Arguments as there, but *flows_a*, *flows_b* and
+    *flip* of the matches in which it left data only, and *exact_b*: 1 for the rows of B that `pair` has paired.
     """
     n: cython.Py_ssize_t = len(flows_a)
     k: cython.Py_ssize_t
@@ -225,3 +229,53 @@ def cover(
                             in_b[row] = other
                             if in_a[other] < 0:
                                 in_a[other] = row
+
+
+def left(
+    match_a: cython.int[::1],
+    flow_a: cython.int[::1],
+    length_a: cython.int[::1],
+    in_b: cython.int[::1],
+    some: cython.uchar[::1],
+) -> None:
+    """Mark the matches in which `pair` left data of A unpaired.
+
+    Args:
+        match_a: Per flow of A, its match, or -1.
+        flow_a: Each row's flow.
+        length_a: Each row's payload, bytes.
+        in_b: What `pair` filled.
+        some: Zeroed, one per match; set to 1.
+    """
+    row: cython.Py_ssize_t
+    k: cython.int
+    with cython.nogil:
+        for row in range(flow_a.shape[0]):
+            if in_b[row] < 0 and length_a[row] > 0:
+                k = match_a[flow_a[row]]
+                if k >= 0:
+                    some[k] = 1
+
+
+def first_pairs(
+    match_a: cython.int[::1],
+    flow_a: cython.int[::1],
+    in_b: cython.int[::1],
+    first: cython.int[::1],
+) -> None:
+    """Find each match's first row of A that has a partner.
+
+    Args:
+        match_a: Per flow of A, its match, or -1.
+        flow_a: Each row's flow.
+        in_b: Each row's partner, or -1.
+        first: Filled with -1, one per match; set to the row.
+    """
+    row: cython.Py_ssize_t
+    k: cython.int
+    with cython.nogil:
+        for row in range(flow_a.shape[0]):
+            if in_b[row] >= 0:
+                k = match_a[flow_a[row]]
+                if k >= 0 and first[k] < 0:
+                    first[k] = cython.cast(cython.int, row)

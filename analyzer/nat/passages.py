@@ -134,14 +134,11 @@ class Trails:
         pending = [(point, flow)]
         for here, at in pending:
             for gap in self.gaps:
-                m = gap.matches
-                for one, other, mine, theirs in (
-                    (gap.inner, gap.outer, m.a, m.b),
-                    (gap.outer, gap.inner, m.b, m.a),
+                for one, other, match, theirs in (
+                    (gap.inner, gap.outer, gap.match_a, gap.matches.b),
+                    (gap.outer, gap.inner, gap.match_b, gap.matches.a),
                 ):
-                    if one is not here or other.name in found:
-                        continue
-                    for k in (mine == at).nonzero()[0][:1]:
-                        found[other.name] = int(theirs[k])
-                        pending.append((other, int(theirs[k])))
+                    if one is here and other.name not in found and match[at] >= 0:
+                        found[other.name] = int(theirs[match[at]])
+                        pending.append((other, found[other.name]))
         return found

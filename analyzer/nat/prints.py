@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import CUT
+from analyzer.flow.keys import scramble
 from analyzer.flow.point import TCP
-from analyzer.nat.matching import scramble
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import ARP
-from analyzer.nat.matching import WINDOW, scramble, unique_join
+from analyzer.flow.keys import scramble, unique_join
+from analyzer.nat.matching import WINDOW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

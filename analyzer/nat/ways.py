@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
-from analyzer.nat.matching import SRC, scramble
+from analyzer.flow.keys import address_key, among
+from analyzer.nat.matching import SRC
 from analyzer.nat.routes import Routes
 
 if TYPE_CHECKING:
@@ -43,11 +44,6 @@ class Node:
     routes: Routes
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
-
-
-def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
-    """One number per 128-bit address."""
-    return scramble(hi, 2) ^ scramble(lo, 3)
 
 
 def explore(
@@ -98,11 +94,11 @@ def explore(
         if point.role in ("pod", "bridge"):
             # Who is asked for by ARP on the bridge is reached over the bridge.
             arp = point.flows.proto == ARP
-            inside += [_src(point)[(heading == OUT) | arp], _dst(point)[(heading == IN) | arp]]
+            inside += [point.src[(heading == OUT) | arp], point.dst[(heading == IN) | arp]]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
         if gap.outer.role == "uplink":
-            own_keys.append(_src(gap.outer)[m.b[out & (m.agreed & SRC == 0)]])
+            own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
     for point in points:
         if point.role == "bridge":
             # A pod none of whose packets got anywhere is told by them, too.
@@ -130,7 +126,7 @@ def explore(
 
 def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
     """Where each flow is heading by its addresses alone."""
-    from_pod, to_pod = np.isin(_src(point), inside), np.isin(_dst(point), inside)
+    from_pod, to_pod = among(point.src, inside), among(point.dst, inside)
     guess = np.select([from_pod & to_pod, from_pod, to_pod], [LOCAL, OUT, IN], UNKNOWN).astype(np.int8)
     if point.role == "uplink":
         guess[guess == LOCAL] = UNKNOWN
@@ -148,14 +144,6 @@ def _keys(addresses: Iterable[int]) -> NDArray[np.uint64]:
     return address_key(np.array([b[0] for b in both], np.uint64), np.array([b[1] for b in both], np.uint64))
 
 
-def _src(point: Point) -> NDArray[np.uint64]:
-    return address_key(point.flows.src_hi, point.flows.src_lo)
-
-
-def _dst(point: Point) -> NDArray[np.uint64]:
-    return address_key(point.flows.dst_hi, point.flows.dst_lo)
-
-
 def pod_address(
     point: Point, routers: NDArray[np.uint64] = _NONE, others: NDArray[np.uint64] = _NONE
 ) -> NDArray[np.uint64]:
@@ -170,8 +158,9 @@ def pod_address(
         others: Addresses that are other pods'.
     """
     flows, sizes = point.flows, point.sizes()
-    src, dst = _src(point), _dst(point)
-    fresh = np.setdiff1d(np.concatenate(_unrouted(point, routers)), others)
+    src, dst = point.src, point.dst
+    fresh = np.concatenate(_unrouted(point, routers))
+    fresh = fresh[~among(fresh, others)]
     found = [_NONE]
     unicast = (
         (flows.proto != ARP)
@@ -179,10 +168,14 @@ def pod_address(
         & (flows.src_hi >> np.uint64(54) != 0x3FA)
     )
     for chosen in (unicast & (flows.src_hi == 0), unicast & (flows.src_hi != 0)):
-        values, inverse = np.unique(np.concatenate([src[chosen], dst[chosen]]), return_inverse=True)
-        packets = np.bincount(inverse.reshape(-1), np.tile(sizes[chosen], 2), len(values))
-        shared = values[packets * 10 >= sizes[chosen].sum() * 9]
-        own = shared[np.isin(shared, fresh)]
+        ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)
+        enough = sizes[chosen].sum() * 0.9
+        # By a part of the key first, so that only what may be shared is put in order.
+        part = (ends & np.uint64(0xFFFF)).astype(np.int64)
+        may_be = (np.bincount(part, packets, 1 << 16) >= enough)[part]
+        values, inverse = np.unique(ends[may_be], return_inverse=True)
+        shared = values[np.bincount(inverse, packets[may_be], len(values)) >= enough]
+        own = shared[among(shared, fresh)]
         found.append(own if len(own) == 1 else _NONE)
     return np.concatenate(found)
 
@@ -190,7 +183,7 @@ def pod_address(
 def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
     """Addresses whose packets no router has had yet: their TTL is one that stacks begin with, and no router sent them."""
     flows, found = point.flows, []
-    for side, (addresses, mac) in enumerate(((_src(point), flows.mac_src), (_dst(point), flows.mac_dst))):
+    for side, (addresses, mac) in enumerate(((point.src, flows.mac_src), (point.dst, flows.mac_dst))):
         spoke = np.flatnonzero((np.diff(point.starts)[side::2] > 0) & (flows.proto != ARP))
         first = point.order[point.starts[2 * spoke + side]]
         fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)

@@ -24,8 +24,8 @@ Spans = list[tuple[int, int, int]]
 
 def of(where: Point, generation: Generation = MODERN, timeouts: Timeouts | None = None) -> tuple[Lives, ...]:
     """The lives of all that a point saw."""
-    chosen = np.ones(len(where.packets), bool)
-    return lives(where, chosen, generation, timeouts or Timeouts.of(generation))
+    every, none = np.ones(len(where.flows), bool), np.zeros(0, np.int64)
+    return lives(where, every, none, generation, timeouts or Timeouts.of(generation))
 
 
 def spans(found: Lives) -> Spans:
@@ -178,7 +178,16 @@ def test_what_makes_no_entry_is_left_out() -> None:
     where.flows.ports[5] = 135 << 16
     chosen = np.arange(8) != 6
 
-    tcp, others = lives(where, chosen, MODERN, Timeouts())
+    tcp, others = lives(where, chosen, np.zeros(0, np.int64), MODERN, Timeouts())
 
     assert [] == spans(tcp)
     assert [(7, 7, 7 + 30 * SECOND)] == spans(others)
+
+
+def test_a_lost_packet_makes_no_entry() -> None:
+    """A request that vanished counts as little as one that was never sent: the next attempt begins the entry."""
+    where = point([Seen(0, 0, flags=SYN), Seen(0, SECOND, flags=SYN), Seen(1, 2 * SECOND, flags=SYN)], TCP)
+
+    tcp, _ = lives(where, np.ones(2, bool), np.array([0, 2]), MODERN, Timeouts())
+
+    assert [(0, SECOND, 121 * SECOND)] == spans(tcp)

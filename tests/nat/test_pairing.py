@@ -14,6 +14,7 @@ from analyzer.nat import pairing
 from tests.conftest import load_uncompiled
 
 WINDOW = 500_000_000
+CURSORS = pairing.CURSORS
 FORMS = [
     pairing,
     load_uncompiled("analyzer.nat.pairing", cython=False),
@@ -24,7 +25,10 @@ Packet = tuple[int, int, int]
 
 
 def columns(flows: list[tuple[list[Packet], list[Packet]]]) -> list[Any]:
-    """Lay the packets of flows, originator's and responder's, out as a point does: starts, order, time, value, length."""
+    """Lay the packets of flows, originator's and responder's, out as a point does.
+
+    Returns: starts, order, time, value, length, flow, bits.
+    """
     sides = [side for flow in flows for side in flow]
     starts = np.cumsum([0, *map(len, sides)], dtype=np.int64)
     rows = sorted((packet[0], g, i) for g, side in enumerate(sides) for i, packet in enumerate(side))
@@ -34,7 +38,8 @@ def columns(flows: list[tuple[list[Packet], list[Packet]]]) -> list[Any]:
     time = np.array([p[0] for p in packets], np.int64)
     value = np.array([p[1] & 0xFFFFFFFF for p in packets], np.uint32)
     length = np.array([p[2] for p in packets], np.int32)
-    return [starts, order, time, value, length]
+    side = np.array([g for _, g, _ in rows], np.int32)
+    return [starts, order, time, value, length, side // 2, (side % 2).astype(np.uint8)]
 
 
 def paired(
@@ -43,16 +48,26 @@ def paired(
     b: list[tuple[list[Packet], list[Packet]]],
     flip: list[int] | None = None,
 ) -> tuple[list[int], list[int]]:
-    """Pair flow by flow: per row of A its row of B, and the reverse."""
+    """Pair in slices of two rows: per row of A its row of B, and the reverse."""
     left, right = columns(a), columns(b)
     flows = np.arange(len(a), dtype=np.int32)
     in_b, in_a = np.full(len(left[2]), -1, np.int32), np.full(len(right[2]), -1, np.int32)
-    form.pair(
-        *map(memoryview, (flows, flows, np.array(flip or [0] * len(a), np.uint8), *left[:4], *right[:4])),
-        WINDOW,
-        memoryview(in_b),
-        memoryview(in_a),
+    matched = (
+        flows,
+        flows,
+        np.array(flip or [0] * len(a), np.uint8),
+        np.zeros((2 * len(a), CURSORS), np.int32),
     )
+    other = (right[5], right[6], right[2], right[3])
+    for begin in range(0, len(in_a), 2):
+        form.pair(
+            begin,
+            min(begin + 2, len(in_a)),
+            *map(memoryview, (*matched, *left[:4], *other)),
+            WINDOW,
+            memoryview(in_b),
+            memoryview(in_a),
+        )
     return in_b.tolist(), in_a.tolist()
 
 
@@ -68,7 +83,7 @@ def covered(
     in_b, in_a = np.full(len(left[2]), -1, np.int32), np.full(len(right[2]), -1, np.int32)
     exact = np.zeros(len(in_a), np.uint8)
     form.cover(
-        *map(memoryview, (flows, flows, np.zeros(len(a), np.uint8), *left, *right)),
+        *map(memoryview, (flows, flows, np.zeros(len(a), np.uint8), *left[:5], *right[:5])),
         window,
         memoryview(in_b),
         memoryview(in_a),

@@ -36,7 +36,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import PASSED, VANISHED
-from analyzer.nat.ways import IN, OUT, address_key
+from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 CODE = "conntrack-table-full"
 TOGETHER = 1_000_000_000
 """ns around a loss in which the others of its burst are looked for."""
+ENOUGH = 1 << 14
+"""Packets on each side of a loss that are asked at most, of those within `TOGETHER`: a flood holds millions."""
 SEVERAL = 3
 """Destinations that must lose requests together before the captures alone suggest it."""
 LINES = 1000
@@ -156,6 +158,8 @@ def _confidence(
     said = bool(lines) + _at_limit(scene)
     # A line, or a full listing, may be of another hour; both, or a line that tells its hour, are not.
     dated = said > 1 or any(line.zoned for line in lines)
+    if counters and (not drop or (drop <= failed and not said)):
+        return None
     passing, stopped = _established(case, scene)
     if stopped > passing:
         return None  # a full table leaves alone what it holds
@@ -163,8 +167,6 @@ def _confidence(
     if walked is not None and walked[0].verdict in ("drop", "reject"):
         return None  # a rule drops it anyway
     if counters:
-        if not drop or (drop <= failed and not said):
-            return None
         if drop == total and not failed:
             return "proven"
         # From here on the counters tell of other losses, too, or the captures do.
@@ -195,11 +197,9 @@ def _at_limit(scene: Scene) -> bool:
 def _logged(case: Case, scene: Scene) -> list[LogLine]:
     """The kernel's lines that may be of the time of the loss, at most `LINES`: its log keeps them for weeks."""
     at = case.lost[0].time
+    full = scene.once("full", lambda: [line for line in scene.evidence.log if line.about == "table-full"])
     fitting = (
-        line
-        for line in scene.evidence.log
-        if line.about == "table-full"
-        and (line.time is None or abs(line.time - at) <= (LOGGED if line.zoned else DAY))
+        line for line in full if (line.time is None or abs(line.time - at) <= (LOGGED if line.zoned else DAY))
     )
     return list(islice(fitting, LINES))
 
@@ -223,28 +223,28 @@ def _selective(case: Case, scene: Scene) -> bool:
 
 
 def _near(at: Requests, time: int) -> slice:
-    """Requests within `TOGETHER` of a time."""
-    rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time + TOGETHER))
-    begin, end = np.searchsorted(at.rows, rows)
-    return slice(int(begin), int(end))
+    """Requests within `TOGETHER` of a time, at most the nearest `ENOUGH` before and after it."""
+    rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time, time + TOGETHER))
+    begin, here, end = np.searchsorted(at.rows, rows).tolist()
+    return slice(max(begin, here - ENOUGH), min(end, here + ENOUGH))
 
 
 def _ends(
     point: Point, flows: NDArray[np.integer[Any]], scene: Scene
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Sources, and destinations with ports, of these flows."""
-    source = address_key(point.flows.src_hi[flows], point.flows.src_lo[flows])
-    return source, scene.destinations[point.name][flows]
+    return point.src[flows], scene.destinations[point.name][flows]
 
 
 def _established(case: Case, scene: Scene) -> tuple[int, int]:
     """How many packets of established connections passed the gap in the second after the loss, and how many did not.
 
-    A link that is down, or a route that is gone, stops them, too.
+    At most `ENOUGH` packets are asked. A link that is down, or a route that is gone, stops them, too.
     """
     gap, at = case.crossing, case.lost[0].time
     packets, flows = gap.inner.packets, gap.inner.flows
-    near = slice(*np.searchsorted(packets.time, (at, at + TOGETHER)))
+    begin, end = np.searchsorted(packets.time, (at, at + TOGETHER))
+    near = slice(int(begin), int(min(end, begin + ENOUGH)))
     flow, bits = packets.flow[near], packets.bits[near]
     heading = scene.node.heading[gap.inner.name][flow]
     old = np.where(bits & REPLY != 0, heading == IN, heading == OUT) & (flows.proto[flow] == TCP)
@@ -290,11 +290,12 @@ def _most(counts: dict[str, int]) -> str:
 
 def _burst(case: Case, scene: Scene) -> tuple[int, int]:
     """How many requests, to how many destinations, vanished around this one."""
-    at = case.lost[0].time
-    near = [abs(m.time - at) <= TOGETHER for m in scene.lost.values()]
-    together = [m.dst[mask] for m, mask in zip(scene.lost.values(), near, strict=True)]
-    destinations = sum(len(np.unique(dst)) for dst in together)
-    return sum(len(dst) for dst in together), destinations
+    at, burst, destinations = case.lost[0].time, 0, 0
+    for lost in scene.lost.values():
+        begin, here, end = np.searchsorted(lost.time, (at - TOGETHER, at, at + TOGETHER + 1)).tolist()
+        burst += end - begin
+        destinations += len(np.unique(lost.dst[max(begin, here - ENOUGH) : min(end, here + ENOUGH)]))
+    return burst, destinations
 
 
 def _excluded(case: Case, refused: int) -> tuple[Exclusion, ...]:

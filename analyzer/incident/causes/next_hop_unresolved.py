@@ -154,9 +154,12 @@ def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
     packets, flows = uplink.packets, uplink.flows
     rows = scene.neighbours[uplink.name]
     rows = rows[slice(*np.searchsorted(packets.time[rows], (at - PATIENCE, at + PATIENCE)))]
+    if not len(rows):
+        return {}
     flow, reply = packets.flow[rows], packets.bits[rows] & REPLY != 0
     asks = (flows.proto[flow] == ARP) & (packets.seq[rows] == 1) | _icmp6(flows, flow, SOLICITATION)
-    asks &= np.isin(np.where(reply, flows.mac_dst[flow], flows.mac_src[flow]), _macs(case, scene))
+    own = scene.once(("macs", uplink.name), lambda: _macs(uplink, scene))
+    asks &= np.isin(np.where(reply, flows.mac_dst[flow], flows.mac_src[flow]), own)
     destination = _destination(case)
     asked: dict[Address, list[int]] = {}
     for row in rows[asks]:
@@ -201,9 +204,9 @@ def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
     return times
 
 
-def _macs(case: Case, scene: Scene) -> NDArray[np.uint64]:
+def _macs(uplink: Point, scene: Scene) -> NDArray[np.uint64]:
     """Link-layer addresses of the uplink's own interface: others ask for their neighbours as well."""
-    uplink, links = case.crossing.outer, scene.evidence.interfaces.values()
+    links = scene.evidence.interfaces.values()
     told = [int(link.mac.replace(":", ""), 16) for link in links if link.mac and link.name == uplink.name]
     sent = [
         uplink.flows.mac_src[gap.matches.b[gap.heading == OUT]] for gap in scene.gaps if gap.outer is uplink

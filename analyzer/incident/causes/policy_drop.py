@@ -31,9 +31,9 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import DST
-from analyzer.nat.ways import address_key
 
 if TYPE_CHECKING:
+    from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -147,12 +147,16 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
 
 def _alike(case: Case, scene: Scene) -> Alike:
     inner = case.crossing.inner
+    flow = int(inner.packets.flow[case.lost[0].seen[-1][1]])
+    asked = (case.protocol, int(scene.destinations[inner.name][flow]))
+    return scene.once(("alike", inner.name, asked), lambda: _look_alike(inner, flow, case, scene))
+
+
+def _look_alike(inner: Point, mine: int, case: Case, scene: Scene) -> Alike:
     at = next(a for a in scene.requests[case.protocol] if a.point is inner)
     legs = [gap for gap in scene.gaps if gap.inner is inner]
     flows, flow, time = inner.flows, inner.packets.flow[at.rows], inner.packets.time[at.rows]
-    mine = int(inner.packets.flow[case.lost[0].seen[-1][1]])
-    address = address_key(flows.dst_hi, flows.dst_lo)
-    here = address == address[mine]
+    here = inner.dst == inner.dst[mine]
     same = here & (flows.ports & 0xFFFF == flows.ports[mine] & 0xFFFF) & (flows.proto == case.protocol)
     translated = np.zeros(len(flows), bool)
     for gap in legs:
@@ -178,10 +182,11 @@ def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return None
     gap = case.crossing
-    at = next(a for a in scene.requests[case.protocol] if a.point is gap.inner)
-    through = at.rows[at.outward & (gap.in_outer[at.rows] >= 0)]
-    distance = abs(gap.inner.packets.time[through] - case.lost[0].time)
-    for row in through[np.argsort(distance)[:WITNESSES]]:
+    passed = scene.passed[gap.names, case.protocol]
+    place = int(np.searchsorted(passed.time, case.lost[0].time))
+    begin = max(0, place - WITNESSES)
+    distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
+    for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
         witness = replace(case, steps=(replace(case.lost[0], seen=((gap.inner, int(row)),)),))
         contrary = scene.walked(witness)
         if contrary is not None and contrary[0].verdict in LOST:

@@ -24,6 +24,7 @@ References
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +32,15 @@ import numpy as np
 from analyzer.capture.layout import SYN_X, TCP_FIN, TCP_RST
 from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
+from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.ways import OUT, address_key
+from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
@@ -87,15 +91,21 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     failed = counters.get("insert_failed", 0)
     if not case.outward or gap.outer.role != "uplink" or (counters and not failed):
         return None
-    flows = _alike(case, scene)
-    if not len(flows):
-        return None
-    ports = gap.outer.flows.ports[flows] >> 16
     allowed = _allowed(case, scene)
-    low, high = allowed or (int(ports.min()), int(ports.max()))
-    flows = flows[(ports >= low) & (ports <= high)]
-    width, taken = high - low + 1, _taken(gap.outer, flows, case.lost[0].time, scene)
-    if taken < width or (allowed is None and not (failed and width > 1 and _confined(case, scene, flows))):
+    if allowed is None and not failed:
+        return None
+    point, row = case.lost[0].seen[-1]
+    wanted = frozenset(scene.translated(gap, int(point.packets.flow[row])))
+    held = scene.once(
+        ("held", gap.outer.name, wanted, case.protocol),
+        lambda: _held(gap.outer, wanted, case.protocol, scene),
+    )
+    if not len(held.flows):
+        return None
+    low, high = allowed or (int(held.ports.min()), int(held.ports.max()))
+    inside = (held.ports >= low) & (held.ports <= high)
+    width, taken = high - low + 1, held.taken(inside, case.lost[0].time)
+    if taken < width or (allowed is None and not (width > 1 and _confined(case, scene, held.flows[inside]))):
         return None
     total = sum(scene.vanished.values())
     evidence = [
@@ -140,19 +150,30 @@ def _allowed(case: Case, scene: Scene) -> tuple[int, int] | None:
     return None
 
 
-def _alike(case: Case, scene: Scene) -> NDArray[np.int64]:
-    """The uplink's flows from this node to what the lost packet was for, whenever they began."""
-    point, row = case.lost[0].seen[-1]
-    outer = case.crossing.outer
-    wanted = scene.translated(case.crossing, int(point.packets.flow[row]))
-    sources = address_key(outer.flows.src_hi, outer.flows.src_lo)
-    ours = (scene.node.heading[outer.name] == OUT) | np.isin(sources, scene.node.own)
-    there = np.isin(scene.destinations[outer.name], np.array(list(wanted), np.uint64))
-    return np.flatnonzero(there & ours & (outer.flows.proto == case.protocol))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The uplink's flows from this node to one destination, whenever they began; the arrays have one length."""
+
+    flows: NDArray[np.int64]
+    ports: NDArray[np.uint32]
+    """The outer ones."""
+    sources: NDArray[np.uint64]
+    begun: NDArray[np.int64]
+    """ns; 0 where the connection may have been there before its first packet here."""
+    until: NDArray[np.int64]
+    """ns, when its entry is gone at the earliest."""
+
+    def taken(self, chosen: NDArray[np.bool_], at: int) -> int:
+        """How many ports those chosen hold at a time; of several source addresses the one that has the most free."""
+        held = chosen & (self.begun <= at) & (self.until > at)
+        each = np.unique(self.sources[chosen])
+        return min((len(np.unique(self.ports[held & (self.sources == one)])) for one in each), default=0)
 
 
-def _taken(outer: Point, flows: NDArray[np.int64], at: int, scene: Scene) -> int:
-    """How many ports these flows hold at a time; of several source addresses the one that has the most free."""
+def _held(outer: Point, wanted: Collection[int], protocol: int, scene: Scene) -> Held:
+    ours = (scene.node.heading[outer.name] == OUT) | among(outer.src, scene.node.own)
+    there = among(scene.destinations[outer.name], np.array(list(wanted), np.uint64))
+    flows = np.flatnonzero(there & ours & (outer.flows.proto == protocol))
     packets, last = outer.packets, np.zeros(len(flows), np.int64)
     flags = np.zeros((2, len(flows)), np.uint16)
     for side in (0, 1):
@@ -166,7 +187,6 @@ def _taken(outer: Point, flows: NDArray[np.int64], at: int, scene: Scene) -> int
             first = packets.time[outer.order[np.minimum(begin, len(outer.order) - 1)]]
     # Only of TCP is it known that a connection was there before its first packet here.
     opened = (outer.flows.marks[flows] & SYN_X != 0) | (outer.flows.proto[flows] == UDP)
-    begun = np.where(opened, first, 0)
     timeouts = Timeouts.of(generation_of(scene.evidence.kernel), scene.evidence.sysctls)
     seconds = np.select(
         [
@@ -178,10 +198,13 @@ def _taken(outer: Point, flows: NDArray[np.int64], at: int, scene: Scene) -> int
         [timeouts.udp, *(timeouts.tcp[state] for state in (State.CLOSE, State.TIME_WAIT, State.SYN_SENT))],
         timeouts.tcp[State.ESTABLISHED],
     )
-    held = (begun <= at) & (last + seconds * 1_000_000_000 > at)
-    sources = address_key(outer.flows.src_hi[flows], outer.flows.src_lo[flows])
-    ports = outer.flows.ports[flows] >> 16
-    return min((len(np.unique(ports[held & (sources == one)])) for one in np.unique(sources)), default=0)
+    return Held(
+        flows=flows,
+        ports=(outer.flows.ports[flows] >> 16).astype(np.uint32),
+        sources=outer.src[flows],
+        begun=np.where(opened, first, 0),
+        until=last + seconds * 1_000_000_000,
+    )
 
 
 def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:

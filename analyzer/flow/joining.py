@@ -1,0 +1,83 @@
+"""The hot loop of joining: which keys occur exactly once on each of two sides.
+
+Compiled by the package build; runs uncompiled with the same results (`tests/nat/test_joining.py`). One hash table
+with linear probing, so the cost is linear in the number of keys, however often one of them repeats.
+"""
+
+try:
+    import cython
+except ImportError:
+    from analyzer.uncompiled import cython
+
+NOBODY = cython.declare(cython.int, -1)  # of `partner`: no key of B is equal
+SEVERAL = cython.declare(cython.int, -2)  # several are, on either side
+
+
+@cython.boundscheck(False)  # every index is a row number of ours, or masked
+def join(
+    a: cython.ulonglong[::1],
+    b: cython.ulonglong[::1],
+    slots: cython.int[::1],
+    partner: cython.int[::1],
+) -> None:
+    """Find the keys that occur once in A and once in B.
+
+    Args:
+        a: Keys, mixed well enough that their low bits can be a place in the table.
+        b: As *a*.
+        slots: Filled with -1; a power of two, more than twice as long as *a*.
+        partner: Filled with -1, as long as *a*; set to the index in B of the one equal key where both are unique, else
+            to a negative number.
+    """
+    i: cython.Py_ssize_t
+    j: cython.int
+    at: cython.ulonglong
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, slots.shape[0] - 1)
+    with cython.nogil:
+        for i in range(a.shape[0]):
+            at = a[i] & mask
+            while slots[at] >= 0 and a[slots[at]] != a[i]:
+                at = (at + 1) & mask
+            if slots[at] < 0:
+                slots[at] = cython.cast(cython.int, i)
+            else:
+                partner[i] = SEVERAL
+                partner[slots[at]] = SEVERAL
+        for i in range(b.shape[0]):
+            at = b[i] & mask
+            while slots[at] >= 0 and a[slots[at]] != b[i]:
+                at = (at + 1) & mask
+            if slots[at] >= 0:
+                j = slots[at]
+                partner[j] = cython.cast(cython.int, i) if partner[j] == NOBODY else SEVERAL
+
+
+@cython.boundscheck(False)
+def contains(
+    those: cython.ulonglong[::1],
+    slots: cython.int[::1],
+    values: cython.ulonglong[::1],
+    found: cython.uchar[::1],
+) -> None:
+    """Say which values are among those.
+
+    Args:
+        those: The set; a value may be in it several times.
+        slots: Filled with -1; a power of two, more than twice as long as *those*.
+        values: Mixed as well as *those*.
+        found: Zeroed, as long as *values*; set to 1.
+    """
+    i: cython.Py_ssize_t
+    at: cython.ulonglong
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, slots.shape[0] - 1)
+    with cython.nogil:
+        for i in range(those.shape[0]):
+            at = those[i] & mask
+            while slots[at] >= 0 and those[slots[at]] != those[i]:
+                at = (at + 1) & mask
+            slots[at] = cython.cast(cython.int, i)
+        for i in range(values.shape[0]):
+            at = values[i] & mask
+            while slots[at] >= 0 and those[slots[at]] != values[i]:
+                at = (at + 1) & mask
+            found[i] = slots[at] >= 0

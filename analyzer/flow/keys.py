@@ -1,0 +1,49 @@
+"""Numbers that stand for addresses, packets and flows, and how sets of them are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.columns import views
+from analyzer.flow.joining import contains, join
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
+    """A 64-bit hash (the finaliser of SplitMix64), salted so that equal fields of different kinds differ."""
+    h = values.astype(np.uint64)
+    h += np.uint64(salt * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    h ^= h >> np.uint64(30)
+    h *= np.uint64(0xBF58476D1CE4E5B9)
+    h ^= h >> np.uint64(27)
+    h *= np.uint64(0x94D049BB133111EB)
+    h ^= h >> np.uint64(31)
+    return h
+
+
+def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
+    """One number per 128-bit address."""
+    return scramble(hi, 2) ^ scramble(lo, 3)
+
+
+def among(values: NDArray[np.uint64], those: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each value is one of those; both are keys of this module. In linear time, other than `np.isin`, which sorts."""
+    found = np.zeros(len(values), np.uint8)
+    contains(*views(those, _slots(those), values, found))
+    return found.view(bool)
+
+
+def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the values that occur exactly once in each, in the order of *a*; both are keys of this module."""
+    partner = np.full(len(a), -1, np.int32)
+    join(*views(a, b, _slots(a), partner))
+    i = np.flatnonzero(partner >= 0)
+    return i, partner[i].astype(np.int64)
+
+
+def _slots(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+    return np.full(2 << len(keys).bit_length(), -1, np.int32)

@@ -1,0 +1,46 @@
+"""The hot loops of joining and membership: what numpy says, compiled and not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.flow import joining
+from tests.conftest import load_uncompiled
+
+FORMS = [
+    joining,
+    load_uncompiled("analyzer.flow.joining", cython=False),
+    load_uncompiled("analyzer.flow.joining", cython=True),
+]
+# Few values, so that many are equal, and with equal low bits, so that they meet in the table.
+KEYS = st.lists(st.sampled_from([0, 1, 2, 16, 17, 32, 1 << 40, (1 << 64) - 1]), max_size=12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(KEYS, KEYS)
+def test_join_finds_what_is_unique_on_both_sides(form: Any, a: list[int], b: list[int]) -> None:
+    """A key that comes once here and once there is joined; every other one is not."""
+    partner = np.full(len(a), -1, np.int32)
+    one, other = np.array(a, np.uint64), np.array(b, np.uint64)
+    form.join(one.data, other.data, np.full(32, -1, np.int32).data, partner.data)
+    of_a, of_b = Counter(a), Counter(b)
+    expected = [b.index(key) if of_a[key] == 1 == of_b[key] else None for key in a]
+
+    assert expected == [int(p) if p >= 0 else None for p in partner]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(KEYS, KEYS)
+def test_contains_says_what_is_in_the_set(form: Any, those: list[int], values: list[int]) -> None:
+    """As `in` says it."""
+    found = np.zeros(len(values), np.uint8)
+    slots = np.full(32, -1, np.int32)
+    form.contains(np.array(those, np.uint64).data, slots.data, np.array(values, np.uint64).data, found.data)
+
+    assert [value in those for value in values] == found.astype(bool).tolist()
