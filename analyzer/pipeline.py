@@ -19,6 +19,7 @@ from analyzer.nat.fates import requests
 from analyzer.nat.passages import Trails
 from analyzer.nat.topology import place
 from analyzer.nat.ways import explore
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ def analyze(
     bundle = _bundle(paths, points)
     evidence = collect(bundle.evidence)
     recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress)
-    captured = [assemble(recording) for recording in recordings]
+    captured = side_by_side(assemble, recordings)
     caveats = place(captured)
     gaps = cross(captured)
     node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)

@@ -20,8 +20,8 @@ class _CType(int):
         return value
 
 
-class _NoGil:
-    """`cython.nogil`: a context manager and a decorator that both do nothing."""
+class _Gil:
+    """`cython.gil` and `cython.nogil`: context managers, and the latter a decorator, that do nothing."""
 
     def __call__(self, function: Any) -> Any:
         return function
@@ -35,7 +35,7 @@ class _NoGil:
 
 class _Cython:
     compiled = False
-    nogil = _NoGil()
+    gil = nogil = _Gil()
     char = uchar = short = ushort = int = uint = long = ulong = longlong = ulonglong = _CType()
     Py_ssize_t = bint = double = void = _CType()
     const = _CType()

@@ -6,9 +6,7 @@ split. Groups of files are decoded in parallel: the scan releases the GIL.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ import numpy as np
 from analyzer.capture import naming
 from analyzer.capture.decoder import MAX_LANES, Decoder
 from analyzer.capture.layout import LINKS, SLL2_LANE
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,13 +92,8 @@ def record(
     groups: dict[str, list[CaptureFile]] = {}
     for capture in captures:
         groups.setdefault(capture.point_hint.point, []).append(capture)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [
-            pool.submit(_group, files, interfaces, progress)
-            for group in groups.values()
-            for files in _apart(group)
-        ]
-        recordings = [recording for job in jobs for recording in job.result()]
+    apart = [files for group in groups.values() for files in _apart(group)]
+    recordings = [r for found in side_by_side(lambda files: _group(files, interfaces, progress), apart) for r in found]
     _distinguish(recordings)
     for recording in recordings:
         recording.role = roles.get(recording.name, recording.role)

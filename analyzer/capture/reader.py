@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture import pcapng
 from analyzer.capture.compressed import Stream
+from analyzer.capture.scan import SLACK
 from analyzer.capture.walk import walk_pcap, walk_pcapng
 from analyzer.errors import UnusableInput
 
@@ -73,7 +74,7 @@ class Records:
     """A block of whole records; valid until the next one is asked for."""
 
     data: bytearray
-    """The block's bytes, writable; longer than what is valid."""
+    """The block's bytes, writable; longer by `scan.SLACK` or more than what is valid."""
     base: int
     """Offset of `data[0]` in the uncompressed file."""
     count: int
@@ -98,7 +99,7 @@ class _Window:
 
     def __init__(self, stream: Stream, size: int) -> None:
         self.stream = stream
-        self.data = bytearray(size)
+        self.data = bytearray(size + SLACK)
         self.base = self.position = self.end = 0
         self.exhausted = False
 
@@ -109,9 +110,9 @@ class _Window:
             self.data[:keep] = self.data[self.position : self.end]
             self.base += self.position
             self.position, self.end = 0, keep
-        elif self.end == len(self.data):
+        elif self.end == len(self.data) - SLACK:
             self.data = self.data + bytes(len(self.data))
-        before, view = self.end, memoryview(self.data)
+        before, view = self.end, memoryview(self.data)[:-SLACK]
         while self.end < len(view) and not self.exhausted:
             count = self.stream.readinto(view[self.end :])
             self.end += count

@@ -39,6 +39,9 @@ LINK_UNKNOWN = cython.declare(cython.int, layout.REASONS.index("unknown link typ
 LINK_SHORT = cython.declare(cython.int, layout.REASONS.index("link header cut short"))
 NOT_IP = cython.declare(cython.int, layout.REASONS.index("not IP or ARP"))
 NETWORK_SHORT = cython.declare(cython.int, layout.REASONS.index("network header cut short"))
+SLACK = 4096
+"""Bytes that a block must have behind its last record."""
+C_SLACK = cython.declare(cython.Py_ssize_t, SLACK)
 NETWORK_BAD = cython.declare(cython.int, layout.REASONS.index("network header malformed"))
 
 
@@ -56,7 +59,8 @@ def mix(x: cython.ulonglong, y: cython.ulonglong) -> cython.ulonglong:
 @cython.cfunc
 @cython.inline
 @cython.nogil
-@cython.exceptval(-1, check=True)
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
 def be16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython.int:
     """Two bytes, network order."""
     return (cython.cast(cython.int, data[at]) << 8) | data[at + 1]
@@ -65,49 +69,52 @@ def be16(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython
 @cython.cfunc
 @cython.inline
 @cython.nogil
-@cython.exceptval(-1, check=True)
-def be32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython.longlong:
-    """Four bytes, network order, never negative."""
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
+def be32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython.ulonglong:
+    """Four bytes, network order; written so that the compiler makes one load of it."""
     return (
-        (cython.cast(cython.longlong, data[at]) << 24)
-        | (cython.cast(cython.longlong, data[at + 1]) << 16)
-        | (cython.cast(cython.longlong, data[at + 2]) << 8)
-        | data[at + 3]
+        (cython.cast(cython.uint, data[at]) << 24)
+        | (cython.cast(cython.uint, data[at + 1]) << 16)
+        | (cython.cast(cython.uint, data[at + 2]) << 8)
+        | cython.cast(cython.uint, data[at + 3])
     )
 
 
 @cython.cfunc
 @cython.nogil
-@cython.exceptval(-1, check=True)
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
 def hash_bytes(
     data: cython.const[cython.uchar][::1],
     at: cython.Py_ssize_t,
     count: cython.Py_ssize_t,
     h: cython.ulonglong,
-) -> cython.longlong:
+) -> cython.ulonglong:
     """Fold *count* bytes into *h*."""
     i: cython.Py_ssize_t
     end: cython.Py_ssize_t = at + count
     i = at
     while i + 4 <= end:
-        h = mix(h, cython.cast(cython.ulonglong, be32(data, i)))
+        h = mix(h, be32(data, i))
         i += 4
     while i < end:
         h = mix(h, data[i])
         i += 1
-    return cython.cast(cython.longlong, h)
+    return h
 
 
 @cython.cfunc
 @cython.nogil
-@cython.exceptval(-1, check=True)
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
 def hash_tcp_options(
     data: cython.const[cython.uchar][::1],
     at: cython.Py_ssize_t,
     end: cython.Py_ssize_t,
     h: cython.ulonglong,
     is_syn: cython.bint,
-) -> cython.longlong:
+) -> cython.ulonglong:
     """Fold what NAT and forwarding leave alone of the TCP options into *h*.
 
     Outside a SYN that is the timestamp option (RFC 7323 section 3). Of a SYN it is the kinds, and the values but the MSS,
@@ -116,8 +123,8 @@ def hash_tcp_options(
     kind: cython.int
     size: cython.int
     if not is_syn and at + 12 <= end and be32(data, at) == 0x0101080A:  # NOP NOP TS: what stacks send
-        h = mix(h, cython.cast(cython.ulonglong, be32(data, at + 4)))
-        return cython.cast(cython.longlong, mix(h, cython.cast(cython.ulonglong, be32(data, at + 8))))
+        h = mix(h, be32(data, at + 4))
+        return mix(h, be32(data, at + 8))
     while at < end:
         kind = data[at]
         if kind == 0:
@@ -133,14 +140,15 @@ def hash_tcp_options(
         if is_syn:
             h = mix(h, cython.cast(cython.ulonglong, kind))
             if kind != 2 and kind != 8:
-                h = cython.cast(cython.ulonglong, hash_bytes(data, at + 2, size - 2, h))
+                h = hash_bytes(data, at + 2, size - 2, h)
         elif kind == 8 and size == 10:
-            h = mix(h, cython.cast(cython.ulonglong, be32(data, at + 2)))
-            h = mix(h, cython.cast(cython.ulonglong, be32(data, at + 6)))
+            h = mix(h, be32(data, at + 2))
+            h = mix(h, be32(data, at + 6))
         at += size
-    return cython.cast(cython.longlong, h)
+    return h
 
 
+@cython.boundscheck(False)  # every index is a flow's number, or masked
 @cython.cclass
 class FlowTable:
     """Flows by five-tuple and lane: open addressing over columns that the caller owns and grows.
@@ -371,6 +379,7 @@ class FlowTable:
         return found
 
 
+@cython.boundscheck(False)  # rows are ours; of bytes each record is checked, with `SLACK`
 def decode(
     data: cython.const[cython.uchar][::1],
     start: cython.longlong[::1],
@@ -403,6 +412,10 @@ def decode(
     skipped: cython.longlong[:, ::1],
 ) -> tuple:
     """Decode records *begin* .. *count* into rows from *row* on.
+
+    Every header's length is checked against the record's before a field of it is read. No header is as long as `SLACK`, and
+    the block must have so many bytes behind each record: if a check were wrong, what is read would be nonsense, and
+    still within the block.
 
     Stops early when the flow table holds *flow_limit* flows, so that the caller can grow it and call again.
     `skipped[lane or 0 for any, reason]` counts the frames that become no row.
@@ -449,6 +462,9 @@ def decode(
         while i < count and flows.count < flow_limit:
             p = cython.cast(cython.Py_ssize_t, start[i])
             end = p + cython.cast(cython.Py_ssize_t, caplen[i])
+            if p < 0 or end < p or end + C_SLACK > len(data):
+                with cython.gil:
+                    raise IndexError(f"record {i} does not lie {SLACK} bytes before the block's end")
             # No packet is 1 GB long: of such a record only what was captured is known.
             wire_end = p + wirelen[i] if wirelen[i] < 0x40000000 else end
             link = links[interface[i]]
@@ -460,12 +476,8 @@ def decode(
             # ---- link: p moves to the network header, kind is its EtherType; 0 means "look at the nibble"
             if link == 1:  # Ethernet
                 if end - p >= 14:
-                    mac_dst = (cython.cast(cython.ulonglong, be16(data, p)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 2)
-                    )
-                    mac_src = (cython.cast(cython.ulonglong, be16(data, p + 6)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 8)
-                    )
+                    mac_dst = (cython.cast(cython.ulonglong, be16(data, p)) << 32) | be32(data, p + 2)
+                    mac_src = (cython.cast(cython.ulonglong, be16(data, p + 6)) << 32) | be32(data, p + 8)
                     kind = be16(data, p + 12)
                     p += 14
             elif link == 276:  # LINUX_SLL2: `tcpdump -i any`
@@ -473,7 +485,7 @@ def decode(
                     kind = be16(data, p)
                     lane = SLL2_LANE + cython.cast(cython.int, be32(data, p + 4) & 0xFFFFF)
                     if data[p + 11] == 6:
-                        mac_src = (cython.cast(cython.ulonglong, be32(data, p + 12)) << 16) | cython.cast(
+                        mac_src = (be32(data, p + 12) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 16)
                         )
                     p += 20
@@ -481,7 +493,7 @@ def decode(
                 if end - p >= 16:
                     kind = be16(data, p + 14)
                     if be16(data, p + 4) == 6:
-                        mac_src = (cython.cast(cython.ulonglong, be32(data, p + 6)) << 16) | cython.cast(
+                        mac_src = (be32(data, p + 6) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 10)
                         )
                     p += 16
@@ -534,8 +546,8 @@ def decode(
                         break
                     if end - p < 28:
                         break
-                    src_lo = V4_PREFIX | cython.cast(cython.ulonglong, be32(data, p + 14))
-                    dst_lo = V4_PREFIX | cython.cast(cython.ulonglong, be32(data, p + 24))
+                    src_lo = V4_PREFIX | be32(data, p + 14)
+                    dst_lo = V4_PREFIX | be32(data, p + 24)
                     proto = ARP
                     break
                 else:
@@ -558,8 +570,8 @@ def decode(
                     kind = data[p + 9]
                     src_hi = 0
                     dst_hi = 0
-                    src_lo = V4_PREFIX | cython.cast(cython.ulonglong, be32(data, p + 12))
-                    dst_lo = V4_PREFIX | cython.cast(cython.ulonglong, be32(data, p + 16))
+                    src_lo = V4_PREFIX | be32(data, p + 12)
+                    dst_lo = V4_PREFIX | be32(data, p + 16)
                     p += header
                 else:
                     if end - p < 40:
@@ -569,18 +581,10 @@ def decode(
                     ip_id = 0
                     ttl = data[p + 7]
                     kind = data[p + 6]
-                    src_hi = (cython.cast(cython.ulonglong, be32(data, p + 8)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 12)
-                    )
-                    src_lo = (cython.cast(cython.ulonglong, be32(data, p + 16)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 20)
-                    )
-                    dst_hi = (cython.cast(cython.ulonglong, be32(data, p + 24)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 28)
-                    )
-                    dst_lo = (cython.cast(cython.ulonglong, be32(data, p + 32)) << 32) | cython.cast(
-                        cython.ulonglong, be32(data, p + 36)
-                    )
+                    src_hi = (be32(data, p + 8) << 32) | be32(data, p + 12)
+                    src_lo = (be32(data, p + 16) << 32) | be32(data, p + 20)
+                    dst_hi = (be32(data, p + 24) << 32) | be32(data, p + 28)
+                    dst_lo = (be32(data, p + 32) << 32) | be32(data, p + 36)
                     p += 40
                     # Extension headers (RFC 8200 section 4): each carries its own length.
                     while end - p >= 8 and (
@@ -675,8 +679,8 @@ def decode(
                 h = mix(mix(mix(77, cython.cast(cython.ulonglong, ip_id)), fragment), length)
             elif proto == 6 and captured >= 20:
                 ports = cython.cast(cython.uint, be32(data, p))
-                seq = cython.cast(cython.ulonglong, be32(data, p + 4))
-                ack = cython.cast(cython.ulonglong, be32(data, p + 8))
+                seq = be32(data, p + 4)
+                ack = be32(data, p + 8)
                 header = (data[p + 12] >> 4) * 4
                 flags = be16(data, p + 12) & 0xFFF
                 window = be16(data, p + 14)
@@ -688,16 +692,12 @@ def decode(
                 if flags & TCP_SYN and not flags & TCP_ACK:
                     syn_print = mix(mix(seq, window), 7)
                     if header > 20 and header <= captured:
-                        syn_print = cython.cast(
-                            cython.ulonglong, hash_tcp_options(data, p + 20, p + header, syn_print, True)
-                        )
+                        syn_print = hash_tcp_options(data, p + 20, p + header, syn_print, True)
                     if syn_print == 0:
                         syn_print = 1
                 if header > 20:
                     if header <= captured:
-                        h = cython.cast(
-                            cython.ulonglong, hash_tcp_options(data, p + 20, p + header, h, False)
-                        )
+                        h = hash_tcp_options(data, p + 20, p + header, h, False)
                     else:
                         bits |= CUT
             elif (proto == 17 or proto == 136) and captured >= 8:
@@ -705,9 +705,7 @@ def decode(
                 length -= 8
                 captured -= 8
                 h = mix(mix(17, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
-                h = cython.cast(
-                    cython.ulonglong, hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
-                )
+                h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
             elif (proto == 1 or proto == 58) and captured >= 8:
                 kind = data[p]
                 flags = data[p + 1]
@@ -719,9 +717,7 @@ def decode(
                     ports = cython.cast(cython.uint, be16(data, p + 4) * 65537)
                     seq = cython.cast(cython.ulonglong, be16(data, p + 6))
                     h = mix(mix(h, seq), cython.cast(cython.ulonglong, ip_id))
-                    h = cython.cast(
-                        cython.ulonglong, hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
-                    )
+                    h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
                 else:
                     ports = cython.cast(cython.uint, (kind << 16) | flags)
                     if (proto == 1 and (kind == 3 or kind == 4 or kind == 5 or kind == 11 or kind == 12)) or (
@@ -730,11 +726,11 @@ def decode(
                         bits |= QUOTES
                         # Of the quoted header, the part that NAT leaves alone.
                         if proto == 1 and captured >= 28:
-                            h = mix(h, cython.cast(cython.ulonglong, be32(data, p + 12)))
-                            h = mix(h, cython.cast(cython.ulonglong, be32(data, p + 32)))
+                            h = mix(h, be32(data, p + 12))
+                            h = mix(h, be32(data, p + 32))
                         elif captured >= 48:
-                            h = mix(h, cython.cast(cython.ulonglong, be32(data, p + 12)))
-                            h = mix(h, cython.cast(cython.ulonglong, be32(data, p + 52)))
+                            h = mix(h, be32(data, p + 12))
+                            h = mix(h, be32(data, p + 52))
                     else:
                         h = mix(h, cython.cast(cython.ulonglong, ip_id))
             else:
@@ -742,9 +738,7 @@ def decode(
                     bits |= CUT
                 h = mix(mix(99, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 if captured > 0:
-                    h = cython.cast(
-                        cython.ulonglong, hash_bytes(data, p, captured if captured < 16 else 16, h)
-                    )
+                    h = hash_bytes(data, p, captured if captured < 16 else 16, h)
             found = flows.find(src_hi, src_lo, dst_hi, dst_lo, ports, proto, lane, mac_src, mac_dst)
             if proto == 6 and (flags & TCP_SYN or not bits & (FRAGMENT | CUT)):
                 found = flows.segment(

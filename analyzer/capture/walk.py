@@ -4,7 +4,7 @@ They fill arrays that the caller owns and stop where Python must look: at the fi
 that claims more than a packet can have, or (pcapng) is not a packet block with a time. The caller passes
 `memoryview`s, so that items are `int` when this module runs uncompiled; results are the same either way.
 
-Every length is checked before it is used; bounds checks stay on all the same, as bytes come from a file.
+Every length is checked before it is used, and that the block has the bytes that are said to be valid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ M62 = cython.declare(cython.ulonglong, (1 << 62) - 1)
 @cython.cfunc
 @cython.inline
 @cython.nogil
-@cython.exceptval(-1)
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
 def u32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t, big: cython.bint) -> cython.longlong:
     """Read 32 bits; the caller has checked that they are there."""
     a: cython.ulonglong = data[at]
@@ -55,6 +56,7 @@ def nanoseconds(ticks: cython.ulonglong, factor: cython.longlong, shift: cython.
     return (ticks * cython.cast(cython.ulonglong, factor)) & M62
 
 
+@cython.boundscheck(False)  # rows are ours; bytes are read up to `end`, which is checked
 def walk_pcap(
     data: cython.const[cython.uchar][::1],
     cursor: cython.longlong[::1],
@@ -92,6 +94,8 @@ def walk_pcap(
     seconds: cython.longlong
     captured: cython.longlong
     giga: cython.longlong = 1_000_000_000
+    if at < 0 or end > len(data):
+        raise IndexError(f"{end} bytes shall be valid of a block of {len(data)}")
     with cython.nogil:
         while count < rows and end - at >= header:
             captured = u32(data, at + 8, big)
@@ -108,6 +112,7 @@ def walk_pcap(
     return count
 
 
+@cython.boundscheck(False)
 def walk_pcapng(
     data: cython.const[cython.uchar][::1],
     cursor: cython.longlong[::1],
@@ -159,6 +164,8 @@ def walk_pcapng(
     kind: cython.longlong
     index: cython.longlong
     ticks: cython.ulonglong
+    if at < 0 or end > len(data):
+        raise IndexError(f"{end} bytes shall be valid of a block of {len(data)}")
     with cython.nogil:
         while count < rows and end - at >= 32:
             total = u32(data, at + 4, big)

@@ -18,6 +18,7 @@ from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import SRC
 from analyzer.nat.passages import address
 from analyzer.nat.ways import IN, OUT
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -94,10 +95,10 @@ def estimate(
     begin = min(point.span[0] for point in recorded)
     end = max(point.span[1] for point in recorded)
     lost = _lost(points, gaps, requests)
-    found = []
-    for point in recorded:
-        first = _met_first(point, gaps)
-        found += [(point, some) for some in lives(point, first, lost[point.name], generation, timeouts)]
+    each = side_by_side(
+        lambda point: lives(point, _met_first(point, gaps), lost[point.name], generation, timeouts), recorded
+    )
+    found = [(point, some) for point, both in zip(recorded, each, strict=True) for some in both]
     begins = np.sort(np.maximum(np.concatenate([some.begin for _, some in found]), begin))
     ends = np.sort(np.concatenate([some.end for _, some in found]))
     # Right after a new entry is when there can be most.

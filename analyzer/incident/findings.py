@@ -53,8 +53,11 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
 
 def _connections(scene: Scene) -> int:
     """TCP connections, each counted at the point that meets its SYN first, or, without a SYN, its flow."""
-    opened = sum(len(np.unique(at.point.packets.flow[at.rows[at.first]])) for at in scene.requests[TCP])
-    running, known = 0, np.zeros(0, np.uint64)
+    opened, running, known = 0, 0, np.zeros(0, np.uint64)
+    for at in scene.requests[TCP]:
+        begun = np.zeros(len(at.point.flows), bool)
+        begun[at.point.packets.flow[at.rows[at.first]]] = True
+        opened += int(begun.sum())
     for point in sorted(scene.points, key=lambda p: LAYERS.get(p.role or "", 3)):
         first = (point.flows.proto == TCP) & (point.flows.marks & (SYN_X | SYN_Y) == 0)
         for gap in scene.gaps:
@@ -66,5 +69,5 @@ def _connections(scene: Scene) -> int:
         # The same addresses and ports further inside: the rest of a connection that left untranslated.
         keys = tuple_keys(point.flows)
         running += int(np.count_nonzero(first & ~among(keys, known)))
-        known = np.union1d(known, keys)
+        known = np.concatenate([known, keys])
     return opened + running

@@ -16,6 +16,7 @@ from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
 from analyzer.nat.prints import comparable
 from analyzer.nat.strays import pair_strays
 from analyzer.nat.topology import gaps
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +104,7 @@ class Leg:
 def cross(points: Sequence[Point]) -> list[Gap]:
     """Match every gap, put the points on one clock, and pair the packets."""
     pairs = gaps(points)
-    found = [match(*comparable(inner, outer)) for inner, outer in pairs]
+    found = side_by_side(lambda pair: match(*comparable(*pair)), pairs)
     align(
         points,
         {
@@ -112,7 +113,7 @@ def cross(points: Sequence[Point]) -> list[Gap]:
             if offset is not None
         },
     )
-    return [_gap(inner, outer, matches) for (inner, outer), (matches, _) in zip(pairs, found, strict=True)]
+    return side_by_side(lambda each: _gap(*each[0], each[1][0]), list(zip(pairs, found, strict=True)))
 
 
 def _gap(inner: Point, outer: Point, matches: Matches) -> Gap:

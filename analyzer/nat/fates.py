@@ -19,6 +19,7 @@ from analyzer.model import Fate
 from analyzer.nat.matching import WINDOW
 from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import IN, OUT, UNKNOWN
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ class Requests:
 
 def requests(points: Sequence[Point], gaps: Sequence[Gap], node: Node, protocol: int) -> list[Requests]:
     """Follow the requests of a protocol (`TCP`: its SYNs; `UDP`) through all gaps: one result per point."""
-    return [_at(point, points, gaps, node, protocol) for point in points]
+    return side_by_side(lambda point: _at(point, points, gaps, node, protocol), points)
 
 
 def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, protocol: int) -> Requests:

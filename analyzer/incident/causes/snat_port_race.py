@@ -150,11 +150,13 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
     wanted = scene.translated(case.crossing, flow)
     begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, lost_at + NEAR))
+    near = slice(int(begin), int(end))
+    alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
+    alike &= (mappings.proto[near] == case.protocol) & (
+        mappings.point.packets.flow[mappings.rows[near]] != own
+    )
     best: tuple[tuple[bool, int], tuple[int, bool, int]] | None = None
-    for i in range(begin, end):
-        other = int(mappings.point.packets.flow[mappings.rows[i]])
-        if other == own or mappings.proto[i] != case.protocol or int(mappings.dst[i]) not in wanted:
-            continue
+    for i in (begin + np.flatnonzero(alike)).tolist():
         kept = int(mappings.sport[i]) == port
         apart = int(mappings.time[i]) - lost_at
         if not kept and (

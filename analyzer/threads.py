@@ -1,0 +1,22 @@
+"""Doing the same for several points at once; the hot loops, and numpy's, release the GIL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MOST = 16
+"""Threads. More than there are processors, so that three files of one size keep two of these busy to the end."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def side_by_side(work: Callable[[T], R], each: Sequence[T]) -> list[R]:
+    """Apply *work* to each, in threads; results in the order of *each*, the first error is raised."""
+    if len(each) < 2:
+        return [work(one) for one in each]
+    with ThreadPoolExecutor(min(len(each), MOST)) as pool:
+        return list(pool.map(work, each))
