@@ -1,6 +1,6 @@
 """The bytes of a file, decompressed where it is compressed: gzip, zstd, xz, recognised by content.
 
-Everything streams: whatever a file claims, one piece of at most `PIECE` bytes (zstd: 8 MB more) is in memory,
+Everything streams: whatever a file claims, two pieces of at most `PIECE` bytes (zstd: 8 MB more) are in memory,
 so that a decompression bomb costs time only. Several members in a row are one stream, as tools write them.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from zipfile import BadZipFile
 
@@ -98,6 +99,19 @@ def _recognise(head: bytes) -> tuple[str, Callable[[], _Decoder]] | None:
     return None
 
 
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces; from the second one on the next is decompressed while one is used (the decoders release the GIL)."""
+    first = next(pieces, b"")
+    if not first:
+        return
+    yield first
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, pieces, b"")
+        while piece := coming.result():
+            coming = beside.submit(next, pieces, b"")
+            yield piece
+
+
 class Stream:
     """The bytes of an opened file, decompressed where it is compressed.
 
@@ -109,7 +123,7 @@ class Stream:
     damage: str | None
     """Why the bytes end before the file does; None while all is well."""
     position: int
-    """How many bytes of the file, as it is stored, were taken."""
+    """How many bytes of the file, as it is stored, were taken; a piece ahead of what was read."""
 
     def __init__(self, raw: BinaryIO) -> None:
         """Take over *raw*, an unbuffered binary file."""
@@ -121,7 +135,7 @@ class Stream:
             head += more
         found = _recognise(head)
         self.compression = found[0] if found else None
-        self._pieces = self._members(head, found[1]) if found else None
+        self._pieces = _ahead(self._members(head, found[1])) if found else None
         self._ready = memoryview(b"" if found else head)
 
     def readinto(self, target: memoryview) -> int:
