@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from analyzer.analysis import Analysis
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
+from analyzer.capture.storage import Memory, TemporaryFiles
 from analyzer.evidence import collect
 from analyzer.flow.point import TCP, UDP, assemble
 from analyzer.incident.findings import find
@@ -30,6 +31,7 @@ def analyze(
     *,
     points: Mapping[str, str] | None = None,
     roles: Mapping[str, str] | None = None,
+    memory: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Analysis:
     """Analyse the captures and the side evidence of one incident on one node.
@@ -38,6 +40,7 @@ def analyze(
         paths: Files, folders or archives that make one bundle, or an opened `Bundle`.
         points: File (as given, its label, or its last part) to the name of its capture point.
         roles: Capture point to role: `pod`, `bridge` or `uplink`.
+        memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
 
     Raises:
@@ -45,7 +48,8 @@ def analyze(
     """
     bundle = _bundle(paths, points)
     evidence = collect(bundle.evidence)
-    recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress)
+    storage = TemporaryFiles(memory) if memory else Memory()
+    recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress, storage)
     captured = side_by_side(assemble, recordings)
     caveats = place(captured)
     gaps = cross(captured)

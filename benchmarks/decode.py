@@ -24,6 +24,7 @@ from bundle import write
 from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import Decoder
+from analyzer.capture.storage import Memory
 
 VANISHED = 20
 TURNS = 3
@@ -72,7 +73,7 @@ def _analyze(folder: str) -> None:
 
 
 def _decode(file: Path) -> None:
-    Decoder().read(Bundle.open([file]).captures[0].open(), lambda _: 0, lambda _: None)
+    Decoder(Memory()).read(Bundle.open([file]).captures[0].open(), lambda _: 0, lambda _: None)
 
 
 def _dpkt(file: Path) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.capture.storage import Memory
+
 
 def views(*columns: NDArray[Any]) -> Any:
     """The columns' memory, as the hot loops take it: items are then `int` when a loop runs uncompiled."""
@@ -53,9 +55,13 @@ class Packets:
     def __len__(self) -> int:
         return len(self.time)
 
-    def take(self, rows: NDArray[Any]) -> Packets:
-        """The packets at these rows (an index array or a mask)."""
-        return Packets(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+    def take(self, rows: NDArray[np.int64], storage: Memory) -> Packets:
+        """The packets at these rows, as columns of that storage."""
+        taken = {}
+        for name, dtype in PACKET_DTYPES.items():
+            taken[name] = storage.empty(len(rows), dtype)
+            np.take(getattr(self, name), rows, out=taken[name], mode="clip")  # "raise" would copy once more
+        return Packets(**taken)
 
 
 @dataclass(slots=True, kw_only=True)

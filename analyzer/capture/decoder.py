@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.reader import Reader, Records
+    from analyzer.capture.storage import Memory
 
 MAX_LANES = 4096  # interfaces of one group of files; what is beyond shares the last lane
 
@@ -26,9 +27,15 @@ class Decoder:
     Files are read one after the other; flows go on from one to the next (rotated captures).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Memory) -> None:
+        """Begin with nothing.
+
+        Args:
+            storage: Where the packets' columns shall lie.
+        """
         self.rows = 0
-        self._packets = {name: np.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
+        self._storage = storage
+        self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
         self._flows = {name: np.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable()
         self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
@@ -54,9 +61,7 @@ class Decoder:
 
     def packets(self) -> Packets:
         """The columns, trimmed; the decoder is finished by this."""
-        for column in self._packets.values():
-            column.resize(self.rows, refcheck=False)
-        return Packets(**self._packets)
+        return Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
 
     def flows(self) -> Flows:
         """The flows, trimmed."""
@@ -72,7 +77,7 @@ class Decoder:
         done = 0
         while done < records.count:
             limit = len(self._flows["proto"])
-            done, self.rows = decode(  # type: ignore[call-arg]  # mypy cannot count the columns
+            done, self.rows = decode(
                 memoryview(records.data),
                 records.start.data,
                 records.caplen.data,
@@ -98,8 +103,8 @@ class Decoder:
         """Grow by reallocation: no view of the columns is alive between two calls of `decode`."""
         have = len(self._packets["time"])
         if rows > have:
-            for column in self._packets.values():
-                column.resize(max(rows, have + have // 2), refcheck=False)
+            for name, column in self._packets.items():
+                self._packets[name] = self._storage.resized(column, max(rows, have + have // 2))
 
     def _table_count(self) -> int:
         return int(self._table.flow_count())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows, Packets
+    from analyzer.capture.storage import Memory
     from analyzer.evidence.facts import Link
 
 
@@ -40,6 +41,8 @@ class Recording:
     """Row of `packets` where each file begins."""
     packets: Packets
     flows: Flows
+    storage: Memory
+    """Where the packets' columns lie, and what is made of them shall."""
     skipped: dict[str, int]
     """Frames that became no row, by reason."""
     dropped: int | None
@@ -78,6 +81,7 @@ def record(
     interfaces: Mapping[int, Link],
     roles: Mapping[str, str],
     progress: Callable[[int], None],
+    storage: Memory,
 ) -> list[Recording]:
     """Read every capture.
 
@@ -86,6 +90,7 @@ def record(
         interfaces: The node's interface table by number, for `tcpdump -i any`.
         roles: Point name to role, where the user said so.
         progress: Called with how many more stored bytes were read.
+        storage: Where the columns shall lie.
 
     Returns: One recording per capture point, in no particular order.
     """
@@ -93,7 +98,8 @@ def record(
     for capture in captures:
         groups.setdefault(capture.point_hint.point, []).append(capture)
     apart = [files for group in groups.values() for files in _apart(group)]
-    recordings = [r for found in side_by_side(lambda files: _group(files, interfaces, progress), apart) for r in found]
+    each = side_by_side(lambda files: _group(files, interfaces, progress, storage), apart)
+    recordings = [recording for found in each for recording in found]
     _distinguish(recordings)
     for recording in recordings:
         recording.role = roles.get(recording.name, recording.role)
@@ -104,9 +110,10 @@ def _group(
     captures: list[CaptureFile],
     interfaces: Mapping[int, Link],
     progress: Callable[[int], None],
+    storage: Memory,
 ) -> list[Recording]:
     """Decode the files of one group and split them by interface."""
-    decoder = Decoder()
+    decoder = Decoder(storage)
     lanes = _Lanes()
     caveats: list[str] = []
     limits: list[int] = []
@@ -141,10 +148,10 @@ def _group(
         mine, my_flows, starts = packets, flows, np.array(first_rows)
         if of_packet is not None:
             rows = np.flatnonzero(of_packet == lane)
-            mine = packets.take(rows)
+            mine = packets.take(rows, storage)
             chosen = flows.lane == lane
             my_flows = flows.take(chosen)
-            mine.flow = (np.cumsum(chosen, dtype=np.int32) - 1)[mine.flow].astype(np.int32)
+            np.take(np.cumsum(chosen, dtype=np.int32) - np.int32(1), mine.flow, out=mine.flow, mode="clip")
             starts = np.searchsorted(rows, starts)
         if lane < SLL2_LANE:
             skipped = decoder.skipped(lane)
@@ -158,6 +165,7 @@ def _group(
                 first_rows=tuple(int(s) for s in starts),
                 packets=mine,
                 flows=my_flows,
+                storage=storage,
                 skipped=skipped,
                 dropped=dropped.get(lane if lane < SLL2_LANE else 0),
                 caveats=tuple(caveats) if not recordings else (),

@@ -33,6 +33,7 @@ def command(
     paths: Sequence[str],
     points: Sequence[str],
     roles: Sequence[str],
+    memory: str | None,
     form: str,
     exit_zero: bool,
     output: Path | None,
@@ -45,7 +46,7 @@ def command(
     """
     from analyzer.report import json_, text
 
-    analysis = run(paths, points, roles)
+    analysis = run(paths, points, roles, memory)
     write(json_.render(analysis) if form == "json" else text.render(analysis), output)
     if analysis.inconclusive:
         note(analysis.inconclusive)

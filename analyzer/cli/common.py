@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,11 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the arguments that make a bundle."""
     for decorate in (
         click.option(
+            "--memory",
+            metavar="SIZE",
+            help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR).",
+        ),
+        click.option(
             "--role",
             "roles",
             multiple=True,
@@ -43,7 +49,9 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def run(paths: Sequence[str], points: Sequence[str], roles: Sequence[str]) -> Analysis:
+def run(
+    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], memory: str | None = None
+) -> Analysis:
     """Analyse, with progress on a terminal, and say on stderr what limits the result."""
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
@@ -59,8 +67,9 @@ def run(paths: Sequence[str], points: Sequence[str], roles: Sequence[str]) -> An
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
         )
     bundle = Bundle.open(paths, points=by_file)
+    limit = _size(memory) if memory else None
     with _progress(bundle) as advance:
-        analysis = analyze(bundle, roles=by_name, progress=advance)
+        analysis = analyze(bundle, roles=by_name, memory=limit, progress=advance)
     missing = by_name.keys() - {point.name for point in analysis.points}
     if missing:
         known = ", ".join(point.name for point in analysis.points)
@@ -68,6 +77,14 @@ def run(paths: Sequence[str], points: Sequence[str], roles: Sequence[str]) -> An
             f"--role: no capture point is called {', '.join(sorted(missing))}; there are {known}"
         )
     return analysis
+
+
+def _size(text: str) -> int:
+    """Bytes, from `2G`, `500M`, `1.5G`."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
+    if not found:
+        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
+    return int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
 
 
 def write(text: str, output: Path | None) -> None:

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     help="Also write one HTML file for each incident into DIR.",
 )
 def command(
-    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], output: Path, folder: Path | None
+    paths: Sequence[str],
+    points: Sequence[str],
+    roles: Sequence[str],
+    memory: str | None,
+    output: Path,
+    folder: Path | None,
 ) -> None:
     """Analyse captures and write one self-contained HTML report.
 
@@ -42,7 +47,7 @@ def command(
     """
     from analyzer.report import html
 
-    analysis = run(paths, points, roles)
+    analysis = run(paths, points, roles, memory)
     write(html.render(analysis), output)
     if folder is not None:
         try:

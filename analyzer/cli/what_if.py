@@ -46,6 +46,7 @@ def command(
     paths: Sequence[str],
     points: Sequence[str],
     roles: Sequence[str],
+    memory: str | None,
     settings: Sequence[str],
     form: str,
     output: Path | None,
@@ -67,7 +68,7 @@ def command(
 
     for setting in settings:
         parse(setting)  # before the captures are read
-    analysis = run(paths, points, roles)
+    analysis = run(paths, points, roles, memory)
     answers = [what_if(analysis, setting) for setting in settings]
     write(_json(analysis, answers) if form == "json" else _text(analysis, answers), output)
     if analysis.inconclusive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.layout import DATA, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
 from analyzer.flow.keys import address_key
 from analyzer.flow.selecting import select
@@ -55,6 +56,8 @@ class Point:
     starts: NDArray[np.int64]
     """See `analyzer.flow.grouping`: the rows that side d of flow f sent begin at `order[starts[2 * f + d]]`."""
     order: NDArray[np.int32]
+    storage: Memory = field(default_factory=Memory, repr=False)
+    """Where columns as long as the packets' shall lie."""
     clock_offset: int = 0
     """ns that were added to the packets' times: see `analyzer.nat.clocks`."""
 
@@ -118,7 +121,7 @@ def assemble(recording: Recording) -> Point:
     packets, flows = recording.packets, recording.flows
     swap = _responder_spoke_first(flows)
     starts = np.zeros(2 * len(flows) + 1, np.int64)
-    order = np.empty(len(packets), np.int32)
+    order: NDArray[np.int32] = recording.storage.empty(len(packets), np.int32)
     group(*views(packets.flow, packets.bits, swap.view(np.uint8), starts, order))
     for one, other in (
         ("src_hi", "dst_hi"),
@@ -141,6 +144,7 @@ def assemble(recording: Recording) -> Point:
         flows=flows,
         starts=starts,
         order=order,
+        storage=recording.storage,
     )
 
 

@@ -117,8 +117,8 @@ def cross(points: Sequence[Point]) -> list[Gap]:
 
 
 def _gap(inner: Point, outer: Point, matches: Matches) -> Gap:
-    in_outer = np.full(len(inner.packets), -1, np.int32)
-    in_inner = np.full(len(outer.packets), -1, np.int32)
+    in_outer: NDArray[np.int32] = inner.storage.full(len(inner.packets), -1, np.int32)
+    in_inner: NDArray[np.int32] = outer.storage.full(len(outer.packets), -1, np.int32)
     a, b = comparable(inner, outer)
     of_a, of_b = _match_of(inner, matches.a), _match_of(outer, matches.b)
     _pair(a, b, matches, of_b, in_outer, in_inner)

@@ -9,9 +9,11 @@ import numpy as np
 
 from analyzer.capture.layout import CUT
 from analyzer.flow.keys import scramble
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, slices
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from analyzer.flow.point import Point
 
 ENOUGH = 160
@@ -37,11 +39,17 @@ def _held(point: Point) -> int:
 
 def _plain(point: Point) -> Point:
     p, flows = point.packets, point.flows
-    ip_id = np.where(flows.proto[p.flow] == TCP, 0, p.ip_id)  # TSO counts it up in pieces of one segment
-    mark = scramble(p.seq, 1) ^ scramble(p.ack, 2) ^ scramble(p.length, 3) ^ scramble(ip_id, 4)
-    mark ^= scramble(p.flags.astype(np.uint32) << np.uint32(16) | p.window, 5)
+    prints: NDArray[np.uint32] = point.storage.empty(len(p), np.uint32)
+    for begin, stop in slices(len(p)):
+        some = slice(begin, stop)
+        # TSO counts the IP ID up in the pieces of one segment.
+        ip_id = np.where(flows.proto[p.flow[some]] == TCP, 0, p.ip_id[some])
+        mark = scramble(p.seq[some], 1) ^ scramble(p.ack[some], 2)
+        mark ^= scramble(p.length[some], 3) ^ scramble(ip_id, 4)
+        mark ^= scramble(p.flags[some].astype(np.uint32) << np.uint32(16) | p.window[some], 5)
+        prints[some] = mark.astype(np.uint32)
     return replace(
         point,
-        packets=replace(p, print=mark.astype(np.uint32)),
+        packets=replace(p, print=prints),
         flows=replace(flows, syn_print=(flows.syn_print != 0).astype(np.uint32)),
     )

@@ -41,7 +41,9 @@ def pair_strays(inner: Point, outer: Point, in_outer: NDArray[np.int32], in_inne
 
 
 def _left(point: Point, partner: NDArray[np.int32]) -> NDArray[np.int64]:
-    return np.flatnonzero((partner < 0) & (point.flows.proto[point.packets.flow] != ARP))
+    rows = np.flatnonzero(partner < 0)
+    left: NDArray[np.int64] = rows[point.flows.proto[point.packets.flow[rows]] != ARP]
+    return left
 
 
 def _moments(point: Point, rows: NDArray[np.int64], shift: int) -> NDArray[np.uint64]:

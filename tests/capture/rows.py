@@ -10,6 +10,7 @@ import pandas as pd
 from analyzer import tables
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
+from analyzer.capture.storage import Memory
 from analyzer.flow.point import assemble
 
 
@@ -38,7 +39,7 @@ class Row(NamedTuple):
 
 def rows(path: Path) -> tuple[list[Row], int]:
     """Read a file with Lostsyn: its rows in the order of the file, and how many frames are not among them."""
-    recordings = record(Bundle.open([path]).captures, {}, {}, lambda _: None)
+    recordings = record(Bundle.open([path]).captures, {}, {}, lambda _: None, Memory())
     table = pd.concat([tables.packets(assemble(recording)) for recording in recordings])
     found = []
     for p in table.sort_values("frame").itertuples():

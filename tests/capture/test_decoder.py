@@ -11,6 +11,7 @@ import pytest
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.reader import Reader
+from analyzer.capture.storage import Memory
 from tests.capture.test_reader import enhanced, interface, option, pcap, section
 
 IPV4 = bytes.fromhex("4500002800004000400600000a000001c0000264")
@@ -23,7 +24,7 @@ def segment(port: int, flags: int = 2, seq: int = 1) -> bytes:
 
 def decoded(*files: bytes) -> Decoder:
     """Decode files as one group; every name of an interface is its own lane."""
-    made, names = Decoder(), [None, "eth0", "eth1"]
+    made, names = Decoder(Memory()), [None, "eth0", "eth1"]
     for data in files:
         reader = Reader(lambda data=data: io.BytesIO(data), name="eth0.pcap", size=len(data), block=4096)
         made.read(reader, names.index, lambda _: None)
@@ -98,7 +99,7 @@ def test_progress_tells_every_byte_once() -> None:
     data = packets_of([segment(port) for port in range(5000)])
     told: list[int] = []
     reader = Reader(lambda: io.BytesIO(data), name="eth0.pcap", size=len(data), block=4096)
-    Decoder().read(reader, lambda _: 0, told.append)
+    Decoder(Memory()).read(reader, lambda _: 0, told.append)
 
     assert len(told) > 10
     assert len(data) == sum(told)

@@ -20,6 +20,7 @@ from analyzer.capture.columns import Flows, Packets
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.layout import ARP, CUT, FRAGMENT, REASONS, REPLY, TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.reader import Reader
+from analyzer.capture.storage import Memory
 from analyzer.nat.passages import address
 from tests.capture.layers import NOT_ROWS, ROWS, Layered
 from tests.conftest import CASES, load_uncompiled
@@ -42,7 +43,7 @@ def decode(
     for number, (frame, wirelen) in enumerate(frames):
         out += struct.pack("<IIII", number, 0, len(frame), wirelen) + frame
     with mock.patch.multiple(decoder, decode=form.decode, FlowTable=form.FlowTable):
-        made = Decoder()
+        made = Decoder(Memory())
         made.read(Reader(lambda: io.BytesIO(out), name="eth0.pcap"), lambda _: 0, lambda _: None)
     return made.packets(), made.flows(), made.skipped(0)
 

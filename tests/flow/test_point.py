@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.points import Recording
+from analyzer.capture.storage import Memory
 from analyzer.flow.point import Point, assemble
 from analyzer.nat.passages import ends
 from tests.capture.test_scan import decode
@@ -46,6 +47,7 @@ def point(*packets: bytes) -> Point:
             flows=flows,
             skipped={},
             dropped=None,
+            storage=Memory(),
         )
     )
 

@@ -1,0 +1,123 @@
+"""Where columns lie: in memory, or in a temporary file of which only so much is in memory at a time.
+
+Both give the same arrays to the same loops, so a bundle that is larger than memory has the same analysis. The loops go
+through the columns in slices of time and do not come back; what a slice leaves behind, a watcher takes out of memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.errors import LostsynError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+OFTEN = 0.02
+"""Seconds between two looks at how much memory is in use; in this time some 40 MB are read and decoded."""
+
+
+class Memory:
+    """Columns in memory."""
+
+    def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Make a column of so many items, whatever they are."""
+        return np.empty(count, dtype)
+
+    def full(self, count: int, value: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Make a column of so many equal items."""
+        column = self.empty(count, dtype)
+        column[:] = value
+        return column
+
+    def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
+        """Take a column of this storage, and give it back longer or shorter; no view of it may be in use."""
+        column.resize(count, refcheck=False)
+        return column
+
+
+class TemporaryFiles(Memory):
+    """Columns in unnamed temporary files, mapped into memory.
+
+    The pages that were touched are given back to the kernel whenever the process holds more memory than *limit*; the
+    kernel keeps them as long as it has room, and else writes them to disk.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Begin to watch.
+
+        Args:
+            limit: Bytes of memory that the process may hold. What lies not in columns counts as well: about 70 MB for
+                Python and its libraries, and some 200 bytes for each flow.
+        """
+        self._limit = limit
+        self._held: dict[int, tuple[int, mmap.mmap]] = {}
+        """Where a column begins, to its file's descriptor and its pages."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (most, most)
+        )  # a file a column, and a node may have 200 pods
+        weakref.finalize(self, _close, self._held)
+        threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+
+    def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Make a column in a file of its own."""
+        file, name = tempfile.mkstemp()
+        Path(name).unlink()
+        return self._mapped(file, count, np.dtype(dtype))
+
+    def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
+        """Lengthen or shorten its file, and map that anew."""
+        file, _ = self._held.pop(column.ctypes.data)
+        return self._mapped(file, count, column.dtype)
+
+    def _mapped(self, file: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        size = max(count, 1) * dtype.itemsize
+        try:
+            # Else a full disk would be met by writing to memory, which ends the process (SIGBUS).
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            os.close(file)
+            raise LostsynError(
+                f"{tempfile.gettempdir()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
+                "folder that has it, or do without --memory"
+            ) from None
+        pages = mmap.mmap(file, size)
+        column = np.frombuffer(pages, dtype, count)
+        self._held[column.ctypes.data] = file, pages
+        return column
+
+    def release(self) -> None:
+        """Take the columns out of memory if it is too much; what is used again comes back by itself."""
+        if resident() > self._limit:
+            for _, pages in list(self._held.values()):
+                pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost
+
+
+def _close(held: dict[int, tuple[int, mmap.mmap]]) -> None:
+    for file, _ in held.values():
+        os.close(file)
+
+
+def _watch(storage: weakref.ref[TemporaryFiles]) -> None:
+    """Release as long as anybody has the storage."""
+    while (held := storage()) is not None:
+        held.release()
+        del held
+        time.sleep(OFTEN)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * mmap.PAGESIZE
