@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.errors import LostsynError, UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from analyzer.checked import Checked
+    from analyzer.expectations.file import Expectations
+
+FORMATS = ("text", "json", "junit", "sarif", "github")
 
 
 @click.command()
@@ -18,12 +25,23 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="What to print: text for people, json (format_version 1, with a JSON Schema) for programs.",
+    help="What to print: see Formats.",
 )
-@click.option("--exit-zero", is_flag=True, help="Exit 0 also when incidents were found.")
+@click.option("--each", is_flag=True, help="Make every PATH a bundle of its own, instead of all PATHs one.")
+@click.option(
+    "--expect",
+    "expected",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Compare with what FILE (TOML) says that each bundle holds: see Expectations.",
+)
+@click.option(
+    "--update", is_flag=True, help="Write what was found into the file of --expect, where it differs."
+)
+@click.option("--exit-zero", is_flag=True, help="Exit 0 where it would be 1.")
 @click.option(
     "-o", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of stdout."
 )
@@ -35,20 +53,112 @@ def command(
     roles: Sequence[str],
     memory: str | None,
     form: str,
+    each: bool,
+    expected: Path | None,
+    update: bool,
     exit_zero: bool,
     output: Path | None,
 ) -> None:
-    """Analyse captures and print what was found.
+    r"""Analyse captures and print what was found.
 
-    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node.
+    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. With --each every
+    PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same.
 
-    Exit status: 0 no incident, 1 incidents, 2 could not run, or the captures allow no conclusion at all.
+    \b
+    Formats:
+      text    for people: the verdict first, 80 columns
+      json    for programs: format_version 1, with a JSON Schema
+      junit   JUnit XML: a suite for each bundle, a test for each incident
+      sarif   SARIF 2.1.0: a result for each incident, for code scanning
+      github  workflow commands: annotations of a GitHub Actions job
+
+    Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
+    destination and number. What none of them names is not expected, and what they require must be there. --update
+    writes the file; comments in it are lost where it changes, and a file that is met stays as it is.
+
+    \b
+        [[expect]]
+        bundle = "captures/node7"        # relative to the file
+        [[expect.incidents]]
+        kind = "syn-vanished"
+        cause = "snat-port-race"
+        destination = "192.0.2.100:80"
+        findings = { min = 1, max = 10 } # or a number
+        required = false                 # none is as good
+
+    \b
+    Exit status:
+      0  no incident, or all is as expected
+      1  incidents, or something is not as expected
+      2  could not run, or the captures allow no conclusion
+    With --each it is the highest of the bundles'.
+
+    \b
+    Examples:
+      lostsyn check captures/node7
+      lostsyn check --each captures/*/ --expect lostsyn.toml --update
+      lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
     """
-    from analyzer.report import json_, text
+    from analyzer.checked import Checked
+    from analyzer.expectations.file import read
 
-    analysis = run(paths, points, roles, memory)
-    write(json_.render(analysis) if form == "json" else text.render(analysis), output)
-    if analysis.inconclusive:
-        note(analysis.inconclusive)
-        context.exit(2)
-    context.exit(1 if analysis.incidents and not exit_zero else 0)
+    if update and expected is None:
+        raise UnusableInput("--update: give the file to write with --expect FILE")
+    known = read(expected, missing_ok=update) if expected else None
+    checked = []
+    for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
+        try:
+            analysis = run(bundle, points, roles, memory)
+        except LostsynError as error:
+            if not each:
+                raise
+            checked.append(Checked(paths=bundle, error=str(error)))
+        else:
+            checked.append(Checked.of(bundle, analysis, known.of(bundle) if known else None))
+    if known and update:
+        checked = _updated(known, checked)
+    write(_render(form, checked, each=each), output)
+    _explain(checked, known, each=each)
+    worst = max(one.exit for one in checked)
+    context.exit(0 if worst == 1 and exit_zero else worst)
+
+
+def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
+    """Write into the file what differs, or is not in it, and judge again."""
+    from analyzer.checked import Checked
+    from analyzer.expectations.file import read, update
+
+    differing = [
+        (one.paths, one.analysis)
+        for one in checked
+        if one.analysis and (one.exit or not known.names(one.paths))
+    ]
+    if not differing:
+        note(f"{known.path} is as it should be")
+        return list(checked)
+    write(update(known, differing), known.path)
+    note(f"{known.path}: wrote {', '.join(path for paths, _ in differing for path in paths)}")
+    known = read(known.path)
+    return [
+        Checked.of(one.paths, one.analysis, known.of(one.paths)) if one.analysis else one for one in checked
+    ]
+
+
+def _render(form: str, checked: Sequence[Checked], *, each: bool) -> str:
+    module = import_module(f"analyzer.report.{'json_' if form == 'json' else form}")
+    if form not in ("text", "json"):
+        text: str = module.render(checked)
+    else:
+        text = module.render_each(checked) if each else module.render_checked(checked[0])
+    return text
+
+
+def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bool) -> None:
+    """Say on stderr what the result may leave a user wondering about."""
+    for one in checked:
+        if one.error:
+            note(one.why if each else one.error)
+        if known and one.unmet and not known.names(one.paths):
+            note(f"{known.path} does not name {one.name}, so nothing is expected of it")
+    if known and each and (absent := known.besides(one.paths for one in checked)):
+        note(f"{known.path} also names {', '.join(absent)}: not checked")

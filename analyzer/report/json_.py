@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from analyzer.report.words import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.analysis import Analysis
+    from analyzer.checked import Checked
     from analyzer.model import Evidence, Exclusion, Finding, Incident, Occupancy, PointSummary
 
 FORMAT_VERSION = 1
@@ -57,7 +60,49 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
 
 def render(analysis: Analysis) -> str:
     """Return *analysis* as JSON text in ASCII: strings from captures cannot act on a terminal."""
-    return json.dumps(to_dict(analysis), indent=2, allow_nan=False) + "\n"
+    return _text(to_dict(analysis))
+
+
+def render_checked(checked: Checked) -> str:
+    """Return one bundle's analysis, with whether it is as expected."""
+    return _text(_checked(checked))
+
+
+def render_each(checked: Sequence[Checked]) -> str:
+    """Return one document of several bundles: `#/$defs/each` of the schema."""
+    return _text(
+        {
+            "format_version": FORMAT_VERSION,
+            "bundles": [
+                {
+                    "paths": list(one.paths),
+                    "exit": one.exit,
+                    "error": one.error or None,
+                    "report": _checked(one) if one.analysis else None,
+                }
+                for one in checked
+            ],
+        }
+    )
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _checked(checked: Checked) -> dict[str, Any]:
+    assert checked.analysis is not None
+    document = to_dict(checked.analysis)
+    if checked.expectation:
+        document["expectations"] = {
+            "file": checked.expectation.source,
+            "met": not checked.unmet,
+            "unmet": [
+                {"says": unmet.says, "incident": unmet.incident.id if unmet.incident else None}
+                for unmet in checked.unmet
+            ],
+        }
+    return document
 
 
 def _occupancy(occupancy: Occupancy | None) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.model import Fate
@@ -24,6 +25,7 @@ from analyzer.report.words import (
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
+    from analyzer.checked import Checked
     from analyzer.model import Attempt, Finding, Incident
 
 WIDTH = 80
@@ -52,6 +54,27 @@ def render(analysis: Analysis) -> str:
     if analysis.caveats:
         blocks.append(["Caveats", *_bullets(analysis.caveats)])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def render_checked(checked: Checked) -> str:
+    """Return the report of one bundle, whether it is as expected before it."""
+    if checked.analysis is None:
+        return "\n".join(_wrap(_line(checked.error))) + "\n"
+    if checked.expectation is None:
+        return render(checked.analysis)
+    verdict = ["Not as expected", *_bullets(unmet.says for unmet in checked.unmet)]
+    return "\n".join([*(verdict if checked.unmet else ["As expected"]), "", render(checked.analysis)])
+
+
+def render_each(checked: Sequence[Checked]) -> str:
+    """Return the reports of several bundles, each under its path, and how many are as they should be."""
+    told = [f"==> {short(one.name, WIDTH - 8)} <==\n{render_checked(one)}" for one in checked]
+    sums = Counter(one.exit for one in checked)
+    words = ("without incident or as expected", "with something to look at", "of which nothing can be said")
+    parts = [f"{sums[code]} {words[code]}" for code in sorted(sums)]
+    return (
+        "\n".join([*told, *_wrap(f"{count(len(checked), 'bundle', 'bundles')}: {', '.join(parts)}")]) + "\n"
+    )
 
 
 def _head(analysis: Analysis) -> list[str]:

@@ -1,0 +1,86 @@
+"""A pytest plugin: a folder with captures and a `case.toml` is a test.
+
+pytest loads it wherever Lostsyn is installed, so it imports nothing before it has found a `case.toml` of ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from analyzer.expectations import Expectation
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take a `case.toml` that has a table `expect`; those of other programs are left alone."""
+    if file_path.name != "case.toml":
+        return None
+    import tomllib
+
+    try:
+        told = tomllib.loads(file_path.read_text(encoding="utf-8")).get("expect")
+    except (OSError, ValueError, RecursionError):
+        return None
+    return CaseFile.from_parent(parent, path=file_path) if isinstance(told, dict | list) else None
+
+
+class CaseFile(pytest.File):
+    """One `case.toml`."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield a test for each bundle that it names; as a rule the one that lies beside it."""
+        from analyzer.errors import LostsynError
+        from analyzer.expectations.file import read
+
+        try:
+            known = read(self.path)
+        except LostsynError as error:
+            raise self.CollectError(str(error)) from None
+        for name, expectation in known.bundles.items():
+            paths = [str(self.path.parent / path) for path in name]
+            title = self.path.parent.name if name == (".",) else ",".join(name)
+            yield CaseItem.from_parent(self, name=title, paths=paths, expectation=expectation)
+
+
+class CaseItem(pytest.Item):
+    """One bundle, and what is expected of it."""
+
+    def __init__(self, *, paths: Sequence[str], expectation: Expectation, **given: Any) -> None:
+        super().__init__(**given)
+        self.paths = paths
+        self.expectation = expectation
+
+    def runtest(self) -> None:
+        """Analyse and compare.
+
+        Raises:
+            NotAsExpected: It is not as expected, or nothing can be concluded.
+        """
+        from analyzer.checked import Checked
+        from analyzer.pipeline import analyze
+        from analyzer.report import text
+
+        checked = Checked.of(self.paths, analyze(self.paths), self.expectation)
+        if checked.exit:
+            raise NotAsExpected(text.render_checked(checked))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what `lostsyn check` says instead of a traceback through Lostsyn."""
+        from analyzer.errors import LostsynError
+
+        if isinstance(excinfo.value, NotAsExpected | LostsynError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the expectation begins."""
+        return self.path, self.expectation.line - 1, self.name
+
+
+class NotAsExpected(AssertionError):  # noqa: N818 - reads as the sentence it is
+    """A bundle is not as its `case.toml` says; its text is the report."""

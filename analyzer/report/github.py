@@ -1,0 +1,61 @@
+"""Workflow commands of GitHub Actions: an annotation for each incident that was not expected."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from analyzer.checked import last_seen
+from analyzer.report.telling import heading, line, lines
+from analyzer.report.words import count, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.checked import Checked
+
+ANNOTATIONS = 10
+"""GitHub shows ten errors of one step; the last of ours says how many there are besides."""
+
+
+def render(checked: Sequence[Checked]) -> str:
+    """Return one command a line, and a last line for those who read the log."""
+    told = [command for one in checked for command in _commands(one)]
+    if len(told) > ANNOTATIONS:
+        rest = len(told) - ANNOTATIONS + 1
+        told = [*told[: ANNOTATIONS - 1], _command({"title": "Lostsyn"}, f"and {rest} more; see the log")]
+    bundles = count(len(checked), "bundle", "bundles")
+    wrong = sum(one.exit != 0 for one in checked)
+    return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with something to look at"]) + "\n"
+
+
+def _commands(checked: Checked) -> Iterator[str]:
+    if checked.error:
+        yield _command({"title": "Nothing can be said", **_file(checked.paths[0])}, line(checked.why))
+    for incident in checked.incidents:
+        seen = last_seen(incident.findings[0])
+        where = _file(checked.file(seen.file if seen else ""))
+        yield _command({"title": heading(incident), **where}, "\n".join(lines(incident)))
+    for unmet in checked.missing:
+        assert checked.expectation is not None
+        where = _file(checked.expectation.source) | {"line": str(checked.expectation.line)}
+        yield _command({"title": "Not as expected", **where}, line(f"{checked.name}: {unmet.says}"))
+
+
+def _file(path: str) -> dict[str, str]:
+    """The property `file`, which GitHub takes as relative to the repository; none for what lies elsewhere."""
+    relative = os.path.relpath(path)
+    return {} if relative.startswith("..") else {"file": printable(relative)}
+
+
+def _command(properties: dict[str, str], message: str) -> str:
+    # actions/toolkit, packages/core/src/command.ts: escapeData, escapeProperty.
+    given = ",".join(
+        f"{name}={_escape(value).replace(':', '%3A').replace(',', '%2C')}"
+        for name, value in properties.items()
+    )
+    return f"::error {given}::{_escape(message)}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,40 @@
+"""The lines in which JUnit, SARIF and GitHub's annotations tell an incident."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.checked import last_seen
+from analyzer.report.words import between, count, printable, title
+
+if TYPE_CHECKING:
+    from analyzer.model import Finding, Incident
+
+FINDINGS = 10
+"""Connections named of one incident; the rest is counted."""
+CAUGHT = 500
+"""Characters of a line, at most."""
+
+
+def line(text: str) -> str:
+    """Return *text* on one line, with nothing in it that a terminal or an XML parser would act on or refuse."""
+    return " ".join(printable(text, CAUGHT).split())
+
+
+def heading(incident: Incident) -> str:
+    """`SNAT port race between cni0 and eth0`."""
+    return line(f"{title(incident)}{between(incident.gap)}")
+
+
+def lines(incident: Incident) -> list[str]:
+    """The summary, each connection with the frame where it was last seen, what speaks for the cause."""
+    told = [line(incident.summary)]
+    told += [_finding(finding) for finding in incident.findings[:FINDINGS]]
+    if (rest := len(incident.findings) - FINDINGS) > 0:
+        told.append(f"... and {count(rest, 'further connection', 'further connections')}")
+    return told + [line(f"{evidence.says} [{evidence.source}]") for evidence in incident.evidence]
+
+
+def _finding(finding: Finding) -> str:
+    seen = last_seen(finding)
+    return line(finding.inner + (f", last seen in {seen.file} frame {seen.frame}" if seen else ""))
