@@ -104,7 +104,8 @@ class Rule:
     def __str__(self) -> str:
         gap = f"between {self.gap[0]} and {self.gap[1]}" if self.gap else ""
         to = f"to {self.destination}" if self.destination else ""
-        return " ".join(filter(None, (self.kind, self.cause, gap, to))) or "any kind and cause"
+        what = [part for part in (self.kind, self.cause) if part] or ["any kind and cause"]
+        return " ".join(filter(None, (*what, gap, to)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,14 +151,12 @@ def judge(analysis: Analysis, expectation: Expectation) -> tuple[Unmet, ...]:
             unmet.append(Unmet(says=f"not expected: {of}{incident.id} ({what})", incident=incident))
     for rule in expectation.rules:
         if not rule.met_by(found[rule]):
-            allowed = f"{rule.findings}{'' if rule.required else ' or no'}"
-            unmet.append(Unmet(says=f"expected {allowed} findings of {rule}, found {found[rule]}"))
+            allowed = f"{rule.findings}{'' if rule.required else ' or none'}"
+            unmet.append(Unmet(says=f"findings of {rule}: expected {allowed}, found {found[rule]}"))
     for name, expected in expectation.counts.items():
         if (number := getattr(analysis.counts, name)) not in expected:
-            unmet.append(Unmet(says=f"expected {expected} {name}, found {number}"))
+            unmet.append(Unmet(says=f"{name}: expected {expected}, found {number}"))
     # Where something else differs, the exit status differs for that.
     if not unmet and expectation.exit not in (None, plain_exit(analysis)):
-        unmet.append(
-            Unmet(says=f"expected exit status {expectation.exit}, it would be {plain_exit(analysis)}")
-        )
+        unmet.append(Unmet(says=f"exit status: expected {expectation.exit}, found {plain_exit(analysis)}"))
     return tuple(unmet)
