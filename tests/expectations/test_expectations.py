@@ -206,7 +206,9 @@ def test_counts() -> None:
     found = analysis(counts=Counts(syn_attempts=7, syn_vanished=2))
 
     assert [] == says(found, counts={"syn_attempts": Range(least=7, most=7)})
-    assert ["syn_vanished: expected at most 1, found 2"] == says(found, counts={"syn_vanished": Range(most=1)})
+    assert ["syn_vanished: expected at most 1, found 2"] == says(
+        found, counts={"syn_vanished": Range(most=1)}
+    )
 
 
 def test_exit() -> None:
