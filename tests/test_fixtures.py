@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.expectations import judge
+from analyzer.expectations.file import read
 from tests.golden import FIXTURES, ROOT, renderings
 
 
@@ -40,6 +42,13 @@ def test_expected_counts(case: tuple[Path, dict[str, Any], Analysis]) -> None:
     expected = told["expect"].get("counts", {})
 
     assert expected == {name: getattr(analysis.counts, name) for name in expected}
+
+
+def test_check_would_say_so(case: tuple[Path, dict[str, Any], Analysis]) -> None:
+    """`lostsyn check --expect case.toml` and the pytest plugin have nothing to complain of."""
+    folder, _, analysis = case
+
+    assert () == judge(analysis, read(folder / "case.toml").of([str(folder)]))
 
 
 def test_race_partners(case: tuple[Path, dict[str, Any], Analysis]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -137,6 +139,166 @@ def test_wrong_overrides(
     options: tuple[str, ...], said: str, lost: Path, lostsyn: Callable[..., Any]
 ) -> None:
     """One sentence that names the mistake, exit 2."""
+    ran = lostsyn("check", lost, *options)
+
+    assert (2, "") == (ran.code, ran.out)
+    assert ran.err.startswith(f"lostsyn: {said}")
+    assert 1 == ran.err.count("\n")
+
+
+RULE = """
+[[expect]]
+bundle = "lost"
+[[expect.incidents]]
+kind = "syn-vanished"
+destination = "192.0.2.100:80"
+findings = {findings}
+"""
+
+
+@pytest.fixture
+def unusable(tmp_path: Path) -> Path:
+    """A bundle without captures."""
+    (tmp_path / "unusable").mkdir()
+    return tmp_path / "unusable"
+
+
+def test_each_path_is_a_bundle(lost: Path, clean: Path, unusable: Path, lostsyn: Callable[..., Any]) -> None:
+    """One that cannot be analysed is reported, the others are checked; the exit status is the highest."""
+    ran = lostsyn("check", "--each", lost, unusable, clean, "--format", "json")
+    told = json.loads(ran.out)
+    jsonschema.validate(told, SCHEMA)
+
+    assert [1, 2, 0] == [one["exit"] for one in told["bundles"]]
+    assert [[str(path)] for path in (lost, unusable, clean)] == [one["paths"] for one in told["bundles"]]
+    assert 2 == ran.code
+    assert f"lostsyn: {unusable}: unusable: no capture (pcap or pcapng) found\n" == ran.err
+    assert 1 == lostsyn("check", "--each", lost, clean).code
+    assert 0 == lostsyn("check", "--each", lost, clean, "--exit-zero").code
+    assert 2 == lostsyn("check", "--each", lost, unusable, "--exit-zero").code
+    assert 0 == lostsyn("check", "--each", clean, clean).code
+
+
+@pytest.mark.parametrize("each", [(), ("--each",)])
+def test_every_format(each: tuple[str, ...], lost: Path, lostsyn: Callable[..., Any]) -> None:
+    """Each tells the incident, with one bundle and with several, and none changes the exit status."""
+    for form, words in (
+        ("text", "1 SYN vanished between cni0 and eth0"),
+        ("json", '"id": "syn-vanished-1"'),
+        ("junit", 'name="syn-vanished-1: SYNs vanished, cause unknown between cni0 and eth0"'),
+        ("sarif", '"ruleId": "unknown"'),
+        ("github", "::error title=SYNs vanished%2C cause unknown between cni0 and eth0"),
+    ):
+        ran = lostsyn("check", *each, lost, "--format", form)
+
+        assert (1, "") == (ran.code, ran.err)
+        assert words in ran.out
+
+
+def test_expectations(lost: Path, clean: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """Met is 0, a number that differs is 1, and so is a required one that is missing, or one that is not named."""
+    file = tmp_path / "expect.toml"
+    file.write_text(RULE.format(findings=1))
+    assert (0, "") == (ran := lostsyn("check", lost, "--expect", file))[::2]
+    assert ran.out.startswith("As expected\n")
+
+    file.write_text(RULE.format(findings=2))
+    ran = lostsyn("check", lost, "--expect", file)
+    assert (1, "") == (ran.code, ran.err)
+    said = " ".join(ran.out.split())
+    assert "- findings of syn-vanished to 192.0.2.100:80: expected 2, found 1" in said
+
+    file.write_text(RULE.format(findings=1).replace("lost", "clean"))
+    assert 1 == lostsyn("check", clean, "--expect", file).code
+    ran = lostsyn("check", "--each", lost, "--expect", file)
+    assert 1 == ran.code
+    assert [
+        f"lostsyn: {file} does not name {lost}, so nothing is expected of it",
+        f"lostsyn: {file} also names clean: not checked",
+    ] == ran.err.splitlines()
+
+
+def test_only_the_unexpected_is_told(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """An incident that is expected passes in JUnit, and is no result in SARIF and no annotation."""
+    file = tmp_path / "expect.toml"
+    file.write_text(RULE.format(findings=1))
+    by = {
+        form: lostsyn("check", lost, "--expect", file, "--format", form)
+        for form in ("json", "junit", "sarif", "github")
+    }
+
+    assert {0} == {ran.code for ran in by.values()}
+    assert json.loads(by["json"].out)["expectations"] == {"file": str(file), "met": True, "unmet": []}
+    assert "0" == ElementTree.fromstring(by["junit"].out)[0].get("failures")  # noqa: S314
+    assert [] == json.loads(by["sarif"].out)["runs"][0]["results"]
+    assert "::" not in by["github"].out
+
+
+def test_update(lost: Path, clean: Path, unusable: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """It writes what was found; done again it leaves the file alone to the byte; what failed is left out."""
+    file = tmp_path / "expect.toml"
+    arguments = ("check", "--each", lost, clean, "--expect", file)
+    ran = lostsyn(*arguments, "--update")
+    written = file.read_bytes()
+    assert (0, f"lostsyn: {file}: wrote {lost}, {clean}\n") == (ran.code, ran.err)
+    assert [("lost", 1), ("clean", 0)] == [
+        (table["bundle"], table["exit"]) for table in tomllib.loads(written.decode())["expect"]
+    ]
+
+    assert (0, "") == lostsyn(*arguments)[::2]
+    again = lostsyn(*arguments, unusable, "--update")
+    assert 2 == again.code
+    assert f"lostsyn: {file} is as it should be" == again.err.splitlines()[0]
+    assert written == file.read_bytes()
+
+
+def test_update_leaves_what_is_met(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """A rule that a person wrote, and their comments, stay while they hold; then numbers take their place."""
+    file = tmp_path / "expect.toml"
+    file.write_text("# ours\n" + RULE.format(findings="{ min = 1, max = 9 }"))
+    before = file.read_bytes()
+    assert 0 == lostsyn("check", lost, "--expect", file, "--update").code
+    assert before == file.read_bytes()
+
+    file.write_text("# ours\n" + RULE.format(findings=7))
+    assert 0 == lostsyn("check", lost, "--expect", file, "--update").code
+    (table,) = tomllib.loads(file.read_text())["expect"]
+    assert [
+        {"kind": "syn-vanished", "cause": "unknown", "gap": ["cni0", "eth0"], "findings": 1}
+    ] == table["incidents"]  # fmt: skip
+
+
+def test_nothing_can_be_concluded(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """It is 2 also where nothing is expected, unless the file says that it is so; then it is as expected."""
+    one = record(tmp_path / "one", bystander(0), points=("eth0",))
+    file = tmp_path / "expect.toml"
+    file.write_text("[[expect]]\nbundle = 'one'\n")
+    ran = lostsyn("check", one, "--expect", file)
+    assert 2 == ran.code
+    assert ran.err.startswith("lostsyn: only eth0 was captured")
+
+    file.write_text("[[expect]]\nbundle = 'one'\nexit = 2\n")
+    assert (0, "") == lostsyn("check", one, "--expect", file)[::2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--update",), "--update: give the file to write with --expect FILE"),
+        (("--expect", "gone.toml"), "gone.toml: no such file; `--update` writes it"),
+        (("--expect", "gone/expect.toml", "--update"), "gone/expect.toml: cannot be written: No such file"),
+    ],
+)
+def test_expectations_that_cannot_be_used(
+    options: tuple[str, ...],
+    said: str,
+    lost: Path,
+    tmp_path: Path,
+    lostsyn: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sentence, exit 2, and no result that might be taken for one."""
+    monkeypatch.chdir(tmp_path)
     ran = lostsyn("check", lost, *options)
 
     assert (2, "") == (ran.code, ran.out)

@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from analyzer.checked import Checked
+from analyzer.expectations import Expectation, Rule
 from analyzer.report import json_
 
 NAMES = ["race", "late_ack", "both", "clean", "empty"]
@@ -29,8 +31,10 @@ def test_the_schema_is_one() -> None:
 
 def undescribed(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "$") -> list[str]:
     """Return the paths of keys in *value* that *schema* does not name."""
+    if "anyOf" in schema:
+        schema = schema["anyOf"][0]
     if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+        schema = root if schema["$ref"] == "#" else root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     if isinstance(value, dict) and "additionalProperties" not in schema:
         found = [f"{path}.{key}" for key in value if key not in schema.get("properties", {})]
         for key, item in value.items():
@@ -74,3 +78,44 @@ def test_times_and_packets(sample) -> None:
 def test_the_text_is_ascii(sample) -> None:
     """No character of a capture can act on a terminal that shows the text."""
     assert json_.render(sample.both()).isascii()
+
+
+def test_with_expectations(sample) -> None:
+    """The document says whether the bundle is as expected, and in what it is not."""
+    fine = Expectation(rules=(Rule(cause="snat-port-race"),), source="lostsyn.toml")
+    wanting = Expectation(rules=(Rule(cause="policy-drop"),), source="lostsyn.toml")
+    met, unmet = (
+        json.loads(json_.render_checked(Checked.of(["b"], sample.race(), one))) for one in (fine, wanting)
+    )
+    for document in (met, unmet):
+        jsonschema.validate(document, json_.schema())
+        assert [] == undescribed(document, json_.schema(), json_.schema())
+
+    assert {"file": "lostsyn.toml", "met": True, "unmet": []} == met["expectations"]
+    assert not unmet["expectations"]["met"]
+    assert ["syn-vanished-1", None] == [one["incident"] for one in unmet["expectations"]["unmet"]]
+    assert json_.render(sample.race()) == json_.render_checked(Checked.of(["b"], sample.race()))
+
+
+def test_each(sample) -> None:
+    """Several bundles make one document; one that could not be analysed has its error there."""
+    schema = json_.schema()
+    told = json.loads(
+        json_.render_each([Checked.of(["a", "b"], sample.race()), Checked(paths=("c",), error="no capture")])
+    )
+    jsonschema.validate(told, schema, cls=jsonschema.Draft202012Validator)
+
+    assert [] == undescribed(told, schema["$defs"]["each"], schema)
+    assert json_.to_dict(sample.race()) == told["bundles"][0].pop("report")
+    assert [
+        {"paths": ["a", "b"], "exit": 1, "error": None},
+        {"paths": ["c"], "exit": 2, "error": "no capture", "report": None},
+    ] == told["bundles"]
+
+
+def test_the_schema_looks_into_each(sample) -> None:
+    """A report inside is held to the schema as one alone is."""
+    told = json.loads(json_.render_each([Checked.of(["a"], sample.race())]))
+    del told["bundles"][0]["report"]["counts"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(told, json_.schema())

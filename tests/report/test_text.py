@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.checked import Checked
+from analyzer.expectations import Expectation, Rule
 from analyzer.model import Evidence
 from analyzer.report import text
 
@@ -55,3 +57,37 @@ def test_long_lists_are_counted(sample) -> None:
 
     assert "... and 497 further connections" in shown
     assert len(shown.splitlines()) < 120
+
+
+def test_expectations_come_first(sample) -> None:
+    """Whether all is as expected, and what is not, stands before the report."""
+    race, rule = sample.race(), Rule(cause="snat-port-race")
+    met = text.render_checked(Checked.of(["b"], race, Expectation(rules=(rule,))))
+    unmet = text.render_checked(Checked.of(["b"], race, Expectation()))
+
+    assert text.render(race) == text.render_checked(Checked.of(["b"], race))
+    assert "As expected\n\n" + text.render(race) == met
+    assert unmet.startswith("Not as expected\n  - not expected: syn-vanished-1 (syn-vanished snat-port-race")
+    assert unmet.endswith("\n\n" + text.render(race))
+    assert not [line for line in unmet.splitlines() if len(line) > 80]
+
+
+def test_each(sample) -> None:
+    """Each bundle under its path, what could not be analysed too, and a sum at the end."""
+    told = text.render_each(
+        [
+            Checked.of(["a"], sample.race()),
+            Checked(paths=("b",), error="b: no capture"),
+            Checked.of(["c"], sample.clean()),
+        ]
+    )
+
+    assert ["==> a <==", "==> b <==", "==> c <=="] == [
+        line for line in told.splitlines() if line.startswith("==>")
+    ]
+    assert "==> b <==\nb: no capture\n\n==> c" in told
+    assert text.render(sample.race()) in told
+    assert told.endswith(
+        "\n3 bundles: 1 without incident or as expected, 1 with something to look at, 1 of\n"
+        "which nothing can be said\n"
+    )
