@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Analysis:
     """One bundle, analysed.
 
-    The tables are pandas DataFrames, made when asked for (`analyzer.tables` documents their columns); `incidents` and the
+    The tables are pandas DataFrames, made when asked for (`analyzer.schema` documents their columns); `incidents` and the
     rest are plain objects.
     """
 
@@ -122,6 +123,17 @@ class Analysis:
         from analyzer.report import json_
 
         return json_.render(self)
+
+    def to_parquet(self, folder: Path | str) -> None:
+        """Write every table as a Parquet file into *folder*: see `analyzer.parquet`.
+
+        Raises:
+            MissingTool: pyarrow is not installed.
+            LostsynError: The folder or a file cannot be written.
+        """
+        from analyzer import parquet
+
+        parquet.write(self, folder)
 
     def _scene(self) -> Scene:
         if self.scene is None:

@@ -1,8 +1,4 @@
-"""The tables of an analysis as pandas DataFrames, and what their columns mean.
-
-Names of flows are Zeek's (`orig_h`, `orig_p`, `resp_h`, `resp_p`); `COLUMNS` documents every column: dtype, unit and
-Wireshark's name for it.
-"""
+"""The tables of an analysis as pandas DataFrames, with the columns that `analyzer.schema` documents."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fates import FATES
 from analyzer.nat.passages import address
 from analyzer.nat.ways import IN, LOCAL, OUT
+from analyzer.schema import COLUMNS
 from analyzer.summary import agreed, confidence
 
 if TYPE_CHECKING:
@@ -30,84 +27,6 @@ if TYPE_CHECKING:
 
 _HEADINGS = {OUT: "out", IN: "in", LOCAL: "local", 0: "unknown"}
 
-COLUMNS: dict[str, dict[str, str]] = {
-    "packets": {
-        "time": "datetime64[ns, UTC]: when the point saw it, on the common clock (frame.time)",
-        "file": "category: which file of the point",
-        "frame": "uint32: frame number in that file, from 1 (frame.number)",
-        "flow": "int32: row of the point's flow in `flows`, by its column `flow`",
-        "src": "category: source address (ip.src, ipv6.src)",
-        "sport": "uint16: source port (tcp.srcport, udp.srcport); the ICMP identifier or type",
-        "dst": "category: destination address",
-        "dport": "uint16: destination port (tcp.dstport, udp.dstport); the ICMP identifier or code",
-        "proto": "uint8: IP protocol number, 0 for ARP (ip.proto)",
-        "reply": "bool: sent by the side that did not open the flow",
-        "seq": "uint32: sequence number as on the wire (tcp.seq_raw)",
-        "ack": "uint32: acknowledgement number as on the wire (tcp.ack_raw)",
-        "flags": "uint16: TCP flags (tcp.flags)",
-        "window": "uint16: window field, unscaled (tcp.window_size_value)",
-        "length": "int32: payload bytes by the IP header (tcp.len)",
-        "ip_id": "uint16: IPv4 identification (ip.id)",
-        "ttl": "uint8: TTL or hop limit (ip.ttl, ipv6.hlim)",
-        "fragment": "bool: not the first fragment; it has no ports (ip.frag_offset > 0)",
-        "cut": "bool: the transport header was not captured whole",
-        "tunnel": "category: what the packet was inside of: vxlan, geneve, ipip, gre, or nothing",
-    },
-    "flows": {
-        "point": "category: capture point",
-        "flow": "int32: number of the flow at that point",
-        "proto": "uint8: IP protocol number",
-        "orig_h": "category: address of the side that opened it (Zeek id.orig_h)",
-        "orig_p": "uint16: its port (Zeek id.orig_p)",
-        "resp_h": "category: the other side's address (Zeek id.resp_h)",
-        "resp_p": "uint16: the other side's port (Zeek id.resp_p)",
-        "first": "datetime64[ns, UTC]: its first packet",
-        "last": "datetime64[ns, UTC]: its last packet",
-        "orig_pkts": "int64: packets of the opening side (Zeek orig_pkts)",
-        "resp_pkts": "int64: packets of the other side (Zeek resp_pkts)",
-        "heading": "category: out of the node, in, local, or unknown",
-    },
-    "crossings": {
-        "inner_point": "category: the capture point nearer to the pod",
-        "inner_flow": "int32: the flow there",
-        "outer_point": "category: the capture point nearer to the uplink",
-        "outer_flow": "int32: the flow there",
-        "inner_orig": "str: the opening side as the inner point saw it",
-        "outer_orig": "str: the same side as the outer point saw it",
-        "inner_resp": "str: the other side as the inner point saw it",
-        "outer_resp": "str: the other side as the outer point saw it",
-        "snat": "bool: the opening side's address or port differs",
-        "dnat": "bool: the other side's address or port differs",
-        "heading": "category: where its opening side's packets go",
-        "agreed": "str: the fields that prove the pair",
-        "confidence": "category: proven, likely, possible",
-    },
-    "passages": {
-        "time": "datetime64[ns, UTC]: when the point saw the request",
-        "point": "category: capture point",
-        "file": "category: which file of the point",
-        "frame": "uint32: frame number in that file",
-        "flow": "int32: its flow at that point",
-        "proto": "uint8: 6 for a SYN, 17 for a UDP request",
-        "first": "bool: no point before saw it; the sum counts every request once",
-        "fate": "category: in the gap behind this point",
-        "answered": "bool: an answer came before the flow's next request",
-    },
-    "findings": {
-        "incident": "str: the incident it belongs to",
-        "time": "datetime64[ns, UTC]: the first packet that was lost or judged",
-        "kind": "category: syn-vanished, udp-vanished, invalid-reset",
-        "cause": "category: see `lostsyn explain`",
-        "confidence": "category: proven, likely, possible",
-        "gap": "str: between which points",
-        "inner": "str: the flow as the innermost point saw it",
-        "outer": "str: as the outermost saw it, or None",
-        "delay_s": "float64: seconds that the user waited beyond a loss-free handshake",
-        "attempts": "int64: SYNs or requests of the connection",
-        "vanished": "int64: how many of them vanished",
-    },
-}
-
 
 def packets(point: Point) -> pd.DataFrame:
     """Packets of one point; columns as `COLUMNS["packets"]` says."""
@@ -121,9 +40,10 @@ def packets(point: Point) -> pd.DataFrame:
     file = np.searchsorted(point.recording.first_rows, np.arange(len(p)), side="right") - 1
     return pd.DataFrame(
         {
-            "time": _times(p.time),
+            "point": pd.Categorical([point.name]).repeat(len(p)),
             "file": pd.Categorical.from_codes(file, dtype=pd.CategoricalDtype([f.label for f in files])),
             "frame": p.frame,
+            "time": _times(p.time),
             "flow": p.flow,
             "src": pd.Categorical.from_codes(np.where(reply, other, one), dtype=src.dtype),
             "sport": np.where(reply, dport, sport),
@@ -256,12 +176,7 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
         for incident in incidents
         for f in incident.findings
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS["findings"]))
-    frame["time"] = pd.to_datetime(frame["time"], utc=True).astype("datetime64[ns, UTC]")
-    frame["delay_s"] = frame["delay_s"].astype("float64")
-    for name in ("attempts", "vanished"):
-        frame[name] = frame[name].astype("int64")
-    return frame.astype(dict.fromkeys(("kind", "cause", "confidence"), "category"))
+    return _typed(pd.DataFrame(rows, columns=list(COLUMNS["findings"])), "findings")
 
 
 def _times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
@@ -303,9 +218,14 @@ def _joined(tables: list[pd.DataFrame], name: str, categories: Sequence[str]) ->
     """One table of several, with its documented columns even when empty."""
     filled = [table for table in tables if len(table)]
     if not filled:
-        return tables[0].copy() if tables else pd.DataFrame(columns=list(COLUMNS[name]))
+        return _typed(pd.DataFrame(columns=list(COLUMNS[name])), name)
     for column in categories:
         union = pd.unique(pd.concat([table[column].astype(object) for table in filled]))
         for table in filled:
             table[column] = pd.Categorical(table[column].astype(object), categories=sorted(union))
     return pd.concat(filled, ignore_index=True)
+
+
+def _typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give columns that pandas had to guess at their documented dtypes."""
+    return table.astype({column: said.dtype for column, said in COLUMNS[name].items() if said.dtype != "str"})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyzer import Analysis, analyze, tables
+from analyzer import Analysis, analyze
+from analyzer.schema import COLUMNS
 from tests.conftest import Case
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 
@@ -40,7 +41,7 @@ def every_table(analysis: Analysis) -> dict[str, pd.DataFrame]:
 
 def documented(name: str) -> dict[str, str]:
     """Column to the dtype that the documentation says."""
-    return {column: text.split(":")[0] for column, text in tables.COLUMNS[name].items()}
+    return {column: said.dtype for column, said in COLUMNS[name].items()}
 
 
 def matches(said: str, dtype: object) -> bool:
@@ -48,7 +49,7 @@ def matches(said: str, dtype: object) -> bool:
     return str(dtype) in ("object", "str", "string") if said == "str" else said == str(dtype)
 
 
-@pytest.mark.parametrize("name", tables.COLUMNS)
+@pytest.mark.parametrize("name", COLUMNS)
 def test_columns_are_those_documented(name: str, lost: Analysis) -> None:
     """Names, order and dtypes."""
     table = every_table(lost)[name]
@@ -59,14 +60,16 @@ def test_columns_are_those_documented(name: str, lost: Analysis) -> None:
         assert matches(said, table[column].dtype), (column, said, table[column].dtype)
 
 
-@pytest.mark.parametrize("name", tables.COLUMNS)
+@pytest.mark.parametrize("name", COLUMNS)
 def test_empty_tables_have_their_columns(name: str, tmp_path: Path) -> None:
-    """A capture of nothing has tables of nothing, with the same columns."""
+    """A capture of nothing has tables of nothing, with the same columns of the same dtypes."""
     analysis = analyze(record(tmp_path, points=("cni0", "eth0")))
     table = every_table(analysis)[name]
 
     assert 0 == len(table)
     assert list(documented(name)) == list(table.columns)
+    for column, said in documented(name).items():
+        assert matches(said, table[column].dtype), (column, said, table[column].dtype)
 
 
 def test_every_fixture(bundle_case: Case) -> None:
