@@ -143,6 +143,12 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="category",
             meaning="where its requests go: out of the node, in, local, or unknown",
         ),
+        "community_id": Column(
+            dtype="str",
+            meaning="Community ID v1, seed 0; None for ARP and where ports were not captured",
+            zeek="community_id",
+            ecs="network.community_id",
+        ),
     },
     "crossings": {
         "inner_point": Column(dtype="category", meaning="the capture point nearer to the pod"),
@@ -160,6 +166,18 @@ COLUMNS: dict[str, dict[str, Column]] = {
         ),
         "agreed": Column(dtype="str", meaning="the fields that prove the pair"),
         "confidence": Column(dtype="category", meaning="proven, likely, possible"),
+        "inner_community_id": Column(
+            dtype="str",
+            meaning="Community ID of the flow at the inner point",
+            zeek="community_id",
+            ecs="network.community_id",
+        ),
+        "outer_community_id": Column(
+            dtype="str",
+            meaning="Community ID of the flow at the outer point; the same where NAT changed nothing",
+            zeek="community_id",
+            ecs="network.community_id",
+        ),
     },
     "passages": {
         "time": Column(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
+from analyzer.flow.community_id import community_ids
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fates import FATES
 from analyzer.nat.passages import address
@@ -94,6 +95,7 @@ def _flows(point: Point, scene: Scene) -> pd.DataFrame:
             "orig_pkts": sizes[::2],
             "resp_pkts": sizes[1::2],
             "heading": _heading(scene.node.heading[point.name]),
+            "community_id": _texts(community_ids(point)),
         }
     )
 
@@ -101,6 +103,7 @@ def _flows(point: Point, scene: Scene) -> pd.DataFrame:
 def crossings(scene: Scene) -> pd.DataFrame:
     """Matched flows of every gap; columns as `COLUMNS["crossings"]` says."""
     tables = []
+    names = {point.name: community_ids(point) for point in scene.points}
     for gap in scene.gaps:
         m = gap.matches
         inner, outer = _end_names(gap.inner.flows, m.a), _end_names(gap.outer.flows, m.b)
@@ -123,6 +126,8 @@ def crossings(scene: Scene) -> pd.DataFrame:
                     "heading": _heading(gap.heading),
                     "agreed": [", ".join(agreed(*t)) for t in told],
                     "confidence": [confidence(*t) for t in told],
+                    "inner_community_id": _texts(names[gap.inner.name][m.a]),
+                    "outer_community_id": _texts(names[gap.outer.name][m.b]),
                 }
             )
         )
@@ -181,6 +186,11 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
 
 def _times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(nanoseconds.view("datetime64[ns]")).tz_localize("UTC")
+
+
+def _texts(values: NDArray[np.object_]) -> pd.Series[Any]:
+    """Texts and None; never guessed at, so that a column without a text is none of numbers."""
+    return pd.Series(values, dtype="str")
 
 
 def _heading(codes: NDArray[np.int8]) -> pd.Categorical[Any]:
