@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from analyzer.model import Connection, Finding, Incident
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
-    from analyzer.model import Counts, Incident, Occupancy, PointSummary, Reconciled
+    from analyzer.model import Counts, Occupancy, PointSummary, Reconciled
+    from analyzer.report.notebook import Drawing
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Analysis:
     """One bundle, analysed.
 
@@ -112,6 +115,47 @@ class Analysis:
 
         return tables.findings(self.incidents)
 
+    def follow(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Connection:
+        """Follow one connection through all points, whether or not anything befell it.
+
+        Args:
+            row: Of `flows`, `crossings`, `passages` or `packets`: what has the columns `point` and `flow`, or
+                `inner_point` and `inner_flow`.
+
+        Raises:
+            KeyError: *row* has no such columns, or names no flow.
+        """
+        from analyzer import following
+
+        side = "inner_" if "inner_flow" in row else ""
+        return following.follow(self._scene(), str(row[f"{side}point"]), int(row[f"{side}flow"]))
+
+    def ladder(self, of: Incident | Finding | Connection | Mapping[Any, Any] | pd.Series[Any]) -> Drawing:
+        """Draw the ladder of one connection; a notebook shows it in place, and its `svg` is a file.
+
+        Args:
+            of: A finding, an incident (its first finding is drawn), what `follow` returned, or what it takes.
+
+        Raises:
+            KeyError: As `follow`.
+        """
+        from analyzer.report import notebook
+
+        if isinstance(of, Incident):
+            of = of.findings[0]
+        told = of if isinstance(of, Finding | Connection) else self.follow(of)
+        return notebook.ladder(told, self.points)
+
+    def __repr__(self) -> str:
+        from analyzer.report import text
+
+        return text.overview(self)
+
+    def _repr_html_(self) -> str:
+        from analyzer.report import notebook
+
+        return notebook.analysis(self)
+
     def to_html(self) -> str:
         """Render the report: one self-contained HTML page."""
         from analyzer.report import html
@@ -139,3 +183,20 @@ class Analysis:
         if self.scene is None:
             raise ValueError("this Analysis holds no captures; tables come from analyzer.analyze()")
         return self.scene
+
+
+def _incident(incident: Incident) -> str:
+    from analyzer.report import notebook
+
+    return notebook.incident(incident)
+
+
+def _finding(finding: Finding) -> str:
+    from analyzer.report import notebook
+
+    return notebook.finding(finding)
+
+
+# A notebook shows an object by this method. It is given to them here since the model knows nobody who could render it.
+Incident._repr_html_ = _incident  # type: ignore[attr-defined]
+Finding._repr_html_ = _finding  # type: ignore[attr-defined]

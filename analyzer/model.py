@@ -131,6 +131,24 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One connection, followed through all points; whether or not anything befell it."""
+
+    inner: str
+    """`10.244.0.11:20000 > 192.0.2.100:80/tcp`, as the innermost point saw it."""
+    outer: str | None
+    """The same flow as the outermost point saw it; None if only one point did."""
+    time: int
+    """Of its first packet."""
+    gap: Gap | None = None
+    """Where it lost its first request."""
+    passages: tuple[Passage, ...] = field(default=(), repr=False)
+    """Its first packets, in time order."""
+    omitted: int = 0
+    """Packets that `passages` leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One connection's event."""
 
@@ -146,17 +164,17 @@ class Finding:
     """The same flow as the outermost point saw it, if it got there."""
     delay_s: float | None
     """What the user waited beyond a loss-free handshake; None where the captures cannot tell."""
-    attempts: tuple[Attempt, ...] = ()
-    passages: tuple[Passage, ...] = ()
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    passages: tuple[Passage, ...] = field(default=(), repr=False)
     """What the ladder draws, in time order; bounded."""
     omitted: int = 0
     """Packets of the connection that `passages` leaves out."""
-    window: tuple[WindowPoint, ...] = ()
+    window: tuple[WindowPoint, ...] = field(default=(), repr=False)
     """What the window chart draws; empty for other kinds than `invalid-*`."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
     """JSON-ready details, by cause: partner, outer port, bound, bytes, ..."""
-    evidence: tuple[Evidence, ...] = ()
-    excluded: tuple[Exclusion, ...] = ()
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False)
+    excluded: tuple[Exclusion, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +191,10 @@ class Incident:
     last: int
     summary: str
     """One sentence that a manager understands."""
-    findings: tuple[Finding, ...]
-    evidence: tuple[Evidence, ...]
-    excluded: tuple[Exclusion, ...]
-    remedies: tuple[Remedy, ...]
+    findings: tuple[Finding, ...] = field(repr=False)
+    evidence: tuple[Evidence, ...] = field(repr=False)
+    excluded: tuple[Exclusion, ...] = field(repr=False)
+    remedies: tuple[Remedy, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

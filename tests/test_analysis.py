@@ -10,7 +10,7 @@ import pytest
 
 import analyzer
 from analyzer import Analysis, analyze
-from tests.conversation import bystander, record
+from tests.conversation import Conversation, bystander, record
 
 
 @pytest.fixture
@@ -34,6 +34,32 @@ def test_renderings(analysis: Analysis) -> None:
     """JSON that a program reads, HTML that a browser reads."""
     assert 1 == json.loads(analysis.to_json())["format_version"]
     assert analysis.to_html().lower().startswith("<!doctype html>")
+
+
+def test_representations(analysis: Analysis, tmp_path: Path) -> None:
+    """A terminal shows the verdict and the points in a few lines, a notebook a fragment of the report."""
+    shown = repr(analysis)
+
+    assert shown.startswith("No incident: nothing vanished in 2 connections")
+    assert all(point.name in shown for point in analysis.points)
+    assert "No incident: nothing vanished in 2 connections" in analysis._repr_html_()
+
+
+def test_ladders(tmp_path: Path) -> None:
+    """The ladder of an incident, of its finding, and of the flow itself: one connection's, each time."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:1024")
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(5)))
+    (incident,) = analysis.incidents
+    crossing = analysis.crossings.query("outer_orig == '192.0.2.10:1024'").iloc[0]
+    drawings = [analysis.ladder(of) for of in (incident, incident.findings[0], crossing)]
+
+    assert 1 == len({drawing.of for drawing in drawings})
+    assert "10.244.0.11:20000" in drawings[0].of
+    assert incident.summary in repr(analysis).replace("\n ", "")
+    for told in (incident, incident.findings[0]):
+        assert len(repr(told)) < 1000
 
 
 def test_without_captures(analysis: Analysis) -> None:

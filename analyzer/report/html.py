@@ -20,7 +20,7 @@ from analyzer.report import ladder, page, words
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
-    from analyzer.model import Finding, Incident, PointSummary
+    from analyzer.model import Connection, Finding, Incident, PointSummary
 
 
 def render(analysis: Analysis) -> str:
@@ -33,22 +33,22 @@ def render_incident(analysis: Analysis, incident: Incident) -> str:
     return _page(analysis, (incident,))
 
 
-def ladder_svg(finding: Finding, points: Sequence[PointSummary]) -> str:
+def ladder_svg(finding: Finding | Connection, points: Sequence[PointSummary]) -> str:
     """Return the ladder of *finding* as an SVG file that carries its own style.
 
     Args:
         finding: Its passages are drawn.
         points: The bundle's capture points, from the pod to the uplink.
     """
-    template = _environment().get_template("ladder_file.svg")
-    return template.render(ladder=ladder.build(finding, points), style=_source("palette.css", "drawing.css"))
+    template = environment().get_template("ladder_file.svg")
+    return template.render(ladder=ladder.build(finding, points), style=source("palette.css", "drawing.css"))
 
 
 def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
-    style = _source("palette.css", "page.css", "drawing.css")
-    script = _source("page.js")
+    style = source("palette.css", "page.css", "drawing.css")
+    script = source("page.js")
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             page=page.build(analysis, incidents),
@@ -61,8 +61,9 @@ def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return what renders the templates; other pages that look like the report are rendered by it, too."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("analyzer.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -70,11 +71,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         {name: getattr(words, name) for name in ("cause_title", "clock", "count", "day", "duration", "short")}
     )
-    environment.globals.update({name: getattr(words, name) for name in ("beyond", "period", "title")})
-    return environment
+    made.globals.update({name: getattr(words, name) for name in ("beyond", "period", "title")})
+    return made
 
 
 def _finalize(value: object) -> object:
@@ -83,11 +84,11 @@ def _finalize(value: object) -> object:
 
 
 @functools.cache
-def _source(*names: str) -> Markup:
-    """Return files of the templates folder as they are."""
-    environment = _environment()
-    assert environment.loader is not None
-    texts = [environment.loader.get_source(environment, name)[0] for name in names]
+def source(*names: str) -> Markup:
+    """Return files of the templates folder as they are: style and script."""
+    loader = environment().loader
+    assert loader is not None
+    texts = [loader.get_source(environment(), name)[0] for name in names]
     return Markup("\n".join(texts))  # noqa: S704 - our own files, not input
 
 

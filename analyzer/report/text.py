@@ -77,6 +77,14 @@ def render_each(checked: Sequence[Checked]) -> str:
     )
 
 
+def overview(analysis: Analysis) -> str:
+    """Return the verdict, the capture points and each incident's summary."""
+    blocks = [_head(analysis), *(_summary(incident) for incident in analysis.incidents[:INCIDENTS])]
+    if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
+        blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
 def _head(analysis: Analysis) -> list[str]:
     span = period(analysis)
     lines = [*_wrap(headline(analysis.incidents, analysis))]
@@ -99,10 +107,14 @@ def _head(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _incident(incident: Incident) -> list[str]:
+def _summary(incident: Incident) -> list[str]:
     where = f", between {short(incident.gap[0], 20)} and {short(incident.gap[1], 20)}" if incident.gap else ""
     heading = f"{short(incident.id, 40)}: {short(title(incident), 60)} ({incident.confidence}{where})"
-    lines = [*_wrap(heading), *_wrap(_line(incident.summary), "  ")]
+    return [*_wrap(heading), *_wrap(_line(incident.summary), "  ")]
+
+
+def _incident(incident: Incident) -> list[str]:
+    lines = _summary(incident)
     for finding in incident.findings[:FINDINGS]:
         lines += ["", *_finding(finding)]
     if hidden := max(len(incident.findings) - FINDINGS, 0):

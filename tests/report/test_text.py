@@ -91,3 +91,15 @@ def test_each(sample) -> None:
         "\n3 bundles: 1 without incident or as expected, 1 with something to look at, 1 of\n"
         "which nothing can be said\n"
     )
+
+
+def test_overview(sample) -> None:
+    """What a terminal shows of the object: the head of the text, and each incident's first lines."""
+    shown, whole = text.overview(sample.both()), text.render(sample.both())
+
+    assert whole.startswith(shown.partition("\n\n" + sample.RACE.id)[0])
+    assert all(f"{incident.id}: " in shown for incident in sample.both().incidents)
+    assert len(shown.splitlines()) < 30
+    assert "... and 5 further incidents" in text.overview(
+        dataclasses.replace(sample.race(), incidents=(sample.RACE,) * (text.INCIDENTS + 5))
+    )
