@@ -85,28 +85,28 @@ class Analysis:
         """
         from analyzer import tables
 
-        return tables.packets(self._scene().trails.points[point])
+        return tables.packets(self.captured.trails.points[point])
 
     @property
     def flows(self) -> pd.DataFrame:
         """Flows of all points."""
         from analyzer import tables
 
-        return tables.flows(self._scene())
+        return tables.flows(self.captured)
 
     @property
     def crossings(self) -> pd.DataFrame:
         """Flows matched between neighbouring points, with what NAT made of them."""
         from analyzer import tables
 
-        return tables.crossings(self._scene())
+        return tables.crossings(self.captured)
 
     @property
     def passages(self) -> pd.DataFrame:
         """The way of each request (SYN, UDP request) through every gap, with its fate."""
         from analyzer import tables
 
-        return tables.passages(self._scene())
+        return tables.passages(self.captured)
 
     @property
     def findings(self) -> pd.DataFrame:
@@ -127,8 +127,7 @@ class Analysis:
         """
         from analyzer import following
 
-        side = "inner_" if "inner_flow" in row else ""
-        return following.follow(self._scene(), str(row[f"{side}point"]), int(row[f"{side}flow"]))
+        return following.follow(self.captured, *following.located(self, row))
 
     def ladder(self, of: Incident | Finding | Connection | Mapping[Any, Any] | pd.Series[Any]) -> Drawing:
         """Draw the ladder of one connection; a notebook shows it in place, and its `svg` is a file.
@@ -179,7 +178,13 @@ class Analysis:
 
         parquet.write(self, folder)
 
-    def _scene(self) -> Scene:
+    @property
+    def captured(self) -> Scene:
+        """The columns behind the tables.
+
+        Raises:
+            ValueError: This analysis was not made by `analyze`, and has none.
+        """
         if self.scene is None:
             raise ValueError("this Analysis holds no captures; tables come from analyzer.analyze()")
         return self.scene

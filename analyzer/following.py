@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import merge
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,28 +16,39 @@ from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    import pandas as pd
+
+    from analyzer.analysis import Analysis
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.model import Gap, Passage
 
 
-def follow(scene: Scene, point: str, flow: int, most: int = 40) -> Connection:
+def located(analysis: Analysis, row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[Point, int]:
+    """Return the point and the flow at it that a row of any table names; of `crossings` the inner one.
+
+    Raises:
+        KeyError: *row* has no such columns, or there is no such flow.
+    """
+    side = "inner_" if "inner_flow" in row else ""
+    point, flow = analysis.captured.trails.points[str(row[f"{side}point"])], int(row[f"{side}flow"])
+    if not 0 <= flow < len(point.flows):
+        raise KeyError(f"{point.name} has no flow {flow}")
+    return point, flow
+
+
+def follow(scene: Scene, point: Point, flow: int, most: int = 40) -> Connection:
     """Follow a flow's connection from its first packet on.
 
     Args:
         scene: The bundle.
         point: A point that saw the connection.
-        flow: Its flow there: column `flow` of the tables.
+        flow: Its flow there.
         most: Packets told, at most.
-
-    Raises:
-        KeyError: There is no such point, or no such flow at it.
     """
-    if not 0 <= flow < len(scene.trails.points[point].flows):
-        raise KeyError(f"{point} has no flow {flow}")
-    same = scene.trails.flows_of(scene.trails.points[point], flow)
+    same = scene.trails.flows_of(point, flow)
     points = sorted((scene.trails.points[name] for name in same), key=lambda p: LAYERS.get(p.role or "", 3))
     passages = tuple(_passages(scene, points, same, most))
     inner, outer = points[0], points[-1]

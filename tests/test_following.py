@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer import Analysis, analyze
-from analyzer.following import follow
+from analyzer.following import follow, located
 from analyzer.model import Fate
 from tests.conftest import Case
 from tests.conversation import Conversation, bystander, record
@@ -88,10 +88,8 @@ def test_every_packet_is_told_or_counted(most: int, tmp_path_factory: pytest.Tem
     for _ in range(4):
         long.data(100)
     analysis = analysed(tmp_path_factory.mktemp("long"), long)
-    scene = analysis.scene
-    assert scene is not None
-    flow = int(str(row(analysis, "cni0")["flow"]))
-    told = follow(scene, "cni0", flow, most)
+    point, flow = located(analysis, row(analysis, "cni0"))
+    told = follow(analysis.captured, point, flow, most)
 
     assert most == len(told.passages) or not told.omitted
     assert len(analysis.packets("cni0").query("flow == @flow")) == len(told.passages) + told.omitted

@@ -1,7 +1,6 @@
 """Geometry of the window chart: what the other side had sent, the bounds, each ACK, the one that fell out.
 
-Numbers are compared modulo 2**32 (RFC 9293 section 3.4): all are unwrapped around the judged packet before
-they are drawn, and wrapped again for their labels.
+`window_series` has the numbers, unwrapped; for their labels they are wrapped again.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from analyzer.model import Finding, WindowPoint
+from analyzer.report import window_series
 from analyzer.report.scale import ticks
 from analyzer.report.words import clock, count, duration, short
 
@@ -117,34 +117,11 @@ def build(finding: Finding, limit: int = LIMIT) -> WindowChart | None:
     Returns:
         The geometry, in SVG user units.
     """
-    rows = sorted(finding.window, key=lambda row: row.time)
-    judged = [row for row in rows if row.verdict == "invalid" and row.test and "R" not in row.flags]
-    if not judged:
+    series = window_series.build(finding, limit)
+    if series is None:
         return None
-    culprit = judged[0]
-    by_ack = culprit.test.startswith("ack")
-    rows = sorted(
-        sorted(rows, key=lambda row: abs(row.time - culprit.time))[:limit], key=lambda row: row.time
-    )
-    # One chart has one axis: failed tests of the other direction or quantity belong to another.
-    axis = (culprit.reply, culprit.test[:3])
-    judged = [row for row in judged if (row.reply, row.test[:3]) == axis and row in rows][:12]
-    value = _unwrap(culprit.ack if by_ack else culprit.seq)
-
-    def number(row: WindowPoint) -> int:
-        if by_ack:
-            return value(row.ack)
-        return value(row.end if row.test == "seq-under-lower-bound" else row.seq)
-
-    mine = [
-        row for row in rows if row.reply == culprit.reply and "R" not in row.flags and (row.ack or not by_ack)
-    ]
-    if by_ack:
-        upper = _sent(rows, culprit, value)
-        lower = _lower(upper, _bounds(mine, value, ("", "ack-under-lower-bound")))
-    else:  # Only the failed test's own bound is about sequence numbers.
-        upper = _bounds(judged, value, ("seq-over-upper-bound",))
-        lower = _bounds(judged, value, ("seq-under-lower-bound",))
+    culprit, rows, judged, mine = series.culprit, series.rows, series.judged, series.mine
+    upper, lower, value, number = series.upper, series.lower, series.value, series.number
     low_x, high_x = rows[0].time, max(rows[-1].time, rows[0].time + 1)
     ys = [*(number(row) for row in mine), *(y for _, y in upper), *(y for _, y in lower)]
     pad = max((max(ys) - min(ys)) * 0.06, 1)
@@ -167,8 +144,8 @@ def build(finding: Finding, limit: int = LIMIT) -> WindowChart | None:
         right=_WIDTH - _RIGHT,
         top=_TOP,
         bottom=_HEIGHT - _BOTTOM,
-        quantity="acknowledged byte" if by_ack else "sequence number",
-        sender="client" if culprit.reply == by_ack else "server",
+        quantity=series.quantity,
+        sender=series.sender,
         upper=Bound(points=_joined(high), label_y=upper_y, value=_at(upper, culprit.time)) if high else None,
         lower=Bound(points=_joined(deep), label_y=lower_y, value=_at(lower, culprit.time)) if deep else None,
         band=_joined([*high, *reversed(deep)]) if high and deep else "",
@@ -198,54 +175,6 @@ def build(finding: Finding, limit: int = LIMIT) -> WindowChart | None:
         zero=culprit.time,
         hidden=len(finding.window) - len(rows),
     )
-
-
-def _unwrap(reference: int) -> Callable[[int], int]:
-    """Return the map from a 32-bit number to the nearest integer to *reference* that is congruent to it."""
-
-    def value(number: int) -> int:
-        return reference + (number - reference + 2**31) % 2**32 - 2**31
-
-    return value
-
-
-def _sent(
-    rows: Iterable[WindowPoint], culprit: WindowPoint, value: Callable[[int], int]
-) -> list[tuple[int, int]]:
-    """Return (time, upper bound of acks) at each packet: what the other side has sent by then."""
-    steps: list[tuple[int, int]] = []
-    for row in rows:
-        if row.reply == culprit.reply:
-            told = row.bound if row.test == "ack-over-upper-bound" else row.upper
-        else:
-            told = None if "R" in row.flags or row.verdict == "invalid" else row.end
-        if told is not None:
-            steps.append((row.time, max(value(told), steps[-1][1]) if steps else value(told)))
-    return steps
-
-
-def _bounds(
-    rows: Iterable[WindowPoint], value: Callable[[int], int], tests: tuple[str, ...]
-) -> list[tuple[int, int]]:
-    """Return (time, bound) of the packets whose bound belongs to one of *tests*."""
-    return [(row.time, value(row.bound)) for row in rows if row.bound is not None and row.test in tests]
-
-
-def _lower(upper: list[tuple[int, int]], told: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return (time, lower bound of acks): as *told* at the judged packets, parallel to *upper* between them.
-
-    The kernel subtracts the largest window that the acknowledging side has offered (`td_maxwin`) from what
-    the other side has sent; between two judged packets only the latter moves.
-    """
-    steps: list[tuple[int, int]] = []
-    bounds = dict(told)
-    window: int | None = None
-    for time, sent in upper:
-        if time in bounds:
-            window = sent - bounds[time]
-        if window is not None:
-            steps.append((time, sent - window))
-    return steps
 
 
 def _corners(points: Sequence[Step]) -> list[Step]:
