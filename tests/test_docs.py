@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 import pytest
 
-from analyzer import model
+from analyzer import model, plot
 from analyzer.cli import group
 from analyzer.cli.common import ROLES
 from analyzer.conntrack.states import TRANSITIONS, Kind, State
@@ -213,6 +213,13 @@ def test_every_word_is_in_the_glossary() -> None:
 def test_tables_page_is_current() -> None:
     """docs/tables.md is what docs/tables.py writes: every column of every table."""
     assert runpy.run_path(str(ROOT / "docs/tables.py"))["page"]() == _text(ROOT / "docs/tables.md")
+
+
+def test_every_plot_is_documented() -> None:
+    """docs/notebooks.md lists the plots that there are, and no others."""
+    told = re.findall(r"^\| `plot\.(\w+)\(", _text(ROOT / "docs/notebooks.md"), re.MULTILINE)
+
+    assert sorted(plot.__all__) == sorted(told)
 
 
 def test_every_json_key_is_documented() -> None:

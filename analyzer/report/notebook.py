@@ -131,5 +131,6 @@ def _style() -> Markup:
     palette = source("palette.css")
     light, dark = re.findall(r"\.lostsyn \{(.*?)\}", palette, re.DOTALL)[:2]
     themes = f"@media screen {{ :is({_LIGHT}) .lostsyn {{{light}}} :is({_DARK}) .lostsyn {{{dark}}} }}"
-    nested = f".lostsyn-cell {{\n{source('page.css', 'drawing.css')}\n}}"
-    return Markup("\n".join((palette, themes, nested, source("notebook.css"))))  # noqa: S704 - our own files, not input
+    # Three times its own class: it outweighs what the notebook says of tables and lists within any output.
+    nested = f"{'.lostsyn-cell' * 3} {{\n{source('page.css', 'drawing.css', 'notebook.css')}\n}}"
+    return Markup("\n".join((palette, themes, nested)))  # noqa: S704 - our own files, not input
