@@ -133,17 +133,30 @@ class Analysis:
         """Draw the ladder of one connection; a notebook shows it in place, and its `svg` is a file.
 
         Args:
-            of: A finding, an incident (its first finding is drawn), what `follow` returned, or what it takes.
+            of: A finding, an incident (its first finding is drawn), what `follow` returned, or a row of any table.
 
         Raises:
-            KeyError: As `follow`.
+            KeyError: The row names no flow, and no finding.
         """
         from analyzer.report import notebook
 
         if isinstance(of, Incident):
             of = of.findings[0]
-        told = of if isinstance(of, Finding | Connection) else self.follow(of)
-        return notebook.ladder(told, self.points)
+        if not isinstance(of, Finding | Connection):
+            of = self._finding(of) if "incident" in of else self.follow(of)
+        return notebook.ladder(of, self.points)
+
+    def _finding(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Finding:
+        """The finding of a row of `findings`."""
+        for incident in self.incidents:
+            for finding in incident.findings:
+                if (incident.id, finding.inner, finding.time) == (
+                    row["incident"],
+                    row["inner"],
+                    row["time"].value,
+                ):
+                    return finding
+        raise KeyError(f"no finding of {row['incident']!r} is of {row['inner']!r}")
 
     def __repr__(self) -> str:
         from analyzer.report import text
@@ -202,6 +215,13 @@ def _finding(finding: Finding) -> str:
     return notebook.finding(finding)
 
 
+def _connection(connection: Connection) -> str:
+    from analyzer.report import notebook
+
+    return notebook.ladder(connection).html
+
+
 # A notebook shows an object by this method. It is given to them here since the model knows nobody who could render it.
 Incident._repr_html_ = _incident  # type: ignore[attr-defined]
 Finding._repr_html_ = _finding  # type: ignore[attr-defined]
+Connection._repr_html_ = _connection  # type: ignore[attr-defined]

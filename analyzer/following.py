@@ -33,6 +33,10 @@ def located(analysis: Analysis, row: Mapping[Any, Any] | pd.Series[Any]) -> tupl
         KeyError: *row* has no such columns, or there is no such flow.
     """
     side = "inner_" if "inner_flow" in row else ""
+    if f"{side}flow" not in row or f"{side}point" not in row:
+        raise KeyError(
+            "a row of flows, crossings, passages or packets names a flow; this has no `point` and `flow`"
+        )
     point, flow = analysis.captured.trails.points[str(row[f"{side}point"])], int(row[f"{side}flow"])
     if not 0 <= flow < len(point.flows):
         raise KeyError(f"{point.name} has no flow {flow}")

@@ -53,13 +53,22 @@ def test_ladders(tmp_path: Path) -> None:
     analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(5)))
     (incident,) = analysis.incidents
     crossing = analysis.crossings.query("outer_orig == '192.0.2.10:1024'").iloc[0]
-    drawings = [analysis.ladder(of) for of in (incident, incident.findings[0], crossing)]
+    row = analysis.findings.iloc[0]
+    drawings = [
+        analysis.ladder(of)
+        for of in (incident, incident.findings[0], row, crossing, analysis.follow(crossing))
+    ]
 
     assert 1 == len({drawing.of for drawing in drawings})
     assert "10.244.0.11:20000" in drawings[0].of
     assert incident.summary in repr(analysis).replace("\n ", "")
     for told in (incident, incident.findings[0]):
         assert len(repr(told)) < 1000
+    assert (
+        drawings[-1].of.removeprefix("ladder of ").split(" > ")[0] in analysis.follow(crossing)._repr_html_()
+    )
+    with pytest.raises(KeyError, match="no finding of 'syn-vanished-1' is of 'nobody'"):
+        analysis.ladder(dict(row) | {"inner": "nobody"})
 
 
 def test_without_captures(analysis: Analysis) -> None:
