@@ -109,7 +109,9 @@ def crossings(scene: Scene) -> pd.DataFrame:
         inner, outer = _end_names(gap.inner.flows, m.a), _end_names(gap.outer.flows, m.b)
         flip = m.flip.astype(bool)
         outer_orig, outer_resp = np.where(flip, outer[1], outer[0]), np.where(flip, outer[0], outer[1])
-        told = [(int(a), int(v)) for a, v in zip(m.agreed, m.votes, strict=True)]
+        # Few proofs differ: each is put into words once.
+        proofs, proof = np.unique(m.agreed.astype(np.int64) << 32 | m.votes, return_inverse=True)
+        told = [(int(p) >> 32, int(p) & 0xFFFFFFFF) for p in proofs]
         tables.append(
             pd.DataFrame(
                 {
@@ -124,8 +126,8 @@ def crossings(scene: Scene) -> pd.DataFrame:
                     "snat": inner[0] != outer_orig,
                     "dnat": inner[1] != outer_resp,
                     "heading": _heading(gap.heading),
-                    "agreed": [", ".join(agreed(*t)) for t in told],
-                    "confidence": [confidence(*t) for t in told],
+                    "agreed": _texts(np.array([", ".join(agreed(*t)) for t in told], object)[proof]),
+                    "confidence": np.array([confidence(*t) for t in told], object)[proof],
                     "inner_community_id": _texts(names[gap.inner.name][m.a]),
                     "outer_community_id": _texts(names[gap.outer.name][m.b]),
                 }
@@ -199,29 +201,28 @@ def _heading(codes: NDArray[np.int8]) -> pd.Categorical[Any]:
 
 def _addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
     """Each flow's two addresses as categories of one set of texts."""
-    n = len(flows)
-    both = np.empty(2 * n, [("hi", "u8"), ("lo", "u8")])
-    both["hi"] = np.concatenate([flows.src_hi, flows.dst_hi])
-    both["lo"] = np.concatenate([flows.src_lo, flows.dst_lo])
-    values, codes = np.unique(both, return_inverse=True)
-    dtype = pd.CategoricalDtype([address(int(v["hi"]), int(v["lo"])) for v in values])
-    codes = codes.reshape(-1)
-    return pd.Categorical.from_codes(codes[:n], dtype=dtype), pd.Categorical.from_codes(
-        codes[n:], dtype=dtype
-    )
+    hi, lo = np.concatenate([flows.src_hi, flows.dst_hi]), np.concatenate([flows.src_lo, flows.dst_lo])
+    order = np.lexsort((lo, hi))
+    hi, lo = hi[order], lo[order]
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
+    codes = np.empty(len(order), np.int64)
+    codes[order] = np.cumsum(fresh) - 1
+    dtype = pd.CategoricalDtype([address(int(h), int(w)) for h, w in zip(hi[fresh], lo[fresh], strict=True)])
+    src, dst = np.split(codes, 2)
+    return pd.Categorical.from_codes(src, dtype=dtype), pd.Categorical.from_codes(dst, dtype=dtype)
 
 
 def _end_names(flows: Flows, chosen: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both ends of these flows as `address:port`."""
     src, dst = _addresses(flows.take(chosen))
+    heads = np.array([f"[{a}]:" if ":" in a else f"{a}:" for a in src.categories], object)
     ports = flows.ports[chosen]
-    made = []
-    for addresses, port in ((src, ports >> 16), (dst, ports & 0xFFFF)):
-        texts = [
-            f"[{a}]:{p}" if ":" in a else f"{a}:{p}" for a, p in zip(addresses.astype(str), port, strict=True)
-        ]
-        made.append(np.array(texts, object))
-    return made[0], made[1]
+    return heads[src.codes] + _numerals(ports >> 16), heads[dst.codes] + _numerals(ports & 0xFFFF)
+
+
+def _numerals(numbers: NDArray[Any]) -> NDArray[np.object_]:
+    return np.array(list(map(str, numbers.tolist())), object)
 
 
 def _joined(tables: list[pd.DataFrame], name: str, categories: Sequence[str]) -> pd.DataFrame:

@@ -8,10 +8,10 @@ plot.attempts(analysis)
 
 from __future__ import annotations
 
-from analyzer.plot.attempts import attempts as attempts
-from analyzer.plot.latency import latency as latency
-from analyzer.plot.occupancy import occupancy as occupancy
-from analyzer.plot.sequence import sequence as sequence
-from analyzer.plot.window import window as window
+from analyzer.plot.bounds import window as window
+from analyzer.plot.handshakes import latency as latency
+from analyzer.plot.losses import attempts as attempts
+from analyzer.plot.segments import sequence as sequence
+from analyzer.plot.table import occupancy as occupancy
 
 __all__ = ["attempts", "latency", "occupancy", "sequence", "window"]

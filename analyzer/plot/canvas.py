@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -68,7 +68,15 @@ def whole(axis: Any) -> None:
     axis.set_major_formatter("{x:,.0f}")
 
 
-def legend(ax: Axes, title: str | None = None) -> None:
-    """Name what is drawn, if anything is."""
+def legend(
+    ax: Axes, where: Literal["upper left", "upper right", "lower right"], title: str | None = None
+) -> None:
+    """Name what is drawn, if anything is.
+
+    Args:
+        ax: The axes.
+        where: As matplotlib says it. To let it look for the best place takes as long as all the rest.
+        title: Above the names.
+    """
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, title=title)
+        ax.legend(frameon=False, loc=where, title=title)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analyzer import Analysis, analyze
 from analyzer.plot import attempts
-from analyzer.plot.attempts import BINS
+from analyzer.plot.losses import BINS
 from tests.conftest import Case
 from tests.conversation import Conversation, bystander, record
 

@@ -90,7 +90,7 @@ def sequence(
     ax.set_ylabel(f"bytes of the {'answering' if reply else 'opening'} side")
     whole(ax.yaxis)
     hidden = len(rows) - len(packets)
-    legend(ax, f"{hidden:,} later packets not drawn" if hidden else None)
+    legend(ax, "upper left", f"{hidden:,} later packets not drawn" if hidden else None)
     return ax
 
 

@@ -43,5 +43,5 @@ def attempts(analysis: Analysis, ax: Axes | None = None, *, udp: bool = False) -
         ax.bar(edges[:-1], counts, width, align="edge", color=colour, label=f"{len(times):,} {label}")
     ax.set_ylabel(f"{name} per {duration(round(width * 1e9))}")
     whole(ax.yaxis)
-    legend(ax)
+    legend(ax, "upper right")
     return ax

@@ -68,7 +68,7 @@ def window(analysis: Analysis, ax: Axes | None = None, *, finding: Finding | Non
         ax.axvline(at_reset, color=WARN, linestyle=":", label="RST by the host" if not n else None)
     ax.set_ylabel(series.quantity)
     ax.yaxis.set_major_formatter(lambda value, _: f"{round(value) % 2**32:,}")
-    legend(ax)
+    legend(ax, "upper left")
     return ax
 
 

@@ -37,5 +37,5 @@ def occupancy(analysis: Analysis, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("entries")
     ax.set_ylim(bottom=0)
     whole(ax.yaxis)
-    legend(ax)
+    legend(ax, "lower right")
     return ax

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.plot.latency import LINES, handshakes, latency
+from analyzer.plot.handshakes import LINES, handshakes, latency
 from tests.conversation import TRANSIT, Conversation, bystander, record
 
 
@@ -68,3 +68,12 @@ def test_of_many_gaps_some_are_drawn(tmp_path: Path) -> None:
 
     assert LINES == len(ax.lines)
     assert "4 further gaps not drawn" == ax.get_legend().get_title().get_text()
+
+
+def test_of_many_handshakes_the_line_is_thinned(lossy: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no more steps than a screen shows, and begins and ends where the handshakes do."""
+    whole = latency(lossy).lines
+    monkeypatch.setattr("analyzer.plot.handshakes.STEPS", 2)
+    for line, thin in zip(whole, latency(lossy).lines, strict=True):
+        assert len(thin.get_xdata()) <= 3
+        assert line.get_xdata()[-1] == pytest.approx(thin.get_xdata()[-1])

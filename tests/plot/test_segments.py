@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analyzer import Analysis, analyze
 from analyzer.plot import sequence
-from analyzer.plot.sequence import _unwrapped
+from analyzer.plot.segments import _unwrapped
 from tests.conversation import Conversation, bystander, record
 
 
