@@ -12,6 +12,7 @@ from analyzer.following import located
 from analyzer.nat.passages import flow_name
 from analyzer.plot.canvas import BAD, GOOD, INK, WARN, canvas, legend, nothing, seconds, whole
 from analyzer.report.words import short
+from analyzer.capture.storage import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def sequence(
         return nothing(ax, "Only TCP has sequence numbers.")
     rows = point.rows(flow)
     rows = rows[np.argsort(point.packets.time[rows], kind="stable")]
-    packets = point.packets.take(rows[:MOST])
+    packets = point.packets.take(rows[:MOST], Memory())
     theirs = (packets.bits & REPLY).astype(bool)
     if reply is None:
         reply = int(packets.length[theirs].sum()) > int(packets.length[~theirs].sum())
