@@ -1,0 +1,207 @@
+"""The packets that the incidents tell of, from all points, as one pcapng file for Wireshark.
+
+Each capture point is an interface, each packet says in a comment what it is and where it comes from, and all times
+are on the common clock. The bytes are read again from the captures, of each only the headers unless payload is
+asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from analyzer import __version__
+from analyzer.errors import LostsynError
+from analyzer.model import Fate
+from analyzer.report import blocks, headers
+from analyzer.report.words import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from analyzer.analysis import Analysis
+    from analyzer.capture.bundle import CaptureFile
+    from analyzer.model import Finding, Incident, Passage, Sighting
+
+PACKETS = 20_000
+"""Packets of one file, at most."""
+BYTES = 128 << 20
+"""Bytes of packets in one file, at most."""
+COMMENTS = 8
+"""Comments on one packet, at most: a partner may belong to several connections."""
+
+_ROLES = {"reply": "reply", "partner": "partner", "offender": "offender", "host-reset": "host RST"}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the packets that the incidents tell of."""
+
+    packets: int
+    """How many the file holds."""
+    left_out: int
+    """How many it does not hold: beyond `PACKETS` or `BYTES`, or no longer in the captures."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """One packet of the file."""
+
+    sighting: Sighting
+    comments: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What a capture holds of it."""
+
+    data: bytes
+    wirelen: int
+    link: int
+
+
+def write(analysis: Analysis, path: Path, *, payload: bool = False) -> Written:
+    """Write the packets of all incidents of *analysis* to *path*.
+
+    Args:
+        analysis: Made by `analyze`: its captures are read again.
+        path: The pcapng file.
+        payload: Keep what follows the transport headers, as far as it was captured.
+
+    Raises:
+        LostsynError: A capture cannot be read any more, or *path* cannot be written.
+    """
+    told = _told(analysis)
+    kept = dict(list(told.items())[:PACKETS])
+    frames = dict(_frames(_files(analysis), kept, payload))
+    packets = sorted(
+        (packet for key, packet in kept.items() if key in frames), key=lambda packet: packet.sighting.time
+    )
+    written = Written(len(packets), len(told) - len(packets))
+    try:
+        with path.open("wb") as file:
+            for block in _blocks(analysis, packets, frames, written, payload):
+                file.write(block)
+    except OSError as error:
+        raise LostsynError(f"{path}: cannot be written: {error.strerror}") from None
+    return written
+
+
+def _files(analysis: Analysis) -> dict[str, CaptureFile]:
+    if analysis.scene is None:
+        raise ValueError(
+            "this Analysis holds no captures; evidence is written of what analyzer.analyze() made"
+        )
+    return {file.label: file for point in analysis.scene.points for file in point.recording.files}
+
+
+def _told(analysis: Analysis) -> dict[tuple[str, int], _Told]:
+    """Every packet that is told of, by file and frame, with its comments; in the order of the incidents."""
+    told: dict[tuple[str, int], _Told] = {}
+    for incident in analysis.incidents:
+        for number, finding in enumerate(incident.findings, 1):
+            for sighting, says in _finding(finding):
+                packet = told.setdefault((sighting.file, sighting.frame), _Told(sighting))
+                if len(packet.comments) < COMMENTS:
+                    packet.comments.append(f"{says} ({_source(incident, number, sighting)})")
+    return told
+
+
+def _source(incident: Incident, number: int, sighting: Sighting) -> str:
+    return f"{incident.id}, connection {number}; {printable(sighting.file)} frame {sighting.frame}"
+
+
+def _finding(finding: Finding) -> Iterator[tuple[Sighting, str]]:
+    drawn: set[tuple[str, int]] = set()
+    for passage in finding.passages:
+        for place, sighting in enumerate(passage.sightings):
+            drawn.add((sighting.file, sighting.frame))
+            yield sighting, f"{_what(passage)}: {_place(passage, place)}"
+    for number, attempt in enumerate(finding.attempts, 1):
+        for sighting in attempt.packets:
+            if (sighting.file, sighting.frame) not in drawn:
+                yield sighting, f"attempt {number}: {attempt.fate.value}"
+
+
+def _what(passage: Passage) -> str:
+    if passage.role == "attempt" and passage.note:
+        return passage.note
+    what = f"{_ROLES.get(passage.role, passage.role or 'context')}, {passage.label}"
+    return f"{what}, {passage.note}" if passage.note else what
+
+
+def _place(passage: Passage, place: int) -> str:
+    if place + 1 < len(passage.sightings):
+        return f"seen here, next at {printable(passage.sightings[place + 1].point)}"
+    if passage.fate is Fate.PASSED:
+        return "seen here"
+    gap = f" between {printable(passage.gap[0])} and {printable(passage.gap[1])}" if passage.gap else ""
+    return f"last seen here, {passage.fate.value}{gap}"
+
+
+def _frames(
+    files: Mapping[str, CaptureFile], told: Mapping[tuple[str, int], _Told], payload: bool
+) -> Iterator[tuple[tuple[str, int], _Frame]]:
+    """Read each file once, up to the last frame that is wanted of it."""
+    wanted: dict[str, list[int]] = {}
+    for label, frame in told:
+        wanted.setdefault(label, []).append(frame)
+    room = BYTES
+    for label, numbers in wanted.items():
+        numbers.sort(reverse=True)
+        reader = files[label].open()
+        for records in reader.blocks():
+            while numbers and numbers[-1] < records.first_frame + records.count:
+                number = numbers.pop()
+                row = number - records.first_frame
+                if row < 0:  # journal entries have numbers, and are in no block
+                    continue
+                begin = int(records.start[row])
+                data = bytes(records.data[begin : begin + int(records.caplen[row])])
+                link = reader.interfaces[records.interface[row]].link
+                if not payload:
+                    data = data[: headers.read(data, link).end]
+                room -= len(data)
+                if room < 0:
+                    return
+                yield (label, number), _Frame(data, int(records.wirelen[row]), link)
+            if not numbers:
+                break
+
+
+def _blocks(
+    analysis: Analysis,
+    packets: list[_Told],
+    frames: Mapping[tuple[str, int], _Frame],
+    written: Written,
+    payload: bool,
+) -> Iterator[bytes]:
+    # Times of captures with another time base may lie before 1970 on the common clock.
+    offset = min((packet.sighting.time // 1_000_000_000 for packet in packets), default=0)
+    offset = min(offset, 0)
+    yield blocks.section(_about(analysis, written, payload), f"lostsyn {__version__}")
+    indices: dict[tuple[str, int], int] = {}
+    described = {point.name: point for point in analysis.points}
+    order = {name: place for place, name in enumerate(described)}
+    used = {(p.sighting.point, frames[p.sighting.file, p.sighting.frame].link) for p in packets}
+    for name, link in sorted(used, key=lambda key: (order.get(key[0], len(order)), key)):
+        indices[name, link] = len(indices)
+        role = described[name].role if name in described else "unknown"
+        yield blocks.interface(printable(name, 200), f"capture point, {role}", link, offset)
+    for packet in packets:
+        frame = frames[packet.sighting.file, packet.sighting.frame]
+        index = indices[packet.sighting.point, frame.link]
+        time = packet.sighting.time - offset * 1_000_000_000
+        yield blocks.packet(index, time, frame.data, frame.wirelen, packet.comments)
+
+
+def _about(analysis: Analysis, written: Written, payload: bool) -> str:
+    says = [
+        f"The packets that Lostsyn's report on {printable(analysis.bundle)} tells of",
+        f"{len(analysis.incidents)} incidents; times on the common clock of the capture points",
+        "payload as captured" if payload else "payload is cut off behind the transport headers",
+    ]
+    if written.left_out:
+        says.append(f"{written.left_out} further packets are left out")
+    return "; ".join(says) + "."

@@ -1,0 +1,217 @@
+"""Where the headers of a frame end, and where addresses stand in them: for the few frames that are handed on.
+
+The same headers as `analyzer.capture.scan` reads, in Python, since an excerpt has a few thousand frames. What is not
+understood counts as payload: nothing is kept by mistake. Every length is checked against the captured bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_V4, _V6, _ARP, _ETHERNET, _EITHER = 0x0800, 0x86DD, 0x0806, 0x6558, 0
+_VLAN = (0x8100, 0x88A8, 0x9100)
+_DEPTH = 4
+"""Tunnels inside tunnels that are followed, as the scan does."""
+_ICMP_ERRORS = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4)}
+"""Types that quote a packet: RFC 792, RFC 4443 section 3."""
+_EXTENSIONS = (0, 43, 44, 51, 60)
+_PLAIN = {50: 8, 132: 12}
+"""Bytes of the headers that are only kept: ESP's number and sequence, SCTP's common header."""
+_TCP_OPTIONS = (0, 1, 2, 3, 4, 5, 8)
+"""End, padding, MSS, window scale, SACK and timestamps; others may carry addresses (MPTCP, TOA)."""
+
+
+@dataclass(slots=True)
+class Headers:
+    """The headers of one frame; positions are those in the frame."""
+
+    end: int = 0
+    """Where the payload begins: all before it is header."""
+    macs: list[int] = field(default_factory=list)
+    """Link-layer addresses, 6 bytes each."""
+    v4: list[int] = field(default_factory=list)
+    """IPv4 addresses, 4 bytes each."""
+    v6: list[int] = field(default_factory=list)
+    """IPv6 addresses, 16 bytes each."""
+    ipv4: list[tuple[int, int]] = field(default_factory=list)
+    """IPv4 headers, begin and end; the checksum stands 10 bytes behind the begin."""
+    checksums: list[int] = field(default_factory=list)
+    """Checksums of transport headers, 2 bytes each; they cover the addresses, too."""
+    options: list[tuple[int, int, int]] = field(default_factory=list)
+    """Options that may hold addresses of their own: begin, end, and the byte that makes them padding."""
+
+
+def read(frame: bytes | memoryview, link: int) -> Headers:
+    """Find the headers of *frame*.
+
+    Args:
+        frame: The captured bytes.
+        link: LINKTYPE_ number.
+    """
+    found = Headers()
+    if link == 1:
+        _ethernet(frame, 0, found, 0)
+    elif link == 276 and len(frame) >= 20:
+        if frame[11] == 6:
+            found.macs.append(12)
+        _network(frame, 20, _u16(frame, 0), found, 0)
+    elif link == 113 and len(frame) >= 16:
+        if _u16(frame, 4) == 6:
+            found.macs.append(6)
+        _network(frame, 16, _u16(frame, 14), found, 0)
+    elif link in (101, 12, 14, 228, 229):
+        _network(frame, 0, {228: _V4, 229: _V6}.get(link, _EITHER), found, 0)
+    elif link in (0, 108) and len(frame) >= 4:
+        _network(frame, 4, _EITHER, found, 0)
+    found.end = min(found.end, len(frame))
+    return found
+
+
+def _u16(frame: bytes | memoryview, at: int) -> int:
+    return frame[at] << 8 | frame[at + 1]
+
+
+def _ethernet(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
+    if len(frame) - at >= 14:
+        found.macs += [at, at + 6]
+        _network(frame, at + 14, _u16(frame, at + 12), found, depth)
+
+
+def _network(
+    frame: bytes | memoryview, at: int, kind: int, found: Headers, depth: int, quoted: bool = False
+) -> None:
+    """Read on at a network header of EtherType *kind*; *quoted* inside an ICMP error."""
+    while kind in _VLAN and len(frame) - at >= 4:
+        at, kind = at + 4, _u16(frame, at + 2)
+    found.end = at
+    if kind == _EITHER and at < len(frame):
+        kind = {4: _V4, 6: _V6}.get(frame[at] >> 4, _EITHER)
+    if kind == _ARP and len(frame) - at >= 28 and bytes(frame[at + 2 : at + 6]) == b"\x08\0\6\4":
+        found.macs += [at + 8, at + 18]
+        found.v4 += [at + 14, at + 24]
+        found.end = at + 28
+    elif kind == _V4 and len(frame) - at >= 20 and frame[at] >> 4 == 4:
+        _ipv4(frame, at, found, depth, quoted)
+    elif kind == _V6 and len(frame) - at >= 40 and frame[at] >> 4 == 6:
+        _ipv6(frame, at, found, depth, quoted)
+
+
+def _ipv4(frame: bytes | memoryview, at: int, found: Headers, depth: int, quoted: bool) -> None:
+    end = at + (frame[at] & 15) * 4
+    if end < at + 20 or end > len(frame):
+        return
+    found.v4 += [at + 12, at + 16]
+    found.ipv4.append((at, end))
+    if end > at + 20:
+        found.options.append((at + 20, end, 1))
+    found.end = end
+    if not _u16(frame, at + 6) & 0x1FFF:
+        _transport(frame, end, frame[at + 9], found, depth, quoted)
+
+
+def _ipv6(frame: bytes | memoryview, at: int, found: Headers, depth: int, quoted: bool) -> None:
+    found.v6 += [at + 8, at + 24]
+    proto, at = frame[at + 6], at + 40
+    found.end = at
+    while proto in _EXTENSIONS and len(frame) - at >= 8:
+        if proto == 44:
+            later = _u16(frame, at + 2) >> 3
+            size = 8
+        else:
+            later = 0
+            size = (frame[at + 1] + 2) * 4 if proto == 51 else (frame[at + 1] + 1) * 8
+        if size > len(frame) - at:
+            return
+        if proto in (0, 43, 60):
+            found.options.append((at + 4, at + size, 0))
+        proto, at = frame[at], at + size
+        found.end = at
+        if later:
+            return
+    if proto not in _EXTENSIONS:
+        _transport(frame, at, proto, found, depth, quoted)
+
+
+def _transport(
+    frame: bytes | memoryview, at: int, proto: int, found: Headers, depth: int, quoted: bool
+) -> None:
+    left = len(frame) - at
+    if proto == 6:
+        # An ICMP error may quote no more than the first 8 bytes.
+        size = max((frame[at + 12] >> 4) * 4, 20) if left > 12 else left
+        found.end = at + size
+        if left >= 18:
+            found.checksums.append(at + 16)
+        _tcp_options(frame, at + 20, min(at + size, len(frame)), found)
+    elif proto == 17 and left >= 8:
+        found.end = at + 8
+        found.checksums.append(at + 6)
+        if not quoted and depth < _DEPTH and left >= 16:
+            _udp_tunnel(frame, at, found, depth)
+    elif proto in _ICMP_ERRORS and left >= 8:
+        found.end = at + 8
+        found.checksums.append(at + 2)
+        if frame[at] in _ICMP_ERRORS[proto] and not quoted:
+            if frame[at] == 5 and proto == 1:
+                found.v4.append(at + 4)  # the better gateway, RFC 792
+            _network(frame, at + 8, _EITHER, found, depth, quoted=True)
+        elif proto == 58 and frame[at] in (135, 136) and left >= 24:
+            _neighbour(frame, at, found)
+    elif proto in (4, 41) and depth < _DEPTH and not quoted:
+        _network(frame, at, _V4 if proto == 4 else _V6, found, depth + 1)
+    elif proto == 47 and left >= 4 and not quoted:
+        _gre(frame, at, found, depth)
+    else:
+        found.end = at + _PLAIN.get(proto, 0)
+
+
+def _tcp_options(frame: bytes | memoryview, at: int, end: int, found: Headers) -> None:
+    while at < end:
+        kind = frame[at]
+        size = 1 if kind < 2 else frame[at + 1] if at + 1 < end else 0
+        if size < 1 or (kind > 1 and size < 2) or at + size > end:
+            found.options.append((at, end, 1))
+            return
+        if kind not in _TCP_OPTIONS:
+            found.options.append((at, at + size, 1))
+        at = end if kind == 0 else at + size
+
+
+def _udp_tunnel(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
+    port, flags = _u16(frame, at + 2), frame[at + 8]
+    if port in (4789, 8472) and flags == 8 and not any((*frame[at + 9 : at + 12], frame[at + 15])):
+        found.end = at + 16
+        _ethernet(frame, at + 16, found, depth + 1)
+    elif port == 6081 and flags >> 6 == 0 and _u16(frame, at + 10) in (_ETHERNET, _V4, _V6):
+        inner = at + 16 + (flags & 63) * 4
+        if inner <= len(frame):
+            found.end = inner
+            found.options.append((at + 16, inner, 0))
+            _inner(frame, inner, _u16(frame, at + 10), found, depth)
+
+
+def _gre(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
+    kind, flags = _u16(frame, at + 2), frame[at]
+    found.end = at + 4
+    if frame[at + 1] & 7 or depth >= _DEPTH or kind not in (_ETHERNET, _V4, _V6):
+        return
+    inner = at + 4 + sum(4 for bit in (0x80, 0x20, 0x10) if flags & bit)
+    if inner <= len(frame):
+        found.end = inner
+        _inner(frame, inner, kind, found, depth)
+
+
+def _inner(frame: bytes | memoryview, at: int, kind: int, found: Headers, depth: int) -> None:
+    if kind == _ETHERNET:
+        _ethernet(frame, at, found, depth + 1)
+    else:
+        _network(frame, at, kind, found, depth + 1)
+
+
+def _neighbour(frame: bytes | memoryview, at: int, found: Headers) -> None:
+    """Neighbour solicitation and advertisement, RFC 4861 section 4.3: the target, and its link-layer address."""
+    found.v6.append(at + 8)
+    found.end = at = at + 24
+    if len(frame) - at >= 8 and frame[at] in (1, 2) and frame[at + 1] == 1:
+        found.macs.append(at + 2)
+        found.end = at + 8
