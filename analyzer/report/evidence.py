@@ -14,10 +14,11 @@ from analyzer import __version__
 from analyzer.errors import LostsynError
 from analyzer.model import Fate
 from analyzer.report import blocks, headers
+from analyzer.report.redaction import Redaction
 from analyzer.report.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from analyzer.analysis import Analysis
@@ -61,27 +62,35 @@ class _Frame:
     link: int
 
 
-def write(analysis: Analysis, path: Path, *, payload: bool = False) -> Written:
+def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes | None = None) -> Written:
     """Write the packets of all incidents of *analysis* to *path*.
 
     Args:
         analysis: Made by `analyze`: its captures are read again.
         path: The pcapng file.
         payload: Keep what follows the transport headers, as far as it was captured.
+        key: Replace addresses as `analyzer.report.redaction.redact` does with this key; payload has none of this.
 
     Raises:
         LostsynError: A capture cannot be read any more, or *path* cannot be written.
     """
+    if payload and key is not None:
+        raise ValueError("payload cannot be redacted")
+    redaction = None if key is None else Redaction(key)
     told = _told(analysis)
     kept = dict(list(told.items())[:PACKETS])
-    frames = dict(_frames(_files(analysis), kept, payload))
+    frames = dict(_frames(_files(analysis), kept, payload, redaction))
     packets = sorted(
         (packet for key, packet in kept.items() if key in frames), key=lambda packet: packet.sighting.time
     )
     written = Written(len(packets), len(told) - len(packets))
     try:
         with path.open("wb") as file:
-            for block in _blocks(analysis, packets, frames, written, payload):
+            about = _about(analysis, written, payload)
+            text = redaction.text if redaction else str
+            if redaction:
+                about = f"{about} {redaction.caveat}"
+            for block in _blocks(analysis, packets, frames, about, text):
                 file.write(block)
     except OSError as error:
         raise LostsynError(f"{path}: cannot be written: {error.strerror}") from None
@@ -141,7 +150,10 @@ def _place(passage: Passage, place: int) -> str:
 
 
 def _frames(
-    files: Mapping[str, CaptureFile], told: Mapping[tuple[str, int], _Told], payload: bool
+    files: Mapping[str, CaptureFile],
+    told: Mapping[tuple[str, int], _Told],
+    payload: bool,
+    redaction: Redaction | None,
 ) -> Iterator[tuple[tuple[str, int], _Frame]]:
     """Read each file once, up to the last frame that is wanted of it."""
     wanted: dict[str, list[int]] = {}
@@ -161,7 +173,7 @@ def _frames(
                 data = bytes(records.data[begin : begin + int(records.caplen[row])])
                 link = reader.interfaces[records.interface[row]].link
                 if not payload:
-                    data = data[: headers.read(data, link).end]
+                    data = redaction.frame(data, link) if redaction else data[: headers.read(data, link).end]
                 room -= len(data)
                 if room < 0:
                     return
@@ -174,13 +186,13 @@ def _blocks(
     analysis: Analysis,
     packets: list[_Told],
     frames: Mapping[tuple[str, int], _Frame],
-    written: Written,
-    payload: bool,
+    about: str,
+    text: Callable[[str], str],
 ) -> Iterator[bytes]:
     # Times of captures with another time base may lie before 1970 on the common clock.
     offset = min((packet.sighting.time // 1_000_000_000 for packet in packets), default=0)
     offset = min(offset, 0)
-    yield blocks.section(_about(analysis, written, payload), f"lostsyn {__version__}")
+    yield blocks.section(text(about), f"lostsyn {__version__}")
     indices: dict[tuple[str, int], int] = {}
     described = {point.name: point for point in analysis.points}
     order = {name: place for place, name in enumerate(described)}
@@ -188,12 +200,12 @@ def _blocks(
     for name, link in sorted(used, key=lambda key: (order.get(key[0], len(order)), key)):
         indices[name, link] = len(indices)
         role = described[name].role if name in described else "unknown"
-        yield blocks.interface(printable(name, 200), f"capture point, {role}", link, offset)
+        yield blocks.interface(text(printable(name, 200)), f"capture point, {role}", link, offset)
     for packet in packets:
         frame = frames[packet.sighting.file, packet.sighting.frame]
         index = indices[packet.sighting.point, frame.link]
         time = packet.sighting.time - offset * 1_000_000_000
-        yield blocks.packet(index, time, frame.data, frame.wirelen, packet.comments)
+        yield blocks.packet(index, time, frame.data, frame.wirelen, map(text, packet.comments))
 
 
 def _about(analysis: Analysis, written: Written, payload: bool) -> str:

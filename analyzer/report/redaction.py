@@ -1,0 +1,151 @@
+"""Addresses replaced by aliases, wherever an analysis, a text or a frame has them.
+
+Renderers compute nothing, so what is redacted in the model is redacted in every output, display filters included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import ipaddress
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from analyzer.report import headers
+from analyzer.report.aliases import Aliases
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+
+T = TypeVar("T")
+
+_TOKEN = re.compile(
+    r"(?P<macs>(?<![0-9A-Za-z:])(?:[0-9A-Fa-f]{2}:){5,}[0-9A-Fa-f]{2}(?![0-9A-Za-z:]))"
+    r"|(?P<dashed_mac>(?<![0-9A-Za-z-])(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}(?![0-9A-Za-z-]))"
+    r"|(?P<v6>(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:)"
+    r"(?:[0-9A-Fa-f:]*:\d{1,3}(?:\.\d{1,3}){3}(?!\d)|[0-9A-Fa-f:]+))"
+    r"(?:/(?P<length6>\d{1,3}))?"
+    r"|(?P<v4>(?<!\d)(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d))(?:/(?P<length4>\d{1,2}(?![\d.])|\d{1,3}(?:\.\d{1,3}){3}))?"
+    r"|(?P<dashed>(?<![\d])(?<!\d-)\d{1,3}(?:-\d{1,3}){3}(?!-?\d))"
+)
+
+
+def redact(analysis: Analysis, key: bytes) -> Analysis:
+    """Return *analysis* with every address replaced, and without the columns behind it.
+
+    Args:
+        analysis: What is to be told to others.
+        key: The same key gives the same aliases.
+    """
+    redaction = Redaction(key)
+    told = redaction.value(dataclasses.replace(analysis, scene=None))
+    return dataclasses.replace(told, caveats=(redaction.caveat, *told.caveats))
+
+
+class Redaction:
+    """Replaces addresses by the aliases that one key gives them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aliases = Aliases(key)
+        self.caveat = (
+            f"addresses are aliases that keep prefixes (key {hmac.digest(key, b'name', 'sha256')[:4].hex()}): "
+            "one address has one alias wherever this key was used."
+        )
+
+    def value(self, value: T) -> T:
+        """Replace the addresses in all texts of *value*: of dataclasses, dicts, lists and tuples, at any depth."""
+        found: object = value
+        if isinstance(value, str):
+            found = value if isinstance(value, Enum) else self.text(value)
+        elif isinstance(value, dict):
+            found = {self.value(name): self.value(part) for name, part in value.items()}
+        elif isinstance(value, list | tuple):
+            found = type(value)(self.value(part) for part in value)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            parts = {part.name: self.value(getattr(value, part.name)) for part in dataclasses.fields(value)}
+            found = dataclasses.replace(value, **parts)
+        return cast("T", found)
+
+    def text(self, text: str) -> str:
+        """Replace the addresses in *text*: IPv4, IPv6, MAC; networks stay networks."""
+        return _TOKEN.sub(self._token, text)
+
+    def frame(self, data: bytes, link: int) -> bytes:
+        """Replace the addresses in the headers of a frame; what follows them is left out.
+
+        Checksums of IPv4 headers are made right; those of transport headers are 0, since the old ones, which cover the
+        addresses, would give them away. Options that may hold addresses become padding.
+        """
+        found = headers.read(data, link)
+        out = bytearray(data[: found.end])
+        for places, size, alias in (
+            (found.macs, 6, self._aliases.mac),
+            (found.v4, 4, self._aliases.v4),
+            (found.v6, 16, self._aliases.v6),
+        ):
+            for at in places:
+                out[at : at + size] = alias(int.from_bytes(data[at : at + size], "big")).to_bytes(size, "big")
+        for begin, end, filler in found.options:
+            out[begin:end] = bytes([filler]) * (end - begin)
+        for at in found.checksums:
+            out[at : at + 2] = bytes(2)
+        for begin, end in found.ipv4:
+            out[begin + 10 : begin + 12] = bytes(2)
+            out[begin + 10 : begin + 12] = _checksum(out[begin:end])
+        return bytes(out)
+
+    def _token(self, match: re.Match[str]) -> str:
+        if match["macs"] or match["dashed_mac"]:
+            return self._macs(match["macs"] or match["dashed_mac"])
+        if match["v6"]:
+            return self._v6(match["v6"], match["length6"])
+        if match["dashed"]:
+            return self._v4(match["dashed"].replace("-", "."), None).replace(".", "-")
+        return self._v4(match["v4"], match["length4"])
+
+    def _macs(self, text: str) -> str:
+        """Replace one MAC address, or several in a row as netfilter's LOG prints them: destination, source, EtherType."""
+        pairs = re.split("[:-]", text)
+        for at in range(0, len(pairs) - 5, 6):
+            alias = self._aliases.mac(int("".join(pairs[at : at + 6]), 16))
+            pairs[at : at + 6] = (f"{byte:02x}" for byte in alias.to_bytes(6, "big"))
+        return text[2].join(pairs)
+
+    def _v4(self, text: str, length: str | None) -> str:
+        parts = [int(part) for part in text.split(".")]
+        behind = "" if length is None else f"/{length}"
+        if max(parts) > 255:
+            return text + behind
+        address = ipaddress.IPv4Address(bytes(parts))
+        alias = self._aliases.v4(int(address))
+        return str(ipaddress.IPv4Address(alias & _mask(f"{address}{behind}"))) + behind
+
+    def _v6(self, text: str, length: str | None) -> str:
+        """Replace an IPv6 address: the longest one that *text* ends in, but for colons of the sentence."""
+        behind = "" if length is None else f"/{length}"
+        for end in (len(text), len(text.rstrip(":"))):
+            for begin in [0, *(at.end() for at in re.finditer(":", text[:end]))]:
+                try:
+                    address = ipaddress.IPv6Address(text[begin:end])
+                except ValueError:
+                    continue
+                alias = self._aliases.v6(int(address)) & _mask(f"{address}{behind}")
+                return f"{text[:begin]}{ipaddress.IPv6Address(alias)}{text[end:]}{behind}"
+        head, colon, tail = text.rpartition(":")
+        return head + colon + (self.text(tail + behind) if "." in tail else tail + behind)
+
+
+def _mask(network: str) -> int:
+    """Return the bits that remain of an alias: those of the network where *network* is one, else all."""
+    try:
+        return int(ipaddress.ip_network(network).netmask)
+    except ValueError:  # an interface's address with its prefix length, or no prefix length at all
+        return -1
+
+
+def _checksum(header: bytes | bytearray) -> bytes:
+    """Return the checksum of an IPv4 header whose own is 0, RFC 1071."""
+    total = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, len(header), 2))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (~((total & 0xFFFF) + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
