@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError, UnusableInput
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
 @click.option(
     "-o", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of stdout."
 )
+@sharing_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -58,6 +60,7 @@ def command(
     update: bool,
     exit_zero: bool,
     output: Path | None,
+    sharing: Sharing,
 ) -> None:
     r"""Analyse captures and print what was found.
 
@@ -104,11 +107,15 @@ def command(
 
     if update and expected is None:
         raise UnusableInput("--update: give the file to write with --expect FILE")
+    if each and sharing.evidence:
+        raise UnusableInput("--evidence: one file holds the packets of one bundle; leave out --each")
+    if expected and sharing.key:
+        raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
     known = read(expected, missing_ok=update) if expected else None
     checked = []
     for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
         try:
-            analysis = run(bundle, points, roles, memory)
+            analysis = sharing.share(run(bundle, points, roles, memory))
         except LostsynError as error:
             if not each:
                 raise

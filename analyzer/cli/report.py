@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Also write one HTML file for each incident into DIR.",
 )
+@sharing_options
 def command(
     paths: Sequence[str],
     points: Sequence[str],
@@ -38,6 +40,7 @@ def command(
     memory: str | None,
     output: Path,
     folder: Path | None,
+    sharing: Sharing,
 ) -> None:
     """Analyse captures and write one self-contained HTML report.
 
@@ -47,7 +50,7 @@ def command(
     """
     from analyzer.report import html
 
-    analysis = run(paths, points, roles, memory)
+    analysis = sharing.share(run(paths, points, roles, memory))
     write(html.render(analysis), output)
     if folder is not None:
         try:
