@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
-    from analyzer.model import Counts, Occupancy, PointSummary, Reconciled
+    from analyzer.model import Advice, Counts, Occupancy, PointSummary, Reconciled
     from analyzer.report.notebook import Drawing
 
 
@@ -42,6 +42,8 @@ class Analysis:
     """NAT mappings between the points: see `analyzer.summary.mappings`."""
     inconclusive: str | None = None
     """Why nothing at all can be concluded; None where something can."""
+    advice: tuple[Advice, ...] = ()
+    """What the captures lack, and which to take next; see `analyzer.advice`."""
     health: tuple[Signal, ...] = ()
     """Signs of the node's health, from whatever files are in the bundle."""
     occupancy: Occupancy | None = field(default=None, repr=False)
@@ -61,6 +63,7 @@ class Analysis:
     ) -> Analysis:
         """Put together what the pipeline found."""
         from analyzer import summary
+        from analyzer.advice import advise
 
         return cls(
             bundle=bundle.name,
@@ -72,6 +75,7 @@ class Analysis:
             caveats=summary.caveats(bundle, scene, caveats),
             mappings=summary.mappings(scene),
             inconclusive=summary.blind(scene),
+            advice=advise(scene),
             health=summary.health(scene),
             occupancy=summary.occupancy(scene),
             scene=scene,

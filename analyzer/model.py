@@ -252,3 +252,19 @@ class Occupancy:
     """nf_conntrack_max, where the files say."""
     shares: dict[str, tuple[tuple[str, int], ...]]
     """At the peak: by `protocol`, `state`, `pod`, `destination`: the largest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What the captures lack, and which capture to take next."""
+
+    situation: str
+    """What is missing, in one sentence."""
+    tells: str
+    """What can be concluded all the same."""
+    hides: str
+    """What cannot."""
+    next: str
+    """Which capture to take."""
+    command: str
+    """How to take it: lines for a root shell on the node."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
 from analyzer.model import Occupancy, PointSummary
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
 from analyzer.nat.passages import ends
 from analyzer.nat.topology import LAYERS
+from analyzer.nat.ways import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_MAPPINGS = 1000
 """NAT mappings that are listed; the tables have all."""
+_UNMET = "no flow was seen at two neighbouring capture points, so nothing can be concluded"
 
 
 def points(scene: Scene) -> tuple[PointSummary, ...]:
@@ -158,16 +160,25 @@ def blind(scene: Scene) -> str | None:
     """Why nothing can be said to be lost, or not: no two neighbouring points recorded at the same time."""
     if not scene.gaps:
         names = ", ".join(p.name for p in scene.points) or "nothing"
-        return (
-            f"only {names} was captured, so no packet can be followed across a gap; capture a neighbouring point at the "
-            "same time, e.g. tcpdump -i cni0 -w cni0.pcap and tcpdump -i eth0 -w eth0.pcap"
-        )
-    if any(_overlap(gap) for gap in scene.gaps):
-        return None
+        return f"only {names} was captured, so no packet can be followed across a gap"
+    if any(overlap(gap) for gap in scene.gaps):
+        return _UNMET if unmet(scene) else None
     return "no two neighbouring capture points recorded packets at the same time, so nothing can be concluded"
 
 
-def _overlap(gap: Gap) -> bool:
+def unmet(scene: Scene) -> bool:
+    """Whether nothing was lost, yet no flow was seen at both points of any gap, though some were on their way."""
+    if any(scene.vanished.values()) or any(len(gap.matches.a) for gap in scene.gaps):
+        return False
+    inner = {gap.inner.name: gap.inner for gap in scene.gaps}.values()
+    return any(
+        bool((np.isin(point.flows.proto, (TCP, UDP)) & (scene.node.heading[point.name] != LOCAL)).any())
+        for point in inner
+    )
+
+
+def overlap(gap: Gap) -> bool:
+    """Whether both points of a gap recorded at some time."""
     (first, last), (begin, end) = gap.inner.span, gap.outer.span
     return len(gap.inner.packets) > 0 < len(gap.outer.packets) and first <= end and begin <= last
 
@@ -179,7 +190,7 @@ def _gap_caveats(gap: Gap) -> list[str]:
     if not len(inner.packets) or not len(outer.packets):
         empty = inner.name if not len(inner.packets) else outer.name
         return [f"{empty} holds no packet: nothing is concluded about the gap between {name}."]
-    if not _overlap(gap):
+    if not overlap(gap):
         found.append(
             f"{name} were not recorded at the same time: nothing is concluded about the gap between them."
         )

@@ -24,6 +24,10 @@ FILES = 10_000
 """Files of a bundle, at most."""
 EVIDENCE = 32 << 20
 """Bytes read of a piece of side evidence, at most."""
+_NEXT = (
+    "record the bridge and the uplink at the same time: tcpdump -i cni0 -s 256 -w cni0.pcap & "
+    "tcpdump -i eth0 -s 256 -w eth0.pcap &"
+)
 _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b\a")) + b"\x7f"
 
 
@@ -129,7 +133,9 @@ class Bundle:
         if not search.captures:
             texts = len(search.evidence)
             among = f" among {texts} text file{'s' if texts > 1 else ''}" if texts else ""
-            raise UnusableInput("; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats]))
+            raise UnusableInput(
+                "; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats, _NEXT])
+            )
         captures = sorted(_called(search.captures, points or {}), key=_natural)
         return cls(
             name=name,

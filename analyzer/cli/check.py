@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.cli.common import advise, bundle_options, note, run, write
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError, UnusableInput
 
@@ -125,7 +125,7 @@ def command(
     if known and update:
         checked = _updated(known, checked)
     write(_render(form, checked, each=each), output)
-    _explain(checked, known, each=each)
+    _explain(checked, known, each=each, advice=form != "text" or output is not None)
     worst = max(one.exit for one in checked)
     context.exit(0 if worst == 1 and exit_zero else worst)
 
@@ -160,11 +160,15 @@ def _render(form: str, checked: Sequence[Checked], *, each: bool) -> str:
     return text
 
 
-def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bool) -> None:
+def _explain(
+    checked: Sequence[Checked], known: Expectations | None, *, each: bool, advice: bool
+) -> None:
     """Say on stderr what the result may leave a user wondering about."""
     for one in checked:
         if one.error:
             note(one.why if each else one.error)
+        if one.error and one.analysis and advice:
+            advise(one.analysis)  # else it stands right above
         if known and one.unmet and not known.names(one.paths):
             note(f"{known.path} does not name {one.name}, so nothing is expected of it")
     if known and each and (absent := known.besides(one.paths for one in checked)):

@@ -98,6 +98,14 @@ def write(text: str, output: Path | None) -> None:
         raise LostsynError(f"{output}: cannot be written: {error.strerror}") from None
 
 
+def advise(analysis: Analysis) -> None:
+    """Say on stderr what the captures lack, and how to take the next one."""
+    for advice in analysis.advice:
+        note(f"{advice.situation} {advice.next}")
+        for line in advice.command.splitlines():
+            click.echo(f"    {line}", err=True)
+
+
 def note(text: str) -> None:
     """Say something on stderr."""
     click.echo(f"lostsyn: {text}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.cli.common import advise, bundle_options, note, run, write
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError
 
@@ -61,6 +61,7 @@ def command(
             write(html.render_incident(analysis, incident), folder / f"{incident.id}.html")
     for caveat in analysis.caveats:
         note(caveat)
+    advise(analysis)
     if str(output) != "-":
         found = len(analysis.incidents)
         note(f"{found} incident{'s' * (found != 1)}; the report is {output}")

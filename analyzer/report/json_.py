@@ -55,6 +55,17 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         ],
         "occupancy": _occupancy(analysis.occupancy),
         "caveats": list(analysis.caveats),
+        "inconclusive": analysis.inconclusive,
+        "advice": [
+            {
+                "situation": a.situation,
+                "tells": a.tells,
+                "hides": a.hides,
+                "next": a.next,
+                "command": a.command,
+            }
+            for a in analysis.advice
+        ],
     }
 
 

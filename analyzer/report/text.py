@@ -26,7 +26,7 @@ from analyzer.report.words import (
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.model import Attempt, Finding, Incident
+    from analyzer.model import Advice, Attempt, Finding, Incident
 
 WIDTH = 80
 INCIDENTS = 20
@@ -46,6 +46,7 @@ def render(analysis: Analysis) -> str:
         blocks += (
             [[f"... and {count(hidden, 'further incident', 'further incidents')}"]] if hidden > 0 else []
         )
+    blocks += [_advice(advice) for advice in analysis.advice]
     blocks += [_counts(analysis), _reconciliation(analysis)]
     unwell = [signal for signal in analysis.health if signal.level != "ok"]
     if unwell:
@@ -160,6 +161,14 @@ def _attempt(attempt: Attempt, first: int) -> Iterator[str]:
     frames = ", ".join(f"{short(packet.point, 16)} {packet.frame}" for packet in attempt.packets[:6])
     said = f"{_SIGNS.get(attempt.fate, '?')} {offset(attempt.time - first):<13}{attempt.fate.value:<16}"
     yield from _wrap(f"{said}{frames}", "    ", " " * 29)
+
+
+def _advice(advice: Advice) -> list[str]:
+    lines = ["What to capture next", *_wrap(_line(advice.situation), "  ")]
+    lines += _wrap(f"Can be told: {_line(advice.tells)}", "  - ", "    ")
+    lines += _wrap(f"Cannot be told: {_line(advice.hides)}", "  - ", "    ")
+    lines += _wrap(_line(advice.next), "  ")
+    return lines + [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
 
 
 def _counts(analysis: Analysis) -> list[str]:
