@@ -144,7 +144,7 @@ def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
         tells="Losses between the pod and the uplink are told, with NAT followed.",
         hides="Whether a packet died before or behind the bridge, and what other pods sent: the partner that won a race "
         "for a port is seen at the uplink only.",
-        next=_record(scene, seen, ("bridge",), "if the node has a bridge; if it routes, nothing is missing"),
+        next=f"If the pod is on a bridge: {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),
     )
 

@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from analyzer import __version__
 from analyzer.errors import LostsynError
@@ -13,6 +14,7 @@ from analyzer.errors import LostsynError
 # Name -> what `lostsyn --help` says of it. The module `analyzer.cli.NAME` holds the command, `-` being `_`.
 COMMANDS = {
     "check": "Analyse captures; print what was found; exit 1 if anything was.",
+    "completion": "Print the completion script of bash, zsh or fish.",
     "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
     "lab": "Reproduce an incident on this machine's kernel and capture it.",
     "report": "Analyse captures and write one self-contained HTML report.",
@@ -33,6 +35,12 @@ class _Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=told) for name, told in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
@@ -46,7 +54,22 @@ def group() -> None:
     Give it the captures taken at the same time on a pod's veth, on the bridge (cni0, docker0) and on eth0,
     with what else was collected (conntrack -S before and after, uname, ip -j link). It recognises each packet on
     both sides of the NAT boundary and names the kernel step that lost it.
-    """
+
+    Results go to stdout or into a file; progress, notes and the one sentence of an error go to stderr.
+
+    \b
+    Exit status:
+      0  nothing was found, or the command did what it should
+      1  incidents were found (check)
+      2  the command could not run, or the captures allow no conclusion
+
+    \b
+    Examples:
+      lostsyn report FOLDER             # what happened: one HTML file
+      lostsyn check FOLDER              # the same on the terminal
+      lostsyn explain snat-port-race    # what a cause is, and what to do
+      lostsyn COMMAND --help            # all that a command takes
+    """  # noqa: D301 - the backspaces keep click from joining the lines
 
 
 def main() -> None:

@@ -99,6 +99,8 @@ def command(
     \b
     Examples:
       lostsyn check captures/node7
+      lostsyn check node.tar.gz --evidence evidence.pcapng --redact
+      lostsyn check cni0.pcap wan.pcap --point eth0=wan.pcap
       lostsyn check --each captures/*/ --expect lostsyn.toml --update
       lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
     """

@@ -10,13 +10,28 @@ from analyzer.errors import UnusableInput
 from analyzer.incident import causes
 
 
+def _codes(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [code for code in causes.CODES if code.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=_codes)
 def command(code: str | None) -> None:
     """Tell what a cause is, how it is recognised, and what to do about it.
 
-    CODE is what incidents carry as their cause; without it, all codes are listed.
-    """
+    CODE is what incidents carry as their cause; without it, all codes are listed. A page has the sections What
+    happens, How it is recognised, What is ruled out, Remedies and their risks, References.
+
+    \b
+    Exit status:
+      0  the page, or the list, was printed
+      2  no cause has that code
+
+    \b
+    Examples:
+      lostsyn explain
+      lostsyn explain snat-port-race
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     if code is None:
         for known in causes.CODES:
             click.echo(f"{known:24}{_page(known).splitlines()[0]}")

@@ -53,7 +53,17 @@ def command(scenario: str, directory: Path | None, rounds: int | None, recorder:
     Builds two pods, a bridge, MASQUERADE and a server in network namespaces, makes the traffic of SCENARIO,
     and removes them again. Needs root, iproute2, nftables, conntrack and tcpdump. What it leaves is a bundle
     for `lostsyn report`, and truth.json: what the kernel itself counted.
-    """
+
+    \b
+    Exit status:
+      0  the bundle was written
+      2  it could not be: a right or a program is missing, or the folder is not empty
+
+    \b
+    Examples:
+      lostsyn lab --list
+      lostsyn lab snat-race --rounds 200 -o lab-race
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     directory = directory or Path(f"lab-{scenario}")
     truth = conduct(scenario, directory, rounds=rounds, recorder=recorder)
     moved = [f"{name} +{value}" for name, value in truth["counters"].items() if value]

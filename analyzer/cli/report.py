@@ -44,10 +44,22 @@ def command(
 ) -> None:
     """Analyse captures and write one self-contained HTML report.
 
-    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node.
+    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. The report opens
+    offline, makes no request and prints well; it holds addresses, ports and numbers, but no payload. What the
+    captures cannot tell, and which one to take next, is in it and on stderr.
 
-    Exit status: 0 the report was written, 2 it could not be.
-    """
+    \b
+    Exit status:
+      0  the report was written, whatever it says
+      2  it could not be
+
+    \b
+    Examples:
+      lostsyn report FOLDER
+      lostsyn report FOLDER -o race.html --per-incident incidents
+      lostsyn report FOLDER --evidence evidence.pcapng
+      lostsyn report FOLDER --redact-key KEYFILE -o for-the-vendor.html
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.report import html
 
     analysis = sharing.share(run(paths, points, roles, memory))

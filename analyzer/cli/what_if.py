@@ -62,8 +62,16 @@ def command(
       kernel=RELEASE   the node runs another kernel, such as 6.1
       table=ENTRIES    nf_conntrack_max is so large
 
-    Exit status: 0 whatever the answer is, 2 could not run.
-    """  # noqa: D301 - the backspace keeps click from joining the lines
+    \b
+    Exit status:
+      0  whatever the answer is
+      2  could not run
+
+    \b
+    Examples:
+      lostsyn what-if FOLDER --setting random-fully
+      lostsyn what-if FOLDER --setting be-liberal --setting kernel=6.1 --format json
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.whatif import parse, what_if
 
     for setting in settings:
