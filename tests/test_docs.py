@@ -21,6 +21,7 @@ from analyzer.conntrack.states import TRANSITIONS, Kind, State
 from analyzer.incident import causes
 from analyzer.lab.scenarios import SCENARIOS
 from analyzer.report.json_ import schema
+from tests import tutorial
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fixtures/*.md")])
@@ -98,6 +99,26 @@ def test_every_option_is_documented(name: str) -> None:
     }
 
     assert set() == (_options(name) | choices) - told - {"--help"}
+
+
+@every_command
+def test_every_help_is_whole(name: str) -> None:
+    """`lostsyn COMMAND --help` has synopsis, description, each option with its help, exit status and examples that run."""
+    command = COMMANDS[name]
+    assert command is not None
+    told = command.get_help(click.Context(command, info_name=f"lostsyn {name}"))
+    first, _, rest = told.partition("\n\n")
+    description, _, rest = rest.partition("\n\n  Exit status:\n")
+    status, _, examples = rest.partition("\n\n  Examples:\n")
+    shown = re.findall(rf"lostsyn {name}\b(.*)", examples.partition("\n\n")[0])
+
+    assert first.startswith(f"Usage: lostsyn {name} ")
+    assert description.strip().splitlines()[0].endswith(".")
+    assert {"0", "2"} <= set(re.findall(r"^    (\d)  \S", status, re.MULTILINE))
+    assert shown
+    for line in shown:
+        assert set() == set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)) - _options(name), line
+    assert [] == [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
 
 
 @every_command
@@ -197,14 +218,24 @@ def test_every_cause_is_in_the_readme() -> None:
     )
 
 
+def test_every_cause_is_in_the_glossary() -> None:
+    """So does the last table of docs/glossary.md."""
+    causes_told = _text(ROOT / "docs/glossary.md").partition("\n## Causes\n")[2]
+
+    assert list(causes.CODES) == re.findall(r"^\| `([a-z-]+)` \|", causes_told, re.MULTILINE)
+
+
 def test_every_word_is_in_the_glossary() -> None:
-    """docs/design.md explains each fate, kind, role and confidence; docs/reading.md each fate and confidence."""
-    design, reading = (_text(ROOT / "docs" / name) for name in ("design.md", "reading.md"))
+    """The glossary and docs/design.md explain each fate, kind, role and confidence; docs/reading.md each fate and confidence."""
+    design, reading, words_told = (
+        _text(ROOT / "docs" / name) for name in ("design.md", "reading.md", "glossary.md")
+    )
     glossary = design.partition("## Words\n")[2].partition("\n## ")[0]
     fates = set(map(str, model.Fate))
     words = fates | set(get_args(model.Kind)) | set(get_args(model.Confidence)) | set(ROLES)
 
     assert set() == words - set(re.findall(r"`([a-z-]+)`", glossary))
+    assert set() == words - set(re.findall(r"`([a-z-]+)`", words_told))
     assert set() == (fates | set(get_args(model.Confidence))) - set(
         re.findall(r"^\| `([a-z-]+)`", reading, re.MULTILINE)
     )
@@ -250,6 +281,25 @@ def test_state_tables_are_the_models() -> None:
             kind = Kind[name.replace("-", "_")]
 
             assert [TRANSITIONS[reply][kind, state] for state in State] == [short[cell] for cell in cells]
+
+
+def test_tutorial_is_current(tmp_path: Path) -> None:
+    """The commands of docs/tutorial.md print what the page says (`python -m tests.tutorial` writes it anew)."""
+    assert _text(tutorial.PAGE) == tutorial.run(tmp_path)
+
+
+def test_every_page_can_be_reached() -> None:
+    """From README.md links lead to every page."""
+    reached = [ROOT / "README.md"]
+    for page in reached:
+        links = re.findall(r"\]\(([^)#\s]+\.md)", _text(page))
+        reached += dict.fromkeys(
+            target
+            for link in links
+            if (target := (page.parent / link).resolve()) not in reached and target.exists()
+        )
+
+    assert set() == set(PAGES) - set(reached)
 
 
 def test_readme_python_runs(
