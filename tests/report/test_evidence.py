@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import tarfile
 from collections import Counter
@@ -14,10 +15,12 @@ from scapy.utils import RawPcapNgReader, RawPcapReader
 
 from analyzer import Analysis, analyze
 from analyzer.errors import LostsynError
-from analyzer.report import evidence
+from analyzer.report import evidence, headers
 from tests.conftest import Case
 from tests.conversation import Conversation, bystander, record
+from tests.golden import renderings
 
+DNS = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\x08intranet\x07example\x03com\0\0\1\0\1"
 SECRET = b"\x03www\x07example\x03com\x00 and a secret"
 
 
@@ -128,6 +131,37 @@ def test_payload_is_cut_off(lost: Path, tmp_path: Path) -> None:
     assert {42 + len(SECRET)} == {packet.wirelen for packet in packets(path)}
     assert b"secret" not in path.read_bytes()
     assert b"example" not in path.read_bytes()
+
+
+def test_no_payload_in_any_report(lost: Path, tmp_path: Path) -> None:
+    """HTML, JSON, text and tables tell of the lost question, and nothing of what it asks, in whatever form."""
+    ask = Conversation(pod="10.244.0.12:20001", server="192.0.2.53:53", nat="192.0.2.10:20001", proto="udp")
+    for at in (1, 6):
+        ask.data(DNS, at=at).lost_after("cni0")
+    analysis = analyze(record(tmp_path / "dns", ask, bystander(-5), bystander(20)))
+    outputs = [*renderings(analysis).values(), *renderings(analyze(lost)).values()]
+    outputs += [
+        str(table.to_dict())
+        for table in (analysis.packets("cni0"), analysis.flows, analysis.passages, analysis.findings)
+    ]
+
+    assert analysis.incidents
+    for output in outputs:
+        assert not re.search(r"secret|example|intranet|c2VjcmV0|736563726574|696e7472616e6574", output)
+
+
+@pytest.mark.parametrize("name", ["clean", "dns-race", "late-start", "stale-entry", "table-full"])
+def test_no_payload_of_real_captures(cases: dict[str, Case], name: str) -> None:
+    """No text that packets carry is in any report: not the names that were looked up."""
+    words: set[bytes] = set()
+    for capture in cases[name].captures:
+        with RawPcapReader(str(capture)) as reader:
+            for data, _ in reader:
+                words |= set(re.findall(rb"[A-Za-z]{8,}", data[headers.read(data, reader.linktype).end :]))
+
+    assert b"registry" in words
+    for output in renderings(analyze(cases[name].folder)).values():
+        assert not [word for word in words if word.decode() in output]
 
 
 def test_payload_when_asked_for(lost: Path, tmp_path: Path) -> None:
