@@ -25,6 +25,8 @@ USUAL = {"pod": "VETH", "bridge": "cni0", "uplink": "eth0"}
 # An interface's name may hold anything but `/` and white space (dev_valid_name in net/core/dev.c); a command is
 # copied into a root shell, so only plain ones get into it.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}")
+_WORD = re.compile(r"container|pod(?!man)|host|node")
+"""What files are called, and interfaces are not; the names of podman's bridges aside."""
 
 _TELLS = {
     "pod": "Its connections, their repeated SYNs and what was answered are in the tables, as the pod saw them.",
@@ -144,7 +146,7 @@ def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
         tells="Losses between the pod and the uplink are told, with NAT followed.",
         hides="Whether a packet died before or behind the bridge, and what other pods sent: the partner that won a race "
         "for a port is seen at the uplink only.",
-        next=f"If the pod is on a bridge: {_record(scene, seen, ('bridge',))}",
+        next=f"If the pod is on a bridge, record it as well. {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),
     )
 
@@ -189,15 +191,20 @@ def _interfaces(scene: Scene, points: Sequence[Point], roles: tuple[str, ...]) -
     names: list[str] = []
     for role in LAYERS:
         mine = [point for point in points if point.role == role]
-        named = [point.name for point in mine if _PLAIN.fullmatch(point.name) and role_of(point.name) == role]
+        named = [point.name for point in mine if _is_interface(point.name) and role_of(point.name) == role]
         if not named and (mine or role in roles):
             links = [link.name for link in scene.evidence.interfaces.values()]
-            named = [name for name in links if role_of(name) == role and _PLAIN.fullmatch(name)]
+            named = [name for name in links if role_of(name) == role and _is_interface(name)]
             # Of many veths nobody knows which one is meant.
             if not named or (role == "pod" and len(named) > 1):
                 named = [USUAL[role]]
         names += named[:MOST]
     return names
+
+
+def _is_interface(name: str) -> bool:
+    """Whether a point is called as an interface is, in a way that a shell takes as it is."""
+    return bool(_PLAIN.fullmatch(name)) and not _WORD.search(name.lower())
 
 
 def _known(scene: Scene, points: Iterable[Point], name: str) -> bool:

@@ -93,6 +93,13 @@ def test_which_veth_nobody_knows(tmp_path: Path) -> None:
     assert "VETH stands for the pod's interface" in analysis.advice[0].next
 
 
+def test_a_file_named_container_is_no_interface(tmp_path: Path) -> None:
+    """What a pod's capture was called is not taken for the name of an interface."""
+    analysis = analysed(tmp_path, "veth-z", names={"veth-z": "container"})
+
+    assert ["VETH", "cni0", "eth0"] == _interfaces(analysis)
+
+
 def test_captures_that_do_not_overlap(tmp_path: Path) -> None:
     """The times of each are told, and both are to be taken again."""
     analysis = analysed(tmp_path, "cni0", "eth0", end={"cni0": 2}, begin={"eth0": 5})
@@ -117,6 +124,7 @@ def test_veth_and_uplink_without_the_bridge(tmp_path: Path) -> None:
 
     assert analysis.inconclusive is None
     assert "The bridge was not captured." == advice.situation
+    assert advice.next.startswith("If the pod is on a bridge, record it as well.")
     assert "before or behind the bridge" in advice.hides
     assert ["veth-z", "cni0", "eth0"] == _interfaces(analysis)
 

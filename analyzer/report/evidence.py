@@ -8,6 +8,7 @@ asked for.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
@@ -69,21 +70,21 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
         analysis: Made by `analyze`: its captures are read again.
         path: The pcapng file.
         payload: Keep what follows the transport headers, as far as it was captured.
-        key: Replace addresses as `analyzer.report.redaction.redact` does with this key; payload has none of this.
+        key: Replace addresses as `analyzer.report.redaction.redact` does with this key; not together with *payload*.
 
     Raises:
+        ValueError: *analysis* holds no captures, or payload is to be redacted.
         LostsynError: A capture cannot be read any more, or *path* cannot be written.
     """
     if payload and key is not None:
         raise ValueError("payload cannot be redacted")
     redaction = None if key is None else Redaction(key)
-    told = _told(analysis)
-    kept = dict(list(told.items())[:PACKETS])
-    frames = dict(_frames(_files(analysis), kept, payload, redaction))
+    told, beyond = _told(analysis)
+    frames = dict(_frames(_files(analysis), told, payload, redaction))
     packets = sorted(
-        (packet for key, packet in kept.items() if key in frames), key=lambda packet: packet.sighting.time
+        (packet for place, packet in told.items() if place in frames), key=lambda packet: packet.sighting.time
     )
-    written = Written(len(packets), len(told) - len(packets))
+    written = Written(len(packets), beyond + len(told) - len(packets))
     try:
         with path.open("wb") as file:
             about = _about(analysis, written, payload)
@@ -105,16 +106,25 @@ def _files(analysis: Analysis) -> dict[str, CaptureFile]:
     return {file.label: file for point in analysis.scene.points for file in point.recording.files}
 
 
-def _told(analysis: Analysis) -> dict[tuple[str, int], _Told]:
-    """Every packet that is told of, by file and frame, with its comments; in the order of the incidents."""
+def _told(analysis: Analysis) -> tuple[dict[tuple[str, int], _Told], int]:
+    """The packets that are told of, by file and frame, with their comments, and how many are beyond `PACKETS`.
+
+    The first finding of every incident comes before the second of any, so that no incident crowds another out.
+    """
     told: dict[tuple[str, int], _Told] = {}
-    for incident in analysis.incidents:
-        for number, finding in enumerate(incident.findings, 1):
-            for sighting, says in _finding(finding):
-                packet = told.setdefault((sighting.file, sighting.frame), _Told(sighting))
+    beyond: set[tuple[str, int]] = set()
+    rows = zip_longest(*(incident.findings for incident in analysis.incidents))
+    for number, row in enumerate(rows, 1):
+        for incident, finding in zip(analysis.incidents, row, strict=True):
+            for sighting, says in _finding(finding) if finding else ():
+                key = sighting.file, sighting.frame
+                if key not in told and len(told) >= PACKETS:
+                    beyond.add(key)
+                    continue
+                packet = told.setdefault(key, _Told(sighting))
                 if len(packet.comments) < COMMENTS:
                     packet.comments.append(f"{says} ({_source(incident, number, sighting)})")
-    return told
+    return told, len(beyond)
 
 
 def _source(incident: Incident, number: int, sighting: Sighting) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from analyzer.model import Advice
 from analyzer.report import html
 
 pytestmark = pytest.mark.browser
@@ -36,6 +38,21 @@ def test_loads_without_complaint(sample: Any, load: Callable[..., Any], name: st
 
     assert () == loaded.console
     assert "</main>" in loaded.dom
+
+
+def test_what_to_capture_next(sample: Any, load: Callable[..., Any]) -> None:
+    """Where nothing can be concluded the page says so, and the command for the next capture can be copied."""
+    advice = Advice(
+        situation="Only eth0.", tells="Counts.", hides="Losses.", next="Record.", command="tcpdump -i cni0"
+    )
+    page = html.render(dataclasses.replace(sample.empty(), inconclusive="only eth0", advice=(advice,)))
+    loaded = load(page)
+    section = loaded.dom.partition('<section id="advice">')[2].partition("</section>")[0]
+
+    assert () == loaded.console
+    assert all(text in section for text in dataclasses.astuple(advice))
+    assert re.search('<button type="button" class="copy">', section)
+    assert '<p class="beyond">Only eth0.</p>' in loaded.dom
 
 
 def test_a_refused_script_would_be_seen(sample: Any, load: Callable[..., Any]) -> None:

@@ -38,7 +38,8 @@ def test_a_file_that_is_no_capture(command: str, tmp_path: Path, lostsyn: Callab
         ("empty.pcap", b""),
     ):
         (tmp_path / name).write_bytes(data)
-        fails(lostsyn(command, tmp_path / name), f"{name}: no capture (pcap or pcapng) found")
+        says = (f"{name}: no capture (pcap or pcapng) found", "tcpdump -i cni0 -s 256 -w cni0.pcap")
+        fails(lostsyn(command, tmp_path / name), *says)
 
 
 def test_an_empty_folder(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:

@@ -220,6 +220,20 @@ def test_what_does_not_fit_is_counted(lost: Path, tmp_path: Path, monkeypatch: p
     assert 2 == evidence.write(analyze(lost), path).packets
 
 
+def test_every_incident_has_its_share(
+    cases: dict[str, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not all fits, each incident is there with its first connections."""
+    path = tmp_path / "evidence.pcapng"
+    monkeypatch.setattr(evidence, "PACKETS", 60)
+    analysis = analyze(cases["table-full"].folder)
+    evidence.write(analysis, path)
+    comments = " ".join(comment for packet in packets(path) for comment in packet.comments)
+
+    assert len(analysis.incidents) > 1
+    assert all(f"({incident.id}, connection 1;" in comments for incident in analysis.incidents)
+
+
 def test_no_incident_no_packet(cases: dict[str, Case], tmp_path: Path) -> None:
     """Where nothing happened the file is valid and empty."""
     path = tmp_path / "evidence.pcapng"

@@ -140,6 +140,20 @@ def test_one_alias_in_all_outputs(cases: dict[str, Case], tmp_path: Path) -> Non
     assert alias in {Ether(packet.data)[IP].src for packet in packets(path) if packet.point == "veth-a"}
 
 
+def test_the_redacted_evidence_tells_the_incident(cases: dict[str, Case], tmp_path: Path) -> None:
+    """Lostsyn itself reads it: the same loss, cause and gap, with the aliases for addresses."""
+    path = tmp_path / "evidence.pcapng"
+    evidence.write(analyze(cases["snat-race"].folder), path, key=KEY)
+    (incident,) = analyze(path).incidents
+
+    assert ("syn-vanished", "snat-port-race", ("cni0", "eth0")) == (
+        incident.kind,
+        incident.cause,
+        incident.gap,
+    )
+    assert all(finding.inner.startswith(_alias("10.244.0.11")[:8]) for finding in incident.findings)
+
+
 @pytest.mark.tshark
 def test_display_filters_work_on_the_redacted_evidence(cases: dict[str, Case], tmp_path: Path) -> None:
     """The filter in the redacted report finds in the redacted evidence what the plain one finds in the plain evidence."""
