@@ -186,18 +186,21 @@ def test_file_that_fails_to_open(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         (["gone"], r"gone: no such file or folder$"),
         (["x\0y"], r"cannot be read: embedded null byte$"),
-        (["nothing"], r"^nothing: no capture \(pcap or pcapng\) found$"),
-        (["uname.txt"], r"^uname\.txt: no capture \(pcap or pcapng\) found among 1 text file$"),
-        (["core"], r"^core: no capture \(pcap or pcapng\) found; ignored, neither a capture nor text: core$"),
+        (["nothing"], r"^nothing: no capture \(pcap or pcapng\) found; record .* tcpdump -i cni0 "),
+        (["uname.txt"], r"^uname\.txt: no capture \(pcap or pcapng\) found among 1 text file; record "),
+        (
+            ["core"],
+            r"^core: no capture \(pcap or pcapng\) found; ignored, neither a capture nor text: core; record ",
+        ),
         (
             ["uname.txt", "core"],
-            r"^uname\.txt, core: no capture .* found among 1 text file; ignored, .*: core$",
+            r"^uname\.txt, core: no capture .* found among 1 text file; ignored, .*: core; record ",
         ),
         ([], r"^no path given$"),
     ],
 )
 def test_no_capture(paths: list[str], sentence: str, folder: Path) -> None:
-    """Where nothing can be analysed, one sentence says what there was instead."""
+    """Where nothing can be analysed, one sentence says what there was instead, and what to record."""
     (folder / "nothing").mkdir()
     with pytest.raises(UnusableInput, match=sentence):
         Bundle.open([folder / path for path in paths])
