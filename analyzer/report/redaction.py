@@ -12,6 +12,8 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar, cast
 
+import numpy as np
+
 from analyzer.report import headers
 from analyzer.report.aliases import Aliases
 
@@ -54,17 +56,25 @@ class Redaction:
         )
 
     def value(self, value: T) -> T:
-        """Replace the addresses in all texts of *value*: of dataclasses, dicts, lists and tuples, at any depth."""
+        """Replace the addresses in all texts of *value*: of dataclasses, dicts and sequences, at any depth.
+
+        Raises:
+            TypeError: Something is in it that is none of these and no number: it might tell.
+        """
         found: object = value
         if isinstance(value, str):
             found = value if isinstance(value, Enum) else self.text(value)
         elif isinstance(value, dict):
             found = {self.value(name): self.value(part) for name, part in value.items()}
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, tuple) and hasattr(value, "_make"):
+            found = value._make(self.value(part) for part in value)
+        elif isinstance(value, list | tuple | set | frozenset):
             found = type(value)(self.value(part) for part in value)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             parts = {part.name: self.value(getattr(value, part.name)) for part in dataclasses.fields(value)}
             found = dataclasses.replace(value, **parts)
+        elif not isinstance(value, int | float | np.number | np.bool_ | None):
+            raise TypeError(f"cannot tell what a {type(value).__name__} holds, so it cannot be redacted")
         return cast("T", found)
 
     def text(self, text: str) -> str:

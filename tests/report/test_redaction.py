@@ -317,6 +317,19 @@ def test_values_of_any_shape() -> None:
     )
 
 
+def test_what_cannot_be_looked_into_is_refused() -> None:
+    """A type that nobody thought of is an error, and never told as it is."""
+    for value in (A.encode(), {"at": object()}):
+        with pytest.raises(TypeError, match="cannot be redacted"):
+            REDACTION.value(value)
+
+
+def test_named_tuples_and_sets() -> None:
+    """They keep their type."""
+    assert filters.Filter(_alias(A), 3) == REDACTION.value(filters.Filter(A, 3))
+    assert {_alias(A)} == REDACTION.value({A})
+
+
 def test_the_report_says_that_it_is_redacted(cases: dict[str, Case]) -> None:
     """A caveat says so, with a name of the key that does not tell the key."""
     analysis = analyze(cases["clean"].folder)
