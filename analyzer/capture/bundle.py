@@ -104,13 +104,20 @@ class Bundle:
     """What was found and not used."""
 
     @classmethod
-    def open(cls, paths: Sequence[Path | str], *, points: Mapping[str, str] | None = None) -> Bundle:
+    def open(
+        cls,
+        paths: Sequence[Path | str],
+        *,
+        points: Mapping[str, str] | None = None,
+        called: Mapping[Path, str] | None = None,
+    ) -> Bundle:
         """Find the captures and the side evidence.
 
         Args:
             paths: Files, folders (searched through, hidden files left out) and archives (tar, plain or
                 compressed, and zip).
             points: File, by label, last part of it or path as given, to the name of its capture point.
+            called: What to call a path that is stored under another name than its own; each name once.
 
         Raises:
             UnusableInput: A path cannot be read, none leads to a capture, or *points* names no capture.
@@ -120,7 +127,9 @@ class Bundle:
         given = [Path(path) for path in paths]
         # `.` and `..` have no name of their own.
         names = [
-            path.name if path.name not in ("", "..") else path.absolute().resolve().name for path in given
+            (called or {}).get(path)
+            or (path.name if path.name not in ("", "..") else path.absolute().resolve().name)
+            for path in given
         ]
         search = _Search()
         for path, name in zip(given, names, strict=True):

@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
     "lab": "Reproduce an incident on this machine's kernel and capture it.",
     "report": "Analyse captures and write one self-contained HTML report.",
+    "serve": "Let people upload captures to a page and read the report there.",
     "what-if": "Say which incidents another setting would have avoided.",
 }
 

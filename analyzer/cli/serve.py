@@ -1,0 +1,166 @@
+"""`lostsyn serve`: the upload application."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from analyzer.cli.common import note
+from analyzer.errors import LostsynError, MissingTool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOOPBACK = ("127.", "localhost", "::1")
+_GIB = 1 << 30
+_DAY = 24 * 3600
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8480,
+    show_default=True,
+    help="The port to listen on; 0 for any free one.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder that holds everything.  [default: ~/.local/share/lostsyn]",
+)
+@click.option(
+    "--keep",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    metavar="DAYS",
+    help="Delete an upload that nobody changed for so long.",
+)
+@click.option(
+    "--max-size",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20,
+    show_default=True,
+    metavar="GIB",
+    help="Largest upload.",
+)
+@click.option(
+    "--spare",
+    type=click.FloatRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="GIB",
+    help="How much of the disk is left free.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Analyses at one time."
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0.5),
+    metavar="GIB",
+    help="Most memory of one analysis.  [default: half of the machine's]",
+)
+@click.option(
+    "--time",
+    "minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    metavar="MINUTES",
+    help="Longest analysis.",
+)
+def command(
+    host: str,
+    port: int,
+    data: Path | None,
+    keep: float,
+    max_size: float,
+    spare: float,
+    jobs: int,
+    memory: float | None,
+    minutes: float,
+) -> None:
+    """Let people upload captures to a page and read the report there.
+
+    Prints the address with its access token, and serves until it is interrupted. Everything stays in --data; what is
+    under way goes on after a restart. Needs the extra: pip install 'lostsyn[web]'
+
+    Exit status: 0 it was interrupted, 2 it could not run.
+    """
+    try:
+        import uvicorn
+
+        from analyzer.web import app
+        from analyzer.web.settings import Settings
+    except ModuleNotFoundError as missing:
+        raise MissingTool(
+            f"serve needs {missing.name}, which is not installed: pip install 'lostsyn[web]'"
+        ) from None
+    data = data or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "lostsyn"
+    with _owned(data):
+        settings = Settings(
+            data=data,
+            keep=keep * _DAY,
+            size=int(max_size * _GIB),
+            spare=int(spare * _GIB),
+            jobs=jobs,
+            time=minutes * 60,
+            **({"memory": int(memory * _GIB)} if memory else {}),
+        )
+        application = app.build(settings)
+        config = uvicorn.Config(
+            application,
+            host=host,
+            port=port,
+            access_log=False,  # the first address has the token in it
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        listening = _listen(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listening.getsockname()[1]}/?token={application.state.desk.token.value}"
+        click.echo(f"Lostsyn listens: {address}")
+        if not host.startswith(_LOOPBACK):
+            note(
+                "others can reach this address, and it is not encrypted: put a server in front of it that speaks TLS"
+            )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as problem:
+        raise LostsynError(
+            f"{host} port {port}: cannot be listened on: {problem.strerror or problem}"
+        ) from None
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    """Make the data folder, for our eyes only, and keep other servers off it."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data / "lock").open("wb")
+    except OSError as problem:
+        raise LostsynError(f"{data}: cannot be used: {problem.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LostsynError(
+                f"{data}: another lostsyn serve works there; give --data another folder"
+            ) from None
+        yield

@@ -1,0 +1,38 @@
+"""The confined process: `python -m analyzer.web TASK FOLDER`, started by `analyzer.web.confined` alone."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from analyzer.errors import LostsynError
+from analyzer.web import confined
+from analyzer.web.folder import write_json
+
+TASKS = {"recognise": "analyzer.web.recognition", "analyse": "analyzer.web.analysing"}
+"""Task to the module whose `work(order, folder)` does it."""
+
+
+def main(task: str, folder: Path) -> int:
+    """Do what standard input orders; return the exit status."""
+    told = json.loads(sys.stdin.read())
+    confined.enter(confined.Limits(**told["limits"]), told["server"])
+    try:
+        importlib.import_module(TASKS[task]).work(told["order"], folder)
+    except LostsynError as error:
+        write_json(folder / confined.REFUSED, {"says": str(error)})
+        return 1
+    except MemoryError:
+        return confined.TOO_MUCH_MEMORY
+    except OSError as error:
+        write_json(
+            folder / confined.REFUSED, {"says": f"The disk did not allow it: {error.strerror or error}."}
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,213 @@
+"""The HTTP API: the same as the pages, for programs; described by `openapi.json`.
+
+Uploads resume in the words of the IETF draft *Resumable Uploads for HTTP*: `HEAD` tells `Upload-Offset`, `PATCH` goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from analyzer.web import asking, view
+from analyzer.web.asking import desk
+from analyzer.web.folder import RESULTS
+from analyzer.web.form import is_form, take_form
+from analyzer.web.receiving import upload_name
+from analyzer.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from analyzer.web.store import File, Upload
+
+
+def refusal(_: Request, refused: Refusal) -> Response:
+    """Say why not."""
+    return JSONResponse({"error": str(refused)}, refused.status)
+
+
+def _told(request: Request, upload: Upload, status: int = 200) -> Response:
+    found = desk(request).store.get(upload.id) or upload
+    headers = {"Location": f"/api/uploads/{upload.id}"} if status in (201, 202) else {}
+    return JSONResponse(view.as_json(view.build(found, desk(request).jobs)), status, headers)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body; an empty body is an empty object."""
+    data = await asking.body(request)
+    try:
+        found = json.loads(data or b"{}")
+    except (ValueError, RecursionError) as problem:
+        raise Refusal(400, f"The body is not JSON: {problem}.") from None
+    if not isinstance(found, dict):
+        raise Refusal(400, "The body must be a JSON object.")
+    return found
+
+
+def _word(found: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = found.get(key, default)
+    if not isinstance(value, str):
+        raise Refusal(400, f"{key!r} must be a string.")
+    return value
+
+
+def search(request: Request) -> Response:
+    """GET /api/uploads."""
+    uploads, count = desk(request).store.search(request.query_params.get("q", "")[:200])
+    told = [view.as_json(view.build(upload, desk(request).jobs)) for upload in uploads]
+    return JSONResponse({"count": count, "uploads": told})
+
+
+async def create(request: Request) -> Response:
+    """POST /api/uploads: a form with files is analysed at once; JSON begins an upload."""
+    receiver = desk(request).receiver
+    if not is_form(request):
+        name = _word(await _object(request), "name", "")
+        return _told(request, await run_in_threadpool(receiver.create, name), 201)
+    upload = await run_in_threadpool(receiver.create, "")
+    try:
+        _, fields = await take_form(request, receiver, upload)
+        if fields.get("name"):
+            await run_in_threadpool(desk(request).store.rename, upload, upload_name(fields["name"]))
+        await run_in_threadpool(asking.queue, request, upload, asking.roles_in(fields))
+    except BaseException:
+        # The client was told of no upload, so there is none.
+        await desk(request).jobs.delete(upload)
+        raise
+    return _told(request, upload, 202)
+
+
+def show(request: Request) -> Response:
+    """GET /api/uploads/{id}."""
+    return _told(request, asking.upload(request))
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /api/uploads/{id}."""
+    await desk(request).jobs.delete(await run_in_threadpool(asking.upload, request))
+    return Response(status_code=204)
+
+
+async def add(request: Request) -> Response:
+    """POST /api/uploads/{id}/files: a form with files, or JSON that announces one."""
+    upload = asking.changeable(await run_in_threadpool(asking.upload, request))
+    receiver = desk(request).receiver
+    if is_form(request):
+        await take_form(request, receiver, upload)
+        return _told(request, upload, 201)
+    found = await _object(request)
+    size = found.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Refusal(400, "'size' must be the file's number of bytes.")
+    file = await run_in_threadpool(receiver.declare, upload, _word(found, "name"), size)
+    if size == 0:
+        transfer = receiver.begin(upload, file, 0)
+        try:
+            await transfer.complete()
+        finally:
+            transfer.close()
+    url = f"/api/uploads/{upload.id}/files/{file.number}"
+    return JSONResponse(
+        {
+            "number": file.number,
+            "name": file.name,
+            "size": size,
+            "received": 0,
+            "complete": size == 0,
+            "url": url,
+        },
+        201,
+        {"Location": url},
+    )
+
+
+def offset(request: Request) -> Response:
+    """HEAD /api/uploads/{id}/files/{number}."""
+    upload = asking.upload(request)
+    return Response(status_code=204, headers=_progress(request, upload, asking.file(request, upload)))
+
+
+def _progress(request: Request, upload: Upload, file: File) -> dict[str, str]:
+    headers = {
+        "Upload-Offset": str(desk(request).store.folder(upload).received(file.number)),
+        "Upload-Complete": "?1" if file.complete else "?0",
+    }
+    if file.size is not None:
+        headers["Upload-Length"] = str(file.size)
+    return headers
+
+
+async def append(request: Request) -> Response:
+    """PATCH /api/uploads/{id}/files/{number}."""
+    upload = asking.changeable(await run_in_threadpool(asking.upload, request))
+    file = await run_in_threadpool(asking.file, request, upload)
+    given = request.headers.get("upload-offset", "")
+    if not (given.isascii() and given.isdecimal() and len(given) < 19):
+        raise Refusal(
+            400, "The header 'Upload-Offset' must say where the body goes; HEAD tells how much has arrived."
+        )
+    try:
+        transfer = desk(request).receiver.begin(upload, file, int(given))
+    except Refusal as refused:
+        # The draft's answer to a wrong offset tells the right one.
+        return JSONResponse({"error": str(refused)}, refused.status, _progress(request, upload, file))
+    try:
+        await transfer.take(request.stream())
+    finally:
+        transfer.close()
+    return await run_in_threadpool(offset, request)
+
+
+def take_out(request: Request) -> Response:
+    """DELETE /api/uploads/{id}/files/{number}."""
+    asking.take_out(request, asking.upload(request))
+    return Response(status_code=204)
+
+
+async def analyse(request: Request) -> Response:
+    """POST /api/uploads/{id}/analysis."""
+    upload = await run_in_threadpool(asking.upload, request)
+    roles = (await _object(request)).get("roles", {})
+    if not isinstance(roles, dict):
+        raise Refusal(400, "'roles' must map capture points to roles.")
+    await run_in_threadpool(asking.queue, request, upload, roles)
+    return _told(request, upload, 202)
+
+
+def share(request: Request) -> Response:
+    """POST and DELETE /api/uploads/{id}/share."""
+    upload = asking.upload(request)
+    desk(request).store.share(upload, request.method == "POST")
+    return _told(request, upload)
+
+
+def result(request: Request) -> Response:
+    """GET /api/uploads/{id}/report.html and the other results."""
+    return asking.result(request, asking.upload(request), request.url.path.rpartition("/")[2])
+
+
+def description(_: Request) -> Response:
+    """GET /api/openapi.json."""
+    text = resources.files("analyzer.web").joinpath("openapi.json").read_bytes()
+    return Response(text, media_type="application/json")
+
+
+ROUTES = [
+    Route("/api/openapi.json", description),
+    Route("/api/uploads", search),
+    Route("/api/uploads", create, methods=["POST"]),
+    Route("/api/uploads/{id}", show),
+    Route("/api/uploads/{id}", delete, methods=["DELETE"]),
+    Route("/api/uploads/{id}/files", add, methods=["POST"]),
+    Route("/api/uploads/{id}/files/{number:int}", offset, methods=["HEAD"]),
+    Route("/api/uploads/{id}/files/{number:int}", append, methods=["PATCH"]),
+    Route("/api/uploads/{id}/files/{number:int}", take_out, methods=["DELETE"]),
+    Route("/api/uploads/{id}/analysis", analyse, methods=["POST"]),
+    Route("/api/uploads/{id}/share", share, methods=["POST", "DELETE"]),
+    *(Route(f"/api/uploads/{{id}}/{name}", result) for name in RESULTS),
+]

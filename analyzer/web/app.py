@@ -1,0 +1,82 @@
+"""The application: its routes, what they share, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+
+from analyzer.web import api, pages
+from analyzer.web.guard import Guard, Token, access_token
+from analyzer.web.jobs import Jobs
+from analyzer.web.receiving import Receiver
+from analyzer.web.refusal import Refusal
+from analyzer.web.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.responses import Response
+
+    from analyzer.web.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every request may use; `request.app.state.desk`."""
+
+    settings: Settings
+    token: Token
+    store: Store
+    jobs: Jobs
+    receiver: Receiver
+
+
+def build(settings: Settings) -> Starlette:
+    """Return the application on `settings.data`, which exists and is this process's alone."""
+    (settings.data / "uploads").mkdir(exist_ok=True)
+    token = Token(access_token(settings.data))
+    store = Store(settings.data)
+    jobs = Jobs(store, settings)
+    desk = Desk(settings, token, store, jobs, Receiver(store, settings, jobs.noticed))
+
+    @asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        work = asyncio.create_task(jobs.run())
+        yield
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        store.close()
+
+    app = Starlette(
+        routes=[*pages.ROUTES, *api.ROUTES],
+        lifespan=running,
+        middleware=[Middleware(Guard, token=token, refuse=pages.ask_for_token)],
+        exception_handlers={Refusal: _refused, 404: _not_found, 405: _not_found, 500: _broken},
+    )
+    app.state.desk = desk
+    return app
+
+
+def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    answer = api.refusal if request.url.path.startswith("/api/") else pages.refusal
+    return answer(request, refusal)
+
+
+def _not_found(request: Request, problem: Exception) -> Response:
+    status = getattr(problem, "status_code", 404)
+    sentence = "There is no such page." if status == 404 else f"{request.method} is not possible here."
+    return _refused(request, Refusal(status, sentence))
+
+
+def _broken(request: Request, _: Exception) -> Response:
+    return _refused(
+        request, Refusal(500, "The server made a mistake; its log says more. Nothing that arrived is lost.")
+    )

@@ -1,0 +1,233 @@
+"""The work behind the pages: analyses, looks at what is coming, and the end of what was kept long enough.
+
+What is to be done stands in the database or on the disk, so a server that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from analyzer.web import confined
+from analyzer.web.analysing import PROGRESS
+from analyzer.web.folder import OUTCOME, Folder, read_json, write_json
+from analyzer.web.settings import DAY, GIB
+from analyzer.web.view import title
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from analyzer.web.settings import Settings
+    from analyzer.web.store import File, Store, Upload
+
+LOOKS = 2
+"""Looks at what is coming, at one time."""
+LOOK_TIME = 300.0
+"""Seconds that one look may take."""
+LOOK_MEMORY = 2 * GIB
+_HOURLY = 3600.0
+_LOG = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Runs what has to be done."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Work on *store*; nothing begins before `run`."""
+        self.store = store
+        self.settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queued = asyncio.Event()
+        self._noticed = asyncio.Event()
+        self._due: dict[str, None] = {}
+        self._looking: set[str] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        self.store.recover()
+        await run_in_threadpool(self._sweep)
+        for upload in self.store.all():
+            self._due[upload.id] = None
+        self._queued.set()
+        self._noticed.set()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.settings.jobs):
+                group.create_task(self._analyses())
+            for _ in range(LOOKS):
+                group.create_task(self._looks())
+            group.create_task(self._retention())
+
+    def queued(self) -> None:
+        """Tell that an analysis was queued; from any thread."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._queued.set)
+
+    def noticed(self, upload: str) -> None:
+        """Tell that more of an upload has arrived; from any thread."""
+
+        def due() -> None:
+            self._due[upload] = None
+            self._noticed.set()
+
+        if self._loop:
+            self._loop.call_soon_threadsafe(due)
+
+    async def delete(self, upload: Upload) -> None:
+        """Delete an upload and all that belongs to it; its analysis is stopped first."""
+        await run_in_threadpool(self.store.delete, upload.id)
+        task = self._running.get(upload.id)
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+        await run_in_threadpool(shutil.rmtree, self.store.folder(upload).top, True)
+
+    def progress(self, upload: Upload) -> dict[str, Any]:
+        """Return how far the analysis of an upload is: `step`, `read`, `total`."""
+        return read_json(self.store.folder(upload).work("analyse") / PROGRESS)
+
+    async def _analyses(self) -> None:
+        while True:
+            upload = await run_in_threadpool(self.store.claim)
+            if upload is None:
+                self._queued.clear()
+                if await run_in_threadpool(self.store.waiting):
+                    continue
+                await self._queued.wait()
+                continue
+            self._queued.set()  # there may be more for the others
+            task = self._running[upload.id] = asyncio.create_task(self._analyse(upload))
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait([task])
+                self.store.release(upload)
+                raise
+            finally:
+                del self._running[upload.id]
+            if not task.cancelled() and (problem := task.exception()):
+                _LOG.error("upload %s", upload.id, exc_info=problem)
+                says = "The server could not run the analysis; its log says why. The files are kept."
+                await run_in_threadpool(self.store.finish, upload, says, None)
+
+    async def _analyse(self, upload: Upload) -> None:
+        folder = self.store.folder(upload)
+        work = folder.fresh("analyse")
+        files = [file for file in self.store.files(upload) if file.complete]
+        order = {"name": title(upload, files), "roles": upload.roles, "files": _listed(folder, files)}
+        limits = confined.Limits(
+            memory=self.settings.memory,
+            cpu=self.settings.cpu,
+            disk=self.settings.size,
+            time=self.settings.time,
+        )
+        problem = await confined.run("analyse", work, order, limits)
+        outcome = read_json(work / OUTCOME)
+        if problem or not outcome:
+            problem = problem or "The analysis left no result."
+            _LOG.warning("upload %s: %s", upload.id, problem)
+            await run_in_threadpool(self.store.finish, upload, f"{problem} The files are kept.", None)
+            return
+        await run_in_threadpool(folder.publish, work)
+        await run_in_threadpool(self.store.finish, upload, outcome["says"], outcome["incidents"])
+
+    async def _looks(self) -> None:
+        while True:
+            upload = next((key for key in self._due if key not in self._looking), None)
+            if upload is None:
+                self._noticed.clear()
+                await self._noticed.wait()
+                continue
+            del self._due[upload]
+            self._looking.add(upload)
+            try:
+                await self._look(upload)
+            except FileNotFoundError:
+                pass  # it was deleted meanwhile
+            except Exception:
+                _LOG.exception("upload %s", upload)
+            finally:
+                self._looking.discard(upload)
+                self._noticed.set()
+
+    async def _look(self, key: str) -> None:
+        """Look at the files of which enough is new: one is read again when it has doubled, and when it is whole."""
+        upload = self.store.get(key)
+        if upload is None:
+            return
+        folder = self.store.folder(upload)
+        files = await run_in_threadpool(self.store.files, upload)
+        known = read_json(folder.recognised)
+        due = [
+            file for file in files if _worth(file, folder.received(file.number), known.get(str(file.number)))
+        ]
+        while due:
+            sizes = {file.number: folder.received(file.number) for file in due}
+            work = folder.fresh("recognise")
+            others = [file for file in files if file not in due]
+            order = {"files": _listed(folder, due), "others": _listed(folder, others)}
+            problem = await confined.run("recognise", work, order, self._look_limits())
+            found = {file.number: read_json(work / f"{file.number}.json") for file in due}
+            left = [file for file in due if not found[file.number]]
+            if left:
+                # The first one that is not told of stopped it; the others are looked at again without it.
+                bad = left.pop(0)
+                note = f"{bad.name}: {problem or 'it could not be recognised.'}"
+                found[bad.number] = {
+                    "bytes": sizes[bad.number], "complete": bad.complete, "parts": [], "texts": {}, "notes": [note],
+                }  # fmt: skip
+            known |= {str(number): told for number, told in found.items() if told}
+            present = {str(file.number) for file in files}
+            write_json(
+                folder.recognised, {number: told for number, told in known.items() if number in present}
+            )
+            due = left
+
+    def _look_limits(self) -> confined.Limits:
+        return confined.Limits(
+            memory=min(LOOK_MEMORY, self.settings.memory),
+            cpu=int(LOOK_TIME),
+            disk=self.settings.size,
+            time=LOOK_TIME,
+        )
+
+    async def _retention(self) -> None:
+        while True:
+            for upload in await run_in_threadpool(self.store.untouched, time.time() - self.settings.keep):
+                _LOG.info(
+                    "upload %s was kept for %.3g days and is deleted", upload.id, self.settings.keep / DAY
+                )
+                await self.delete(upload)
+            await asyncio.sleep(min(_HOURLY, self.settings.keep))
+
+    def _sweep(self) -> None:
+        """Remove folders whose upload was deleted, or never begun, when the server stopped."""
+        kept = {upload.id for upload in self.store.all()}
+        for folder in (self.store.data / "uploads").iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _worth(file: File, received: int, known: dict[str, Any] | None) -> bool:
+    if known is None:
+        return received > 0 or file.complete
+    return (file.complete and not known["complete"]) or received >= 2 * max(known["bytes"], 1)
+
+
+def _listed(folder: Folder, files: list[File]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": file.number,
+            "name": file.name,
+            "path": str(folder.file(file.number)),
+            "complete": file.complete,
+        }
+        for file in files
+    ]

@@ -1,0 +1,215 @@
+"""The pages: rendered here, with the report's own templates and style; whole without JavaScript."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import jinja2
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from analyzer.nat.topology import LAYERS
+from analyzer.report import coverage, html
+from analyzer.report.words import iso
+from analyzer.web import asking, view
+from analyzer.web.asking import desk
+from analyzer.web.folder import RESULTS
+from analyzer.web.form import take_form
+from analyzer.web.receiving import upload_name
+from analyzer.web.refusal import Refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Return the report's environment, which escapes and spells out everything, with our templates before its own."""
+    report = html.environment()
+    assert report.loader is not None
+    made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
+    made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
+    made.globals = {**report.globals, "bars": coverage.bars, "roles": tuple(LAYERS)}
+    return made
+
+
+def size(number: int) -> str:
+    """Return a number of bytes for reading: `5.12 GB`."""
+    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= divisor:
+            return (
+                f"{number / divisor:.3g} {unit}"
+                if number < 1000 * divisor
+                else f"{number // divisor:,} {unit}"
+            )
+    return f"{number} byte{'s' * (number != 1)}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time as `2026-11-20 10:58`, UTC."""
+    return iso(int(seconds) * 10**9)[:16].replace("T", " ")
+
+
+def _page(name: str, status: int = 200, **shown: object) -> Response:
+    return HTMLResponse(_environment().get_template(name).render(**shown), status)
+
+
+def _to(path: str) -> Response:
+    return RedirectResponse(path, 303)
+
+
+def refusal(_: Request, refused: Refusal) -> Response:
+    """Say why not."""
+    return _page("refusal.html", refused.status, sentence=str(refused))
+
+
+def ask_for_token(request: Request) -> Response:
+    """Return the page of those who have not shown the token."""
+    tried = "token" in request.query_params
+    return _page("signin.html", 403 if tried else 401, tried=tried, after=_after(request.url.path))
+
+
+def _after(path: str) -> str:
+    """Return where to go after signing in: a page of ours, whatever was asked for."""
+    return "/" + path.lstrip("/\\") if path != "/signin" else "/"
+
+
+async def sign_in(request: Request) -> Response:
+    """Take the token from its form."""
+    fields = await _fields(request)
+    token, after = fields.get("token", "").strip(), _after(fields.get("after", "/"))
+    if not desk(request).token.matches(token):
+        return _page("signin.html", 403, tried=True, after=after)
+    return desk(request).token.let_in(request, _to(after))
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    body = await asking.body(request)
+    try:
+        return dict(
+            parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=4 * 1000)
+        )
+    except ValueError as problem:
+        raise Refusal(400, f"The form cannot be read: {problem}.") from None
+
+
+def uploads(request: Request) -> Response:
+    """List the uploads, those that a search finds."""
+    words = request.query_params.get("q", "")[:200]
+    found, count = desk(request).store.search(words)
+    views = [view.build(upload, desk(request).jobs) for upload in found]
+    return _page("uploads.html", views=views, count=count, words=words, limit=desk(request).settings.size)
+
+
+async def create(request: Request) -> Response:
+    """Take a form with files."""
+    upload = await run_in_threadpool(desk(request).receiver.create, "")
+    try:
+        files, fields = await take_form(request, desk(request).receiver, upload)
+        if not files:
+            raise Refusal(400, "No file was chosen. Go back and choose the captures.")
+    except Refusal:
+        if not any(file.complete for file in await run_in_threadpool(desk(request).store.files, upload)):
+            await desk(request).jobs.delete(upload)
+        raise
+    if fields.get("name"):
+        await run_in_threadpool(desk(request).store.rename, upload, upload_name(fields["name"]))
+    return _to(f"/uploads/{upload.id}")
+
+
+def show(request: Request) -> Response:
+    """Show one upload."""
+    return _page("upload.html", view=view.build(asking.upload(request), desk(request).jobs))
+
+
+async def add(request: Request) -> Response:
+    """Take a form with further files."""
+    upload = asking.changeable(await run_in_threadpool(asking.upload, request))
+    files, _ = await take_form(request, desk(request).receiver, upload)
+    if not files:
+        raise Refusal(400, "No file was chosen. Go back and choose the captures.")
+    return _to(f"/uploads/{upload.id}")
+
+
+def take_out(request: Request) -> Response:
+    """Take a file out."""
+    upload = asking.upload(request)
+    asking.take_out(request, upload)
+    return _to(f"/uploads/{upload.id}")
+
+
+async def analyse(request: Request) -> Response:
+    """Ask for an analysis with the roles of the form."""
+    upload = await run_in_threadpool(asking.upload, request)
+    roles = asking.roles_in(await _fields(request))
+    await run_in_threadpool(asking.queue, request, upload, roles)
+    return _to(f"/uploads/{upload.id}")
+
+
+async def share(request: Request) -> Response:
+    """Make the link to the report, or withdraw it."""
+    upload = await run_in_threadpool(asking.upload, request)
+    wanted = (await _fields(request)).get("share") == "yes"
+    await run_in_threadpool(desk(request).store.share, upload, wanted)
+    return _to(f"/uploads/{upload.id}#share")
+
+
+async def delete(request: Request) -> Response:
+    """Delete an upload."""
+    await desk(request).jobs.delete(await run_in_threadpool(asking.upload, request))
+    return _to("/")
+
+
+def result(request: Request) -> Response:
+    """Show the report, or hand a result over."""
+    shown = "download" not in request.query_params
+    return asking.result(request, asking.upload(request), request.url.path.rpartition("/")[2], shown=shown)
+
+
+def shared(request: Request) -> Response:
+    """Show a report to whoever has its link."""
+    upload = desk(request).store.shared(request.path_params["secret"])
+    if upload is None:
+        raise Refusal(
+            404, "This link leads nowhere any more: the report was deleted, or is no longer shared."
+        )
+    return asking.result(request, upload, "report.html", shown=True)
+
+
+def style(_: Request) -> Response:
+    """The report's style, and what the pages add."""
+    return Response(
+        html.source("palette.css", "page.css", "drawing.css") + _own("web.css"), media_type="text/css"
+    )
+
+
+def script(_: Request) -> Response:
+    """What JavaScript adds."""
+    return Response(_own("web.js"), media_type="text/javascript")
+
+
+def _own(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+ROUTES = [
+    Route("/", uploads),
+    Route("/style.css", style),
+    Route("/script.js", script),
+    Route("/signin", ask_for_token),
+    Route("/signin", sign_in, methods=["POST"]),
+    Route("/shared/{secret}", shared),
+    Route("/uploads", create, methods=["POST"]),
+    Route("/uploads/{id}", show),
+    Route("/uploads/{id}/files", add, methods=["POST"]),
+    Route("/uploads/{id}/files/{number:int}/delete", take_out, methods=["POST"]),
+    Route("/uploads/{id}/analyse", analyse, methods=["POST"]),
+    Route("/uploads/{id}/share", share, methods=["POST"]),
+    Route("/uploads/{id}/delete", delete, methods=["POST"]),
+    *(Route(f"/uploads/{{id}}/{name}", result) for name in RESULTS),
+]

@@ -1,0 +1,290 @@
+"""The uploads and their jobs in SQLite: what was acknowledged to a client is committed here first.
+
+Write-ahead log, every commit synced. How much of a file has arrived is not stored: the file's own size says it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from analyzer.web.folder import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+State = Literal["open", "queued", "running", "done", "failed"]
+
+ATTEMPTS = 3
+"""How often an analysis is begun anew when the server stopped in the middle of it."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS upload (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, touched REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open', queued REAL, attempts INTEGER NOT NULL DEFAULT 0,
+    says TEXT NOT NULL DEFAULT '', incidents INTEGER, roles TEXT NOT NULL DEFAULT '{}', share TEXT UNIQUE
+) STRICT;
+CREATE TABLE IF NOT EXISTS file (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
+    name TEXT NOT NULL, size INTEGER, complete INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS upload_created ON upload (created);
+CREATE INDEX IF NOT EXISTS file_upload ON file (upload);
+CREATE VIEW IF NOT EXISTS haystack (upload, hay) AS
+    SELECT id, name FROM upload UNION ALL SELECT id, says FROM upload UNION ALL SELECT upload, name FROM file;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One bundle that the server was given, from its first byte to its deletion."""
+
+    id: str
+    name: str
+    created: float
+    """Seconds since the epoch."""
+    touched: float
+    """When somebody last changed it: retention counts from here."""
+    state: State
+    queued: float | None
+    attempts: int
+    """How often its analysis was begun since it was last asked for."""
+    says: str
+    """The headline of the report, or why there is none."""
+    incidents: int | None
+    """How many the last analysis that succeeded found."""
+    roles: dict[str, str]
+    """Point to role, where the user said so."""
+    share: str | None
+    """The secret part of the link that shows the report without the token; None unless it is shared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of an upload."""
+
+    number: int
+    """What it is stored as; never used again, so a late transfer cannot write into another file."""
+    name: str
+    """As the client called it: a word for people, never a path."""
+    size: int | None
+    """As the client announced it; None for a form's file that is still coming."""
+    complete: bool
+
+
+class Store:
+    """The database; its methods may be called from any thread."""
+
+    def __init__(self, data: Path) -> None:
+        """Open, or begin, the database in folder *data*."""
+        self.data = data
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(data / "lostsyn.sqlite3", check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        with self._lock:
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    def folder(self, upload: Upload) -> Folder:
+        """Return where an upload lies."""
+        return Folder(self.data / "uploads" / upload.id)
+
+    def create(self, name: str) -> Upload:
+        """Begin an upload."""
+        now, key = time.time(), secrets.token_hex(8)
+        Folder(self.data / "uploads" / key).files.mkdir(parents=True)
+        with self._change() as db:
+            db.execute(
+                "INSERT INTO upload (id, name, created, touched) VALUES (?, ?, ?, ?)", (key, name, now, now)
+            )
+        found = self.get(key)
+        assert found
+        return found
+
+    def get(self, key: str) -> Upload | None:
+        """Return an upload by its id."""
+        return next(self._uploads("id = ?", key), None)
+
+    def shared(self, secret: str) -> Upload | None:
+        """Return the upload whose report is shared under *secret*."""
+        return next(self._uploads("share = ?", secret), None)
+
+    def search(self, words: str = "", limit: int = 200) -> tuple[list[Upload], int]:
+        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are."""
+        terms = [f"%{_escaped(word)}%" for word in words.split()[:10]]
+        condition = " AND ".join(
+            [
+                "1",
+                *(
+                    ["EXISTS (SELECT 1 FROM haystack WHERE upload = id AND hay LIKE ? ESCAPE '\\')"]
+                    * len(terms)
+                ),
+            ]
+        )
+        with self._lock:
+            (count,) = self._db.execute(
+                f"SELECT count(*) FROM upload WHERE {condition}",  # noqa: S608 - placeholders only
+                terms,
+            ).fetchone()
+            return list(self._uploads(f"{condition} ORDER BY created DESC LIMIT {limit:d}", *terms)), count
+
+    def all(self) -> list[Upload]:
+        """Return every upload."""
+        return list(self._uploads("1"))
+
+    def delete(self, key: str) -> None:
+        """Forget an upload; its folder is the caller's to remove."""
+        with self._change() as db:
+            db.execute("DELETE FROM upload WHERE id = ?", (key,))
+
+    def rename(self, upload: Upload, name: str) -> None:
+        """Call an upload by another name."""
+        with self._change() as db:
+            db.execute("UPDATE upload SET name = ? WHERE id = ?", (name, upload.id))
+
+    def files(self, upload: Upload) -> list[File]:
+        """Return the files of an upload."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM file WHERE upload = ? ORDER BY number", (upload.id,)
+            ).fetchall()
+        return [
+            File(number=row["number"], name=row["name"], size=row["size"], complete=bool(row["complete"]))
+            for row in rows
+        ]
+
+    def declare(self, upload: Upload, name: str, size: int | None) -> File:
+        """Add a file that is to come; a second one of the same name is put into a folder of its own, `2/eth0.pcap`."""
+        with self._change() as db:
+            taken = {file.name for file in self.files(upload)}
+            free, copy = name, 1
+            while free in taken:
+                copy += 1
+                free = f"{copy}/{name}"
+            (number,) = db.execute(
+                "INSERT INTO file (upload, name, size) VALUES (?, ?, ?) RETURNING number",
+                (upload.id, free, size),
+            ).fetchone()
+            self._touch(db, upload)
+        return File(number=number, name=free, size=size, complete=False)
+
+    def complete(self, upload: Upload, number: int, size: int) -> None:
+        """Note that all *size* bytes of a file are on the disk."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE file SET complete = 1, size = ? WHERE upload = ? AND number = ?",
+                (size, upload.id, number),
+            )
+            self._touch(db, upload)
+
+    def remove(self, upload: Upload, number: int) -> None:
+        """Take a file out of an upload."""
+        with self._change() as db:
+            db.execute("DELETE FROM file WHERE upload = ? AND number = ?", (upload.id, number))
+            self._touch(db, upload)
+
+    def queue(self, upload: Upload, roles: dict[str, str]) -> None:
+        """Ask for an analysis; one that is queued already keeps its place."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE upload SET state = 'queued', queued = coalesce(queued, ?), attempts = 0, says = '', roles = ? "
+                "WHERE id = ? AND state <> 'running'",
+                (time.time(), json.dumps(roles), upload.id),
+            )
+            self._touch(db, upload)
+
+    def claim(self) -> Upload | None:
+        """Take the analysis that waits longest."""
+        with self._change() as db:
+            row = db.execute(
+                "UPDATE upload SET state = 'running', attempts = attempts + 1 WHERE id = "
+                "(SELECT id FROM upload WHERE state = 'queued' ORDER BY queued, created LIMIT 1) RETURNING id"
+            ).fetchone()
+        return self.get(row["id"]) if row else None
+
+    def waiting(self) -> bool:
+        """Say whether an analysis waits."""
+        with self._lock:
+            return (
+                self._db.execute("SELECT 1 FROM upload WHERE state = 'queued' LIMIT 1").fetchone() is not None
+            )
+
+    def release(self, upload: Upload) -> None:
+        """Put an analysis back that the server's orderly stop interrupted."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE upload SET state = 'queued', attempts = attempts - 1 WHERE id = ? AND state = 'running'",
+                (upload.id,),
+            )
+
+    def finish(self, upload: Upload, says: str, incidents: int | None) -> None:
+        """Note how an analysis ended; *incidents* is None where it failed."""
+        state = "failed" if incidents is None else "done"
+        with self._change() as db:
+            db.execute(
+                "UPDATE upload SET state = ?, says = ?, incidents = coalesce(?, incidents), queued = NULL WHERE id = ?",
+                (state, says, incidents, upload.id),
+            )
+
+    def recover(self) -> None:
+        """Queue again what was running when the server stopped; what stopped it three times is given up."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE upload SET state = 'failed', queued = NULL, says = ? WHERE state = 'running' AND attempts >= ?",
+                (
+                    f"The server stopped {ATTEMPTS} times in the middle of this analysis, so it was not begun again. "
+                    "The files are kept.",
+                    ATTEMPTS,
+                ),
+            )
+            db.execute("UPDATE upload SET state = 'queued' WHERE state = 'running'")
+
+    def share(self, upload: Upload, shared: bool) -> str | None:
+        """Make the link that shows the report without the token, or withdraw it."""
+        secret = (upload.share or secrets.token_urlsafe(24)) if shared else None
+        with self._change() as db:
+            db.execute("UPDATE upload SET share = ? WHERE id = ?", (secret, upload.id))
+        return secret
+
+    def untouched(self, since: float) -> list[Upload]:
+        """Return the uploads that nobody touched since a time, those being analysed left out."""
+        return list(self._uploads("touched < ? AND state NOT IN ('queued', 'running')", since))
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        """Change the database: all of it or nothing."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _touch(self, db: sqlite3.Connection, upload: Upload) -> None:
+        db.execute("UPDATE upload SET touched = ? WHERE id = ?", (time.time(), upload.id))
+
+    def _uploads(self, condition: str, *values: Any) -> Iterator[Upload]:
+        query = f"SELECT * FROM upload WHERE {condition}"  # noqa: S608 - conditions are this file's own
+        with self._lock, closing(self._db.execute(query, values)) as rows:
+            found = [dict(row) for row in rows]
+        return (Upload(**{**row, "roles": json.loads(row["roles"])}) for row in found)
+
+
+def _escaped(word: str) -> str:
+    """Take a word literally that LIKE would read."""
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,163 @@
+"""What the pages and the API show of an upload: read from the database and the disk, computed nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analyzer.report.words import count, iso
+from analyzer.web.folder import RESULTS, read_json
+from analyzer.web.points import RecognisedPoint, join, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.web.jobs import Jobs
+    from analyzer.web.store import File, Upload
+
+_NS = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """One file with what has arrived of it."""
+
+    file: File
+    received: int
+    says: tuple[str, ...]
+    """What it is: `capture of eth0`, `conntrack -S`; empty until it was looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One upload."""
+
+    upload: Upload
+    title: str
+    expires: float
+    files: tuple[FileView, ...]
+    size: int
+    """Bytes that have arrived."""
+    points: tuple[RecognisedPoint, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What is damaged, or not used, and why."""
+    recognising: bool
+    """True while more of the files may become known."""
+    progress: dict[str, Any]
+    """Of the analysis: `step`, `read`, `total`; empty unless it runs."""
+    results: tuple[str, ...]
+    """Names of the files that can be downloaded."""
+
+    @property
+    def busy(self) -> bool:
+        """True while this will change by itself."""
+        looked = all(view.says or not view.file.complete for view in self.files)
+        return self.upload.state in ("queued", "running") or not looked
+
+    @property
+    def announced(self) -> int:
+        """Bytes that all files will have, as far as that is known."""
+        return sum(view.file.size or view.received for view in self.files)
+
+    @property
+    def incomplete(self) -> int:
+        """How many files have not arrived whole."""
+        return sum(not view.file.complete for view in self.files)
+
+
+def title(upload: Upload, files: Sequence[File]) -> str:
+    """Return what to call an upload: its name, else what its files have in common."""
+    if upload.name or not files:
+        return upload.name or "Empty upload"
+    folders = {file.name.partition("/")[0] for file in files}
+    if len(folders) == 1:
+        return folders.pop()
+    return f"{files[0].name} and {count(len(files) - 1, 'more file', 'more files')}"
+
+
+def build(upload: Upload, jobs: Jobs) -> View:
+    """Gather what is known of an upload now."""
+    folder, files = jobs.store.folder(upload), jobs.store.files(upload)
+    known = read_json(folder.recognised)
+    looks = {file.number: known.get(str(file.number)) for file in files}
+    told = [look for look in looks.values() if look]
+    texts = [text for look in told for text in look["texts"].values()]
+    points = join((part for look in told for part in look["parts"]), upload.roles)
+    views = tuple(
+        FileView(
+            file=file,
+            received=folder.received(file.number),
+            says=_says(look) if (look := looks[file.number]) else (),
+        )
+        for file in files
+    )
+    return View(
+        upload=upload,
+        title=title(upload, files),
+        expires=upload.touched + jobs.settings.keep,
+        files=views,
+        size=sum(view.received for view in views),
+        points=points,
+        missing=tuple(missing(points, texts)),
+        notes=tuple(note for look in told for note in look["notes"]),
+        recognising=any(not (look and look["complete"]) for look in looks.values()),
+        progress=jobs.progress(upload) if upload.state == "running" else {},
+        results=tuple(name for name in RESULTS if (folder.results / name).is_file()),
+    )
+
+
+def _says(look: dict[str, Any]) -> tuple[str, ...]:
+    """Say what a file is, and what an archive holds."""
+    points = dict.fromkeys(part["point"] for part in look["parts"])
+    said = [f"capture of {', '.join(points)}"] if points else []
+    return (*said, *dict.fromkeys(look["texts"].values())) or ("not used",)
+
+
+def as_json(view: View) -> dict[str, Any]:
+    """Return what the API tells of an upload; docs: `openapi.json`."""
+    upload = view.upload
+    base = f"/api/uploads/{upload.id}"
+    return {
+        "id": upload.id,
+        "name": view.title,
+        "created": _time(upload.created),
+        "expires": _time(view.expires),
+        "state": upload.state,
+        "says": upload.says,
+        "incidents": upload.incidents,
+        "roles": upload.roles,
+        "files": [
+            {
+                "number": each.file.number,
+                "name": each.file.name,
+                "size": each.file.size,
+                "received": each.received,
+                "complete": each.file.complete,
+                "says": list(each.says),
+                "url": f"{base}/files/{each.file.number}",
+            }
+            for each in view.files
+        ],
+        "points": [
+            {
+                "name": point.name,
+                "role": point.role,
+                "files": list(point.files),
+                "packets": point.packets,
+                "first": None if point.first is None else iso(point.first),
+                "last": None if point.last is None else iso(point.last),
+            }
+            for point in view.points
+        ],
+        "missing": list(view.missing),
+        "notes": list(view.notes),
+        "recognising": view.recognising,
+        "progress": view.progress or None,
+        "results": {name: f"{base}/{name}" for name in view.results},
+        "shared": f"/shared/{upload.share}" if upload.share else None,
+    }
+
+
+def _time(seconds: float) -> str:
+    return iso(int(seconds) * _NS)[:19] + "Z"
