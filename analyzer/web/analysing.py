@@ -16,10 +16,9 @@ from analyzer.errors import LostsynError
 from analyzer.pipeline import analyze
 from analyzer.report import html, json_
 from analyzer.report.words import headline
-from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, REPORT, write_json
+from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json
 from analyzer.web.recognition import told
 
-PROGRESS = "progress.json"
 _OFTEN = 0.2
 """Seconds between two notes of progress."""
 

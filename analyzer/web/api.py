@@ -106,7 +106,7 @@ async def add(request: Request) -> Response:
         raise Refusal(400, "'size' must be the file's number of bytes.")
     file = await run_in_threadpool(receiver.declare, upload, _word(found, "name"), size)
     if size == 0:
-        transfer = receiver.begin(upload, file, 0)
+        transfer = await receiver.begin(upload, file, 0)
         try:
             await transfer.complete()
         finally:
@@ -126,10 +126,12 @@ async def add(request: Request) -> Response:
     )
 
 
-def offset(request: Request) -> Response:
-    """HEAD /api/uploads/{id}/files/{number}."""
-    upload = asking.upload(request)
-    return Response(status_code=204, headers=_progress(request, upload, asking.file(request, upload)))
+async def offset(request: Request) -> Response:
+    """HEAD /api/uploads/{id}/files/{number}: how much has arrived; a transfer that is under way ends."""
+    upload = await run_in_threadpool(asking.upload, request)
+    file = await run_in_threadpool(asking.file, request, upload)
+    await desk(request).receiver.interrupt(file)
+    return Response(status_code=204, headers=_progress(request, upload, file))
 
 
 def _progress(request: Request, upload: Upload, file: File) -> dict[str, str]:
@@ -152,7 +154,7 @@ async def append(request: Request) -> Response:
             400, "The header 'Upload-Offset' must say where the body goes; HEAD tells how much has arrived."
         )
     try:
-        transfer = desk(request).receiver.begin(upload, file, int(given))
+        transfer = await desk(request).receiver.begin(upload, file, int(given))
     except Refusal as refused:
         # The draft's answer to a wrong offset tells the right one.
         return JSONResponse({"error": str(refused)}, refused.status, _progress(request, upload, file))
@@ -160,7 +162,8 @@ async def append(request: Request) -> Response:
         await transfer.take(request.stream())
     finally:
         transfer.close()
-    return await run_in_threadpool(offset, request)
+    file = await run_in_threadpool(asking.file, request, upload)
+    return Response(status_code=204, headers=_progress(request, upload, file))
 
 
 def take_out(request: Request) -> Response:

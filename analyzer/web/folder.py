@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPORT, JSON, EVIDENCE, OUTCOME = "report.html", "report.json", "evidence.pcapng", "outcome.json"
+REPORT, JSON, EVIDENCE = "report.html", "report.json", "evidence.pcapng"
+OUTCOME, PROGRESS = "outcome.json", "progress.json"
 RESULTS = {REPORT: "text/html", JSON: "application/json", EVIDENCE: "application/octet-stream"}
 """What can be downloaded, and its media type."""
 

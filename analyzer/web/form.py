@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from analyzer.web.receiving import Receiver, Transfer
-    from analyzer.web.store import Upload
+    from analyzer.web.store import File, Upload
 
 FIELD = 4096
 """Bytes of a field that is no file, at most."""
@@ -91,7 +91,7 @@ async def take_form(request: Request, receiver: Receiver, upload: Upload) -> tup
                 if event == "file":
                     # A browser sends an empty name where no file was chosen.
                     name, field = value.decode("utf-8", "replace"), ""
-                    transfer = await run_in_threadpool(_begin, receiver, upload, name) if name else None
+                    transfer = await _begin(receiver, upload, name) if name else None
                 elif event == "field":
                     field = value.decode("utf-8", "replace")[:FIELD]
                     if len(fields) == FIELDS:
@@ -120,10 +120,15 @@ async def take_form(request: Request, receiver: Receiver, upload: Upload) -> tup
     return files, fields
 
 
-def _begin(receiver: Receiver, upload: Upload, name: str) -> Transfer:
-    """Begin a file; what is left of an earlier form that broke off gives way to it."""
+async def _begin(receiver: Receiver, upload: Upload, name: str) -> Transfer:
+    file = await run_in_threadpool(_declare, receiver, upload, name)
+    return await receiver.begin(upload, file, 0)
+
+
+def _declare(receiver: Receiver, upload: Upload, name: str) -> File:
+    """Add a file; what is left of an earlier form that broke off gives way to it."""
     for file in receiver.store.files(upload):
         if file.name == client_name(name) and file.size is None:
             receiver.store.folder(upload).file(file.number).unlink(missing_ok=True)
             receiver.store.remove(upload, file.number)
-    return receiver.begin(upload, receiver.declare(upload, name, None), 0)
+    return receiver.declare(upload, name, None)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.web import confined
-from analyzer.web.analysing import PROGRESS
-from analyzer.web.folder import OUTCOME, Folder, read_json, write_json
+from analyzer.web.folder import OUTCOME, PROGRESS, Folder, read_json, write_json
 from analyzer.web.settings import DAY, GIB
 from analyzer.web.view import title
 

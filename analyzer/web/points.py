@@ -30,7 +30,9 @@ class RecognisedPoint:
 
     name: str
     role: str | None
-    """None: what the traffic shows will decide."""
+    """As somebody said, else as recognised."""
+    recognised: str | None
+    """By its name; None: what the traffic shows will decide."""
     files: tuple[str, ...]
     packets: int
     spans: tuple[tuple[int, int], ...]
@@ -64,10 +66,12 @@ def join(parts: Iterable[Mapping[str, Any]], roles: Mapping[str, str]) -> tuple[
 
 
 def _point(name: str, parts: Sequence[Mapping[str, Any]], roles: Mapping[str, str]) -> RecognisedPoint:
-    told = naming.role_of(name.rpartition("/")[0].rpartition("/")[2]) if "/" in name else parts[0]["role"]
+    by_name = naming.role_of(name.rpartition("/")[0].rpartition("/")[2]) if "/" in name else parts[0]["role"]
+    recognised = by_name if by_name in LAYERS else None
     return RecognisedPoint(
         name=name,
-        role=roles.get(name, told if told in LAYERS else None),
+        role=roles.get(name, recognised),
+        recognised=recognised,
         files=tuple(dict.fromkeys(part["label"] for part in parts)),
         packets=sum(part["packets"] for part in parts),
         spans=tuple(sorted((part["first"], part["last"]) for part in parts if part["packets"])),

@@ -72,8 +72,19 @@ class Receiver:
         self._room(size or 0)
         return self.store.declare(upload, client_name(name), size)
 
-    def begin(self, upload: Upload, file: File, offset: int) -> Transfer:
+    async def interrupt(self, file: File) -> None:
+        """End the transfer of a file that may be under way: whoever asks how far it is wants to go on with another."""
+        transfer = self._writing.pop(file.number, None)
+        if transfer:
+            async with transfer.writing:
+                pass  # what it was writing is on the disk now
+
+    async def begin(self, upload: Upload, file: File, offset: int) -> Transfer:
         """Begin to write a file at *offset*, where it must end so far."""
+        await self.interrupt(file)
+        return await run_in_threadpool(self._begin, upload, file, offset)
+
+    def _begin(self, upload: Upload, file: File, offset: int) -> Transfer:
         if file.complete:
             raise Refusal(409, "This file has arrived whole already.")
         here = self.store.folder(upload).received(file.number)
@@ -118,6 +129,7 @@ class Transfer:
         self._upload = upload
         self._limit = limit if file.size is None else min(limit, file.size)
         self._pending = bytearray()
+        self.writing = asyncio.Lock()
         path = receiver.store.folder(upload).file(file.number)
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -141,11 +153,12 @@ class Transfer:
 
     async def flush(self) -> None:
         """Put what is pending on the disk."""
-        if not self._receiver.is_latest(self):
-            raise Refusal(409, "Another transfer of this file has begun; this one ends.")
-        data, self._pending = self._pending, bytearray()
-        await run_in_threadpool(self._put, data)
-        self.offset += len(data)
+        async with self.writing:
+            if not self._receiver.is_latest(self):
+                raise Refusal(409, "Another transfer of this file has begun; this one ends.")
+            data, self._pending = self._pending, bytearray()
+            await run_in_threadpool(self._put, data)
+            self.offset += len(data)
         self._receiver.noticed(self._upload.id)
 
     def _put(self, data: bytearray) -> None:

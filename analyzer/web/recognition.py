@@ -142,7 +142,7 @@ def _text(file: EvidenceFile) -> str | None:
         for source in SOURCES
         if source.recognises(head)
     ]
-    return " and ".join(named) or "text in no known format"
+    return " and ".join(named).replace("What ", "what ") or "text in no known format"
 
 
 def _links(files: Iterable[Mapping[str, Any]]) -> Mapping[int, Link]:
