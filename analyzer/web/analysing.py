@@ -44,7 +44,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
         {
             "says": headline(analysis.incidents, analysis),
             "incidents": len(analysis.incidents),
-            "roles": {point.name: point.role for point in analysis.points},
+            "inconclusive": analysis.inconclusive,
         },
     )
 

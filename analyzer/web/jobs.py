@@ -114,7 +114,7 @@ class Jobs:
             if not task.cancelled() and (problem := task.exception()):
                 _LOG.error("upload %s", upload.id, exc_info=problem)
                 says = "The server could not run the analysis; its log says why. The files are kept."
-                await run_in_threadpool(self.store.finish, upload, says, None)
+                await run_in_threadpool(self.store.fail, upload, says)
 
     async def _analyse(self, upload: Upload) -> None:
         folder = self.store.folder(upload)
@@ -132,10 +132,10 @@ class Jobs:
         if problem or not outcome:
             problem = problem or "The analysis left no result."
             _LOG.warning("upload %s: %s", upload.id, problem)
-            await run_in_threadpool(self.store.finish, upload, f"{problem} The files are kept.", None)
+            await run_in_threadpool(self.store.fail, upload, f"{problem} The files are kept.")
             return
         await run_in_threadpool(folder.publish, work)
-        await run_in_threadpool(self.store.finish, upload, outcome["says"], outcome["incidents"])
+        await run_in_threadpool(self.store.finish, upload, outcome)
 
     async def _looks(self) -> None:
         while True:

@@ -181,9 +181,8 @@ def shared(request: Request) -> Response:
 
 def style(_: Request) -> Response:
     """The report's style, and what the pages add."""
-    return Response(
-        html.source("palette.css", "page.css", "drawing.css") + _own("web.css"), media_type="text/css"
-    )
+    report = str(html.source("palette.css", "page.css", "drawing.css"))
+    return Response(f"{report}\n{_own('web.css')}", media_type="text/css")
 
 
 def script(_: Request) -> Response:

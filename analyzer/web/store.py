@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from analyzer.web.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 State = Literal["open", "queued", "running", "done", "failed"]
 
@@ -29,7 +29,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS upload (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, touched REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'open', queued REAL, attempts INTEGER NOT NULL DEFAULT 0,
-    says TEXT NOT NULL DEFAULT '', incidents INTEGER, roles TEXT NOT NULL DEFAULT '{}', share TEXT UNIQUE
+    says TEXT NOT NULL DEFAULT '', incidents INTEGER, inconclusive TEXT, roles TEXT NOT NULL DEFAULT '{}', share TEXT UNIQUE
 ) STRICT;
 CREATE TABLE IF NOT EXISTS file (
     number INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
@@ -60,6 +60,8 @@ class Upload:
     """The headline of the report, or why there is none."""
     incidents: int | None
     """How many the last analysis that succeeded found."""
+    inconclusive: str | None
+    """Why that analysis proves nothing; None where it does."""
     roles: dict[str, str]
     """Point to role, where the user said so."""
     share: str | None
@@ -230,13 +232,20 @@ class Store:
                 (upload.id,),
             )
 
-    def finish(self, upload: Upload, says: str, incidents: int | None) -> None:
-        """Note how an analysis ended; *incidents* is None where it failed."""
-        state = "failed" if incidents is None else "done"
+    def finish(self, upload: Upload, outcome: Mapping[str, Any]) -> None:
+        """Note how an analysis succeeded: what it `says`, how many `incidents`, why it is `inconclusive`."""
         with self._change() as db:
             db.execute(
-                "UPDATE upload SET state = ?, says = ?, incidents = coalesce(?, incidents), queued = NULL WHERE id = ?",
-                (state, says, incidents, upload.id),
+                "UPDATE upload SET state = 'done', queued = NULL, says = :says, incidents = :incidents, "
+                "inconclusive = :inconclusive WHERE id = :id",
+                {**outcome, "id": upload.id},
+            )
+
+    def fail(self, upload: Upload, says: str) -> None:
+        """Note why an analysis failed; the results of the one before stay."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE upload SET state = 'failed', queued = NULL, says = ? WHERE id = ?", (says, upload.id)
             )
 
     def recover(self) -> None:

@@ -126,6 +126,7 @@ def as_json(view: View) -> dict[str, Any]:
         "state": upload.state,
         "says": upload.says,
         "incidents": upload.incidents,
+        "inconclusive": upload.inconclusive,
         "roles": upload.roles,
         "files": [
             {
