@@ -33,6 +33,8 @@ NO_TESTS_OF_THEIR_OWN = {
     "analyzer/evidence/sources/__init__.py": "tests/evidence/test_collecting.py finds every source through it",
     "analyzer/model.py": "data",
     "analyzer/incident/causes/invalid.py": "texts that the four window tests share: tests/incident/test_invalid_reset.py",
+    "analyzer/web/__main__.py": "the entry point of confined processes: tests/web/test_confined.py",
+    "analyzer/web/refusal.py": "an error without code: every refusal in tests/web",
     "analyzer/lab/__main__.py": "the entry point inside an emulated machine: tests/lab/test_machine.py",
     "analyzer/lab/echo.py": "every scenario's server: tests/lab/test_experiment.py",
     "analyzer/lab/run.py": "what a scenario works with: tests/lab/test_experiment.py",

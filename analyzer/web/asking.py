@@ -75,7 +75,7 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
     if late:
         raise Refusal(409, f"{late[0]} has not arrived whole; send the rest, or take it out.")
     for point, role in roles.items():
-        if role and role not in LAYERS:
+        if role and role not in tuple(LAYERS):
             raise Refusal(400, f"{role!r} is no role; {point} can be pod, bridge or uplink.")
     given = {point[:500]: str(role) for point, role in {**of.roles, **roles}.items() if role}
     if len(given) > desk(request).settings.files:

@@ -47,7 +47,7 @@ class Folder:
         """Return how many bytes of a file are here; the file itself is what knows."""
         try:
             return self.file(number).stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def fresh(self, task: str) -> Path:

@@ -69,7 +69,8 @@ def refusal(_: Request, refused: Refusal) -> Response:
 def ask_for_token(request: Request) -> Response:
     """Return the page of those who have not shown the token."""
     tried = "token" in request.query_params
-    return _page("signin.html", 403 if tried else 401, tried=tried, after=_after(request.url.path))
+    status = 403 if tried else 200 if request.url.path == "/signin" else 401
+    return _page("signin.html", status, tried=tried, after=_after(request.url.path))
 
 
 def _after(path: str) -> str:

@@ -33,8 +33,8 @@ SILENCE = 60.0
 
 def client_name(text: str) -> str:
     """Return a file's name as its client gave it, fit to be shown and to be part of a label: folders stay, tricks go."""
-    parts = [part.strip() for part in printable(text[-4096:].replace("\\", "/")).split("/")]
-    return "/".join(part[-255:] for part in parts[-8:] if part not in ("", ".", "..")) or "unnamed"
+    parts = [part.strip() for part in printable(text[-1000:].replace("\\", "/")).split("/")]
+    return "/".join(part[-200:].strip() for part in parts[-8:] if part not in ("", ".", "..")) or "unnamed"
 
 
 def upload_name(text: str) -> str:
@@ -159,7 +159,8 @@ class Transfer:
             data, self._pending = self._pending, bytearray()
             await run_in_threadpool(self._put, data)
             self.offset += len(data)
-        self._receiver.noticed(self._upload.id)
+        if self.offset != self.file.size:  # else it will be complete in a moment
+            self._receiver.noticed(self._upload.id)
 
     def _put(self, data: bytearray) -> None:
         free = os.fstatvfs(self._descriptor)
@@ -186,10 +187,12 @@ class Transfer:
         try:
             async for data in patient(body):
                 await self.write(data)
-        finally:
+        except Refusal:
             # What came before the connection broke need not come again.
             with suppress(Refusal):
                 await self.flush()
+            raise
+        await self.flush()
         if self.offset != self.file.size:
             return False
         await self.complete()

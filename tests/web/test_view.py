@@ -1,0 +1,92 @@
+"""What is shown of an upload."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analyzer.web.folder import write_json
+from analyzer.web.jobs import Jobs
+from analyzer.web.settings import Settings
+from analyzer.web.store import File, Store, Upload
+from analyzer.web.view import as_json, build, title
+
+
+def _files(*names: str) -> list[File]:
+    return [File(number=number, name=name, size=1, complete=True) for number, name in enumerate(names)]
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    """Return an upload that nobody named."""
+    store = Store(tmp_path)
+    made = store.create("")
+    store.close()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        ([], "Empty upload"),
+        (["eth0.pcap"], "eth0.pcap"),
+        (["node7/a", "node7/b"], "node7"),
+        (["a", "b"], "a and 1 more file"),
+        (["a", "b/c", "d"], "a and 2 more files"),
+    ],
+)
+def test_titles(upload: Upload, names: list[str], called: str) -> None:
+    """An upload without a name is called by what its files have in common; one with a name by that."""
+    assert called == title(upload, _files(*names))
+    assert "x" == title(replace(upload, name="x"), _files(*names))
+
+
+def test_before_anything_is_known(tmp_path: Path) -> None:
+    """An upload whose files were not looked at is shown with what is on the disk."""
+    store = Store(tmp_path)
+    upload = store.create("new")
+    file = store.declare(upload, "eth0.pcap", 10)
+    store.folder(upload).file(file.number).write_bytes(b"abc")
+    view = build(upload, Jobs(store, Settings(data=tmp_path)))
+
+    assert (3, 10, 1, True, False) == (
+        view.size,
+        view.announced,
+        view.incomplete,
+        view.recognising,
+        view.busy,
+    )
+    assert ((), (), ()) == (view.points, view.missing, view.results)
+    assert [] == as_json(view)["files"][0]["says"]
+    store.close()
+
+
+def test_what_was_recognised(tmp_path: Path) -> None:
+    """What a look wrote becomes points, notes and the words beside each file; of a file taken out nothing stays."""
+    store = Store(tmp_path)
+    upload = store.create("new")
+    numbers = [store.declare(upload, name, 1).number for name in ("eth0.pcap", "a.txt", "b.jpg")]
+    for number in numbers:
+        store.complete(upload, number, 1)
+    part = {"label": "eth0.pcap", "point": "eth0", "role": "uplink", "packets": 2, "first": 5, "last": 9}
+    empty = {"bytes": 1, "complete": True, "parts": [], "texts": {}, "notes": []}
+    looks = [
+        {**empty, "parts": [part]},
+        {**empty, "texts": {"a.txt": "uname -r"}},
+        {**empty, "notes": ["b.jpg: neither"]},
+    ]
+    write_json(
+        store.folder(upload).recognised, {**dict(zip(map(str, numbers), looks, strict=True)), "99": looks[0]}
+    )
+    view = build(upload, Jobs(store, Settings(data=tmp_path)))
+
+    assert [("capture of eth0",), ("uname -r",), ("not used",)] == [each.says for each in view.files]
+    assert [("eth0", 2, 5, 9)] == [
+        (point.name, point.packets, point.first, point.last) for point in view.points
+    ]
+    assert ("b.jpg: neither",) == view.notes
+    assert (False, False) == (view.recognising, view.busy)
+    assert "1970-01-01T00:00:00.000000005Z" == as_json(view)["points"][0]["first"]
+    store.close()
