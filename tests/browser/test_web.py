@@ -222,17 +222,19 @@ def test_by_keyboard_alone(enter: Callable[..., Page]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390, 320])
-def test_looks(enter: Callable[..., Page], done: str, scheme: str, width: int) -> None:
+def test_looks(enter: Callable[..., Page], done: str, scheme: str) -> None:
     """In light and dark, from a desk to a phone, no page is wider than its window, and its colours are the scheme's."""
-    page = enter(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = enter(color_scheme=scheme)
     for path in ("/", "/?q=nothing", done):
         page.goto(path)
 
-        assert width == page.evaluate("document.documentElement.scrollWidth"), path
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
             "rgb(253, 253, 251)" if scheme == "light" else "rgb(21, 24, 28)"
         )
+        for width in (1200, 390, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+
+            assert width == page.evaluate("document.documentElement.scrollWidth"), path
 
 
 def test_search(enter: Callable[..., Page], done: str) -> None:
