@@ -14,7 +14,7 @@ from xml.dom import minidom
 
 import pytest
 
-from analyzer.model import Fate
+from analyzer.model import Fate, Occupancy
 from analyzer.report import html
 
 HOSTILE = (
@@ -303,6 +303,17 @@ def test_what_a_page_must_say(sample) -> None:
         "34 µs after",
     ):
         assert expected in text
+
+
+def test_no_line_is_cut(sample) -> None:
+    """A drawing's line has all of its corners, however long it is: the limit of strings is for what strangers wrote."""
+    times = tuple(range(0, 500 * 10**9, 10**9))
+    occupancy = Occupancy(times=times, entries=tuple(n % 7 for n in range(500)), limit=None, shares={})
+    page = html.render(dataclasses.replace(sample.clean(), occupancy=occupancy))
+    lines = re.findall(r'points="([^"]*)"', page)
+
+    assert max(map(len, lines)) > 5000
+    assert all(re.fullmatch(r"(?:-?[\d.]+,-?[\d.]+ ?)+", line) for line in lines)
 
 
 def test_no_filter_is_cut(sample) -> None:
