@@ -12,9 +12,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from analyzer.nat.topology import LAYERS
-from analyzer.report import coverage, html
+from analyzer.report import html
 from analyzer.report.words import iso
-from analyzer.web import asking, view
+from analyzer.web import asking, points, view
 from analyzer.web.asking import desk
 from analyzer.web.folder import RESULTS
 from analyzer.web.form import take_form
@@ -32,7 +32,7 @@ def _environment() -> jinja2.Environment:
     assert report.loader is not None
     made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
     made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
-    made.globals = {**report.globals, "bars": coverage.bars, "roles": tuple(LAYERS)}
+    made.globals = {**report.globals, "strips": points.strips, "roles": tuple(LAYERS)}
     return made
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture import naming
 from analyzer.nat.topology import LAYERS
+from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
 
 if TYPE_CHECKING:
@@ -100,6 +101,30 @@ def _longer(point: str, label: str) -> str:
     return "/".join(
         [*(part for part in (*folder.split("/"), file.split(".")[0]) if part and part != point), point]
     )
+
+
+def strips(points: Sequence[RecognisedPoint]) -> tuple[tuple[Bar, ...], ...]:
+    """Return bars for each point, one for each time without a hole that can be seen; as in the report, on one scale."""
+    begins = [point.first for point in points if point.first is not None]
+    ends = [point.last for point in points if point.last is not None]
+    if not begins:
+        return ((),) * len(points)
+    low, span = min(begins), max(max(ends) - min(begins), 1)
+
+    def bar(first: int, last: int) -> Bar:
+        x = min((first - low) / span * WIDTH, WIDTH - 2)
+        return Bar(x=round(x, 1), width=round(max((last - first) / span * WIDTH, 2.0), 1))
+
+    drawn = []
+    for point in points:
+        merged: list[tuple[int, int]] = []
+        for first, last in point.spans:
+            if merged and first - merged[-1][1] < span / WIDTH:
+                merged[-1] = merged[-1][0], max(merged[-1][1], last)
+            else:
+                merged.append((first, last))
+        drawn.append(tuple(bar(*one) for one in merged))
+    return tuple(drawn)
 
 
 def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str]:

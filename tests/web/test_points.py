@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.report.words import clock
-from analyzer.web.points import RecognisedPoint, join, missing
+from analyzer.web.points import RecognisedPoint, join, missing, strips
 
 START = 1_795_700_540 * 10**9
 COUNTERS = ["conntrack -S", "conntrack -S"]
@@ -124,6 +124,24 @@ def test_an_empty_capture_is_told() -> None:
     points = join([part("eth0.pcap", 0, 0, packets=0), part("cni0.pcap", 0, 9), part("veth1.pcap", 0, 9)], {})
 
     assert ["no packet in eth0"] == missing(points, COUNTERS)
+
+
+def test_strips_show_holes() -> None:
+    """Each time without a hole is a bar on the scale of all points; rotated files that follow each other are one."""
+    points = join(
+        [
+            part("cni0.pcap", 0, 100),
+            part("eth0.pcap0", 0, 25),
+            part("eth0.pcap1", 25.1, 50),
+            part("eth0.pcap2", 75, 100),
+        ],
+        {},
+    )
+
+    assert [[(0.0, 200.0)], [(0.0, 100.0), (150.0, 50.0)]] == [
+        [(bar.x, bar.width) for bar in strip] for strip in strips(points)
+    ]
+    assert ((),) == strips(join([part("eth0.pcap", 0, 0, packets=0)], {}))
 
 
 spans = st.lists(
