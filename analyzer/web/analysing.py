@@ -38,7 +38,8 @@ def work(order: dict[str, Any], folder: Path) -> None:
     progress.step("writing the report")
     (folder / REPORT).write_text(html.render(analysis), encoding="utf-8")
     (folder / JSON).write_text(json_.render(analysis), encoding="utf-8")
-    _excerpt(analysis, folder / EVIDENCE)
+    if analysis.incidents:
+        _excerpt(analysis, folder / EVIDENCE)
     write_json(
         folder / OUTCOME,
         {
@@ -50,7 +51,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
 
 
 def _excerpt(analysis: Analysis, path: Path) -> None:
-    """Write the incidents' packets as a capture, where there are any."""
+    """Write the incidents' packets as a capture, if they can be read again."""
     with suppress(ModuleNotFoundError, LostsynError):
         importlib.import_module("analyzer.report.evidence").write(analysis, path)
 

@@ -70,6 +70,8 @@ def enter(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(base_url=server.url, **options)
         contexts.append(context)
         page = context.new_page()
+        # From the beginning: Chromium is told that choosers are handled without waiting for its answer.
+        page.on("filechooser", lambda _: None)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{path}?token={server.token}")

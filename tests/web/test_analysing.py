@@ -68,6 +68,7 @@ def test_inconclusive(tmp_path: Path) -> None:
     work(_order(tmp_path, "eth0.pcap"), tmp_path)
 
     assert "only eth0 was captured" in json.loads((tmp_path / "outcome.json").read_text())["inconclusive"]
+    assert not (tmp_path / "evidence.pcapng").exists()
 
 
 def test_damage_is_told_by_the_clients_name(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_damage_is_told_by_the_clients_name(tmp_path: Path) -> None:
 def test_no_evidence_without_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no evidence can be made, none is offered, and the rest is."""
     monkeypatch.setattr(importlib, "import_module", _absent)
-    work(_order(tmp_path, "eth0.pcap"), tmp_path)
+    work(_order(tmp_path, "cni0.pcap", "eth0.pcap"), tmp_path)
 
     assert not (tmp_path / "evidence.pcapng").exists()
     assert (tmp_path / "report.html").exists()
