@@ -47,6 +47,7 @@ def build(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
+        jobs.recover()
         work = asyncio.create_task(jobs.run())
         yield
         work.cancel()

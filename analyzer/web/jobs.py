@@ -9,6 +9,7 @@ import asyncio
 import logging
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,7 @@ from analyzer.web.settings import DAY, GIB
 from analyzer.web.view import title
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from analyzer.web.settings import Settings
@@ -47,21 +49,25 @@ class Jobs:
         self._looking: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
 
+    def recover(self) -> None:
+        """Take up what the last server left; before the first request, which might bring something new."""
+        self.store.recover()
+        kept = {upload.id for upload in self.store.all()}
+        self._due = dict.fromkeys(kept)
+        # Folders whose upload was deleted, or never begun, when the server stopped.
+        for folder in (self.store.data / "uploads").iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
     async def run(self) -> None:
         """Work until cancelled."""
         self._loop = asyncio.get_running_loop()
-        self.store.recover()
-        await run_in_threadpool(self._sweep)
-        for upload in self.store.all():
-            self._due[upload.id] = None
         self._queued.set()
         self._noticed.set()
+        steps = [self._next_analysis] * self.settings.jobs + [self._next_look] * LOOKS + [self._retire]
         async with asyncio.TaskGroup() as group:
-            for _ in range(self.settings.jobs):
-                group.create_task(self._analyses())
-            for _ in range(LOOKS):
-                group.create_task(self._looks())
-            group.create_task(self._retention())
+            for step in steps:
+                group.create_task(_again_and_again(step))
 
     def queued(self) -> None:
         """Tell that an analysis was queued; from any thread."""
@@ -91,30 +97,27 @@ class Jobs:
         """Return how far the analysis of an upload is: `step`, `read`, `total`."""
         return read_json(self.store.folder(upload).work("analyse") / PROGRESS)
 
-    async def _analyses(self) -> None:
-        while True:
-            upload = await run_in_threadpool(self.store.claim)
-            if upload is None:
-                self._queued.clear()
-                if await run_in_threadpool(self.store.waiting):
-                    continue
-                await self._queued.wait()
-                continue
-            self._queued.set()  # there may be more for the others
-            task = self._running[upload.id] = asyncio.create_task(self._analyse(upload))
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait([task])
-                self.store.release(upload)
-                raise
-            finally:
-                del self._running[upload.id]
-            if not task.cancelled() and (problem := task.exception()):
-                _LOG.error("upload %s", upload.id, exc_info=problem)
-                says = "The server could not run the analysis; its log says why. The files are kept."
-                await run_in_threadpool(self.store.fail, upload, says)
+    async def _next_analysis(self) -> None:
+        self._queued.clear()
+        upload = await run_in_threadpool(self.store.claim)
+        if upload is None:
+            await self._queued.wait()
+            return
+        self._queued.set()  # there may be more for the others
+        task = self._running[upload.id] = asyncio.create_task(self._analyse(upload))
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            self.store.release(upload)
+            raise
+        finally:
+            del self._running[upload.id]
+        if not task.cancelled() and (problem := task.exception()):
+            _LOG.error("upload %s", upload.id, exc_info=problem)
+            says = "The server could not run the analysis; its log says why. The files are kept."
+            await run_in_threadpool(self.store.fail, upload, says)
 
     async def _analyse(self, upload: Upload) -> None:
         folder = self.store.folder(upload)
@@ -137,24 +140,20 @@ class Jobs:
         await run_in_threadpool(folder.publish, work)
         await run_in_threadpool(self.store.finish, upload, outcome)
 
-    async def _looks(self) -> None:
-        while True:
-            upload = next((key for key in self._due if key not in self._looking), None)
-            if upload is None:
-                self._noticed.clear()
-                await self._noticed.wait()
-                continue
-            del self._due[upload]
-            self._looking.add(upload)
-            try:
+    async def _next_look(self) -> None:
+        upload = next((key for key in self._due if key not in self._looking), None)
+        if upload is None:
+            self._noticed.clear()
+            await self._noticed.wait()
+            return
+        del self._due[upload]
+        self._looking.add(upload)
+        try:
+            with suppress(FileNotFoundError):  # it was deleted meanwhile
                 await self._look(upload)
-            except FileNotFoundError:
-                pass  # it was deleted meanwhile
-            except Exception:
-                _LOG.exception("upload %s", upload)
-            finally:
-                self._looking.discard(upload)
-                self._noticed.set()
+        finally:
+            self._looking.discard(upload)
+            self._noticed.set()
 
     async def _look(self, key: str) -> None:
         """Look at the files of which enough is new: one is read again when it has doubled, and when it is whole."""
@@ -197,21 +196,21 @@ class Jobs:
             time=LOOK_TIME,
         )
 
-    async def _retention(self) -> None:
-        while True:
-            for upload in await run_in_threadpool(self.store.untouched, time.time() - self.settings.keep):
-                _LOG.info(
-                    "upload %s was kept for %.3g days and is deleted", upload.id, self.settings.keep / DAY
-                )
-                await self.delete(upload)
-            await asyncio.sleep(min(_HOURLY, self.settings.keep))
+    async def _retire(self) -> None:
+        for upload in await run_in_threadpool(self.store.untouched, time.time() - self.settings.keep):
+            _LOG.info("upload %s was kept for %.3g days and is deleted", upload.id, self.settings.keep / DAY)
+            await self.delete(upload)
+        await asyncio.sleep(min(_HOURLY, self.settings.keep))
 
-    def _sweep(self) -> None:
-        """Remove folders whose upload was deleted, or never begun, when the server stopped."""
-        kept = {upload.id for upload in self.store.all()}
-        for folder in (self.store.data / "uploads").iterdir():
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+
+async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step for ever; one that fails (a full disk, say) is logged, and tried again a little later."""
+    while True:
+        try:
+            await step()
+        except Exception:
+            _LOG.exception("a job failed")
+            await asyncio.sleep(1)
 
 
 def _worth(file: File, received: int, known: dict[str, Any] | None) -> bool:

@@ -217,13 +217,6 @@ class Store:
             ).fetchone()
         return self.get(row["id"]) if row else None
 
-    def waiting(self) -> bool:
-        """Say whether an analysis waits."""
-        with self._lock:
-            return (
-                self._db.execute("SELECT 1 FROM upload WHERE state = 'queued' LIMIT 1").fetchone() is not None
-            )
-
     def release(self, upload: Upload) -> None:
         """Put an analysis back that the server's orderly stop interrupted."""
         with self._change() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.web.jobs import _worth
+from analyzer.web.jobs import _again_and_again, _worth
 from analyzer.web.store import File
 from tests.web.serving import Server, until
 
@@ -95,7 +96,29 @@ def test_folders_without_an_upload_are_swept(serve: Callable[..., Server], tmp_p
     """What a killed server was deleting, or had not yet promised, is removed by the next one."""
     (tmp_path / "data" / "uploads" / "left" / "files").mkdir(parents=True)
     server = serve()
+    assert not (server.data / "uploads" / "left").exists()
     kept = server.client.post("/api/uploads", json={}).json()["id"]
 
-    until(lambda: not (server.data / "uploads" / "left").exists(), "the sweep")
     assert (server.data / "uploads" / kept).exists()
+
+
+def test_a_step_that_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk, say, costs a moment and a line of the log; the work goes on."""
+    done: list[int] = []
+
+    async def step() -> None:
+        done.append(len(done))
+        if len(done) == 1:
+            raise OSError("no space left")
+        raise asyncio.CancelledError
+
+    async def at_once(_: float) -> None: ...
+
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(_again_and_again(step))
+
+    assert [0, 1] == done
+    assert "a job failed" in caplog.text
