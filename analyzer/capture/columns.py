@@ -55,7 +55,7 @@ class Packets:
     def __len__(self) -> int:
         return len(self.time)
 
-    def take(self, rows: NDArray[np.int64], storage: Memory) -> Packets:
+    def take(self, rows: NDArray[np.integer[Any]], storage: Memory) -> Packets:
         """The packets at these rows, as columns of that storage."""
         taken = {}
         for name, dtype in PACKET_DTYPES.items():

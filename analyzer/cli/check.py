@@ -162,9 +162,7 @@ def _render(form: str, checked: Sequence[Checked], *, each: bool) -> str:
     return text
 
 
-def _explain(
-    checked: Sequence[Checked], known: Expectations | None, *, each: bool, advice: bool
-) -> None:
+def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bool, advice: bool) -> None:
     """Say on stderr what the result may leave a user wondering about."""
     for one in checked:
         if one.error:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from analyzer.capture.storage import Memory
 from analyzer.flow.point import TCP
 from analyzer.following import located
 from analyzer.nat.passages import flow_name
 from analyzer.plot.canvas import BAD, GOOD, INK, WARN, canvas, legend, nothing, seconds, whole
 from analyzer.report.words import short
-from analyzer.capture.storage import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
