@@ -13,11 +13,11 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "analyzer
 
 # Whom a folder may import from at run time, itself aside: what is not listed lies downstream. `errors` is everybody's.
 MAY_IMPORT = {
-    "capture": {"evidence", "uncompiled"},
+    "capture": {"evidence", "threads", "uncompiled"},
     "evidence": {"capture"},
     "flow": {"capture", "uncompiled"},
-    "nat": {"flow", "capture", "uncompiled", "model"},
-    "conntrack": {"nat", "flow", "capture", "evidence", "model", "uncompiled"},
+    "nat": {"flow", "capture", "threads", "uncompiled", "model"},
+    "conntrack": {"nat", "flow", "capture", "evidence", "model", "threads", "uncompiled"},
     "incident": {"conntrack", "nat", "flow", "capture", "evidence", "model"},
 }
 # The words that fates and passages are told in; it imports nothing itself.

@@ -62,7 +62,7 @@ def command(
     output: Path | None,
     sharing: Sharing,
 ) -> None:
-    r"""Analyse captures and print what was found.
+    """Analyse captures and print what was found.
 
     Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. With --each every
     PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same.
@@ -103,7 +103,7 @@ def command(
       lostsyn check cni0.pcap wan.pcap --point eth0=wan.pcap
       lostsyn check --each captures/*/ --expect lostsyn.toml --update
       lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
-    """
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.checked import Checked
     from analyzer.expectations.file import read
 

@@ -95,8 +95,16 @@ def command(
     Prints the address with its access token, and serves until it is interrupted. Everything stays in --data; what is
     under way goes on after a restart. Needs the extra: pip install 'lostsyn[web]'
 
-    Exit status: 0 it was interrupted, 2 it could not run.
-    """
+    \b
+    Exit status:
+      0  it was interrupted
+      2  it could not run
+
+    \b
+    Examples:
+      lostsyn serve
+      lostsyn serve --port 0 --data /var/lib/lostsyn --keep 7
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     try:
         import uvicorn
 

@@ -12,6 +12,7 @@ from scapy.layers.inet import TCP
 
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import Recording, record
+from analyzer.capture.storage import Memory
 from analyzer.capture.transport import MOST, Options, tcp_options, transports
 from tests.capture.layers import OPTIONS
 from tests.capture.test_decoder import segment
@@ -20,7 +21,7 @@ from tests.capture.test_reader import pcap
 
 def recording(folder: Path) -> Recording:
     """Record the only point of a folder."""
-    (found,) = record(Bundle.open([folder]).captures, {}, {}, lambda _: None)
+    (found,) = record(Bundle.open([folder]).captures, {}, {}, lambda _: None, Memory())
     return found
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record as read
+from analyzer.capture.storage import Memory
 from analyzer.flow.point import Point, assemble
 from analyzer.nat.prints import comparable
 from tests.conversation import Conversation, record
@@ -21,7 +22,7 @@ def points(folder: Path, **snaplen: int) -> tuple[Point, Point]:
     talk.data(200)
     record(folder, talk, points=("cni0", "eth0"), snaplen=snaplen)
     captures = Bundle.open([folder]).captures
-    found = {r.name: assemble(r) for r in read(captures, {}, {}, lambda _: None)}
+    found = {r.name: assemble(r) for r in read(captures, {}, {}, lambda _: None, Memory())}
     return found["cni0"], found["eth0"]
 
 
