@@ -27,14 +27,18 @@ class Decoder:
     Files are read one after the other; flows go on from one to the next (rotated captures).
     """
 
-    def __init__(self, storage: Memory) -> None:
+    def __init__(self, storage: Memory, stored: int = 0) -> None:
         """Begin with nothing.
 
         Args:
             storage: Where the packets' columns shall lie.
+            stored: Bytes that all files will have, as they are stored; by them the columns get their length. 0 where it
+                is not known.
         """
         self.rows = 0
         self._storage = storage
+        self._stored = stored
+        self._read = 0
         self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
         self._flows = {name: np.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable()
@@ -53,6 +57,7 @@ class Decoder:
         """
         done = 0
         for records in reader.blocks():
+            self._read += reader.bytes_read - done
             links = np.array([i.link for i in reader.interfaces], np.int32)
             lanes = np.array([lane(i.name) for i in reader.interfaces], np.int32)
             self._decode(records, links, lanes)
@@ -100,11 +105,15 @@ class Decoder:
                 self._attach(limit)
 
     def _reserve(self, rows: int) -> None:
-        """Grow by reallocation: no view of the columns is alive between two calls of `decode`."""
+        """Make room for so many rows, and, once some were read, for as many as the files will probably have.
+
+        At once, since growing step by step would touch the columns' memory twice and more.
+        """
         have = len(self._packets["time"])
         if rows > have:
+            foreseen = int(rows * self._stored / self._read * 1.05) if have and self._read else 0
             for name, column in self._packets.items():
-                self._packets[name] = self._storage.resized(column, max(rows, have + have // 2))
+                self._packets[name] = self._storage.resized(column, max(rows, have + have // 2, foreseen))
 
     def _table_count(self) -> int:
         return int(self._table.flow_count())
@@ -118,4 +127,4 @@ class Decoder:
             }
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
-        self._table.attach(views, np.full(size * 2, -1, np.int32).data, count)
+        self._table.attach(views, np.zeros(size * 2, np.uint64).data, count)

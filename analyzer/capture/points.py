@@ -113,7 +113,7 @@ def _group(
     storage: Memory,
 ) -> list[Recording]:
     """Decode the files of one group and split them by interface."""
-    decoder = Decoder(storage)
+    decoder = Decoder(storage, sum(capture.size for capture in captures))
     lanes = _Lanes()
     caveats: list[str] = []
     limits: list[int] = []

@@ -156,7 +156,7 @@ class FlowTable:
     `find` never allocates; the caller keeps `room()` positive by growing the columns (`analyzer.capture.columns`).
     """
 
-    slots: cython.int[::1]
+    slots: cython.ulonglong[::1]
     mask: cython.ulonglong
     src_hi: cython.ulonglong[::1]
     src_lo: cython.ulonglong[::1]
@@ -178,7 +178,7 @@ class FlowTable:
         self.count = 0
 
     def attach(self, columns: dict, slots: object, count: int) -> None:
-        """Use these buffers from now on; *slots* is rebuilt for the first *count* flows."""
+        """Use these buffers from now on; *slots*, all 0, is filled with the first *count* flows."""
         i: cython.Py_ssize_t
         at: cython.ulonglong
         self.slots = slots
@@ -201,13 +201,31 @@ class FlowTable:
         # Later incarnations of a tuple come later: inserted in order, the newest one wins its slot.
         for i in range(count):
             at = self.hashes[i] & self.mask
-            while self.slots[at] >= 0 and not self.same_key(self.slots[at], i):
+            while self.slots[at] and not self.same_key(self.at(at), i):
                 at = (at + 1) & self.mask
-            self.slots[at] = i
+            self.put(at, i)
 
     def flow_count(self) -> cython.Py_ssize_t:
         """How many flows there are."""
         return self.count
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def at(self, slot: cython.ulonglong) -> cython.Py_ssize_t:
+        """The flow in a slot; -1 in an empty one."""
+        return cython.cast(cython.Py_ssize_t, self.slots[slot] & M32) - 1
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def put(self, slot: cython.ulonglong, i: cython.Py_ssize_t) -> cython.void:
+        """Put a flow into a slot, with its hash, so that others are told apart without a look at the columns."""
+        self.slots[slot] = cython.cast(cython.ulonglong, self.hashes[i]) << 32 | cython.cast(
+            cython.ulonglong, i + 1
+        )
 
     @cython.cfunc
     @cython.nogil
@@ -257,9 +275,9 @@ class FlowTable:
         )
         h = mix(mix(h & M32, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
         at = h & self.mask
-        while self.slots[at] >= 0:
-            i = self.slots[at]
-            if self.hashes[i] == h and self.proto[i] == proto and self.lane[i] == lane:
+        while self.slots[at]:
+            i = self.at(at)
+            if self.slots[at] >> 32 == h and self.proto[i] == proto and self.lane[i] == lane:
                 if (
                     self.src_lo[i] == src_lo
                     and self.dst_lo[i] == dst_lo
@@ -279,7 +297,8 @@ class FlowTable:
             at = (at + 1) & self.mask
         i = self.count
         self.count += 1
-        self.slots[at] = i
+        self.hashes[i] = cython.cast(cython.uint, h)
+        self.put(at, i)
         self.src_hi[i] = src_hi
         self.src_lo[i] = src_lo
         self.dst_hi[i] = dst_hi
@@ -287,7 +306,6 @@ class FlowTable:
         self.ports[i] = ports
         self.proto[i] = proto
         self.lane[i] = lane
-        self.hashes[i] = cython.cast(cython.uint, h)
         self.isn_x[i] = 0
         self.isn_y[i] = 0
         self.marks[i] = 0
@@ -303,13 +321,13 @@ class FlowTable:
         """A new incarnation of flow *old*'s five-tuple, seen from the sender's side if *swap*."""
         i: cython.Py_ssize_t = self.count
         at: cython.ulonglong = self.hashes[old] & self.mask
-        while self.slots[at] != old:
+        while self.at(at) != old:
             at = (at + 1) & self.mask
-        self.slots[at] = i
+        self.hashes[i] = self.hashes[old]
+        self.put(at, i)
         self.count += 1
         self.proto[i] = self.proto[old]
         self.lane[i] = self.lane[old]
-        self.hashes[i] = self.hashes[old]
         self.isn_x[i] = 0
         self.isn_y[i] = 0
         self.marks[i] = 0

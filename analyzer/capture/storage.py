@@ -41,9 +41,12 @@ class Memory:
         return column
 
     def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
-        """Take a column of this storage, and give it back longer or shorter; no view of it may be in use."""
-        column.resize(count, refcheck=False)
-        return column
+        """Take a column of this storage, and give it back longer or shorter; it must not be used any more."""
+        if count <= len(column):
+            return column[:count]  # what was never written to takes no memory
+        longer = np.empty(count, column.dtype)
+        longer[: len(column)] = column
+        return longer
 
 
 class TemporaryFiles(Memory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -75,6 +76,8 @@ def group() -> None:
 
 def main() -> None:
     """Run; an error of ours becomes one sentence on stderr and exit code 2."""
+    # numpy's linear algebra, which nothing here uses, starts a thread per processor that spins for a while.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         group(prog_name="lostsyn")
     except LostsynError as error:
