@@ -102,16 +102,32 @@ def packets(connections: int, vanished: int) -> Packets:
     if vanished:
         # Sent a second before as well, and only the later one gets out; the uplink is recording from the first second on.
         early = 1_000_000_000 // apart + 1
-        lost = rng.choice(np.flatnonzero((kind == 0) & (np.arange(connections) > early)), vanished, replace=False)
+        lost = rng.choice(
+            np.flatnonzero((kind == 0) & (np.arange(connections) > early)), vanished, replace=False
+        )
         zeros = np.zeros(vanished, np.int64)
         columns.append(
-            [lost * apart - 1_000_000_000, lost, zeros + 1, zeros + 2, zeros, zeros, zeros, zeros + TCP, zeros + 80]
+            [
+                lost * apart - 1_000_000_000,
+                lost,
+                zeros + 1,
+                zeros + 2,
+                zeros,
+                zeros,
+                zeros,
+                zeros + TCP,
+                zeros + 80,
+            ]
         )
-    time, conn, client, flags, seq, ack, length, proto, port = (np.concatenate(c) for c in zip(*columns, strict=True))
+    time, conn, client, flags, seq, ack, length, proto, port = (
+        np.concatenate(c) for c in zip(*columns, strict=True)
+    )
     gone = np.zeros(len(time), bool)
     gone[len(time) - vanished :] = True
     order = np.argsort(time, kind="stable")
-    return Packets(time + BEGIN, conn, client.astype(bool), flags, seq, ack, length, proto, port, gone).take(order)
+    return Packets(time + BEGIN, conn, client.astype(bool), flags, seq, ack, length, proto, port, gone).take(
+        order
+    )
 
 
 def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = False) -> int:
@@ -135,13 +151,13 @@ def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = Fal
         with (folder / f"{name}.pcap").open("wb") as file:
             file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535 if full else CAPTURED, 1))
             for at in range(0, len(seen.time), PIECE):
-                records(seen.take(slice(at, at + PIECE)), at, isn, delay, outside=outside, full=full).tofile(file)
+                records(seen.take(slice(at, at + PIECE)), isn, delay, outside=outside, full=full).tofile(file)
         total += len(seen.time)
     return total
 
 
 def records(
-    p: Packets, first: int, isn: NDArray[np.uint32], delay: int, *, outside: bool, full: bool
+    p: Packets, isn: NDArray[np.uint32], delay: int, *, outside: bool, full: bool
 ) -> NDArray[np.uint8]:
     """Give packets as records of a pcap file, as one point sees them."""
     n = len(p.time)

@@ -104,7 +104,9 @@ def measured(command: list[str]) -> Run:
         process.returncode = 0
         out.seek(0)
         told = out.read().decode()
-    return Run(seconds=seconds, processor=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024, out=told)
+    return Run(
+        seconds=seconds, processor=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024, out=told
+    )
 
 
 def everybody(folder: Path, total: int) -> dict[str, One]:
@@ -121,7 +123,13 @@ def everybody(folder: Path, total: int) -> dict[str, One]:
         "tcpdump, read and copy": One(packets=total, command=["sh", "-c", loops]),
         "lostsyn check": One(
             packets=total,
-            command=[str(Path(sys.executable).with_name("lostsyn")), "check", "--format", "json", str(folder)],
+            command=[
+                str(Path(sys.executable).with_name("lostsyn")),
+                "check",
+                "--format",
+                "json",
+                str(folder),
+            ],
             right=lambda out: json.loads(out)["counts"]["syn_vanished"] == VANISHED,
         ),
         "lostsyn, decoding and flow keys, one core": One(

@@ -40,7 +40,7 @@ class Decoder:
         self._stored = stored
         self._read = 0
         self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
-        self._flows = {name: np.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
+        self._flows = {name: np.empty(1 << 16, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable()
         self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
         self._attach(0)
@@ -121,10 +121,9 @@ class Decoder:
     def _attach(self, count: int) -> None:
         """Give the table columns twice as long as *count*, and slots for half as full."""
         if count:
-            self._flows = {
-                name: np.concatenate([column, np.empty(count, column.dtype)])
-                for name, column in self._flows.items()
-            }
+            for name, column in self._flows.items():
+                self._flows[name] = np.empty(2 * count, column.dtype)
+                self._flows[name][:count] = column
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
         self._table.attach(views, np.zeros(size * 2, np.uint64).data, count)

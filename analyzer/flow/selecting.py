@@ -95,3 +95,53 @@ def select(
                 kinds[count] = cython.cast(cython.uchar, kind)
                 count += 1
     return count
+
+
+@cython.boundscheck(False)
+def answers(
+    rows: cython.int[::1],
+    kinds: cython.uchar[::1],
+    flow: cython.int[::1],
+    proto: cython.uchar[::1],
+    protocol: cython.int,
+    answer: cython.int[::1],
+    request: cython.int[::1],
+    asked: cython.int[::1],
+    first: cython.int[::1],
+    soon: cython.uchar[::1],
+) -> cython.Py_ssize_t:
+    """List the requests of a protocol, and find what answers each: what the responder sent next.
+
+    Args:
+        rows: The selected rows, ascending.
+        kinds: What they are.
+        flow: Each row's flow, of all rows.
+        proto: Each flow's protocol.
+        protocol: Of the requests.
+        answer: Filled with -1, one per flow; what it holds afterwards is of no use.
+        request: As *answer*.
+        asked: As long as *rows*; its end is filled with the rows of the requests, ascending.
+        first: As long; its end is filled with the row of the first answer after each request, or -1.
+        soon: As long; its end is filled with whether that came before the flow's next request.
+
+    Returns:
+        Where the requests begin in the last three.
+    """
+    at: cython.Py_ssize_t = rows.shape[0]
+    i: cython.Py_ssize_t = rows.shape[0]
+    f: cython.int
+    with cython.nogil:
+        while i > 0:
+            i -= 1
+            f = flow[rows[i]]
+            if proto[f] != protocol:
+                continue
+            if kinds[i] & 1:
+                at -= 1
+                asked[at] = rows[i]
+                first[at] = answer[f]
+                soon[at] = answer[f] >= 0 and (request[f] < 0 or answer[f] < request[f])
+                request[f] = rows[i]
+            if kinds[i] & 2:
+                answer[f] = rows[i]
+    return at

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.capture.columns import views
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
 from analyzer.flow.keys import among, scramble
 from analyzer.flow.point import ICMP, UDP, slices
-from analyzer.flow.selecting import ANSWER, ERROR, REQUEST
+from analyzer.flow.selecting import ANSWER, ERROR, answers
 from analyzer.model import Fate
 from analyzer.nat.matching import WINDOW
 from analyzer.nat.topology import LAYERS
@@ -73,7 +74,7 @@ def requests(points: Sequence[Point], gaps: Sequence[Gap], node: Node, protocol:
 
 
 def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, protocol: int) -> Requests:
-    rows = request_rows(point, protocol)
+    rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
     heading = node.heading[point.name][flow]
     outward = [gap.outward() for gap in gaps if gap.inner is point]
@@ -81,7 +82,6 @@ def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, 
     came_from = _crossed(rows, flow, inward, OUT, node) | _crossed(rows, flow, outward, IN, node)
     came_from[~came_from] = _came_back(point, rows[~came_from])
     went_on = _crossed(rows, flow, outward, OUT, node) | _crossed(rows, flow, inward, IN, node)
-    soon, first = answered(point, rows, protocol)
     if protocol == UDP:
         other = _anothers(point, rows, first, went_on)
         soon, first = soon & ~other, np.where(other, -1, first)
@@ -120,46 +120,23 @@ def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, 
     )
 
 
-def request_rows(point: Point, protocol: int) -> NDArray[np.int64]:
-    """Rows of the requests of a protocol: SYNs without ACK of TCP, datagrams of the originator of UDP."""
-    return _of(point, REQUEST, protocol)
+def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Tell the requests of a protocol (SYNs without ACK of TCP, datagrams of the originator of UDP) and their answers.
 
-
-def _of(point: Point, kind: int, protocol: int) -> NDArray[np.int64]:
-    rows = point.events.of(kind)
-    index: NDArray[np.int64] = rows[point.flows.proto[point.packets.flow[rows]] == protocol]
-    return index
-
-
-def answered(
-    point: Point, rows: NDArray[np.int64], protocol: int
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Whether an answer to each request came before the flow's next one; and the row of the first one after it.
-
-    The row is -1 where no answer came at all.
+    Returns: Their rows, ascending; the row of the first answer after each, -1 if none came; whether it came before the
+    flow's next request.
     """
-    answers = _answers(point, protocol)
-    keys = _keys(point, rows)
-    order = np.argsort(keys)
-    ordered = keys[order]
-    flow_end = ((ordered >> 32) + 1) << 32
-    following = np.append(ordered[1:], np.iinfo(np.int64).max)[: len(ordered)]
-    begin = np.searchsorted(answers, ordered)
-    soon, first = np.zeros(len(rows), bool), np.full(len(rows), -1, np.int64)
-    soon[order] = np.searchsorted(answers, np.minimum(following, flow_end)) > begin
-    ever = np.searchsorted(answers, flow_end) > begin
-    first[order[ever]] = answers[begin[ever]] & 0xFFFFFFFF
-    return soon, first
+    events, n = point.events, len(point.events.rows)
+    asked, first, soon = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8)
+    flows = [np.full(len(point.flows), -1, np.int32) for _ in range(2)]
+    seen = views(events.rows, events.kinds, point.packets.flow, point.flows.proto)
+    begin = answers(*seen, protocol, *views(*flows, asked, first, soon))
+    return asked[begin:].astype(np.int64), first[begin:].astype(np.int64), soon[begin:].view(bool)
 
 
 def _keys(point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows as flow-major numbers, which keep file order, that is time order, within a flow."""
     return (point.packets.flow[rows].astype(np.int64) << 32) | rows
-
-
-def _answers(point: Point, protocol: int) -> NDArray[np.int64]:
-    """What responders sent that answers a request, as sorted `_keys`."""
-    return np.sort(_keys(point, _of(point, ANSWER, protocol)))
 
 
 def _anothers(
@@ -170,14 +147,18 @@ def _anothers(
     A UDP answer names no request. As long as fewer answers came than requests passed, it proves nothing about one that
     was not seen to pass.
     """
-    answers, gone = _answers(point, UDP), np.sort(_keys(point, rows[passed]))
     at = np.flatnonzero((first >= 0) & ~passed)
+    if not len(at):
+        return np.zeros(len(rows), bool)
+    came = point.events.of(ANSWER)
+    came = came[point.flows.proto[point.packets.flow[came]] == UDP]
+    answers, gone = np.sort(_keys(point, came)), np.sort(_keys(point, rows[passed]))
     key = _keys(point, first[at])
     begin = (key >> 32) << 32
     waiting = np.searchsorted(gone, key) - np.searchsorted(gone, begin)
-    came = np.searchsorted(answers, key) - np.searchsorted(answers, begin)
+    earlier = np.searchsorted(answers, key) - np.searchsorted(answers, begin)
     result = np.zeros(len(rows), bool)
-    result[at] = waiting > came
+    result[at] = waiting > earlier
     return result
 
 

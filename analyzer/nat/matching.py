@@ -156,7 +156,50 @@ def syn_keys(flows: Flows) -> NDArray[np.uint64]:
 
 def tuple_keys(flows: Flows) -> NDArray[np.uint64]:
     """One number per five-tuple, as the originator's packets show it."""
-    return _address_key(flows, np.arange(len(flows)), _LEVELS[0])
+    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64)).at(_LEVELS[0])
+
+
+class _Keys:
+    """Hashes of some flows, or packets of flows, with as many of the address fields as a level names."""
+
+    def __init__(
+        self,
+        flows: Flows,
+        chosen: NDArray[Any],
+        content: NDArray[np.uint64],
+        reply: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Hash each field once.
+
+        Args:
+            flows: Of a point.
+            chosen: Row in *flows* of each key.
+            content: What NAT leaves alone of each.
+            reply: Which are of packets of the responder, whose source is the flow's destination.
+        """
+
+        def field(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+            mine: NDArray[Any] = one[chosen]
+            return mine if reply is None else np.where(reply, other[chosen], mine)
+
+        sport, dport = flows.ports >> 16, flows.ports & 0xFFFF
+        self._content = content ^ scramble(flows.proto[chosen], 1)
+        self._fields = {
+            SRC: scramble(field(flows.src_hi, flows.dst_hi), 2)
+            ^ scramble(field(flows.src_lo, flows.dst_lo), 3),
+            SPORT: scramble(field(sport, dport), 4),
+            DST: scramble(field(flows.dst_hi, flows.src_hi), 5)
+            ^ scramble(field(flows.dst_lo, flows.src_lo), 6),
+            DPORT: scramble(field(dport, sport), 7),
+        }
+
+    def at(self, level: int, left: Any = slice(None)) -> NDArray[np.uint64]:
+        """The keys at a level, of those that are left."""
+        key: NDArray[np.uint64] = self._content[left].copy()
+        for name, hashes in self._fields.items():
+            if level & name:
+                key ^= hashes[left]
+        return key
 
 
 def _by_syn(
@@ -165,15 +208,16 @@ def _by_syn(
     """Flows whose SYN both points saw: (A's, B's, what agreed, A's and B's that several others equal)."""
     key_a, key_b = syn_keys(a.flows), syn_keys(b.flows)
     left_a, left_b = left_a[key_a[left_a] != 0], left_b[key_b[left_b] != 0]
+    keys_a, keys_b = _Keys(a.flows, left_a, key_a[left_a]), _Keys(b.flows, left_b, key_b[left_b])
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
+    rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
     for level in _LEVELS:
-        full_a = key_a[left_a] ^ _address_key(a.flows, left_a, level)
-        full_b = key_b[left_b] ^ _address_key(b.flows, left_b, level)
-        i, j = unique_join(full_a, full_b)
-        got_a.append(left_a[i])
-        got_b.append(left_b[j])
+        i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
+        got_a.append(left_a[rest_a[i]])
+        got_b.append(left_b[rest_b[j]])
         agreed.append(np.full(len(i), level, np.uint8))
-        left_a, left_b = np.delete(left_a, i), np.delete(left_b, j)
+        rest_a, rest_b = np.delete(rest_a, i), np.delete(rest_b, j)
+    left_a, left_b = left_a[rest_a], left_b[rest_b]
     twins_a = left_a[among(key_a[left_a], key_b[left_b])]
     twins_b = left_b[among(key_b[left_b], key_a[left_a])]
     return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
@@ -187,33 +231,37 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     if not len(left_a) or not len(left_b):
         return np.zeros(0, _BALLOT)
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
+    keys_a, keys_b = _packet_keys(a, rows_a), _packet_keys(b, rows_b)
+    rest_a, rest_b = np.arange(len(rows_a)), np.arange(len(rows_b))
     found = [np.zeros(0, _BALLOT)]
     for level in _LEVELS:
-        key_a, key_b = _packet_key(a, rows_a, level), _packet_key(b, rows_b, level)
-        # A flow may send the same packet twice (a resent query); it has one vote for it.
-        once_a, once_b = _once_per_flow(key_a, a, rows_a), _once_per_flow(key_b, b, rows_b)
-        i, j = unique_join(key_a[once_a], key_b[once_b])
-        i, j = once_a[i], once_b[j]
+        i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
+        one, other = rows_a[rest_a[i]], rows_b[rest_b[j]]
         ballot = np.zeros(len(i), _BALLOT)
-        one, other = rows_a[i], rows_b[j]
         ballot["a"], ballot["b"] = a.packets.flow[one], b.packets.flow[other]
         ballot["flip"] = (a.packets.bits[one] ^ b.packets.bits[other]) & REPLY
         ballot["agreed"] = level
         ballot["delta"] = b.packets.time[other] - a.packets.time[one]
         found.append(ballot)
-        rows_a, rows_b = np.delete(rows_a, i), np.delete(rows_b, j)
+        rest_a, rest_b = np.delete(rest_a, i), np.delete(rest_b, j)
     return np.concatenate(found)
 
 
 def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Rows of these flows; of very many, those whose content hashes low, and all of the small flows."""
+    """Rows of these flows; of very many, those whose content hashes low, and all of the small flows.
+
+    A side may send the same packet twice (a resent query); it has one vote for it.
+    """
     chosen = np.zeros(len(point.flows), bool)
     chosen[left] = True
     rows = np.flatnonzero(chosen[point.packets.flow])
     if len(rows) > SAMPLE:
         small = point.sizes()[point.packets.flow[rows]] <= 16
         rows = rows[small | (point.packets.print[rows] % np.uint32(len(rows) // SAMPLE + 1) == 0)]
-    return rows
+    side = 2 * point.packets.flow[rows].astype(np.int64) + (point.packets.bits[rows] & REPLY)
+    _, first = np.unique(point.packets.print[rows] | side << 32, return_index=True)
+    once: NDArray[np.int64] = rows[np.sort(first)]
+    return once
 
 
 def _elect(ballots: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -241,40 +289,7 @@ def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDAr
     return top & (tops == 1), top & (tops > 1)
 
 
-def _once_per_flow(keys: NDArray[np.uint64], point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the first of each flow's equal keys."""
-    _, first = np.unique(keys ^ scramble(point.packets.flow[rows], 10), return_index=True)
-    return np.asarray(first, np.int64)
-
-
-def _address_key(flows: Flows, chosen: NDArray[Any], level: int, *, back: bool = False) -> NDArray[np.uint64]:
-    """A hash of the protocol and the address fields that *level* names, as the packets of one direction show them."""
-    src, dst = ("dst", "src") if back else ("src", "dst")
-    sport, dport = (
-        (flows.ports & 0xFFFF, flows.ports >> 16) if back else (flows.ports >> 16, flows.ports & 0xFFFF)
-    )
-    key = scramble(flows.proto[chosen], 1)
-    if level & SRC:
-        key ^= scramble(getattr(flows, f"{src}_hi")[chosen], 2) ^ scramble(
-            getattr(flows, f"{src}_lo")[chosen], 3
-        )
-    if level & SPORT:
-        key ^= scramble(sport[chosen], 4)
-    if level & DST:
-        key ^= scramble(getattr(flows, f"{dst}_hi")[chosen], 5) ^ scramble(
-            getattr(flows, f"{dst}_lo")[chosen], 6
-        )
-    if level & DPORT:
-        key ^= scramble(dport[chosen], 7)
-    return key
-
-
-def _packet_key(point: Point, rows: NDArray[np.int64], level: int) -> NDArray[np.uint64]:
-    """A hash of each packet: what NAT leaves alone, and the address fields that *level* names."""
-    flow = point.packets.flow[rows]
-    reply = (point.packets.bits[rows] & REPLY).astype(bool)
-    key: NDArray[np.uint64] = scramble(point.packets.print[rows], 9)
-    forth, back = ~reply, reply
-    key[forth] ^= _address_key(point.flows, flow[forth], level)
-    key[back] ^= _address_key(point.flows, flow[back], level, back=True)
-    return key
+def _packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
+    packets = point.packets
+    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY != 0
+    return _Keys(point.flows, packets.flow[rows], content, reply)

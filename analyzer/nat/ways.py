@@ -71,9 +71,10 @@ def explore(
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
     pods = {point.name: pod_address(point, routers) for point in points if point.role == "pod"}
-    for point in points:
-        if point.role == "pod" and not len(pods[point.name]):
-            pods[point.name] = pod_address(point, routers, np.concatenate(list(pods.values())))
+    for name, own_address in pods.items():
+        others = np.concatenate(list(pods.values()))
+        if not len(own_address) and len(others):
+            pods[name] = pod_address(next(p for p in points if p.name == name), routers, others)
     for gap in gaps:
         # Innermost gaps come first, so what crossed to the uplink decides last.
         m = gap.matches

@@ -98,3 +98,38 @@ def test_every_form_selects_alike(rows: list[Row], cut: int) -> None:
 
     assert [whole] * 3 == [selected(form, rows) for form in FORMS]
     assert whole == selected(FORMS[0], rows[:cut]) + selected(FORMS[0], rows, cut)
+
+
+def answered(form: Any, events: list[tuple[int, int]], protocol: int = UDP) -> list[tuple[int, int, bool]]:
+    """Requests, each with its first answer and whether that came soon; of (flow, kind), each a row. Flow 2 is of TCP."""
+    n = len(events)
+    flow, kinds = np.array([f for f, _ in events], np.int32), np.array([k for _, k in events], np.uint8)
+    proto, state = np.array([UDP, UDP, TCP], np.uint8), [np.full(3, -1, np.int32) for _ in range(2)]
+    out = [np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.uint8)]
+    seen = [c.data for c in (np.arange(n, dtype=np.int32), kinds, flow, proto)]
+    begin = form.answers(*seen, protocol, *(c.data for c in (*state, *out)))
+    return [(int(a), int(f), bool(s)) for a, f, s in zip(*(c[begin:] for c in out), strict=True)]
+
+
+def test_what_answers_a_request() -> None:
+    """The flow's next answer; soon if no further request came before it; of one protocol."""
+    events = [(0, REQUEST), (0, REQUEST), (1, REQUEST), (2, REQUEST), (0, ANSWER), (2, ANSWER), (0, REQUEST)]
+
+    assert [(0, 4, False), (1, 4, True), (2, -1, False), (6, -1, False)] == answered(selecting, events)
+    assert [(3, 5, True)] == answered(selecting, events, TCP)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=15))
+def test_every_form_answers_alike(events: list[tuple[int, int]]) -> None:
+    """Compiled and not; and as a search from each request on finds it."""
+    found = answered(selecting, events)
+    expected = []
+    for row, (flow, kind) in enumerate(events):
+        if kind & REQUEST and flow < 2:
+            later = [(n, k) for n, (f, k) in enumerate(events) if n > row and f == flow]
+            first = next((n for n, k in later if k & ANSWER), -1)
+            again = next((n for n, k in later if k & REQUEST), len(events))
+            expected.append((row, first, 0 <= first < again))
+
+    assert [found] * 3 == [answered(form, events) for form in FORMS]
+    assert expected == found
