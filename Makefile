@@ -33,8 +33,10 @@ fast: $(STAMP) ## the tests that need neither root nor other programs
 test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_STRICT=1: a skip is a failure)
 	$(BIN)/pytest
 
-bench: $(STAMP) ## time Lostsyn beside dpkt, scapy, tshark and tcpdump, as ratios
-	$(BIN)/python benchmarks/decode.py
+bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshark and scapy, as ratios; then the worst cases
+	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
+	$(BIN)/python benchmarks/compare.py 1e7 --full
+	$(BIN)/python benchmarks/worst.py
 
 reports: $(STAMP) ## render reports/ anew from fixtures/
 	$(BIN)/python -m tests.golden

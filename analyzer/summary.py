@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
+from analyzer.incident.cases import unexamined
 from analyzer.model import Occupancy, PointSummary
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
 from analyzer.nat.passages import ends
@@ -122,6 +123,13 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         if scene.drops.get(point.name):
             found.append(
                 f"{point.name}: the capturing program lost {scene.drops[point.name]} packets; what it missed may look lost."
+            )
+    for requests in scene.requests.values():
+        lost, left_out = unexamined(requests)
+        if left_out:
+            found.append(
+                f"{lost:,} connections lost requests; {lost - left_out:,} of them, evenly chosen, were looked at one by one, "
+                "and the incidents tell of these alone. The counts are of all."
             )
     missed = scene.capture_losses()
     if missed:

@@ -141,9 +141,13 @@ def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = Fal
 
     Returns: Packets in all three files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, connections), dtype=np.uint32)
-    everything = packets(connections, vanished)
+    return save(folder, packets(connections, vanished), isn, full=full)
+
+
+def save(folder: Path, everything: Packets, isn: NDArray[np.uint32], *, full: bool = False) -> int:
+    """Write these packets as the three points see them, and say how many that are."""
+    folder.mkdir(parents=True, exist_ok=True)
     total = 0
     for name, delay in POINTS:
         outside = name == "eth0"

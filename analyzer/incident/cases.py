@@ -110,6 +110,12 @@ def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, pro
     return sorted(found, key=lambda case: case.lost[0].time)
 
 
+def unexamined(requests: Sequence[Requests]) -> tuple[int, int]:
+    """Tell how many connections of a protocol lost a request, and how many of them `cases` leaves out."""
+    lost = [len(np.unique(at.point.packets.flow[at.rows[at.fate == VANISHED]])) for at in requests]
+    return sum(lost), sum(max(0, count - MOST_CASES) for count in lost)
+
+
 def _spread(flows: NDArray[np.int32], lost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Pairs of a flow and its first loss: `MOST_CASES` of them, evenly over all, so that every burst is among them."""
     chosen = np.linspace(0, len(flows) - 1, min(len(flows), MOST_CASES)).astype(np.int64)

@@ -130,3 +130,21 @@ def test_udp_answers(tmp_path: Path) -> None:
     (case,) = found(tmp_path, talk, protocol=UDP)
 
     assert START + 5_100_010_000 == first_answer(case)
+
+
+def test_a_flood_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more connections than can be looked at, some are, evenly chosen; all are counted, and a caveat says so."""
+    monkeypatch.setattr("analyzer.incident.cases.MOST_CASES", 3)
+    talks = []
+    for n in range(7):
+        talk = Conversation(
+            pod=f"10.244.0.11:{20000 + n}", server="192.0.2.100:80", nat=f"192.0.2.10:{20000 + n}"
+        )
+        talk.syn(at=n).lost_after("cni0")
+        talks.append(talk)
+    analysis = analysed(tmp_path, *talks)
+    told = [finding.inner.split(" ")[0] for i in analysis.incidents for finding in i.findings]
+
+    assert 7 == analysis.counts.syn_vanished
+    assert [f"10.244.0.11:{port}" for port in (20000, 20003, 20006)] == told
+    assert any("7 connections lost requests; 3 of them" in caveat for caveat in analysis.caveats)
