@@ -14,6 +14,7 @@ from typing import Any
 from analyzer.errors import LostsynError, MissingTool
 from analyzer.lab import machine, node, state, verdicts
 from analyzer.lab.namespaces import Namespace, require
+from analyzer.lab.ping import ping
 from analyzer.lab.recorder import RECORDERS, recording
 from analyzer.lab.run import Run
 from analyzer.lab.scenarios import SCENARIOS
@@ -63,7 +64,9 @@ def conduct(
         ):
             _log_to_dmesg(net.node)
             run = Run(net=net, rounds=rounds, captures=captures, directory=directory)
+            _mark(net)
             traffic = chosen.provoke(run)
+            _mark(net)
         after = state.counters(net.node)
         if not run.collected:
             run.collect()
@@ -81,6 +84,17 @@ def conduct(
         }
     (directory / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     return truth
+
+
+def _mark(net: node.Node) -> None:
+    """Send an echo of each pod through every point: what happens between two of them was recorded everywhere.
+
+    Without it the first SYN of a race may be lost before eth0 has had any packet, and whether it was captured
+    there by then is undecidable.
+    """
+    for number, pod in enumerate((net.a, net.b)):
+        with pod.entered():
+            ping(node.V4, number)
 
 
 @contextmanager

@@ -110,6 +110,19 @@ def test_the_late_ack_is_judged_as_this_kernel_judges(tmp_path: Path, tshark: Fi
 
 @pytest.mark.kernel
 @pytest.mark.tshark
+def test_every_point_records_before_and_after_the_traffic(tmp_path: Path, tshark: Fields) -> None:
+    """An echo of each pod leads the SYNs and follows them, so that no loss lies at the edge of a capture."""
+    conduct("snat-race", tmp_path, rounds=1)
+    for point, echoes in (("veth-a", 2), ("veth-b", 2), ("cni0", 4), ("eth0", 4)):
+        capture = tmp_path / f"{point}.pcap"
+        asked = [float(time) for (time,) in tshark(capture, "icmp.type == 8", "frame.time_epoch")]
+        syns = [float(time) for (time,) in tshark(capture, SYN, "frame.time_epoch")]
+        assert len(asked) == echoes
+        assert asked[echoes // 2 - 1] < min(syns) <= max(syns) < asked[echoes // 2]
+
+
+@pytest.mark.kernel
+@pytest.mark.tshark
 @pytest.mark.parametrize(
     ("recorder", "files"), [("any", "any.pcap"), ("pcapng", "*.pcapng"), ("rotated", "*.pcap*")]
 )

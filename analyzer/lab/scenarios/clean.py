@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import struct
 from contextlib import closing
 from typing import Any
 
 from analyzer.lab.asking import DNS_A, DNS_AAAA, DNS_PORT, dns_question
 from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.node import ECHO_PORT, V4, V6, Addresses
+from analyzer.lab.ping import ping
 from analyzer.lab.run import Run
 
 CLOSED_PORT = 81
@@ -53,7 +53,7 @@ def _talk(version: Addresses, own: str, rounds: int) -> dict[str, int]:
         # Two questions from one socket at once, as resolvers ask for A and AAAA.
         _ask(version, DNS_PORT, dns_question(turn, DNS_A), dns_question(turn, DNS_AAAA))
         done["dns"] += 2
-        _ping(version, turn)
+        ping(version, turn)
         done["ping"] += 1
     return done
 
@@ -74,25 +74,3 @@ def _ask(version: Addresses, port: int, *questions: bytes) -> None:
             client.send(question)
         for _ in questions:
             client.recv(2048)
-
-
-def _ping(version: Addresses, number: int) -> None:
-    """One ICMP echo from a raw socket: unprivileged ones are off in a new namespace (ping_group_range)."""
-    protocol, request, reply = (
-        (socket.IPPROTO_ICMPV6, 128, 129) if version is V6 else (socket.IPPROTO_ICMP, 8, 0)
-    )
-    message = struct.pack("!BBHHH", request, 0, 0, 0x1234, number) + b"lostsyn " * 7
-    if version is V4:  # the kernel fills in the checksum of ICMPv6 alone
-        words = sum(struct.unpack(f"!{len(message) // 2}H", message))
-        words = (words & 0xFFFF) + (words >> 16)
-        message = message[:2] + struct.pack("!H", ~(words + (words >> 16)) & 0xFFFF) + message[4:]
-    with closing(socket.socket(version.family, socket.SOCK_RAW, protocol)) as client:
-        client.settimeout(5)
-        client.connect((version.server, 0))
-        client.send(message)
-        while True:
-            answer = client.recv(2048)
-            if version is V4:
-                answer = answer[(answer[0] & 15) * 4 :]
-            if answer[0] == reply:
-                return
