@@ -45,6 +45,33 @@ class Segment(NamedTuple):
     """Bytes of payload, from the IP header: TSO frames of 64 KB arrive whole."""
 
 
+class Arrived:
+    """What of the peer's bytes is there, in whatever order they came.
+
+    The segments of one connection overtake each other: a veth passes a packet on through the backlog of the CPU that
+    sent it, and TCP sends from the program's CPU as well as from the one where an ACK arrives. Dropping what came too
+    early would make the peer, which has no SACK here, wait for one retransmission timeout after another.
+    """
+
+    def __init__(self, first: int) -> None:
+        """Nothing is there before the sequence number *first*."""
+        self.upto = first
+        """The first byte that is missing: RCV.NXT of RFC 9293."""
+        self._early: list[tuple[int, int]] = []
+
+    def add(self, seq: int, length: int) -> None:
+        """Take in *length* bytes from *seq* on; a FIN is one more."""
+        self._early.append((seq, length))
+        while more := max(map(self._continued, self._early)):
+            self.upto = (self.upto + more) % _MODULUS
+        self._early = [(s, n) for s, n in self._early if (s - self.upto) % _MODULUS < _MODULUS // 2]
+
+    def _continued(self, segment: tuple[int, int]) -> int:
+        """By how many bytes a segment continues what is there; 0 if it is old, or something before it is missing."""
+        seq, length = segment
+        return max(0, length - (self.upto - seq) % _MODULUS)
+
+
 class FarEnd:
     """One connection at a time, from its SYN to its end."""
 
@@ -72,13 +99,20 @@ class FarEnd:
         """The next sequence number of our own."""
         self.first = 0
         """The peer's first sequence number after its SYN."""
-        self.received = 0
-        """What the peer has sent up to, without a gap: RCV.NXT of RFC 9293."""
+        self.ended = False
+        """Whether all is there that the peer has sent, its FIN included."""
+        self._arrived = Arrived(0)
+        self._fin: int | None = None
 
     def close(self) -> None:
         """Close the sockets."""
         self._sender.close()
         self._receiver.close()
+
+    @property
+    def received(self) -> int:
+        """What the peer has sent up to, without a gap."""
+        return self._arrived.upto
 
     @property
     def total(self) -> int:
@@ -91,12 +125,14 @@ class FarEnd:
         while syn.flags & 0x3F != SYN:  # ECE and CWR may come with it
             syn = self.receive()
         self.seq = FIRST_SEQ
-        self.first = self.received = (syn.seq + 1) % _MODULUS
+        self.first = (syn.seq + 1) % _MODULUS
+        self._arrived = Arrived(self.first)
+        self._fin, self.ended = None, False
         self.send(SYN | ACK, options=struct.pack("!BBHBBBB", 2, 4, 1460, 1, 3, 3, SCALE))
         self.seq += 1
 
     def receive(self) -> Segment:
-        """Wait for the peer's next segment and advance `received` if it continues what is there.
+        """Wait for the peer's next segment and take in what it brings.
 
         Raises:
             TimeoutError: Nothing came for ten seconds.
@@ -115,10 +151,11 @@ class FarEnd:
                 continue
             length = int.from_bytes(packet[2:4]) - header - (offset >> 4) * 4
             segment = Segment(sport, seq, ack, flags, length)
-            old = (self.received - seq) % _MODULUS
-            end = length + bool(flags & FIN)
-            if old < end and not flags & (SYN | RST):  # some of it is new, and nothing before it is missing
-                self.received = (seq + end) % _MODULUS
+            if not flags & (SYN | RST):
+                if flags & FIN:
+                    self._fin = (seq + length + 1) % _MODULUS
+                self._arrived.add(seq, length + bool(flags & FIN))
+                self.ended = self.received == self._fin
             return segment
 
     def send(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.utils import checksum
 
-from analyzer.lab.farend import ACK, FIRST_SEQ, PSH, FarEnd, _checksum
+from analyzer.lab.farend import ACK, FIRST_SEQ, PSH, Arrived, FarEnd, _checksum
 from analyzer.lab.node import V4, built
 
 
@@ -18,6 +19,33 @@ from analyzer.lab.node import V4, built
 def test_the_checksum_is_that_of_rfc_1071(data: bytes) -> None:
     """Scapy has the second opinion."""
     assert checksum(data) == _checksum(data)
+
+
+@given(st.data(), st.integers(0, 2**32 - 1), st.lists(st.integers(1, 70_000), min_size=1, max_size=12))
+def test_the_order_of_arrival_does_not_matter(data: st.DataObject, first: int, lengths: list[int]) -> None:
+    """Overtaken, repeated, in other pieces, around 2^32: what is there grows, and is whole when every byte has come."""
+    sizes = [0, *accumulate(lengths)]
+    pieces = [(a, b - a) for a, b in pairwise(sizes)]
+    joined = [(a, b - a) for a, b in zip(sizes, sizes[2:], strict=False)]
+    again = data.draw(st.lists(st.sampled_from([*pieces, *joined]), max_size=6))
+    arrived, there = Arrived(first), 0
+    for begin, length in data.draw(st.permutations([*pieces, *again])):
+        arrived.add((first + begin) % 2**32, length)
+        before, there = there, (arrived.upto - first) % 2**32
+        assert before <= there
+        assert there in sizes
+    assert sizes[-1] == there
+
+
+def test_nothing_is_there_beyond_a_missing_byte() -> None:
+    """What came early counts when the gap closes, and not before."""
+    arrived = Arrived(100)
+    arrived.add(111, 10)
+    assert arrived.upto == 100
+    arrived.add(100, 10)
+    assert arrived.upto == 110
+    arrived.add(110, 1)
+    assert arrived.upto == 121
 
 
 def _talk() -> bytes:

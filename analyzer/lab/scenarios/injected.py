@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from analyzer.lab.farend import ACK, FIN, PSH, RST, FarEnd
+from analyzer.lab.farend import ACK, PSH, RST, FarEnd
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
 
@@ -55,7 +55,7 @@ def _serve_late(far: FarEnd, rounds: int) -> list[dict[str, Any]]:
             if segment.flags & RST:
                 far.give_up()
                 break
-            if segment.flags & FIN:
+            if far.ended:
                 far.end()
                 break
             if not segment.length:
@@ -133,8 +133,8 @@ def _serve_over(far: FarEnd, rounds: int) -> list[dict[str, Any]]:
         injected.append(far.send(ACK, ack=over) | {"received": far.received})
         time.sleep(ANSWER_S)
         far.send(ACK | PSH, payload=b"done")
-    while not far.receive().flags & FIN:
-        pass
+    while not far.ended:
+        far.receive()
     far.end()
     return injected
 
