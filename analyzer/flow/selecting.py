@@ -21,7 +21,8 @@ TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
 # What a selected packet is; several may apply.
 REQUEST = 1
-"""A SYN without ACK, or a UDP datagram of the originator: what fates are decided for."""
+"""A SYN without ACK, or a UDP datagram, of the originator: what fates are decided for. The other side's SYN of a simultaneous
+open (RFC 9293 section 3.5) goes the other way; it is none."""
 ANSWER = 2
 """What the responder sent that answers a request: a SYN-ACK, a RST, a UDP datagram."""
 BARE_RESET = 4
@@ -74,7 +75,7 @@ def select(
             if protocol == 6:
                 some = flags[row]
                 if some & (TCP_SYN | TCP_RST):
-                    if some & TCP_SYN and not some & TCP_ACK and not bits[row] & FRAGMENT:
+                    if some & TCP_SYN and not some & TCP_ACK and not bits[row] & (REPLY | FRAGMENT):
                         kind = 1
                     if bits[row] & REPLY and (some & TCP_RST or some & TCP_ACK):
                         kind |= 2

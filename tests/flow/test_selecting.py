@@ -49,7 +49,7 @@ def selected(form: Any, rows: list[Row], begin: int = 0) -> list[tuple[int, int]
     ("row", "kind"),
     [
         ((TCP, 0, SYN, 64240, 0), REQUEST),
-        ((TCP, REPLY, SYN, 64240, 0), REQUEST),
+        ((TCP, REPLY, SYN, 64240, 0), 0),
         ((TCP, FRAGMENT, SYN, 64240, 0), 0),
         ((TCP, REPLY, SYN | ACK, 64240, 0), ANSWER),
         ((TCP, 0, SYN | ACK, 64240, 0), 0),

@@ -52,6 +52,15 @@ def test_every_attempt(tmp_path: Path) -> None:
     assert START + 3_001_010_000 == first_answer(case)
 
 
+def test_both_open_at_the_same_time(tmp_path: Path) -> None:
+    """The other side's SYN (RFC 9293 section 3.5) is no request of this connection, wherever it was seen."""
+    talk = out()
+    talk.syn(0)
+    talk.send("S", by_pod=False).only_at("cni0")
+
+    assert [] == found(tmp_path, talk)
+
+
 def test_nothing_ever_passed(tmp_path: Path) -> None:
     """Without a passing attempt there is no outer flow, no delay, no answer."""
     talk = out()
