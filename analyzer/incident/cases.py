@@ -213,7 +213,8 @@ def _step(
         if became is Fate.PASSED or fate is Fate.VANISHED:
             continue
         fate = became
-        legs = [g for g in gaps if (g.inner if outward else g.outer) is last]
+        # Of damaged captures the points may disagree on where a connection goes; this one judged by its own view.
+        legs = [g for g in gaps if (g.inner if there.outward[index[0]] else g.outer) is last]
         busiest = max(legs, key=lambda g: len(g.matches.a))
         gap = busiest.names
     return Step(

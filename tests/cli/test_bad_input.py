@@ -150,6 +150,17 @@ def test_no_path() -> None:
         analyze([])
 
 
+def test_a_damaged_interface_block(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """A pod's interface without its name is taken for an uplink; the points then disagree on where its SYNs go."""
+    (path,) = CASES["snat-race-pcapng"].captures
+    named, nameless = b"\x02\0\x06\0veth-a", b"\x02\0\x80\0veth-a"
+    (tmp_path / "node.pcapng").write_bytes(path.read_bytes().replace(named, nameless))
+    told = json.loads(lostsyn("check", tmp_path, "--format", "json").out)
+
+    assert {"node", "veth-b", "cni0", "eth0"} == {point["name"] for point in told["points"]}
+    assert 0 < told["counts"]["syn_vanished"]
+
+
 @given(data=st.data())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_damage(data: st.DataObject, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
