@@ -35,5 +35,6 @@ TCP_SYN = 0x02
 TCP_RST = 0x04
 TCP_ACK = 0x10
 
+SLL = 113
 # Link types that the scan reads: LINKTYPE_ numbers of Ethernet, SLL, SLL2, RAW (and its old numbers), IPV4, IPV6, NULL, LOOP.
-LINKS = frozenset({1, 113, 276, 101, 12, 14, 228, 229, 0, 108})
+LINKS = frozenset({1, SLL, 276, 101, 12, 14, 228, 229, 0, 108})

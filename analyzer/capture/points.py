@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import MAX_LANES, Decoder
-from analyzer.capture.layout import LINKS, SLL2_LANE
+from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -131,6 +131,11 @@ def _group(
             f"{capture.label}: link type {link} is not one that can be read; its frames are only counted"
             for link in strange
         ]
+        if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
+            caveats.append(
+                f"{capture.label}: its link type, SLL, does not tell interfaces apart; if it holds several, "
+                "record anew with tcpdump -i any -y LINUX_SLL2"
+            )
         for index, count in reader.dropped_by.items():
             lane = lanes.of(reader.interfaces[index].name)
             dropped[lane] = dropped.get(lane, 0) + count

@@ -128,6 +128,17 @@ def test_any_capture_is_split_by_interface_number(tmp_path: Path) -> None:
     assert [{"not IP or ARP": 1}] == [r.skipped for r in found.values() if r.skipped]
 
 
+@pytest.mark.parametrize(("name", "warned"), [("any", True), ("capture-node-1", True), ("eth0", False)])
+def test_cooked_capture_of_the_old_form(name: str, warned: bool, tmp_path: Path) -> None:
+    """SLL is one point, and what may be several interfaces is said to be so; a file named as one interface is that."""
+    frame = b"\0\0\0\1\0\6" + bytes(8) + b"\x08\0" + segment(1)
+    (tmp_path / f"{name}.pcap").write_bytes(pcap([(0, len(frame), frame)], link=113))
+    (found,) = recordings(tmp_path).values()
+
+    assert 1 == len(found.packets)
+    assert warned == any("record anew with tcpdump -i any -y LINUX_SLL2" in says for says in found.caveats)
+
+
 def test_drops_are_told_per_interface(tmp_path: Path) -> None:
     """The statistics blocks of a pcapng say what the capturing program lost, where."""
     lost = block(5, bytes.fromhex("01000000") + bytes(8) + option(5, (7).to_bytes(8, "little")))
