@@ -240,18 +240,18 @@ class Router:
         self._sockets[reply].send(MACS[gate] + MACS[own] + b"\x08\0" + header + content)
 
     def collect(self, count: int) -> dict[int, Ruling]:
-        """Receive forwarded packets until there are *count*, or until a second passes without one."""
+        """Receive forwarded packets until there are *count*, or until five seconds pass without one."""
         rulings = {}
         for raw in self._sockets:
             raw.setblocking(False)
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 5
         while len(rulings) < count and time.monotonic() < deadline:
             for raw in self._sockets:
                 with contextlib.suppress(BlockingIOError):
                     while frame := raw.recv(64):
                         _, tos, _, number, _, ttl = struct.unpack_from("!BBHHHB", frame, 14)
                         rulings[number] = _ruling(tos >> 2, ttl)
-                        deadline = time.monotonic() + 1
+                        deadline = time.monotonic() + 5
         return rulings
 
 
