@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
+from analyzer.incident import stale_entry
 from analyzer.incident.cases import unexamined
 from analyzer.model import Occupancy, PointSummary
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
@@ -136,6 +137,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         found.append(
             f"{missed} requests were missed by a capture that they demonstrably passed; they are not called lost."
         )
+    found += stale_entry.says(scene)
     return tuple(dict.fromkeys(found))
 
 

@@ -1,17 +1,15 @@
-"""`lostsyn explain`: the public page of a cause."""
+"""`lostsyn explain`: the public pages."""
 
 from __future__ import annotations
-
-import inspect
 
 import click
 
 from analyzer.errors import UnusableInput
-from analyzer.incident import causes
+from analyzer.incident import pages
 
 
 def _codes(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    return [code for code in causes.CODES if code.startswith(incomplete)]
+    return [code for code in pages.CODES if code.startswith(incomplete)]
 
 
 @click.command()
@@ -19,7 +17,7 @@ def _codes(_context: click.Context, _param: click.Parameter, incomplete: str) ->
 def command(code: str | None) -> None:
     """Tell what a cause is, how it is recognised, and what to do about it.
 
-    CODE is what incidents carry as their cause; without it, all codes are listed. A page has the sections What
+    CODE is what incidents carry as their cause, or a kind or a look-alike; without it, all codes are listed. A page has the sections What
     happens, How it is recognised, What is ruled out, Remedies and their risks, References.
 
     \b
@@ -33,13 +31,9 @@ def command(code: str | None) -> None:
       lostsyn explain snat-port-race
     """  # noqa: D301 - the backspaces keep click from joining the lines
     if code is None:
-        for known in causes.CODES:
-            click.echo(f"{known:24}{_page(known).splitlines()[0]}")
+        for known in pages.CODES:
+            click.echo(f"{known:24}{pages.page(known).splitlines()[0]}")
         return
-    if code not in causes.CODES:
-        raise UnusableInput(f"{code!r} is no cause; the causes are {', '.join(causes.CODES)}")
-    click.echo(f"{code}\n\n{_page(code)}")
-
-
-def _page(code: str) -> str:
-    return inspect.cleandoc(causes.module(code).__doc__ or "")
+    if code not in pages.CODES:
+        raise UnusableInput(f"{code!r} is no cause; the causes are {', '.join(pages.CODES)}")
+    click.echo(f"{code}\n\n{pages.page(code)}")

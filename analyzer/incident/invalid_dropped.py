@@ -1,6 +1,23 @@
-"""Replies that conntrack called INVALID and that nobody answered: dropped by a rule, or a RST (which gets no answer).
+"""Conntrack called a reply INVALID, and nobody answered it.
 
-They are on the uplink, not inside, no host RST mirrors them, and the replay of the connection says INVALID.
+What happens
+    As with `invalid-reset`, but a rule drops INVALID packets before the host can answer them, or the packet is a RST, which
+    gets no answer. The connection loses that packet and nothing else.
+
+How it is recognised
+    The reply is on the uplink and not inside, no RST mirrors it, and the replay of the connection by the rules of the
+    kernel's generation says INVALID, and by which test. With the counters, `invalid` rises by one for each.
+
+What is ruled out
+    A packet missed by the capture inside: the window would have allowed it, or `invalid` did not move. Where the capture
+    began in the middle of the connection, nothing is said.
+
+Remedies and their risks
+    None is urgent: dropping is what the rule is for. Asymmetric routing, whose replies look INVALID as well, must not meet
+    such a rule; nf_conntrack_tcp_be_liberal lets them pass, node-wide.
+
+References
+    https://github.com/kubernetes/kubernetes/issues/117924; https://github.com/kubernetes/kubernetes/issues/94861
 """
 
 from __future__ import annotations

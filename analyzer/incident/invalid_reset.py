@@ -1,4 +1,28 @@
-"""Host RSTs to findings: which packet conntrack called INVALID, by which test, and by how many bytes."""
+"""Conntrack called a reply INVALID, and the host answered it with a RST.
+
+What happens
+    A reply that fails a test of conntrack's window tracking is not translated back. So it is addressed to the node itself,
+    which knows no such connection and answers with a RST (RFC 9293 section 3.10.7.1) that neither end asked for. The pod
+    hears nothing of it; the server closes, ignores it, or resets.
+
+How it is recognised
+    A reply of a translated connection is on the uplink and not inside; within about a millisecond a RST leaves the uplink
+    that is its exact mirror: the sequence number is the reply's acknowledgement number, window 0, no options, never seen
+    inside. The connection is replayed through the rules of the kernel's generation; the test that fails is the cause:
+    `ack-under-lower-bound`, `ack-over-upper-bound`, `seq-over-upper-bound`, `seq-under-lower-bound`. `invalid`
+    rises by two for each, the reply and the host's own RST.
+
+What is ruled out
+    A RST of the server (it would come from outside), of the container (it would be seen inside first), of a closed port
+    (it would answer a SYN).
+
+Remedies and their risks
+    Those of the cause: `lostsyn explain ack-under-lower-bound`, and so on.
+
+References
+    https://github.com/moby/libnetwork/issues/1090; https://github.com/kubernetes/kubernetes/issues/74839;
+    nf_conntrack_proto_tcp.c `tcp_in_window`
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,25 @@
-"""Packets that left the uplink with a pod's own address though the pod's connections are translated.
+"""Packets left the uplink with a pod's own address though the pod's connections are translated.
 
-A packet that conntrack calls INVALID on its way out, or that belongs to an entry which is gone, is forwarded without
-translation. Nobody can answer it, and what lies behind the node sees addresses that do not exist there.
+What happens
+    A packet that conntrack calls INVALID on its way out, or that belongs to an entry which is gone, is forwarded without
+    translation. Nobody can answer it, and what lies behind the node sees addresses that do not exist there. The FIN of a
+    connection that was idle for longer than its entry lived is the usual one; the pod repeats it in vain.
+
+How it is recognised
+    Packets on the uplink with a pod's address as their source, the same as inside, while other connections of that pod are
+    translated, and no SYN of theirs left like that.
+
+What is ruled out
+    Destinations that are exempt from SNAT, pods whose addresses are routed, IPv6 without translation: there the SYNs, too,
+    leave untranslated, or somebody outside answers.
+
+Remedies and their risks
+    A longer nf_conntrack_tcp_timeout_established, or keepalives in the application that are shorter than it: entries then
+    stay longer, and the table needs room for them. A rule that drops INVALID packets in FORWARD keeps them from leaving,
+    and cuts connections whose packets take different ways.
+
+References
+    https://github.com/containernetworking/plugins/issues/816; https://github.com/moby/moby/issues/18630
 """
 
 from __future__ import annotations

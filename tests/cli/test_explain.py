@@ -1,4 +1,4 @@
-"""`lostsyn explain`: the public page of every cause."""
+"""`lostsyn explain`: the public pages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from analyzer.incident import causes
+from analyzer.incident import pages
 
 
-@pytest.mark.parametrize("code", causes.CODES)
+@pytest.mark.parametrize("code", pages.CODES)
 def test_every_cause(code: str, lostsyn: Callable[..., Any]) -> None:
     """Its page on stdout, beginning with its code."""
     ran = lostsyn("explain", code)
@@ -24,7 +24,7 @@ def test_list(lostsyn: Callable[..., Any]) -> None:
     """Without a code, a line for each."""
     lines = lostsyn("explain").out.splitlines()
 
-    assert list(causes.CODES) == [line.split()[0] for line in lines]
+    assert list(pages.CODES) == [line.split()[0] for line in lines]
     assert all(line.endswith(".") for line in lines)
 
 

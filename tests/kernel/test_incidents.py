@@ -114,6 +114,8 @@ def test_fresh_run(scenario: str, tmp_path: Path) -> None:
         assert truth["counters"]["drop"] == counts.syn_vanished + counts.udp_vanished > 0
     if not FRESH[scenario]:
         assert 0 == counts.syn_vanished + counts.udp_vanished
+    stale = [caveat for caveat in analysis.caveats if "stale entry" in caveat]
+    assert len(stale) == (scenario == "stale-entry")
 
 
 def test_every_scenario_is_run() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from analyzer.lab.asking import DNS_A, DNS_PORT, dns_question
 from analyzer.lab.echo import UDP, serve_echo
-from analyzer.lab.node import V4
+from analyzer.lab.node import V4, bridge_netfilter
 from analyzer.lab.run import Run
 
 POD_NETWORK, OLD, NEW = "10.244.1.0/24", "10.244.1.20", "10.244.1.21"
@@ -24,6 +24,7 @@ def stale_entry(run: Run) -> dict[str, Any]:
     before, `unanswered` after; `fresh`, how many requests from new ports were answered after.
     """
     net = run.net
+    bridge_netfilter(net.node, on=False)
     net.node.ip("route", "add", POD_NETWORK, "via", V4.server)
     for address in (OLD, NEW):
         net.outside.ip("address", "add", f"{address}/32", "dev", "lo")
@@ -37,7 +38,7 @@ def stale_entry(run: Run) -> dict[str, Any]:
         for number in range(run.rounds):
             unanswered += not _ask(old, run.rounds + number)
             with closing(_client(run)) as new:
-                fresh += _ask(new, number)
+                fresh += _ask(new, 2 * run.rounds + number)
         port = old.getsockname()[1]
     return {"port": port, "answered": answered, "unanswered": unanswered, "fresh": fresh}
 

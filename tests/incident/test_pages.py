@@ -1,0 +1,33 @@
+"""The public pages of what is no cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from analyzer.incident import causes, pages
+from analyzer.model import Kind
+from tests.incident.causes.test_causes import SECTIONS
+
+
+@pytest.mark.parametrize("code", pages.OTHERS)
+def test_page(code: str) -> None:
+    """One sentence, then the five sections, as those of the causes."""
+    first, *rest = pages.page(code).split("\n\n")
+
+    assert first.endswith(".")
+    assert list(SECTIONS) == [part.splitlines()[0] for part in rest]
+
+
+def test_every_kind_without_causes_of_its_own_is_explained() -> None:
+    """`syn-vanished` and `udp-vanished` are what the causes are about; `reply-vanished` is reserved."""
+    explained = {"invalid-reset", "invalid-dropped", "unnatted-leak"}
+
+    assert explained <= set(pages.OTHERS)
+    assert {"syn-vanished", "udp-vanished", "reply-vanished"} | explained == set(Kind.__args__)
+
+
+def test_causes_come_first() -> None:
+    """In the order of their proof; and a name that is none is a KeyError."""
+    assert causes.CODES == pages.CODES[: len(causes.CODES)]
+    with pytest.raises(KeyError):
+        pages.page("scene")

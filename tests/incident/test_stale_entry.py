@@ -1,0 +1,93 @@
+"""An entry that outlives its endpoint: told as a caveat, where newer connections prove it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import analyze
+from tests.conftest import CASES
+from tests.conversation import Conversation, bystander, record
+
+OLD, NEW = "10.244.1.20:53", "10.244.1.21:53"
+
+
+def asking(
+    port: int, endpoint: str, *times: float, answered: bool = True, proto: str = "udp"
+) -> Conversation:
+    """Ask a service, each question another, from one port that an entry leads to one endpoint."""
+    talk = Conversation(
+        pod=f"10.244.0.11:{port}",
+        server="10.96.0.10:53",
+        nat=f"192.0.2.10:{port}",
+        dnat=endpoint,
+        proto=proto,
+    )
+    for number, at in enumerate(times):
+        talk.data(b"%d %d" % (port, number), at)
+        if answered:
+            talk.reply(b"answer %d %d" % (port, number))
+    return talk
+
+
+def orphan(*later: float, port: int = 40000) -> Conversation:
+    """A client whose endpoint answers twice, and then not any more."""
+    talk = asking(port, OLD, 0, 1)
+    for number, at in enumerate(later):
+        talk.data(b"%d in vain %d" % (port, number), at)
+    return talk
+
+
+def told(folder: Path, *talks: Conversation) -> list[str]:
+    """What is said of stale entries."""
+    analysis = analyze(record(folder, *talks, bystander(-5), bystander(30)))
+    assert () == analysis.incidents
+    return [caveat for caveat in analysis.caveats if "stale entr" in caveat]
+
+
+def test_a_stale_entry(tmp_path: Path) -> None:
+    """The client, how many packets it sent in vain, the endpoint that is gone and the one that newer connections get."""
+    (says,) = told(tmp_path, orphan(2, 4, 6), *(asking(41000 + n, NEW, 3 + n) for n in range(3)))
+
+    assert says.startswith(
+        "10.244.0.11:40000 > 10.96.0.10:53/udp: its last 3 packets left for 10.244.1.20:53 "
+    )
+    assert "newer connections to the same service get 10.244.1.21:53" in says
+
+
+@pytest.mark.parametrize(
+    "talks",
+    [
+        [orphan(2, 4, 6), *(asking(41000 + n, OLD if n == 1 else NEW, 3 + n) for n in range(4))],
+        [orphan(2, 4, 6), *(asking(41000 + n, NEW, 3 + n, answered=False) for n in range(3))],
+        [orphan(2, 4, 6), *(asking(41000 + n, NEW, -3 + n) for n in range(3))],
+        [asking(40000, OLD, 0, 2, 4, 6), *(asking(41000 + n, NEW, 3 + n) for n in range(3))],
+    ],
+    ids=["endpoint still chosen", "nobody is answered", "chosen before", "answered"],
+)
+def test_near_misses(talks: list[Conversation], tmp_path: Path) -> None:
+    """Where the endpoint is chosen still, or the others fare no better, or are older, or nothing is wrong."""
+    assert [] == told(tmp_path, *talks)
+
+
+@pytest.mark.parametrize(("vain", "newer"), [((2, 4), 3), ((2, 4, 6), 2), ((2, 4, 6), 0)])
+def test_too_few_to_tell(vain: tuple[float, ...], newer: int, tmp_path: Path) -> None:
+    """Two packets without answer, or two newer connections, may be chance: left open."""
+    assert [] == told(tmp_path, orphan(*vain), *(asking(41000 + n, NEW, 3 + n) for n in range(newer)))
+
+
+def test_many(tmp_path: Path) -> None:
+    """Three are named, the rest is a number."""
+    orphans = [orphan(2, 3, 4, port=40000 + n) for n in range(5)]
+    *named, rest = told(tmp_path, *orphans, *(asking(41000 + n, NEW, 5 + n) for n in range(3)))
+
+    assert 3 == len(named)
+    assert "stale entries lead 2 further connections astray" == rest
+
+
+def test_the_laboratorys() -> None:
+    """The real one."""
+    (says,) = (c for c in analyze(CASES["stale-entry"].folder).caveats if "stale entr" in c)
+
+    assert "its last 6 packets left for 10.244.1.20:53 and were not answered" in says
