@@ -169,6 +169,8 @@ def _confidence(
     if counters:
         if drop == total and not failed:
             return "proven"
+        if drop == total and said and drop > 2 * failed:
+            return "likely"  # each loss is conntrack's own; it says why most are, and this one has no partner in a clash
         # From here on the counters tell of other losses, too, or the captures do.
         enough = drop - failed >= burst
         if case.passed is not None:

@@ -104,6 +104,28 @@ def test_one_refused_among_many_that_pass(tmp_path: Path) -> None:
     assert [CODE] == causes(analysis)
 
 
+def clashes_and_refusals(folder: Path, **rises: int) -> list[str]:
+    """To one destination a race is lost, two connections are refused, and others pass in between."""
+    counters(folder, **rises)
+    (folder / "dmesg.txt").write_text(f"[ 4217.500000] {FULL_LINE}")
+    lost = connection(0, pod="10.244.0.11:30001", nat="192.0.2.10:1024")
+    partner = whole(connection(1, pod="10.244.0.12:30001", nat="192.0.2.10:30001"), 0.00001)
+    retried = whole(vanishing(lost, 0), 1)
+    refused = [whole(vanishing(connection(n), 0.5 * n, 0.5 * n + 1, 0.5 * n + 2), 5) for n in (2, 3)]
+    return causes(judged(folder, retried, partner, *refused, clean(5, 1.3), steady()))
+
+
+def test_clashes_and_refusals_to_one_destination(tmp_path: Path) -> None:
+    """The kernel counted each loss as its own, says that the table was full, and most were no clashes."""
+    assert ["snat-port-race", CODE, CODE] == clashes_and_refusals(tmp_path, drop=7, insert_failed=1)
+
+
+def test_clashes_and_something_else(tmp_path: Path) -> None:
+    """The near miss: not every loss was the kernel's, or most were clashes."""
+    assert CODE not in clashes_and_refusals(tmp_path / "others", drop=6, insert_failed=1)
+    assert CODE not in clashes_and_refusals(tmp_path / "clashes", drop=7, insert_failed=4)
+
+
 def test_evictions_are_told(tmp_path: Path) -> None:
     """early_drop says that the kernel tried to make room."""
     counters(tmp_path, drop=8, early_drop=3)
