@@ -166,8 +166,14 @@ class _Reading:
         self._at -= len(rest[2:])
 
     def _counter(self) -> None:
-        if self._peek() == "packets" and self._peek(1).isdecimal() and self._peek(2) == "bytes":
-            self.packets, self.bytes = int(self._peek(1)[:20]), int(self._peek(3)[:20] or 0)
+        packets, size = self._peek(1), self._peek(3)
+        if (
+            self._peek() == "packets"
+            and packets.isdecimal()
+            and self._peek(2) == "bytes"
+            and size.isdecimal()
+        ):
+            self.packets, self.bytes = int(packets[:20]), int(size[:20])
             self._at += 4
         elif self._peek() == "name":
             self._at += 2

@@ -27,6 +27,8 @@ def test_counters_and_comment() -> None:
     assert 'tcp dport 25 counter drop comment "no { mail } accept"' == found.text
     assert (Action(kind="drop"),) == found.actions
     assert rule('counter name "c1" accept').packets is None
+    for damaged in ("packets 5 bytes 10.g", "packets 5 bytes", "packets x bytes 300", "packets 5 octets 300"):
+        assert rule(f"counter {damaged} drop").packets is None
 
 
 def test_sets() -> None:
