@@ -46,16 +46,16 @@ def ladder_svg(finding: Finding | Connection, points: Sequence[PointSummary]) ->
 
 def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
     style = source("palette.css", "page.css", "drawing.css")
-    script = source("page.js")
+    return self_contained("page.html", style, source("page.js"), page=page.build(analysis, incidents))
+
+
+def self_contained(template: str, style: Markup, script: Markup, **values: object) -> str:
+    """Render a page whose Content-Security-Policy allows this *style* and this *script*, and nothing else."""
     return (
         environment()
-        .get_template("page.html")
+        .get_template(template)
         .render(
-            page=page.build(analysis, incidents),
-            style=style,
-            script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+            style=style, script=script, style_hash=_hash(style), script_hash=_hash(script), **values
         )
     )
 

@@ -1,0 +1,147 @@
+"""Connections that leave one node and enter another: one row for both nodes' captures.
+
+A SYN's initial sequence number is 32 random bits that NAT leaves alone. Where it and the five-tuple are the same at two
+nodes' uplinks, it is one connection; where something between the nodes translated it, both sides' numbers must agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analyzer.fleet import clocks, dataset, losses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from analyzer.fleet.dataset import Result
+    from analyzer.fleet.places import Place
+
+SLICE = 2_000_000
+"""Flows that are joined at once, about; slices are by ISN, so what belongs together is in one."""
+TUPLE = ["orig_h", "orig_p", "resp_h", "resp_p"]
+_COLUMNS = [
+    "node", "bundle", "point", "heading", *TUPLE, "orig_isn", "resp_isn", "resp_pkts",
+    "inner_orig", "inner_resp", "syns", "synacks",
+]  # fmt: skip
+_TIME = pa.timestamp("ns", "UTC")
+SCHEMA = pa.schema(
+    [
+        ("time", _TIME),
+        ("left_node", pa.string()),
+        ("entered_node", pa.string()),
+        ("left_bundle", pa.string()),
+        ("entered_bundle", pa.string()),
+        ("pod", pa.string()),
+        ("left", pa.string()),
+        ("entered", pa.string()),
+        ("inside", pa.string()),
+        ("syns_left", pa.int64()),
+        ("syns_entered", pa.int64()),
+        ("fate", pa.string()),
+        ("vanished", pa.int64()),
+        ("because", pa.string()),
+        ("transit_ns", pa.int64()),
+        ("round_trip_ns", pa.int64()),
+        ("clock_offset_ns", pa.int64()),
+        ("confidence", pa.string()),
+    ]
+)
+"""Columns of `joined`; docs/fleet.md tells what they mean."""
+
+
+def join(results: Sequence[Result], target: Place) -> pd.DataFrame:
+    """Join the connections of all nodes; columns as `SCHEMA` says."""
+    pairs, single = [], []
+    for rows in _slices(results, target):
+        joined, rest = match(rows)
+        pairs.append(joined)
+        single.append(rest)
+    both = clocks.measure(pd.concat(pairs, ignore_index=True))
+    lone = losses.between(pd.concat(single, ignore_index=True), both, results)
+    table = _told(losses.within(both, results), lone)
+    return table.sort_values(["time", "left_node", "left"], ignore_index=True)
+
+
+def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
+    """The flows at uplinks whose SYN was seen, in slices by their ISN."""
+    here = (pc.field("role") == "uplink") & pc.field("orig_isn").is_valid()
+    count = 1 << max((_rows(results) - 1) // SLICE, 0).bit_length()
+    for number in range(count):
+        mine = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32())) == pa.scalar(number, pa.uint32())
+        rows = dataset.read("flows", results, target, _COLUMNS, here & mine)
+        yield rows[rows["syns"].map(len) > 0]
+
+
+def _rows(results: Sequence[Result]) -> int:
+    """At most so many flows with a SYN were seen at uplinks."""
+    return sum(result.counts["syn_attempts"] for result in results)
+
+
+def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Find the same connection at two nodes.
+
+    Returns:
+        The pairs, columns with `_a` where they left and `_b` where they entered; and what left a node and has no
+        partner, with `rivals`: how many flows of other nodes have the same ISN, so that it may be one of them.
+    """
+    # Two bundles, or two uplinks, may hold the same flow of one node: the first is as good as the other.
+    rows = rows.astype(dict.fromkeys(["heading", "orig_h", "resp_h"], object))
+    rows = rows.drop_duplicates(["node", *TUPLE, "orig_isn"], ignore_index=True)
+    a, b = rows[rows["heading"].isin(["out", "unknown"])], rows[rows["heading"] != "out"]
+    a, b = a.reset_index(names="row"), b.reset_index(names="row")
+    both = a.merge(b, on="orig_isn", suffixes=("_a", "_b"))
+    both = both[both["node_a"] != both["node_b"]]
+    both = both[(both["heading_a"] == "out") | (both["heading_b"] == "in")]
+    same = np.logical_and.reduce([both[f"{end}_a"] == both[f"{end}_b"] for end in TUPLE])
+    answered = (both["resp_isn_a"] == both["resp_isn_b"]).fillna(False).to_numpy(bool)
+    contradicted = (both["resp_isn_a"] != both["resp_isn_b"]).fillna(False).to_numpy(bool)
+    fits = both[(same & ~contradicted) | answered].assign(
+        confidence=np.where(answered[(same & ~contradicted) | answered], "proven", "likely")
+    )
+    alone = ~fits["row_a"].duplicated(keep=False) & ~fits["row_b"].duplicated(keep=False)
+    pairs = fits[alone]
+    rest = a[~a["row"].isin(pairs["row_a"]) & ~a["row"].isin(pairs["row_b"])]
+    rivals = both.groupby("row_a")["row_b"].count()
+    return pairs, rest.assign(rivals=rest["row"].map(rivals).fillna(0).astype("int64"))
+
+
+def ends(rows: pd.DataFrame, suffix: str) -> list[str]:
+    """Five-tuples in words: `10.0.0.1:40000 > 10.0.0.2:80/tcp`."""
+    told = []
+    for orig, orig_p, resp, resp_p in rows[[f"{name}{suffix}" for name in TUPLE]].itertuples(index=False):
+        if not isinstance(orig, str):
+            told.append("")  # it entered nowhere
+            continue
+        one, other = (f"[{host}]" if ":" in host else host for host in (orig, resp))
+        told.append(f"{one}:{orig_p:.0f} > {other}:{resp_p:.0f}/tcp")
+    return told
+
+
+def _told(pairs: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
+    """The columns of `SCHEMA`, of what entered another node and of what only left."""
+    found = pd.concat([pairs, single], ignore_index=True)
+    entered = found["row_b"].notna()
+    return pd.DataFrame(
+        {
+            "time": pd.to_datetime([times[0] for times in found["syns_a"]], utc=True),
+            "left_node": found["node_a"],
+            "entered_node": found["node_b"],
+            "left_bundle": found["bundle_a"],
+            "entered_bundle": found["bundle_b"],
+            "pod": found["inner_orig_a"],
+            "left": ends(found, "_a"),
+            "entered": pd.Series(ends(found, "_b"), dtype=object).where(entered, None),
+            "inside": found["inner_resp_b"],
+            "syns_left": found["syns_a"].map(len),
+            "syns_entered": [len(times) if seen else 0 for times, seen in zip(found["syns_b"], entered, strict=True)],
+            **{name: found[name] for name in ("fate", "vanished", "because", "confidence")},
+            "transit_ns": found["transit"],
+            "round_trip_ns": found["round_trip"],
+            "clock_offset_ns": found["offset"],
+        }
+    ).astype({"fate": str})[SCHEMA.names]

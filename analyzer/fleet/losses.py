@@ -1,0 +1,146 @@
+"""SYNs that left one node's uplink and never entered the other's: lost between the nodes, if that can be said.
+
+It can be said of a SYN that was never answered, if the other node was recording then, lost nothing of its capture, and other
+connections from the same node to the same address did enter it. Else the fate is undecidable, and a sentence says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analyzer.fleet.clocks import unmatched
+from analyzer.fleet.dataset import MOST_SYNS
+from analyzer.model import Fate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.fleet.dataset import Recorded, Result
+    from analyzer.model import Confidence
+
+Uplinks = dict[str, list["Recorded"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of a connection's SYNs between two nodes."""
+
+    fate: Fate
+    vanished: int = 0
+    because: str = ""
+    confidence: Confidence = "proven"
+
+
+def within(pairs: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
+    """Judge connections that both nodes saw: did all of their SYNs enter?"""
+    uplinks = _uplinks(results)
+    return _judged(pairs, [_of_pair(row, uplinks) for row in pairs.to_dict("records")])
+
+
+def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
+    """Judge connections that left a node and entered none, where others to the same address did enter one.
+
+    Where no other did, nothing says that the address is in this fleet: such connections are left out.
+    """
+    uplinks = _uplinks(results)
+    served: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in pairs.drop_duplicates(["bundle_a", "bundle_b", "resp_h_a"]).to_dict("records"):
+        served.setdefault((row["bundle_a"], row["resp_h_a"]), {}).setdefault(row["node_b"], {})[row["bundle_b"]] = row["offset"]
+    asked = single[single["resp_pkts"] == 0].add_suffix("_a")
+    known = [key in served for key in zip(asked["bundle_a"], asked["resp_h_a"], strict=True)]
+    asked = asked[np.array(known, bool)]
+    verdicts, nodes, bundles, offsets = [], [], [], []
+    for row in asked.to_dict("records"):
+        others = served[row["bundle_a"], row["resp_h_a"]]
+        node, entered = next(iter(others.items()))
+        bundle, offset = _recording(row["syns_a"], entered, uplinks)
+        if row["rivals_a"]:
+            verdict = _open("a connection with the same sequence number entered elsewhere; it may be this one")
+        elif len(others) > 1:
+            verdict = _open(f"the address is served by several nodes: {', '.join(sorted(others))}")
+        else:
+            verdict = _lost(row["syns_a"], offset, uplinks[bundle], node)
+        alone = len(others) == 1
+        verdicts.append(verdict)
+        nodes.append(node if alone else None)
+        bundles.append(bundle if alone else None)
+        offsets.append(offset if alone else pd.NA)
+    return _judged(asked, verdicts).assign(
+        node_b=nodes, bundle_b=bundles, offset=pd.array(offsets, "Int64")
+    )
+
+
+def _of_pair(row: dict[str, Any], uplinks: Uplinks) -> Verdict:
+    left, entered = row["syns_a"], row["syns_b"]
+    passed = Verdict(fate=Fate.PASSED, confidence=row["confidence"])
+    if len(left) <= len(entered) or len(left) == MOST_SYNS:
+        return passed
+    if pd.isna(row["offset"]):
+        return _open(f"{len(left)} SYNs left and {len(entered)} entered, but nothing tells how the clocks differ")
+    missing = [
+        time
+        for time in unmatched(left, entered, int(row["offset"]))
+        if not _answered(time, left, row["synacks_a"])
+    ]
+    if not missing:
+        return passed
+    return _lost(missing, row["offset"], uplinks[row["bundle_b"]], row["node_b"])
+
+
+def _lost(times: Sequence[np.datetime64], offset: Any, uplinks: Sequence[Recorded], node: str) -> Verdict:
+    """Say that SYNs were lost, unless the other node's captures cannot tell."""
+    if pd.isna(offset):
+        return _open(f"nothing tells how the clock of {node} differs, so whether it was recording then")
+    if not _covers(uplinks, times, int(offset)):
+        return _open(f"{node} was not recording then")
+    dropped = [point.dropped for point in uplinks]
+    if any(dropped):
+        return _open(f"the capture at {node} lost {sum(filter(None, dropped))} packets; these may be among them")
+    return Verdict(
+        fate=Fate.VANISHED,
+        vanished=len(times),
+        because=f"left and was never answered; {node} was recording, and other connections to this address entered it",
+        confidence="possible" if None in dropped else "likely",
+    )
+
+
+def _open(because: str) -> Verdict:
+    return Verdict(fate=Fate.UNDECIDABLE, because=because, confidence="possible")
+
+
+def _answered(time: np.datetime64, syns: Sequence[np.datetime64], synacks: Sequence[np.datetime64]) -> bool:
+    """Whether an answer came back before the next SYN: then it was delivered, whatever was recorded."""
+    following = min((syn for syn in syns if syn > time), default=np.datetime64("2262-01-01", "ns"))
+    return any(time < answer < following for answer in synacks)
+
+
+def _recording(times: Sequence[np.datetime64], entered: dict[str, Any], uplinks: Uplinks) -> tuple[str, Any]:
+    """The bundle in which these SYNs should be, and its clock's offset; the first one where none covers them."""
+    for bundle, offset in entered.items():
+        if not pd.isna(offset) and _covers(uplinks[bundle], times, int(offset)):
+            return bundle, offset
+    return next(iter(entered.items()))
+
+
+def _covers(uplinks: Sequence[Recorded], times: Sequence[np.datetime64], offset: int) -> bool:
+    """Whether every uplink of a node was recording at all these times."""
+    moved = [int(time.astype("datetime64[ns]").astype(int)) + offset for time in np.asarray(times)]
+    return bool(uplinks) and all(
+        point.first is not None and point.last is not None and point.first <= time <= point.last
+        for point in uplinks
+        for time in moved
+    )
+
+
+def _uplinks(results: Iterable[Result]) -> Uplinks:
+    return {result.path: [p for p in result.points if p.role == "uplink"] for result in results}
+
+
+def _judged(rows: pd.DataFrame, verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    return rows.assign(
+        **{name: [getattr(v, name) for v in verdicts] for name in ("fate", "vanished", "because", "confidence")}
+    )
