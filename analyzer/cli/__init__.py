@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Analyse captures; print what was found; exit 1 if anything was.",
     "completion": "Print the completion script of bash, zsh or fish.",
     "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
+    "fleet": "Analyse the bundles of many nodes on many machines; write one report.",
     "lab": "Reproduce an incident on this machine's kernel and capture it.",
     "report": "Analyse captures and write one self-contained HTML report.",
     "serve": "Let people upload captures to a page and read the report there.",

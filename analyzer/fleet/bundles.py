@@ -23,10 +23,22 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Of what is kept for a bundle; a higher one makes every bundle be analysed anew."""
-_CAPTURE = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?(?:\.(?:gz|zst|xz))?$", re.IGNORECASE)
+_CAPTURE = re.compile(
+    r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?(?:\.(?:gz|zst|xz))?$", re.IGNORECASE
+)
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|zst|xz|bz2))?|tgz|txz|zip)$", re.IGNORECASE)
 # How stores call what changes with a file: local files, S3, Google's, Azure's, HTTP, memory.
-_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created")
+_STAMPS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "content_md5",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "created",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +74,7 @@ def find(root: Place) -> list[FleetBundle]:
         UnusableInput: There is none, or the folder cannot be read.
     """
     files = {name: info for name, info in root.list() if not _hidden(name)}
-    folders = {
-        str(PurePosixPath(name).parent) for name in files if _CAPTURE.search(name) and "/" in name
-    }
+    folders = {str(PurePosixPath(name).parent) for name in files if _CAPTURE.search(name) and "/" in name}
     members: dict[str, list[str]] = {}
     for name in files:
         above = [str(folder) for folder in reversed(PurePosixPath(name).parents)]

@@ -27,7 +27,9 @@ def measure(pairs: pd.DataFrame) -> pd.DataFrame:
     backward = _apart(pairs, "synacks_b", "synacks_a")
     both = forward.notna() & backward.notna()
     by = [pairs["bundle_a"], pairs["bundle_b"]]
-    medians = [way.where(both).astype("Float64").groupby(by).transform("median") for way in (forward, backward)]
+    medians = [
+        way.where(both).astype("Float64").groupby(by).transform("median") for way in (forward, backward)
+    ]
     offset = ((medians[0] - medians[1]) / 2).round().astype("Int64")
     return pairs.assign(offset=offset, transit=forward - offset, round_trip=(forward + backward).where(both))
 
@@ -50,7 +52,7 @@ def unmatched(
 
 
 def _apart(pairs: pd.DataFrame, begin: str, end: str) -> pd.Series[int]:
-    """ns from the first time in one column to the first in another, where both have equally many."""
+    """How many ns from the first time in one column to the first in another, where both have equally many."""
     apart = [
         (b[0] - a[0]).astype("timedelta64[ns]").astype(int) if len(a) == len(b) > 0 else None
         for a, b in zip(pairs[begin], pairs[end], strict=True)

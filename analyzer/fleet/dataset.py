@@ -155,11 +155,7 @@ def sweep(target: Place, kept: Mapping[str, Result]) -> None:
     """Remove what earlier or interrupted analyses of the same bundles left behind."""
     listed = {part for result in kept.values() for part in result.parts}
     for table in MORE:
-        old = [
-            name
-            for name, _ in target.list(table)
-            if name not in listed and _key(name) in kept
-        ]
+        old = [name for name, _ in target.list(table) if name not in listed and _key(name) in kept]
         target.remove(old)
 
 
@@ -171,7 +167,8 @@ def read(
     keys = pa.schema([("node", pa.string()), ("day", pa.string())])
     whole = pa.schema([*_stored(name), *keys])
     if not parts:
-        return whole.empty_table().select(list(columns)).to_pandas()
+        empty: pd.DataFrame = whole.empty_table().select(list(columns)).to_pandas()
+        return empty
     found = pa.dataset.dataset(
         sorted(parts),
         schema=whole,
@@ -179,7 +176,8 @@ def read(
         filesystem=target.files,
         partitioning=pa.dataset.partitioning(keys, flavor="hive"),
     )
-    return found.to_table(columns=list(columns), filter=where).to_pandas()
+    table: pd.DataFrame = found.to_table(columns=list(columns), filter=where).to_pandas()
+    return table
 
 
 def write_table(name: str, table: pd.DataFrame, schema: pa.Schema, target: Place) -> None:

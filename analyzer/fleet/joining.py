@@ -72,7 +72,9 @@ def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
     here = (pc.field("role") == "uplink") & pc.field("orig_isn").is_valid()
     count = 1 << max((_rows(results) - 1) // SLICE, 0).bit_length()
     for number in range(count):
-        mine = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32())) == pa.scalar(number, pa.uint32())
+        mine = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32())) == pa.scalar(
+            number, pa.uint32()
+        )
         rows = dataset.read("flows", results, target, _COLUMNS, here & mine)
         yield rows[rows["syns"].map(len) > 0]
 
@@ -126,7 +128,7 @@ def _told(pairs: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
     """The columns of `SCHEMA`, of what entered another node and of what only left."""
     found = pd.concat([pairs, single], ignore_index=True)
     entered = found["row_b"].notna()
-    return pd.DataFrame(
+    told = pd.DataFrame(
         {
             "time": pd.to_datetime([times[0] for times in found["syns_a"]], utc=True),
             "left_node": found["node_a"],
@@ -138,10 +140,14 @@ def _told(pairs: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
             "entered": pd.Series(ends(found, "_b"), dtype=object).where(entered, None),
             "inside": found["inner_resp_b"],
             "syns_left": found["syns_a"].map(len),
-            "syns_entered": [len(times) if seen else 0 for times, seen in zip(found["syns_b"], entered, strict=True)],
+            "syns_entered": [
+                len(times) if seen else 0 for times, seen in zip(found["syns_b"], entered, strict=True)
+            ],
             **{name: found[name] for name in ("fate", "vanished", "because", "confidence")},
             "transit_ns": found["transit"],
             "round_trip_ns": found["round_trip"],
             "clock_offset_ns": found["offset"],
         }
-    ).astype({"fate": str})[SCHEMA.names]
+    )
+    columns: list[str] = SCHEMA.names
+    return told[columns]

@@ -17,7 +17,7 @@ from analyzer.fleet.dataset import MOST_SYNS
 from analyzer.model import Fate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.fleet.dataset import Recorded, Result
     from analyzer.model import Confidence
@@ -49,7 +49,9 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
     uplinks = _uplinks(results)
     served: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in pairs.drop_duplicates(["bundle_a", "bundle_b", "resp_h_a"]).to_dict("records"):
-        served.setdefault((row["bundle_a"], row["resp_h_a"]), {}).setdefault(row["node_b"], {})[row["bundle_b"]] = row["offset"]
+        served.setdefault((row["bundle_a"], row["resp_h_a"]), {}).setdefault(row["node_b"], {})[
+            row["bundle_b"]
+        ] = row["offset"]
     asked = single[single["resp_pkts"] == 0].add_suffix("_a")
     known = [key in served for key in zip(asked["bundle_a"], asked["resp_h_a"], strict=True)]
     asked = asked[np.array(known, bool)]
@@ -59,7 +61,9 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
         node, entered = next(iter(others.items()))
         bundle, offset = _recording(row["syns_a"], entered, uplinks)
         if row["rivals_a"]:
-            verdict = _open("a connection with the same sequence number entered elsewhere; it may be this one")
+            verdict = _open(
+                "a connection with the same sequence number entered elsewhere; it may be this one"
+            )
         elif len(others) > 1:
             verdict = _open(f"the address is served by several nodes: {', '.join(sorted(others))}")
         else:
@@ -69,18 +73,21 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
         nodes.append(node if alone else None)
         bundles.append(bundle if alone else None)
         offsets.append(offset if alone else pd.NA)
-    return _judged(asked, verdicts).assign(
-        node_b=nodes, bundle_b=bundles, offset=pd.array(offsets, "Int64")
-    )
+    told = _judged(asked, verdicts)
+    told["node_b"], told["bundle_b"] = nodes, bundles
+    told["offset"] = pd.array(offsets, "Int64")
+    return told
 
 
-def _of_pair(row: dict[str, Any], uplinks: Uplinks) -> Verdict:
+def _of_pair(row: Mapping[Any, Any], uplinks: Uplinks) -> Verdict:
     left, entered = row["syns_a"], row["syns_b"]
     passed = Verdict(fate=Fate.PASSED, confidence=row["confidence"])
     if len(left) <= len(entered) or len(left) == MOST_SYNS:
         return passed
     if pd.isna(row["offset"]):
-        return _open(f"{len(left)} SYNs left and {len(entered)} entered, but nothing tells how the clocks differ")
+        return _open(
+            f"{len(left)} SYNs left and {len(entered)} entered, but nothing tells how the clocks differ"
+        )
     missing = [
         time
         for time in unmatched(left, entered, int(row["offset"]))
@@ -99,7 +106,9 @@ def _lost(times: Sequence[np.datetime64], offset: Any, uplinks: Sequence[Recorde
         return _open(f"{node} was not recording then")
     dropped = [point.dropped for point in uplinks]
     if any(dropped):
-        return _open(f"the capture at {node} lost {sum(filter(None, dropped))} packets; these may be among them")
+        return _open(
+            f"the capture at {node} lost {sum(filter(None, dropped))} packets; these may be among them"
+        )
     return Verdict(
         fate=Fate.VANISHED,
         vanished=len(times),
@@ -142,5 +151,8 @@ def _uplinks(results: Iterable[Result]) -> Uplinks:
 
 def _judged(rows: pd.DataFrame, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return rows.assign(
-        **{name: [getattr(v, name) for v in verdicts] for name in ("fate", "vanished", "because", "confidence")}
+        **{
+            name: [getattr(v, name) for v in verdicts]
+            for name in ("fate", "vanished", "because", "confidence")
+        }
     )

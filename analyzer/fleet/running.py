@@ -64,7 +64,8 @@ def _round(
     dead: list[FleetBundle],
 ) -> Iterator[Result]:
     """Analyse bundles, at most *width* at once; those whose worker died end up in *dead*."""
-    waiting, out = deque(bundles), dict[Future[Result], FleetBundle]()
+    waiting = deque(bundles)
+    out: dict[Future[Result], FleetBundle] = {}
     alone_since = time.monotonic()
     while waiting or out:
         there = workers.width()

@@ -37,7 +37,7 @@ class Workers(Protocol):
 class Processes:
     """Processes of this machine."""
 
-    fatal = (BrokenProcessPool,)
+    fatal: tuple[type[BaseException], ...] = (BrokenProcessPool,)
 
     def __init__(self, count: int | None = None) -> None:
         self._count = count or os.cpu_count() or 1
@@ -81,7 +81,7 @@ class Scheduler:
         except (OSError, ValueError) as error:
             raise LostsynError(f"{address}: no Dask scheduler answers there: {error}") from None
         self._executor: Executor = self._client.get_executor(pure=False)
-        self.fatal = (KilledWorker,)
+        self.fatal: tuple[type[BaseException], ...] = (KilledWorker,)
 
     def width(self) -> int:
         """The threads of all workers that are there now."""

@@ -49,15 +49,11 @@ def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
     return self_contained("page.html", style, source("page.js"), page=page.build(analysis, incidents))
 
 
-def self_contained(template: str, style: Markup, script: Markup, **values: object) -> str:
-    """Render a page whose Content-Security-Policy allows this *style* and this *script*, and nothing else."""
-    return (
-        environment()
-        .get_template(template)
-        .render(
-            style=style, script=script, style_hash=_hash(style), script_hash=_hash(script), **values
-        )
-    )
+def self_contained(template: str, style: Markup, script: Markup | None = None, **values: object) -> str:
+    """Render a page whose Content-Security-Policy allows this *style* and *script*, and nothing else."""
+    script = script or Markup()
+    hashes = {"style_hash": _hash(style), "script_hash": _hash(script)}
+    return environment().get_template(template).render(style=style, script=script, **hashes, **values)
 
 
 @functools.cache

@@ -1,0 +1,104 @@
+"""`lostsyn fleet`: the bundles of many nodes, on many machines."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from analyzer.cli.common import note, write
+from analyzer.errors import MissingTool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from analyzer.fleet.dataset import Result
+
+
+@click.command()
+@click.argument("root")
+@click.option(
+    "-o",
+    "output",
+    default="lostsyn-fleet",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder or URL of the dataset and the report; what it has already is not done again.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Analyse on the workers of this Dask scheduler (tcp://HOST:8786) instead of this machine.",
+)
+@click.option(
+    "--workers",
+    "count",
+    type=click.IntRange(min=1),
+    help="Processes on this machine.  [default: one for each CPU]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What to print: text for people, json (format_version 1) for programs.",
+)
+@click.pass_context
+def command(
+    context: click.Context, root: str, output: str, scheduler: str | None, count: int | None, form: str
+) -> None:
+    """Analyse the bundles of many nodes and write one report.
+
+    ROOT is a folder or URL (s3://, gs://, ...) with a folder for each node. Bundles below it are folders with captures, or
+    archives. Findings, crossings and flows become a Parquet dataset; report.html beside it tells which nodes,
+    destinations and pods lose most.
+
+    Exit status: 0 the report was written, 2 it could not be, or no bundle could be analysed.
+    """
+    try:
+        import fsspec  # noqa: F401
+        import pyarrow  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingTool("a fleet needs pyarrow and fsspec: pip install 'lostsyn[fleet]'") from None
+    from analyzer.fleet import html, json_, text
+    from analyzer.fleet.pipeline import survey
+    from analyzer.fleet.places import Place
+    from analyzer.fleet.workers import Processes, Scheduler
+
+    if scheduler and count:
+        raise click.UsageError("--workers is for this machine; those of a scheduler are started beside it")
+    source, target = Place.at(root), Place.at(output)
+    with (
+        closing(Scheduler(scheduler) if scheduler else Processes(count)) as workers,
+        _progress() as (begin, advance),
+    ):
+        report = survey(source, target, workers, begin=begin, advance=advance)
+    target.write("report.html", html.render(report).encode())
+    write(json_.render(report) if form == "json" else text.render(report), None)
+    note(f"the report is {output.rstrip('/')}/report.html")
+    if not report.bundles:
+        context.exit(2)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[Result], None]]]:
+    """Say what goes wrong at once; count the bundles if stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from analyzer.report.words import short
+
+    columns = (TextColumn("bundles"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("bundles", total=None)
+
+        def advance(result: Result) -> None:
+            if result.problem is not None:
+                note(f"{short(result.path, 200)}: {short(result.problem, 600)}")
+            progress.advance(task)
+
+        yield (lambda total: progress.update(task, total=total)), advance

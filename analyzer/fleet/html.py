@@ -1,0 +1,16 @@
+"""The fleet report as one self-contained HTML page, in the look and under the policy of the report on one bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.report.html import self_contained, source
+
+if TYPE_CHECKING:
+    from analyzer.fleet.summary import FleetReport
+
+
+def render(report: FleetReport) -> str:
+    """Return the page."""
+    style = source("palette.css", "page.css", "drawing.css", "fleet.css")
+    return self_contained("fleet.html", style, report=report)

@@ -1,0 +1,70 @@
+"""The way of a fleet, from a folder of bundles to one report: `survey` is the method section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.fleet import dataset, joining
+from analyzer.fleet.bundles import find
+from analyzer.fleet.running import run
+from analyzer.fleet.summary import FleetReport, summarise
+from analyzer.fleet.work import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analyzer.fleet.dataset import Result
+    from analyzer.fleet.places import Place
+    from analyzer.fleet.workers import Workers
+
+
+def survey(
+    source: Place,
+    target: Place,
+    workers: Workers,
+    *,
+    begin: Callable[[int], None] = lambda _: None,
+    advance: Callable[[Result], None] = lambda _: None,
+    task: Callable[..., Result] = work,
+) -> FleetReport:
+    """Analyse the bundles below *source* that *target* has no result of, join, and count.
+
+    Args:
+        source: The folder with the bundles of all nodes.
+        target: Where the dataset is, or will be.
+        workers: Who analyses.
+        begin: Called once, with how many bundles there are to analyse.
+        advance: Called with the result of each.
+        task: What is done with a bundle.
+
+    Raises:
+        LostsynError: There is no bundle, the dataset cannot be written, or every worker is gone.
+    """
+    bundles, kept = find(source), dataset.results(target)
+    todo = [
+        bundle
+        for bundle in bundles
+        if bundle.key not in kept or kept[bundle.key].fingerprint != bundle.fingerprint
+    ]
+    begin(len(todo))
+    bad = []
+    for result in run(todo, source, target, workers, task):
+        if result.problem is None:
+            kept[result.key] = result
+        else:
+            kept.pop(result.key, None)  # what was found before it changed is no longer true
+            bad.append(result)
+        advance(result)
+    dataset.sweep(target, kept)
+    results = sorted(kept.values(), key=lambda result: result.path)
+    joined = joining.join(results, target)
+    dataset.write_table("joined", joined, joining.SCHEMA, target)
+    return summarise(
+        source.url,
+        results,
+        joined,
+        target,
+        bad=sorted(bad, key=lambda result: result.path),
+        analysed=len(todo) - len(bad),
+        done_before=len(bundles) - len(todo),
+    )
