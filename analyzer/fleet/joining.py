@@ -100,11 +100,10 @@ def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     both = both[both["node_a"] != both["node_b"]]
     both = both[(both["heading_a"] == "out") | (both["heading_b"] == "in")]
     same = np.logical_and.reduce([both[f"{end}_a"] == both[f"{end}_b"] for end in TUPLE])
-    answered = (both["resp_isn_a"] == both["resp_isn_b"]).fillna(False).to_numpy(bool)
-    contradicted = (both["resp_isn_a"] != both["resp_isn_b"]).fillna(False).to_numpy(bool)
-    fits = both[(same & ~contradicted) | answered].assign(
-        confidence=np.where(answered[(same & ~contradicted) | answered], "proven", "likely")
-    )
+    known = both["resp_isn_a"].notna() & both["resp_isn_b"].notna()  # both nodes saw an answer
+    agreed = known & (both["resp_isn_a"] == both["resp_isn_b"])
+    both = both.assign(confidence=np.where(agreed, "proven", "likely"))
+    fits = both[agreed | (same & ~known)]
     alone = ~fits["row_a"].duplicated(keep=False) & ~fits["row_b"].duplicated(keep=False)
     pairs = fits[alone]
     rest = a[~a["row"].isin(pairs["row_a"]) & ~a["row"].isin(pairs["row_b"])]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from analyzer.fleet.dataset import Recorded, Result
     from analyzer.model import Confidence
 
+ANSWER = 1_000_000_000
+"""ns within which an answer comes, or the SYN is repeated (RFC 6298 section 2.1)."""
 Uplinks = dict[str, list["Recorded"]]
 
 
@@ -67,7 +69,7 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
         elif len(others) > 1:
             verdict = _open(f"the address is served by several nodes: {', '.join(sorted(others))}")
         else:
-            verdict = _lost(row["syns_a"], offset, uplinks[bundle], node)
+            verdict = _lost(row["syns_a"], offset, uplinks[row["bundle_a"]], uplinks[bundle], node)
         alone = len(others) == 1
         verdicts.append(verdict)
         nodes.append(node if alone else None)
@@ -95,16 +97,25 @@ def _of_pair(row: Mapping[Any, Any], uplinks: Uplinks) -> Verdict:
     ]
     if not missing:
         return passed
-    return _lost(missing, row["offset"], uplinks[row["bundle_b"]], row["node_b"])
+    here, there = uplinks[row["bundle_a"]], uplinks[row["bundle_b"]]
+    return _lost(missing, row["offset"], here, there, row["node_b"])
 
 
-def _lost(times: Sequence[np.datetime64], offset: Any, uplinks: Sequence[Recorded], node: str) -> Verdict:
-    """Say that SYNs were lost, unless the other node's captures cannot tell."""
+def _lost(
+    times: Sequence[np.datetime64],
+    offset: Any,
+    here: Sequence[Recorded],
+    there: Sequence[Recorded],
+    node: str,
+) -> Verdict:
+    """Say that SYNs were lost, unless the captures of both nodes cannot tell."""
     if pd.isna(offset):
         return _open(f"nothing tells how the clock of {node} differs, so whether it was recording then")
-    if not _covers(uplinks, times, int(offset)):
+    if not _covers(there, times, int(offset)):
         return _open(f"{node} was not recording then")
-    dropped = [point.dropped for point in uplinks]
+    if not _covers(here, times, ANSWER):
+        return _open("its own node's capture ended before an answer could come")
+    dropped = [point.dropped for point in there]
     if any(dropped):
         return _open(
             f"the capture at {node} lost {sum(filter(None, dropped))} packets; these may be among them"
@@ -112,7 +123,7 @@ def _lost(times: Sequence[np.datetime64], offset: Any, uplinks: Sequence[Recorde
     return Verdict(
         fate=Fate.VANISHED,
         vanished=len(times),
-        because=f"left and was never answered; {node} was recording, and other connections to this address entered it",
+        because=f"never answered; {node} was recording, and other connections to this address entered it",
         confidence="possible" if None in dropped else "likely",
     )
 
@@ -136,7 +147,7 @@ def _recording(times: Sequence[np.datetime64], entered: dict[str, Any], uplinks:
 
 
 def _covers(uplinks: Sequence[Recorded], times: Sequence[np.datetime64], offset: int) -> bool:
-    """Whether every uplink of a node was recording at all these times."""
+    """Whether every uplink of a node was recording so many ns after these times."""
     moved = [int(time.astype("datetime64[ns]").astype(int)) + offset for time in np.asarray(times)]
     return bool(uplinks) and all(
         point.first is not None and point.last is not None and point.first <= time <= point.last
