@@ -52,8 +52,11 @@ class Processes:
         """Return a pool of so many processes; the same one as long as it is whole."""
         if self._pool is None or self._width != width:
             self.close()
-            # Spawned: a fork would copy the locks of this process's threads in whatever state they are.
-            self._pool = ProcessPoolExecutor(width, mp_context=get_context("spawn"))
+            # A fork of this process would copy the locks of its threads in whatever state they are. The server that forks
+            # instead has none, and has imported what takes a second: a process that follows a dead one is there at once.
+            context = get_context("forkserver")
+            context.set_forkserver_preload(["analyzer.fleet.work"])
+            self._pool = ProcessPoolExecutor(width, mp_context=context)
             self._width = width
         return self._pool
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analyzer import __version__
-from analyzer.fleet import dataset, joining
+from analyzer.fleet import joining
 from analyzer.fleet.bundles import find
 from analyzer.fleet.dataset import Result
 from analyzer.fleet.places import Place
@@ -106,6 +103,7 @@ class Inline(Executor):
     """Runs each task while it is submitted."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that is done."""
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
@@ -117,54 +115,20 @@ class Here:
     fatal: tuple[type[BaseException], ...] = ()
 
     def width(self) -> int:
+        """As if there were two."""
         return 2
 
     def executor(self, width: int) -> Executor:
+        """Return one that asks nobody else."""
         return Inline()
 
-    def mend(self) -> None: ...
+    def mend(self) -> None:
+        """Nobody died."""
 
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fatal(Place):
-    """A place at which writing a result kills the process, when all else is written."""
-
-    def write(self, name: str, data: bytes) -> None:
-        if name.startswith("bundles/"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        Place.write(self, name, data)
-
-
-def dying(
-    bundle: Any, *, source: Place, target: Place, version: str, victim: str, flag: Path | None
-) -> Result:
-    """Analyse, but let the victim's process be killed before its result is written.
-
-    Args:
-        bundle: As `work`.
-        source: As `work`.
-        target: As `work`.
-        version: As `work`.
-        victim: The bundle's path.
-        flag: A file that is made by the first death, after which there is no other; None: it dies every time.
-    """
-    if bundle.path == victim and not (flag and flag.exists()):
-        if flag:
-            flag.touch()
-        target = Fatal(url=target.url, files=target.files, root=target.root)
-    return work(bundle, source, target, version)
+    def close(self) -> None:
+        """Nobody is there."""
 
 
 def contents(target: Place) -> dict[str, bytes]:
     """Every file of a dataset."""
     return target.read([name for name, _ in target.list()])
-
-
-def tables(results: list[Result], target: Place) -> dict[str, Any]:
-    """Every row of the three tables."""
-    return {
-        name: dataset.read(name, results, target, ["node", "day", "bundle"]).values.tolist()
-        for name in dataset.MORE
-    }
