@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -24,18 +23,13 @@ VICTIM = "node-a/monday"
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """A scheduler with two worker processes of one thread each; a task that killed two is given up."""
-    with warnings.catch_warnings():
-        # distributed 2026.8 leaves sockets of dead workers to the garbage collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        from distributed import LocalCluster
+    from distributed import LocalCluster
 
-        with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-            LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-            ) as cluster,
-        ):
-            yield cluster.scheduler_address
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+    ):
+        yield cluster.scheduler_address
 
 
 @pytest.fixture(params=["processes", "dask"])
