@@ -64,7 +64,7 @@ class FleetBundle:
     def key(self) -> str:
         """A file name for what is kept of it: readable, and no other bundle's."""
         readable = re.sub(r"[^A-Za-z0-9]+", "-", self.path)[-40:].strip("-")
-        return f"{readable}-{hashlib.sha256(self.path.encode()).hexdigest()[:12]}"
+        return f"{readable}-{hashlib.sha256(self.path.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
 
 
 def find(root: Place) -> list[FleetBundle]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from analyzer.fleet.places import Place
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
+    from analyzer.model import Finding
 
 MOST_DAYS = 100
 """A bundle that spans more days, by whatever its clock says, is kept under its first one."""
@@ -218,7 +219,7 @@ def _tables(analysis: Analysis, bundle: FleetBundle) -> dict[str, pa.Table]:
     crossings, flows, findings = analysis.crossings, analysis.flows, analysis.findings
     first = flows.set_index(["point", "flow"])["first"]
     opened = first.reindex(pd.MultiIndex.from_frame(crossings[["inner_point", "inner_flow"]]))
-    ends = [_ends(inner, scene) for inner in findings["inner"]]
+    ends = [_ends(finding, scene) for incident in analysis.incidents for finding in incident.findings]
     tables = {
         "flows": pd.concat([flows, _opening(scene), _inner(flows, crossings)], axis=1),
         "crossings": crossings.assign(first=opened.array),
@@ -280,13 +281,23 @@ def _inner(flows: pd.DataFrame, crossings: pd.DataFrame) -> pd.DataFrame:
     return known.reindex(pd.MultiIndex.from_frame(flows[["point", "flow"]])).reset_index(drop=True)
 
 
-def _ends(inner: str, scene: Scene) -> tuple[str, str]:
-    """The pod's address, and the destination, of a connection as a finding names it."""
-    named, _, proto = inner.rpartition("/")
+def _ends(finding: Finding, scene: Scene) -> tuple[str, str]:
+    """The pod's address, and the destination, of a connection that lost something.
+
+    Of one that enters, the first point knows the destination before DNAT; what later points saw names the pod.
+    """
+    named, _, proto = finding.inner.rpartition("/")
     orig, _, resp = named.partition(" > ")
-    one, other = (end.rpartition(":")[0].strip("[]") for end in (orig, resp))
-    inbound = _is_inside(other, scene) and not _is_inside(one, scene)
-    return other if inbound else one, f"{resp}/{proto}"
+    seen = [
+        end for attempt in finding.attempts for packet in attempt.packets for end in (packet.src, packet.dst)
+    ]
+    hosts = [_host(end) for end in (orig, resp, *seen)]
+    return next((host for host in hosts if _is_inside(host, scene)), hosts[0]), f"{resp}/{proto}"
+
+
+def _host(end: str) -> str:
+    """`10.0.0.1` of `10.0.0.1:80`, `2001:db8::1` of `[2001:db8::1]:80`."""
+    return end.rpartition(":")[0].strip("[]")
 
 
 def _is_inside(host: str, scene: Scene) -> bool:

@@ -11,6 +11,10 @@ from typing import Any, Protocol
 from analyzer.errors import LostsynError, MissingTool
 
 
+CONNECT = 20.0
+"""Seconds in which a scheduler must answer."""
+
+
 class Workers(Protocol):
     """What `analyzer.fleet.running` needs of them."""
 
@@ -80,7 +84,7 @@ class Scheduler:
         except ModuleNotFoundError:
             raise MissingTool("--scheduler needs Dask: pip install 'lostsyn[fleet]'") from None
         try:
-            self._client: Any = Client(address, timeout=20, set_as_default=False)
+            self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise LostsynError(f"{address}: no Dask scheduler answers there: {error}") from None
         self._executor: Executor = self._client.get_executor(pure=False)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.fleet.dataset import Result
 from analyzer.fleet.places import Place
 from tests.conversation import Conversation, bystander, record
-from tests.fleet.nodes import fleet
+from tests.fleet.nodes import analysed, fleet
 
 
 def lossy(port: int) -> Conversation:
@@ -40,3 +41,10 @@ def source(bundles: Path) -> Place:
 def target(tmp_path: Path) -> Place:
     """Where a dataset may be made."""
     return Place.at(str(tmp_path / "dataset"))
+
+
+@pytest.fixture(scope="session")
+def kept(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Result], Place]:
+    """The results of the bundles that could be analysed, and the dataset."""
+    results, place = analysed(bundles, tmp_path_factory.mktemp("kept"))
+    return [result for result in results if result.problem is None], place
