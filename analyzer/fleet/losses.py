@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.fleet.clocks import unmatched
-from analyzer.fleet.dataset import MOST_SYNS
+from analyzer.fleet.tables import MOST_SYNS
 from analyzer.model import Fate
 
 if TYPE_CHECKING:

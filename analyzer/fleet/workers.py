@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from analyzer.errors import LostsynError, MissingTool
 
-
 CONNECT = 20.0
 """Seconds in which a scheduler must answer."""
 

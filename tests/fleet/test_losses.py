@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analyzer.fleet import losses
-from analyzer.fleet.dataset import MOST_SYNS, Recorded, Result
+from analyzer.fleet.dataset import Recorded, Result
+from analyzer.fleet.tables import MOST_SYNS
 
 SECOND = 1_000_000_000
 

@@ -1,0 +1,153 @@
+"""The tables of one bundle as a fleet keeps them: those of `analyzer.tables`, and what tells its connections from all others."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from analyzer import parquet
+from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
+from analyzer.flow.point import TCP
+from analyzer.nat.fates import request_rows
+from analyzer.nat.ways import address_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from analyzer.analysis import Analysis
+    from analyzer.flow.point import Point
+    from analyzer.incident.scene import Scene
+    from analyzer.model import Finding
+
+MOST_SYNS = 16
+"""Times of SYNs, and of SYN-ACKs, that are kept of one flow."""
+_TIME = pa.timestamp("ns", "UTC")
+MORE: dict[str, list[pa.Field]] = {
+    "flows": [
+        pa.field("bundle", pa.string()),
+        pa.field("role", pa.string()),
+        pa.field("orig_isn", pa.uint32()),
+        pa.field("resp_isn", pa.uint32()),
+        pa.field("inner_orig", pa.string()),
+        pa.field("inner_resp", pa.string()),
+        pa.field("syns", pa.list_(_TIME)),
+        pa.field("synacks", pa.list_(_TIME)),
+    ],
+    "crossings": [pa.field("bundle", pa.string()), pa.field("first", _TIME)],
+    "findings": [
+        pa.field("bundle", pa.string()),
+        pa.field("pod", pa.string()),
+        pa.field("destination", pa.string()),
+    ],
+}
+"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean."""
+
+
+def schema(name: str) -> pa.Schema:
+    """Return the columns of a table: they depend on no bundle."""
+    return pa.schema([*parquet.schema(name), *MORE[name]])
+
+
+def make(analysis: Analysis, bundle: str) -> dict[str, pa.Table]:
+    """Return the tables of one bundle, by its path."""
+    scene = analysis.scene
+    assert scene is not None
+    crossings, flows, findings = analysis.crossings, analysis.flows, analysis.findings
+    first = flows.set_index(["point", "flow"])["first"]
+    opened = first.reindex(pd.MultiIndex.from_frame(crossings[["inner_point", "inner_flow"]]))
+    ends = [_ends(finding, scene) for incident in analysis.incidents for finding in incident.findings]
+    tables = {
+        "flows": pd.concat([flows, _opening(scene), _inner(flows, crossings)], axis=1),
+        "crossings": crossings.assign(first=opened.array),
+        "findings": findings.assign(pod=[pod for pod, _ in ends], destination=[to for _, to in ends]),
+    }
+    times = {"syns": _times(scene, _syns), "synacks": _times(scene, _synacks)}
+    made = {}
+    for name, table in tables.items():
+        fields = [field for field in schema(name) if field.name not in times]
+        made[name] = pa.Table.from_pandas(
+            table.assign(bundle=bundle), pa.schema(fields), preserve_index=False
+        )
+    for name, lists in times.items():
+        made["flows"] = made["flows"].append_column(name, lists)
+    return made
+
+
+def _opening(scene: Scene) -> pd.DataFrame:
+    """What tells a TCP connection from all others: a row per flow of every point."""
+    made = []
+    for point in scene.points:
+        f, tcp = point.flows, point.flows.proto == TCP
+        orig = pd.Series(f.isn_x, dtype="UInt32").where(tcp & (f.marks & SYN_X != 0))
+        resp = pd.Series(f.isn_y, dtype="UInt32").where(tcp & (f.marks & (SYN_Y | SYNACK_Y) != 0))
+        role = pd.Series([point.role or "unknown"] * len(f), dtype=object)
+        made.append(pd.DataFrame({"role": role, "orig_isn": orig, "resp_isn": resp}))
+    return pd.concat(made, ignore_index=True)
+
+
+def _syns(point: Point) -> NDArray[np.int64]:
+    return request_rows(point, TCP)
+
+
+def _synacks(point: Point) -> NDArray[np.int64]:
+    both = TCP_SYN | TCP_ACK
+    is_tcp = (point.flows.proto == TCP)[point.packets.flow]
+    return np.flatnonzero((point.packets.flags & both == both) & is_tcp)
+
+
+def _times(scene: Scene, rows_of: Callable[[Point], NDArray[np.int64]]) -> pa.ChunkedArray:
+    """Per flow of every point, the times of these rows, ascending, the first `MOST_SYNS` of them."""
+    chunks = []
+    for point in scene.points:
+        rows = rows_of(point)
+        flow, time = point.packets.flow[rows], point.packets.time[rows]
+        order = np.lexsort((time, flow))
+        counts = np.bincount(flow, minlength=len(point.flows))
+        rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        values = pa.array(time[order][rank < MOST_SYNS]).cast(_TIME)
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, MOST_SYNS))])
+        chunks.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values))
+    return pa.chunked_array(chunks, pa.list_(_TIME))
+
+
+def _inner(flows: pd.DataFrame, crossings: pd.DataFrame) -> pd.DataFrame:
+    """Both ends of each flow as the next point inwards saw it."""
+    known = crossings.drop_duplicates(["outer_point", "outer_flow"])
+    known = known.set_index(["outer_point", "outer_flow"])[["inner_orig", "inner_resp"]]
+    return known.reindex(pd.MultiIndex.from_frame(flows[["point", "flow"]])).reset_index(drop=True)
+
+
+def _ends(finding: Finding, scene: Scene) -> tuple[str, str]:
+    """The pod's address, and the destination, of a connection that lost something.
+
+    Of one that enters, the first point knows the destination before DNAT; what later points saw names the pod.
+    """
+    named, _, proto = finding.inner.rpartition("/")
+    orig, _, resp = named.partition(" > ")
+    seen = [
+        end for attempt in finding.attempts for packet in attempt.packets for end in (packet.src, packet.dst)
+    ]
+    hosts = [_host(end) for end in (orig, resp, *seen)]
+    return next((host for host in hosts if _is_inside(host, scene)), hosts[0]), f"{resp}/{proto}"
+
+
+def _host(end: str) -> str:
+    """`10.0.0.1` of `10.0.0.1:80`, `2001:db8::1` of `[2001:db8::1]:80`."""
+    return end.rpartition(":")[0].strip("[]")
+
+
+def _is_inside(host: str, scene: Scene) -> bool:
+    """Whether an address is a pod's of this node."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    number = int(address) if address.version == 6 else 0xFFFF00000000 | int(address)
+    halves = (np.array([half], np.uint64) for half in (number >> 64, number & 0xFFFFFFFFFFFFFFFF))
+    return bool(np.isin(address_key(*halves), scene.node.inside)[0])
