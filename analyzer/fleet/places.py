@@ -29,13 +29,11 @@ class Place:
         """Reach a folder; it need not be there yet.
 
         Raises:
-            MissingTool: fsspec, or what it needs for such a URL, is not installed.
+            MissingTool: What such a URL needs is not installed.
             UnusableInput: The URL cannot be understood.
         """
-        try:
-            import fsspec
-        except ModuleNotFoundError:
-            raise MissingTool("a fleet needs fsspec and pyarrow: pip install 'lostsyn[fleet]'") from None
+        import fsspec
+
         try:
             # Listings are not cached: what was written a moment ago, perhaps by another process, must show.
             files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)

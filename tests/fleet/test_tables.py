@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from analyzer.fleet import dataset
+from analyzer.fleet import dataset, joining
 from analyzer.fleet.dataset import Result
 from analyzer.fleet.places import Place
-from analyzer.fleet.tables import MOST_SYNS
+from analyzer.fleet.tables import MORE, MOST_SYNS
+from tests.conftest import ROOT
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 from tests.fleet.nodes import analysed
 
 Kept = tuple[list[Result], Place]
+
+
+def test_every_column_is_documented() -> None:
+    """docs/fleet.md tells what the columns mean that no other analysis has."""
+    page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    names = {field.name for fields in MORE.values() for field in fields} | set(joining.SCHEMA.names)
+
+    assert set() == names - set(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE))
 
 
 def test_openings(tmp_path: Path) -> None:
