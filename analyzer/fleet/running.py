@@ -16,6 +16,7 @@ from analyzer import __version__
 from analyzer.errors import LostsynError
 from analyzer.fleet.dataset import Result
 from analyzer.fleet.work import work
+from analyzer.fleet.workers import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,8 +95,6 @@ def _round(
                 dead.append(bundle)
                 workers.mend()
             except CancelledError:
-                raise LostsynError(
-                    "the scheduler is gone; what was done is kept: run the same command again"
-                ) from None
+                raise LostsynError(GONE) from None
             except Exception as error:  # e.g. a worker without this package
                 yield Result.of(bundle, problem=f"the worker failed: {type(error).__name__}: {error}")

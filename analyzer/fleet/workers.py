@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from analyzer.errors import LostsynError, MissingTool
 
+GONE = "the scheduler is gone; what was done is kept: start it, and run the same command again"
 CONNECT = 20.0
 """Seconds in which a scheduler must answer."""
 
@@ -86,12 +88,17 @@ class Scheduler:
             self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise LostsynError(f"{address}: no Dask scheduler answers there: {error}") from None
+        # What it logs of a broken connection are tracebacks; `width` says it in a sentence.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._executor: Executor = self._client.get_executor(pure=False)
         self.fatal: tuple[type[BaseException], ...] = (KilledWorker,)
 
     def width(self) -> int:
         """The threads of all workers that are there now."""
-        return sum(self._client.nthreads().values())
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, RuntimeError):  # the connection broke, or was given up
+            raise LostsynError(GONE) from None
 
     def executor(self, width: int) -> Executor:  # noqa: ARG002 - the scheduler distributes
         """Return the client's, which outlives its workers."""

@@ -44,3 +44,17 @@ def test_no_scheduler(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "CONNECT", 0.1)
     with pytest.raises(LostsynError, match="no Dask scheduler answers there"):
         Scheduler(address)
+
+
+def test_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks it afterwards is told what to do."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(workers, "CONNECT", 1.0)
+
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        scheduler = Scheduler(cluster.scheduler_address)
+        assert 0 == scheduler.width()
+    with pytest.raises(LostsynError, match="the scheduler is gone; what was done is kept"):
+        scheduler.width()
+    scheduler.close()
