@@ -9,52 +9,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    import pandas as pd
 
 
 def measure(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Add `offset` (ns that the clock entered is ahead), `transit` and `round_trip` (ns); None where nothing tells.
+    """Add `offset` (ns that the clock entered is ahead), `transit` and `round_trip` (ns); null where nothing tells.
 
     The offset is estimated for each pair of bundles, as clocks drift.
     """
-    forward = _apart(pairs, "syns_a", "syns_b")
-    backward = _apart(pairs, "synacks_b", "synacks_a")
+    forward = _apart(pairs, "syn", "_a", "_b")
+    backward = _apart(pairs, "synack", "_b", "_a")
     both = forward.notna() & backward.notna()
     by = [pairs["bundle_a"], pairs["bundle_b"]]
     medians = [
-        way.where(both).astype("Float64").groupby(by).transform("median") for way in (forward, backward)
+        way.where(both).astype("float64").groupby(by, observed=True).transform("median")
+        for way in (forward, backward)
     ]
     offset = ((medians[0] - medians[1]) / 2).round().astype("Int64")
     return pairs.assign(offset=offset, transit=forward - offset, round_trip=(forward + backward).where(both))
 
 
-def unmatched(
-    left: Sequence[np.datetime64], entered: Sequence[np.datetime64], offset: int
-) -> NDArray[np.datetime64]:
+def unmatched(left: Sequence[int], entered: Sequence[int], offset: int) -> list[int]:
     """Of the times at which SYNs of one connection left, those that no time of entering belongs to.
 
     Args:
-        left: By the clock of the node that they left.
-        entered: By the clock of the node that they entered; each belongs to the nearest one left.
+        left: ns, by the clock of the node that they left.
+        entered: ns, by the clock of the node that they entered; each belongs to the nearest one left.
         offset: ns that the second clock is ahead.
     """
-    free = np.asarray(left, "datetime64[ns]")
-    for time in np.asarray(entered, "datetime64[ns]") - np.timedelta64(offset, "ns"):
-        if len(free):
-            free = np.delete(free, np.abs(free - time).argmin())
+    free = list(left)
+    for time in entered:
+        if free:
+            free.remove(min(free, key=lambda one: abs(one + offset - time)))
     return free
 
 
-def _apart(pairs: pd.DataFrame, begin: str, end: str) -> pd.Series[int]:
-    """How many ns from the first time in one column to the first in another, where both have equally many."""
-    apart = [
-        (b[0] - a[0]).astype("timedelta64[ns]").astype(int) if len(a) == len(b) > 0 else None
-        for a, b in zip(pairs[begin], pairs[end], strict=True)
-    ]
-    return pd.Series(apart, pairs.index, dtype="Int64")
+def _apart(pairs: pd.DataFrame, what: str, begin: str, end: str) -> pd.Series[int]:
+    """How many ns from the first of them at one node to the first at the other, where both have equally many."""
+    counts = pairs[f"n_{what}s{begin}"]
+    comparable = (counts == pairs[f"n_{what}s{end}"]) & (counts > 0)
+    apart = pairs[f"first_{what}{end}"] - pairs[f"first_{what}{begin}"]
+    return apart.astype("Int64").where(comparable)

@@ -130,14 +130,13 @@ def sweep(target: Place, kept: Mapping[str, Result]) -> None:
 
 def read(
     name: str, results: Iterable[Result], target: Place, columns: Sequence[str], where: Any = None
-) -> pd.DataFrame:
+) -> pa.Table:
     """Read columns of a table, of all bundles; `node` and `day` can be asked for, too."""
     parts = [target.path(part) for result in results for part in result.parts if part.startswith(f"{name}/")]
     keys = pa.schema([("node", pa.string()), ("day", pa.string())])
     whole = pa.schema([*tables.schema(name), *keys])
     if not parts:
-        empty: pd.DataFrame = whole.empty_table().select(list(columns)).to_pandas()
-        return empty
+        return whole.empty_table().select(list(columns))
     found = pa.dataset.dataset(
         sorted(parts),
         schema=whole,
@@ -145,8 +144,7 @@ def read(
         filesystem=target.files,
         partitioning=pa.dataset.partitioning(keys, flavor="hive"),
     )
-    table: pd.DataFrame = found.to_table(columns=list(columns), filter=where).to_pandas()
-    return table
+    return found.to_table(columns=list(columns), filter=where)
 
 
 def write_table(name: str, table: pd.DataFrame, schema: pa.Schema, target: Place) -> None:

@@ -21,13 +21,21 @@ if TYPE_CHECKING:
     from analyzer.fleet.dataset import Result
     from analyzer.fleet.places import Place
 
-SLICE = 2_000_000
+SLICE = 500_000
 """Flows that are joined at once, about; slices are by ISN, so what belongs together is in one."""
 TUPLE = ["orig_h", "orig_p", "resp_h", "resp_p"]
+_TIMES = ["syns", "synacks"]
 _COLUMNS = [
-    "node", "bundle", "point", "heading", *TUPLE, "orig_isn", "resp_isn", "resp_pkts",
-    "inner_orig", "inner_resp", "syns", "synacks",
-]  # fmt: skip
+    "node",
+    "bundle",
+    "heading",
+    *TUPLE,
+    "orig_isn",
+    "resp_isn",
+    "resp_pkts",
+    "inner_orig",
+    "inner_resp",
+]
 _TIME = pa.timestamp("ns", "UTC")
 SCHEMA = pa.schema(
     [
@@ -72,11 +80,27 @@ def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
     here = (pc.field("role") == "uplink") & pc.field("orig_isn").is_valid()
     count = 1 << max((_rows(results) - 1) // SLICE, 0).bit_length()
     for number in range(count):
-        mine = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32())) == pa.scalar(
-            number, pa.uint32()
-        )
-        rows = dataset.read("flows", results, target, _COLUMNS, here & mine)
-        yield rows[rows["syns"].map(len) > 0]
+        slice_ = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32()))
+        where = here & (slice_ == pa.scalar(number, pa.uint32()))
+        yield opened(dataset.read("flows", results, target, [*_COLUMNS, *_TIMES], where), results)
+
+
+def opened(flows: pa.Table, results: Sequence[Result]) -> pd.DataFrame:
+    """The flows with a SYN as columns: times are ns; there may be many, so no object is made for each.
+
+    `syns` and `synacks` hold lists, `n_syns`, `first_syn` and so on how many there are, and the first (-1 without any).
+    """
+    rows: pd.DataFrame = flows.drop(_TIMES).to_pandas()
+    for name in _TIMES:
+        lists = flows[name].combine_chunks().cast(pa.list_(pa.int64()))
+        count = lists.value_lengths().to_numpy()
+        times = np.append(lists.flatten().to_numpy(), -1)  # the last one for lists that are empty
+        first = np.where(count > 0, np.cumsum(count) - count, len(times) - 1)
+        rows[f"n_{name}"], rows[f"first_{name[:-1]}"] = count, times[first]
+        rows[name] = pd.Series(pd.arrays.ArrowExtensionArray(lists), rows.index)
+    for name, values in (("node", {r.node for r in results}), ("bundle", {r.path for r in results})):
+        rows[name] = pd.Categorical(rows[name], categories=sorted(values))  # the same in every slice
+    return rows[rows["n_syns"] > 0]
 
 
 def _rows(results: Sequence[Result]) -> int:
@@ -92,7 +116,6 @@ def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         partner, with `rivals`: how many flows of other nodes have the same ISN, so that it may be one of them.
     """
     # Two bundles, or two uplinks, may hold the same flow of one node: the first is as good as the other.
-    rows = rows.astype(dict.fromkeys(["heading", "orig_h", "resp_h"], object))
     rows = rows.drop_duplicates(["node", *TUPLE, "orig_isn"], ignore_index=True)
     a, b = rows[rows["heading"].isin(["out", "unknown"])], rows[rows["heading"] != "out"]
     a, b = a.reset_index(names="row"), b.reset_index(names="row")
@@ -111,37 +134,33 @@ def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pairs, rest.assign(rivals=rest["row"].map(rivals).fillna(0).astype("int64"))
 
 
-def ends(rows: pd.DataFrame, suffix: str) -> list[str]:
-    """Five-tuples in words: `10.0.0.1:40000 > 10.0.0.2:80/tcp`."""
+def ends(rows: pd.DataFrame, suffix: str) -> pd.Series[str]:
+    """Five-tuples in words: `10.0.0.1:40000 > 10.0.0.2:80/tcp`; null where there is none."""
     told = []
-    for orig, orig_p, resp, resp_p in rows[[f"{name}{suffix}" for name in TUPLE]].itertuples(index=False):
-        if not isinstance(orig, str):
-            told.append("")  # it entered nowhere
-            continue
-        one, other = (f"[{host}]" if ":" in host else host for host in (orig, resp))
-        told.append(f"{one}:{orig_p:.0f} > {other}:{resp_p:.0f}/tcp")
-    return told
+    for side in ("orig", "resp"):
+        host = rows[f"{side}_h{suffix}"].astype("string[pyarrow]")
+        port = rows[f"{side}_p{suffix}"].astype("Int64").astype("string[pyarrow]")
+        v6 = host.str.contains(":", regex=False).fillna(False)
+        told.append(host.where(~v6, "[" + host + "]") + ":" + port)
+    return told[0] + " > " + told[1] + "/tcp"
 
 
 def _told(pairs: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
     """The columns of `SCHEMA`, of what entered another node and of what only left."""
     found = pd.concat([pairs, single], ignore_index=True)
-    entered = found["row_b"].notna()
     told = pd.DataFrame(
         {
-            "time": pd.to_datetime([times[0] for times in found["syns_a"]], utc=True),
+            "time": pd.to_datetime(found["first_syn_a"], utc=True),
             "left_node": found["node_a"],
             "entered_node": found["node_b"],
             "left_bundle": found["bundle_a"],
             "entered_bundle": found["bundle_b"],
             "pod": found["inner_orig_a"],
             "left": ends(found, "_a"),
-            "entered": pd.Series(ends(found, "_b"), dtype=object).where(entered, None),
+            "entered": ends(found, "_b"),
             "inside": found["inner_resp_b"],
-            "syns_left": found["syns_a"].map(len),
-            "syns_entered": [
-                len(times) if seen else 0 for times, seen in zip(found["syns_b"], entered, strict=True)
-            ],
+            "syns_left": found["n_syns_a"],
+            "syns_entered": found["n_syns_b"].fillna(0).astype("int64"),
             **{name: found[name] for name in ("fate", "vanished", "because", "confidence")},
             "transit_ns": found["transit"],
             "round_trip_ns": found["round_trip"],

@@ -40,7 +40,12 @@ class Verdict:
 def within(pairs: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
     """Judge connections that both nodes saw: did all of their SYNs enter?"""
     uplinks = _uplinks(results)
-    return _judged(pairs, [_of_pair(row, uplinks) for row in pairs.to_dict("records")])
+    told = pairs.assign(fate=Fate.PASSED.value, vanished=0, because="")
+    fewer = pairs[(pairs["n_syns_b"] < pairs["n_syns_a"]) & (pairs["n_syns_a"] < MOST_SYNS)]
+    judged = _judged(fewer, [_of_pair(row, uplinks) for row in fewer.to_dict("records")])
+    columns = ["fate", "vanished", "because", "confidence"]
+    told.loc[judged.index, columns] = judged[columns]
+    return told
 
 
 def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
@@ -83,9 +88,6 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
 
 def _of_pair(row: Mapping[Any, Any], uplinks: Uplinks) -> Verdict:
     left, entered = row["syns_a"], row["syns_b"]
-    passed = Verdict(fate=Fate.PASSED, confidence=row["confidence"])
-    if len(left) <= len(entered) or len(left) == MOST_SYNS:
-        return passed
     if pd.isna(row["offset"]):
         return _open(
             f"{len(left)} SYNs left and {len(entered)} entered, but nothing tells how the clocks differ"
@@ -96,13 +98,13 @@ def _of_pair(row: Mapping[Any, Any], uplinks: Uplinks) -> Verdict:
         if not _answered(time, left, row["synacks_a"])
     ]
     if not missing:
-        return passed
+        return Verdict(fate=Fate.PASSED, confidence=row["confidence"])
     here, there = uplinks[row["bundle_a"]], uplinks[row["bundle_b"]]
     return _lost(missing, row["offset"], here, there, row["node_b"])
 
 
 def _lost(
-    times: Sequence[np.datetime64],
+    times: Sequence[int],
     offset: Any,
     here: Sequence[Recorded],
     there: Sequence[Recorded],
@@ -132,13 +134,13 @@ def _open(because: str) -> Verdict:
     return Verdict(fate=Fate.UNDECIDABLE, because=because, confidence="possible")
 
 
-def _answered(time: np.datetime64, syns: Sequence[np.datetime64], synacks: Sequence[np.datetime64]) -> bool:
+def _answered(time: int, syns: Sequence[int], synacks: Sequence[int]) -> bool:
     """Whether an answer came back before the next SYN: then it was delivered, whatever was recorded."""
-    following = min((syn for syn in syns if syn > time), default=np.datetime64("2262-01-01", "ns"))
-    return any(time < answer < following for answer in synacks)
+    following = min((syn for syn in syns if syn > time), default=None)
+    return any(time < answer and (following is None or answer < following) for answer in synacks)
 
 
-def _recording(times: Sequence[np.datetime64], entered: dict[str, Any], uplinks: Uplinks) -> tuple[str, Any]:
+def _recording(times: Sequence[int], entered: dict[str, Any], uplinks: Uplinks) -> tuple[str, Any]:
     """The bundle in which these SYNs should be, and its clock's offset; the first one where none covers them."""
     for bundle, offset in entered.items():
         if not pd.isna(offset) and _covers(uplinks[bundle], times, int(offset)):
@@ -146,13 +148,12 @@ def _recording(times: Sequence[np.datetime64], entered: dict[str, Any], uplinks:
     return next(iter(entered.items()))
 
 
-def _covers(uplinks: Sequence[Recorded], times: Sequence[np.datetime64], offset: int) -> bool:
+def _covers(uplinks: Sequence[Recorded], times: Sequence[int], offset: int) -> bool:
     """Whether every uplink of a node was recording so many ns after these times."""
-    moved = [int(time.astype("datetime64[ns]").astype(int)) + offset for time in np.asarray(times)]
     return bool(uplinks) and all(
-        point.first is not None and point.last is not None and point.first <= time <= point.last
+        point.first is not None and point.last is not None and point.first <= time + offset <= point.last
         for point in uplinks
-        for time in moved
+        for time in times
     )
 
 
@@ -163,7 +164,7 @@ def _uplinks(results: Iterable[Result]) -> Uplinks:
 def _judged(rows: pd.DataFrame, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return rows.assign(
         **{
-            name: [getattr(v, name) for v in verdicts]
+            name: [str(v.fate) if name == "fate" else getattr(v, name) for v in verdicts]
             for name in ("fate", "vanished", "because", "confidence")
         }
     )

@@ -179,7 +179,7 @@ def summarise(
         analysed: How many were analysed now.
         done_before: How many were not analysed again.
     """
-    findings = dataset.read("findings", kept, target, _COLUMNS)
+    findings = dataset.read("findings", kept, target, _COLUMNS).to_pandas()
     findings["lost"] = findings["vanished"].where(findings["vanished"] > 0, 1)
     findings["ns"] = findings["time"].astype("int64")
     findings["cause"] = findings["cause"].astype(object)
@@ -283,7 +283,7 @@ def _between(joined: pd.DataFrame) -> list[Between]:
             transit=_median(rows["transit_ns"]),
             clock_offset=_median(rows["clock_offset_ns"]),
         )
-        for (left, entered), rows in known.groupby(["left_node", "entered_node"])
+        for (left, entered), rows in known.groupby(["left_node", "entered_node"], observed=True)
     ]
     return sorted(rows, key=lambda row: (-row.vanished, -row.connections, row.left, row.entered))
 

@@ -53,7 +53,7 @@ def test_any_reader_reads_it(name: str, kept: Kept) -> None:
     """Pyarrow alone, told nothing but that it is Hive's layout, finds node and day."""
     results, place = kept
     found = pyarrow.dataset.dataset(place.path(name), partitioning="hive").to_table().to_pandas()
-    mine = dataset.read(name, results, place, ["node", "bundle"])
+    mine = dataset.read(name, results, place, ["node", "bundle"]).to_pandas()
 
     assert len(mine) == len(found) > 0
     assert set(mine["node"]) == set(found["node"].astype(str))
@@ -66,7 +66,7 @@ def test_the_tables_are_the_analysis(kept: Kept, bundles: Path) -> None:
     analysis = analyze(bundles / "node-a" / "monday")
     for name in tables.MORE:
         columns = [field.name for field in parquet.schema(name)]
-        mine = dataset.read(name, results[:1], place, columns)
+        mine = dataset.read(name, results[:1], place, columns).to_pandas()
         expected = getattr(analysis, name)
 
         assert expected.astype(str).to_numpy().tolist() == mine.astype(str).to_numpy().tolist()
@@ -117,7 +117,9 @@ def test_sweeping(bundles: Path, tmp_path: Path) -> None:
 
 def test_without_any_bundle(target: Place) -> None:
     """A table of nothing has its columns."""
-    assert ["node", "day", "syns"] == list(dataset.read("flows", [], target, ["node", "day", "syns"]).columns)
+    assert ["node", "day", "syns"] == list(
+        dataset.read("flows", [], target, ["node", "day", "syns"]).to_pandas().columns
+    )
 
 
 def test_names_of_nodes(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_names_of_nodes(tmp_path: Path) -> None:
     record(tmp_path / "in" / name / "x", bystander(0), bystander(5))
     results, place = analysed(tmp_path / "in", tmp_path / "out")
 
-    assert {name} == set(dataset.read("flows", results, place, ["node"])["node"])
+    assert {name} == set(dataset.read("flows", results, place, ["node"]).to_pandas()["node"])
     assert [name] == [bundle.node for bundle in find(Place.at(str(tmp_path / "in")))]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,17 +20,19 @@ def result(node: str, dropped: int | None = 0) -> Result:
     return Result(path=f"{node}/x", node=node, key=node, fingerprint="1", counts={}, points=(point,))
 
 
-def row(**more: Any) -> dict[str, Any]:
+def row(**more: Any) -> pd.DataFrame:
     """A connection that passed from a to b."""
-    return {
+    told = {
         "node_a": "a", "bundle_a": "a/x", "node_b": "b", "bundle_b": "b/x", "resp_h_a": "10.0.0.2", "offset": 0,
         "syns_a": times(5), "syns_b": times(5), "synacks_a": times(5.5), "confidence": "proven", **more,
     }  # fmt: skip
+    counts = {f"n_{name}": len(told[name]) for name in ("syns_a", "syns_b")}
+    return pd.DataFrame([told | counts])
 
 
-def times(*seconds: float) -> np.ndarray:
-    """Times as the dataset has them."""
-    return np.array([round(s * SECOND) for s in seconds], "datetime64[ns]")
+def times(*seconds: float) -> list[int]:
+    """These seconds as ns."""
+    return [round(s * SECOND) for s in seconds]
 
 
 def lone(**more: Any) -> pd.DataFrame:
@@ -48,21 +49,21 @@ def lone(**more: Any) -> pd.DataFrame:
 )
 def test_what_the_capture_itself_lost(dropped: int | None, told: tuple[str, str]) -> None:
     """A capture that lost nothing makes a loss likely; one that lost packets may have lost these."""
-    made = losses.between(lone(), pd.DataFrame([row()]), [result("a"), result("b", dropped)])
+    made = losses.between(lone(), row(), [result("a"), result("b", dropped)])
 
     assert [told] == list(zip(made["fate"], made["confidence"], strict=True))
 
 
 def test_an_answer_of_any_kind_is_delivery() -> None:
     """A RST is an answer, too: such connections are not asked about."""
-    made = losses.between(lone(resp_pkts=1), pd.DataFrame([row()]), [result("a"), result("b")])
+    made = losses.between(lone(resp_pkts=1), row(), [result("a"), result("b")])
 
     assert 0 == len(made)
 
 
 def test_others_of_another_bundle_prove_nothing() -> None:
     """That others entered must have been seen at the same time, in the same bundle of the node that they left."""
-    made = losses.between(lone(bundle="a/y"), pd.DataFrame([row()]), [result("a"), result("b")])
+    made = losses.between(lone(bundle="a/y"), row(), [result("a"), result("b")])
 
     assert 0 == len(made)
 
@@ -71,13 +72,13 @@ def test_too_many_syns_to_count() -> None:
     """Where the dataset keeps no more times, a difference in number says nothing."""
     pair = row(syns_a=times(*range(MOST_SYNS)), syns_b=times(1))
 
-    assert ["passed"] == losses.within(pd.DataFrame([pair]), [result("a"), result("b")])["fate"].tolist()
+    assert ["passed"] == losses.within(pair, [result("a"), result("b")])["fate"].tolist()
 
 
 def test_a_difference_without_clocks() -> None:
     """Two left and one entered; which one is not known, so nothing is said."""
     pair = row(syns_a=times(5, 6), offset=pd.NA)
-    made = losses.within(pd.DataFrame([pair]), [result("a"), result("b")])
+    made = losses.within(pair, [result("a"), result("b")])
 
     assert [("undecidable", 0)] == list(zip(made["fate"], made["vanished"], strict=True))
     assert made["because"][0].startswith("2 SYNs left and 1 entered")
@@ -87,4 +88,4 @@ def test_more_entered_than_left() -> None:
     """The capture at the node that they left missed one: no loss."""
     pair = row(syns_b=times(5, 6))
 
-    assert ["passed"] == losses.within(pd.DataFrame([pair]), [result("a"), result("b")])["fate"].tolist()
+    assert ["passed"] == losses.within(pair, [result("a"), result("b")])["fate"].tolist()

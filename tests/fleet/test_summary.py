@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from analyzer.fleet import joining, summary
@@ -30,10 +31,9 @@ def counted(kept: Kept, joined: pd.DataFrame | None = None, **more: Any) -> Flee
 def findings(monkeypatch: pytest.MonkeyPatch, *rows: tuple[str, str, str, str, int]) -> None:
     """Let the dataset hold findings: node, pod, destination, cause, vanished."""
     table = pd.DataFrame(rows, columns=["node", "pod", "destination", "cause", "vanished"])
-    times = pd.to_datetime(START + table.index.to_numpy() * 10**9, utc=True)
-    monkeypatch.setattr(
-        summary.dataset, "read", lambda *_: table.assign(bundle=table["node"] + "/x", time=times)
-    )
+    table["time"] = pd.to_datetime(START + table.index.to_numpy() * 10**9, utc=True)
+    table["bundle"] = table["node"] + "/x"
+    monkeypatch.setattr(summary.dataset, "read", lambda *_: pa.Table.from_pandas(table))
 
 
 def test_a_real_fleet(kept: Kept) -> None:

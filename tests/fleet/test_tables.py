@@ -40,7 +40,7 @@ def test_openings(tmp_path: Path) -> None:
     table = dataset.read(
         "flows", results, place,
         ["role", "orig_p", "orig_isn", "resp_isn", "syns", "synacks", "inner_orig", "inner_resp"],
-    )  # fmt: skip
+    ).to_pandas()  # fmt: skip
     outside = table[table["role"] == "uplink"].set_index("orig_p")
     bridge = table[table["role"] == "bridge"].set_index("orig_p")
 
@@ -56,7 +56,7 @@ def test_openings(tmp_path: Path) -> None:
 def test_findings_name_pod_and_destination(kept: Kept) -> None:
     """Of a connection that leaves, the opener is the pod."""
     results, place = kept
-    table = dataset.read("findings", results, place, ["bundle", "pod", "destination"])
+    table = dataset.read("findings", results, place, ["bundle", "pod", "destination"]).to_pandas()
 
     assert [["node-a/monday", "10.244.1.5", "192.0.2.100:80/tcp"]] == table.values.tolist()
 
@@ -74,7 +74,7 @@ def test_the_pod_that_is_asked(tmp_path: Path) -> None:
     talks[1].accept()
     record(tmp_path / "in" / "n" / "x", *talks, bystander(-5), bystander(5))
     (result,), place = analysed(tmp_path / "in", tmp_path / "out")
-    table = dataset.read("findings", [result], place, ["pod", "destination"])
+    table = dataset.read("findings", [result], place, ["pod", "destination"]).to_pandas()
 
     assert [["10.244.2.7", "10.0.0.2:30080/tcp"]] == table.to_numpy().tolist()
 
@@ -85,7 +85,7 @@ def test_many_syns(tmp_path: Path) -> None:
     for second in range(MOST_SYNS + 4):
         talk.syn(second)
     record(tmp_path / "in" / "n" / "x", talk, bystander(-5), bystander(50))
-    table = dataset.read("flows", *analysed(tmp_path / "in", tmp_path / "out"), ["role", "syns"])
+    table = dataset.read("flows", *analysed(tmp_path / "in", tmp_path / "out"), ["role", "syns"]).to_pandas()
     longest = max(table["syns"], key=len)
 
     assert MOST_SYNS == len(longest)
