@@ -71,8 +71,10 @@ def join(results: Sequence[Result], target: Place) -> pd.DataFrame:
         single.append(rest)
     both = clocks.measure(pd.concat(pairs, ignore_index=True))
     lone = losses.between(pd.concat(single, ignore_index=True), both, results)
-    table = _told(losses.within(both, results), lone)
-    return table.sort_values(["time", "left_node", "left"], ignore_index=True)
+    lone = lone.reindex(columns=lone.columns.union(both.columns))  # nothing of them entered
+    table = pa.concat_tables([_told(losses.within(both, results)), _told(lone)])
+    told: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return told.sort_values(["time", "left_node", "left"], ignore_index=True)
 
 
 def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
@@ -145,27 +147,24 @@ def ends(rows: pd.DataFrame, suffix: str) -> pd.Series[str]:
     return told[0] + " > " + told[1] + "/tcp"
 
 
-def _told(pairs: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
-    """The columns of `SCHEMA`, of what entered another node and of what only left."""
-    found = pd.concat([pairs, single], ignore_index=True)
-    told = pd.DataFrame(
-        {
-            "time": pd.to_datetime(found["first_syn_a"], utc=True),
-            "left_node": found["node_a"],
-            "entered_node": found["node_b"],
-            "left_bundle": found["bundle_a"],
-            "entered_bundle": found["bundle_b"],
-            "pod": found["inner_orig_a"],
-            "left": ends(found, "_a"),
-            "entered": ends(found, "_b"),
-            "inside": found["inner_resp_b"],
-            "syns_left": found["n_syns_a"],
-            "syns_entered": found["n_syns_b"].fillna(0).astype("int64"),
-            **{name: found[name] for name in ("fate", "vanished", "because", "confidence")},
-            "transit_ns": found["transit"],
-            "round_trip_ns": found["round_trip"],
-            "clock_offset_ns": found["offset"],
-        }
-    )
-    columns: list[str] = SCHEMA.names
-    return told[columns]
+def _told(found: pd.DataFrame) -> pa.Table:
+    """The columns of `SCHEMA`."""
+    told = {
+        "time": pd.to_datetime(found["first_syn_a"], utc=True),
+        "left_node": found["node_a"],
+        "entered_node": found["node_b"],
+        "left_bundle": found["bundle_a"],
+        "entered_bundle": found["bundle_b"],
+        "pod": found["inner_orig_a"],
+        "left": ends(found, "_a"),
+        "entered": ends(found, "_b"),
+        "inside": found["inner_resp_b"],
+        "syns_left": found["n_syns_a"],
+        "syns_entered": found["n_syns_b"].fillna(0).astype("int64"),
+        **{name: found[name] for name in ("fate", "vanished", "because", "confidence")},
+        "transit_ns": found["transit"],
+        "round_trip_ns": found["round_trip"],
+        "clock_offset_ns": found["offset"],
+    }
+    arrays = [pa.Array.from_pandas(told[field.name]).cast(field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

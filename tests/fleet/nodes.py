@@ -95,7 +95,8 @@ def analysed(root: Path, target: Path) -> tuple[list[Result], Place]:
 
 def joined(root: Path, target: Path) -> list[dict[str, Any]]:
     """The rows of the joined table, without those of the ordinary connections."""
-    rows = joining.join(*analysed(root, target)).to_dict("records")
+    table = joining.join(*analysed(root, target)).astype(object)
+    rows = table.where(table.notna(), None).to_dict("records")
     return [row for row in rows if not 21000 <= int(row["left"].split(":")[1].split(" ")[0]) < 21100]
 
 
