@@ -54,10 +54,19 @@ def command(
 
     ROOT is a folder or URL (s3://, gs://, ...) with a folder for each node. Bundles below it are folders with captures, or
     archives. Findings, crossings and flows become a Parquet dataset; report.html beside it tells which nodes,
-    destinations and pods lose most.
+    destinations and pods lose most. A second run analyses what is new or has changed.
 
-    Exit status: 0 the report was written, 2 it could not be, or no bundle could be analysed.
-    """
+    \b
+    Exit status:
+      0  the report was written, whatever it says
+      2  it could not be, or no bundle could be analysed
+
+    \b
+    Examples:
+      lostsyn fleet captures -o november
+      lostsyn fleet captures -o november --format json
+      lostsyn fleet s3://captures -o s3://results --scheduler tcp://scheduler:8786
+    """  # noqa: D301 - the backspaces keep click from joining the lines
     try:
         import fsspec  # noqa: F401
         import pyarrow  # noqa: F401

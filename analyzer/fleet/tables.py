@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from analyzer import parquet
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
+from analyzer.flow.keys import address_key
 from analyzer.flow.point import TCP
 from analyzer.nat.fates import request_rows
-from analyzer.nat.ways import address_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
