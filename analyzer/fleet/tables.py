@@ -13,15 +13,9 @@ from analyzer import parquet
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
 from analyzer.flow.keys import address_key
 from analyzer.flow.point import TCP
-from analyzer.nat.fates import request_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
     from analyzer.analysis import Analysis
-    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.model import Finding
 
@@ -67,7 +61,7 @@ def make(analysis: Analysis, bundle: str) -> dict[str, pa.Table]:
         "crossings": crossings.assign(first=opened.array),
         "findings": findings.assign(pod=[pod for pod, _ in ends], destination=[to for _, to in ends]),
     }
-    times = {"syns": _times(scene, _syns), "synacks": _times(scene, _synacks)}
+    times = {"syns": _times(scene, TCP_SYN), "synacks": _times(scene, TCP_SYN | TCP_ACK)}
     made = {}
     for name, table in tables.items():
         fields = [field for field in schema(name) if field.name not in times]
@@ -91,21 +85,12 @@ def _opening(scene: Scene) -> pd.DataFrame:
     return pd.concat(made, ignore_index=True)
 
 
-def _syns(point: Point) -> NDArray[np.int64]:
-    return request_rows(point, TCP)
-
-
-def _synacks(point: Point) -> NDArray[np.int64]:
-    both = TCP_SYN | TCP_ACK
-    is_tcp = (point.flows.proto == TCP)[point.packets.flow]
-    return np.flatnonzero((point.packets.flags & both == both) & is_tcp)
-
-
-def _times(scene: Scene, rows_of: Callable[[Point], NDArray[np.int64]]) -> pa.ChunkedArray:
-    """Per flow of every point, the times of these rows, ascending, the first `MOST_SYNS` of them."""
+def _times(scene: Scene, flags: int) -> pa.ChunkedArray:
+    """Per flow of every point, the times of its TCP packets with these of SYN and ACK, the first `MOST_SYNS`, ascending."""
     chunks = []
     for point in scene.points:
-        rows = rows_of(point)
+        is_tcp = (point.flows.proto == TCP)[point.packets.flow]
+        rows = np.flatnonzero((point.packets.flags & (TCP_SYN | TCP_ACK) == flags) & is_tcp)
         flow, time = point.packets.flow[rows], point.packets.time[rows]
         order = np.lexsort((time, flow))
         counts = np.bincount(flow, minlength=len(point.flows))
