@@ -17,8 +17,8 @@ def _codes(_context: click.Context, _param: click.Parameter, incomplete: str) ->
 def command(code: str | None) -> None:
     """Tell what a cause is, how it is recognised, and what to do about it.
 
-    CODE is what incidents carry as their cause, or a kind or a look-alike; without it, all codes are listed. A page has the sections What
-    happens, How it is recognised, What is ruled out, Remedies and their risks, References.
+    CODE is what incidents carry as their cause, or a kind or a look-alike; without it, all codes are listed. A page
+    has the sections What happens, How it is recognised, What is ruled out, Remedies and their risks, References.
 
     \b
     Exit status:

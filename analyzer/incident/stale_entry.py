@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import REPLY
+from analyzer.flow.keys import address_key
 from analyzer.nat.passages import ends, flow_name
-from analyzer.nat.ways import OUT, address_key
+from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,21 +63,22 @@ def _stale(gap: Gap) -> Iterator[str]:
     if not len(chosen):
         return
     service, endpoint, flows = service[chosen], endpoint[chosen], m.a[chosen]
-    place = np.full(len(inner.flows), -1, np.int64)
-    place[flows] = np.arange(len(flows))
-    rows = np.flatnonzero(place[inner.packets.flow] >= 0)
-    of, time = place[inner.packets.flow[rows]], inner.packets.time[rows]
-    reply = inner.packets.bits[rows] & REPLY != 0
-    begin, answered, silent = (
-        np.full(len(flows), start, np.int64) for start in (-_NEVER - 1, _NEVER, -_NEVER - 1)
+    order, time = inner.order, inner.packets.time
+    begin, middle, end = (inner.starts[2 * flows + side] for side in (0, 1, 2))
+    replied, asked = end > middle, middle > begin
+    # Rows: the last reply, and the last request but `ENOUGH` - 1.
+    last = np.where(replied, order[np.where(replied, end, 1) - 1], -1)
+    enough = middle - begin >= ENOUGH
+    enough &= order[np.where(enough, middle - ENOUGH, 0)] > last
+    first = np.minimum(
+        np.where(asked, order[np.where(asked, begin, 0)], len(time) - 1),
+        np.where(replied, order[np.where(replied, middle, 0)], len(time) - 1),
     )
-    np.minimum.at(begin, of, time)
-    np.maximum.at(answered, of[reply], time[reply])
-    vain = ~reply & (time > answered[of])
-    np.minimum.at(silent, of[vain], time[vain])
-    requests = np.bincount(of[vain], minlength=len(flows))
-    for i in np.flatnonzero(requests >= ENOUGH):
-        later = (service == service[i]) & (begin > silent[i])
+    begun, answered = time[first], np.where(last >= 0, time[last], _NEVER)
+    for i in np.flatnonzero(enough):
+        requests = inner.rows(int(flows[i]), 0)
+        vain = requests[np.searchsorted(requests, last[i], "right") :]
+        later = (service == service[i]) & (begun > time[vain[0]])
         same = endpoint == endpoint[i]
         others = np.flatnonzero(later & ~same & (answered != _NEVER))
         if (later & same).any() or len(others) < ENOUGH:
@@ -85,7 +86,7 @@ def _stale(gap: Gap) -> Iterator[str]:
         old = ends(outer.flows, int(m.b[chosen[i]]))[1]
         new = ends(outer.flows, int(m.b[chosen[others[0]]]))[1]
         yield (
-            f"{flow_name(inner.flows, int(flows[i]))}: its last {requests[i]} packets left for {old} and were not answered, "
+            f"{flow_name(inner.flows, int(flows[i]))}: its last {len(vain)} packets left for {old} and were not answered, "
             f"while newer connections to the same service get {new}, for one: a stale entry, it seems; no loss of this node "
             "(lostsyn explain stale-entry)"
         )
