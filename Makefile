@@ -28,10 +28,11 @@ lint: $(STAMP) ## ruff, ruff format, mypy --strict
 	$(BIN)/mypy
 
 fast: $(STAMP) ## the tests that need neither root nor other programs
-	$(BIN)/pytest -m 'not kernel and not tshark and not browser'
+	$(BIN)/pytest -n auto -m 'not kernel and not tshark and not browser'
 
 test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_STRICT=1: a skip is a failure)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto -m 'not kernel'
+	$(BIN)/pytest -m kernel  # one after the other: races need the processors to themselves
 
 bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshark and scapy, as ratios; then the worst cases
 	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
