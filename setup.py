@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 HOT = [
     "analyzer/capture/scan.py",
     "analyzer/capture/walk.py",
-    "analyzer/conntrack/following.py",
+    "analyzer/conntrack/ageing.py",
     "analyzer/flow/grouping.py",
     "analyzer/flow/joining.py",
     "analyzer/flow/selecting.py",

@@ -13,7 +13,7 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.layout import ARP
-from analyzer.conntrack import following
+from analyzer.conntrack import ageing
 from analyzer.conntrack.states import State
 from analyzer.conntrack.udp import SECOND, STREAM
 from analyzer.flow.point import ICMP, ICMP6, SLICE, TCP, UDP, slices
@@ -93,7 +93,7 @@ def lives(
     )
     is_tcp = flows.proto[found.flow] == TCP
     rest = found.take(~is_tcp)
-    proto, stream = flows.proto[rest.flow], rest.seen & following.STREAM != 0
+    proto, stream = flows.proto[rest.flow], rest.seen & ageing.STREAM != 0
     nothing = np.zeros(len(rest.flow), np.uint8)
     others = Lives(
         flow=rest.flow,
@@ -108,7 +108,7 @@ def lives(
 
 @dataclass(slots=True, kw_only=True)
 class _Entries:
-    """What `following.follow` tells, one row an entry."""
+    """What `ageing.age` tells, one row an entry."""
 
     flow: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -138,7 +138,7 @@ def _follow(
     ended: list[NDArray[Any]] = [np.empty(SLICE, dtype) for dtype in ("i4", "i8", "i8", "u2")]
     each: list[list[NDArray[Any]]] = [[] for _ in ended]
     for begin, stop in slices(len(packets)):
-        count = following.follow(begin, stop, *columns, *timeouts, waits, *views(*state, *ended))
+        count = ageing.age(begin, stop, *columns, *timeouts, waits, *views(*state, *ended))
         for column, part in zip(ended, each, strict=True):
             part.append(column[:count].copy())
     first, last, seen = state
@@ -147,7 +147,7 @@ def _follow(
         part.append(column)
     flow, first, last, found = (np.concatenate(part) for part in each)
     flow = flow.astype(np.int64)
-    return _Entries(flow=flow, first=first, last=last, seen=found, fresh=seen[flow] & following.FRESH != 0)
+    return _Entries(flow=flow, first=first, last=last, seen=found, fresh=seen[flow] & ageing.FRESH != 0)
 
 
 def _tcp(point: Point, found: _Entries, timeouts: Timeouts) -> Lives:
@@ -161,12 +161,12 @@ def _tcp(point: Point, found: _Entries, timeouts: Timeouts) -> Lives:
         some: NDArray[np.bool_] = found.seen & bit != 0
         return some
 
-    answered, reset = seen(following.ANSWERED), seen(following.RESET)
-    ends_in_fin = seen(following.ENDS_IN_FIN)
-    accepted = answered & (seen(following.ACCEPTED) | ~seen(following.SYN))
-    closing = seen(following.FIN_ORIG).astype(int) + seen(following.FIN_RESP)
+    answered, reset = seen(ageing.ANSWERED), seen(ageing.RESET)
+    ends_in_fin = seen(ageing.ENDS_IN_FIN)
+    accepted = answered & (seen(ageing.ACCEPTED) | ~seen(ageing.SYN))
+    closing = seen(ageing.FIN_ORIG).astype(int) + seen(ageing.FIN_RESP)
     talking = np.select(
-        [accepted, answered, seen(following.OPENED)],
+        [accepted, answered, seen(ageing.OPENED)],
         [_CODE[State.ESTABLISHED], _CODE[State.SYN_RECV], _CODE[State.SYN_SENT]],
         _CODE[State.ESTABLISHED],
     )
@@ -179,7 +179,7 @@ def _tcp(point: Point, found: _Entries, timeouts: Timeouts) -> Lives:
     one_sided = ~answered & (settled == _CODE[State.ESTABLISHED])
     seconds[one_sided] = np.minimum(seconds[one_sided], timeouts.tcp_unacknowledged)
     seconds[reset & ~answered] = 0  # refused, or given up, before any answer: deleted at once
-    again = seen(following.AGAIN)
+    again = seen(ageing.AGAIN)
     # The timeout of a SYN that nobody answers runs from the first one (`syn_sent_expires`).
     unanswered = settled == _CODE[State.SYN_SENT]
     told = Lives(
@@ -194,8 +194,8 @@ def _tcp(point: Point, found: _Entries, timeouts: Timeouts) -> Lives:
         talking=talking,
         settled=settled,
     )
-    may_begin = ~again | seen(following.MIDSTREAM)
-    return _replaced(point, told.take(may_begin & seen(following.ALIVE)))
+    may_begin = ~again | seen(ageing.MIDSTREAM)
+    return _replaced(point, told.take(may_begin & seen(ageing.ALIVE)))
 
 
 def _replaced(point: Point, found: Lives) -> Lives:

@@ -11,20 +11,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.conntrack import following
+from analyzer.conntrack import ageing
 from tests.conftest import load_uncompiled
 
 FORMS: list[Any] = [
-    following,
-    load_uncompiled("analyzer.conntrack.following", cython=False),
-    load_uncompiled("analyzer.conntrack.following", cython=True),
+    ageing,
+    load_uncompiled("analyzer.conntrack.ageing", cython=False),
+    load_uncompiled("analyzer.conntrack.ageing", cython=True),
 ]
 PROTOCOLS = np.array([6, 17, 1, 6], np.uint8)
 Row = tuple[int, int, int, int]
 """Flow, bits, flags, pause before it."""
 
 
-def followed(form: Any, rows: list[Row], lost: list[int], cuts: list[int]) -> tuple[list[Any], list[Any]]:
+def aged(form: Any, rows: list[Row], lost: list[int], cuts: list[int]) -> tuple[list[Any], list[Any]]:
     """Follow rows, slice by slice: what is left per flow, and what ended."""
     flow, bits, flags = (
         np.array([row[k] for row in rows], dtype) for k, dtype in ((0, "i4"), (1, "u1"), (2, "u2"))
@@ -39,7 +39,7 @@ def followed(form: Any, rows: list[Row], lost: list[int], cuts: list[int]) -> tu
         columns = [
             c.data for c in (flow, bits, flags, time, gone, PROTOCOLS, np.ones(4, np.uint8), short, long)
         ]
-        count = form.follow(begin, stop, *columns, 300, 2, *(c.data for c in (*state, *ended)))
+        count = form.age(begin, stop, *columns, 300, 2, *(c.data for c in (*state, *ended)))
         out += zip(*(column[:count].tolist() for column in ended), strict=True)
     return [column.tolist() for column in state], out
 
@@ -60,15 +60,15 @@ def followed(form: Any, rows: list[Row], lost: list[int], cuts: list[int]) -> tu
 def test_every_form_follows_alike(rows: list[Row], lost: set[int], cuts: set[int]) -> None:
     """Three forms, and slices of any length, give one result."""
     gone = sorted(row for row in lost if row < len(rows))
-    whole = followed(FORMS[0], rows, gone, [])
+    whole = aged(FORMS[0], rows, gone, [])
 
-    assert [whole] * 3 == [followed(form, rows, gone, []) for form in FORMS]
-    assert whole == followed(FORMS[0], rows, gone, sorted(cut for cut in cuts if cut <= len(rows)))
+    assert [whole] * 3 == [aged(form, rows, gone, []) for form in FORMS]
+    assert whole == aged(FORMS[0], rows, gone, sorted(cut for cut in cuts if cut <= len(rows)))
 
 
 def test_a_lost_packet_is_passed_over() -> None:
     """It neither begins an entry nor keeps one alive."""
     rows = [(0, 0, 2, 5), (0, 0, 2, 5)]
 
-    assert [10, 0, 0, 0] == followed(following, rows, [0], [])[0][0]
-    assert [5, 0, 0, 0] == followed(following, rows, [1], [])[0][1]
+    assert [10, 0, 0, 0] == aged(ageing, rows, [0], [])[0][0]
+    assert [5, 0, 0, 0] == aged(ageing, rows, [1], [])[0][1]

@@ -1,6 +1,6 @@
 """The hot loop of entries: what each flow's entry in conntrack's table has come to, packet by packet.
 
-Compiled by the package build; runs uncompiled with the same results (`tests/conntrack/test_following.py`). One row of
+Compiled by the package build; runs uncompiled with the same results (`tests/conntrack/test_ageing.py`). One row of
 `state` per flow is carried from slice to slice; an entry that ends before its flow does is written to `ended`.
 """
 
@@ -80,7 +80,7 @@ def told(flags: cython.int, reply: cython.int) -> cython.int:
 
 
 @cython.boundscheck(False)  # every index is a row or a flow of ours
-def follow(
+def age(
     begin: cython.Py_ssize_t,
     stop: cython.Py_ssize_t,
     flow: cython.int[::1],
@@ -102,7 +102,7 @@ def follow(
     ended_last: cython.longlong[::1],
     ended_state: cython.ushort[::1],
 ) -> cython.Py_ssize_t:
-    """Follow the entries through a slice of rows.
+    """Let the entries age through a slice of rows.
 
     Args:
         begin: The first row.
