@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from analyzer.cli import COMMANDS
-from analyzer.incident.causes import CODES
+from analyzer.incident.pages import CODES
 
 LOSTSYN = Path(sys.executable).with_name("lostsyn")
 
@@ -58,7 +58,7 @@ def test_options_and_choices() -> None:
 
 
 def test_causes() -> None:
-    """`explain` offers the causes."""
+    """`explain` offers all pages."""
     assert sorted(CODES) == sorted(_complete("lostsyn", "explain", ""))
     assert ["dns-insert-race"] == _complete("lostsyn", "explain", "dns")
 
