@@ -119,10 +119,15 @@ class Decoder:
         return int(self._table.flow_count())
 
     def _attach(self, count: int) -> None:
-        """Give the table columns twice as long as *count*, and slots for half as full."""
+        """Give the table longer columns, and slots for half as full.
+
+        Twice as long, or as long as all rows will need that there is room for, if the rest is like what was read.
+        """
         if count:
+            foreseen = count * len(self._packets["time"]) // max(self.rows, 1)
+            size = 1 << (min(max(2 * count, foreseen), 8 * count) - 1).bit_length()
             for name, column in self._flows.items():
-                self._flows[name] = np.empty(2 * count, column.dtype)
+                self._flows[name] = np.empty(size, column.dtype)
                 self._flows[name][:count] = column
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}

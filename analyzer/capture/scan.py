@@ -5,7 +5,7 @@ a reason, never dropped silently. Every length is checked against the captured b
 Compiled by the package build; runs uncompiled with the same results (`tests/capture/test_scan.py`).
 
 Integer constants of 2**31 and more are module variables because Cython takes such literals for Python
-objects, which a loop without the GIL cannot hold; products are kept under 2**64 so that both modes agree.
+objects, which a loop without the GIL cannot hold; products are kept under 2**64, or cut to that, so that both modes agree.
 """
 
 # Annotations here name C types for Cython's pure mode; see setup.py.
@@ -20,6 +20,8 @@ COMPILED = cython.compiled
 
 M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 MULTIPLIER = cython.declare(cython.ulonglong, 0x9E3779B1)  # 2**32 / golden ratio, as Knuth's hash
+M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)  # compiled, products wrap by themselves
+ODD = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)  # 2**64 / golden ratio
 V4_PREFIX = cython.declare(cython.ulonglong, 0xFFFF00000000)  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 
 FRAGMENT = cython.declare(cython.int, layout.FRAGMENT)
@@ -54,6 +56,17 @@ def mix(x: cython.ulonglong, y: cython.ulonglong) -> cython.ulonglong:
     x = x & M32
     x = ((x ^ (y & M32)) * MULTIPLIER) ^ (x << 7)
     return (x ^ (x >> 29)) & M32
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def end_hash(hi: cython.ulonglong, lo: cython.ulonglong, port: cython.ulonglong) -> cython.ulonglong:
+    """32 bits of one end of a flow; two products, each folded."""
+    x: cython.ulonglong = (((lo ^ (port << 40)) * ODD) & M64) ^ hi
+    x = ((x ^ (x >> 29)) * ODD) & M64
+    return x >> 32
 
 
 @cython.cfunc
@@ -270,10 +283,8 @@ class FlowTable:
         at: cython.ulonglong
         i: cython.Py_ssize_t
         # Commutative in the two ends, so that both directions meet in one slot.
-        h = mix(mix(mix(src_lo, src_lo >> 32), src_hi ^ (src_hi >> 32)), ports >> 16) + mix(
-            mix(mix(dst_lo, dst_lo >> 32), dst_hi ^ (dst_hi >> 32)), ports & 0xFFFF
-        )
-        h = mix(mix(h & M32, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
+        h = end_hash(src_hi, src_lo, ports >> 16) + end_hash(dst_hi, dst_lo, ports & 0xFFFF)
+        h = mix(mix(h, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
         at = h & self.mask
         while self.slots[at]:
             i = self.at(at)

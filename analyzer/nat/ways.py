@@ -13,6 +13,7 @@ from analyzer.capture.naming import role_of
 from analyzer.flow.keys import address_key, among
 from analyzer.nat.matching import SRC
 from analyzer.nat.routes import Routes
+from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,11 +71,13 @@ def explore(
         if gap.outer.role == "uplink":
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
-    pods = {point.name: pod_address(point, routers) for point in points if point.role == "pod"}
-    for name, own_address in pods.items():
+    of_pods = [point for point in points if point.role == "pod"]
+    found = side_by_side(lambda point: pod_address(point, routers), of_pods)
+    pods = {point.name: addresses for point, addresses in zip(of_pods, found, strict=True)}
+    for point in of_pods:
         others = np.concatenate(list(pods.values()))
-        if not len(own_address) and len(others):
-            pods[name] = pod_address(next(p for p in points if p.name == name), routers, others)
+        if not len(pods[point.name]) and len(others):
+            pods[point.name] = pod_address(point, routers, others)
     for gap in gaps:
         # Innermost gaps come first, so what crossed to the uplink decides last.
         m = gap.matches
@@ -91,11 +94,11 @@ def explore(
         met_in[gap.outer.name][m.b[outer_heading == IN]] = True
     inside, own_keys = [_NONE, *pods.values()], [_keys(own)]
     for point in points:
-        heading = crossed[point.name]
+        across = crossed[point.name]
         if point.role in ("pod", "bridge"):
             # Who is asked for by ARP on the bridge is reached over the bridge.
             arp = point.flows.proto == ARP
-            inside += [point.src[(heading == OUT) | arp], point.dst[(heading == IN) | arp]]
+            inside += [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
         if gap.outer.role == "uplink":
@@ -111,12 +114,15 @@ def explore(
         pods=pods,
         routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role == "uplink"}),
     )
-    for point in points:
+
+    def heading(point: Point) -> NDArray[np.int8]:
         mine = node.pods.get(point.name, node.inside)
         guess = _by_address(point, mine if len(mine) else node.inside)
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
-        node.heading[point.name] = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        return np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+
+    node.heading.update(zip((point.name for point in points), side_by_side(heading, points), strict=True))
     for gap in gaps:
         # Both sightings may carry one and the same timestamp; then the addresses tell.
         open_ = gap.heading == UNKNOWN
