@@ -19,6 +19,7 @@ from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.model import Finding
 
@@ -53,7 +54,8 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
 
 def _connections(scene: Scene) -> int:
     """TCP connections, each counted at the point that meets its SYN first, or, without a SYN, its flow."""
-    opened, running, known = 0, 0, np.zeros(0, np.uint64)
+    opened, running = 0, 0
+    inside: list[Point] = []
     for at in scene.requests[TCP]:
         begun = np.zeros(len(at.point.flows), bool)
         begun[at.point.packets.flow[at.rows[at.first]]] = True
@@ -66,8 +68,9 @@ def _connections(scene: Scene) -> int:
                 first[leg.flows_here[leg.heading != IN]] = False
             elif gap.inner is point:
                 first[gap.matches.a[gap.heading == IN]] = False
-        # The same addresses and ports further inside: the rest of a connection that left untranslated.
-        keys = tuple_keys(point.flows)
-        running += int(np.count_nonzero(first & ~among(keys, known)))
-        known = np.concatenate([known, keys])
+        if first.any():
+            # The same addresses and ports further inside: the rest of a connection that left untranslated.
+            known = np.concatenate([np.zeros(0, np.uint64), *(tuple_keys(other.flows) for other in inside)])
+            running += int(np.count_nonzero(first & ~among(tuple_keys(point.flows), known)))
+        inside.append(point)
     return opened + running
