@@ -26,7 +26,7 @@ from analyzer.evidence.facts import (
 )
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
-from analyzer.evidence.sources import SOURCES
+from analyzer.evidence.sources import sources
 from analyzer.evidence.table import Table
 
 if TYPE_CHECKING:
@@ -95,17 +95,17 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             elsewhere.append(file.label)
             continue
         head, missing = file.read(HEAD)
-        sources = [source for source in SOURCES if source.recognises(head)]
-        if sources:
-            text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in sources))
+        fitting = [source for source in sources() if source.recognises(head)]
+        if fitting:
+            text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
             if len(text) > HEAD:
                 more = text[:MORE]
-                sources = [source for source in SOURCES if source in sources or source.recognises(more)]
-        if missing and (sources or not head):
+                fitting = [source for source in sources() if source in fitting or source.recognises(more)]
+        if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
-        elif not sources:
+        elif not fitting:
             unknown.append(file.label)
-        for source in sources:
+        for source in fitting:
             facts += source.parse(text, file.label)
     for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
         if labels:

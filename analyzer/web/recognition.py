@@ -19,7 +19,7 @@ from analyzer.capture.bundle import Bundle, EvidenceFile
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.collecting import HEAD
-from analyzer.evidence.sources import SOURCES, ip_link, ip_link_text
+from analyzer.evidence.sources import ip_link, ip_link_text, sources
 from analyzer.web.folder import write_json
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _text(file: EvidenceFile) -> str | None:
         return None
     named = [
         re.split(r"[:,.(\n]", inspect.getdoc(source) or "")[0].replace("`", "").strip()
-        for source in SOURCES
+        for source in sources()
         if source.recognises(head)
     ]
     return " and ".join(named).replace("What ", "what ") or "text in no known format"

@@ -16,7 +16,7 @@ from analyzer.capture.bundle import EvidenceFile
 from analyzer.evidence import Evidence, collect
 from analyzer.evidence.facts import Link
 from analyzer.evidence.rules import walk
-from analyzer.evidence.sources import SOURCES
+from analyzer.evidence.sources import sources
 from analyzer.health import signals
 from tests.evidence.rules.texts import packet
 
@@ -109,10 +109,10 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip-address-o.txt": "ip_link_text",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
-    assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in SOURCES}  # type: ignore[attr-defined]
+    assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]
     pairs = [*samples.items(), *((source, sample(file)) for file, source in recorded.items())]
     for name, text in pairs:
-        takers = [source.__name__.rpartition(".")[2] for source in SOURCES if source.recognises(text)]  # type: ignore[attr-defined]
+        takers = [source.__name__.rpartition(".")[2] for source in sources() if source.recognises(text)]  # type: ignore[attr-defined]
         assert [name] == takers
 
 
@@ -209,7 +209,7 @@ def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
 def test_any_bytes(data: bytes) -> None:
     """No source fails on anything."""
     text = data.decode("utf-8", "replace")
-    for source in SOURCES:
+    for source in sources():
         source.recognises(text)
         list(source.parse(text, "a"))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class Source(Protocol):
         ...
 
 
-SOURCES = tuple(
-    cast(Source, importlib.import_module(f"{__name__}.{module.name}"))
-    for module in pkgutil.iter_modules(__path__)
-)
+@cache
+def sources() -> tuple[Source, ...]:
+    """Return all of them; imported when the first text is to be recognised."""
+    return tuple(
+        cast(Source, importlib.import_module(f"{__name__}.{module.name}"))
+        for module in pkgutil.iter_modules(__path__)
+    )
