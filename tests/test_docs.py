@@ -22,6 +22,7 @@ from analyzer.incident import causes
 from analyzer.lab.scenarios import SCENARIOS
 from analyzer.report.json_ import schema
 from tests import tutorial
+from tests.conftest import CASES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fixtures/*.md")])
@@ -319,3 +320,12 @@ def test_readme_python_runs(
 def test_pictures_are_small() -> None:
     """No picture has more than 200 KB."""
     assert [] == [path.name for path in ROOT.glob("docs/images/*") if path.stat().st_size > 200_000]
+
+
+def test_the_accuracy_is_that_of_the_fixtures() -> None:
+    """The page counts the bundles and the expected incidents that there are."""
+    page = (ROOT / "docs/accuracy.md").read_text(encoding="utf-8")
+    expected = sum(len(case.expect.get("incidents", ())) for case in CASES.values())
+
+    assert f"On the {len(CASES)} shipped bundles" in page
+    assert f"| incidents expected | {expected} |" in page

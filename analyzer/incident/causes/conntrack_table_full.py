@@ -55,6 +55,8 @@ ENOUGH = 1 << 14
 """Packets on each side of a loss that are asked at most, of those within `TOGETHER`: a flood holds millions."""
 SEVERAL = 3
 """Destinations that must lose requests together before the captures alone suggest it."""
+FEW = 10
+"""Requests that pass for each one that vanishes, at most, before the captures alone suggest it."""
 LINES = 1000
 """Lines of the log that are looked at for one connection; it may hold thousands of the same."""
 LOGGED, DAY = 60_000_000_000, 86_400_000_000_000
@@ -183,6 +185,9 @@ def _confidence(
     if said:
         met = together or dated
         return "likely" if met and (case.passed is not None or not _selective(case, scene)) else None
+    through = sum(scene.passed_near(case.crossing, case.lost[0].time, TOGETHER, p) for p in scene.requests)
+    if through > burst * FEW:
+        return None  # a full table lets in what others leave room for, not nearly all
     alone = together and case.passed is not None and not scene.drops.get(case.crossing.outer.name)
     return "possible" if alone and passing and not stopped else None
 

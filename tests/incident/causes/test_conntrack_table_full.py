@@ -207,6 +207,18 @@ def test_a_burst_alone_is_possible(tmp_path: Path) -> None:
     assert {"possible"} == {f.confidence for f in findings(analysis)}
 
 
+def test_a_few_losses_among_many_that_pass(tmp_path: Path) -> None:
+    """The near miss: nearly every new connection gets in at the same time, so the table has room."""
+    others = []
+    for n in range(100):
+        pod = f"10.244.0.11:{30000 + n}"
+        talk = connection(0, server="192.0.2.150:80", pod=pod, nat=f"192.0.2.10:{30000 + n}", isn=9_000 + n)
+        others.append(whole(talk, 0.01 * n))
+    analysis = judged(tmp_path, *refused(), steady(), *others)
+
+    assert ["unknown"] * 4 == causes(analysis)
+
+
 def test_a_burst_in_which_established_connections_stop(tmp_path: Path) -> None:
     """The near miss: for a second nothing at all got through, as when a link goes down."""
     talk = steady()
