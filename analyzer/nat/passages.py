@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import QUOTES, REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
@@ -21,6 +22,7 @@ _V4_MAPPED = 0xFFFF
 _PROTOCOLS = {0: "arp", ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMP6: "icmp6", 132: "sctp"}
 
 
+@lru_cache(1 << 16)
 def address(hi: int, lo: int) -> str:
     """An address as text, from its 128 bits."""
     if hi == 0 and lo >> 32 == _V4_MAPPED:
