@@ -2,9 +2,9 @@
 
     python benchmarks/compare.py [PACKETS ...] [--full]
 
-Every one is a process of its own, measured from outside, the second of two runs: wall time, processor time, peak memory. The
-ratios count, since shared machines are noisy. dpkt, tshark and scapy read a part, and are told per packet. The answer is checked: exactly the
-SYNs that the bundle lost must be found, by Lostsyn and by dpkt's join.
+Every one is a process of its own, measured from outside, the second of two runs: wall time, processor time, peak memory.
+The ratios count, since shared machines are noisy. dpkt, tshark and scapy read a part, and are told per packet. The answer
+is checked: exactly the SYNs that the bundle lost must be found.
 """
 
 from __future__ import annotations
