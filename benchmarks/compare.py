@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 VANISHED = 20
 TURNS = 3
 POINTS = ("veth", "cni0", "eth0")
-SAMPLE = {"dpkt": 200_000, "tshark": 200_000, "scapy": 5_000}
+SAMPLE = {"dpkt": 100_000, "tshark": 100_000, "scapy": 5_000}
 """Packets of each file that the slow ones read."""
 
 DECODE = """

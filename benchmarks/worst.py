@@ -103,8 +103,9 @@ def main(sizes: list[int]) -> None:
                     measured([lostsyn, "report", name, "-o", str(page)])
                     report = page.stat().st_size
             found, expected = json.loads(checked.out)["counts"]["syn_vanished"], int(made.lost.sum())
-            # The last packets vanish where nobody knows whether the uplink was still recording.
-            if not expected - 1 <= found <= expected:
+            # The last ones vanish where nobody knows whether the uplink was still recording; and of SYNs that have one ISN
+            # by chance, nobody knows which one got through.
+            if not expected - 1 - expected // 10_000 <= found <= expected:
                 sys.exit(f"{case.__name__}: {found} vanished instead of {expected}")
             if report > LARGEST_REPORT:
                 sys.exit(f"{case.__name__}: a report of {report} bytes")
