@@ -11,9 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import FIXTURES
-from tests.web.serving import Server
+from tests.web.serving import PATIENCE, Server
 
 pytestmark = pytest.mark.browser
+# What is looked at and analysed runs at the lowest priority, beside all the other tests.
+expect.set_options(timeout=1000 * PATIENCE)
 
 FOLDER = FIXTURES / "snat-race"
 NAMES = ("veth-a.pcap", "cni0.pcap", "eth0.pcap", "conntrack-S-before.txt", "conntrack-S-after.txt")
@@ -68,6 +70,7 @@ def enter(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
 
     def go(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=server.url, **options)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         # From the beginning: Chromium is told that choosers are handled without waiting for its answer.
@@ -105,7 +108,7 @@ def test_from_drop_to_report(enter: Callable[..., Page]) -> None:
     expect(page.get_by_label("Role of eth0")).to_have_value("")
 
     page.get_by_role("button", name="Analyse").click()
-    expect(page.locator(".verdict")).to_contain_text(VERDICT, timeout=30_000)
+    expect(page.locator(".verdict")).to_contain_text(VERDICT)
     assert page.get_by_role("link", name="JSON").count() == 1
     page.get_by_role("link", name="Read the report").click()
     expect(page.locator("h1")).to_contain_text(VERDICT)
@@ -120,7 +123,7 @@ def test_a_corrected_role_is_used(enter: Callable[..., Page], server: Server) ->
     _drop(page, "cni0.pcap", "eth0.pcap")
     page.get_by_label("Role of cni0").select_option("pod")
     page.get_by_role("button", name="Analyse").click()
-    expect(page.locator(".verdict")).to_contain_text("between cni0 and eth0", timeout=30_000)
+    expect(page.locator(".verdict")).to_contain_text("between cni0 and eth0")
 
     expect(page.locator("#recognised")).to_contain_text("corrected")
     report = server.client.get(page.url.replace("/uploads/", "/api/uploads/") + "/report.json").json()
@@ -142,7 +145,7 @@ def test_a_broken_transfer_goes_on(enter: Callable[..., Page], server: Server) -
     page.route("**/files/*", break_once)
     _drop(page, "cni0.pcap")
     expect(page.locator("[data-note]")).to_contain_text("goes on by itself")
-    expect(page.locator("#arrived")).to_contain_text("capture of cni0", timeout=15_000)
+    expect(page.locator("#arrived")).to_contain_text("capture of cni0")
     expect(page.locator("[data-note]")).to_be_hidden()
     (file,) = server.get(page.url.rpartition("/")[2])["files"]
     assert file["received"] == (FOLDER / "cni0.pcap").stat().st_size
@@ -172,9 +175,9 @@ def test_without_a_script(enter: Callable[..., Page]) -> None:
     page.get_by_label("Name").fill("plain")
     page.get_by_label("Drop captures").set_input_files([FOLDER / name for name in NAMES])
     page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#recognised tbody tr")).to_have_count(3, timeout=15_000)  # it reloads itself
+    expect(page.locator("#recognised tbody tr")).to_have_count(3)  # it reloads itself
     page.get_by_role("button", name="Analyse").click()
-    expect(page.locator(".verdict")).to_contain_text(VERDICT, timeout=30_000)
+    expect(page.locator(".verdict")).to_contain_text(VERDICT)
     page.get_by_role("button", name="Make a link").click()
     page.get_by_role("link", name="Open it").click()
     expect(page.locator("h1")).to_contain_text(VERDICT)
@@ -211,7 +214,7 @@ def test_by_keyboard_alone(enter: Callable[..., Page]) -> None:
     _tab_to(page, "Role of veth-a")
     _tab_to(page, "Analyse")
     page.keyboard.press("Enter")
-    expect(page.locator(".verdict")).to_be_visible(timeout=30_000)
+    expect(page.locator(".verdict")).to_be_visible()
     _tab_to(page, "Read the report")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text(VERDICT)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from analyzer.errors import LostsynError, MissingTool
 from analyzer.fleet import workers
 from analyzer.fleet.workers import Processes, Scheduler
+from tests.web.serving import until
 
 
 def test_one_pool_as_long_as_it_is_whole() -> None:
@@ -46,15 +50,23 @@ def test_no_scheduler(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         Scheduler(address)
 
 
-def test_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever asks it afterwards is told what to do."""
-    from distributed import LocalCluster
+    monkeypatch.setattr(workers, "CONNECT", 8.0)
+    tells = tmp_path / "scheduler.json"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "distributed.cli.dask_scheduler",
+            "--host=127.0.0.1", "--port=0", "--dashboard-address=127.0.0.1:0", f"--scheduler-file={tells}",
+        ],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until(lambda: tells.exists() and tells.read_text().endswith("}"), "the scheduler's address")
+    scheduler = Scheduler(json.loads(tells.read_text())["address"])
+    assert 0 == scheduler.width()
 
-    monkeypatch.setattr(workers, "CONNECT", 1.0)
-
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
-        scheduler = Scheduler(cluster.scheduler_address)
-        assert 0 == scheduler.width()
+    process.kill()
+    process.wait()
     with pytest.raises(LostsynError, match="the scheduler is gone; what was done is kept"):
         scheduler.width()
     scheduler.close()
