@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
-    from analyzer.model import Advice, Counts, Occupancy, PointSummary, Reconciled
+    from analyzer.model import Advice, CapturePoint, Counts, Occupancy, Reconciled
     from analyzer.report.notebook import Drawing
 
 
@@ -32,7 +32,7 @@ class Analysis:
     """What was analysed, as the user named it."""
     kernel: str | None
     """From the bundle's `uname`; a hint, since distributions backport."""
-    points: tuple[PointSummary, ...]
+    capture_points: tuple[CapturePoint, ...]
     """Pod to uplink."""
     counts: Counts
     incidents: tuple[Incident, ...]
@@ -68,7 +68,7 @@ class Analysis:
         return cls(
             bundle=bundle.name,
             kernel=scene.evidence.kernel,
-            points=summary.points(scene),
+            capture_points=summary.capture_points(scene),
             counts=counts,
             incidents=incidents,
             reconciliation=reconciliation,
@@ -80,6 +80,13 @@ class Analysis:
             occupancy=summary.occupancy(scene),
             scene=scene,
         )
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """One row per capture point, pod to uplink."""
+        from analyzer import tables
+
+        return tables.points(self.capture_points)
 
     def packets(self, point: str) -> pd.DataFrame:
         """Packets of one capture point.
@@ -148,7 +155,7 @@ class Analysis:
             of = of.findings[0]
         if not isinstance(of, Finding | Connection):
             of = self._finding(of) if "incident" in of else self.follow(of)
-        return notebook.ladder(of, self.points)
+        return notebook.ladder(of, self.capture_points)
 
     def _finding(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Finding:
         """The finding of a row of `findings`."""

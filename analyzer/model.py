@@ -198,7 +198,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointSummary:
+class CapturePoint:
     """One capture point, as the report lists it."""
 
     name: str

@@ -34,11 +34,11 @@ def write(analysis: Analysis, folder: Path | str) -> None:
     except ModuleNotFoundError:
         raise MissingTool("Parquet files need pyarrow: pip install 'lostsyn[parquet]'") from None
     folder = Path(folder)
-    packets = (analysis.packets(point.name) for point in analysis.points)
+    packets = (analysis.packets(point.name) for point in analysis.capture_points)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, "packets", packets)
-        for name in ("flows", "crossings", "passages", "findings"):
+        for name in ("points", "flows", "crossings", "passages", "findings"):
             _write(folder, name, [getattr(analysis, name)])
     except OSError as error:
         if isinstance(error, LostsynError):
@@ -54,6 +54,7 @@ def schema(name: str) -> pa.Schema:
         "category": pa.dictionary(pa.int32(), pa.string()),
         "str": pa.string(),
         "bool": pa.bool_(),
+        "Int64": pa.int64(),
         "datetime64[ns, UTC]": pa.timestamp("ns", "UTC"),
     }
     fields = []

@@ -28,6 +28,25 @@ class Column:
 _TIME = "datetime64[ns, UTC]"
 
 COLUMNS: dict[str, dict[str, Column]] = {
+    "points": {
+        "point": Column(
+            dtype="category", meaning="capture point", wireshark="frame.interface_name", ecs="observer.name"
+        ),
+        "role": Column(dtype="category", meaning="pod, bridge, uplink or unknown"),
+        "files": Column(dtype="str", meaning="its files in the order of time, with commas between them"),
+        "packets": Column(dtype="int64", meaning="frames in the tables", unit="packets"),
+        "skipped": Column(dtype="int64", meaning="frames that are not in the tables", unit="packets"),
+        "first": Column(dtype=_TIME, meaning="its first packet", unit="ns", ecs="event.start"),
+        "last": Column(dtype=_TIME, meaning="its last packet", unit="ns", ecs="event.end"),
+        "dropped": Column(
+            dtype="Int64",
+            meaning="as the capturing program counted; missing where the files do not say",
+            unit="packets",
+        ),
+        "clock_offset": Column(
+            dtype="int64", meaning="what was added to its times to reach the common clock", unit="ns"
+        ),
+    },
     "packets": {
         "point": Column(
             dtype="category", meaning="capture point", wireshark="frame.interface_name", ecs="observer.name"

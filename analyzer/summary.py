@@ -10,7 +10,7 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
 from analyzer.incident import stale_entry
 from analyzer.incident.cases import unexamined
-from analyzer.model import Occupancy, PointSummary
+from analyzer.model import CapturePoint, Occupancy
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
 from analyzer.nat.passages import ends
 from analyzer.nat.topology import LAYERS
@@ -29,11 +29,11 @@ MOST_MAPPINGS = 1000
 _UNMET = "no flow was seen at two neighbouring capture points, so nothing can be concluded"
 
 
-def points(scene: Scene) -> tuple[PointSummary, ...]:
+def capture_points(scene: Scene) -> tuple[CapturePoint, ...]:
     """The capture points in the order of the way out."""
     found = sorted(scene.points, key=lambda p: (LAYERS.get(p.role or "", 3), p.name))
     return tuple(
-        PointSummary(
+        CapturePoint(
             name=point.name,
             role=point.role or "unknown",
             files=tuple(file.label for file in point.recording.files),

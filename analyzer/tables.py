@@ -24,9 +24,29 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.model import Incident
+    from analyzer.model import CapturePoint, Incident
 
+_NEVER = np.iinfo(np.int64).min
+"""What numpy and pandas take for no time."""
 _HEADINGS = {OUT: "out", IN: "in", LOCAL: "local", 0: "unknown"}
+
+
+def points(described: Sequence[CapturePoint]) -> pd.DataFrame:
+    """One row per capture point, pod to uplink; columns as `COLUMNS["points"]` says."""
+    table = pd.DataFrame(
+        {
+            "point": [p.name for p in described],
+            "role": [p.role for p in described],
+            "files": [", ".join(p.files) for p in described],
+            "packets": [p.packets for p in described],
+            "skipped": [sum(p.skipped.values()) for p in described],
+            "first": _times(np.array([_NEVER if p.first is None else p.first for p in described], np.int64)),
+            "last": _times(np.array([_NEVER if p.last is None else p.last for p in described], np.int64)),
+            "dropped": pd.array([p.dropped for p in described], dtype="Int64"),
+            "clock_offset": [p.clock_offset for p in described],
+        }
+    )
+    return _typed(table, "points")
 
 
 def packets(point: Point) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from analyzer.schema import COLUMNS, Column
 
 OBTAINED = {
+    "points": "`analysis.points`: one row per capture point, pod to uplink.",
     "packets": '`analysis.packets("eth0")`: packets of one capture point, in the order of its files.',
     "flows": "`analysis.flows`: one row per five-tuple, point and incarnation; a SYN with a new ISN begins a new flow.",
     "crossings": "`analysis.crossings`: flows matched between neighbouring points, with what NAT made of them.",
@@ -25,9 +26,9 @@ analysis = analyze("fixtures/snat-race")
 ```
 
 The tables are pandas DataFrames, made when asked for. Names of flows are Zeek's. Times are on the bundle's common clock.
-`flow` numbers join `packets` and `passages` to `flows` (with the point), and both to `crossings`. The last column gives
-the name of the same thing in Wireshark (a display filter field), in Zeek's conn.log and in the Elastic Common Schema.
-The same is there for programs: `analyzer.schema.COLUMNS`.
+`point` joins all tables to `points`; `flow` numbers join `packets` and `passages` to `flows` (with the point), and both to
+`crossings`. The last column gives the name of the same thing in Wireshark (a display filter field), in Zeek's conn.log and in
+the Elastic Common Schema. The same is there for programs: `analyzer.schema.COLUMNS`.
 
 ## Parquet
 
@@ -35,12 +36,12 @@ The same is there for programs: `analyzer.schema.COLUMNS`.
 analysis.to_parquet("tables")
 ```
 
-writes `packets.parquet` (all points), `flows.parquet`, `crossings.parquet`, `passages.parquet` and `findings.parquet` into a
-folder, which is made if need be; files of these names are replaced. It needs `pip install 'lostsyn[parquet]'`. The columns
-are those below; a column has one type in the files of every bundle, also in files without a row, so files of many
-bundles read as one table. Texts and categories are strings, times are UTC with nanoseconds, and each field carries its
-meaning, unit and other names as metadata. The same analysis gives the same bytes. In `packets.parquet` a row group
-holds packets of one point, so what asks for one point reads no other.
+writes `points.parquet`, `packets.parquet` (of all points), `flows.parquet`, `crossings.parquet`, `passages.parquet` and
+`findings.parquet` into a folder, which is made if need be; files of these names are replaced. It needs
+`pip install 'lostsyn[parquet]'`. The columns are those below; a column has one type in the files of every bundle, also in
+files without a row, so files of many bundles read as one table. Texts and categories are strings, times are UTC with
+nanoseconds, and each field carries its meaning, unit and other names as metadata. The same analysis gives the same bytes. In
+`packets.parquet` a row group holds packets of one point, so what asks for one point reads no other.
 """
 
 

@@ -24,7 +24,7 @@ def test_what_it_holds(analysis: Analysis, tmp_path: Path) -> None:
     """The bundle's name, its kernel, its points from the pod outwards."""
     assert (tmp_path.name, "6.1.0-18-amd64") == (analysis.bundle, analysis.kernel)
     assert [("veth-z", "pod"), ("cni0", "bridge"), ("eth0", "uplink")] == [
-        (p.name, p.role) for p in analysis.points
+        (p.name, p.role) for p in analysis.capture_points
     ]
     assert (2, 2) == (analysis.counts.connections, analysis.counts.syn_attempts)
     assert ((), (), None) == (analysis.incidents, analysis.caveats, analysis.inconclusive)
@@ -41,7 +41,7 @@ def test_representations(analysis: Analysis, tmp_path: Path) -> None:
     shown = repr(analysis)
 
     assert shown.startswith("No incident: nothing vanished in 2 connections")
-    assert all(point.name in shown for point in analysis.points)
+    assert all(point.name in shown for point in analysis.capture_points)
     assert "No incident: nothing vanished in 2 connections" in analysis._repr_html_()
 
 

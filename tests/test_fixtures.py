@@ -100,5 +100,5 @@ def test_libnetwork_1090_arithmetic() -> None:
     assert [("eth0", 7)] == [(s.point, s.frame) for s in after["host-reset"].sightings]
     assert "10.251.0.1:56284 > 192.168.0.100:80/tcp" == finding.inner
     assert "10.205.13.199:56284 > 192.168.0.100:80/tcp" == finding.outer
-    assert 907.6 == round(analysis.points[1].clock_offset / 1e9, 1)
+    assert 907.6 == round(analysis.capture_points[1].clock_offset / 1e9, 1)
     assert "5.10" == finding.facts["generation"]

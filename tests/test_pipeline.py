@@ -109,7 +109,7 @@ def test_every_frame_is_accounted_for(bundle_case: Case) -> None:
     """What the files hold is in the tables, or counted by reason."""
     bundle = Bundle.open([bundle_case.folder])
     frames = sum(records.count for capture in bundle.captures for records in capture.open().blocks())
-    points = analyze(bundle_case.folder).points
+    points = analyze(bundle_case.folder).capture_points
 
     assert frames == sum(point.packets + sum(point.skipped.values()) for point in points)
 
@@ -127,7 +127,7 @@ def test_names_and_roles(tmp_path: Path) -> None:
     record(tmp_path, bystander(0), points=("cni0", "eth0"), names={"cni0": "a", "eth0": "b"})
     analysis = analyze(tmp_path, points={"a.pcap": "inside"}, roles={"inside": "bridge", "b": "uplink"})
 
-    assert [("inside", "bridge"), ("b", "uplink")] == [(p.name, p.role) for p in analysis.points]
+    assert [("inside", "bridge"), ("b", "uplink")] == [(p.name, p.role) for p in analysis.capture_points]
 
 
 @pytest.mark.parametrize("paths", [[], ["nowhere"], [Path("/nowhere/at/all.pcap")]])

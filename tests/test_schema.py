@@ -23,7 +23,9 @@ def test_every_column_is_described(table: str, name: str) -> None:
     assert not column.meaning.endswith(".")
     assert not set("|\n") & set(column.meaning)
     if column.unit:
-        assert isinstance(pd.api.types.pandas_dtype(column.dtype), np.dtype | pd.DatetimeTZDtype)
+        assert isinstance(
+            pd.api.types.pandas_dtype(column.dtype), np.dtype | pd.Int64Dtype | pd.DatetimeTZDtype
+        )
 
 
 @pytest.mark.tshark

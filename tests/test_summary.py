@@ -93,10 +93,10 @@ def test_points(tmp_path: Path) -> None:
         "6 packets captured\n9 packets received by filter\n3 packets dropped by kernel\n"
     )
     analysis = analysed(tmp_path, bystander(0), bystander(1))
-    empty, veth, bridge, uplink = analysis.points
+    empty, veth, bridge, uplink = analysis.capture_points
 
     assert [("veth-q", "pod"), ("veth-z", "pod"), ("cni0", "bridge"), ("eth0", "uplink")] == [
-        (p.name, p.role) for p in analysis.points
+        (p.name, p.role) for p in analysis.capture_points
     ]
     assert (6, {}, START, START + 10**9 + 2_000_000) == (veth.packets, veth.skipped, veth.first, veth.last)
     assert (0, {"not IP or ARP": 1}, None, None) == (empty.packets, empty.skipped, empty.first, empty.last)

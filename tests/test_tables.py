@@ -9,7 +9,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.schema import COLUMNS
-from tests.conftest import Case
+from tests.conftest import FIXTURES, Case
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
@@ -31,7 +31,8 @@ def lost(tmp_path: Path) -> Analysis:
 def every_table(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """Each documented table."""
     return {
-        "packets": analysis.packets(analysis.points[0].name),
+        "points": analysis.points,
+        "packets": analysis.packets(analysis.capture_points[0].name),
         "flows": analysis.flows,
         "crossings": analysis.crossings,
         "passages": analysis.passages,
@@ -62,11 +63,11 @@ def test_columns_are_those_documented(name: str, lost: Analysis) -> None:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_empty_tables_have_their_columns(name: str, tmp_path: Path) -> None:
-    """A capture of nothing has tables of nothing, with the same columns of the same dtypes."""
+    """A capture of nothing has its points and tables of nothing, with the same columns of the same dtypes."""
     analysis = analyze(record(tmp_path, points=("cni0", "eth0")))
     table = every_table(analysis)[name]
 
-    assert 0 == len(table)
+    assert (2 if name == "points" else 0) == len(table)
     assert list(documented(name)) == list(table.columns)
     for column, said in documented(name).items():
         assert matches(said, table[column].dtype), (column, said, table[column].dtype)
@@ -77,7 +78,8 @@ def test_every_fixture(bundle_case: Case) -> None:
     analysis = analyze(bundle_case.folder)
     for name, table in every_table(analysis).items():
         assert list(documented(name)) == list(table.columns)
-    flows, packets = analysis.flows, {p.name: analysis.packets(p.name) for p in analysis.points}
+    flows, packets = analysis.flows, {p.name: analysis.packets(p.name) for p in analysis.capture_points}
+    assert [len(table) for table in packets.values()] == analysis.points["packets"].tolist()
     for point, table in packets.items():
         mine = flows[flows["point"] == point]
         assert len(table) == int(mine["orig_pkts"].sum() + mine["resp_pkts"].sum())
@@ -90,6 +92,20 @@ def test_every_fixture(bundle_case: Case) -> None:
         ((analysis.passages["fate"] == "vanished") & (analysis.passages["proto"] == 6)).sum()
     )
     assert sum(len(i.findings) for i in analysis.incidents) == len(analysis.findings)
+
+
+def test_points(tmp_path: Path) -> None:
+    """In the order of the way out; what is not known is missing, not zero."""
+    table = analyze(FIXTURES / "capture-loss").points
+    assert [("veth-a", "pod"), ("veth-b", "pod"), ("cni0", "bridge"), ("eth0", "uplink")] == list(
+        zip(table["point"], table["role"], strict=True)
+    )
+    assert [0, 0, 0, 248] == table["dropped"].tolist()
+
+    empty = analyze(record(tmp_path, points=("cni0",))).points.iloc[0]
+    assert ("cni0.pcap", 0, True, True, True) == (
+        empty["files"], empty["packets"], *(pd.isna(empty[column]) for column in ("first", "last", "dropped")),
+    )  # fmt: skip
 
 
 def test_packets(lost: Analysis) -> None:

@@ -72,9 +72,9 @@ def run(
     limit = _size(memory) if memory else None
     with _progress(bundle) as advance:
         analysis = analyze(bundle, roles=by_name, memory=limit, progress=advance)
-    missing = by_name.keys() - {point.name for point in analysis.points}
+    missing = by_name.keys() - {point.name for point in analysis.capture_points}
     if missing:
-        known = ", ".join(point.name for point in analysis.points)
+        known = ", ".join(point.name for point in analysis.capture_points)
         raise UnusableInput(
             f"--role: no capture point is called {', '.join(sorted(missing))}; there are {known}"
         )

@@ -90,7 +90,7 @@ def write(analysis: Analysis, bundle: FleetBundle, target: Place) -> Result:
             parts.append(part)
     points = [
         Recorded(name=p.name, role=p.role, first=p.first, last=p.last, packets=p.packets, dropped=p.dropped)
-        for p in analysis.points
+        for p in analysis.capture_points
     ]
     result = Result.of(
         bundle,

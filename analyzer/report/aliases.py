@@ -53,7 +53,10 @@ class Aliases:
         return address if address >> 120 == 0xFF else self._v6.alias(address)
 
     def mac(self, address: int) -> int:
-        """Give the alias of a link-layer address; group addresses are kept, as the IP addresses are that they stand for."""
+        """Give the alias of a link-layer address; group addresses are kept, as the IP addresses are that they stand for.
+
+        Prefixes are those among stations, or among groups: a station's aliased vendor may lie beside a kept group.
+        """
         if address >> 24 == 0x3333FF:  # RFC 2464 section 7: the last 32 bits of a solicited-node address
             return address >> 24 << 24 | self.v6(_SOLICITED << 24 | address & 0xFFFFFF) & 0xFFFFFF
         return address if address >> 40 & 1 else self._mac.alias(address)

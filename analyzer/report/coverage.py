@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analyzer.model import PointSummary
+from analyzer.model import CapturePoint
 
 WIDTH = 200.0
 """Length of the whole bundle's time."""
@@ -19,7 +19,7 @@ class Bar:
     width: float
 
 
-def bars(points: Sequence[PointSummary]) -> tuple[Bar | None, ...]:
+def bars(points: Sequence[CapturePoint]) -> tuple[Bar | None, ...]:
     """Return a bar for each of *points*, in `WIDTH` units over the bundle's time; None for an empty point."""
     covered = [(p.first, p.last) for p in points if p.first is not None and p.last is not None]
     if not covered:

@@ -204,7 +204,7 @@ def _blocks(
     offset = min(offset, 0)
     yield blocks.section(text(about), f"lostsyn {__version__}")
     indices: dict[tuple[str, int], int] = {}
-    described = {point.name: point for point in analysis.points}
+    described = {point.name: point for point in analysis.capture_points}
     order = {name: place for place, name in enumerate(described)}
     used = {(p.sighting.point, frames[p.sighting.file, p.sighting.frame].link) for p in packets}
     for name, link in sorted(used, key=lambda key: (order.get(key[0], len(order)), key)):

@@ -20,7 +20,7 @@ from analyzer.report import ladder, page, words
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
-    from analyzer.model import Connection, Finding, Incident, PointSummary
+    from analyzer.model import CapturePoint, Connection, Finding, Incident
 
 
 def render(analysis: Analysis) -> str:
@@ -33,7 +33,7 @@ def render_incident(analysis: Analysis, incident: Incident) -> str:
     return _page(analysis, (incident,))
 
 
-def ladder_svg(finding: Finding | Connection, points: Sequence[PointSummary]) -> str:
+def ladder_svg(finding: Finding | Connection, points: Sequence[CapturePoint]) -> str:
     """Return the ladder of *finding* as an SVG file that carries its own style.
 
     Args:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.model import Evidence, Exclusion, Finding, Incident, Occupancy, PointSummary
+    from analyzer.model import CapturePoint, Evidence, Exclusion, Finding, Incident, Occupancy
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
@@ -33,7 +33,7 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "bundle": analysis.bundle,
         "kernel": analysis.kernel,
-        "points": [_point(point) for point in analysis.points],
+        "points": [_point(point) for point in analysis.capture_points],
         "counts": {
             "connections": counts.connections,
             "syn_attempts": counts.syn_attempts,
@@ -130,7 +130,7 @@ def _occupancy(occupancy: Occupancy | None) -> dict[str, Any] | None:
     }
 
 
-def _point(point: PointSummary) -> dict[str, Any]:
+def _point(point: CapturePoint) -> dict[str, Any]:
     return {
         "name": point.name,
         "role": point.role,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from analyzer.model import Connection, Fate, Finding, Passage, PointSummary, Sighting
+from analyzer.model import CapturePoint, Connection, Fate, Finding, Passage, Sighting
 from analyzer.report import labels, lanes, rows
 from analyzer.report.words import offset, short
 
@@ -102,7 +102,7 @@ class Ladder:
     """Packets of the connection that are not drawn."""
 
 
-def build(finding: Finding | Connection, points: Sequence[PointSummary], limit: int = LIMIT) -> Ladder:
+def build(finding: Finding | Connection, points: Sequence[CapturePoint], limit: int = LIMIT) -> Ladder:
     """Lay out the packets of *finding*.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.model import Gap, Passage, PointSummary, Sighting
+from analyzer.model import CapturePoint, Gap, Passage, Sighting
 from analyzer.report.words import short
 
 AXIS = 96.0
@@ -70,7 +70,7 @@ def changes(before: Sighting, after: Sighting) -> list[tuple[str, str]]:
     return [(left, right) for left, right in pairs if left != right]
 
 
-def place(passages: Sequence[Passage], gap: Gap | None, points: Sequence[PointSummary]) -> Lanes:
+def place(passages: Sequence[Passage], gap: Gap | None, points: Sequence[CapturePoint]) -> Lanes:
     """Place a lane for every point but the pods that no drawn packet passes.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from analyzer.model import PointSummary
+from analyzer.model import CapturePoint
 from analyzer.report import ladder as ladder_
 from analyzer.report import page, timeline, window_chart
 from analyzer.report.html import environment, ladder_svg, source
@@ -54,14 +54,14 @@ def analysis(told: Analysis) -> str:
         "analysis",
         analysis=told,
         headline=headline(told.incidents, told),
-        incidents=[(i, _ladder(i.findings[0], told.points)) for i in told.incidents[:INCIDENTS]],
+        incidents=[(i, _ladder(i.findings[0], told.capture_points)) for i in told.incidents[:INCIDENTS]],
         hidden=max(len(told.incidents) - INCIDENTS, 0),
-        points=page.fold(told.points, page.NOTES),
+        points=page.fold(told.capture_points, page.NOTES),
         caveats=page.fold(told.caveats, NOTES),
     )
 
 
-def incident(told: Incident, points: Sequence[PointSummary] = ()) -> str:
+def incident(told: Incident, points: Sequence[CapturePoint] = ()) -> str:
     """Return the summary, the attempts, the first finding's ladder and window, evidence and exclusions."""
     first = told.findings[0]
     return _render(
@@ -76,7 +76,7 @@ def incident(told: Incident, points: Sequence[PointSummary] = ()) -> str:
     )
 
 
-def finding(told: Finding, points: Sequence[PointSummary] = ()) -> str:
+def finding(told: Finding, points: Sequence[CapturePoint] = ()) -> str:
     """Return one connection's ladder and window, evidence and exclusions."""
     return _render(
         "finding",
@@ -88,7 +88,7 @@ def finding(told: Finding, points: Sequence[PointSummary] = ()) -> str:
     )
 
 
-def ladder(told: Finding | Connection, points: Sequence[PointSummary] = ()) -> Drawing:
+def ladder(told: Finding | Connection, points: Sequence[CapturePoint] = ()) -> Drawing:
     """Draw one connection's way through the capture points."""
     points = points or _points(told)
     return Drawing(
@@ -98,12 +98,12 @@ def ladder(told: Finding | Connection, points: Sequence[PointSummary] = ()) -> D
     )
 
 
-def _ladder(told: Finding | Connection, points: Sequence[PointSummary]) -> ladder_.Ladder | None:
+def _ladder(told: Finding | Connection, points: Sequence[CapturePoint]) -> ladder_.Ladder | None:
     seen = any(passage.sightings for passage in told.passages)
     return ladder_.build(told, points or _points(told)) if seen else None
 
 
-def _points(told: Finding | Connection) -> list[PointSummary]:
+def _points(told: Finding | Connection) -> list[CapturePoint]:
     """The points that the packets passed, from the inside out, where no analysis is at hand to say."""
     names = list(reversed(told.gap or ()))
     names.reverse()
@@ -116,7 +116,7 @@ def _points(told: Finding | Connection) -> list[PointSummary]:
             else:
                 names.insert(place, name)
     none: dict[str, Any] = {"files": (), "packets": 0, "skipped": {}, "first": None, "last": None}
-    return [PointSummary(name=name, role="", dropped=None, clock_offset=0, **none) for name in names]
+    return [CapturePoint(name=name, role="", dropped=None, clock_offset=0, **none) for name in names]
 
 
 def _render(macro: str, **values: Any) -> str:

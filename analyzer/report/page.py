@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from analyzer.model import (
+    CapturePoint,
     Evidence,
     Exclusion,
     Finding,
     Incident,
     Passage,
-    PointSummary,
     Reconciled,
     Sighting,
 )
@@ -120,7 +120,7 @@ class IncidentView:
 class PointRow:
     """A capture point with its coverage."""
 
-    point: PointSummary
+    point: CapturePoint
     bar: coverage.Bar | None
 
 
@@ -151,10 +151,10 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
     anchors = _anchors(incidents)
     views: list[IncidentView] = []
     for incident, anchor in zip(incidents[:told], anchors, strict=False):
-        view = _incident(incident, anchor, analysis.points, drawings, min(LISTED, rows))
+        view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
         rows -= len(view.listed.shown)
         views.append(view)
-    points = zip(analysis.points, coverage.bars(analysis.points), strict=True)
+    points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     return Page(
         analysis=analysis,
         headline=headline(incidents, analysis),
@@ -189,7 +189,7 @@ def _anchors(incidents: Iterable[Incident]) -> list[str]:
 
 
 def _incident(
-    incident: Incident, anchor: str, points: Sequence[PointSummary], drawings: int, rows: int
+    incident: Incident, anchor: str, points: Sequence[CapturePoint], drawings: int, rows: int
 ) -> IncidentView:
     drawn = tuple(
         _finding(finding, f"{anchor}.finding-{number}", incident, points)
@@ -209,7 +209,7 @@ def _incident(
 
 
 def _finding(
-    finding: Finding, anchor: str, incident: Incident, points: Sequence[PointSummary]
+    finding: Finding, anchor: str, incident: Incident, points: Sequence[CapturePoint]
 ) -> FindingView:
     rows = [
         PacketRow(sighting=sighting, passage=passage, packet=number, first=place == 0)

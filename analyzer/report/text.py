@@ -97,14 +97,14 @@ def _head(analysis: Analysis) -> list[str]:
         lines.append(f"  kernel  {short(analysis.kernel, 60)}")
     if span:
         lines.append(f"  time    {day(span[0])} {clock(span[0])} UTC, {duration(span[1] - span[0])}")
-    for point in analysis.points[:NOTES]:
+    for point in analysis.capture_points[:NOTES]:
         dropped = (
             f", {count(point.dropped, 'packet', 'packets')} dropped by the capture" if point.dropped else ""
         )
         packets = count(point.packets, "packet", "packets")
         lines.append(f"  {short(point.role, 6) or 'point':<6}  {short(point.name, 24)}, {packets}{dropped}")
-    if len(analysis.points) > NOTES:
-        lines.append(f"  ... and {len(analysis.points) - NOTES} further points")
+    if len(analysis.capture_points) > NOTES:
+        lines.append(f"  ... and {len(analysis.capture_points) - NOTES} further points")
     return lines
 
 

@@ -193,6 +193,6 @@ def beyond(analysis: Analysis) -> str:
 
 def period(analysis: Analysis) -> tuple[int, int] | None:
     """Return the first and last time that any point covers, in nanoseconds; None without a packet."""
-    first = [point.first for point in analysis.points if point.first is not None]
-    last = [point.last for point in analysis.points if point.last is not None]
+    first = [point.first for point in analysis.capture_points if point.first is not None]
+    last = [point.last for point in analysis.capture_points if point.last is not None]
     return (min(first), max(last)) if first and last else None

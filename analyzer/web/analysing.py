@@ -31,7 +31,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
     bundle = replace(bundle, name=order["name"], caveats=tuple(caveats))
     progress = _Progress(folder / PROGRESS, sum(capture.size for capture in bundle.captures))
     analysis = analyze(bundle, roles=order["roles"], progress=progress.advance)
-    unused = sorted(order["roles"].keys() - {point.name for point in analysis.points})
+    unused = sorted(order["roles"].keys() - {point.name for point in analysis.capture_points})
     if unused:
         caveat = f"the role given for {', '.join(unused)} was not used: no capture point is called so"
         analysis = replace(analysis, caveats=(*analysis.caveats, caveat))

@@ -40,7 +40,7 @@ def incident(*findings: Finding, number: int = 1) -> Incident:
 def analysis(*incidents: Incident, counts: Counts | None = None, inconclusive: str | None = None) -> Analysis:
     """Return an analysis that found these."""
     return Analysis(
-        bundle="b", kernel=None, points=(), counts=counts or Counts(), incidents=incidents, reconciliation=(),
+        bundle="b", kernel=None, capture_points=(), counts=counts or Counts(), incidents=incidents, reconciliation=(),
         caveats=(), inconclusive=inconclusive,
     )  # fmt: skip
 

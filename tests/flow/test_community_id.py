@@ -121,7 +121,7 @@ def test_wireshark_says_the_same(name: str, cases: Mapping[str, Case]) -> None:
     """Each packet of real captures, on both sides of the NAT boundary."""
     analysis = analyze(cases[name].folder)
     flows = analysis.flows.set_index(["point", "flow"])["community_id"]
-    for at in (analysis.points[0], analysis.points[-1]):
+    for at in (analysis.capture_points[0], analysis.capture_points[-1]):
         argv = [
             "tshark",
             "-n",

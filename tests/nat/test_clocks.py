@@ -27,7 +27,7 @@ def test_another_clock(point: str, ahead: float, tmp_path: Path) -> None:
     """Hours between the clocks change no result; the offset is the median of what both saw, and it is told."""
     talks = [lossy(), bystander(-1), bystander(2), bystander(4)]
     analysis = analyze(record(tmp_path, *talks, clocks={point: ahead}, points=("veth-a", "cni0", "eth0")))
-    offsets = {p.name: p.clock_offset for p in analysis.points}
+    offsets = {p.name: p.clock_offset for p in analysis.capture_points}
     expected = dict.fromkeys(offsets, 0)
     # The points that file order puts behind the first one are moved: veth-a last, cni0 first.
     moved = {"cni0": ("eth0", "veth-a"), "eth0": ("eth0",), "veth-a": ("veth-a",)}[point]
@@ -43,7 +43,7 @@ def test_agreeing_clocks_are_left_alone(tmp_path: Path) -> None:
     """A transit of some milliseconds is a transit."""
     analysis = analyze(record(tmp_path, lossy(), bystander(-1), bystander(2), clocks={"eth0": 0.02}))
 
-    assert [0, 0, 0, 0] == [p.clock_offset for p in analysis.points]
+    assert [0, 0, 0, 0] == [p.clock_offset for p in analysis.capture_points]
     assert () == analysis.caveats
 
 
@@ -57,7 +57,7 @@ def test_offset_of_captures_from_the_middle(tmp_path: Path) -> None:
         talk.reply(50)
     talk.sent = talk.sent[3:]
     analysis = analyze(record(tmp_path, talk, clocks={"eth0": -5000.0}, points=("cni0", "eth0")))
-    times = {p.name: p.clock_offset for p in analysis.points}
+    times = {p.name: p.clock_offset for p in analysis.capture_points}
 
     assert {"cni0": 0, "eth0": 5000 * 10**9} == pytest.approx(times, abs=3 * TRANSIT)
     assert analysis.scene is not None
@@ -70,5 +70,5 @@ def test_points_that_share_nothing_keep_their_clock(tmp_path: Path) -> None:
     record(tmp_path, bystander(9000.5), points=("eth0",))
     analysis = analyze(tmp_path)
 
-    assert [0, 0] == [p.clock_offset for p in analysis.points]
+    assert [0, 0] == [p.clock_offset for p in analysis.capture_points]
     assert any("were not recorded at the same time" in caveat for caveat in analysis.caveats)

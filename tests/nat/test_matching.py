@@ -211,7 +211,7 @@ def test_files_without_names_in_any_order(proto: str, order: tuple[str, ...], tm
     analysis = analyze(record(tmp_path, *talks, points=("veth-a", "cni0", "eth0"), names=names))
 
     assert [(names["veth-a"], "pod"), (names["cni0"], "bridge"), (names["eth0"], "uplink")] == [
-        (point.name, point.role) for point in analysis.points
+        (point.name, point.role) for point in analysis.capture_points
     ]
     assert 3 == len(analysis.caveats)
     assert {talk.pod: (talk.nat, talk.server, "proven") for talk in talks} == {

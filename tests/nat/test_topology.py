@@ -12,7 +12,7 @@ from tests.conversation import Conversation, bystander, record
 
 def roles(analysis: Analysis) -> dict[str, str]:
     """Point to role."""
-    return {point.name: point.role for point in analysis.points}
+    return {point.name: point.role for point in analysis.capture_points}
 
 
 def gaps(analysis: Analysis) -> set[tuple[str, str]]:

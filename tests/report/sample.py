@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from analyzer.analysis import Analysis
 from analyzer.model import (
     Attempt,
+    CapturePoint,
     Counts,
     Evidence,
     Exclusion,
@@ -15,7 +16,6 @@ from analyzer.model import (
     Finding,
     Incident,
     Passage,
-    PointSummary,
     Reconciled,
     Remedy,
     Sighting,
@@ -31,7 +31,7 @@ NODE = "192.0.2.10"
 
 def point(
     name: str, role: str, packets: int, first: int = START, last: int = START + 9 * S, **other: object
-) -> PointSummary:
+) -> CapturePoint:
     """Return a capture point with one file of its own name."""
     given: dict[str, object] = {
         "files": (f"{name}.pcap",),
@@ -40,7 +40,7 @@ def point(
         "clock_offset": 0,
         **other,
     }
-    return PointSummary(name=name, role=role, packets=packets, first=first, last=last, **given)  # type: ignore[arg-type]
+    return CapturePoint(name=name, role=role, packets=packets, first=first, last=last, **given)  # type: ignore[arg-type]
 
 
 POINTS = (
@@ -441,7 +441,7 @@ def race() -> Analysis:
     return Analysis(
         bundle="node7-2026-11-20.tar.zst",
         kernel="6.18.44",
-        points=POINTS,
+        capture_points=POINTS,
         counts=Counts(connections=600, syn_attempts=604, syn_vanished=4, syn_unanswered=0, udp_requests=12),
         incidents=(RACE,),
         reconciliation=(
@@ -458,7 +458,7 @@ def late_ack() -> Analysis:
     return Analysis(
         bundle="late-ack-seed",
         kernel=None,
-        points=(
+        capture_points=(
             point("veth9f01", "pod", 20, START + 2 * S, START + 2 * S + 3 * MS, dropped=None),
             point(
                 "eth0",
@@ -501,7 +501,7 @@ def both() -> Analysis:
     return Analysis(
         bundle=quiet.bundle,
         kernel="5.10.0-32-amd64",
-        points=(late.points[0], *quiet.points),
+        capture_points=(late.capture_points[0], *quiet.capture_points),
         counts=Counts(
             connections=601,
             syn_attempts=604,
@@ -523,7 +523,7 @@ def clean() -> Analysis:
     return Analysis(
         bundle="clean",
         kernel="6.18.44",
-        points=POINTS,
+        capture_points=POINTS,
         counts=Counts(connections=412, syn_attempts=414, syn_unanswered=2, udp_requests=96),
         incidents=(),
         reconciliation=(),
@@ -535,7 +535,13 @@ def clean() -> Analysis:
 def empty() -> Analysis:
     """Return what an analysis of nothing looks like."""
     return Analysis(
-        bundle="", kernel=None, points=(), counts=Counts(), incidents=(), reconciliation=(), caveats=()
+        bundle="",
+        kernel=None,
+        capture_points=(),
+        counts=Counts(),
+        incidents=(),
+        reconciliation=(),
+        caveats=(),
     )
 
 
@@ -551,7 +557,7 @@ def many(number: int) -> Analysis:
     return Analysis(
         bundle="large",
         kernel="6.18.44",
-        points=base.points,
+        capture_points=base.capture_points,
         counts=Counts(connections=40 * number, syn_attempts=41 * number, syn_vanished=number),
         incidents=(dataclasses.replace(RACE, findings=findings, last=findings[-1].time),),
         reconciliation=base.reconciliation,

@@ -179,7 +179,7 @@ def test_times_are_on_the_common_clock(cases: dict[str, Case], tmp_path: Path) -
     evidence.write(analysis, path)
     found = packets(path)
 
-    assert any(point.clock_offset for point in analysis.points)
+    assert any(point.clock_offset for point in analysis.capture_points)
     assert found[-1].time - found[0].time < 60 * 10**9
     assert {"container", "eth0"} == {packet.point for packet in found}
 

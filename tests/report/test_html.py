@@ -219,7 +219,7 @@ def test_every_role_and_fate_renders(sample, fate: Fate, role: str) -> None:
 def test_points_without_packets(sample) -> None:
     """A point that recorded nothing has a row that says so."""
     empty = dataclasses.replace(sample.POINTS[0], first=None, last=None, packets=0, dropped=None, files=())
-    text = html.render(dataclasses.replace(sample.race(), points=(empty,)))
+    text = html.render(dataclasses.replace(sample.race(), capture_points=(empty,)))
     read(text)
 
     assert "no packet" in text

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.model import Fate, Finding, Passage, PointSummary, Sighting
+from analyzer.model import CapturePoint, Fate, Finding, Passage, Sighting
 from analyzer.report import labels, ladder
 
 POINTS = ("veth1a2b", "veth3c4d", "cni0", "eth0", "a-name-longer-than-any-interface-has-0123456789")
 ROLES = ("pod", "pod", "bridge", "uplink", "")
 
 
-def points() -> tuple[PointSummary, ...]:
+def points() -> tuple[CapturePoint, ...]:
     """Return five points, one of them with a name that does not fit its lane."""
     return tuple(
-        PointSummary(
+        CapturePoint(
             name=name,
             role=role,
             files=(),
@@ -172,7 +172,7 @@ def test_a_long_silence_is_a_break(sample) -> None:
 
 def test_the_host_reset_is_born_at_the_uplink(sample) -> None:
     """The host's RST starts at the uplink's lane; no part of it lies further in."""
-    it = ladder.build(sample.LATE_ACK.findings[0], sample.late_ack().points)
+    it = ladder.build(sample.LATE_ACK.findings[0], sample.late_ack().capture_points)
     uplink = next(lane.x for lane in it.lanes if lane.name == "eth0")
     reset = next(arrow for arrow in it.arrows if arrow.role == "host-reset")
 
@@ -200,7 +200,7 @@ def test_each_fate_has_its_end(sample, fate: Fate, end: str) -> None:
 def test_key_packets_come_before_context(sample) -> None:
     """Where not everything can be drawn, context goes first, and what is left out is counted."""
     whole = sample.LATE_ACK.findings[0]
-    it = ladder.build(whole, sample.late_ack().points, limit=5)
+    it = ladder.build(whole, sample.late_ack().capture_points, limit=5)
 
     assert ["offender", "host-reset", "reply", "reply", "reply"] == [arrow.role for arrow in it.arrows]
     assert len(whole.passages) - 5 + whole.omitted == it.hidden

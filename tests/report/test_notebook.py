@@ -66,7 +66,7 @@ def test_an_analysis(sample: Any, name: str) -> None:
 
     assert (1, 0) == (found.count("style"), found.count("script"))
     assert len(told.incidents) == text.count('class="drawing ladder"')
-    for said in (*(i.summary for i in told.incidents), *(p.name for p in told.points), *told.caveats):
+    for said in (*(i.summary for i in told.incidents), *(p.name for p in told.capture_points), *told.caveats):
         assert said in text.replace("&#39;", "'").replace("&gt;", ">")
 
 
@@ -144,7 +144,9 @@ def test_no_string_breaks_out(sample: Any) -> None:
     """Names and sentences from strangers stay text."""
     race = replace(sample.RACE, summary=HOSTILE, id=HOSTILE, cause=HOSTILE)
     points = tuple(replace(point, name=HOSTILE) for point in sample.POINTS[:1])
-    told = replace(sample.race(), incidents=(race,), bundle=HOSTILE, caveats=(HOSTILE,), points=points)
+    told = replace(
+        sample.race(), incidents=(race,), bundle=HOSTILE, caveats=(HOSTILE,), capture_points=points
+    )
     finding = replace(sample.RACE.findings[0], inner=HOSTILE, outer=HOSTILE)
     for text in (
         told._repr_html_(),

@@ -106,7 +106,7 @@ def test_everything_else_stays(bundle_case: Case) -> None:
     told = redact(analysis, KEY)
 
     assert analysis.counts == told.counts
-    assert analysis.points == told.points
+    assert analysis.capture_points == told.capture_points
     assert len(analysis.caveats) + 1 == len(told.caveats)
     for before, after in zip(analysis.incidents, told.incidents, strict=True):
         assert (before.id, before.cause, before.first, before.gap) == (
