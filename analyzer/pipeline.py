@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from analyzer.nat.fates import requests
 from analyzer.nat.passages import Trails
 from analyzer.nat.topology import place
 from analyzer.nat.ways import explore
-from analyzer.threads import side_by_side
+from analyzer.threads import beside, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +53,8 @@ def analyze(
     captured = side_by_side(assemble, recordings)
     caveats = place(captured)
     gaps = cross(captured)
-    node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
+    with beside(lambda: [point.events for point in captured]):
+        node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
     followed = {protocol: requests(captured, gaps, node, protocol) for protocol in (TCP, UDP)}
     scene = Scene(
         points=captured,
@@ -64,11 +64,10 @@ def analyze(
         requests=followed,
         evidence=evidence,
     )
-    with ThreadPoolExecutor(1) as beside:
-        beside.submit(lambda: scene.occupancy)  # it takes as long as the findings, which seldom ask for it
+    with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
         findings, counts = find(scene)
-    told = incidents(findings)
-    return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)
+        told = incidents(findings)
+        return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

@@ -1,12 +1,13 @@
-"""Doing the same for several points at once; the hot loops, and numpy's, release the GIL."""
+"""Doing several things at once; the hot loops, and numpy's, release the GIL."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MOST = 16
 """Threads. More than there are processors, so that three files of one size keep two of these busy to the end."""
@@ -20,3 +21,14 @@ def side_by_side(work: Callable[[T], R], each: Sequence[T]) -> list[R]:
         return [work(one) for one in each]
     with ThreadPoolExecutor(min(len(each), MOST)) as pool:
         return list(pool.map(work, each))
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do *work* in a thread beside the body; both have ended behind it.
+
+    For what is remembered and will be asked for: an error of it is raised there, where it is tried again.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work)
+        yield

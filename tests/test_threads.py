@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from analyzer.threads import MOST, side_by_side
+from analyzer.threads import MOST, beside, side_by_side
 
 
 def test_results_come_in_order() -> None:
@@ -26,3 +26,15 @@ def test_an_error_is_raised() -> None:
     """What goes wrong in one is not lost."""
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda n: 1 // n, [1, 0, 2])
+
+
+def test_work_beside_has_ended_behind() -> None:
+    """It runs while the body does, and what it did is there afterwards; its error is nobody's."""
+    together = threading.Barrier(2)
+    done: list[int] = []
+    with beside(lambda: done.append(together.wait(10))):
+        together.wait(10)
+    with beside(lambda: 1 // 0):
+        pass
+
+    assert 1 == len(done)

@@ -69,8 +69,8 @@ class Decoder:
         return Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
 
     def flows(self) -> Flows:
-        """The flows, trimmed."""
-        return Flows(**{name: column[: self._table_count()].copy() for name, column in self._flows.items()})
+        """The flows, trimmed; what was never written to takes no memory."""
+        return Flows(**{name: column[: self._table_count()] for name, column in self._flows.items()})
 
     def skipped(self, lane: int) -> dict[str, int]:
         """Frames of a lane that are no rows, by reason."""
@@ -131,4 +131,5 @@ class Decoder:
                 self._flows[name][:count] = column
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
-        self._table.attach(views, np.zeros(size * 2, np.uint64).data, count)
+        tags, slots = np.zeros(2 * size, np.uint8), np.empty(2 * size, np.int32)
+        self._table.attach(views, tags.data, slots.data, count)

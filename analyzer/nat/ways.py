@@ -92,23 +92,24 @@ def explore(
         crossed[gap.outer.name][m.b] = outer_heading
         met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
         met_in[gap.outer.name][m.b[outer_heading == IN]] = True
-    inside, own_keys = [_NONE, *pods.values()], [_keys(own)]
-    for point in points:
+
+    def inside(point: Point) -> NDArray[np.uint64]:
         across = crossed[point.name]
-        if point.role in ("pod", "bridge"):
-            # Who is asked for by ARP on the bridge is reached over the bridge.
-            arp = point.flows.proto == ARP
-            inside += [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
+        # Who is asked for by ARP on the bridge is reached over the bridge.
+        arp = point.flows.proto == ARP
+        known = [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
+        if point.role == "bridge":
+            known += _unrouted(point, routers)  # a pod none of whose packets got anywhere is told by them, too
+        return np.unique(np.concatenate(known))
+
+    within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])
+    own_keys = [_keys(own)]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
         if gap.outer.role == "uplink":
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
-    for point in points:
-        if point.role == "bridge":
-            # A pod none of whose packets got anywhere is told by them, too.
-            inside += _unrouted(point, routers)
     node = Node(
-        inside=np.unique(np.concatenate(inside)),
+        inside=np.unique(np.concatenate([_NONE, *pods.values(), *within])),
         own=np.unique(np.concatenate(own_keys)),
         routers=routers,
         pods=pods,
@@ -175,6 +176,8 @@ def pod_address(
         & (flows.src_hi >> np.uint64(54) != 0x3FA)
     )
     for chosen in (unicast & (flows.src_hi == 0), unicast & (flows.src_hi != 0)):
+        if not chosen.any():
+            continue
         ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)
         enough = sizes[chosen].sum() * 0.9
         # By a part of the key first, so that only what may be shared is put in order.
@@ -191,8 +194,9 @@ def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint
     """Addresses whose packets no router has had yet: their TTL is one that stacks begin with, and no router sent them."""
     flows, found = point.flows, []
     for side, (addresses, mac) in enumerate(((point.src, flows.mac_src), (point.dst, flows.mac_dst))):
-        spoke = np.flatnonzero((np.diff(point.starts)[side::2] > 0) & (flows.proto != ARP))
-        first = point.order[point.starts[2 * spoke + side]]
+        begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
+        spoke = np.flatnonzero((end > begin) & (flows.proto != ARP))
+        first = point.order[begin[spoke]]
         fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)
         found.append(addresses[spoke[fresh]])
     return found
