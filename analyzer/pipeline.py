@@ -1,29 +1,21 @@
-"""The way of the data, from captures to incidents: `analyze` is the method section."""
+"""The way of the data begins: captures to columns, in the time in which what makes use of them is imported."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.analysis import Analysis
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
 from analyzer.evidence import collect
-from analyzer.flow.point import TCP, UDP, assemble
-from analyzer.incident.findings import find
-from analyzer.incident.incidents import incidents
-from analyzer.incident.reconcile import reconcile
-from analyzer.incident.scene import Scene
-from analyzer.nat.crossing import cross
-from analyzer.nat.fates import requests
-from analyzer.nat.passages import Trails
-from analyzer.nat.topology import place
-from analyzer.nat.ways import explore
-from analyzer.threads import beside, side_by_side
+from analyzer.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from analyzer.analysis import Analysis
 
 
 def analyze(
@@ -49,25 +41,12 @@ def analyze(
     bundle = _bundle(paths, points)
     evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
-    recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress, storage)
-    captured = side_by_side(assemble, recordings)
-    caveats = place(captured)
-    gaps = cross(captured)
-    with beside(lambda: [point.events for point in captured]):
-        node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
-    followed = {protocol: requests(captured, gaps, node, protocol) for protocol in (TCP, UDP)}
-    scene = Scene(
-        points=captured,
-        gaps=gaps,
-        node=node,
-        trails=Trails(captured, gaps),
-        requests=followed,
-        evidence=evidence,
-    )
-    with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
-        findings, counts = find(scene)
-        told = incidents(findings)
-        return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)
+    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
+    with beside(lambda: import_module("analyzer.concluding")):
+        recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress, storage)
+    from analyzer.concluding import conclude
+
+    return conclude(bundle, evidence, recordings)
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

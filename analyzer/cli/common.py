@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.capture.bundle import Bundle
 
-_M_ARENA_MAX = -8  # malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 ROLES = ("pod", "bridge", "uplink")
 
 
@@ -82,12 +82,20 @@ def run(
 
 
 def _share_one_heap() -> None:
-    """Let all threads allocate from one heap (glibc): what one has freed is of use to the others. It saves a tenth."""
+    """Let all threads allocate from one heap, and keep what was freed in it (glibc): nobody has to be given new pages.
+
+    It saves a tenth. Columns, above 8 MB each, are given back to the kernel all the same.
+    """
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(_M_ARENA_MAX, 1)
+        for parameter, value in (
+            (_M_ARENA_MAX, 1),
+            (_M_MMAP_THRESHOLD, 8 << 20),
+            (_M_TRIM_THRESHOLD, 1 << 30),
+        ):
+            mallopt(parameter, value)
 
 
 def _size(text: str) -> int:

@@ -99,7 +99,9 @@ def explore(
         arp = point.flows.proto == ARP
         known = [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
         if point.role == "bridge":
-            known += _unrouted(point, routers)  # a pod none of whose packets got anywhere is told by them, too
+            known += _unrouted(
+                point, routers
+            )  # a pod none of whose packets got anywhere is told by them, too
         return np.unique(np.concatenate(known))
 
     within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])

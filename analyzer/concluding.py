@@ -1,0 +1,47 @@
+"""The way of the data, from recordings to incidents: `conclude` is the method section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.analysis import Analysis
+from analyzer.flow.point import TCP, UDP, assemble
+from analyzer.incident.findings import find
+from analyzer.incident.incidents import incidents
+from analyzer.incident.reconcile import reconcile
+from analyzer.incident.scene import Scene
+from analyzer.nat.crossing import cross
+from analyzer.nat.fates import requests
+from analyzer.nat.passages import Trails
+from analyzer.nat.topology import place
+from analyzer.nat.ways import explore
+from analyzer.threads import beside, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.capture.bundle import Bundle
+    from analyzer.capture.points import Recording
+    from analyzer.evidence import Evidence
+
+
+def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Analysis:
+    """Tell what happened to the packets that were recorded."""
+    captured = side_by_side(assemble, recordings)
+    caveats = place(captured)
+    gaps = cross(captured)
+    with beside(lambda: [point.events for point in captured]):
+        node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
+    followed = {protocol: requests(captured, gaps, node, protocol) for protocol in (TCP, UDP)}
+    scene = Scene(
+        points=captured,
+        gaps=gaps,
+        node=node,
+        trails=Trails(captured, gaps),
+        requests=followed,
+        evidence=evidence,
+    )
+    with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
+        findings, counts = find(scene)
+        told = incidents(findings)
+        return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)

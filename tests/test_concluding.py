@@ -1,0 +1,31 @@
+"""From recordings to an analysis; what it finds is the fixtures' and the pipeline's to test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from analyzer import analyze
+from analyzer.capture.bundle import Bundle
+from analyzer.capture.points import record
+from analyzer.capture.storage import Memory
+from analyzer.concluding import conclude
+from analyzer.evidence import collect
+from tests.conftest import FIXTURES
+
+
+def test_recordings_are_enough() -> None:
+    """Whoever has read the captures otherwise comes to the same conclusion."""
+    bundle = Bundle.open([FIXTURES / "snat-race"])
+    evidence = collect(bundle.evidence)
+    recordings = record(bundle.captures, evidence.interfaces, {}, lambda _: None, Memory())
+
+    assert analyze(FIXTURES / "snat-race").to_json() == conclude(bundle, evidence, recordings).to_json()
+
+
+def test_it_is_imported_beside_decoding() -> None:
+    """Not before: that would keep one processor waiting."""
+    program = "import sys, analyzer.pipeline; print('analyzer.incident.findings' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "False" == done.stdout.strip()
