@@ -131,5 +131,4 @@ class Decoder:
                 self._flows[name][:count] = column
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
-        tags, slots = np.zeros(2 * size, np.uint8), np.empty(2 * size, np.int32)
-        self._table.attach(views, tags.data, slots.data, count)
+        self._table.attach(views, np.zeros(size * 2, np.uint64).data, count)

@@ -166,14 +166,10 @@ def hash_tcp_options(
 class FlowTable:
     """Flows by five-tuple and lane: open addressing over columns that the caller owns and grows.
 
-    A slot has a tag of one byte beside it. A new flow is told by its slot's empty tag: those of 64 slots share a line of the
-    cache, where the slots themselves had cost a wait for memory each time, a fifth of decoding.
-
     `find` never allocates; the caller keeps `room()` positive by growing the columns (`analyzer.capture.columns`).
     """
 
-    tags: cython.uchar[::1]
-    slots: cython.int[::1]
+    slots: cython.ulonglong[::1]
     mask: cython.ulonglong
     src_hi: cython.ulonglong[::1]
     src_lo: cython.ulonglong[::1]
@@ -194,11 +190,10 @@ class FlowTable:
     def __init__(self) -> None:
         self.count = 0
 
-    def attach(self, columns: dict, tags: object, slots: object, count: int) -> None:
-        """Use these buffers from now on; *tags*, all 0, and *slots* are filled with the first *count* flows."""
+    def attach(self, columns: dict, slots: object, count: int) -> None:
+        """Use these buffers from now on; *slots*, all 0, is filled with the first *count* flows."""
         i: cython.Py_ssize_t
         at: cython.ulonglong
-        self.tags = tags
         self.slots = slots
         self.mask = len(slots) - 1
         self.src_hi = columns["src_hi"]
@@ -219,7 +214,7 @@ class FlowTable:
         # Later incarnations of a tuple come later: inserted in order, the newest one wins its slot.
         for i in range(count):
             at = self.hashes[i] & self.mask
-            while self.tags[at] and not self.same_key(self.slots[at], i):
+            while self.slots[at] and not self.same_key(self.at(at), i):
                 at = (at + 1) & self.mask
             self.put(at, i)
 
@@ -231,18 +226,19 @@ class FlowTable:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def tag(self, h: cython.ulonglong) -> cython.int:
-        """What a slot is marked with for a flow of this hash: never 0, and of the bits that no place is made of."""
-        return 128 | cython.cast(cython.int, h >> 25)
+    def at(self, slot: cython.ulonglong) -> cython.Py_ssize_t:
+        """The flow in a slot; -1 in an empty one."""
+        return cython.cast(cython.Py_ssize_t, self.slots[slot] & M32) - 1
 
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
     def put(self, slot: cython.ulonglong, i: cython.Py_ssize_t) -> cython.void:
-        """Put a flow into a slot."""
-        self.tags[slot] = self.tag(self.hashes[i])
-        self.slots[slot] = cython.cast(cython.int, i)
+        """Put a flow into a slot, with its hash, so that others are told apart without a look at the columns."""
+        self.slots[slot] = cython.cast(cython.ulonglong, self.hashes[i]) << 32 | cython.cast(
+            cython.ulonglong, i + 1
+        )
 
     @cython.cfunc
     @cython.nogil
@@ -286,38 +282,29 @@ class FlowTable:
         h: cython.ulonglong
         at: cython.ulonglong
         i: cython.Py_ssize_t
-        tag: cython.int
-        turned: cython.ulonglong
-        ahead: cython.ulonglong
-        back: cython.ulonglong
-        other: cython.int
         # Commutative in the two ends, so that both directions meet in one slot.
         h = end_hash(src_hi, src_lo, ports >> 16) + end_hash(dst_hi, dst_lo, ports & 0xFFFF)
         h = mix(mix(h, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
         at = h & self.mask
-        tag = self.tag(h)
-        turned = ((cython.cast(cython.ulonglong, ports) << 16) & M32) | (ports >> 16)
-        while self.tags[at]:
-            i = self.slots[at]
-            if self.tags[at] == tag:
-                # Without a branch on the direction, which no processor could foresee.
-                ahead = (
-                    (self.src_lo[i] ^ src_lo)
-                    | (self.dst_lo[i] ^ dst_lo)
-                    | (self.ports[i] ^ ports)
-                    | (self.src_hi[i] ^ src_hi)
-                    | (self.dst_hi[i] ^ dst_hi)
-                )
-                back = (
-                    (self.src_lo[i] ^ dst_lo)
-                    | (self.dst_lo[i] ^ src_lo)
-                    | (self.ports[i] ^ turned)
-                    | (self.src_hi[i] ^ dst_hi)
-                    | (self.dst_hi[i] ^ src_hi)
-                )
-                other = (self.proto[i] ^ proto) | (self.lane[i] ^ lane)
-                if (other == 0) & ((ahead == 0) | (back == 0)):
-                    return i * 2 + (ahead != 0)
+        while self.slots[at]:
+            i = self.at(at)
+            if self.slots[at] >> 32 == h and self.proto[i] == proto and self.lane[i] == lane:
+                if (
+                    self.src_lo[i] == src_lo
+                    and self.dst_lo[i] == dst_lo
+                    and self.ports[i] == ports
+                    and self.src_hi[i] == src_hi
+                    and self.dst_hi[i] == dst_hi
+                ):
+                    return i * 2
+                if (
+                    self.dst_lo[i] == src_lo
+                    and self.src_lo[i] == dst_lo
+                    and self.ports[i] == (((ports << 16) & M32) | (ports >> 16))
+                    and self.dst_hi[i] == src_hi
+                    and self.src_hi[i] == dst_hi
+                ):
+                    return i * 2 + 1
             at = (at + 1) & self.mask
         i = self.count
         self.count += 1
@@ -345,7 +332,7 @@ class FlowTable:
         """A new incarnation of flow *old*'s five-tuple, seen from the sender's side if *swap*."""
         i: cython.Py_ssize_t = self.count
         at: cython.ulonglong = self.hashes[old] & self.mask
-        while not self.tags[at] or self.slots[at] != old:
+        while self.at(at) != old:
             at = (at + 1) & self.mask
         self.hashes[i] = self.hashes[old]
         self.put(at, i)
