@@ -1,6 +1,6 @@
-"""The hot loop of joining: which keys occur exactly once on each of two sides.
+"""The hot loops of joining: keys from fields, and which keys occur exactly once on each of two sides.
 
-Compiled by the package build; runs uncompiled with the same results (`tests/nat/test_joining.py`). One hash table
+Compiled by the package build; runs uncompiled with the same results (`tests/flow/test_joining.py`). One hash table
 with linear probing, so the cost is linear in the number of keys, however often one of them repeats.
 """
 
@@ -11,6 +11,32 @@ except ImportError:
 
 NOBODY = cython.declare(cython.int, -1)  # of `partner`: no key of B is equal
 SEVERAL = cython.declare(cython.int, -2)  # several are, on either side
+M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)  # compiled, sums and products wrap by themselves
+SALT = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
+ONE = cython.declare(cython.ulonglong, 0xBF58476D1CE4E5B9)
+OTHER = cython.declare(cython.ulonglong, 0x94D049BB133111EB)
+
+
+@cython.boundscheck(False)
+def scramble(
+    values: cython.const[cython.ulonglong][::1], salt: cython.ulonglong, hashes: cython.ulonglong[::1]
+) -> None:
+    """Hash each value: the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
+
+    Args:
+        values: What is hashed.
+        salt: Small; different ones give unrelated hashes.
+        hashes: Filled; as long as *values*.
+    """
+    i: cython.Py_ssize_t
+    h: cython.ulonglong
+    salt = (salt * SALT) & M64
+    with cython.nogil:
+        for i in range(values.shape[0]):
+            h = (values[i] + salt) & M64
+            h = ((h ^ (h >> 30)) * ONE) & M64
+            h = ((h ^ (h >> 27)) * OTHER) & M64
+            hashes[i] = h ^ (h >> 31)
 
 
 @cython.boundscheck(False)  # every index is a row number of ours, or masked

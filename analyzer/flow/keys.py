@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.flow.joining import contains, join
+from analyzer.flow import joining
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
-    """A 64-bit hash (the finaliser of SplitMix64), salted so that equal fields of different kinds differ."""
-    h = values.astype(np.uint64)
-    h += np.uint64(salt * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-    h ^= h >> np.uint64(30)
-    h *= np.uint64(0xBF58476D1CE4E5B9)
-    h ^= h >> np.uint64(27)
-    h *= np.uint64(0x94D049BB133111EB)
-    h ^= h >> np.uint64(31)
-    return h
+    """A 64-bit hash, salted so that equal fields of different kinds differ."""
+    wide = np.ascontiguousarray(values, np.uint64)
+    hashes = np.empty(len(wide), np.uint64)
+    joining.scramble(wide.data, salt, hashes.data)
+    return hashes
 
 
 def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
@@ -33,14 +29,14 @@ def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
 def among(values: NDArray[np.uint64], those: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Whether each value is one of those; both are keys of this module. In linear time, other than `np.isin`, which sorts."""
     found = np.zeros(len(values), np.uint8)
-    contains(*views(those, _slots(those), values, found))
+    joining.contains(*views(those, _slots(those), values, found))
     return found.view(bool)
 
 
 def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the values that occur exactly once in each, in the order of *a*; both are keys of this module."""
     partner = np.full(len(a), -1, np.int32)
-    join(*views(a, b, _slots(a), partner))
+    joining.join(*views(a, b, _slots(a), partner))
     i = np.flatnonzero(partner >= 0)
     return i, partner[i].astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""The hot loops of joining and membership: what numpy says, compiled and not."""
+"""The hot loops of hashing, joining and membership: what numpy says, compiled and not."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ FORMS = [
 ]
 # Few values, so that many are equal, and with equal low bits, so that they meet in the table.
 KEYS = st.lists(st.sampled_from([0, 1, 2, 16, 17, 32, 1 << 40, (1 << 64) - 1]), max_size=12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(st.lists(st.integers(0, (1 << 64) - 1), max_size=9), st.integers(0, 15))
+def test_hashes_are_those_of_splitmix64(form: Any, values: list[int], salt: int) -> None:
+    """Sums and products wrap at 64 bits, as numpy's do."""
+    given_, hashes = np.array(values, np.uint64), np.empty(len(values), np.uint64)
+    form.scramble(given_.data, salt, hashes.data)
+    h = given_ + np.uint64(salt * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        h = (h ^ h >> np.uint64(shift)) * np.uint64(factor)
+
+    assert (h ^ h >> np.uint64(31)).tolist() == hashes.tolist()
 
 
 @pytest.mark.parametrize("form", FORMS)
