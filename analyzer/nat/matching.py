@@ -78,8 +78,7 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = _routable(a.flows), _routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
-    left_a = np.setdiff1d(left_a, by_syn_a, assume_unique=True)
-    left_b = np.setdiff1d(left_b, by_syn_b, assume_unique=True)
+    left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     offset = _offset(a, b, by_syn_a, by_syn_b)
     ballots = _ballots(a, b, left_a, left_b)
     if offset is None and len(ballots):
@@ -88,16 +87,27 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
         ballots = ballots[np.abs(ballots["delta"] - offset) <= WINDOW]
     elected, ties = _elect(ballots)
     none = np.zeros(len(by_syn_a), np.uint8)
-    order = np.argsort(np.concatenate([by_syn_a, elected["a"]]))
+    matched = np.concatenate([by_syn_a, elected["a"]])
+    order = np.full(len(a.flows), -1, np.int64)
+    order[matched] = np.arange(len(matched))
+    order = order[order >= 0]
     return Matches(
-        a=np.concatenate([by_syn_a, elected["a"]])[order].astype(np.int32),
+        a=matched[order].astype(np.int32),
         b=np.concatenate([by_syn_b, elected["b"]])[order].astype(np.int32),
         flip=np.concatenate([none, elected["flip"]])[order].astype(np.uint8),
         agreed=np.concatenate([agreed | ISN, elected["agreed"] | PACKETS])[order].astype(np.uint8),
         votes=np.concatenate([none, elected["votes"]])[order].astype(np.int32),
-        ambiguous_a=np.setdiff1d(np.union1d(twins_a, ties["a"]), elected["a"]).astype(np.int32),
-        ambiguous_b=np.setdiff1d(np.union1d(twins_b, ties["b"]), elected["b"]).astype(np.int32),
+        ambiguous_a=_without(np.concatenate([twins_a, ties["a"]]), elected["a"], len(a.flows)),
+        ambiguous_b=_without(np.concatenate([twins_b, ties["b"]]), elected["b"], len(b.flows)),
     ), offset
+
+
+def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """Those of *some* of a point's *count* flows that are none of the others, ascending."""
+    chosen = np.zeros(count, bool)
+    chosen[some] = True
+    chosen[others] = False
+    return np.flatnonzero(chosen).astype(np.int32)
 
 
 def _routable(flows: Flows) -> NDArray[np.int32]:
@@ -263,8 +273,10 @@ def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:
         rows = rows[small | (point.packets.print[rows] % np.uint32(len(rows) // SAMPLE + 1) == 0)]
     side = 2 * point.packets.flow[rows].astype(np.int64) + (point.packets.bits[rows] & REPLY)
     _, first = np.unique(point.packets.print[rows] | side << 32, return_index=True)
-    once: NDArray[np.int64] = rows[np.sort(first)]
-    return once
+    once = np.zeros(len(rows), bool)
+    once[first] = True
+    voters: NDArray[np.int64] = rows[once]
+    return voters
 
 
 def _elect(ballots: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
