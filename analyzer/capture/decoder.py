@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Decoder:
         self._read = 0
         self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
         self._flows = {name: np.empty(1 << 16, dtype) for name, dtype in FLOW_DTYPES.items()}
-        self._table = FlowTable()
+        self._table = FlowTable(*(int.from_bytes(os.urandom(8)) | 1 for _ in range(2)))
         self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
         self._attach(0)
 

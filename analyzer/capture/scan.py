@@ -62,9 +62,15 @@ def mix(x: cython.ulonglong, y: cython.ulonglong) -> cython.ulonglong:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def end_hash(hi: cython.ulonglong, lo: cython.ulonglong, port: cython.ulonglong) -> cython.ulonglong:
-    """32 bits of one end of a flow; two products, each folded."""
-    x: cython.ulonglong = (((lo ^ (port << 40)) * ODD) & M64) ^ hi
+def end_hash(
+    hi: cython.ulonglong,
+    lo: cython.ulonglong,
+    port: cython.ulonglong,
+    one: cython.ulonglong,
+    other: cython.ulonglong,
+) -> cython.ulonglong:
+    """32 bits of one end of a flow, by two secret odd factors."""
+    x: cython.ulonglong = (((lo ^ (port << 40)) * one) & M64) ^ ((hi * other) & M64)
     x = ((x ^ (x >> 29)) * ODD) & M64
     return x >> 32
 
@@ -166,7 +172,9 @@ def hash_tcp_options(
 class FlowTable:
     """Flows by five-tuple and lane: open addressing over columns that the caller owns and grows.
 
-    `find` never allocates; the caller keeps `room()` positive by growing the columns (`analyzer.capture.columns`).
+    Which slot a flow has depends on factors that whoever made the capture cannot know, so no capture can be made in which
+    many meet in one (Dietzfelbinger et al.: A reliable randomized algorithm for the closest-pair problem, 1997, on
+    multiplicative hashing). `find` never allocates; the caller grows the columns in time.
     """
 
     slots: cython.ulonglong[::1]
@@ -186,9 +194,14 @@ class FlowTable:
     mac_src: cython.ulonglong[::1]
     mac_dst: cython.ulonglong[::1]
     count: cython.Py_ssize_t
+    one: cython.ulonglong
+    other: cython.ulonglong
 
-    def __init__(self) -> None:
+    def __init__(self, one: int, other: int) -> None:
+        """Begin without flows; the factors are odd numbers of 64 bits."""
         self.count = 0
+        self.one = one
+        self.other = other
 
     def attach(self, columns: dict, slots: object, count: int) -> None:
         """Use these buffers from now on; *slots*, all 0, is filled with the first *count* flows."""
@@ -283,7 +296,9 @@ class FlowTable:
         at: cython.ulonglong
         i: cython.Py_ssize_t
         # Commutative in the two ends, so that both directions meet in one slot.
-        h = end_hash(src_hi, src_lo, ports >> 16) + end_hash(dst_hi, dst_lo, ports & 0xFFFF)
+        h = end_hash(src_hi, src_lo, ports >> 16, self.one, self.other) + end_hash(
+            dst_hi, dst_lo, ports & 0xFFFF, self.one, self.other
+        )
         h = mix(mix(h, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
         at = h & self.mask
         while self.slots[at]:

@@ -39,18 +39,29 @@ def scramble(
             hashes[i] = h ^ (h >> 31)
 
 
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def place(key: cython.ulonglong, factor: cython.ulonglong, mask: cython.ulonglong) -> cython.ulonglong:
+    """Where in the table a key is looked for first: of the product's high half, which every bit of the key has a part in."""
+    return (((key * factor) & M64) >> 32) & mask
+
+
 @cython.boundscheck(False)  # every index is a row number of ours, or masked
 def join(
     a: cython.ulonglong[::1],
     b: cython.ulonglong[::1],
+    factor: cython.ulonglong,
     slots: cython.int[::1],
     partner: cython.int[::1],
 ) -> None:
     """Find the keys that occur once in A and once in B.
 
     Args:
-        a: Keys, mixed well enough that their low bits can be a place in the table.
+        a: Keys.
         b: As *a*.
+        factor: Odd, and secret, so that no keys can be made that meet in one place of the table.
         slots: Filled with -1; a power of two, more than twice as long as *a*.
         partner: Filled with -1, as long as *a*; set to the index in B of the one equal key where both are unique, else
             to a negative number.
@@ -61,7 +72,7 @@ def join(
     mask: cython.ulonglong = cython.cast(cython.ulonglong, slots.shape[0] - 1)
     with cython.nogil:
         for i in range(a.shape[0]):
-            at = a[i] & mask
+            at = place(a[i], factor, mask)
             while slots[at] >= 0 and a[slots[at]] != a[i]:
                 at = (at + 1) & mask
             if slots[at] < 0:
@@ -70,7 +81,7 @@ def join(
                 partner[i] = SEVERAL
                 partner[slots[at]] = SEVERAL
         for i in range(b.shape[0]):
-            at = b[i] & mask
+            at = place(b[i], factor, mask)
             while slots[at] >= 0 and a[slots[at]] != b[i]:
                 at = (at + 1) & mask
             if slots[at] >= 0:
@@ -81,6 +92,7 @@ def join(
 @cython.boundscheck(False)
 def contains(
     those: cython.ulonglong[::1],
+    factor: cython.ulonglong,
     slots: cython.int[::1],
     values: cython.ulonglong[::1],
     found: cython.uchar[::1],
@@ -89,8 +101,9 @@ def contains(
 
     Args:
         those: The set; a value may be in it several times.
+        factor: As of `join`.
         slots: Filled with -1; a power of two, more than twice as long as *those*.
-        values: Mixed as well as *those*.
+        values: What may be in it.
         found: Zeroed, as long as *values*; set to 1.
     """
     i: cython.Py_ssize_t
@@ -98,12 +111,12 @@ def contains(
     mask: cython.ulonglong = cython.cast(cython.ulonglong, slots.shape[0] - 1)
     with cython.nogil:
         for i in range(those.shape[0]):
-            at = those[i] & mask
+            at = place(those[i], factor, mask)
             while slots[at] >= 0 and those[slots[at]] != those[i]:
                 at = (at + 1) & mask
             slots[at] = cython.cast(cython.int, i)
         for i in range(values.shape[0]):
-            at = values[i] & mask
+            at = place(values[i], factor, mask)
             while slots[at] >= 0 and those[slots[at]] != values[i]:
                 at = (at + 1) & mask
             found[i] = slots[at] >= 0

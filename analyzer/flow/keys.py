@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from analyzer.flow import joining
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_FACTOR = int.from_bytes(os.urandom(8)) | 1
+"""Which place of a table a key has is nobody's to choose; results do not depend on it."""
 
 
 def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
@@ -29,14 +33,14 @@ def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
 def among(values: NDArray[np.uint64], those: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Whether each value is one of those; both are keys of this module. In linear time, other than `np.isin`, which sorts."""
     found = np.zeros(len(values), np.uint8)
-    joining.contains(*views(those, _slots(those), values, found))
+    joining.contains(*views(those), _FACTOR, *views(_slots(those), values, found))
     return found.view(bool)
 
 
 def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the values that occur exactly once in each, in the order of *a*; both are keys of this module."""
     partner = np.full(len(a), -1, np.int32)
-    joining.join(*views(a, b, _slots(a), partner))
+    joining.join(*views(a, b), _FACTOR, *views(_slots(a), partner))
     i = np.flatnonzero(partner >= 0)
     return i, partner[i].astype(np.int64)
 

@@ -47,6 +47,15 @@ def test_flows_grow_beyond_any_table(count: int) -> None:
     np.testing.assert_array_equal(packets.flow[:count], packets.flow[count:])
 
 
+def test_nobody_can_foresee_a_hash() -> None:
+    """Each time the flows are the same and their hashes others: no capture can be made whose flows all meet in one slot."""
+    data = packets_of([segment(port) for port in range(99)])
+    one, other = decoded(data).flows(), decoded(data).flows()
+
+    assert one.ports.tolist() == other.ports.tolist()
+    assert not set(one.hash.tolist()) & set(other.hash.tolist())
+
+
 def test_newest_incarnation_survives_growth() -> None:
     """A tuple that was used twice before the table grew is found in its second use afterwards."""
     frames = [
