@@ -53,7 +53,7 @@ def command(
     paths: Sequence[str],
     points: Sequence[str],
     roles: Sequence[str],
-    memory: str | None,
+    memory: int | None,
     form: str,
     each: bool,
     expected: Path | None,

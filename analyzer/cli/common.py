@@ -22,14 +22,28 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 ROLES = ("pod", "bridge", "uplink")
 
 
+def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Bytes, from `2G`, `500M`, `1.5G`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
+    if not found:
+        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
+    return int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
+
+
+memory_option = click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR).",
+)
+
+
 def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the arguments that make a bundle."""
     for decorate in (
-        click.option(
-            "--memory",
-            metavar="SIZE",
-            help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR).",
-        ),
+        memory_option,
         click.option(
             "--role",
             "roles",
@@ -51,7 +65,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(
-    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], memory: str | None = None
+    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], memory: int | None = None
 ) -> Analysis:
     """Analyse, with progress on a terminal, and say on stderr what limits the result."""
     from analyzer.capture import scan
@@ -69,9 +83,8 @@ def run(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
         )
     bundle = Bundle.open(paths, points=by_file)
-    limit = _size(memory) if memory else None
     with _progress(bundle) as advance:
-        analysis = analyze(bundle, roles=by_name, memory=limit, progress=advance)
+        analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
     missing = by_name.keys() - {point.name for point in analysis.capture_points}
     if missing:
         known = ", ".join(point.name for point in analysis.capture_points)
@@ -96,14 +109,6 @@ def _share_one_heap() -> None:
             (_M_TRIM_THRESHOLD, 1 << 30),
         ):
             mallopt(parameter, value)
-
-
-def _size(text: str) -> int:
-    """Bytes, from `2G`, `500M`, `1.5G`."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
-    if not found:
-        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
-    return int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
 
 
 def write(text: str, output: Path | None) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import note, write
+from analyzer.cli.common import memory_option, note, write
 from analyzer.errors import MissingTool
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Processes on this machine.  [default: one for each CPU]",
 )
+@memory_option
 @click.option(
     "--format",
     "form",
@@ -48,7 +50,13 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def command(
-    context: click.Context, root: str, output: str, scheduler: str | None, count: int | None, form: str
+    context: click.Context,
+    root: str,
+    output: str,
+    scheduler: str | None,
+    count: int | None,
+    memory: int | None,
+    form: str,
 ) -> None:
     """Analyse the bundles of many nodes and write one report.
 
@@ -75,6 +83,7 @@ def command(
     from analyzer.fleet import html, json_, text
     from analyzer.fleet.pipeline import survey
     from analyzer.fleet.places import Place
+    from analyzer.fleet.work import work
     from analyzer.fleet.workers import Processes, Scheduler
 
     if scheduler and count:
@@ -84,7 +93,9 @@ def command(
         closing(Scheduler(scheduler) if scheduler else Processes(count)) as workers,
         _progress() as (begin, advance),
     ):
-        report = survey(source, target, workers, begin=begin, advance=advance)
+        report = survey(
+            source, target, workers, begin=begin, advance=advance, task=partial(work, memory=memory)
+        )
     target.write("report.html", html.render(report).encode())
     write(json_.render(report) if form == "json" else text.render(report), None)
     note(f"the report is {output.rstrip('/')}/report.html")

@@ -37,7 +37,7 @@ def command(
     paths: Sequence[str],
     points: Sequence[str],
     roles: Sequence[str],
-    memory: str | None,
+    memory: int | None,
     output: Path,
     folder: Path | None,
     sharing: Sharing,

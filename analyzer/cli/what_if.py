@@ -46,7 +46,7 @@ def command(
     paths: Sequence[str],
     points: Sequence[str],
     roles: Sequence[str],
-    memory: str | None,
+    memory: int | None,
     settings: Sequence[str],
     form: str,
     output: Path | None,

@@ -27,7 +27,9 @@ SPARE = 1 << 30
 """Bytes of the disk that a downloaded bundle leaves free."""
 
 
-def work(bundle: FleetBundle, source: Place, target: Place, version: str) -> dataset.Result:
+def work(
+    bundle: FleetBundle, source: Place, target: Place, version: str, memory: int | None = None
+) -> dataset.Result:
     """Analyse *bundle* and keep what was found; never raises.
 
     Args:
@@ -35,6 +37,7 @@ def work(bundle: FleetBundle, source: Place, target: Place, version: str) -> dat
         source: The folder that it was found below.
         target: Where the dataset is.
         version: Of Lostsyn, where the fleet was asked about.
+        memory: As `analyze` takes it.
     """
     try:
         if version != __version__:
@@ -42,7 +45,7 @@ def work(bundle: FleetBundle, source: Place, target: Place, version: str) -> dat
                 f"the worker has lostsyn {__version__}, but was asked by {version}: install one version everywhere"
             )
         with _here(bundle, source) as path:
-            return dataset.write(analyze(path), bundle, target)
+            return dataset.write(analyze(path, memory=memory), bundle, target)
     except LostsynError as error:
         return dataset.Result.of(bundle, problem=str(error))
     except Exception as error:  # a bundle that breaks the analysis must not stop the fleet

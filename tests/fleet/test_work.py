@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import __version__
+from analyzer import __version__, pipeline
 from analyzer.fleet import dataset
 from analyzer.fleet import work as module
 from analyzer.fleet.bundles import find
@@ -66,7 +66,7 @@ def test_no_capture(source: Place, target: Place) -> None:
 def test_whatever_breaks(source: Place, target: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that breaks the analysis does not break the worker."""
 
-    def broken(_: object) -> None:
+    def broken(_: object, **__: object) -> None:
         raise RecursionError("too deep")
 
     monkeypatch.setattr(module, "analyze", broken)
@@ -75,6 +75,21 @@ def test_whatever_breaks(source: Place, target: Place, monkeypatch: pytest.Monke
         "the analysis failed: RecursionError: too deep"
         == work(find(source)[0], source, target, __version__).problem
     )
+
+
+def test_memory_is_what_the_analysis_gets(
+    source: Place, target: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit arrives where the columns are laid out, and the result is the same."""
+    given: list[int] = []
+    made = pipeline.TemporaryFiles
+    monkeypatch.setattr(pipeline, "TemporaryFiles", lambda limit: (given.append(limit), made(limit))[1])
+    bundle = find(source)[0]
+
+    assert work(bundle, source, target, __version__) == work(
+        bundle, source, target, __version__, memory=1 << 20
+    )
+    assert [1 << 20] == given
 
 
 def test_another_version(source: Place, target: Place) -> None:
