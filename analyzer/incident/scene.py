@@ -193,20 +193,18 @@ class Scene:
 
     def passed_near(self, gap: Gap, time: int, within: int, protocol: int) -> int:
         """How many requests of a protocol made it through the gap from *within* ns before to as long after *time*."""
-        times = self.passed[gap.names, protocol].time
+        times = self.passed(gap, protocol).time
         begin, end = np.searchsorted(times, (time - within, time + within + 1))
         return int(end - begin)
 
-    @cached_property
-    def passed(self) -> Mapping[tuple[tuple[str, str], int], Moments]:
-        """(Gap, protocol) to the requests that made it through on their way out, in order of time."""
-        found = {}
-        for gap in self.gaps:
-            for protocol, followed in self.requests.items():
-                at = next(a for a in followed if a.point is gap.inner)
-                through = at.outward & (gap.in_outer[at.rows] >= 0)
-                found[gap.names, protocol] = self._moments((at, through))
-        return found
+    def passed(self, gap: Gap, protocol: int) -> Moments:
+        """The requests that made it through the gap on their way out, in order of time."""
+
+        def look() -> Moments:
+            at = next(a for a in self.requests[protocol] if a.point is gap.inner)
+            return self._moments((at, at.outward & (gap.in_outer[at.rows] >= 0)))
+
+        return self.once(("passed", gap.names, protocol), look)
 
     @cached_property
     def lost(self) -> Mapping[int, Moments]:

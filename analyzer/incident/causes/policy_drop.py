@@ -182,7 +182,7 @@ def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return None
     gap = case.crossing
-    passed = scene.passed[gap.names, case.protocol]
+    passed = scene.passed(gap, case.protocol)
     place = int(np.searchsorted(passed.time, case.lost[0].time))
     begin = max(0, place - WITNESSES)
     distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
