@@ -13,7 +13,8 @@ from analyzer.capture.layout import TCP_SYN
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
-from analyzer.evidence.rules import Packet, Steps, walk
+from analyzer.evidence.rules.packet import Packet, Steps
+from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analyzer.capture.bundle import EvidenceFile
 from analyzer.evidence import Evidence, collect
 from analyzer.evidence.facts import Link
-from analyzer.evidence.rules import walk
+from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.health import signals
 from tests.evidence.rules.texts import packet

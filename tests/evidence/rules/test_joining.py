@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analyzer.evidence.facts import Fact
-from analyzer.evidence.rules import Ruleset
 from analyzer.evidence.rules.joining import join
+from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import iptables_list, iptables_save, nft_json, nft_text
 from tests.evidence.rules.texts import forward
 

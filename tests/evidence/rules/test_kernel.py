@@ -10,7 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from analyzer.evidence.rules import Packet, Ruleset, Steps, walk
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.rules.packet import Packet, Steps
+from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import iptables_save, nft_json, nft_text
 from analyzer.lab.namespaces import Namespace
 from analyzer.lab.node import V4, Node, built

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from analyzer.capture.bundle import EvidenceFile
 from analyzer.evidence import collect
-from analyzer.evidence.rules import Ruleset, walk
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.rules.walk import walk
 from tests.evidence.rules.texts import forward, iptables, nft, packet
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"

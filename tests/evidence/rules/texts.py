@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from analyzer.evidence.rules import Packet, Ruleset
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.sources import iptables_save, nft_text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from analyzer.evidence.rules import Ruleset
+from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import iptables_list, iptables_save
 
 HEAD = " pkts bytes target     prot opt in     out     source               destination\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from analyzer.evidence.facts import Caveat
-from analyzer.evidence.rules import Ruleset
+from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import iptables_save
 
 

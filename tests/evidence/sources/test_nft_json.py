@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.evidence.facts import Caveat
-from analyzer.evidence.rules import Rule, Ruleset
+from analyzer.evidence.rules.model import Rule, Ruleset
 from analyzer.evidence.sources import nft_json, nft_text
 
 
