@@ -121,6 +121,13 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
             found.append(
                 f"{point.name}: its clock differs; its times were moved by {point.clock_offset / 1e9:+.9f} s to match."
             )
+        if point.holes:
+            begin, end = (str(np.datetime64(time, "ns"))[:19].replace("T", " ") for time in point.holes[0])
+            more = len(point.holes) - 1
+            found.append(
+                f"{point.name}: between two of its files it was not recorded from {begin} to {end} UTC"
+                f"{f', and {more} more times' if more else ''}; what was sent then is not called lost."
+            )
         if scene.drops.get(point.name):
             found.append(
                 f"{point.name}: the capturing program lost {scene.drops[point.name]} packets; what it missed may look lost."

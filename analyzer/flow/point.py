@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture.columns import views
+from analyzer.capture.holes import holes
 from analyzer.capture.layout import DATA, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
@@ -82,6 +84,23 @@ class Point:
         """Times of the first and the last packet, ns; (0, -1) without packets. To be asked for when the clocks agree."""
         time = self.packets.time
         return (int(time.min()), int(time.max())) if len(time) else (0, -1)
+
+    @cached_property
+    def holes(self) -> tuple[tuple[int, int], ...]:
+        """When the point was not recording between its first and its last packet: from and to, ns, ascending."""
+        bounds = pairwise([*self.recording.first_rows, len(self.packets)])
+        times = [self.packets.time[begin:end] for begin, end in bounds if end > begin]
+        return tuple(holes(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
+
+    def recorded(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the point was recording at each time, ns: it has packets before and after, and no hole there."""
+        first, last = self.span
+        within = (times >= first) & (times <= last)
+        if self.holes:
+            begins, ends = np.array(self.holes).T
+            before = np.searchsorted(begins, times) - 1  # the last hole that began before
+            within &= (before < 0) | (times >= ends[before])
+        return within
 
     @cached_property
     def events(self) -> Events:

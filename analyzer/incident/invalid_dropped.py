@@ -74,8 +74,7 @@ def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int,
     crossing = gap.match_b[flow]
     from_outside = (packets.bits[rows] & REPLY != 0) == (gap.inward().heading[crossing] != IN)
     keep = (gap.outer.flows.proto[flow] == TCP) & from_outside
-    first, last = gap.inner.span
-    keep &= (packets.time[rows] >= first) & (packets.time[rows] <= last)
+    keep &= gap.inner.recorded(packets.time[rows])
     keep &= packets.bits[rows] & FRAGMENT == 0
     by_crossing: dict[int, set[int]] = {}
     for row, index in zip(rows[keep], crossing[keep], strict=True):

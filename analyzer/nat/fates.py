@@ -339,9 +339,8 @@ def _moment(point: Point, rows: NDArray[np.int64], hops: int = 0, later: int = 0
 
 
 def _recording(points: Sequence[Point], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether one of these points has recorded before and after each time."""
+    """Whether one of these points was recording at each time."""
     result = np.zeros(len(times), bool)
     for point in points:
-        first, last = point.span
-        result |= (times >= first) & (times <= last)
+        result |= point.recorded(times)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,3 +168,20 @@ def test_invariants(sent: list[tuple[int, int, int, int]]) -> None:
             isns = {sent[row][2] for row in rows if sent[row][1] == SYN}
             # A side that also sends SYN-ACKs, with other numbers, is no TCP; its flows may be anything.
             assert len(isns) <= 1 or any(sent[row][1] == SYNACK for row in rows)
+
+
+def test_recorded_between_its_packets() -> None:
+    """From the first packet to the last, both included, but not between files that are far apart."""
+    made = point(*(packet(0, ACK, seq) for seq in range(1, 9)))
+    made.packets.time[:] = [1, 2, 3, 4, 10**10, 10**10 + 1, 3 * 10**10, 3 * 10**10 + 1]
+    asked = np.array(
+        [0, 1, 3, 4, 5, 10**10 - 1, 10**10, 10**10 + 2, 3 * 10**10, 3 * 10**10 + 1, 3 * 10**10 + 2]
+    )
+    whole = [False, *[True] * 9, False]
+    assert whole == made.recorded(asked).tolist()
+
+    made = replace(made, recording=replace(made.recording, first_rows=(0, 4, 6)))
+    assert ((4, 10**10), (10**10 + 1, 3 * 10**10)) == made.holes
+    assert [False, True, True, True, False, False, True, False, True, True, False] == made.recorded(
+        asked
+    ).tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dpkt
 import pytest
 
 from analyzer import Analysis, analyze
@@ -46,6 +47,30 @@ def test_vanished(proto: str, tmp_path: Path) -> None:
     assert (1, 0) == (analysis.counts.syn_vanished, analysis.counts.udp_vanished)[
         :: 1 if proto == "tcp" else -1
     ]
+
+
+def test_lost_while_files_were_rotated(tmp_path: Path) -> None:
+    """Behind the gap one file ended before, and the next begins after: nobody can tell. In one file it is a loss."""
+    talk = out()
+    talk.syn(5).lost_after("cni0")
+    busy = [bystander(at / 10) for at in (*range(30), *range(80, 110))]
+    record(tmp_path, talk, *busy)
+    assert ["vanished"] == fates(analyze(tmp_path))
+
+    with (tmp_path / "eth0.pcap").open("rb") as file:
+        packets = list(dpkt.pcap.Reader(file))
+    (tmp_path / "eth0.pcap").unlink()
+    middle = packets[0][0] + 5
+    for name, some in (
+        ("eth0.0.pcap", [packet for packet in packets if packet[0] < middle]),
+        ("eth0.1.pcap", [packet for packet in packets if packet[0] > middle]),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            dpkt.pcap.Writer(file, nano=True, linktype=1).writepkts(some)
+    analysis = analyze(tmp_path)
+
+    assert ["undecidable"] == fates(analysis)
+    assert any("eth0: between two of its files it was not recorded from" in said for said in analysis.caveats)
 
 
 def test_vanished_before_the_bridge(tmp_path: Path) -> None:
