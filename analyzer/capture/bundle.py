@@ -1,6 +1,7 @@
 """A bundle: the captures and the side evidence of one incident, from files, folders and archives.
 
-What a file is, its content says, never its name. Nothing is read here beyond the first bytes of each file.
+What a file is, its content says, never its name. Nothing is read here beyond the first bytes of each file, unless two
+captures begin alike.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from analyzer.capture import archive, naming
 from analyzer.capture.compressed import Stream
+from analyzer.capture.copies import copies
 from analyzer.capture.reader import Reader, is_capture
 from analyzer.errors import UnusableInput
 
@@ -146,6 +148,9 @@ class Bundle:
                 "; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats, _NEXT])
             )
         captures = sorted(_called(search.captures, points or {}), key=_natural)
+        twice = dict(copies(captures, search.heads))
+        caveats += [f"ignored, {copy} holds nothing but what {label} holds" for copy, label in twice.items()]
+        captures = [capture for capture in captures if capture.label not in twice]
         return cls(
             name=name,
             captures=tuple(_told_apart(captures, caveats)),
@@ -159,6 +164,8 @@ class _Search:
 
     def __init__(self) -> None:
         self.captures: list[CaptureFile] = []
+        self.heads: dict[str, bytes] = {}
+        """Label of a capture to its first bytes, decompressed."""
         self.evidence: list[EvidenceFile] = []
         self.caveats: list[str] = []
         self.files = 0
@@ -270,6 +277,7 @@ class _Search:
             self.ignore(label, f"beyond the first {FILES} files")
         elif is_capture(head):
             label = self._unique(label)
+            self.heads[label] = head
             self.captures.append(
                 CaptureFile(label=label, source=source, size=size, point_hint=naming.hint(label))
             )

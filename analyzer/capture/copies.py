@@ -1,0 +1,67 @@
+"""Captures that a bundle has twice: as they are and compressed, under a second name, or copied while they were written."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from analyzer.capture.compressed import PIECE, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from analyzer.capture.bundle import CaptureFile
+
+LEAST = 256
+"""Bytes of a head that holds more than what captures without a packet begin with."""
+
+
+def copies(captures: Sequence[CaptureFile], heads: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the labels of captures that hold nothing but what another one holds, with that one's.
+
+    Points may see the same at the same time (a bridge hands frames on with their timestamps), so captures whose names give them
+    different roles, or to different pods, are no copies.
+
+    Args:
+        captures: All of a bundle.
+        heads: Label to the first bytes, decompressed.
+    """
+    alike: dict[bytes, list[CaptureFile]] = {}
+    for capture in captures:
+        if len(heads[capture.label]) >= LEAST:
+            alike.setdefault(heads[capture.label], []).append(capture)
+    gone: set[str] = set()
+    for several in alike.values():
+        # Of equal ones the one that is kept has the best name: it tells a role, and is the shortest.
+        best = sorted(several, key=lambda capture: (not capture.point_hint.role, len(capture.label)))
+        for one, other in combinations(best, 2):
+            if one.label in gone or other.label in gone or not _may_be(one, other):
+                continue
+            shorter = _shorter(one, other)
+            if shorter is not None:
+                gone.add(shorter.label)
+                yield shorter.label, (other if shorter is one else one).label
+
+
+def _may_be(one: CaptureFile, other: CaptureFile) -> bool:
+    a, b = one.point_hint, other.point_hint
+    if a.point == b.point:
+        return True
+    apart = a.role and b.role and (a.role != b.role or a.role == "pod")
+    return not (a.explicit or b.explicit or apart)
+
+
+def _shorter(one: CaptureFile, other: CaptureFile) -> CaptureFile | None:
+    """The one with which the other begins, of two equal ones the other; None if neither does, or cannot be read."""
+    try:
+        with Stream(one.source()) as a, Stream(other.source()) as b:
+            while True:
+                mine, others = a.read(PIECE), b.read(PIECE)
+                if mine != others:
+                    if others.startswith(mine):
+                        return one
+                    return other if mine.startswith(others) else None
+                if len(mine) < PIECE:
+                    return other
+    except OSError:
+        return None
