@@ -96,7 +96,10 @@ class Analysis:
         """
         from analyzer import tables
 
-        return tables.packets(self.captured.trails.points[point])
+        points = self.captured.trails.points
+        if point not in points:
+            raise KeyError(f"no capture point is called {point!r}; there are {', '.join(points)}")
+        return tables.packets(points[point])
 
     @property
     def flows(self) -> pd.DataFrame:

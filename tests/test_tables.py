@@ -160,6 +160,6 @@ def test_findings(lost: Analysis) -> None:
 
 
 def test_no_such_point(lost: Analysis) -> None:
-    """A name that no point has is a KeyError."""
-    with pytest.raises(KeyError):
+    """The error names those that there are."""
+    with pytest.raises(KeyError, match=r"no capture point is called 'eth7'; there are .*cni0"):
         lost.packets("eth7")

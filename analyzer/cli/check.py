@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,10 +125,18 @@ def command(
             checked.append(Checked(paths=bundle, error=str(error)))
         else:
             checked.append(Checked.of(bundle, analysis, known.of(bundle) if known else None))
+    absent = known.besides(one.paths for one in checked) if known and each else []
+    gone = [paths for paths in absent if not any(map(os.path.lexists, paths))]
+    checked += [
+        Checked(paths=paths, error=f"it is not there, but {expected} names it: remove its table there")
+        for paths in gone
+    ]
     if known and update:
         checked = _updated(known, checked)
     write(_render(form, checked, each=each), output)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
+    if left := [", ".join(paths) for paths in absent if paths not in gone]:
+        note(f"{expected} also names {', '.join(left)}: not checked")
     worst = max(one.exit for one in checked)
     context.exit(0 if worst == 1 and exit_zero else worst)
 
@@ -171,5 +180,3 @@ def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bo
             advise(one.analysis)  # else it stands right above
         if known and one.unmet and not known.names(one.paths):
             note(f"{known.path} does not name {one.name}, so nothing is expected of it")
-    if known and each and (absent := known.besides(one.paths for one in checked)):
-        note(f"{known.path} also names {', '.join(absent)}: not checked")

@@ -46,10 +46,10 @@ class Expectations:
         """Whether the file has a table for the bundle made of *paths*."""
         return key(paths, self.path) in self.bundles
 
-    def besides(self, checked: Iterable[Sequence[str]]) -> list[str]:
-        """The bundles of the file that are not among *checked*."""
+    def besides(self, checked: Iterable[Sequence[str]]) -> list[Key]:
+        """The bundles of the file that are not among *checked*, their paths as seen from here."""
         absent = self.bundles.keys() - {key(paths, self.path) for paths in checked}
-        return sorted(", ".join(name) for name in absent)
+        return sorted(tuple(str(self.path.parent / path) for path in paths) for paths in absent)
 
 
 def key(paths: Sequence[str], file: Path) -> Key:

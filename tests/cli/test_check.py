@@ -214,8 +214,22 @@ def test_expectations(lost: Path, clean: Path, tmp_path: Path, lostsyn: Callable
     assert 1 == ran.code
     assert [
         f"lostsyn: {file} does not name {lost}, so nothing is expected of it",
-        f"lostsyn: {file} also names clean: not checked",
+        f"lostsyn: {file} also names {clean}: not checked",
     ] == ran.err.splitlines()
+
+
+def test_a_bundle_that_is_gone(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """Whoever deletes or renames a folder must not turn the build green: it is an error in every format."""
+    file = tmp_path / "expect.toml"
+    file.write_text(RULE.format(findings=1) + RULE.format(findings=1).replace("lost", "gone"))
+    said = f"it is not there, but {file} names it: remove its table there"
+
+    ran = lostsyn("check", "--each", lost, "--expect", file)
+    assert (2, [f"lostsyn: {tmp_path / 'gone'}: {said}"]) == (ran.code, ran.err.splitlines())
+    for form in ("text", "json", "junit", "sarif", "github"):
+        ran = lostsyn("check", "--each", lost, "--expect", file, "--format", form)
+        assert (2, True) == (ran.code, "it is not there" in " ".join(ran.out.split()))
+    assert 0 == lostsyn("check", lost, "--expect", file).code
 
 
 def test_only_the_unexpected_is_told(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:

@@ -73,7 +73,7 @@ def test_a_bundle_is_its_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert known.names(["../a.pcap", "../b.pcap"])
     assert not known.names(["../a.pcap"])
     assert not known.names(["captures/node7"])
-    assert ["a.pcap, b.pcap"] == known.besides([["node7"]])
+    assert [(str(tmp_path / "a.pcap"), str(tmp_path / "b.pcap"))] == known.besides([["node7"]])
 
 
 def test_a_table_without_a_bundle(tmp_path: Path) -> None:
