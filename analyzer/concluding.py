@@ -43,5 +43,5 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     )
     with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
         findings, counts = find(scene)
-        told = incidents(findings)
-        return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)
+    told = incidents(findings)
+    return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)

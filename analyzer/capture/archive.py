@@ -28,6 +28,8 @@ TOTAL = 64 << 30
 SPARE = 1 << 30
 """Bytes of the disk that a temporary file leaves free."""
 _BLOCK = 512
+DEFLATED = 1032
+"""How much shorter deflate makes bytes, at most (zlib's technical details)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,11 @@ def zip_members(path: Path, caveats: list[str]) -> Iterator[Member]:
         elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             caveats.append(f"{path.name}: {info.filename} is neither stored nor deflated and was ignored")
         else:
-            yield Member(name=info.filename, size=info.file_size, open=_zip_opener(archive, info))
+            yield Member(
+                name=info.filename,
+                size=min(info.file_size, info.compress_size * DEFLATED),
+                open=_zip_opener(archive, info),
+            )
 
 
 def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
@@ -159,7 +165,8 @@ def tar_members(path: Path, caveats: list[str]) -> Iterator[Member]:
                 caveats.append(f"{path.name}: {called} is stored as a sparse file and was ignored")
                 sparse = False
             elif info.isreg():
-                yield Member(name=called, size=info.size, open=_tar_opener(store, body, info.size))
+                there = max(min(info.size, store.size - body), 0)  # less than claimed, of a partial archive
+                yield Member(name=called, size=there, open=_tar_opener(store, body, info.size))
         at = body + -(-info.size // _BLOCK) * _BLOCK
     if at > store.size or 0 < len(header) < _BLOCK:
         caveats.append(f"{path.name}: the archive ends within its last member")

@@ -134,10 +134,11 @@ class Bundle:
             for path in given
         ]
         search = _Search()
+        paths_of: dict[str, set[Path]] = {}
         for path, name in zip(given, names, strict=True):
-            label = (
-                name if len({p for p, n in zip(given, names, strict=True) if n == name}) == 1 else str(path)
-            )
+            paths_of.setdefault(name, set()).add(path)
+        for path, name in zip(given, names, strict=True):
+            label = name if len(paths_of[name]) == 1 else str(path)
             search.add(path, label.strip("/"), alone=len(given) == 1)
         name = naming.printable(", ".join(dict.fromkeys(names)))
         caveats = search.told()

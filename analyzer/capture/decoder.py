@@ -70,8 +70,8 @@ class Decoder:
         return Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
 
     def flows(self) -> Flows:
-        """The flows, trimmed; what was never written to takes no memory."""
-        return Flows(**{name: column[: self._table_count()] for name, column in self._flows.items()})
+        """The flows, trimmed: a point of few flows shall not hold room for many."""
+        return Flows(**{name: column[: self._table_count()].copy() for name, column in self._flows.items()})
 
     def skipped(self, lane: int) -> dict[str, int]:
         """Frames of a lane that are no rows, by reason."""

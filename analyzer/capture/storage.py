@@ -6,6 +6,7 @@ through the columns in slices of time and do not come back; what a slice leaves 
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import resource
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +77,10 @@ class TemporaryFiles(Memory):
 
     def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
         """Make a column in a file of its own."""
-        file, name = tempfile.mkstemp()
+        try:
+            file, name = tempfile.mkstemp()
+        except OSError as error:
+            raise _no_room(count * np.dtype(dtype).itemsize, error) from None
         Path(name).unlink()
         return self._mapped(file, count, np.dtype(dtype))
 
@@ -89,13 +94,10 @@ class TemporaryFiles(Memory):
         try:
             # Else a full disk would be met by writing to memory, which ends the process (SIGBUS).
             os.posix_fallocate(file, 0, size)
+            pages = mmap.mmap(file, size)
         except OSError as error:
             os.close(file)
-            raise LostsynError(
-                f"{tempfile.gettempdir()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
-                "folder that has it, or do without --memory"
-            ) from None
-        pages = mmap.mmap(file, size)
+            raise _no_room(size, error) from None
         column = np.frombuffer(pages, dtype, count)
         self._held[column.ctypes.data] = file, pages
         return column
@@ -107,6 +109,18 @@ class TemporaryFiles(Memory):
                 pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost
 
 
+def _no_room(size: int, error: OSError) -> LostsynError:
+    if error.errno == errno.EMFILE:
+        return LostsynError(
+            f"--memory: too many capture points for the files that this process may open ({error.strerror}); raise "
+            "`ulimit -n`, or do without --memory"
+        )
+    return LostsynError(
+        f"{tempfile.gettempdir()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
+        "folder that has it, or do without --memory"
+    )
+
+
 def _close(held: dict[int, tuple[int, mmap.mmap]]) -> None:
     for file, _ in held.values():
         os.close(file)
@@ -115,7 +129,8 @@ def _close(held: dict[int, tuple[int, mmap.mmap]]) -> None:
 def _watch(storage: weakref.ref[TemporaryFiles]) -> None:
     """Release as long as anybody has the storage."""
     while (held := storage()) is not None:
-        held.release()
+        with suppress(OSError):  # all descriptors are in use: whoever needs one now says so
+            held.release()
         del held
         time.sleep(OFTEN)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import sys
 
@@ -80,6 +81,9 @@ def main() -> None:
     """Run; an error of ours becomes one sentence on stderr and exit code 2."""
     # numpy's linear algebra, which nothing here uses, starts a thread per processor that spins for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows a question mark
     gc.set_threshold(50_000)  # importing makes many objects and no cycles: looking for them took 20 ms
     try:
         group(prog_name="lostsyn")

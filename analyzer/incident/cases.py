@@ -156,6 +156,8 @@ def _case(
         for row in gone[:MOST_ATTEMPTS]:
             seen = trails.sightings(at.point, int(row))
             first, first_row = seen[0 if outward else -1]
+            if (at.point.name, int(row)) not in {(p.name, r) for p, r in trails.sightings(first, first_row)}:
+                first, first_row = at.point, int(row)  # of segments that overlap each has but one partner
             lost.append((int(first.packets.time[first_row]), first.name, first_row))
     begun = sorted({*begun, *lost})
     steps = tuple(

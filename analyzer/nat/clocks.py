@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 AGREE = 50_000_000
 """ns: a larger median offset is taken for another clock, not for transit."""
+FAR = 1 << 61
+"""ns, 73 years: no clock is so far off, and times beyond would not fit; such a point is left alone."""
 
 
 def align(points: Sequence[Point], offsets: Mapping[tuple[str, str], int]) -> None:
@@ -38,6 +40,6 @@ def align(points: Sequence[Point], offsets: Mapping[tuple[str, str], int]) -> No
                         known[there] = known[name] + change
                         reached.append(there)
     for point in points:
-        point.clock_offset = known[point.name]
+        point.clock_offset = known[point.name] if abs(known[point.name]) < FAR else 0
         if point.clock_offset:
             point.packets.time += point.clock_offset

@@ -3,7 +3,7 @@
 First by the SYN (ISN, window, options), then by the votes of several packets. Each is tried from the most specific
 key (nothing translated) to the least (everything translated); at every step only flows whose key is unique on
 both sides are taken, so a guess is never made: what stays equal to several others is reported as ambiguous.
-All joins are sorts, so the cost stays n log n when every packet looks the same.
+Joins are hash tables (`analyzer.flow.joining`), so the cost stays linear when every packet looks the same.
 """
 
 from __future__ import annotations

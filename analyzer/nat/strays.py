@@ -33,7 +33,10 @@ def pair_strays(inner: Point, outer: Point, in_outer: NDArray[np.int32], in_inne
     """
     for shift in (0, WINDOW // 2):
         # Two grids of moments, half a window apart: what one of them cuts in two, the other keeps together.
-        a, b = _left(inner, in_outer), _left(outer, in_inner)
+        a = _left(inner, in_outer)
+        if not len(a):
+            return  # before the outer point, which may be the bridge of many pods, is gone through
+        b = _left(outer, in_inner)
         i, j = unique_join(_moments(inner, a, shift), _moments(outer, b, shift))
         a, b = a[i], b[j]
         near = np.abs(outer.packets.time[b] - inner.packets.time[a]) <= WINDOW

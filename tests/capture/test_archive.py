@@ -188,3 +188,22 @@ def test_heads() -> None:
     assert not archive.is_tar(b"")
     assert archive.is_zip(b"PK\x03\x04rest")
     assert not archive.is_zip(b"PK")
+
+
+def test_a_member_is_no_longer_than_the_archive(tmp_path: Path) -> None:
+    """A partial tar, and a zip that claims what no deflated bytes can give: sizes are what room is made for."""
+    header = tarfile.TarInfo("eth0.pcap")
+    header.size = 60 << 30
+    path = tmp_path / "a.tar"
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1000))
+    assert [1000] == [member.size for member in archive.tar_members(path, [])]
+
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("a.pcap", b"a")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(data)
+    (size,) = [member.size for member in archive.zip_members(path, [])]
+    assert size < 10_000

@@ -129,3 +129,10 @@ def test_columns_are_those_documented() -> None:
     assert list(PACKET_DTYPES) == list(Packets.__slots__)
     assert list(FLOW_DTYPES) == list(Flows.__slots__)
     assert sum(np.dtype(kind).itemsize for kind in PACKET_DTYPES.values()) == 48
+
+
+def test_few_flows_hold_little() -> None:
+    """A node may have hundreds of points: none keeps the room that a busy one would need."""
+    flows = decoded(packets_of([segment(1)])).flows()
+
+    assert all(column.base is None for column in (flows.ports, flows.src_lo, flows.mac_dst))

@@ -57,6 +57,18 @@ def test_a_storage_that_nobody_has_is_given_up() -> None:
     assert None is seen()
 
 
+def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column is a file: the sentence says what to raise."""
+
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(storage.tempfile, "mkstemp", none_left)
+
+    with pytest.raises(LostsynError, match=r"too many capture points .*ulimit -n"):
+        TemporaryFiles(1 << 30).empty(1000, "i4")
+
+
 def test_no_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is told before it is written to."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,3 +46,14 @@ def test_wrong_usage(arguments: list[str], lostsyn: Callable[..., Any]) -> None:
 
     assert (2, "") == (ran.code, ran.out)
     assert "Usage: lostsyn" in ran.err
+
+
+def test_a_terminal_that_is_not_utf_8() -> None:
+    """What it cannot show becomes a question mark, not a traceback."""
+    program = "import sys; from analyzer.cli import main; sys.argv = ['lostsyn', 'explain', '\u2026']; main()"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+
+    assert 2 == ran.returncode
+    assert b"Traceback" not in ran.stderr
+    assert b"?" in ran.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from socket import inet_aton
 from typing import Any
 
+import dpkt
 import pytest
 
 from analyzer import Analysis, analyze
@@ -157,3 +159,31 @@ def test_a_flood_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert 7 == analysis.counts.syn_vanished
     assert [f"10.244.0.11:{port}" for port in (20000, 20003, 20006)] == told
     assert any("7 connections lost requests; 3 of them" in caveat for caveat in analysis.caveats)
+
+
+def test_segments_that_overlap(tmp_path: Path) -> None:
+    """A SYN with data that was cut in two on its way: the lost half is told by itself where the other one passed."""
+    way = {"veth-a": 64, "cni0": 64, "eth0": 63}
+    sent: dict[str, list[tuple[float, bytes]]] = {name: [] for name in way}
+
+    def seen(name: str, at: float, port: int, isn: int, size: int) -> None:
+        segment = dpkt.tcp.TCP(sport=port, dport=80, seq=isn, flags=dpkt.tcp.TH_SYN, data=bytes(size))
+        src = inet_aton("192.0.2.10" if name == "eth0" else "10.244.0.11")
+        packet = dpkt.ip.IP(src=src, dst=inet_aton("192.0.2.100"), p=6, ttl=way[name], data=segment)
+        packet.len = len(bytes(packet))
+        sent[name].append((at, bytes(dpkt.ethernet.Ethernet(data=packet))))
+
+    for number in range(40):
+        for name in way:
+            seen(name, 1e9 + number / 10, 31000 + number, 5000 + number, 0)
+    for name, size in (("veth-a", 200), ("cni0", 100), ("cni0", 101), ("eth0", 101)):
+        seen(name, 1e9 + 1.55, 30000, 777, size)
+    for name, packets in sent.items():
+        with (tmp_path / f"{name}.pcap").open("wb") as file:
+            writer = dpkt.pcap.Writer(file, nano=True, linktype=1)
+            for at, data in sorted(packets, key=lambda packet: packet[0]):
+                writer.writepkt(data, at)
+    analysis = analyze(tmp_path)
+
+    assert 1 == analysis.counts.syn_vanished
+    assert ["syn-vanished"] == [incident.kind for incident in analysis.incidents]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from analyzer import analyze
+from analyzer.nat.clocks import align
 from tests.conversation import TRANSIT, Conversation, bystander, record
 
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
@@ -72,3 +75,15 @@ def test_points_that_share_nothing_keep_their_clock(tmp_path: Path) -> None:
 
     assert [0, 0] == [p.clock_offset for p in analysis.capture_points]
     assert any("were not recorded at the same time" in caveat for caveat in analysis.caveats)
+
+
+def test_no_clock_is_that_far_off() -> None:
+    """Where differences add up to what no time could hold, the point keeps its clock; nearer ones are moved."""
+    points = [
+        SimpleNamespace(name=name, packets=SimpleNamespace(time=np.array([5])), clock_offset=0)
+        for name in "abc"
+    ]
+    align(points, {("a", "b"): -(1 << 60), ("b", "c"): -(1 << 63) + 1})  # type: ignore[arg-type]
+
+    assert [0, 1 << 60, 0] == [point.clock_offset for point in points]
+    assert [5, 5 + (1 << 60), 5] == [int(point.packets.time[0]) for point in points]
