@@ -9,8 +9,9 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.layout import CUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows
     from analyzer.capture.points import Recording
 
@@ -29,15 +30,27 @@ def transports(recording: Recording, rows: Iterable[int]) -> Iterator[tuple[int,
     for row in sorted(set(rows)):
         by_file.setdefault(recording.file_of(row), []).append(row)
     for index, wanted in by_file.items():
-        with Stream(recording.files[index].source()) as stream:
-            position, held = 0, b""
-            for row in sorted(wanted, key=lambda r: int(recording.packets.offset[r])):
-                offset = int(recording.packets.offset[row])
-                while position + len(held) < offset + MOST and (more := stream.read(1 << 20)):
-                    keep = max(0, min(len(held), offset - position))
-                    position, held = position + keep, held[keep:] + more
-                cut = recording.packets.bits[row] & CUT
-                yield row, b"" if cut else held[offset - position :][:MOST]
+        rows_at = sorted((int(recording.packets.offset[row]), row) for row in wanted)
+        read = _read(recording.files[index], [offset for offset, _ in rows_at])
+        for (_, row), data in zip(rows_at, read, strict=True):
+            yield row, b"" if recording.packets.bits[row] & CUT else data
+
+
+def _read(file: CaptureFile, offsets: Sequence[int]) -> Iterator[bytes]:
+    """Read at most `MOST` bytes at each of these places, ascending; fewer at the file's end."""
+    raw = file.source()
+    with Stream(raw) as stream:
+        if stream.compression is None and raw.seekable():
+            for offset in offsets:
+                raw.seek(offset)
+                yield raw.read(MOST)
+            return
+        position, held = 0, b""
+        for offset in offsets:
+            while position + len(held) < offset + MOST and (more := stream.read(1 << 20)):
+                keep = max(0, min(len(held), offset - position))
+                position, held = position + keep, held[keep:] + more
+            yield held[offset - position :][:MOST]
 
 
 def quoted_ends(icmp: bytes) -> bytes:
