@@ -17,6 +17,11 @@ class LostsynError(Exception):
 class UnusableInput(LostsynError, ValueError):  # noqa: N818 - reads as the sentence it becomes
     """Nothing in the given paths can be analysed."""
 
+    def __init__(self, reason: str, advice: str = "") -> None:
+        """Say why, and what to do on a command line; `str()` is both."""
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.reason = reason
+
 
 class MissingTool(LostsynError, OSError):  # noqa: N818
     """A program, or a right, that the command needs is not there."""

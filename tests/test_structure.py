@@ -25,7 +25,7 @@ STANDARD_ONLY = {"lab", "errors", "uncompiled"}
 
 NO_TESTS_OF_THEIR_OWN = {
     "analyzer/__init__.py": "tests/test_analysis.py asks for its names",
-    "analyzer/errors.py": "three classes without code",
+    "analyzer/errors.py": "tests/capture/test_bundle.py tells reason and advice apart",
     "analyzer/uncompiled.py": "every test of a hot loop runs with it",
     "analyzer/capture/columns.py": "data; tests/capture/test_decoder.py holds it against its documentation",
     "analyzer/cli/common.py": "what check and report share is tested with them",

@@ -146,7 +146,7 @@ class Bundle:
             texts = len(search.evidence)
             among = f" among {texts} text file{'s' if texts > 1 else ''}" if texts else ""
             raise UnusableInput(
-                "; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats, _NEXT])
+                "; ".join([f"{name}: no capture (pcap or pcapng) found{among}", *caveats]), _NEXT
             )
         captures = sorted(_called(search.captures, points or {}), key=_natural)
         twice = dict(copies(captures, search.heads))

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from analyzer.errors import LostsynError
+from analyzer.errors import LostsynError, UnusableInput
 from analyzer.web import confined
 from analyzer.web.folder import write_json
 
@@ -22,7 +22,9 @@ def main(task: str, folder: Path) -> int:
     try:
         importlib.import_module(TASKS[task]).work(told["order"], folder)
     except LostsynError as error:
-        write_json(folder / confined.REFUSED, {"says": str(error)})
+        # What to type on a command line is of no use here.
+        reason = error.reason if isinstance(error, UnusableInput) else str(error)
+        write_json(folder / confined.REFUSED, {"says": f"{reason.removesuffix('.')}."})
         return 1
     except MemoryError:
         return confined.TOO_MUCH_MEMORY

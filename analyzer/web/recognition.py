@@ -85,7 +85,7 @@ def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> di
         if not texts:
             # The sentence says that there is no capture, and then why the file is none.
             notes = [
-                str(problem).removeprefix(f"{naming.printable(name)}: no capture (pcap or pcapng) found; ")
+                problem.reason.removeprefix(f"{naming.printable(name)}: no capture (pcap or pcapng) found; ")
             ]
         captures: Iterable[CaptureFile] = ()
     else:

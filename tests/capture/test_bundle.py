@@ -202,8 +202,9 @@ def test_file_that_fails_to_open(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_no_capture(paths: list[str], sentence: str, folder: Path) -> None:
     """Where nothing can be analysed, one sentence says what there was instead, and what to record."""
     (folder / "nothing").mkdir()
-    with pytest.raises(UnusableInput, match=sentence):
+    with pytest.raises(UnusableInput, match=sentence) as caught:
         Bundle.open([folder / path for path in paths])
+    assert str(caught.value).partition("; record ")[0] == caught.value.reason
 
 
 def test_points_by_the_user(folder: Path) -> None:

@@ -66,13 +66,14 @@ def test_a_file_that_breaks_the_look_costs_only_itself(
 
 
 def test_what_cannot_be_analysed_fails_alone(server: Server, bundle: dict[str, bytes]) -> None:
-    """A bundle without a capture ends in the sentence that the command line prints; the next one is analysed."""
+    """A bundle without a capture ends in the reason that the command line gives; the next one is analysed."""
     failed = server.post({"uname.txt": bundle["uname.txt"]}, name="none")["id"]
     good = server.post({name: bundle[name] for name in ("cni0.pcap", "eth0.pcap")})["id"]
 
     told = server.ended(failed)
     assert ("failed", None) == (told["state"], told["incidents"])
-    assert "uname.txt: no capture (pcap or pcapng) found" in told["says"]
+    sentence = "uname.txt: no capture (pcap or pcapng) found among 1 text file. The files are kept."
+    assert sentence == told["says"]
     assert "done" == server.ended(good)["state"]
 
 
