@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.errors import UnusableInput
+from analyzer.expectations.file import read
 from tests.conversation import Conversation, bystander, record
 
 EXPECTED = """
@@ -71,7 +73,7 @@ def test_cases_are_tests(
 
 def test_other_peoples_files(tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """A case.toml of another program is no test, and no error; nothing of Lostsyn is loaded for it."""
-    for number, text in enumerate((b"[expect", b"x = 1", b"expect = 'a snapshot'", b"\xff")):
+    for number, text in enumerate((b"# [expect]\n[expected", b"x = 1", b"expect = 'a snapshot'", b"\xff")):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "case.toml").write_bytes(text)
     (tmp_path / "conftest.py").write_text(
@@ -83,6 +85,21 @@ def test_other_peoples_files(tmp_path: Path, run: Callable[..., subprocess.Compl
     assert 5 == ran.returncode, ran.stdout
     assert "['analyzer', 'analyzer.pytest_plugin']\n" in ran.stdout
     assert "" == ran.stderr
+
+
+@pytest.mark.parametrize("text", [b"[expect]\nexit = \n", b"[[expect]\n", b"\xff\n[expect.counts]\n"])
+def test_a_slip_is_told(
+    text: bytes, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """A case.toml of ours that is no TOML is an error of the collection, in the sentence that `check --expect` has."""
+    (tmp_path / "case.toml").write_bytes(text)
+    ran = run()
+    with pytest.raises(UnusableInput, match="is no TOML: ") as caught:
+        read(tmp_path / "case.toml")
+
+    assert 2 == ran.returncode
+    assert str(caught.value) in ran.stdout
+    assert "Traceback" not in ran.stdout
 
 
 def test_several_bundles(
