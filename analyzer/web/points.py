@@ -38,6 +38,8 @@ class RecognisedPoint:
     packets: int
     spans: tuple[tuple[int, int], ...]
     """First and last time of each file with packets, in order of time."""
+    arriving: int | None
+    """Of its files that are still coming, the first last time: what comes may fill any hole behind it. None: all came."""
 
     @property
     def first(self) -> int | None:
@@ -51,8 +53,9 @@ class RecognisedPoint:
 
 
 def join(parts: Iterable[Mapping[str, Any]], roles: Mapping[str, str]) -> tuple[RecognisedPoint, ...]:
-    """Make points of what the files hold (`analyzer.web.recognition.Part`), from the pod outwards.
+    """Make points of what the files hold, from the pod outwards.
 
+    A part is an `analyzer.web.recognition.Part`, and whether its file was `complete` when it was looked at.
     Files of one name are one point, rotated, unless they lie in several folders and cover the same time.
     """
     by_name: dict[str, list[Mapping[str, Any]]] = {}
@@ -76,6 +79,7 @@ def _point(name: str, parts: Sequence[Mapping[str, Any]], roles: Mapping[str, st
         files=tuple(dict.fromkeys(part["label"] for part in parts)),
         packets=sum(part["packets"] for part in parts),
         spans=tuple(sorted((part["first"], part["last"]) for part in parts if part["packets"])),
+        arriving=min((part["last"] for part in parts if not part["complete"]), default=None),
     )
 
 
@@ -128,7 +132,7 @@ def strips(points: Sequence[RecognisedPoint]) -> tuple[tuple[Bar, ...], ...]:
 
 
 def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str]:
-    """Say what would have to be there for a full answer.
+    """Say what would have to be there for a full answer; not what a file that is still coming may bring.
 
     Args:
         points: What was captured.
@@ -140,10 +144,15 @@ def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str
     said = [sentence for role, sentence in _ABSENT.items() if role not in present and None not in present]
     begins = [point.first for point in points if point.first is not None]
     ends = [point.last for point in points if point.last is not None]
-    said += [f"no packet in {short(point.name, 40)}" for point in points if not point.packets]
+    said += [
+        f"no packet in {short(point.name, 40)}"
+        for point in points
+        if not point.packets and point.arriving is None
+    ]
     for role in LAYERS:
-        captured = [point for point in points if point.role == role and point.packets]
-        for begin, end in _holes(captured, min(begins), max(ends)) if captured else ():
+        captured = [point for point in points if point.role == role]
+        recorded = any(point.packets for point in captured)
+        for begin, end in _holes(captured, min(begins), max(ends)) if recorded else ():
             of = {"pod": "a pod", "bridge": "the bridge", "uplink": "the uplink"}[role]
             said.append(f"no capture of {of} between {_second(begin)} and {_second(end)}")
     counters = sum(text.startswith(_COUNTERS) for text in texts)
@@ -162,10 +171,11 @@ def _holes(points: Sequence[RecognisedPoint], begin: int, end: int) -> Iterable[
     """
     spans = sorted(span for point in points for span in point.spans)
     covered = sum(last - first for first, last in spans)
+    arriving = min((point.arriving for point in points if point.arriving is not None), default=end)
     least = max(SECOND, 10 * covered // max(sum(point.packets for point in points), 1))
     reached = begin
     for first, last in [*spans, (end, end)]:
-        if first - reached > least:
+        if first - reached > least and reached < arriving:
             yield reached, first
         reached = max(reached, last)
 

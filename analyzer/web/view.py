@@ -83,7 +83,8 @@ def build(upload: Upload, jobs: Jobs) -> View:
     looks = {file.number: known.get(str(file.number)) for file in files}
     told = [look for look in looks.values() if look]
     texts = [text for look in told for text in look["texts"].values()]
-    points = join((part for look in told for part in look["parts"]), upload.roles)
+    parts = [{**part, "complete": look["complete"]} for look in told for part in look["parts"]]
+    points = join(parts, upload.roles)
     views = tuple(
         FileView(
             file=file,

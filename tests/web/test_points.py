@@ -15,12 +15,18 @@ COUNTERS = ["conntrack -S", "conntrack -S"]
 
 
 def part(
-    label: str, begin: float, end: float, *, role: str | None = None, packets: int = 1000
+    label: str,
+    begin: float,
+    end: float,
+    *,
+    role: str | None = None,
+    packets: int = 1000,
+    complete: bool = True,
 ) -> dict[str, Any]:
     """What one file holds of the point that its name tells."""
     point = label.rpartition("/")[2].split(".")[0]
     return {
-        "label": label, "point": point, "packets": packets,
+        "label": label, "point": point, "packets": packets, "complete": complete,
         "role": role or {"veth1": "pod", "cni0": "bridge", "eth0": "uplink"}.get(point),
         "first": START + int(begin * 10**9), "last": START + int(end * 10**9),
     }  # fmt: skip
@@ -75,6 +81,20 @@ def test_a_hole_is_told_with_its_times() -> None:
     ] == missing(ends, COUNTERS)
 
 
+def test_what_is_still_coming_is_not_missing() -> None:
+    """A hole behind what has arrived of a file is none yet, for the other points of its role neither; one before it is."""
+    whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60)]
+    first, rest = part("eth0.pcap0", 0, 20), part("eth0.pcap1", 31, 40, complete=False)
+    pod = {**part("veth2.pcap", 0, 5, complete=False), "role": "pod"}
+    pods = [part("veth1.pcap", 0, 50), *whole[1:], part("eth0.pcap", 0, 60)]
+
+    assert [f"no capture of the uplink between {_clock(20)} and {_clock(31)}"] == missing(
+        join([*whole, first, rest], {}), COUNTERS
+    )
+    assert [f"no capture of a pod between {_clock(50)} and {_clock(60)}"] == missing(join(pods, {}), COUNTERS)
+    assert [] == missing(join([*pods, pod], {}), COUNTERS)
+
+
 def test_silence_is_no_hole() -> None:
     """Where a point sees a packet now and then, a pause as long as some is not called missing."""
     points = join(
@@ -126,6 +146,17 @@ def test_an_empty_capture_is_told() -> None:
     assert ["no packet in eth0"] == missing(points, COUNTERS)
 
 
+def test_the_beginning_of_a_capture_is_not_empty() -> None:
+    """Of a file of which no packet has arrived yet nothing is said, nor of its role's holes."""
+    begun = {"first": 0, "last": 0, "packets": 0, "complete": False}
+    others = [part("cni0.pcap", 0, 9), part("veth1.pcap", 0, 9)]
+
+    assert [] == missing(join([*others, {**part("eth0.pcap", 0, 0), **begun}], {}), COUNTERS)
+    assert [] == missing(
+        join([*others, part("eth0.pcap0", 0, 3), {**part("eth0.pcap1", 0, 0), **begun}], {}), COUNTERS
+    )
+
+
 def test_strips_show_holes() -> None:
     """Each time without a hole is a bar on the scale of all points; rotated files that follow each other are one."""
     points = join(
@@ -155,7 +186,7 @@ def test_holes_lie_inside_the_time_of_all(by_role: dict[str, Any]) -> None:
     points = [
         RecognisedPoint(
             name=role, role=role, recognised=role, files=(), packets=10**6,
-            spans=tuple(sorted((a * 10**9, b * 10**9) for a, b in of)),
+            spans=tuple(sorted((a * 10**9, b * 10**9) for a, b in of)), arriving=None,
         )
         for role, of in by_role.items()
     ]  # fmt: skip

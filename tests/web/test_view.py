@@ -63,6 +63,32 @@ def test_before_anything_is_known(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_coming_is_not_missing(tmp_path: Path) -> None:
+    """While a file was looked at in part, the time behind its last packet is not told as a hole; then it is."""
+    store = Store(tmp_path)
+    upload = store.create("new")
+    told = {}
+    for name, last in (("cni0.pcap", 60), ("eth0.pcap", 20)):
+        number = store.declare(upload, name, 1).number
+        point, span = name.removesuffix(".pcap"), {"first": 0, "last": last * 10**9}
+        role = {"cni0": "bridge", "eth0": "uplink"}[point]
+        part = {"label": name, "point": point, "role": role, "packets": 999, **span}
+        told[number] = {"bytes": 1, "complete": last == 60, "parts": [part], "texts": {}, "notes": []}
+    jobs, hole = (
+        Jobs(store, Settings(data=tmp_path)),
+        "no capture of the uplink between 00:00:20 and 00:01:00",
+    )
+    write_json(store.folder(upload).recognised, {str(number): look for number, look in told.items()})
+    coming = build(upload, jobs)
+    told[number]["complete"] = True
+    write_json(store.folder(upload).recognised, {str(number): look for number, look in told.items()})
+    came = build(upload, jobs)
+    store.close()
+
+    assert (True, False) == (coming.recognising, hole in coming.missing)
+    assert (False, True) == (came.recognising, hole in came.missing)
+
+
 def test_what_was_recognised(tmp_path: Path) -> None:
     """What a look wrote becomes points, notes and the words beside each file; of a file taken out nothing stays."""
     store = Store(tmp_path)
