@@ -85,8 +85,9 @@ def _no_neighbours(scene: Scene, seen: Sequence[Point]) -> Advice:
     names = _list(point.name for point in seen)
     unplaced = [point.name for point in seen if point.role not in LAYERS]
     if unplaced:
+        were = "were" if len(unplaced) > 1 else "was"
         situation = (
-            f"Where on the way {_list(unplaced)} was captured is not known, so {names} are no neighbours."
+            f"Where on the way {_list(unplaced)} {were} captured is not known, so {names} are no neighbours."
         )
     else:
         situation = (

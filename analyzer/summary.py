@@ -177,7 +177,8 @@ def blind(scene: Scene) -> str | None:
     """Why nothing can be said to be lost, or not: no two neighbouring points recorded at the same time."""
     if not scene.gaps:
         names = ", ".join(p.name for p in scene.points) or "nothing"
-        return f"only {names} was captured, so no packet can be followed across a gap"
+        were = "were" if len(scene.points) > 1 else "was"
+        return f"only {names} {were} captured, so no packet can be followed across a gap"
     if any(overlap(gap) for gap in scene.gaps):
         return _UNMET if unmet(scene) else None
     return "no two neighbouring capture points recorded packets at the same time, so nothing can be concluded"

@@ -187,6 +187,17 @@ def test_a_point_that_is_nowhere(tmp_path: Path) -> None:
     assert "wg0 holds no packet" in analyze(strange).advice[0].situation
 
 
+def test_places_that_nothing_tells(tmp_path: Path) -> None:
+    """Captures whose place nothing tells are named, one or several."""
+    talk = Conversation(pod="10.9.9.9:1", server="10.9.9.8:1", way="wg0 wg1 eth0")
+    talk.syn(0)
+    several = analyze(record(tmp_path / "several", talk, points=("wg0", "wg1")))
+    one = analyze(record(tmp_path / "one", talk, points=("wg0", "eth0")))
+
+    assert several.advice[0].situation.startswith("Where on the way wg0 and wg1 were captured is not known")
+    assert one.advice[0].situation.startswith("Where on the way wg0 was captured is not known")
+
+
 def test_a_capture_without_packets_to_follow(tmp_path: Path) -> None:
     """A capture of something else entirely says what it holds, and that a filter may be at fault."""
     (tmp_path / "eth0.pcap").write_bytes(pcap([(1, 60, bytes(12) + b"\x88\xcc" + bytes(46))]))

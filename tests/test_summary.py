@@ -113,6 +113,7 @@ def test_nothing_to_say(tmp_path: Path) -> None:
     ("points", "said"),
     [
         (("eth0",), "only eth0 was captured, so no packet can be followed across a gap"),
+        (("eth0", "eth9"), "only eth0, eth9 were captured, so no packet can be followed across a gap"),
         (("cni0", "eth9"), "no two neighbouring capture points recorded packets at the same time"),
     ],
 )

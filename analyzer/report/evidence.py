@@ -16,7 +16,7 @@ from analyzer.errors import LostsynError
 from analyzer.model import Fate
 from analyzer.report import blocks, headers
 from analyzer.report.redaction import Redaction
-from analyzer.report.words import printable
+from analyzer.report.words import count, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -90,7 +90,7 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
             about = _about(analysis, written, payload)
             text = redaction.text if redaction else str
             if redaction:
-                about = f"{about} {redaction.caveat}"
+                about = f"{about} {redaction.caveat[0].upper()}{redaction.caveat[1:]}"
             for block in _blocks(analysis, packets, frames, about, text):
                 file.write(block)
     except OSError as error:
@@ -221,7 +221,7 @@ def _blocks(
 def _about(analysis: Analysis, written: Written, payload: bool) -> str:
     says = [
         f"The packets that Lostsyn's report on {printable(analysis.bundle)} tells of",
-        f"{len(analysis.incidents)} incidents; times on the common clock of the capture points",
+        f"{count(len(analysis.incidents), 'incident', 'incidents')}; times on the common clock of the capture points",
         "payload as captured" if payload else "payload is cut off behind the transport headers",
     ]
     if written.left_out:

@@ -283,3 +283,14 @@ def test_wireshark_shows_it(cases: dict[str, Case], tmp_path: Path) -> None:
         assert all("connection" in row[1] and "frame" in row[1] for row in rows)
         assert {""} == {row[2] for row in rows}
         assert not [row for row in rows if error in row[3]]
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_the_file_says_what_it_is(lost: Path, tmp_path: Path, key: bytes | None) -> None:
+    """Its comment counts the incidents and is made of sentences, with redaction, too."""
+    path = tmp_path / "evidence.pcapng"
+    evidence.write(analyze(lost), path, key=key)
+    said = path.read_bytes()
+
+    assert b"; 1 incident; times on the common clock" in said
+    assert (key is not None) == (b" transport headers. Addresses are aliases that keep prefixes" in said)
