@@ -102,7 +102,7 @@ def uploads(request: Request) -> Response:
     words = request.query_params.get("q", "")[:200]
     found, count = desk(request).store.search(words)
     views = [view.build(upload, desk(request).jobs) for upload in found]
-    return _page("uploads.html", views=views, count=count, words=words, limit=desk(request).settings.size)
+    return _page("uploads.html", views=views, count=count, words=words, limit=desk(request).settings.largest)
 
 
 async def create(request: Request) -> Response:

@@ -68,7 +68,7 @@ class Receiver:
             raise Refusal(413, f"An upload may have {settings.files} files; put them into one archive.")
         known = sum(file.size or 0 for file in files)
         if known + (size or 0) > settings.size:
-            raise Refusal(413, f"The upload would be larger than {settings.size / GIB:g} GiB, the limit.")
+            raise Refusal(413, f"The upload would be larger than {settings.largest}, the limit.")
         self._room(size or 0)
         return self.store.declare(upload, client_name(name), size)
 
@@ -145,7 +145,7 @@ class Transfer:
                 413,
                 f"More than the announced {self._limit} bytes came."
                 if announced
-                else f"The upload is larger than {self._receiver.settings.size / GIB:g} GiB, the limit.",
+                else f"The upload is larger than {self._receiver.settings.largest}, the limit.",
             )
         self._pending += data
         if len(self._pending) >= PIECE:

@@ -34,6 +34,11 @@ class Settings:
     """Seconds that one analysis may take; of processor time, as many on each processor."""
 
     @property
+    def largest(self) -> str:
+        """The size of the largest upload, for reading."""
+        return f"{self.size / GIB:g} GiB"
+
+    @property
     def cpu(self) -> int:
         """Seconds of processor time that one analysis may take."""
         return max(1, int(self.time * (os.cpu_count() or 1)))

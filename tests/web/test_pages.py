@@ -92,6 +92,15 @@ def test_hostile_names_are_shown(server: Server, done: dict[str, Any], path: str
     assert "\u202e" not in page
 
 
+def test_the_limit_is_told_as_the_refusal_tells_it(server: Server) -> None:
+    """The list names the largest upload in the words of the sentence that refuses a larger one."""
+    told = server.client.post("/api/uploads", json={"files": []}).json()
+    refused = server.client.post(f"/api/uploads/{told['id']}/files", json={"name": "a", "size": 1 << 40})
+
+    assert "larger than 0.1 GiB, the limit." in refused.text
+    assert "0.1 GiB at the most for one upload." in server.client.get("/").text
+
+
 def test_pages_carry_no_style_or_script_of_their_own(server: Server, done: dict[str, Any]) -> None:
     """The policy allows files only; an inline style or handler would be refused by the browser."""
     for path in ("/", f"/uploads/{done['id']}", "/uploads/none", "/signin"):
