@@ -240,7 +240,8 @@ def test_a_huge_analysis_stays_small(sample) -> None:
     long = html.render(poisoned(dataclasses.replace(sample.many(400), caveats=("c",) * 5000), "&" * 10_000))
 
     assert "4,600 further connections are not listed here" in text
-    assert "The first 200 of 5,000 mappings; 4,800 not shown here." in text
+    assert "<details><summary>5,000 mappings</summary>" in text
+    assert "4,800 further mappings not shown here." in text
     assert "100 further incidents not shown here" in wide
     assert "4,940 further caveats not shown here" in long
     for page in (text, wide, long):
