@@ -127,7 +127,10 @@ const dropped = async (items) => {
 const refresh = async () => {
   if (!document.querySelector("[data-live]")) return;
   const answer = await fetch(location.pathname).catch(() => null);
-  if (answer?.status === 404) return location.assign("/");
+  if (answer?.status === 404) {
+    await show("/");
+    return note("This upload was deleted.");
+  }
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of document.querySelectorAll("[data-live]")) {
