@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_MAPPINGS = 1000
 """NAT mappings that are listed; the tables have all."""
+NAMED = 8
+"""Capture points that a sentence names."""
 _UNMET = "no flow was seen at two neighbouring capture points, so nothing can be concluded"
 
 
@@ -176,7 +178,9 @@ def occupancy(scene: Scene) -> Occupancy | None:
 def blind(scene: Scene) -> str | None:
     """Why nothing can be said to be lost, or not: no two neighbouring points recorded at the same time."""
     if not scene.gaps:
-        names = ", ".join(p.name for p in scene.points) or "nothing"
+        names = ", ".join(p.name for p in scene.points[:NAMED]) or "nothing"
+        if len(scene.points) > NAMED:
+            names += f" and {len(scene.points) - NAMED} more"
         were = "were" if len(scene.points) > 1 else "was"
         return f"only {names} {were} captured, so no packet can be followed across a gap"
     if any(overlap(gap) for gap in scene.gaps):

@@ -114,6 +114,11 @@ def test_nothing_to_say(tmp_path: Path) -> None:
     [
         (("eth0",), "only eth0 was captured, so no packet can be followed across a gap"),
         (("eth0", "eth9"), "only eth0, eth9 were captured, so no packet can be followed across a gap"),
+        (
+            tuple(f"veth-{letter}" for letter in "abcdefghijk"),
+            "only veth-a, veth-b, veth-c, veth-d, veth-e, veth-f, veth-g, veth-h and 3 more were captured, so no packet can "
+            "be followed across a gap",
+        ),
         (("cni0", "eth9"), "no two neighbouring capture points recorded packets at the same time"),
     ],
 )

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture import naming
+from analyzer.capture.holes import holes
 from analyzer.nat.topology import LAYERS
 from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
@@ -14,7 +15,6 @@ from analyzer.report.words import clock, short
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-SECOND = 10**9
 
 _ABSENT = {
     "pod": "no capture of a pod: whether a packet left it cannot be told; e.g. tcpdump -i vethXXXX -w vethXXXX.pcap",
@@ -165,19 +165,12 @@ def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str
 
 
 def _holes(points: Sequence[RecognisedPoint], begin: int, end: int) -> Iterable[tuple[int, int]]:
-    """Yield when none of *points* was recording, of the time that all captures cover.
-
-    Silence is no hole: one is ten times as long as the mean time between two packets there, and at least a second.
-    """
-    spans = sorted(span for point in points for span in point.spans)
-    covered = sum(last - first for first, last in spans)
+    """Yield when none of *points* was recording, of the time that all captures cover."""
+    spans = [span for point in points for span in point.spans]
     arriving = min((point.arriving for point in points if point.arriving is not None), default=end)
-    least = max(SECOND, 10 * covered // max(sum(point.packets for point in points), 1))
-    reached = begin
-    for first, last in [*spans, (end, end)]:
-        if first - reached > least and reached < arriving:
-            yield reached, first
-        reached = max(reached, last)
+    for hole in holes([(begin, begin), *spans, (end, end)], sum(point.packets for point in points)):
+        if hole[0] < arriving:
+            yield hole
 
 
 def _second(time: int) -> str:
