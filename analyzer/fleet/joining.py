@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 SLICE = 500_000
 """Flows that are joined at once, about; slices are by ISN, so what belongs together is in one."""
+CROWD = 8
+"""Flows of one ISN that are compared each with each. ISNs are random (RFC 9293 section 3.4.1), but scanners and floods have
+one for thousands of SYNs: of these, only such with the same five-tuple are compared."""
 TUPLE = ["orig_h", "orig_p", "resp_h", "resp_p"]
 _TIMES = ["syns", "synacks"]
 _COLUMNS = [
@@ -119,9 +122,12 @@ def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     # Two bundles, or two uplinks, may hold the same flow of one node: the first is as good as the other.
     rows = rows.drop_duplicates(["node", *TUPLE, "orig_isn"], ignore_index=True)
+    crowd = rows[rows.groupby("orig_isn")["orig_isn"].transform("size") > CROWD]
+    apart = crowd.groupby(TUPLE, dropna=False).ngroup()
+    rows = rows.assign(apart=apart.reindex(rows.index, fill_value=-1))
     a, b = rows[rows["heading"].isin(["out", "unknown"])], rows[rows["heading"] != "out"]
     a, b = a.reset_index(names="row"), b.reset_index(names="row")
-    both = a.merge(b, on="orig_isn", suffixes=("_a", "_b"))
+    both = a.merge(b, on=["orig_isn", "apart"], suffixes=("_a", "_b"))
     both = both[both["node_a"] != both["node_b"]]
     both = both[(both["heading_a"] == "out") | (both["heading_b"] == "in")]
     same = np.logical_and.reduce([both[f"{end}_a"] == both[f"{end}_b"] for end in TUPLE])
@@ -132,8 +138,24 @@ def match(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     alone = ~fits["row_a"].duplicated(keep=False) & ~fits["row_b"].duplicated(keep=False)
     pairs = fits[alone]
     rest = a[~a["row"].isin(pairs["row_a"]) & ~a["row"].isin(pairs["row_b"])]
-    rivals = both.groupby("row_a")["row_b"].count()
-    return pairs, rest.assign(rivals=rest["row"].map(rivals).fillna(0).astype("int64"))
+    return pairs, rest.assign(rivals=_rivals(rest, b))
+
+
+def _rivals(rest: pd.DataFrame, b: pd.DataFrame) -> pd.Series[int]:
+    """How many flows that may have entered other nodes have the same ISN: counted, as to pair them may be too many."""
+    told = pd.Series(0, rest.index)
+    for heading, others in (("out", b), ("unknown", b[b["heading"] == "in"])):
+        left = rest[rest["heading"] == heading]
+        told[left.index] = _alike(left, others, ["orig_isn"]) - _alike(left, others, ["orig_isn", "node"])
+    return told
+
+
+def _alike(
+    left: pd.DataFrame, others: pd.DataFrame, by: list[str]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """How many of *others* are equal to each one in these columns."""
+    count = others.groupby(by, observed=True).size().rename("count").reset_index()
+    return left[by].merge(count, how="left")["count"].fillna(0).to_numpy(np.int64)
 
 
 def ends(rows: pd.DataFrame, suffix: str) -> pd.Series[str]:

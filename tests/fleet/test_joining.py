@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analyzer.fleet import joining
 from tests.conversation import bystander, record
@@ -215,3 +218,60 @@ def test_nothing_to_join(tmp_path: Path) -> None:
 
     assert 0 == len(table)
     assert joining.SCHEMA.names == list(table.columns)
+
+
+def flows(
+    node: str, heading: str, ports: list[int], isn: int = 12345, host: str = "10.0.0.1"
+) -> pd.DataFrame:
+    """Flows at a node's uplink, nobody answered."""
+    return pd.DataFrame(
+        {"node": node, "bundle": f"{node}/x", "heading": heading, "orig_h": host, "orig_p": ports, "resp_h": "10.0.0.2",
+         "resp_p": 80, "orig_isn": isn, "resp_isn": pd.array([None] * len(ports), "UInt32")}
+    )  # fmt: skip
+
+
+def matched(*rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is joined, and what is not; as in one slice."""
+    whole = pd.concat(rows, ignore_index=True)
+    return joining.match(whole.assign(node=whole["node"].astype("category")))
+
+
+def test_a_flood_of_one_isn_is_joined_by_its_tuples() -> None:
+    """Thousands of SYNs with one sequence number are not compared each with each."""
+    ports = list(range(1000))
+    tracemalloc.start()
+    pairs, rest = matched(flows("a", "out", ports), flows("b", "in", ports[1:]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert ports[1:] == pairs["orig_p_a"].tolist() == pairs["orig_p_b"].tolist()
+    assert [(0, 999)] == list(zip(rest["orig_p"], rest["rivals"], strict=True))
+    assert peak < 20 << 20
+
+
+def test_a_flood_that_was_translated_is_not_joined() -> None:
+    """Which of many flows with one sequence number is which, nothing tells; each has the others as rivals."""
+    ports = list(range(joining.CROWD))
+    pairs, rest = matched(flows("a", "out", ports), flows("b", "in", ports, host="198.51.100.7"))
+
+    assert (0, [joining.CROWD] * joining.CROWD) == (len(pairs), rest["rivals"].tolist())
+
+
+@given(
+    st.lists(
+        st.tuples(*map(st.sampled_from, ["abc", ["out", "in", "unknown"], [1, 2, 3, 4], [7, 8]])), min_size=1
+    )
+)
+def test_rivals_are_counted_as_they_would_be_paired(told: list[tuple[str, str, int, int]]) -> None:
+    """Of other nodes, with the same ISN, one of both with a known heading: whether they are a crowd or not."""
+    _, rest = matched(*(flows(node, heading, [port], isn) for node, heading, port, isn in told))
+    seen = {(node, port, isn): heading for node, heading, port, isn in reversed(told)}
+
+    for row in rest.to_dict("records"):
+        rivals = [
+            heading
+            for (node, _, isn), heading in seen.items()
+            if node != row["node"] and isn == row["orig_isn"] and heading != "out"
+        ]
+        known = [heading for heading in rivals if row["heading"] == "out" or heading == "in"]
+        assert len(known) == row["rivals"]
