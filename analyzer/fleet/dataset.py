@@ -25,7 +25,7 @@ import pyarrow.parquet
 from analyzer.fleet import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.analysis import Analysis
     from analyzer.fleet.bundles import FleetBundle
@@ -120,11 +120,14 @@ def results(target: Place) -> dict[str, Result]:
     return found
 
 
-def sweep(target: Place, kept: Mapping[str, Result]) -> None:
-    """Remove what earlier or interrupted analyses of the same bundles left behind."""
+def sweep(target: Place, kept: Mapping[str, Result], bad: Collection[str] = ()) -> None:
+    """Remove what earlier or interrupted analyses of the same bundles left behind; of the bundles *bad*, everything."""
+    untrue = {f"bundles/{key}.json" for key in bad}
+    target.remove([name for name, _ in target.list("bundles") if name in untrue])
     listed = {part for result in kept.values() for part in result.parts}
+    swept = {*kept, *bad}
     for table in tables.MORE:
-        old = [name for name, _ in target.list(table) if name not in listed and _key(name) in kept]
+        old = [name for name, _ in target.list(table) if name not in listed and _key(name) in swept]
         target.remove(old)
 
 

@@ -55,7 +55,7 @@ def survey(
             kept.pop(result.key, None)  # what was found before it changed is no longer true
             bad.append(result)
         advance(result)
-    dataset.sweep(target, kept)
+    dataset.sweep(target, kept, [result.key for result in bad])
     results = sorted(kept.values(), key=lambda result: result.path)
     joined = joining.join(results, target)
     dataset.write_table("joined", joined, joining.SCHEMA, target)

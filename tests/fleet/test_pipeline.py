@@ -90,7 +90,7 @@ def test_a_bundle_that_was_deleted_stays_told(own: Path, target: Place) -> None:
 
 
 def test_a_bundle_that_turned_bad(own: Path, target: Place) -> None:
-    """What it showed before it changed is no longer told; its files go with the next success, not before."""
+    """What it showed before it changed is no longer told, not even when it is deleted after that."""
     surveyed(own, target)
     for path in (own / "node-a" / "monday").iterdir():
         path.write_text("no capture any more")
@@ -98,6 +98,10 @@ def test_a_bundle_that_turned_bad(own: Path, target: Place) -> None:
 
     assert 0 == report.lost
     assert ["node-a/monday", "node-c/broken"] == [problem.bundle for problem in report.bad.shown]
+    assert [] == [name for name in contents(target) if "node-a-monday" in name]
+    shutil.rmtree(own / "node-a" / "monday")
+    _, report = surveyed(own, target)
+    assert (2, 0) == (report.bundles, report.lost)
 
 
 def test_interrupted(own: Path, target: Place) -> None:
