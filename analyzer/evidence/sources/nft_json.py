@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST = 32 << 20
 _BEGIN = re.compile(r'\{\s*"nftables"\s*:\s*\[')
 _FLAGS = ("random", "fully-random", "persistent")
+_ODD = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What reading JSON of another shape than the schema's ends in."""
 
 
 def recognises(head: str) -> bool:
@@ -30,17 +32,16 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the ruleset of each document in the text."""
-    at = 0
+    said, at = text[:_MOST], 0
     while match := _BEGIN.search(text, at):
         try:
-            document, at = json.JSONDecoder().raw_decode(text[:_MOST], match.start())
+            document, at = json.JSONDecoder().raw_decode(said, match.start())
         except (ValueError, RecursionError) as problem:
             yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
             return
-        objects = [item for item in document["nftables"] if isinstance(item, dict)]
         try:
-            yield _ruleset(objects, file)
-        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as problem:
+            yield _ruleset([item for item in document["nftables"] if isinstance(item, dict)], file)
+        except _ODD as problem:
             yield Caveat(says=f"{file}: rules not understood: {problem!r:.120}")
 
 

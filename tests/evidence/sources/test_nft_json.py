@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,6 +61,9 @@ def test_texts(sample: Callable[[str], str]) -> None:
         {"rule": {"family": "ip", "table": "t", "chain": "c", "expr": [5]}},
         {"chain": {"family": "ip", "table": "t"}},
         {"chain": {"family": "ip", "table": "t", "name": "d", "prio": "soon"}},
+        {"chain": {"family": "ip", "table": "t", "name": "d", "prio": math.inf}},
+        {"rule": {"family": "ip", "table": "t", "chain": "c",
+                  "expr": [{"match": {"op": "==", "left": {"&": []}, "right": 1}}]}},
         {"set": []},
         {"map": {"family": "ip", "table": "t", "name": "m", "elem": [[{"elem": 1}, 2]]}},
     ],
@@ -68,6 +73,34 @@ def test_strange_objects(item: object) -> None:
     chain = {"chain": {"family": "ip", "table": "t", "name": "c"}}
     for fact in nft_json.parse(json.dumps({"nftables": [chain, item]}), "a"):
         assert isinstance(fact, Caveat | Ruleset)
+
+
+def test_a_list_that_is_none() -> None:
+    """A document may name its list twice, and the last one counts for JSON."""
+    (caveat,) = nft_json.parse('{"nftables": [], "nftables": 5}', "a")
+
+    assert isinstance(caveat, Caveat)
+    assert caveat.says.startswith("a: rules not understood")
+
+
+class Slices(str):
+    """A text that counts how often a part of it is copied."""
+
+    __slots__ = ("count",)
+
+    def __getitem__(self, key: Any) -> Slices:
+        """Copy a part."""
+        part = Slices(super().__getitem__(key))
+        part.count = self.count = getattr(self, "count", 0) + 1
+        return part
+
+
+def test_many_documents() -> None:
+    """However many there are, the text is copied once."""
+    text = Slices('{"nftables": []} ' * 100)
+
+    assert 100 == len(list(nft_json.parse(text, "a")))
+    assert 1 == text.count
 
 
 def test_damaged(sample: Callable[[str], str]) -> None:
