@@ -136,7 +136,9 @@ def _rule(line: str, chain: str, number: int, chains: Collection[str]) -> Rule:
         )
     before = [cell for cell in cells[2 : at - 2] if cell not in ("--", "-f", "!f")]
     target, protocol = (before[0], before[1]) if len(before) > 1 else ("", before[0] if before else "0")
-    rest = _COMMENT.sub(" ", " ".join(cells[at + 2 :])).strip()
+    # Behind the last end of a comment none is looked for: a search from each beginning would take the square of the row.
+    comments, end, rest = " ".join(cells[at + 2 :]).rpartition(" */")
+    rest = (_COMMENT.sub(" ", comments + end) + rest).strip()
     options, rest = _translated(rest, target)
     said: list[str] = []
     for option, value, everything in (

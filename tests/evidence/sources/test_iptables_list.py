@@ -74,6 +74,28 @@ def test_rows() -> None:
     )
 
 
+def test_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no matches; where none ends any more, none is searched for, however many begin."""
+    comment, searched = iptables_list._COMMENT, []
+
+    class Comment:
+        """Notes what is searched."""
+
+        def sub(self, by: str, text: str) -> str:
+            searched.append(text)
+            return comment.sub(by, text)
+
+    monkeypatch.setattr(iptables_list, "_COMMENT", Comment())
+    row = "    0     0 DROP       tcp  --  *      *       0.0.0.0/0            0.0.0.0/0           "
+    ended, begun = "/* one */ tcp dpt:80 /* two /* */", "/* " * 1000
+    text = f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}{row}{ended}\n{row}{ended} {begun}\n"
+    first, second = rulesets(text)[0].chains[0].rules
+
+    assert [("proto",), ("dport",)] == [match.fields for match in first.matches]
+    assert (first.matches, ()) == (second.matches[:-1], second.matches[-1].fields)
+    assert [ended, ended] == searched
+
+
 def test_rows_that_are_cut() -> None:
     """A row that is not understood stays as a rule that nobody can tell."""
     text = (
