@@ -7,6 +7,7 @@ rules are nftables' and appear in `nft list ruleset` too; without it they are of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.facts import Caveat
@@ -43,13 +44,15 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     family, legacy = "", None
     table: _Table | None = None
     complete = True
+    lost, example = 0, ""
+    endless: Counter[str] = Counter()
     for raw in text.splitlines():
         line = raw.strip()
         if header := _GENERATED.match(line):
             family, legacy = header[1], not header[2]
         elif begin := _TABLE.fullmatch(line):
             if table:
-                yield Caveat(says=f"{file}: the table {table.name!r} has no end, and was left out")
+                endless[table.name] += 1
                 complete = False
             table = _Table(family, begin[1], legacy)
         elif table and line == "COMMIT":
@@ -60,8 +63,14 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             chains += table.chains()
             table = None
         elif table and line and not line.startswith("#") and not table.read(line):
-            yield Caveat(says=f"{file}: not understood in the table {table.name!r}: {line[:80]!r}")
+            lost, example = lost + 1, example or f"in the table {table.name!r}: {line[:80]!r}"
             complete = False
+    if lost:
+        lines = f"{lost} lines were not understood, the first" if lost > 1 else "not understood"
+        yield Caveat(says=f"{file}: {lines} {example}")
+    for name, count in endless.items():
+        times = f", {count} times" if count > 1 else ""
+        yield Caveat(says=f"{file}: the table {name!r} has no end, and was left out{times}")
     if table:
         yield Caveat(says=f"{file}: the table {table.name!r} is cut short")
         chains += table.chains()

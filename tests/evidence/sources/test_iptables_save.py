@@ -98,6 +98,19 @@ def test_lines_that_do_not_belong() -> None:
     assert not other.complete
 
 
+def test_many_lines_that_do_not_belong() -> None:
+    """However many there are, one caveat counts them; one those tables that have no end."""
+    text = "*nat\n:INPUT ACCEPT [0:0]\n" + "x\n" * 1000 + "*raw\ny\n" * 500
+    facts = list(iptables_save.parse(text, "a"))
+
+    assert [
+        "a: 1500 lines were not understood, the first in the table 'nat': 'x'",
+        "a: the table 'nat' has no end, and was left out",
+        "a: the table 'raw' has no end, and was left out, 499 times",
+        "a: the table 'raw' is cut short",
+    ] == [fact.says for fact in facts if isinstance(fact, Caveat)]
+
+
 def test_other_text() -> None:
     """A list of modules or of chains is not taken for it."""
     for text in (
