@@ -30,7 +30,7 @@ from analyzer.evidence.sources import sources
 from analyzer.evidence.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.capture.bundle import EvidenceFile
 
@@ -41,6 +41,8 @@ HEAD = 1 << 16
 """Bytes by which a file is recognised; the rest of an unknown file is never read."""
 MORE = 1 << 22
 """Bytes by which further sources are recognised in a file that is read anyway: outputs come in a row."""
+FEW = 5
+"""Caveats of one kind that are told; further ones are counted."""
 QUIET = frozenset({"case.toml", "truth.json"})
 """Files that belong to a recorded case, not to the node."""
 _ELSEWHERE = re.compile(r"(?:^|/)ip_netns_exec_|/namespaces/[^/]+/")
@@ -106,7 +108,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         elif not fitting:
             unknown.append(file.label)
         for source in fitting:
-            facts += source.parse(text, file.label)
+            facts += _few(source.parse(text, file.label), file.label)
     for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
@@ -128,6 +130,17 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         ipvs=tuple(_of(facts, IpvsConnection)),
         caveats=tuple(caveats),
     )
+
+
+def _few(facts: Iterable[Fact], where: str) -> Iterator[Fact]:
+    """Pass the facts on, but of caveats only the first few; a damaged file may have one for every line."""
+    count = 0
+    for fact in facts:
+        count += isinstance(fact, Caveat)
+        if count <= FEW or not isinstance(fact, Caveat):
+            yield fact
+    if count > FEW:
+        yield Caveat(says=f"{where}: {count - FEW} more caveats like these were left out")
 
 
 def _of(facts: Iterable[Fact], kind: type[T]) -> list[T]:
@@ -165,16 +178,20 @@ def _ordered(snapshots: Sequence[CounterSnapshot], caveats: list[str]) -> tuple[
 
 def _interfaces(links: Sequence[Link], caveats: list[str]) -> dict[int, Link]:
     known: dict[int, Link] = {}
+    differing: list[Fact] = []
     for link in links:
         other = known.setdefault(link.index, link)
         if other.name != link.name or (other.mac and link.mac and other.mac != link.mac):
-            caveats.append(
-                f"{link.file}: interface {link.index} is {link.name} ({link.mac}), but {other.name} "
-                f"({other.mac}) in {other.file}; the latter is used, the files differ in node or namespace"
+            differing.append(
+                Caveat(
+                    says=f"{link.file}: interface {link.index} is {link.name} ({link.mac}), but {other.name} "
+                    f"({other.mac}) in {other.file}; the latter is used, the files differ in node or namespace"
+                )
             )
             continue
         addresses = tuple(dict.fromkeys(other.addresses + link.addresses))
         known[link.index] = replace(other, mac=other.mac or link.mac, addresses=addresses)
+    caveats += [fact.says for fact in _of(_few(differing, "interfaces"), Caveat)]
     return known
 
 

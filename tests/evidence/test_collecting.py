@@ -133,6 +133,25 @@ def test_contradicting_interfaces() -> None:
     assert "b: interface 2 is eth0 (None), but cni0 (02:00:00:00:00:02) in a" in evidence.caveats[0]
 
 
+def test_many_contradicting_interfaces() -> None:
+    """The first few are told, the others counted."""
+    links = ",".join(f'{{"ifindex":2,"ifname":"eth{number}"}}' for number in range(1000))
+    *told, more = collected(a=f"[{links}]").caveats
+
+    assert [f"a: interface 2 is eth{number} (None)" for number in range(1, 6)] == [
+        caveat.partition(",")[0] for caveat in told
+    ]
+    assert "interfaces: 994 more caveats like these were left out" == more
+
+
+def test_many_caveats_of_one_file() -> None:
+    """The first few are told, the others counted; what is understood stays."""
+    *told, more = collected(a=stat(5, 3) + "cpu=0 cut\n" * 1000).caveats
+
+    assert ["a: not understood, its snapshot was left out: 'cpu=0 cut'"] * 5 == told
+    assert "a: 995 more caveats like these were left out" == more
+
+
 def test_snapshots_that_do_not_belong_together() -> None:
     """Counters of which some rose and some fell are of different nodes."""
     assert (
