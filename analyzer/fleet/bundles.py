@@ -26,7 +26,7 @@ FORMAT = 1
 _CAPTURE = re.compile(
     r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?(?:\.(?:gz|zst|xz))?$", re.IGNORECASE
 )
-_ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|zst|xz|bz2))?|tgz|txz|zip)$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|zst|xz))?|tgz|txz|zip)$", re.IGNORECASE)
 # How stores call what changes with a file: local files, S3, Google's, Azure's, HTTP, memory.
 _STAMPS = (
     "ETag",

@@ -61,9 +61,15 @@ def test_archives(tmp_path: Path) -> None:
 
 
 def test_near_misses(tmp_path: Path) -> None:
-    """Text alone, hidden files, and captures in the root itself are no bundle."""
+    """Text alone, hidden files, archives that are not read, and captures in the root itself are no bundle."""
     assert {"a: a": ("a/eth0.pcap",)} == found(
-        tmp_path, "a/eth0.pcap", "b/notes.txt", "c/.hidden/eth0.pcap", ".d/eth0.pcap", "stray.pcap"
+        tmp_path,
+        "a/eth0.pcap",
+        "b/notes.txt",
+        "c/.hidden/eth0.pcap",
+        ".d/eth0.pcap",
+        "stray.pcap",
+        "e/x.tar.bz2",
     )
 
 
