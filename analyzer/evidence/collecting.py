@@ -178,6 +178,7 @@ def _ordered(snapshots: Sequence[CounterSnapshot], caveats: list[str]) -> tuple[
 
 def _interfaces(links: Sequence[Link], caveats: list[str]) -> dict[int, Link]:
     known: dict[int, Link] = {}
+    addresses: dict[int, dict[str, None]] = {}
     differing: list[Fact] = []
     for link in links:
         other = known.setdefault(link.index, link)
@@ -189,10 +190,11 @@ def _interfaces(links: Sequence[Link], caveats: list[str]) -> dict[int, Link]:
                 )
             )
             continue
-        addresses = tuple(dict.fromkeys(other.addresses + link.addresses))
-        known[link.index] = replace(other, mac=other.mac or link.mac, addresses=addresses)
+        if not other.mac:
+            known[link.index] = replace(other, mac=link.mac)
+        addresses.setdefault(link.index, {}).update(dict.fromkeys(link.addresses))
     caveats += [fact.says for fact in _of(_few(differing, "interfaces"), Caveat)]
-    return known
+    return {index: replace(link, addresses=tuple(addresses[index])) for index, link in known.items()}
 
 
 def _drops(said: Sequence[CaptureDrops]) -> dict[str, int]:

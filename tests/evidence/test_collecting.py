@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.bundle import EvidenceFile
-from analyzer.evidence import Evidence, collect
+from analyzer.evidence import Evidence, collect, collecting
 from analyzer.evidence.facts import Link
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
@@ -131,6 +133,25 @@ def test_contradicting_interfaces() -> None:
     evidence = collected(a=LINKS, b=other)
     assert "cni0" == evidence.interfaces[2].name
     assert "b: interface 2 is eth0 (None), but cni0 (02:00:00:00:00:02) in a" in evidence.caveats[0]
+
+
+def test_an_interface_that_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses are put together once, not with each part."""
+    parts = [
+        f'{{"ifindex":2,"ifname":"eth0","addr_info":[{{"local":"10.0.0.{number}"}}],"address":"02:00:00:00:00:02"}}'
+        for number in range(100)
+    ]
+    made: list[int] = []
+
+    def replaced(link: Link, **more: Any) -> Link:
+        made.append(len(more.get("addresses", ())))
+        return replace(link, **more)
+
+    monkeypatch.setattr(collecting, "replace", replaced)
+    (link,) = collected(a=f"[{','.join(parts)}]").interfaces.values()
+
+    assert tuple(f"10.0.0.{number}" for number in range(100)) == link.addresses
+    assert [100] == made
 
 
 def test_many_contradicting_interfaces() -> None:
