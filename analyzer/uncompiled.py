@@ -36,21 +36,21 @@ class _Gil:
 class _Cython:
     compiled = False
     gil = nogil = _Gil()
-    char = uchar = short = ushort = int = uint = long = ulong = longlong = ulonglong = _CType()
-    Py_ssize_t = bint = double = void = _CType()
+    uchar = short = ushort = int = uint = long = longlong = ulonglong = _CType()
+    Py_ssize_t = bint = void = _CType()
     const = _CType()
 
     @staticmethod
     def cfunc(function: Any) -> Any:
         return function
 
-    inline = cclass = final = cfunc
+    inline = cclass = cfunc
 
     @staticmethod
     def exceptval(*_: object, **__: object) -> Any:
         return lambda function: function
 
-    boundscheck = wraparound = cdivision = locals = returns = exceptval
+    boundscheck = exceptval
 
     @staticmethod
     def declare(_: object, value: Any = None) -> Any:

@@ -226,9 +226,3 @@ class Stream:
                         )
                         return
             data = decoder.unused_data
-
-
-def whole(raw: Any, limit: int) -> tuple[bytes, str | None]:
-    """Read up to *limit* bytes of an opened file and close it; the second value tells damage."""
-    with Stream(raw) as stream:
-        return stream.read(limit), stream.damage

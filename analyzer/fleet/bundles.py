@@ -56,11 +56,6 @@ class FleetBundle:
     """Changes with a file's name, size or time, and with what would analyse it."""
 
     @property
-    def is_archive(self) -> bool:
-        """Whether it is one file instead of a folder."""
-        return self.files == (self.path,)
-
-    @property
     def key(self) -> str:
         """A file name for what is kept of it: readable, and no other bundle's."""
         readable = re.sub(r"[^A-Za-z0-9]+", "-", self.path)[-40:].strip("-")

@@ -55,7 +55,7 @@ def parse_rule(text: str, chain: str, number: int, sets: Mapping[str, Elements])
 
 
 def parse_elements(said: Sequence[str]) -> Elements:
-    """Read what stands between the braces of a set or a map: `1.2.3.4 . 80 : jump a, ...`."""
+    """Read what stands between the braces of a set or a map: `192.0.2.4 . 80 : jump a, ...`."""
     elements: Elements = []
     for part in _split(said, ","):
         key, colon, verdict = _partition(part, ":")

@@ -45,7 +45,6 @@ _PHRASES |= {
     f"{proto} {field}": (field, (("proto", proto),)) for proto in _PORTED for field in ("sport", "dport")
 }
 LONGEST = max(len(phrase.split()) for phrase in _PHRASES)
-FIRST_WORDS = frozenset(phrase.split()[0] for phrase in _PHRASES)
 
 
 def phrase(words: Sequence[str]) -> str | None:
