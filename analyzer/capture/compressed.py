@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zipfile import BadZipFile
 
 if TYPE_CHECKING:
