@@ -6,6 +6,7 @@ no proof of delivery. Everything else has another word. All columns, no loop ove
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -249,10 +250,13 @@ def _rejected(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     quoted: dict[bytes, list[int]] = {}
     for row, header in transports(point.recording, (int(row) for row in errors)):
         quoted.setdefault(quoted_ends(header), []).append(int(packets.time[row]))
+    for times in quoted.values():
+        times.sort()
     for i, row in enumerate(rows):
-        flow = int(packets.flow[row])
-        times = quoted.get(flow_ends(flows, flow), ())
-        refused[i] = any(0 <= time - int(packets.time[row]) <= AT_ONCE for time in times)
+        sent = int(packets.time[row])
+        times = quoted.get(flow_ends(flows, int(packets.flow[row])), [])
+        after = bisect_left(times, sent)
+        refused[i] = after < len(times) and times[after] - sent <= AT_ONCE
     return refused
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dpkt
 import pytest
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from analyzer import Analysis, analyze
-from tests.conversation import BRIDGE, Conversation, bystander, record
+from analyzer.nat.fates import AT_ONCE
+from tests.conversation import BRIDGE, START, TRANSIT, Conversation, bystander, record
 
 AROUND = (bystander(-5), bystander(20))
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
@@ -379,3 +386,46 @@ def test_very_many_equal_losses(tmp_path: Path) -> None:
         talk.data(b"beacon", n * 0.001).lost_after("cni0")
 
     assert 1000 == judged(tmp_path, talk, points=("cni0", "eth0")).counts.udp_vanished
+
+
+@dataclass(kw_only=True)
+class Refused(Conversation):
+    """UDP of which nothing leaves the node, and ICMP errors that reject its datagrams at the bridge."""
+
+    errors: list[tuple[int, int]]
+    """When, in ns since the first second, and the code."""
+
+    def frames(self) -> Iterator[tuple[str, int, bytes]]:
+        """The datagrams and the errors."""
+        sent = list(super().frames())
+        yield from sent
+        quoted = sent[0][2][14:][:28]
+        for time, code in self.errors:
+            error = IP(src="10.244.0.1", dst="10.244.0.11") / ICMP(type=3, code=code) / Raw(quoted)
+            yield "cni0", START + time, bytes(Ether(src=BRIDGE, dst="02:00:00:00:00:09") / error)
+
+
+def test_rejected(tmp_path: Path) -> None:
+    """Refused is what a refusal of its flow follows at once, whichever of many that is; an unreachable host is none."""
+    chance = random.Random(7)
+    talks, expected = [], {}
+    for port in range(20000, 20012):
+        talk = Refused(pod=f"10.244.0.11:{port}", server=SERVER, nat=NAT, proto="udp", errors=[])
+        for n in range(8):
+            talk.data(b"%d %d" % (port, n), at=n * 0.4).lost_after("cni0")
+        seen = [sent.time - START + TRANSIT for sent in talk.sent]
+        talk.errors = [
+            *((chance.randrange(4_000_000_000), chance.choice([1, 3, 13])) for _ in range(port - 20000)),
+            (seen[-1] + AT_ONCE + (port & 1), 13),
+        ]
+        expected[port] = [
+            "not-routed-here"
+            if any(code != 1 and 0 <= time - at <= AT_ONCE for time, code in talk.errors)
+            else "vanished"
+            for at in seen
+        ]
+        talks.append(talk)
+    analysis = judged(tmp_path, *talks)
+
+    assert {"not-routed-here", "vanished"} == {fate for fates in expected.values() for fate in fates}
+    assert expected == {port: fates(analysis, port=port) for port in expected}
