@@ -51,17 +51,19 @@ _NEVER = np.iinfo(np.int64).min
 
 def says(scene: Scene) -> list[str]:
     """One sentence per connection that a stale entry leads astray, and how many more there are."""
-    found = [sentence for gap in scene.gaps for sentence in _stale(gap)]
-    more = len(found) - SHOWN
-    return found[:SHOWN] + ([f"stale entries lead {more} further connections astray"] if more > 0 else [])
+    each = [_stale(gap) for gap in scene.gaps]
+    found = [sentence for sentences, _ in each for sentence in sentences][:SHOWN]
+    more = sum(count for _, count in each) - len(found)
+    return found + ([f"stale entries lead {more} further connections astray"] if more > 0 else [])
 
 
-def _stale(gap: Gap) -> Iterator[str]:
+def _stale(gap: Gap) -> tuple[list[str], int]:
+    """The sentences on the gap's first connections, and how many connections there are."""
     inner, outer, m = gap.inner, gap.outer, gap.matches
     service, endpoint = _target(inner.flows, m.a), _target(outer.flows, m.b)
     chosen = np.flatnonzero((service != endpoint) & (gap.heading == OUT) & (m.flip == 0))
     if not len(chosen):
-        return
+        return [], 0
     service, endpoint, flows = service[chosen], endpoint[chosen], m.a[chosen]
     order, time = inner.order, inner.packets.time
     begin, middle, end = (inner.starts[2 * flows + side] for side in (0, 1, 2))
@@ -74,22 +76,63 @@ def _stale(gap: Gap) -> Iterator[str]:
         np.where(asked, order[np.where(asked, begin, 0)], len(time) - 1),
         np.where(replied, order[np.where(replied, middle, 0)], len(time) - 1),
     )
-    begun, answered = time[first], np.where(last >= 0, time[last], _NEVER)
-    for i in np.flatnonzero(enough):
+
+    def vain(i: int) -> NDArray[np.int32]:
         requests = inner.rows(int(flows[i]), 0)
-        vain = requests[np.searchsorted(requests, last[i], "right") :]
-        later = (service == service[i]) & (begun > time[vain[0]])
-        same = endpoint == endpoint[i]
-        others = np.flatnonzero(later & ~same & (answered != _NEVER))
-        if (later & same).any() or len(others) < ENOUGH:
-            continue
-        old = ends(outer.flows, int(m.b[chosen[i]]))[1]
-        new = ends(outer.flows, int(m.b[chosen[others[0]]]))[1]
-        yield (
-            f"{flow_name(inner.flows, int(flows[i]))}: its last {len(vain)} packets left for {old} and were not answered, "
+        return requests[np.searchsorted(requests, last[i], "right") :]
+
+    unanswered = np.flatnonzero(enough)
+    if not len(unanswered):
+        return [], 0
+    since = np.array([time[vain(i)[0]] for i in unanswered.tolist()], np.int64)
+    stale, others = astray(service, endpoint, time[first], last >= 0, unanswered, since)
+    sentences = []
+    for i, other in zip(stale[:SHOWN].tolist(), others, strict=False):
+        old, new = (ends(outer.flows, int(m.b[chosen[j]]))[1] for j in (i, other[0]))
+        sentences.append(
+            f"{flow_name(inner.flows, int(flows[i]))}: its last {len(vain(i))} packets left for {old} and were not answered, "
             f"while newer connections to the same service get {new}, for one: a stale entry, it seems; no loss of this node "
             "(lostsyn explain stale-entry)"
         )
+    return sentences, len(stale)
+
+
+def astray(
+    service: NDArray[np.uint64],
+    endpoint: NDArray[np.uint64],
+    begun: NDArray[np.int64],
+    answered: NDArray[np.bool_],
+    some: NDArray[np.int64],
+    since: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], Iterator[NDArray[np.int64]]]:
+    """Which of *some* connections are alone with their endpoint; the others of their service say so.
+
+    Args:
+        service: Of each connection.
+        endpoint: Of each connection.
+        begun: When each began.
+        answered: Whether each ever was.
+        some: Indices of connections that are not answered any more.
+        since: Since when those are not.
+
+    Returns: Those of *some* with at least `ENOUGH` answered connections to their service that began later, and none, be
+    it answered or not, that got their endpoint; and of each, those others, ascending.
+    """
+    n = len(service)
+    group = np.unique(service, return_inverse=True)[1]
+    latest = np.full(n, _NEVER)
+    pairs = np.unique(group * n + np.unique(endpoint, return_inverse=True)[1], return_inverse=True)[1]
+    np.maximum.at(latest, pairs, begun)
+    # One ascending number per answered connection: its service, then how many of all had begun by then.
+    moments = np.sort(begun)
+    keys = group * (n + 1) + np.searchsorted(moments, begun, "right")
+    order = np.flatnonzero(answered)
+    order = order[np.argsort(keys[order], kind="stable")]
+    asked = group[some] * (n + 1)
+    begin = np.searchsorted(keys[order], asked + np.searchsorted(moments, since, "right"), "right")
+    end = np.searchsorted(keys[order], asked + n, "right")
+    lone = (latest[pairs[some]] <= since) & (end - begin >= ENOUGH)
+    return some[lone], (np.sort(order[i:j]) for i, j in zip(begin[lone], end[lone], strict=True))
 
 
 def _target(flows: Flows, chosen: NDArray[np.int32]) -> NDArray[np.uint64]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis.strategies as st
+import numpy as np
 import pytest
+from hypothesis import given
 
 from analyzer import analyze
+from analyzer.incident.stale_entry import ENOUGH, astray
 from tests.conftest import CASES
 from tests.conversation import Conversation, bystander, record
 
@@ -84,6 +88,42 @@ def test_many(tmp_path: Path) -> None:
 
     assert 3 == len(named)
     assert "stale entries lead 2 further connections astray" == rest
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.integers(0, 2),
+            st.integers(0, 5),
+            st.booleans(),
+            st.none() | st.integers(0, 5),
+        ),
+        max_size=16,
+    )
+)
+def test_lookup_equals_comparing_all(connections: list[tuple[int, int, int, bool, int | None]]) -> None:
+    """Looked up in order, the same connections are astray as where each is compared with each."""
+    expected = []
+    for i, (service, endpoint, _, _, since) in enumerate(connections):
+        if since is None:
+            continue
+        later = [(j, c) for j, c in enumerate(connections) if c[0] == service and c[2] > since]
+        others = [j for j, (_, other, _, answered, _) in later if answered and other != endpoint]
+        if len(others) >= ENOUGH and all(other != endpoint for _, (_, other, *_) in later):
+            expected.append((i, others))
+    columns = list(zip(*connections, strict=True)) or [()] * 5
+    some = [i for i, since in enumerate(columns[4]) if since is not None]
+    stale, others = astray(
+        np.array(columns[0], np.uint64),
+        np.array(columns[1], np.uint64),
+        np.array(columns[2], np.int64),
+        np.array(columns[3], bool),
+        np.array(some, np.int64),
+        np.array([columns[4][i] for i in some], np.int64),
+    )
+
+    assert expected == [(int(i), j.tolist()) for i, j in zip(stale, others, strict=True)]
 
 
 def test_the_laboratorys() -> None:
