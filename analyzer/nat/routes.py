@@ -22,17 +22,24 @@ class Routes:
             known: Names of the capture points: without one that is a device of these routes, names and devices cannot
                 be compared, and nothing is told.
         """
-        self._nets = []
+        nets: dict[tuple[int, int], dict[int, str]] = {}
         for route in routes:
             if route.table == "main" and route.kind == "unicast" and route.dev:
-                self._nets.append((ipaddress.ip_network(route.dst, strict=False), route.dev))
-        self._nets.sort(key=lambda item: -item[0].prefixlen)
-        if not {device for _, device in self._nets} & set(known):
-            self._nets = []
+                net = ipaddress.ip_network(route.dst, strict=False)
+                shift = net.max_prefixlen - net.prefixlen
+                prefixes = nets.setdefault((net.version, shift), {})
+                prefixes.setdefault(int(net.network_address) >> shift, route.dev)
+        if not {device for prefixes in nets.values() for device in prefixes.values()} & set(known):
+            nets = {}
+        # By IP version: how many bits are not compared, fewest first, and the devices by the others.
+        self._nets = {
+            version: [(shift, nets[v, shift]) for v, shift in sorted(nets) if v == version]
+            for version in (4, 6)
+        }
 
     def device(self, hi: int, lo: int) -> str | None:
         """The device towards an address, given as its 128 bits, IPv4 mapped; None without a route."""
-        text: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.IPv6Address(hi << 64 | lo)
-        if isinstance(text, ipaddress.IPv6Address) and text.ipv4_mapped:
-            text = text.ipv4_mapped
-        return next((device for net, device in self._nets if text in net), None)
+        mapped = hi == 0 and lo >> 32 == 0xFFFF
+        version, number = (4, lo & 0xFFFFFFFF) if mapped else (6, hi << 64 | lo)
+        found = (prefixes.get(number >> shift) for shift, prefixes in self._nets[version])
+        return next((device for device in found if device is not None), None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from analyzer.evidence.facts import Route
 from analyzer.nat.routes import Routes
@@ -63,3 +65,29 @@ def test_no_route() -> None:
 def test_names_that_are_no_devices(known: list[str]) -> None:
     """Points that were named by hand cannot be compared with devices."""
     assert Routes(ROUTES, known).device(*bits("10.244.0.11")) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([4, 6]), st.integers(0, 3), st.integers(0, 3), st.sampled_from("abc")),
+        max_size=12,
+    ),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=8),
+)
+def test_lookup_equals_comparing_all(
+    routes: list[tuple[int, int, int, str]], asked: list[tuple[bool, int]]
+) -> None:
+    """Looked up by prefix, an address leaves by the device of the first longest route of its IP version that holds it."""
+    bases = {4: ("192.0.2.", 32), 6: ("2001:db8::", 128)}
+    listed = [
+        (ipaddress.ip_network(f"{bases[v][0]}{last}/{bases[v][1] - short}", strict=False), device)
+        for v, last, short, device in routes
+    ]
+    known = Routes([route(str(net), device) for net, device in listed], ["a", "b", "c"])
+    for mapped, last in asked:
+        address = ipaddress.ip_address(f"192.0.2.{last}" if mapped else f"2001:db8::{last}")
+        holding = [(net, device) for net, device in listed if address in net]
+        longest = max((net.prefixlen for net, _ in holding), default=0)
+        expected = next((device for net, device in holding if net.prefixlen == longest), None)
+
+        assert expected == known.device(*bits(str(address)))
