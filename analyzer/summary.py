@@ -146,6 +146,11 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         found.append(
             f"{missed} requests were missed by a capture that they demonstrably passed; they are not called lost."
         )
+    if scene.unwalked:
+        found.append(
+            f"{scene.unwalked:,} different packets were not led through {scene.evidence.rules[-1].file}: too many of them for "
+            "so many rules; their findings name no rule."
+        )
     found += stale_entry.says(scene)
     return tuple(dict.fromkeys(found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from analyzer.nat.ways import Node
 
 T = TypeVar("T")
+MOST_RULES = 5_000_000
+"""Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
+GIVEN_UP = 200_000
+"""Rules past which a packet was led when its walk was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,9 @@ class Scene:
     requests: Mapping[int, Sequence[Requests]]
     """Protocol to the requests of every point."""
     evidence: Evidence
+    unwalked: int = field(default=0, init=False)
+    """Different packets that were asked about and not led through the rules."""
+    _passed_rules: int = field(default=0, init=False)
 
     @cached_property
     def counters(self) -> Mapping[str, int]:
@@ -263,28 +270,50 @@ class Scene:
         return frozenset(text for link in self.evidence.interfaces.values() for text in link.addresses)
 
     def walked(self, case: Case) -> tuple[Steps, str] | None:
-        """A lost packet's way through the node's rules, and the file they are from; None without rules."""
+        """A lost packet's way through the node's rules, and the file they are from.
+
+        None without rules, and for the packets after `MOST_RULES`.
+        """
         if not self.evidence.rules or not case.outward:
             return None
-        point, row = case.lost[0].seen[-1]
-        return self.once(("walked", point.name, row, case.gap), lambda: self._walked(case, point, row))
+        packet = self._packet(case, *case.lost[0].seen[-1])
+        return self.once(("walked", packet), lambda: self._walked(packet))
 
-    def _walked(self, case: Case, point: Point, row: int) -> tuple[Steps, str]:
-        rules = self.evidence.rules[-1]
+    def _packet(self, case: Case, point: Point, row: int) -> Packet:
+        """The packet as the rules see it: without a source port where none asks for it, so that more packets are alike."""
         flow = int(point.packets.flow[row])
         flows = point.flows
         ports = int(flows.ports[flow])
-        packet = Packet(
+        return Packet(
             proto="tcp" if case.protocol == TCP else "udp",
             src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
             dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            sport=ports >> 16,
+            sport=ports >> 16 if self._source_port_asked else None,
             dport=ports & 0xFFFF,
             iif=case.crossing.inner.name,
             oif=case.crossing.outer.name,
             tcp_flags=TCP_SYN if case.protocol == TCP else None,
         )
-        return walk(rules, packet, local=self.local or None), rules.file
+
+    @cached_property
+    def _source_port_asked(self) -> bool:
+        """Whether a rule compares a source port."""
+        return any(
+            "sport" in fields
+            for rule in self.evidence.rules[-1].rules()
+            for fields in (*(m.fields for m in rule.matches), *(a.fields for a in rule.actions))
+        )
+
+    def _walked(self, packet: Packet) -> tuple[Steps, str] | None:
+        rules = self.evidence.rules[-1]
+        if self._passed_rules >= MOST_RULES:
+            self.unwalked += 1
+            return None
+        steps = walk(rules, packet, local=self.local or None)
+        self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
+        if steps.end is not None and steps.end.action == "unknown":
+            self._passed_rules += GIVEN_UP
+        return steps, rules.file
 
     def capture_losses(self) -> int:
         """Requests that a point demonstrably missed though they passed it."""

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
+from analyzer.evidence.rules.packet import Packet, Steps
+from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP
+from analyzer.incident import scene as module
 from analyzer.incident.scene import Scene
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
+from tests.incident.causes.test_policy_drop import allowed, rules
 from tests.incident.causes.test_snat_port_race import counters
+from tests.incident.evidence import connection, findings, judged, vanishing
 
 
 def scene(folder: Path, *talks: Conversation, **options: Any) -> Scene:
@@ -96,3 +101,59 @@ def test_drops(tmp_path: Path) -> None:
     )
 
     assert {"cni0": 7} == scene(tmp_path).drops
+
+
+@pytest.fixture
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[Packet]:
+    """Every packet that is led through rules."""
+    packets: list[Packet] = []
+
+    def counting(*args: Any, **options: Any) -> Steps:
+        packets.append(args[1])
+        return walk(*args, **options)
+
+    monkeypatch.setattr(module, "walk", counting)
+    return packets
+
+
+def blocked(*ports: int) -> list[Conversation]:
+    """One pod's connections from these ports to one destination, all in vain."""
+    return [
+        vanishing(
+            connection(pod=f"10.244.0.11:{port}", server="192.0.2.100:8080", isn=port * 1000), at, at + 1
+        )
+        for at, port in enumerate(ports)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "dropped", "expected"),
+    [
+        ("tcp dport 8080 drop", 4, 3),
+        ("tcp sport 20001 tcp dport 8080 drop", 1, 7),
+        ("tcp sport . tcp dport vmap { 20001 . 8080 : drop }", 1, 7),
+    ],
+)
+def test_packets_that_are_alike_to_the_rules(
+    rule: str, dropped: int, expected: int, walks: list[Packet], tmp_path: Path
+) -> None:
+    """They are led through them once: no two of these seven differ only in what no rule asks for."""
+    rules(tmp_path, rule)
+    found = findings(judged(tmp_path, *blocked(20000, 20001, 20002, 20003), allowed(4.5)))
+
+    assert dropped == sum(finding.facts.get("rule") is not None for finding in found)
+    assert expected == len(walks) == len(set(walks))
+
+
+def test_too_many_packets_for_so_many_rules(
+    walks: list[Packet], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first are led through the rules, the others are not, which is said; no rule is blamed that nobody checked."""
+    monkeypatch.setattr(module, "MOST_RULES", 4)  # of two rules: two packets, the first and its witness
+    rules(tmp_path, "tcp sport { 20000, 20001, 20002 } drop")
+    analysis = judged(tmp_path, *blocked(20000, 20001, 20002))
+    named = [finding.facts.get("rule") is not None for finding in findings(analysis)]
+
+    assert 2 == len(walks)
+    assert not any(named[1:])
+    assert any("different packets were not led through nft-ruleset.txt" in says for says in analysis.caveats)

@@ -189,7 +189,7 @@ def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
     for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
         witness = replace(case, steps=(replace(case.lost[0], seen=((gap.inner, int(row)),)),))
         contrary = scene.walked(witness)
-        if contrary is not None and contrary[0].verdict in LOST:
+        if contrary is None or contrary[0].verdict in LOST:
             return None
     end, file = walked[0].end, walked[1]
     counted = end.rule.packets if end.rule is not None else None
