@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
 
 LAYERS = {"pod": 0, "bridge": 1, "uplink": 2}
+MOST_GUESSED = 128
+"""Points whose roles are guessed; each is compared with all others. A node has 110 pods (kubelet's `maxPods`), or few more."""
 
 
 def place(points: Sequence[Point]) -> list[str]:
@@ -26,11 +28,18 @@ def place(points: Sequence[Point]) -> list[str]:
     before is the inner one. Of two inner points between which nothing changes, the one whose packets all share one
     address is the pod's.
 
-    Returns: A caveat per point that had to be guessed, or could not be placed and is left out of all gaps.
+    Returns: A caveat per point that had to be guessed, or could not be placed and is left out of all gaps; one for all
+    where they are more than `MOST_GUESSED`.
     """
     unknown = [point for point in points if point.role is None and len(point.packets)]
     if not unknown:
         return []
+    if len(unknown) > MOST_GUESSED:
+        return [
+            f"the names of {len(unknown):,} points do not tell where on the way they were captured, and more than "
+            f"{MOST_GUESSED} are not compared; they are in the tables, but nothing is concluded from them. Put the node's "
+            "interfaces (ip -j link > ip-link.json) beside the captures, or name their places with --role."
+        ]
     inner, outer = set(), set()
     # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
     rank = {point.name: [0, 0, len(point.flows)] for point in points}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.nat import topology
 from tests.conversation import Conversation, bystander, record
 
 
@@ -90,3 +91,17 @@ def test_a_point_that_nothing_places(tmp_path: Path) -> None:
     assert any(
         caveat.startswith("mystery: neither its name nor its traffic tells") for caveat in analysis.caveats
     )
+
+
+@pytest.mark.parametrize(("most", "placed"), [(1, False), (2, True)])
+def test_too_many_points_to_compare(
+    most: int, placed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than so many without a name that tells are left out, each of them, which is said once; so many are guessed."""
+    monkeypatch.setattr(topology, "MOST_GUESSED", most)
+    names = {"cni0": "x", "eth0": "a"}
+    analysis = analyze(record(tmp_path, bystander(0), bystander(1), points=("cni0", "eth0"), names=names))
+
+    assert placed == (set(roles(analysis).values()) != {"unknown"})
+    assert placed == bool(gaps(analysis))
+    assert (not placed) == any("the names of 2 points do not tell" in says for says in analysis.caveats)
