@@ -7,9 +7,10 @@ split. Groups of files are decoded in parallel: the scan releases the GIL.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows, Packets
@@ -146,17 +149,23 @@ def _group(
     cooked = any(lane >= SLL2_LANE for lane in used)
     used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
     unclaimed = {} if 0 in used else decoder.skipped(0)
-    of_packet = flows.lane[packets.flow] if len(used) > 1 else None
+    split = len(used) > 1
+    if split:
+        with_flows, of_flow = np.unique(flows.lane, return_inverse=True)
+        of_flow = of_flow.astype(np.min_scalar_type(len(with_flows)))  # 16 bits sort in linear time
+        flows_of = dict(zip(with_flows.tolist(), places(of_flow, len(with_flows)), strict=True))
+        rows_of = dict(zip(with_flows.tolist(), places(of_flow[packets.flow], len(with_flows)), strict=True))
+        number = np.empty(len(flows), np.int32)
+    none = np.zeros(0, np.int64)
     recordings: list[Recording] = []
     for lane in sorted(used) or [0]:
         point = _lane_point(lane, lanes, captures[0].point_hint, interfaces)
         mine, my_flows, starts = packets, flows, np.array(first_rows)
-        if of_packet is not None:
-            rows = np.flatnonzero(of_packet == lane)
-            mine = packets.take(rows, storage)
-            chosen = flows.lane == lane
-            my_flows = flows.take(chosen)
-            np.take(np.cumsum(chosen, dtype=np.int32) - np.int32(1), mine.flow, out=mine.flow, mode="clip")
+        if split:
+            rows, chosen = rows_of.get(lane, none), flows_of.get(lane, none)
+            mine, my_flows = packets.take(rows, storage), flows.take(chosen)
+            number[chosen] = np.arange(len(chosen))
+            np.take(number, mine.flow, out=mine.flow, mode="clip")
             starts = np.searchsorted(rows, starts)
         if lane < SLL2_LANE:
             skipped = decoder.skipped(lane)
@@ -178,6 +187,12 @@ def _group(
             )
         )
     return recordings
+
+
+def places(numbers: NDArray[Any], count: int) -> list[NDArray[np.int64]]:
+    """Where each number below *count* stands, ascending."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.searchsorted(numbers, np.arange(1, count), sorter=order))[:count]
 
 
 def _first_time(capture: CaptureFile) -> tuple[int, str]:
@@ -229,8 +244,9 @@ def _distinguish(recordings: list[Recording]) -> None:
     That two have it makes the name no sign of a role; what else is in the path may be one.
     """
     names = [recording.name for recording in recordings]
+    counts = Counter(names)
     for recording, name in zip(recordings, names, strict=True):
-        if names.count(name) > 1:
+        if counts[name] > 1:
             folder, _, file = recording.files[0].label.rpartition("/")
             parts = [part for part in (*folder.split("/"), file.split(".")[0]) if part and part != name]
             recording.name = "/".join([*parts, name])

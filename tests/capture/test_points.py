@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import hypothesis.strategies as st
+import numpy as np
 import pytest
+from hypothesis import given
 
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
-from analyzer.capture.points import Recording, record
+from analyzer.capture.points import Recording, places, record
 from analyzer.capture.storage import Memory
 from analyzer.errors import UnusableInput
 from analyzer.evidence.facts import Link
@@ -105,6 +109,26 @@ def test_interface_with_nothing_readable_is_counted(strange: int, tmp_path: Path
 
     assert 3 == sum(len(r.packets) for r in found.values())
     assert {"unknown link type": 3} == found[("veth1", "eth0")[strange]].skipped
+
+
+def test_interfaces_without_anything_readable(tmp_path: Path) -> None:
+    """Each is a point, and counts its own frames."""
+    head = section() + named("veth1", 189) + named("eth0", 190)
+    (tmp_path / "node.pcapng").write_bytes(head + b"".join(enhanced(i % 2, i, segment(i)) for i in range(6)))
+    found = recordings(tmp_path)
+
+    assert {"veth1": 0, "eth0": 0} == {name: len(r.packets) for name, r in found.items()}
+    assert [{"unknown link type": 3}] * 2 == [r.skipped for r in found.values()]
+
+
+@given(st.lists(st.integers(0, 5)))
+def test_places_of_each_number(numbers: list[int]) -> None:
+    """As if each were looked for alone; those that are not there have none."""
+    found = places(np.array(numbers, np.uint16), 6)
+
+    assert [[i for i, n in enumerate(numbers) if n == number] for number in range(6)] == [
+        rows.tolist() for rows in found
+    ]
 
 
 def test_any_capture_is_split_by_interface_number(tmp_path: Path) -> None:
@@ -241,3 +265,26 @@ def test_the_users_word_joins(tmp_path: Path) -> None:
     found = recordings(tmp_path, points={"left.pcap": "eth0", "right.pcap": "eth0"})
 
     assert {"eth0": 2} == {name: len(r.packets) for name, r in found.items()}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=20))
+def test_split_as_if_captured_alone(sent: list[tuple[int, int]]) -> None:
+    """Each interface of one file has the packets and flows that a file of its own would have given it."""
+    frames = [(1 + i, number, segment(port)) for i, (number, port) in enumerate(sent)]
+    heads = [named(f"veth{letter}") for letter in "abcdef"]
+    with TemporaryDirectory() as folder:
+        whole = Path(folder, "whole.pcapng")
+        whole.write_bytes(
+            section() + b"".join([*heads, *(enhanced(n, at, frame) for at, n, frame in frames)])
+        )
+        found = recordings(whole)
+        for number, letter in enumerate("abcdef"):
+            mine = [enhanced(0, at, frame) for at, n, frame in frames if n == number]
+            if not mine:
+                continue
+            alone = Path(folder, f"{letter}.pcapng")
+            alone.write_bytes(section() + heads[number] + b"".join(mine))
+            ((name, expected),) = recordings(alone).items()
+            for column in ("time", "flow", "seq", "length", "print"):
+                assert np.array_equal(getattr(expected.packets, column), getattr(found[name].packets, column))
+            assert expected.flows.ports.tolist() == found[name].flows.ports.tolist()
