@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from analyzer.nat.ways import Node
 
 T = TypeVar("T")
-MOST_RULES = 5_000_000
+MOST_RULES = 2_000_000
 """Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
