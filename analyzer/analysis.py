@@ -110,10 +110,12 @@ class Analysis:
 
     @property
     def crossings(self) -> pd.DataFrame:
-        """Flows matched between neighbouring points, with what NAT made of them."""
+        """Flows matched between neighbouring points, with what NAT made of them; a notebook draws the first one's ladder."""
         from analyzer import tables
 
-        return tables.crossings(self.captured)
+        table = tables.Crossings(tables.crossings(self.captured))
+        table.analysis = self
+        return table
 
     @property
     def passages(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.analysis import Analysis
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
@@ -118,6 +119,25 @@ def _flows(point: Point, scene: Scene) -> pd.DataFrame:
             "community_id": _texts(community_ids(point)),
         }
     )
+
+
+class Crossings(pd.DataFrame):
+    """The table of crossings, or a part of it, which a notebook shows with the ladder of its first one."""
+
+    _metadata: ClassVar[list[str]] = ["analysis"]  # what pandas hands on to parts and copies
+    analysis: Analysis
+
+    @property
+    def _constructor(self) -> type[Crossings]:
+        return Crossings
+
+    def _repr_html_(self) -> str:
+        table: str = super()._repr_html_()  # type: ignore[misc]
+        analysis = getattr(self, "analysis", None)  # what was made of several tables has none
+        if analysis is None or not len(self) or not {"inner_point", "inner_flow"} <= set(self.columns):
+            return table
+        drawn: str = analysis.ladder(self.iloc[0]).html
+        return table + drawn
 
 
 def crossings(scene: Scene) -> pd.DataFrame:

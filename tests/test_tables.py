@@ -135,6 +135,19 @@ def test_crossings(lost: Analysis) -> None:
     )
 
 
+def test_crossings_show_a_ladder(lost: Analysis) -> None:
+    """The first row's, of a part as well; a table that has no flow to draw shows itself alone."""
+    table = lost.crossings
+    part = table.query("snat")
+
+    assert lost.ladder(table.iloc[0]).html in table._repr_html_()
+    assert lost.ladder(part.iloc[0]).html in part._repr_html_()
+    both = pd.concat([table, analyze(FIXTURES / "late-ack").crossings])
+    for none in (table[["snat"]], table.iloc[:0], both):
+        assert "<svg" not in none._repr_html_()
+    assert len(both) > len(table)
+
+
 def test_passages(lost: Analysis) -> None:
     """Every request at every point that saw it."""
     table = lost.passages
