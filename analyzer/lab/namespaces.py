@@ -25,6 +25,7 @@ from analyzer.errors import LostsynError, MissingTool
 T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 PREFIX = "lostsyn-"
 NAMES = Path("/run/netns")  # iproute2, include/namespace.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -66,7 +67,7 @@ class Task(Generic[T]):
     def __init__(self, function: Callable[..., T], args: Sequence[object]) -> None:
         self._name = function.__name__
         self._reader, writer = _fork.Pipe(duplex=False)
-        self._process = _fork.Process(target=_child, args=(writer, function, args), daemon=True)
+        self._process = _fork.Process(target=_child, args=(os.getpid(), writer, function, args), daemon=True)
         self._process.start()
         writer.close()
 
@@ -97,7 +98,11 @@ class Task(Generic[T]):
         self._reader.close()
 
 
-def _child(writer: Connection, function: Callable[..., object], args: Sequence[object]) -> None:
+def _child(parent: int, writer: Connection, function: Callable[..., object], args: Sequence[object]) -> None:
+    # One that is being forked when Ctrl-C comes is in nobody's list yet: it ends with its parent all the same.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it stops its tasks
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -45,6 +47,20 @@ def test_a_task_that_does_not_end_is_told_and_stopped() -> None:
     task.stop()
     with pytest.raises(OSError, match="closed"):
         task.result(0.1)
+
+
+def test_a_task_ends_with_whoever_started_it() -> None:
+    """Though its parent ends in a way that stops no task."""
+    program = (
+        "import os, time; from analyzer.lab.namespaces import Task\n"
+        "task = Task(time.sleep, (60,)); print(task._process.pid, flush=True); os._exit(0)"
+    )
+    # The task has this pipe as well, so it is at its end when both are gone, or `subprocess.TimeoutExpired` is raised.
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, timeout=30
+    )
+
+    assert done.stdout.strip().isdecimal()
 
 
 def test_a_failed_tool_is_quoted() -> None:
