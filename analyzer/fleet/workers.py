@@ -6,6 +6,7 @@ import logging
 import os
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any, Protocol
 
@@ -108,5 +109,6 @@ class Scheduler:
         """Nothing to do: the scheduler itself gives a dead worker's tasks to others."""
 
     def close(self) -> None:
-        """Leave the scheduler to others."""
-        self._client.close()
+        """Leave the scheduler to others; of one that is gone there is nothing to leave."""
+        with suppress(OSError, RuntimeError):
+            self._client.close()
