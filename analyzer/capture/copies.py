@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from analyzer.capture.compressed import PIECE, Stream
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 LEAST = 256
 """Bytes of a head that holds more than what captures without a packet begin with."""
+MOST = 4
+"""Captures that begin alike and differ with which a further one is compared; each comparison may read both whole."""
 
 
 def copies(captures: Sequence[CaptureFile], heads: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
@@ -30,17 +31,18 @@ def copies(captures: Sequence[CaptureFile], heads: Mapping[str, bytes]) -> Itera
     for capture in captures:
         if len(heads[capture.label]) >= LEAST:
             alike.setdefault(heads[capture.label], []).append(capture)
-    gone: set[str] = set()
     for several in alike.values():
+        kept: list[CaptureFile] = []
         # Of equal ones the one that is kept has the best name: it tells a role, and is the shortest.
-        best = sorted(several, key=lambda capture: (not capture.point_hint.role, len(capture.label)))
-        for one, other in combinations(best, 2):
-            if one.label in gone or other.label in gone or not _may_be(one, other):
-                continue
-            shorter = _shorter(one, other)
-            if shorter is not None:
-                gone.add(shorter.label)
-                yield shorter.label, (other if shorter is one else one).label
+        for capture in sorted(several, key=lambda one: (not one.point_hint.role, len(one.label))):
+            for place, other in enumerate(kept):
+                shorter = _shorter(other, capture) if _may_be(other, capture) else None
+                if shorter is not None:
+                    kept[place] = other if shorter is capture else capture
+                    yield shorter.label, kept[place].label
+                    break
+            else:
+                kept += [capture] if len(kept) < MOST else []
 
 
 def _may_be(one: CaptureFile, other: CaptureFile) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
+from analyzer.capture import copies as module
 from analyzer.capture.bundle import Bundle
 from tests.conftest import FIXTURES
 
@@ -60,6 +61,21 @@ def test_points_of_several_pods_are_kept(tmp_path: Path) -> None:
     (tmp_path / "named").mkdir()
     named = {"points": {"a.pcap": "one", "b.pcap": "two"}}
     assert {"a.pcap", "b.pcap"} == _left(tmp_path / "named", {"a.pcap": CNI0, "b.pcap": CNI0}, **named)
+
+
+def test_captures_that_begin_alike_are_compared_with_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: each may have to be read whole."""
+    compared: list[str] = []
+    shorter = module._shorter
+    monkeypatch.setattr(
+        module, "_shorter", lambda one, other: (compared.append(other.label), shorter(one, other))[1]
+    )
+    files = {f"eth0.{number}.pcap": CNI0[:20_000] + bytes([number]) + CNI0[20_001:] for number in range(40)}
+
+    assert 40 <= len(_left(tmp_path, files)) + 1
+    assert len(compared) <= 40 * module.MOST
 
 
 def test_nothing_is_counted_twice(tmp_path: Path) -> None:
