@@ -6,6 +6,7 @@ so that a decompression bomb costs time only. Several members in a row are one s
 
 from __future__ import annotations
 
+import io
 import lzma
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PIECE = 1 << 20
+MEMBER = 1 << 16
+"""Bytes asked of a zip archive's member at a time: damage costs all that was asked for."""
 MEMORY = 1 << 28
 """What a decoder may take for itself; `xz -9` needs 65 MB, `zstd --ultra -22` 128 MB."""
 
@@ -173,6 +176,8 @@ class Stream:
 
     def _stored(self, target: memoryview) -> int:
         """Fill the beginning of *target* with the file's own bytes."""
+        if isinstance(self._raw, io.BufferedIOBase):
+            target = target[:MEMBER]
         try:
             count: int = self._raw.readinto(target) or 0  # type: ignore[attr-defined]
         except (OSError, EOFError, BadZipFile, zlib.error) as problem:  # the latter two: an archive's member

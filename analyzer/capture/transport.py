@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +43,12 @@ def _read(file: CaptureFile, offsets: Sequence[int]) -> Iterator[bytes]:
     """Read at most `MOST` bytes at each of these places, ascending; fewer at the file's end."""
     raw = file.source()
     with Stream(raw) as stream:
-        if stream.compression is None and raw.seekable():
+        if stream.compression is None and isinstance(raw, io.FileIO):
             for offset in offsets:
-                raw.seek(offset)
-                yield raw.read(MOST)
+                data = b""
+                with suppress(OSError):
+                    data = os.pread(raw.fileno(), MOST, offset)
+                yield data
             return
         position, held = 0, b""
         for offset in offsets:

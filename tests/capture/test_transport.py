@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,23 @@ def test_a_cut_header_gives_no_bytes(tmp_path: Path) -> None:
     (tmp_path / "eth0.pcap").write_bytes(pcap([(1, 40, segment(1)[:30]), (2, 40, segment(2))], link=101))
 
     assert [b"", segment(2)[20:]] == [data for _, data in transports(recording(tmp_path), [0, 1])]
+
+
+def test_a_damaged_member_of_an_archive(tmp_path: Path) -> None:
+    """Of a member that breaks off, every packet before the damage is read again, and no error is raised."""
+    path = tmp_path / "node.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("eth0.pcap", capture(5000))
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 4 : len(data) * 3 // 4 + 64] = bytes(64)
+    path.write_bytes(data)
+    made = recording(tmp_path)
+    found = list(transports(made, range(len(made.packets))))
+
+    assert 100 < len(found) < 5000
+    assert [row & 0xFFFF for row, _ in found[:-1]] == [
+        int.from_bytes(data[:2], "big") for _, data in found[:-1]
+    ]
 
 
 def test_the_last_packet_of_a_file(tmp_path: Path) -> None:
