@@ -102,7 +102,8 @@ def _head(analysis: Analysis) -> list[str]:
             f", {count(point.dropped, 'packet', 'packets')} dropped by the capture" if point.dropped else ""
         )
         packets = count(point.packets, "packet", "packets")
-        lines.append(f"  {short(point.role, 6) or 'point':<6}  {short(point.name, 24)}, {packets}{dropped}")
+        role = "point" if point.role == "unknown" else short(point.role, 6)
+        lines.append(f"  {role:<6}  {short(point.name, 24)}, {packets}{dropped}")
     if len(analysis.capture_points) > NOTES:
         lines.append(f"  ... and {len(analysis.capture_points) - NOTES} further points")
     return lines

@@ -37,6 +37,15 @@ def test_the_verdict_comes_first(sample) -> None:
     assert text.render(sample.empty()).startswith("No incident: the captures hold no connection to follow\n")
 
 
+def test_a_point_without_a_role(sample) -> None:
+    """It is called what it is, not a word cut short."""
+    told = sample.race()
+    (first, *others) = told.capture_points
+    told = dataclasses.replace(told, capture_points=(dataclasses.replace(first, role="unknown"), *others))
+
+    assert f"  point   {first.name}, " in text.render(told)
+
+
 def test_hostile_strings_stay_on_their_line(sample) -> None:
     """A string from a capture can neither move the cursor nor forge a line of the report."""
     forged = "x\x1b[2J\r\nNo incident: all is well\u202e\udc80"
