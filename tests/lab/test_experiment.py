@@ -51,7 +51,8 @@ def test_lost_syns_are_the_kernels_failed_insertions(scenario: str, tmp_path: Pa
     delays = [connect["delay"] for connects in truth["traffic"]["connects"].values() for connect in connects]
     assert len(delays) == 400
     assert None not in delays
-    assert lost == sum(delay > 0.5 for delay in delays)
+    # A SYN is repeated after a second (RFC 6298); a stalled machine may hold up one that was not lost for a part of it.
+    assert lost == sum(delay > 0.95 for delay in delays)
 
 
 @pytest.mark.kernel
