@@ -1,10 +1,10 @@
 """A synthetic bundle of any size, as a busy node records it at veth, cni0 and eth0.
 
-    python benchmarks/bundle.py FOLDER PACKETS [--full] [--vanished N]
+    python benchmarks/bundle.py FOLDER PACKETS [--full] [--vanished N] [--veths N]
 
 Short HTTP-like connections of 200 pods to five servers, long uploads, DNS look-ups, retransmissions; all translated by
-SNAT; nothing is lost but the SYNs asked for. Records are cut at 84 bytes (100 with their header) or, with `--full`, as
-long as the packets were. Vectorised, in pieces of a million records.
+SNAT; nothing is lost but the SYNs asked for. The pods' side is one file, or several. Records are cut at 84 bytes (100 with
+their header) or, with `--full`, as long as the packets were. Vectorised, in pieces of a million records.
 """
 
 from __future__ import annotations
@@ -130,28 +130,35 @@ def packets(connections: int, vanished: int) -> Packets:
     )
 
 
-def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = False) -> int:
-    """Write veth.pcap, cni0.pcap and eth0.pcap.
+def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = False, veths: int = 1) -> int:
+    """Write what each point saw.
 
     Args:
         folder: Where to; made if need be.
         connections: How many.
         vanished: Of these, how many lose their first SYN between cni0 and eth0.
         full: Whether the records hold whole packets.
+        veths: Files among which the pods are divided.
 
-    Returns: Packets in all three files.
+    Returns: Packets in all files.
     """
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, connections), dtype=np.uint32)
-    return save(folder, packets(connections, vanished), isn, full=full)
+    return save(folder, packets(connections, vanished), isn, full=full, veths=veths)
 
 
-def save(folder: Path, everything: Packets, isn: NDArray[np.uint32], *, full: bool = False) -> int:
-    """Write these packets as the three points see them, and say how many that are."""
+def save(
+    folder: Path, everything: Packets, isn: NDArray[np.uint32], *, full: bool = False, veths: int = 1
+) -> int:
+    """Write these packets as each point sees them, and say how many that are."""
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
-    for name, delay in POINTS:
-        outside = name == "eth0"
-        seen = everything.take(~everything.lost) if outside else everything
+    inner, bridge, uplink = POINTS
+    on = everything.conn % PODS % veths
+    views = [(f"veth{n}" if veths > 1 else inner[0], inner[1], on == n) for n in range(veths)]
+    views += [(*bridge, slice(None)), (*uplink, ~everything.lost)]
+    for name, delay, rows in views:
+        outside = name == uplink[0]
+        seen = everything.take(rows)
         with (folder / f"{name}.pcap").open("wb") as file:
             file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535 if full else CAPTURED, 1))
             for at in range(0, len(seen.time), PIECE):
@@ -226,5 +233,7 @@ if __name__ == "__main__":
     parser.add_argument("packets", type=float)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--vanished", type=int, default=20)
+    parser.add_argument("--veths", type=int, default=1)
     given = parser.parse_args()
-    print(write(given.folder, connections_of(int(given.packets)), given.vanished, full=given.full))
+    connections = connections_of(int(given.packets))
+    print(write(given.folder, connections, given.vanished, full=given.full, veths=given.veths))

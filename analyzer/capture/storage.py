@@ -66,13 +66,12 @@ class TemporaryFiles(Memory):
                 Python and its libraries, and some 200 bytes for each flow.
         """
         self._limit = limit
-        self._held: dict[int, tuple[int, mmap.mmap]] = {}
+        self._held: dict[int, tuple[int, weakref.ref[mmap.mmap]]] = {}
         """Where a column begins, to its file's descriptor and its pages."""
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (most, most)
         )  # a file a column, and a node may have 200 pods
-        weakref.finalize(self, _close, self._held)
         threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
 
     def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -99,14 +98,17 @@ class TemporaryFiles(Memory):
             os.close(file)
             raise _no_room(size, error) from None
         column = np.frombuffer(pages, dtype, count)
-        self._held[column.ctypes.data] = file, pages
+        at = column.ctypes.data
+        self._held[at] = file, weakref.ref(pages)
+        weakref.finalize(pages, _close, self._held, at, file)
         return column
 
     def release(self) -> None:
         """Take the columns out of memory if it is too much; what is used again comes back by itself."""
         if resident() > self._limit:
-            for _, pages in list(self._held.values()):
-                pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost
+            for _, held in list(self._held.values()):
+                if (pages := held()) is not None:
+                    pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost
 
 
 def _no_room(size: int, error: OSError) -> LostsynError:
@@ -121,8 +123,10 @@ def _no_room(size: int, error: OSError) -> LostsynError:
     )
 
 
-def _close(held: dict[int, tuple[int, mmap.mmap]]) -> None:
-    for file, _ in held.values():
+def _close(held: dict[int, tuple[int, weakref.ref[mmap.mmap]]], at: int, file: int) -> None:
+    """Give a column's file up, with the last array that shows it, if it has not been mapped anew."""
+    if held.get(at, (-1,))[0] == file:
+        del held[at]
         os.close(file)
 
 

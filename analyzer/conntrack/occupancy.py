@@ -153,8 +153,8 @@ def _lost(
     # Innermost gaps come first: against the way out, then against the way in.
     back = [(gap.outer, gap.in_inner, gap.inner) for gap in reversed(gaps)]
     for there, partner, here in back + [(gap.inner, gap.in_outer, gap.outer) for gap in gaps]:
-        rows = partner[lost[there.name]]
-        lost[here.name] = np.union1d(lost[here.name], rows[rows >= 0])
+        rows = lost[there.name][partner.having(lost[there.name])]
+        lost[here.name] = np.union1d(lost[here.name], partner[rows])
     return lost
 
 

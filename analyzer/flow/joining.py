@@ -120,3 +120,75 @@ def contains(
             while slots[at] >= 0 and those[slots[at]] != values[i]:
                 at = (at + 1) & mask
             found[i] = slots[at] >= 0
+
+
+@cython.boundscheck(False)  # every index is a bucket's, or a row number of ours
+def bucket(
+    keys: cython.ulonglong[::1],
+    values: cython.int[::1],
+    factor: cython.ulonglong,
+    begin: cython.longlong[::1],
+    keys_of: cython.ulonglong[::1],
+    values_of: cython.int[::1],
+) -> None:
+    """Put keys, and a value of each, into buckets.
+
+    Args:
+        keys: Any may occur several times.
+        values: As long as *keys*.
+        factor: As of `join`.
+        begin: Zeroed, a power of two and one more long; filled so that bucket i is `begin[i]` to below `begin[i + 1]`.
+        keys_of: As long as *keys*; filled, bucket after bucket.
+        values_of: As *keys_of*.
+    """
+    i: cython.Py_ssize_t
+    at: cython.ulonglong
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, begin.shape[0] - 2)
+    with cython.nogil:
+        for i in range(keys.shape[0]):
+            begin[place(keys[i], factor, mask) + 1] += 1
+        for i in range(begin.shape[0] - 1):
+            begin[i + 1] += begin[i]
+        # Placed from the back, each bucket's end, which is the next one's begin, moves down to its begin ...
+        i = keys.shape[0] - 1
+        while i >= 0:
+            at = place(keys[i], factor, mask) + 1
+            begin[at] -= 1
+            keys_of[begin[at]] = keys[i]
+            values_of[begin[at]] = values[i]
+            i -= 1
+        # ... so that each is one place too far on.
+        for i in range(begin.shape[0] - 1):
+            begin[i] = begin[i + 1]
+        begin[begin.shape[0] - 1] = keys.shape[0]
+
+
+@cython.boundscheck(False)
+def mark(
+    wanted: cython.ulonglong[::1],
+    factor: cython.ulonglong,
+    begin: cython.longlong[::1],
+    keys_of: cython.ulonglong[::1],
+    values_of: cython.int[::1],
+    found: cython.uchar[::1],
+) -> None:
+    """Mark the values of wanted keys, in what `bucket` filled.
+
+    Args:
+        wanted: Each once.
+        factor: As of `bucket`.
+        begin: See there.
+        keys_of: See there.
+        values_of: See there.
+        found: As long as the greatest value and one; set to 1.
+    """
+    i: cython.Py_ssize_t
+    j: cython.longlong
+    at: cython.ulonglong
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, begin.shape[0] - 2)
+    with cython.nogil:
+        for i in range(wanted.shape[0]):
+            at = place(wanted[i], factor, mask)
+            for j in range(begin[at], begin[at + 1]):
+                if keys_of[j] == wanted[i]:
+                    found[values_of[j]] = 1

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _FACTOR = int.from_bytes(os.urandom(8)) | 1
 """Which place of a table a key has is nobody's to choose; results do not depend on it."""
+PER_BUCKET = 4
+"""Keys that share a place of `Buckets`, about: they fit into a line of the processor's cache."""
 
 
 def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
@@ -47,3 +49,19 @@ def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[n
 
 def _slots(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
     return np.full(2 << len(keys).bit_length(), -1, np.int32)
+
+
+class Buckets:
+    """Which values have a key: asked for many times."""
+
+    def __init__(self, keys: NDArray[np.uint64], values: NDArray[np.int32]) -> None:
+        """Arrange keys of this module, each with a value that is not negative."""
+        self._begin = np.zeros((1 << (len(keys) // PER_BUCKET).bit_length()) + 1, np.int64)
+        self._keys, self._values = np.empty_like(keys), np.empty_like(values)
+        joining.bucket(*views(keys, values), _FACTOR, *views(self._begin, self._keys, self._values))
+
+    def mark(self, wanted: NDArray[np.uint64], found: NDArray[np.uint8]) -> None:
+        """Set *found* to 1 at the values that have one of these keys."""
+        each = np.sort(wanted)  # not `np.unique`, which takes ten times as long
+        each = each[np.append(True, each[1:] != each[:-1])[: len(each)]]
+        joining.mark(each.data, _FACTOR, *views(self._begin, self._keys, self._values, found))

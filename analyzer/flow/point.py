@@ -69,6 +69,11 @@ class Point:
             return np.sort(self.order[self.starts[2 * flow] : self.starts[2 * flow + 2]])
         return self.order[self.starts[2 * flow + side] : self.starts[2 * flow + side + 1]]
 
+    def rows_of(self, flows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Rows of several flows, one flow after the other, of each what the originator sent first."""
+        first = 2 * flows.astype(np.int64)
+        return self.order[stretches(self.starts[first], self.starts[first + 2])]
+
     @cached_property
     def src(self) -> NDArray[np.uint64]:
         """Of each flow the originator's address, as `analyzer.flow.keys.address_key`."""
@@ -118,10 +123,45 @@ class Point:
         both = [np.concatenate(part) for part in zip(empty, *found, strict=True)]
         return Events(rows=both[0], kinds=both[1])
 
+    def part(self, flows: NDArray[np.int32]) -> tuple[Point, NDArray[np.int32]]:
+        """Make a point of these flows alone, which ascend; and say which rows it has, ascending."""
+        sides = (2 * flows.astype(np.int64)[:, None] + (0, 1)).reshape(-1)
+        grouped = self.rows_of(flows)
+        by_row = np.argsort(grouped)
+        rows = grouped[by_row]
+        packets = self.packets.take(rows, self.storage)
+        number = np.zeros(len(self.flows), np.int32)
+        number[flows] = np.arange(len(flows))
+        packets.flow = number[packets.flow]
+        starts = np.zeros(len(sides) + 1, np.int64)
+        np.cumsum(self.starts[sides + 1] - self.starts[sides], out=starts[1:])
+        order = np.empty(len(rows), np.int32)
+        order[by_row] = np.arange(len(rows))
+        # Not `replace`: what is remembered is the whole point's.
+        return Point(
+            recording=self.recording,
+            name=self.name,
+            role=self.role,
+            packets=packets,
+            flows=self.flows.take(flows),
+            starts=starts,
+            order=order,
+            storage=self.storage,
+            clock_offset=self.clock_offset,
+        ), rows
+
     def sizes(self) -> NDArray[np.int64]:
         """Packets of each flow."""
         sizes: NDArray[np.int64] = np.diff(self.starts[::2])
         return sizes
+
+
+def stretches(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All numbers from each *begin* to below its *end*, one stretch after the other."""
+    count = end - begin
+    before = np.cumsum(count) - count
+    numbers: NDArray[np.int64] = np.arange(count.sum()) + np.repeat(begin - before, count)
+    return numbers
 
 
 def slices(rows: int) -> Iterator[tuple[int, int]]:

@@ -68,8 +68,10 @@ def findings(scene: Scene, answered: Collection[tuple[str, int]]) -> list[Findin
 def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int, set[int]]]:
     """Crossings with TCP packets from outside that were not seen inside, while the inside was recording."""
     packets = gap.outer.packets
-    rows = np.flatnonzero(gap.in_inner < 0)
-    rows = rows[gap.match_b[packets.flow[rows]] >= 0]
+    rows = gap.in_inner.lacking()
+    matched = np.zeros(len(gap.outer.flows), bool)
+    matched[gap.matches.b] = True
+    rows = rows[matched[packets.flow[rows]]]
     flow = packets.flow[rows]
     crossing = gap.match_b[flow]
     from_outside = (packets.bits[rows] & REPLY != 0) == (gap.inward().heading[crossing] != IN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY
 from analyzer.flow.point import slices
 from analyzer.nat.clocks import align
+from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import WINDOW, Matches, match
 from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
-from analyzer.nat.prints import comparable
+from analyzer.nat.partners import Partners
 from analyzer.nat.strays import pair_strays
 from analyzer.nat.topology import gaps
 from analyzer.threads import side_by_side
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
+    from analyzer.nat.comparison import Compared
 
 OFFLOAD = 20_000_000
 """ns: the pieces that GRO joins or TSO splits lie closer together."""
@@ -37,15 +39,15 @@ class Gap:
     outer: Point
     matches: Matches
     """`a` is the inner flow, `b` the outer."""
-    match_a: NDArray[np.int32]
+    match_a: Partners
     """Per inner flow its match, an index into `matches`; -1 without one."""
-    match_b: NDArray[np.int32]
+    match_b: Partners
     """The same per outer flow."""
     heading: NDArray[np.int8]
     """Per match: 1 if the originator is inside (its packets go out), -1 if outside, 0 if nothing tells."""
-    in_outer: NDArray[np.int32]
+    in_outer: Partners
     """Per packet of the inner point, its row at the outer one; -1 if it was not seen there."""
-    in_inner: NDArray[np.int32]
+    in_inner: Partners
     """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
 
     @property
@@ -88,9 +90,9 @@ class Leg:
 
     here: Point
     there: Point
-    partner: NDArray[np.int32]
+    partner: Partners
     """Per packet of `here`, its row at `there`; -1 if it was not seen there."""
-    match: NDArray[np.int32]
+    match: Partners
     """Per flow of `here` its index in the following three; -1 for one that was not matched."""
     flows_here: NDArray[np.int32]
     """The matched flows; as long as `flows_there` and `heading`."""
@@ -102,38 +104,58 @@ class Leg:
 
 
 def cross(points: Sequence[Point]) -> list[Gap]:
-    """Match every gap, put the points on one clock, and pair the packets."""
+    """Match every gap and pair its packets; put the points on one clock, and pair anew where that moved them apart."""
     pairs = gaps(points)
-    found = side_by_side(lambda pair: match(*comparable(*pair)), pairs)
-    align(
-        points,
-        {
-            (inner.name, outer.name): offset
-            for (inner, outer), (_, offset) in zip(pairs, found, strict=True)
-            if offset is not None
-        },
-    )
-    return side_by_side(lambda each: _gap(*each[0], each[1][0]), list(zip(pairs, found, strict=True)))
+    comparison = Comparison(pairs)
+
+    def crossed(pair: tuple[Point, Point]) -> tuple[Gap, Matches, int | None]:
+        compared = comparison.of(*pair)
+        matches, offset = match(compared.a, compared.b)
+        return _gap(*pair, compared, matches), matches, offset
+
+    found = side_by_side(crossed, pairs)
+    align(points, {gap.names: offset for gap, _, offset in found if offset is not None})
+
+    def settled(gap: Gap, matches: Matches) -> Gap:
+        if gap.inner.clock_offset == gap.outer.clock_offset:
+            return gap
+        return _gap(gap.inner, gap.outer, comparison.of(gap.inner, gap.outer), matches)
+
+    return side_by_side(lambda each: settled(*each[:2]), found)
 
 
-def _gap(inner: Point, outer: Point, matches: Matches) -> Gap:
-    in_outer: NDArray[np.int32] = inner.storage.full(len(inner.packets), -1, np.int32)
-    in_inner: NDArray[np.int32] = outer.storage.full(len(outer.packets), -1, np.int32)
-    a, b = comparable(inner, outer)
-    of_a, of_b = _match_of(inner, matches.a), _match_of(outer, matches.b)
-    _pair(a, b, matches, of_b, in_outer, in_inner)
-    _cover(a, b, matches, of_a, in_outer, in_inner)
-    pair_strays(a, b, in_outer, in_inner)
-    heading = _headings(inner, outer, matches, of_a, in_outer)
+def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Gap:
+    """Pair the packets of matched flows, and what else is the same.
+
+    Args:
+        inner: A point.
+        outer: Its neighbour.
+        compared: Both, as they can be compared.
+        matches: Of what is compared.
+    """
+    a, b = compared.a, compared.b
+    in_b: NDArray[np.int32] = a.storage.full(len(a.packets), -1, np.int32)
+    in_a: NDArray[np.int32] = b.storage.full(len(b.packets), -1, np.int32)
+    of_a, of_b = _match_of(a, matches.a), _match_of(b, matches.b)
+    _pair(a, b, matches, of_b, in_b, in_a)
+    _cover(a, b, matches, of_a, in_b, in_a)
+    pair_strays(a, b, in_b, in_a)
+    heading = _headings(a, b, matches, of_a, in_b)
+    if compared.rows is not None and compared.flows is not None:
+        paired = in_b >= 0
+        in_b[paired] = compared.rows[in_b[paired]]
+        matches = replace(
+            matches, b=compared.flows[matches.b], ambiguous_b=compared.flows[matches.ambiguous_b]
+        )
     return Gap(
         inner=inner,
         outer=outer,
         matches=matches,
-        match_a=of_a,
-        match_b=of_b,
+        match_a=Partners(of_a),
+        match_b=Partners(of_b, compared.flows, len(outer.flows)),
         heading=heading,
-        in_outer=in_outer,
-        in_inner=in_inner,
+        in_outer=Partners(in_b),
+        in_inner=Partners(in_a, compared.rows, len(outer.packets)),
     )
 
 

@@ -80,9 +80,10 @@ def _at(point: Point, points: Sequence[Point], gaps: Sequence[Gap], node: Node, 
     heading = node.heading[point.name][flow]
     outward = [gap.outward() for gap in gaps if gap.inner is point]
     inward = [gap.inward() for gap in gaps if gap.outer is point]
-    came_from = _crossed(rows, flow, inward, OUT, node) | _crossed(rows, flow, outward, IN, node)
+    out_of, on_into = _crossed(rows, flow, inward, node)
+    on_out, back_from = _crossed(rows, flow, outward, node)
+    came_from, went_on = out_of | back_from, on_out | on_into
     came_from[~came_from] = _came_back(point, rows[~came_from])
-    went_on = _crossed(rows, flow, outward, OUT, node) | _crossed(rows, flow, inward, IN, node)
     if protocol == UDP:
         other = _anothers(point, rows, first, went_on)
         soon, first = soon & ~other, np.where(other, -1, first)
@@ -164,17 +165,19 @@ def _anothers(
 
 
 def _crossed(
-    rows: NDArray[np.int64], flow: NDArray[np.int32], legs: Sequence[Leg], side: int, node: Node
-) -> NDArray[np.bool_]:
-    """Whether one of these legs' other points saw the packet, and it was heading to *side* between the two."""
-    crossed = np.zeros(len(rows), bool)
+    rows: NDArray[np.int64], flow: NDArray[np.int32], legs: Sequence[Leg], node: Node
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether one of these legs' other points saw the packet as well, on its way out; and on its way in."""
+    out, into = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     for leg in legs:
-        partner, match = leg.partner[rows], leg.match[flow]
+        paired = leg.partner.having(rows)
+        match = leg.match[flow[paired]]
         known = np.append(leg.heading, np.int8(UNKNOWN))[match]  # -1, without a match, is the last one
-        stray = (partner >= 0) & (match < 0)
-        known[stray] = _stray_heading(leg, rows[stray], partner[stray], node)
-        crossed |= (partner >= 0) & (known == side)
-    return crossed
+        stray = rows[paired[match < 0]]
+        known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
+        out[paired[known == OUT]] = True
+        into[paired[known == IN]] = True
+    return out, into
 
 
 def _stray_heading(

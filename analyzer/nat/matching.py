@@ -262,12 +262,7 @@ def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:
 
     A side may send the same packet twice (a resent query); it has one vote for it.
     """
-    begin, end = point.starts[2 * left.astype(np.int64)], point.starts[2 * left.astype(np.int64) + 2]
-    # Each flow's stretch of `order`, one after the other.
-    before = np.cumsum(end - begin) - (end - begin)
-    rows = point.order[np.arange((end - begin).sum()) + np.repeat(begin - before, end - begin)].astype(
-        np.int64
-    )
+    rows = point.rows_of(left).astype(np.int64)
     if len(rows) > SAMPLE:
         small = point.sizes()[point.packets.flow[rows]] <= 16
         rows = rows[small | (point.packets.print[rows] % np.uint32(len(rows) // SAMPLE + 1) == 0)]

@@ -21,23 +21,17 @@ ENOUGH = 160
 options or a UDP header with 32 bytes of payload."""
 
 
-def comparable(a: Point, b: Point) -> tuple[Point, Point]:
-    """Return the points as they are, or, if one cut what the other has, with prints of what both have.
-
-    Those are made of the columns alone: no TCP options, no payload. So they tell less apart, above all retransmissions.
-    """
-    if _held(a) == _held(b):
-        return a, b
-    return _plain(a), _plain(b)
-
-
-def _held(point: Point) -> int:
-    """How many bytes the point recorded of a frame, as far as it matters."""
+def held(point: Point) -> int:
+    """Tell how many bytes the point recorded of a frame, as far as it matters."""
     cut = int(np.count_nonzero(point.packets.bits & CUT)) * 100 > len(point.packets)
     return min(point.recording.snaplen or ENOUGH, ENOUGH - cut)
 
 
-def _plain(point: Point) -> Point:
+def plain(point: Point) -> Point:
+    """Return the point with prints that are made of the columns alone: no TCP options, no payload.
+
+    For two points of which one cut what the other has. Such prints tell less apart, above all retransmissions.
+    """
     p, flows = point.packets, point.flows
     prints: NDArray[np.uint32] = point.storage.empty(len(p), np.uint32)
     for begin, stop in slices(len(p)):

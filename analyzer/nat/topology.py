@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import SRC, match
-from analyzer.nat.prints import comparable
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.flow.point import Point
+    from analyzer.nat.comparison import Compared
 
 LAYERS = {"pod": 0, "bridge": 1, "uplink": 2}
 MOST_GUESSED = 128
@@ -43,10 +44,11 @@ def place(points: Sequence[Point]) -> list[str]:
     inner, outer = set(), set()
     # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
     rank = {point.name: [0, 0, len(point.flows)] for point in points}
-    for a, b in combinations(points, 2):
-        if a.role and b.role:
-            continue
-        hops, later = _compare(a, b)
+    by_size = sorted(points, key=lambda point: len(point.packets))
+    pairs = [(a, b) for a, b in combinations(by_size, 2) if not (a.role and b.role)]
+    comparison = Comparison(pairs)
+    for a, b in pairs:
+        hops, later = _compare(comparison.of(a, b))
         if hops:
             inner.add((a if hops > 0 else b).name)
             outer.add((b if hops > 0 else a).name)
@@ -79,13 +81,14 @@ def place(points: Sequence[Point]) -> list[str]:
     return caveats
 
 
-def _compare(a: Point, b: Point) -> tuple[int | None, int]:
-    """How two points lie along the way of the flows that both saw.
+def _compare(compared: Compared) -> tuple[int | None, int]:
+    """How two points, *a* and *b*, lie along the way of the flows that both saw.
 
     Returns: 1 if *a* is the inner one of a routed gap, -1 if *b* is, 0 if nothing is routed between them, None if they
     share no flow; and 1 if *b* mostly saw the originator's packets later, -1 if earlier.
     """
-    matches, _ = match(*comparable(a, b))
+    a, b = compared.a, compared.b
+    matches, _ = match(a, b)
     if not len(matches.a):
         return None, 0
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]

@@ -78,7 +78,7 @@ def handshakes(analysis: Analysis) -> pd.DataFrame:
 
 
 def _within(gap: Gap) -> pd.DataFrame:
-    inner, there = gap.inner.packets, gap.in_outer
+    inner, there = gap.inner.packets, gap.in_outer.whole()
     transit = np.abs(gap.outer.packets.time[there] - inner.time)
     asked, answered = _answered(gap.inner, there >= 0)
     return _table(

@@ -57,6 +57,27 @@ def test_a_storage_that_nobody_has_is_given_up() -> None:
     assert None is seen()
 
 
+def test_a_column_that_nobody_has_gives_its_file_back() -> None:
+    """Also one that was lengthened, and not before the last part of it is gone."""
+
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = files()
+    where = TemporaryFiles(1 << 40)
+    column = where.resized(where.full(3, 7, np.int32), 1000)
+    part = column[1:3]
+    del column
+    where.release()
+
+    assert [7, 7] == part.tolist()
+    assert before < files()
+
+    del part
+
+    assert before == files()
+
+
 def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each column is a file: the sentence says what to raise."""
 

@@ -63,3 +63,21 @@ def test_contains_says_what_is_in_the_set(
     )
 
     assert [value in those for value in values] == found.astype(bool).tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(KEYS, KEYS, FACTOR, st.sampled_from([1, 2, 8]))
+def test_buckets_give_back_what_was_put_in(
+    form: Any, keys: list[int], wanted: list[int], factor: int, buckets: int
+) -> None:
+    """The values of all keys that are wanted are marked, and no others."""
+    begin = np.zeros(buckets + 1, np.int64)
+    keys_of, values_of = np.empty(len(keys), np.uint64), np.empty(len(keys), np.int32)
+    put, found = np.array(keys, np.uint64), np.zeros(len(keys), np.uint8)
+    values = np.arange(len(keys), dtype=np.int32)
+    form.bucket(put.data, values.data, factor, begin.data, keys_of.data, values_of.data)
+    asked = np.array(wanted, np.uint64)
+    form.mark(asked.data, factor, begin.data, keys_of.data, values_of.data, found.data)
+
+    assert [key in wanted for key in keys] == found.astype(bool).tolist()
+    assert len(keys) == begin[-1]

@@ -139,20 +139,27 @@ def test_ports_of_many_flows_stay_with_them() -> None:
     ] == [ends(made.flows, n) for n in range(12)]
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 1),
-            st.sampled_from([SYN, SYNACK, ACK, FIN, RST]),
-            st.integers(0, 2),
-            st.integers(1, 3),
-        ),
-        max_size=25,
-    )
+SENT = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.sampled_from([SYN, SYNACK, ACK, FIN, RST]),
+        st.integers(0, 2),
+        st.integers(1, 3),
+    ),
+    max_size=25,
 )
+"""Who sends, flags, sequence number, and which of A's ports has a part in it."""
+
+
+def conversations(sent: list[tuple[int, int, int, int]]) -> Point:
+    """A point that recorded what `SENT` draws."""
+    return point(*(packet(by, flags, seq, (40000 + port, 80)) for by, flags, seq, port in sent))
+
+
+@given(SENT)
 def test_invariants(sent: list[tuple[int, int, int, int]]) -> None:
     """Whatever is sent in whatever order: every row is in one flow, on the side of its sender, in time order."""
-    made = point(*(packet(by, flags, seq, (40000 + port, 80)) for by, flags, seq, port in sent))
+    made = conversations(sent)
 
     assert list(range(len(sent))) == sorted(made.order.tolist())
     assert len(sent) == int(made.sizes().sum()) == len(made.packets)
@@ -185,3 +192,20 @@ def test_recorded_between_its_packets() -> None:
     assert [False, True, True, True, False, False, True, False, True, True, False] == made.recorded(
         asked
     ).tolist()
+
+
+@given(SENT, st.data())
+def test_a_part_has_the_packets_of_its_flows(
+    sent: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    """Of any flows: their packets, their ends, and the rows of each side."""
+    whole = conversations(sent)
+    wanted = [flow for flow in range(len(whole.flows)) if data.draw(st.booleans())]
+    part, rows = whole.part(np.array(wanted, np.int32))
+
+    assert np.flatnonzero(np.isin(whole.packets.flow, wanted)).tolist() == rows.tolist()
+    assert whole.packets.seq[rows].tolist() == part.packets.seq.tolist()
+    assert [ends(whole.flows, flow) for flow in wanted] == [ends(part.flows, n) for n in range(len(wanted))]
+    for number, flow in enumerate(wanted):
+        for side in (None, 0, 1):
+            assert whole.rows(flow, side).tolist() == rows[part.rows(number, side)].tolist()

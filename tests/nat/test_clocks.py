@@ -64,7 +64,7 @@ def test_offset_of_captures_from_the_middle(tmp_path: Path) -> None:
 
     assert {"cni0": 0, "eth0": 5000 * 10**9} == pytest.approx(times, abs=3 * TRANSIT)
     assert analysis.scene is not None
-    assert list(range(10)) == analysis.scene.gaps[0].in_outer.tolist()
+    assert list(range(10)) == analysis.scene.gaps[0].in_outer.whole().tolist()
 
 
 def test_points_that_share_nothing_keep_their_clock(tmp_path: Path) -> None:

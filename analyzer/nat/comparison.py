@@ -1,0 +1,107 @@
+"""Two points as they can be compared: by what both recorded, and no more of a far larger one than concerns the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.flow.keys import Buckets, scramble
+from analyzer.flow.point import UDP, slices
+from analyzer.nat.matching import syn_keys
+from analyzer.nat.prints import held, plain
+from analyzer.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+
+FAR_LARGER = 4
+"""A point with more than so many times the packets of its neighbour is not compared as a whole: a bridge has hundreds of pods."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Compared:
+    """Two neighbours, with prints that agree for what both saw."""
+
+    a: Point
+    b: Point
+    """All of the other point, or the part of it that has content of *a*."""
+    flows: NDArray[np.int32] | None
+    """Which flows of the whole point `b` has, ascending; None for all."""
+    rows: NDArray[np.int32] | None
+    """The same for its packets."""
+
+
+class Comparison:
+    """Prepares a set of neighbours, each point once."""
+
+    def __init__(self, pairs: Sequence[tuple[Point, Point]]) -> None:
+        """Look at the points.
+
+        Args:
+            pairs: Of each the second point is the one of which a part may do.
+        """
+        points = {point.name: point for pair in pairs for point in pair}
+        self._held = dict(zip(points, side_by_side(held, list(points.values())), strict=True))
+        cut = {point.name for pair in pairs if self._differ(*pair) for point in pair}
+        self._plain = dict(zip(cut, side_by_side(plain, [points[name] for name in cut]), strict=True))
+        wanted = {(b.name, self._differ(a, b)) for a, b in pairs if _far_larger(a, b)}
+        large = [self._plain[name] if differ else points[name] for name, differ in wanted]
+        self._contents = dict(zip(wanted, side_by_side(_Contents, large), strict=True))
+
+    def of(self, a: Point, b: Point) -> Compared:
+        """Give a pair, as the points are now."""
+        differ = self._differ(a, b)
+        one, other = (self._plain[point.name] if differ else point for point in (a, b))
+        if not _far_larger(a, b):
+            return Compared(a=one, b=other, flows=None, rows=None)
+        flows = self._contents[b.name, differ].flows(one)
+        part, rows = other.part(flows)
+        return Compared(a=one, b=part, flows=flows, rows=rows)
+
+    def _differ(self, a: Point, b: Point) -> bool:
+        return self._held[a.name] != self._held[b.name]
+
+
+def _far_larger(a: Point, b: Point) -> bool:
+    return len(b.packets) > FAR_LARGER * len(a.packets)
+
+
+class _Contents:
+    """Finds the flows of a point that have anything in common with another point's."""
+
+    def __init__(self, point: Point) -> None:
+        self._flows = len(point.flows)
+        self._of_packets = Buckets(_keys(point), point.packets.flow)
+        self._of_syns = Buckets(syn_keys(point.flows), np.arange(self._flows, dtype=np.int32))
+
+    def flows(self, other: Point) -> NDArray[np.int32]:
+        """Those with a packet, or a SYN, that the other point has as well; ascending.
+
+        No other flow could be matched with one of that point, be taken for it, or have a packet paired with one of its.
+        """
+        syns = syn_keys(other.flows)
+        found = np.zeros(self._flows, np.uint8)
+        self._of_packets.mark(_keys(other), found)
+        self._of_syns.mark(syns[syns != 0], found)
+        return np.flatnonzero(found).astype(np.int32)
+
+
+def _keys(point: Point) -> NDArray[np.uint64]:
+    """64 bits of what `Packets.print` has 32 of, so that no long flow has a packet of another by chance."""
+    p = point.packets
+    keys = np.empty(len(p), np.uint64)
+    for begin, stop in slices(len(p)):
+        some = slice(begin, stop)
+        ip_id = np.where(
+            point.flows.proto[p.flow[some]] == UDP, p.ip_id[some], 0
+        )  # only UDP's print has it for sure
+        more = scramble(p.seq[some], 1) ^ scramble(p.ack[some], 2) ^ scramble(p.length[some], 3)
+        more ^= scramble(ip_id, 4)
+        keys[some] = p.print[some].astype(np.uint64) << np.uint64(32) | more >> np.uint64(32)
+    return keys
