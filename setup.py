@@ -6,6 +6,7 @@ from setuptools import Extension, setup
 # Plain Python modules that also run uncompiled, slower.
 HOT = [
     "analyzer/capture/scan.py",
+    "analyzer/capture/splitting.py",
     "analyzer/capture/walk.py",
     "analyzer/conntrack/ageing.py",
     "analyzer/flow/grouping.py",

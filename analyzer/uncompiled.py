@@ -57,6 +57,10 @@ class _Cython:
         return value
 
     @staticmethod
+    def fused_type(*_: object) -> _CType:
+        return _CType()
+
+    @staticmethod
     def cast(_: object, value: Any) -> Any:
         return value
 

@@ -10,6 +10,7 @@ their header) or, with `--full`, as long as the packets were. Vectorised, in pie
 from __future__ import annotations
 
 import argparse
+import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,31 @@ def save(
                 records(seen.take(slice(at, at + PIECE)), isn, delay, outside=outside, full=full).tofile(file)
         total += len(seen.time)
     return total
+
+
+def merge(folder: Path) -> None:
+    """Make of the folder's captures, which are not full, one of `tcpdump -i any`, and the node's interface table."""
+    found, links = [], []
+    for number, path in enumerate(sorted(folder.glob("*.pcap")), 2):
+        ethernet = np.fromfile(path, np.uint8)[24:].reshape(-1, 16 + CAPTURED)
+        cooked = np.zeros((len(ethernet), 16 + CAPTURED + 6), np.uint8)
+        cooked[:, :8] = ethernet[:, :8]
+        lengths = ethernet[:, 8:16].copy().view("<u4") + np.uint32(6)
+        cooked[:, 8:16] = lengths.view(np.uint8)
+        cooked[:, 16:36] = np.frombuffer(struct.pack(">HHIHBB8x", 0x0800, 0, number, 1, 0, 6), np.uint8)
+        cooked[:, 28:34] = ethernet[:, 22:28]
+        cooked[:, 36:] = ethernet[:, 30:]
+        found.append(cooked)
+        links.append(
+            {"ifindex": number, "ifname": path.stem, "flags": ["UP"], "mtu": 1500, "operstate": "UP"}
+        )
+        path.unlink()
+    everything = np.concatenate(found)
+    time = everything[:, :8].copy().view("<u4").astype(np.int64) @ (1_000_000_000, 1)
+    with (folder / "any.pcap").open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, CAPTURED + 6, 276))
+        everything[np.argsort(time, kind="stable")].tofile(file)
+    (folder / "ip-link.json").write_text(json.dumps(links))
 
 
 def records(

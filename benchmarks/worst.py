@@ -85,10 +85,15 @@ def many_veths(n: int) -> Packets:
     return bundle.packets(bundle.connections_of(n * 3), 20)
 
 
-CASES = (elephant, one_syn_each, flood, equal, alike, incidents, many_veths)
+def any_interface(n: int) -> Packets:
+    """The same, all in one capture of `tcpdump -i any`."""
+    return many_veths(n)
+
+
+CASES = (elephant, one_syn_each, flood, equal, alike, incidents, many_veths, any_interface)
 ONE_ISN = (equal, alike)
-VETHS = {many_veths: bundle.PODS}
-"""Files among which the pods are divided, where it is not one."""
+VETHS = {many_veths: bundle.PODS, any_interface: bundle.PODS}
+"""Files, or interfaces, among which the pods are divided, where it is not one."""
 SIZES = {incidents: 100}
 """A bundle of incidents has so many times fewer packets: thousands of them are what is asked for."""
 
@@ -99,7 +104,10 @@ def build(case: Callable[[int], Packets], n: int, folder: Path) -> tuple[int, in
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, n), dtype=np.uint32)
     if case in ONE_ISN:
         isn[:] = 7
-    return save(folder, made, isn, veths=VETHS.get(case, 1)), int(made.lost.sum())
+    total = save(folder, made, isn, veths=VETHS.get(case, 1))
+    if case is any_interface:
+        bundle.merge(folder)
+    return total, int(made.lost.sum())
 
 
 def main(sizes: list[int]) -> None:

@@ -63,6 +63,10 @@ class Packets:
             np.take(getattr(self, name), rows, out=taken[name], mode="clip")  # "raise" would copy once more
         return Packets(**taken)
 
+    def part(self, begin: int, end: int) -> Packets:
+        """The packets of these rows, in the same memory."""
+        return Packets(**{name: getattr(self, name)[begin:end] for name in PACKET_DTYPES})
+
 
 @dataclass(slots=True, kw_only=True)
 class Flows:

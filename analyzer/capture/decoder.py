@@ -57,21 +57,23 @@ class Decoder:
             progress: Called now and then with how many bytes of the underlying file were read since.
         """
         done = 0
+        links, lanes = np.zeros(0, np.int32), np.zeros(0, np.int32)
         for records in reader.blocks():
             self._read += reader.bytes_read - done
-            links = np.array([i.link for i in reader.interfaces], np.int32)
-            lanes = np.array([lane(i.name) for i in reader.interfaces], np.int32)
+            if new := reader.interfaces[len(links) :]:
+                links = np.append(links, np.array([i.link for i in new], np.int32))
+                lanes = np.append(lanes, np.array([lane(i.name) for i in new], np.int32))
             self._decode(records, links, lanes)
             progress(reader.bytes_read - done)
             done = reader.bytes_read
 
-    def packets(self) -> Packets:
-        """The columns, trimmed; the decoder is finished by this."""
-        return Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
-
-    def flows(self) -> Flows:
-        """The flows, trimmed: a point of few flows shall not hold room for many."""
-        return Flows(**{name: column[: self._table_count()].copy() for name, column in self._flows.items()})
+    def finish(self) -> tuple[Packets, Flows]:
+        """Give the columns away, trimmed: a point of few flows shall not hold room for many."""
+        count = self._table_count()
+        packets = Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
+        flows = Flows(**{name: column[:count].copy() for name, column in self._flows.items()})
+        del self._packets, self._flows, self._table
+        return packets, flows
 
     def skipped(self, lane: int) -> dict[str, int]:
         """Frames of a lane that are no rows, by reason."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture import naming
-from analyzer.capture.decoder import MAX_LANES, Decoder
+from analyzer.capture.decoder import Decoder
+from analyzer.capture.lanes import Lanes, Part, split
 from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows, Packets
@@ -63,22 +62,6 @@ class Recording:
         return bisect_right(self.first_rows, row) - 1
 
 
-@dataclass(slots=True)
-class _Lanes:
-    """Numbers the interfaces of a group of files; the same name is the same lane in every file."""
-
-    names: list[str | None] = field(default_factory=list)
-    numbers: dict[str | None, int] = field(default_factory=dict)
-
-    def of(self, name: str | None) -> int:
-        lane = self.numbers.get(name)
-        if lane is None:
-            lane = self.numbers[name] = min(len(self.names), MAX_LANES - 1)
-            if lane == len(self.names):
-                self.names.append(name)
-        return lane
-
-
 def record(
     captures: Sequence[CaptureFile],
     interfaces: Mapping[int, Link],
@@ -117,7 +100,7 @@ def _group(
 ) -> list[Recording]:
     """Decode the files of one group and split them by interface."""
     decoder = Decoder(storage, sum(capture.size for capture in captures))
-    lanes = _Lanes()
+    lanes = Lanes()
     caveats: list[str] = []
     limits: list[int] = []
     first_rows: list[int] = []
@@ -142,31 +125,21 @@ def _group(
         for index, count in reader.dropped_by.items():
             lane = lanes.of(reader.interfaces[index].name)
             dropped[lane] = dropped.get(lane, 0) + count
-    packets, flows = decoder.packets(), decoder.flows()
+    packets, flows = decoder.finish()
     used = {int(lane) for lane in np.unique(flows.lane)}
     # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
     # tell whose they are: lane 0 counts them, and the first interface shows them.
     cooked = any(lane >= SLL2_LANE for lane in used)
     used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
     unclaimed = {} if 0 in used else decoder.skipped(0)
-    split = len(used) > 1
-    if split:
-        with_flows, of_flow = np.unique(flows.lane, return_inverse=True)
-        of_flow = of_flow.astype(np.min_scalar_type(len(with_flows)))  # 16 bits sort in linear time
-        flows_of = dict(zip(with_flows.tolist(), places(of_flow, len(with_flows)), strict=True))
-        rows_of = dict(zip(with_flows.tolist(), places(of_flow[packets.flow], len(with_flows)), strict=True))
-        number = np.empty(len(flows), np.int32)
-    none = np.zeros(0, np.int64)
+    parts = split(packets, flows, first_rows, storage)
+    nothing = Part(
+        packets=packets.part(0, 0), flows=flows.take(np.zeros(0, np.int64)), first_rows=(0,) * len(first_rows)
+    )
     recordings: list[Recording] = []
     for lane in sorted(used) or [0]:
         point = _lane_point(lane, lanes, captures[0].point_hint, interfaces)
-        mine, my_flows, starts = packets, flows, np.array(first_rows)
-        if split:
-            rows, chosen = rows_of.get(lane, none), flows_of.get(lane, none)
-            mine, my_flows = packets.take(rows, storage), flows.take(chosen)
-            number[chosen] = np.arange(len(chosen))
-            np.take(number, mine.flow, out=mine.flow, mode="clip")
-            starts = np.searchsorted(rows, starts)
+        part = parts.get(lane, nothing)
         if lane < SLL2_LANE:
             skipped = decoder.skipped(lane)
         else:
@@ -176,9 +149,9 @@ def _group(
                 name=point.point,
                 role=None if point.role == "any" else point.role,
                 files=tuple(captures),
-                first_rows=tuple(int(s) for s in starts),
-                packets=mine,
-                flows=my_flows,
+                first_rows=part.first_rows,
+                packets=part.packets,
+                flows=part.flows,
                 storage=storage,
                 skipped=skipped,
                 dropped=dropped.get(lane if lane < SLL2_LANE else 0),
@@ -187,12 +160,6 @@ def _group(
             )
         )
     return recordings
-
-
-def places(numbers: NDArray[Any], count: int) -> list[NDArray[np.int64]]:
-    """Where each number below *count* stands, ascending."""
-    order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.searchsorted(numbers, np.arange(1, count), sorter=order))[:count]
 
 
 def _first_time(capture: CaptureFile) -> tuple[int, str]:
@@ -229,7 +196,7 @@ def _span(captures: list[CaptureFile]) -> tuple[int, int] | None:
     return (min(first for first, _ in times), max(last for _, last in times)) if times else None
 
 
-def _lane_point(lane: int, lanes: _Lanes, hint: naming.Hint, interfaces: Mapping[int, Link]) -> naming.Hint:
+def _lane_point(lane: int, lanes: Lanes, hint: naming.Hint, interfaces: Mapping[int, Link]) -> naming.Hint:
     """What names say of the point: the user's word, the interface's name, the interface table, the file's name."""
     if lane >= SLL2_LANE:
         link = interfaces.get(lane - SLL2_LANE)

@@ -40,7 +40,7 @@ def packets_of(frames: list[bytes]) -> bytes:
 def test_flows_grow_beyond_any_table(count: int) -> None:
     """One flow per port, however many, in the order of their first packets, and all found again."""
     made = decoded(packets_of([segment(port) for port in [*range(count), *range(count)]]))
-    packets, flows = made.packets(), made.flows()
+    packets, flows = made.finish()
 
     assert (2 * count, count) == (len(packets), len(flows))
     assert list(range(count)) == (flows.ports >> 16).tolist()
@@ -50,7 +50,7 @@ def test_flows_grow_beyond_any_table(count: int) -> None:
 def test_nobody_can_foresee_a_hash() -> None:
     """Each time the flows are the same and their hashes others: no capture can be made whose flows all meet in one slot."""
     data = packets_of([segment(port) for port in range(99)])
-    one, other = decoded(data).flows(), decoded(data).flows()
+    (_, one), (_, other) = decoded(data).finish(), decoded(data).finish()
 
     assert one.ports.tolist() == other.ports.tolist()
     assert not set(one.hash.tolist()) & set(other.hash.tolist())
@@ -66,13 +66,13 @@ def test_newest_incarnation_survives_growth() -> None:
     ]
     made = decoded(packets_of(frames))
 
-    assert [0, 1, 1] == made.packets().flow[[0, 1, -1]].tolist()
+    assert [0, 1, 1] == made.finish()[0].flow[[0, 1, -1]].tolist()
 
 
 def test_rotated_files_share_flows() -> None:
     """A flow goes on from one file to the next; frames are counted anew."""
     made = decoded(packets_of([segment(9), segment(10)]), packets_of([segment(10, 16), segment(9, 16)]))
-    packets = made.packets()
+    packets, _ = made.finish()
 
     assert [0, 1, 1, 0] == packets.flow.tolist()
     assert [1, 2, 1, 2] == packets.frame.tolist()
@@ -88,7 +88,7 @@ def test_lanes_keep_flows_apart() -> None:
         + enhanced(1, 2, segment(9))
         + enhanced(1, 3, b"\x99" * 40)
     )
-    flows = made.flows()
+    _, flows = made.finish()
 
     assert [0, 1] == flows.lane.tolist()
     assert flows.hash[0] != flows.hash[1]
@@ -98,7 +98,7 @@ def test_lanes_keep_flows_apart() -> None:
 def test_offsets_lead_back_to_the_bytes() -> None:
     """`offset` is where the transport header begins in the file, in every block of it."""
     data = packets_of([segment(port) for port in range(300)])
-    packets = decoded(data).packets()
+    packets, _ = decoded(data).finish()
 
     assert [struct.pack(">H", port) for port in range(300)] == [data[at : at + 2] for at in packets.offset]
 
@@ -117,7 +117,7 @@ def test_progress_tells_every_byte_once() -> None:
 def test_nothing_read() -> None:
     """A group without packets has empty columns of the right types."""
     made = decoded(pcap([]))
-    packets, flows = made.packets(), made.flows()
+    packets, flows = made.finish()
 
     assert (0, 0, {}) == (len(packets), len(flows), made.skipped(0))
     assert PACKET_DTYPES == {name: getattr(packets, name).dtype.str[1:] for name in PACKET_DTYPES}
@@ -133,6 +133,6 @@ def test_columns_are_those_documented() -> None:
 
 def test_few_flows_hold_little() -> None:
     """A node may have hundreds of points: none keeps the room that a busy one would need."""
-    flows = decoded(packets_of([segment(1)])).flows()
+    _, flows = decoded(packets_of([segment(1)])).finish()
 
     assert all(column.base is None for column in (flows.ports, flows.src_lo, flows.mac_dst))

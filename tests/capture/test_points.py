@@ -12,7 +12,7 @@ from hypothesis import given
 
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
-from analyzer.capture.points import Recording, places, record
+from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
 from analyzer.errors import UnusableInput
 from analyzer.evidence.facts import Link
@@ -119,16 +119,6 @@ def test_interfaces_without_anything_readable(tmp_path: Path) -> None:
 
     assert {"veth1": 0, "eth0": 0} == {name: len(r.packets) for name, r in found.items()}
     assert [{"unknown link type": 3}] * 2 == [r.skipped for r in found.values()]
-
-
-@given(st.lists(st.integers(0, 5)))
-def test_places_of_each_number(numbers: list[int]) -> None:
-    """As if each were looked for alone; those that are not there have none."""
-    found = places(np.array(numbers, np.uint16), 6)
-
-    assert [[i for i, n in enumerate(numbers) if n == number] for number in range(6)] == [
-        rows.tolist() for rows in found
-    ]
 
 
 def test_any_capture_is_split_by_interface_number(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def decode(
     ):
         made = Decoder(Memory())
         made.read(Reader(lambda: io.BytesIO(out), name="eth0.pcap"), lambda _: 0, lambda _: None)
-    return made.packets(), made.flows(), made.skipped(0)
+    return *made.finish(), made.skipped(0)
 
 
 def told(packets: Packets, flows: Flows, row: int = 0) -> dict[str, Any]:

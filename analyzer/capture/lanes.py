@@ -1,0 +1,100 @@
+"""The interfaces of a file, or of a group of files: their numbers, and the packets of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture import splitting
+from analyzer.capture.columns import PACKET_DTYPES, Flows, Packets, views
+from analyzer.capture.decoder import MAX_LANES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.capture.storage import Memory
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Numbers the interfaces of a group of files; the same name is the same lane in every file."""
+
+    names: list[str | None] = field(default_factory=list)
+    numbers: dict[str | None, int] = field(default_factory=dict)
+
+    def of(self, name: str | None) -> int:
+        """The lane of the interface of that name."""
+        lane = self.numbers.get(name)
+        if lane is None:
+            lane = self.numbers[name] = min(len(self.names), MAX_LANES - 1)
+            if lane == len(self.names):
+                self.names.append(name)
+        return lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one lane has."""
+
+    packets: Packets
+    flows: Flows
+    first_rows: tuple[int, ...]
+    """Of each file the first row, or where it would be."""
+
+
+def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Memory) -> dict[int, Part]:
+    """Take several lanes apart.
+
+    Args:
+        packets: Of all lanes; its columns are used up.
+        flows: Of all lanes.
+        first_rows: Of each file.
+        storage: Where the columns lie.
+
+    Returns: By lane, of those that have a flow.
+    """
+    lanes, part_of = np.unique(flows.lane, return_inverse=True)
+    if len(lanes) < 2:
+        return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
+    part_of = part_of.astype(np.int32)
+    by_part = np.argsort(part_of, kind="stable")
+    flows_of = np.split(by_part, np.cumsum(np.bincount(part_of))[:-1])
+    sizes = np.zeros(len(lanes), np.int64)
+    splitting.count(*views(packets.flow, part_of, sizes))
+    begins = np.cumsum(sizes) - sizes
+    cursors, firsts = begins.copy(), []
+    to: NDArray[np.int32] = storage.empty(len(packets), np.int32)
+    for begin, stop in pairwise([*first_rows, len(packets)]):
+        firsts.append(cursors - begins)
+        splitting.place(*views(packets.flow[begin:stop], part_of, cursors, to[begin:stop]))
+    number = np.empty(len(flows), np.int32)
+    for some in flows_of:
+        number[some] = np.arange(len(some))
+    np.take(number, packets.flow, out=packets.flow, mode="clip")  # "raise" would copy
+    _scatter(packets, to, storage)
+    return {
+        int(lane): Part(
+            packets=packets.part(begin, begin + size),
+            flows=flows.take(some),
+            first_rows=tuple(int(first[n]) for first in firsts),
+        )
+        for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))
+    }
+
+
+def _scatter(packets: Packets, to: NDArray[np.int32], storage: Memory) -> None:
+    """Reorder every column; each goes into the memory of the one before it of its width."""
+    for width in (8, 4, 2, 1):
+        spare = storage.empty(len(to), f"u{width}")
+        for name, dtype in PACKET_DTYPES.items():
+            column = getattr(packets, name)
+            if column.itemsize == width:
+                items = column.view(spare.dtype)
+                splitting.scatter(*views(items, to, spare))
+                setattr(packets, name, spare.view(dtype))
+                spare = items
