@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.flow.keys import Buckets, scramble
+from analyzer.flow.keys import Buckets
 from analyzer.flow.point import UDP, slices
 from analyzer.nat.matching import syn_keys
 from analyzer.nat.prints import held, plain
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 FAR_LARGER = 4
 """A point with more than so many times the packets of its neighbour is not compared as a whole: a bridge has hundreds of pods."""
+
+ODD = tuple(np.uint32(factor) for factor in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F))
+"""Factors without a pattern in their bits, those of xxHash."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,14 +97,11 @@ class _Contents:
 
 def _keys(point: Point) -> NDArray[np.uint64]:
     """64 bits of what `Packets.print` has 32 of, so that no long flow has a packet of another by chance."""
-    p = point.packets
-    keys = np.empty(len(p), np.uint64)
+    p, keys = point.packets, np.empty(len(point.packets), np.uint64)
+    udp = (point.flows.proto == UDP).astype(np.uint32)
     for begin, stop in slices(len(p)):
         some = slice(begin, stop)
-        ip_id = np.where(
-            point.flows.proto[p.flow[some]] == UDP, p.ip_id[some], 0
-        )  # only UDP's print has it for sure
-        more = scramble(p.seq[some], 1) ^ scramble(p.ack[some], 2) ^ scramble(p.length[some], 3)
-        more ^= scramble(ip_id, 4)
-        keys[some] = p.print[some].astype(np.uint64) << np.uint64(32) | more >> np.uint64(32)
+        more = p.seq[some] * ODD[0] ^ p.ack[some] * ODD[1] ^ p.length[some].astype(np.uint32) * ODD[2]
+        more ^= p.ip_id[some] * udp[p.flow[some]] * ODD[3]  # of the others it is not surely in the print
+        keys[some] = p.print[some].astype(np.uint64) << np.uint64(32) | more
     return keys
