@@ -135,19 +135,30 @@ def read(
     name: str, results: Iterable[Result], target: Place, columns: Sequence[str], where: Any = None
 ) -> pa.Table:
     """Read columns of a table, of all bundles; `node` and `day` can be asked for, too."""
+    return _all(name, results, target).to_table(columns=list(columns), filter=where)
+
+
+def batches(
+    name: str, results: Iterable[Result], target: Place, columns: Sequence[str], where: Any = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the same piece by piece: there may be more than fits into memory."""
+    yield from _all(name, results, target).to_batches(columns=list(columns), filter=where)
+
+
+def _all(name: str, results: Iterable[Result], target: Place) -> pa.dataset.Dataset:
+    """A table of all bundles."""
     parts = [target.path(part) for result in results for part in result.parts if part.startswith(f"{name}/")]
     keys = pa.schema([("node", pa.string()), ("day", pa.string())])
     whole = pa.schema([*tables.schema(name), *keys])
     if not parts:
-        return whole.empty_table().select(list(columns))
-    found = pa.dataset.dataset(
+        return pa.dataset.dataset(whole.empty_table())
+    return pa.dataset.dataset(
         sorted(parts),
         schema=whole,
         format="parquet",
         filesystem=target.files,
         partitioning=pa.dataset.partitioning(keys, flavor="hive"),
     )
-    return found.to_table(columns=list(columns), filter=where)
 
 
 def write_table(name: str, table: pd.DataFrame, schema: pa.Schema, target: Place) -> None:

@@ -6,6 +6,9 @@ nodes' uplinks, it is one connection; where something between the nodes translat
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from itertools import pairwise
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,13 +84,28 @@ def join(results: Sequence[Result], target: Place) -> pd.DataFrame:
 
 
 def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
-    """The flows at uplinks whose SYN was seen, in slices by their ISN."""
+    """The flows at uplinks whose SYN was seen, in slices by their ISN; the dataset is read once."""
     here = (pc.field("role") == "uplink") & pc.field("orig_isn").is_valid()
     count = 1 << max((_rows(results) - 1) // SLICE, 0).bit_length()
-    for number in range(count):
-        slice_ = pc.bit_wise_and(pc.field("orig_isn"), pa.scalar(count - 1, pa.uint32()))
-        where = here & (slice_ == pa.scalar(number, pa.uint32()))
-        yield opened(dataset.read("flows", results, target, [*_COLUMNS, *_TIMES], where), results)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        files: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+        for batch in dataset.batches("flows", results, target, [*_COLUMNS, *_TIMES], here):
+            number = batch["orig_isn"].to_numpy() & np.uint32(count - 1)
+            order = np.argsort(number, kind="stable")
+            batch, numbers = batch.take(order), number[order]
+            begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
+            for begin, end in pairwise([*begins.tolist(), len(numbers)]):
+                slice_ = int(numbers[begin])
+                if slice_ not in files:
+                    path = f"{folder}/{slice_}"
+                    files[slice_] = stack.enter_context(pa.ipc.new_stream(path, batch.schema))
+                files[slice_].write_batch(batch.slice(begin, end - begin))
+        stack.close()
+        if not files:
+            yield opened(dataset.read("flows", [], target, [*_COLUMNS, *_TIMES]), results)
+        for slice_ in sorted(files):
+            with pa.OSFile(f"{folder}/{slice_}") as file:
+                yield opened(pa.ipc.open_stream(file).read_all(), results)
 
 
 def opened(flows: pa.Table, results: Sequence[Result]) -> pd.DataFrame:
