@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
+from analyzer.capture.storage import Memory
 from analyzer.flow.community_id import community_ids
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fates import FATES
@@ -255,7 +256,7 @@ def _addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
 
 def _end_names(flows: Flows, chosen: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both ends of these flows as `address:port`."""
-    src, dst = _addresses(flows.take(chosen))
+    src, dst = _addresses(flows.take(chosen, Memory()))
     heads = np.array([f"[{a}]:" if ":" in a else f"{a}:" for a in src.categories], object)
     ports = flows.ports[chosen]
     return heads[src.codes] + _numerals(ports >> 16), heads[dst.codes] + _numerals(ports & 0xFFFF)

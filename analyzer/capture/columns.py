@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,11 +57,7 @@ class Packets:
 
     def take(self, rows: NDArray[np.integer[Any]], storage: Memory) -> Packets:
         """The packets at these rows, as columns of that storage."""
-        taken = {}
-        for name, dtype in PACKET_DTYPES.items():
-            taken[name] = storage.empty(len(rows), dtype)
-            np.take(getattr(self, name), rows, out=taken[name], mode="clip")  # "raise" would copy once more
-        return Packets(**taken)
+        return Packets(**_taken(self, PACKET_DTYPES, rows, storage))
 
     def part(self, begin: int, end: int) -> Packets:
         """The packets of these rows, in the same memory."""
@@ -102,9 +98,19 @@ class Flows:
     def __len__(self) -> int:
         return len(self.proto)
 
-    def take(self, rows: NDArray[Any]) -> Flows:
-        """The flows at these rows (an index array or a mask)."""
-        return Flows(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+    def take(self, rows: NDArray[np.integer[Any]], storage: Memory) -> Flows:
+        """The flows at these rows, as columns of that storage."""
+        return Flows(**_taken(self, FLOW_DTYPES, rows, storage))
+
+
+def _taken(
+    columns: Packets | Flows, dtypes: dict[str, str], rows: NDArray[np.integer[Any]], storage: Memory
+) -> dict[str, NDArray[Any]]:
+    taken = {}
+    for name, dtype in dtypes.items():
+        taken[name] = storage.empty(len(rows), dtype)
+        np.take(getattr(columns, name), rows, out=taken[name], mode="clip")  # "raise" would copy once more
+    return taken
 
 
 PACKET_DTYPES: dict[str, str] = {

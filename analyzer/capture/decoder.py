@@ -41,7 +41,7 @@ class Decoder:
         self._stored = stored
         self._read = 0
         self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
-        self._flows = {name: np.empty(1 << 16, dtype) for name, dtype in FLOW_DTYPES.items()}
+        self._flows = {name: storage.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable(*(int.from_bytes(os.urandom(8)) | 1 for _ in range(2)))
         self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
         self._attach(0)
@@ -68,11 +68,12 @@ class Decoder:
             done = reader.bytes_read
 
     def finish(self) -> tuple[Packets, Flows]:
-        """Give the columns away, trimmed: a point of few flows shall not hold room for many."""
-        count = self._table_count()
-        packets = Packets(**{name: self._storage.resized(c, self.rows) for name, c in self._packets.items()})
-        flows = Flows(**{name: column[:count].copy() for name, column in self._flows.items()})
-        del self._packets, self._flows, self._table
+        """Give the columns away, trimmed."""
+        count, resized = self._table_count(), self._storage.resized
+        del self._table
+        packets = Packets(**{name: resized(column, self.rows) for name, column in self._packets.items()})
+        flows = Flows(**{name: resized(column, count) for name, column in self._flows.items()})
+        del self._packets, self._flows
         return packets, flows
 
     def skipped(self, lane: int) -> dict[str, int]:
@@ -130,8 +131,7 @@ class Decoder:
             foreseen = count * len(self._packets["time"]) // max(self.rows, 1)
             size = 1 << (min(max(2 * count, foreseen), 8 * count) - 1).bit_length()
             for name, column in self._flows.items():
-                self._flows[name] = np.empty(size, column.dtype)
-                self._flows[name][:count] = column
+                self._flows[name] = self._storage.resized(column, size)
         size = len(self._flows["proto"])
         views: dict[str, Any] = {name: column.data for name, column in self._flows.items()}
-        self._table.attach(views, np.zeros(size * 2, np.uint64).data, count)
+        self._table.attach(views, self._storage.zeros(size * 2, np.uint64).data, count)

@@ -80,7 +80,7 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
     return {
         int(lane): Part(
             packets=packets.part(begin, begin + size),
-            flows=flows.take(some),
+            flows=flows.take(some, storage),
             first_rows=tuple(int(first[n]) for first in firsts),
         )
         for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))

@@ -134,7 +134,9 @@ def _group(
     unclaimed = {} if 0 in used else decoder.skipped(0)
     parts = split(packets, flows, first_rows, storage)
     nothing = Part(
-        packets=packets.part(0, 0), flows=flows.take(np.zeros(0, np.int64)), first_rows=(0,) * len(first_rows)
+        packets=packets.part(0, 0),
+        flows=flows.take(np.zeros(0, np.int64), storage),
+        first_rows=(0,) * len(first_rows),
     )
     recordings: list[Recording] = []
     for lane in sorted(used) or [0]:

@@ -25,8 +25,14 @@ from analyzer.errors import LostsynError
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-OFTEN = 0.02
-"""Seconds between two looks at how much memory is in use; in this time some 40 MB are read and decoded."""
+OFTEN = 0.005
+"""Seconds between two looks at how much memory is in use."""
+MEANWHILE = 256 << 20
+"""Bytes that may come into memory between two looks (measured: 170 MB): the columns that two processors go through, which the
+kernel maps 16 pages at a time, and what is made of them."""
+
+SMALL = 1 << 16
+"""Bytes of a column for which a file is not worth while: a node has hundreds of veths, and may open so many files only."""
 
 
 class Memory:
@@ -35,6 +41,10 @@ class Memory:
     def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
         """Make a column of so many items, whatever they are."""
         return np.empty(count, dtype)
+
+    def zeros(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Make a column of so many zeros."""
+        return np.zeros(count, dtype)
 
     def full(self, count: int, value: int, dtype: DTypeLike) -> NDArray[Any]:
         """Make a column of so many equal items."""
@@ -45,7 +55,10 @@ class Memory:
     def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
         """Take a column of this storage, and give it back longer or shorter; it must not be used any more."""
         if count <= len(column):
-            return column[:count]  # what was never written to takes no memory
+            shorter = column[
+                :count
+            ]  # what was never written to takes no memory, but little pieces of it add up
+            return shorter.copy() if shorter.nbytes < SMALL else shorter
         longer = np.empty(count, column.dtype)
         longer[: len(column)] = column
         return longer
@@ -63,7 +76,7 @@ class TemporaryFiles(Memory):
 
         Args:
             limit: Bytes of memory that the process may hold. What lies not in columns counts as well: about 70 MB for
-                Python and its libraries, and some 200 bytes for each flow.
+                Python and its libraries, and some 120 bytes for each flow.
         """
         self._limit = limit
         self._held: dict[int, tuple[int, weakref.ref[mmap.mmap]]] = {}
@@ -75,18 +88,30 @@ class TemporaryFiles(Memory):
         threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
 
     def empty(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Make a column in a file of its own."""
+        """Make a column in a file of its own, or in memory if it is `SMALL`."""
+        return self.zeros(count, dtype)
+
+    def zeros(self, count: int, dtype: DTypeLike) -> NDArray[Any]:
+        """The same: a new file is all zeros."""
+        size = count * np.dtype(dtype).itemsize
+        if size < SMALL:
+            return np.zeros(count, dtype)
         try:
             file, name = tempfile.mkstemp()
         except OSError as error:
-            raise _no_room(count * np.dtype(dtype).itemsize, error) from None
+            raise _no_room(size, error) from None
         Path(name).unlink()
         return self._mapped(file, count, np.dtype(dtype))
 
     def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
         """Lengthen or shorten its file, and map that anew."""
-        file, _ = self._held.pop(column.ctypes.data)
-        return self._mapped(file, count, column.dtype)
+        if column.ctypes.data in self._held:
+            file, _ = self._held.pop(column.ctypes.data)
+            return self._mapped(file, count, column.dtype)
+        other = self.empty(count, column.dtype)
+        both = min(count, len(column))
+        other[:both] = column[:both]
+        return other
 
     def _mapped(self, file: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         size = max(count, 1) * dtype.itemsize
@@ -104,8 +129,8 @@ class TemporaryFiles(Memory):
         return column
 
     def release(self) -> None:
-        """Take the columns out of memory if it is too much; what is used again comes back by itself."""
-        if resident() > self._limit:
+        """Take the columns out of memory before it is too much; what is used again comes back by itself."""
+        if resident() > self._limit - min(self._limit // 4, MEANWHILE):
             for _, held in list(self._held.values()):
                 if (pages := held()) is not None:
                     pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost

@@ -143,7 +143,7 @@ class Point:
             name=self.name,
             role=self.role,
             packets=packets,
-            flows=self.flows.take(flows),
+            flows=self.flows.take(flows, self.storage),
             starts=starts,
             order=order,
             storage=self.storage,
@@ -179,7 +179,7 @@ def assemble(recording: Recording) -> Point:
     """
     packets, flows = recording.packets, recording.flows
     swap = _responder_spoke_first(flows)
-    starts = np.zeros(2 * len(flows) + 1, np.int64)
+    starts: NDArray[np.int64] = recording.storage.zeros(2 * len(flows) + 1, np.int64)
     order: NDArray[np.int32] = recording.storage.empty(len(packets), np.int32)
     group(*views(packets.flow, packets.bits, swap.view(np.uint8), starts, order))
     for one, other in (

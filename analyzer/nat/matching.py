@@ -179,7 +179,7 @@ class _Keys:
         content: NDArray[np.uint64],
         reply: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Hash each field once.
+        """Note whose keys are wanted.
 
         Args:
             flows: Of a point.
@@ -187,28 +187,33 @@ class _Keys:
             content: What NAT leaves alone of each.
             reply: Which are of packets of the responder, whose source is the flow's destination.
         """
+        self._flows = flows
+        self._chosen = chosen
+        self._content = content
+        self._reply = reply
+
+    def at(self, level: int, left: Any = slice(None)) -> NDArray[np.uint64]:
+        """The keys at a level, of those that are left; nothing is kept, since most are matched at one of the first levels."""
+        flows, chosen = self._flows, self._chosen[left]
+        reply = None if self._reply is None else self._reply[left]
 
         def field(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
             mine: NDArray[Any] = one[chosen]
             return mine if reply is None else np.where(reply, other[chosen], mine)
 
-        sport, dport = flows.ports >> 16, flows.ports & 0xFFFF
-        self._content = content ^ scramble(flows.proto[chosen], 1)
-        self._fields = {
-            SRC: scramble(field(flows.src_hi, flows.dst_hi), 2)
-            ^ scramble(field(flows.src_lo, flows.dst_lo), 3),
-            SPORT: scramble(field(sport, dport), 4),
-            DST: scramble(field(flows.dst_hi, flows.src_hi), 5)
-            ^ scramble(field(flows.dst_lo, flows.src_lo), 6),
-            DPORT: scramble(field(dport, sport), 7),
-        }
-
-    def at(self, level: int, left: Any = slice(None)) -> NDArray[np.uint64]:
-        """The keys at a level, of those that are left."""
-        key: NDArray[np.uint64] = self._content[left].copy()
-        for name, hashes in self._fields.items():
-            if level & name:
-                key ^= hashes[left]
+        key = scramble(flows.proto[chosen], 1)
+        key ^= self._content[left]
+        if level & SRC:
+            key ^= scramble(field(flows.src_hi, flows.dst_hi), 2)
+            key ^= scramble(field(flows.src_lo, flows.dst_lo), 3)
+        if level & DST:
+            key ^= scramble(field(flows.dst_hi, flows.src_hi), 5)
+            key ^= scramble(field(flows.dst_lo, flows.src_lo), 6)
+        ports = field(flows.ports, flows.ports << 16 | flows.ports >> 16)
+        if level & SPORT:
+            key ^= scramble(ports >> 16, 4)
+        if level & DPORT:
+            key ^= scramble(ports & 0xFFFF, 7)
         return key
 
 

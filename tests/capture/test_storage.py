@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzer import analyze
 from analyzer.capture import storage
@@ -44,6 +46,21 @@ def test_columns_grow_and_shrink(where: Memory) -> None:
     assert np.int32 == column.dtype
 
 
+@given(st.lists(st.sampled_from([0, 1, 5, 1000, 20_000, 200_000]), min_size=1, max_size=6))
+@settings(max_examples=20)
+def test_a_column_goes_between_memory_and_file(lengths: list[int]) -> None:
+    """Whether it becomes larger than what is worth a file or smaller, what it held at its beginning stays."""
+    where = TemporaryFiles(1)
+    column, kept = where.zeros(7, np.int64), 7
+    column[:] = range(1, 8)
+    for length in lengths:
+        column, kept = where.resized(column, length), min(kept, length)
+        where.release()
+
+    assert lengths[-1] == len(column)
+    assert list(range(1, kept + 1)) == column[:kept].tolist()
+
+
 def test_a_storage_that_nobody_has_is_given_up() -> None:
     """The watcher does not keep it, nor its files, alive."""
     made = TemporaryFiles(1 << 40)
@@ -57,25 +74,23 @@ def test_a_storage_that_nobody_has_is_given_up() -> None:
     assert None is seen()
 
 
-def test_a_column_that_nobody_has_gives_its_file_back() -> None:
+def test_a_column_that_nobody_has_gives_its_file_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that was lengthened, and not before the last part of it is gone."""
-
-    def files() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = files()
+    closed, close = [], os.close
+    monkeypatch.setattr(storage.os, "close", lambda file: (closed.append(file), close(file)))
     where = TemporaryFiles(1 << 40)
-    column = where.resized(where.full(3, 7, np.int32), 1000)
+    column = where.resized(where.full(20_000, 7, np.int32), 50_000)
+    file, _ = where._held[column.ctypes.data]
     part = column[1:3]
     del column
-    where.release()
 
     assert [7, 7] == part.tolist()
-    assert before < files()
+    assert file not in closed
 
     del part
 
-    assert before == files()
+    assert file in closed
+    assert {} == where._held
 
 
 def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +102,7 @@ def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.tempfile, "mkstemp", none_left)
 
     with pytest.raises(LostsynError, match=r"too many capture points .*ulimit -n"):
-        TemporaryFiles(1 << 30).empty(1000, "i4")
+        TemporaryFiles(1 << 30).empty(100_000, "i4")
 
 
 def test_no_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +113,8 @@ def test_no_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(storage.os, "posix_fallocate", full)
 
-    with pytest.raises(LostsynError, match=r"no room for 4000 bytes of columns .*TMPDIR"):
-        TemporaryFiles(1).empty(1000, np.int32)
+    with pytest.raises(LostsynError, match=r"no room for 400000 bytes of columns .*TMPDIR"):
+        TemporaryFiles(1).empty(100_000, np.int32)
 
 
 def test_resident_memory_is_counted() -> None:
@@ -107,8 +122,9 @@ def test_resident_memory_is_counted() -> None:
     assert resident() > 10_000_000
 
 
-def test_every_fixture_gives_the_same_answer(bundle_case: Case) -> None:
-    """With next to no memory allowed, to the last byte of the JSON."""
+def test_every_fixture_gives_the_same_answer(bundle_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With next to no memory allowed, and every column in a file, to the last byte of the JSON."""
+    monkeypatch.setattr(storage, "SMALL", 0)
     folder = FIXTURES / bundle_case.name
 
     assert analyze(folder).to_json() == analyze(folder, memory=1).to_json()
