@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,17 +18,27 @@ def views(*columns: NDArray[Any]) -> Any:
     return [column.data for column in columns]
 
 
+class Stretch(NamedTuple):
+    """Packets of one file: all of it, or as many as offsets of 32 bits reach."""
+
+    first_row: int
+    file: int
+    """Which of the point's files it is."""
+    base: int
+    """Where in the uncompressed file `Packets.offset` counts from."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Packets:
     """Packets of one capture point, in the order of its files; all arrays have one length.
 
-    48 bytes a packet. The tables agree with tshark's fields (`tests/capture/test_tshark.py`).
+    44 bytes a packet. The tables agree with tshark's fields (`tests/capture/test_tshark.py`).
     """
 
     time: NDArray[np.int64]
     """Nanoseconds since the epoch as the file has them (`frame.time_epoch`)."""
-    offset: NDArray[np.int64]
-    """Where the transport header begins in the uncompressed file; of ARP the ARP header."""
+    offset: NDArray[np.uint32]
+    """Where the transport header begins in the uncompressed file, from `Stretch.base` on; of ARP the ARP header."""
     frame: NDArray[np.uint32]
     """`frame.number` in its file."""
     flow: NDArray[np.int32]
@@ -115,7 +125,7 @@ def _taken(
 
 PACKET_DTYPES: dict[str, str] = {
     "time": "i8",
-    "offset": "i8",
+    "offset": "u4",
     "frame": "u4",
     "flow": "i4",
     "seq": "u4",

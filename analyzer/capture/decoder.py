@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets
+from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets, Stretch
 from analyzer.capture.layout import REASONS
 from analyzer.capture.scan import FlowTable, decode
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from analyzer.capture.storage import Memory
 
 MAX_LANES = 4096  # interfaces of one group of files; what is beyond shares the last lane
+REACH = 1 << 32
+"""How far an offset reaches."""
 
 
 class Decoder:
@@ -37,6 +39,7 @@ class Decoder:
                 is not known.
         """
         self.rows = 0
+        self.stretches: list[Stretch] = []
         self._storage = storage
         self._stored = stored
         self._read = 0
@@ -57,12 +60,16 @@ class Decoder:
             progress: Called now and then with how many bytes of the underlying file were read since.
         """
         done = 0
+        file = self.stretches[-1].file + 1 if self.stretches else 0
+        self.stretches.append(Stretch(self.rows, file, 0))
         links, lanes = np.zeros(0, np.int32), np.zeros(0, np.int32)
         for records in reader.blocks():
             self._read += reader.bytes_read - done
             if new := reader.interfaces[len(links) :]:
                 links = np.append(links, np.array([i.link for i in new], np.int32))
                 lanes = np.append(lanes, np.array([lane(i.name) for i in new], np.int32))
+            if records.base + len(records.data) - self.stretches[-1].base > REACH:
+                self.stretches.append(Stretch(self.rows, file, records.base))
             self._decode(records, links, lanes)
             progress(reader.bytes_read - done)
             done = reader.bytes_read
@@ -95,7 +102,7 @@ class Decoder:
                 records.interface.data,
                 done,
                 records.count,
-                records.base,
+                records.base - self.stretches[-1].base,
                 records.first_frame,
                 links.data,
                 lanes.data,

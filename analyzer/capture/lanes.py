@@ -44,7 +44,7 @@ class Part:
     packets: Packets
     flows: Flows
     first_rows: tuple[int, ...]
-    """Of each file the first row, or where it would be."""
+    """Of each stretch; where it would be, if it has none here."""
 
 
 def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Memory) -> dict[int, Part]:
@@ -53,7 +53,7 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
     Args:
         packets: Of all lanes; its columns are used up.
         flows: Of all lanes.
-        first_rows: Of each file.
+        first_rows: Of each stretch of the files.
         storage: Where the columns lie.
 
     Returns: By lane, of those that have a flow.

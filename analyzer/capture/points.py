@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from analyzer.capture.bundle import CaptureFile
-    from analyzer.capture.columns import Flows, Packets
+    from analyzer.capture.columns import Flows, Packets, Stretch
     from analyzer.capture.storage import Memory
     from analyzer.evidence.facts import Link
 
@@ -39,8 +39,8 @@ class Recording:
     """`pod`, `bridge` or `uplink` by the name; None where the traffic has to tell."""
     files: tuple[CaptureFile, ...]
     """In time order."""
-    first_rows: tuple[int, ...]
-    """Row of `packets` where each file begins."""
+    stretches: tuple[Stretch, ...]
+    """Of the files, in their order; a file without packets has one as well."""
     packets: Packets
     flows: Flows
     storage: Memory
@@ -57,9 +57,21 @@ class Recording:
         """The file and the frame number of a row."""
         return self.files[self.file_of(row)], int(self.packets.frame[row])
 
+    @property
+    def first_rows(self) -> list[int]:
+        """Row of `packets` where each file begins."""
+        return [stretch.first_row for stretch in self.stretches if not stretch.base]
+
     def file_of(self, row: int) -> int:
         """Index into `files`."""
-        return bisect_right(self.first_rows, row) - 1
+        return self._stretch(row).file
+
+    def offset_of(self, row: int) -> int:
+        """Where in its uncompressed file a row's transport header begins."""
+        return self._stretch(row).base + int(self.packets.offset[row])
+
+    def _stretch(self, row: int) -> Stretch:
+        return self.stretches[bisect_right(self.stretches, row, key=lambda stretch: stretch.first_row) - 1]
 
 
 def record(
@@ -103,12 +115,10 @@ def _group(
     lanes = Lanes()
     caveats: list[str] = []
     limits: list[int] = []
-    first_rows: list[int] = []
     dropped: dict[int, int] = {}
     captures = sorted(captures, key=_first_time) if len(captures) > 1 else captures
     for capture in captures:
         reader = capture.open()
-        first_rows.append(decoder.rows)
         decoder.read(reader, lanes.of, progress)
         caveats += reader.caveats
         limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
@@ -132,11 +142,11 @@ def _group(
     cooked = any(lane >= SLL2_LANE for lane in used)
     used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
     unclaimed = {} if 0 in used else decoder.skipped(0)
-    parts = split(packets, flows, first_rows, storage)
+    parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
     nothing = Part(
         packets=packets.part(0, 0),
         flows=flows.take(np.zeros(0, np.int64), storage),
-        first_rows=(0,) * len(first_rows),
+        first_rows=(0,) * len(decoder.stretches),
     )
     recordings: list[Recording] = []
     for lane in sorted(used) or [0]:
@@ -151,7 +161,10 @@ def _group(
                 name=point.point,
                 role=None if point.role == "any" else point.role,
                 files=tuple(captures),
-                first_rows=part.first_rows,
+                stretches=tuple(
+                    stretch._replace(first_row=row)
+                    for stretch, row in zip(decoder.stretches, part.first_rows, strict=True)
+                ),
                 packets=part.packets,
                 flows=part.flows,
                 storage=storage,

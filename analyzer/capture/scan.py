@@ -441,7 +441,7 @@ def decode(
     flow_limit: cython.Py_ssize_t,
     row: cython.Py_ssize_t,
     out_time: cython.longlong[::1],
-    out_offset: cython.longlong[::1],
+    out_offset: cython.uint[::1],
     out_frame: cython.uint[::1],
     out_flow: cython.int[::1],
     out_seq: cython.uint[::1],
@@ -791,7 +791,7 @@ def decode(
             if length < 0:
                 length = 0
             out_time[row] = time[i]
-            out_offset[row] = base + p
+            out_offset[row] = cython.cast(cython.uint, base + p)
             out_frame[row] = cython.cast(cython.uint, first_frame + i)
             out_flow[row] = cython.cast(cython.int, found >> 1)
             out_seq[row] = cython.cast(cython.uint, seq)

@@ -33,7 +33,7 @@ def transports(recording: Recording, rows: Iterable[int]) -> Iterator[tuple[int,
     for row in sorted(set(rows)):
         by_file.setdefault(recording.file_of(row), []).append(row)
     for index, wanted in by_file.items():
-        rows_at = sorted((int(recording.packets.offset[row]), row) for row in wanted)
+        rows_at = sorted((recording.offset_of(row), row) for row in wanted)
         read = _read(recording.files[index], [offset for offset, _ in rows_at])
         for (_, row), data in zip(rows_at, read, strict=True):
             yield row, b"" if recording.packets.bits[row] & CUT else data

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 
+from analyzer.capture import decoder
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.reader import Reader
@@ -103,6 +104,26 @@ def test_offsets_lead_back_to_the_bytes() -> None:
     assert [struct.pack(">H", port) for port in range(300)] == [data[at : at + 2] for at in packets.offset]
 
 
+def test_offsets_reach_beyond_4_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is several stretches; each file begins with one of its own."""
+    monkeypatch.setattr(decoder, "REACH", 30_000)
+    data = packets_of([segment(port) for port in range(2000)])
+    made = Decoder(Memory())
+    for _ in range(2):
+        made.read(Reader(lambda: io.BytesIO(data), name="x", block=16384), lambda _: 0, lambda _: None)
+    packets, _ = made.finish()
+    bounds = [stretch.first_row for stretch in made.stretches] + [4000]
+    found = [
+        (stretch.file, data[stretch.base + int(at) :][:2])
+        for stretch, begin, end in zip(made.stretches, bounds, bounds[1:], strict=False)
+        for at in packets.offset[begin:end]
+    ]
+
+    assert len(made.stretches) > 4
+    assert [0, 0] == [stretch.base for stretch in made.stretches if stretch.first_row in (0, 2000)]
+    assert [(file, struct.pack(">H", port)) for file in (0, 1) for port in range(2000)] == found
+
+
 def test_progress_tells_every_byte_once() -> None:
     """What progress was told sums up to the file's size."""
     data = packets_of([segment(port) for port in range(5000)])
@@ -128,7 +149,7 @@ def test_columns_are_those_documented() -> None:
     """The classes and the tables of types name the same columns in the same order."""
     assert list(PACKET_DTYPES) == list(Packets.__slots__)
     assert list(FLOW_DTYPES) == list(Flows.__slots__)
-    assert sum(np.dtype(kind).itemsize for kind in PACKET_DTYPES.values()) == 48
+    assert sum(np.dtype(kind).itemsize for kind in PACKET_DTYPES.values()) == 44
 
 
 def test_few_flows_hold_little() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.capture.columns import Stretch
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.points import Recording
 from analyzer.capture.storage import Memory
@@ -43,7 +44,7 @@ def point(*packets: bytes) -> Point:
             name="cni0",
             role="bridge",
             files=(),
-            first_rows=(0,),
+            stretches=(Stretch(0, 0, 0),),
             packets=made,
             flows=flows,
             skipped={},
@@ -187,7 +188,8 @@ def test_recorded_between_its_packets() -> None:
     whole = [False, *[True] * 9, False]
     assert whole == made.recorded(asked).tolist()
 
-    made = replace(made, recording=replace(made.recording, first_rows=(0, 4, 6)))
+    files = tuple(Stretch(row, file, 0) for file, row in enumerate((0, 4, 6)))
+    made = replace(made, recording=replace(made.recording, stretches=files))
     assert ((4, 10**10), (10**10 + 1, 3 * 10**10)) == made.holes
     assert [False, True, True, True, False, False, True, False, True, True, False] == made.recorded(
         asked
