@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
-from analyzer.flow.keys import address_key, among
+from analyzer.flow.keys import address_key, among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import SRC
@@ -140,7 +140,7 @@ def _untranslated(gap: Gap) -> NDArray[np.bool_]:
     """Uplink flows with the address of a pod whose connections are translated: INVALID, so they make no entry."""
     m = gap.matches
     translated = m.a[(m.agreed & SRC == 0) & (gap.heading == OUT)]
-    return among(gap.outer.src, np.unique(gap.inner.src[translated]))
+    return among(gap.outer.src, distinct(gap.inner.src[translated]))
 
 
 def _lost(
@@ -149,12 +149,13 @@ def _lost(
     """Point to which of its packets vanished in the node, here or at a point further along; rows, ascending."""
     lost: dict[str, NDArray[np.int64]] = {point.name: np.zeros(0, np.int64) for point in points}
     for at in requests:
-        lost[at.point.name] = np.union1d(lost[at.point.name], at.rows[at.fate == VANISHED])
+        rows = at.rows[at.fate == VANISHED]
+        lost[at.point.name] = distinct(np.concatenate([lost[at.point.name], rows]))
     # Innermost gaps come first: against the way out, then against the way in.
     back = [(gap.outer, gap.in_inner, gap.inner) for gap in reversed(gaps)]
     for there, partner, here in back + [(gap.inner, gap.in_outer, gap.outer) for gap in gaps]:
         rows = lost[there.name][partner.having(lost[there.name])]
-        lost[here.name] = np.union1d(lost[here.name], partner[rows])
+        lost[here.name] = distinct(np.concatenate([lost[here.name], partner[rows]]))
     return lost
 
 

@@ -39,6 +39,12 @@ def among(values: NDArray[np.uint64], those: NDArray[np.uint64]) -> NDArray[np.b
     return found.view(bool)
 
 
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Each value once, ascending. As `np.unique`, which from numpy 2.3 on takes 100 times as long where most occur once."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+
+
 def unique_join(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the values that occur exactly once in each, in the order of *a*; both are keys of this module."""
     partner = np.full(len(a), -1, np.int32)
@@ -62,6 +68,4 @@ class Buckets:
 
     def mark(self, wanted: NDArray[np.uint64], found: NDArray[np.uint8]) -> None:
         """Set *found* to 1 at the values that have one of these keys."""
-        each = np.sort(wanted)  # not `np.unique`, which takes ten times as long
-        each = each[np.append(True, each[1:] != each[:-1])[: len(each)]]
-        joining.mark(each.data, _FACTOR, *views(self._begin, self._keys, self._values, found))
+        joining.mark(distinct(wanted).data, _FACTOR, *views(self._begin, self._keys, self._values, found))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.model import Attempt, Fate
 from analyzer.nat.fates import FATES, VANISHED
@@ -112,7 +113,7 @@ def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, pro
 
 def unexamined(requests: Sequence[Requests]) -> tuple[int, int]:
     """Tell how many connections of a protocol lost a request, and how many of them `cases` leaves out."""
-    lost = [len(np.unique(at.point.packets.flow[at.rows[at.fate == VANISHED]])) for at in requests]
+    lost = [len(distinct(at.point.packets.flow[at.rows[at.fate == VANISHED]])) for at in requests]
     return sum(lost), sum(max(0, count - MOST_CASES) for count in lost)
 
 

@@ -15,7 +15,7 @@ from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.model import Evidence as Says
@@ -84,7 +84,7 @@ class NewMappings:
     """Destination address and port as one number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Moments:
     """When requests were sent, and where to; the arrays have one length."""
 
@@ -93,6 +93,19 @@ class Moments:
     """Of the point that saw them."""
     dst: NDArray[np.uint64]
     """Destination address and port as one number, as that point saw them."""
+
+    def destinations(self, begin: int, end: int) -> int:
+        """How many different ones there are in a stretch."""
+        return int(np.count_nonzero(self._before[begin:end] < begin))
+
+    @cached_property
+    def _before(self) -> NDArray[np.int64]:
+        """Where each destination was last before; -1 for the first time."""
+        order = np.argsort(self.dst, kind="stable")
+        again = self.dst[order[1:]] == self.dst[order[:-1]]
+        before = np.full(len(order), -1, np.int64)
+        before[order[1:][again]] = order[:-1][again]
+        return before
 
 
 @dataclass(kw_only=True)
@@ -184,7 +197,7 @@ class Scene:
 
         def look() -> set[int]:
             alike = inner[gap.matches.a] == inner[flow]
-            return {asked, *np.unique(outer[gap.matches.b[alike]]).tolist()}
+            return {asked, *distinct(outer[gap.matches.b[alike]]).tolist()}
 
         return self.once(("translated", gap.names, asked), look)
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, TCP_RST
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
 from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.matching import SRC, tuple_keys
@@ -69,7 +69,8 @@ def _leaked(gap: Gap, scene: Scene) -> NDArray[np.int64]:
     # A flow whose SYN left untranslated is exempt from SNAT by the rules: that is a choice, not a leak. One that began
     # before the capture may be so, too, unless it or others to the same address are translated.
     opened = exempt[inner.flows.marks[exempt] & SYN_X != 0]
-    known = np.setdiff1d(inner.dst[translated], inner.dst[opened])
+    known = distinct(inner.dst[translated])
+    known = known[~among(known, inner.dst[opened])]
     same = among(tuple_keys(flows), tuple_keys(inner.flows)[translated])
     leaks = from_pod & (same | among(outer.dst, known))
     return np.array([flow for flow in np.flatnonzero(leaks) if _unanswered(outer, int(flow))], np.int64)

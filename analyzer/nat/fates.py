@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
-from analyzer.flow.keys import among, scramble
+from analyzer.flow.keys import among, distinct, scramble
 from analyzer.flow.point import ICMP, UDP, slices
 from analyzer.flow.selecting import ANSWER, ERROR, answers
 from analyzer.model import Fate
@@ -285,12 +285,13 @@ def _alike(point: Point, prints: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Rows of the packets that have one of these prints."""
     if not len(prints):
         return np.zeros(0, np.int64)
+    wanted = prints.astype(np.uint64)
     some = np.zeros(1 << 16, bool)  # by the low half, which is all that most packets are asked for
     some[prints & 0xFFFF] = True
     found = []
     for begin, stop in slices(len(point.packets)):
         rows = begin + np.flatnonzero(some[point.packets.print[begin:stop] & 0xFFFF])
-        found.append(rows[np.isin(point.packets.print[rows], prints)])
+        found.append(rows[among(point.packets.print[rows].astype(np.uint64), wanted)])
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 
@@ -325,13 +326,19 @@ def _other_way(
     """
     flows = point.flows
     dst = point.dst
-    crossing = np.unique(np.concatenate([dst[leg.flows_here] for leg in legs]))
+    crossing = distinct(np.concatenate([dst[leg.flows_here] for leg in legs]))
     names = {leg.there.name for leg in legs}
-    device = {int(f): node.routes.device(int(flows.dst_hi[f]), int(flows.dst_lo[f])) for f in np.unique(flow)}
+    # One flow of each destination: a flood has many flows.
+    _, where = np.unique(dst[flow], return_index=True)
+    device = {
+        int(f): node.routes.device(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
+        for f in (flow[where] if node.routes else ())
+    }
     routed = [dst[f] for f, name in device.items() if name and name not in names]
-    away = np.setdiff1d(np.union1d(dst[flow[elsewhere]], np.array(routed, np.uint64)), crossing)
+    away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(routed, np.uint64)]))
+    away = away[~among(away, crossing)]
     here = np.array([dst[f] for f, name in device.items() if name in names], np.uint64)
-    known = among(dst[flow], np.union1d(crossing, here))
+    known = among(dst[flow], np.concatenate([crossing, here]))
     return among(dst[flow], away), ~known & elsewhere.any()
 
 

@@ -37,6 +37,10 @@ class Routes:
             for version in (4, 6)
         }
 
+    def __bool__(self) -> bool:
+        """Whether any route is known."""
+        return any(self._nets.values())
+
     def device(self, hi: int, lo: int) -> str | None:
         """The device towards an address, given as its 128 bits, IPv4 mapped; None without a route."""
         mapped = hi == 0 and lo >> 32 == 0xFFFF

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
-from analyzer.flow.keys import address_key, among
+from analyzer.flow.keys import address_key, among, distinct
 from analyzer.nat.matching import SRC
 from analyzer.nat.routes import Routes
 from analyzer.threads import side_by_side
@@ -102,7 +102,7 @@ def explore(
             known += _unrouted(
                 point, routers
             )  # a pod none of whose packets got anywhere is told by them, too
-        return np.unique(np.concatenate(known))
+        return distinct(np.concatenate(known))
 
     within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])
     own_keys = [_keys(own)]
@@ -111,8 +111,8 @@ def explore(
         if gap.outer.role == "uplink":
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
     node = Node(
-        inside=np.unique(np.concatenate([_NONE, *pods.values(), *within])),
-        own=np.unique(np.concatenate(own_keys)),
+        inside=distinct(np.concatenate([_NONE, *pods.values(), *within])),
+        own=distinct(np.concatenate(own_keys)),
         routers=routers,
         pods=pods,
         routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role == "uplink"}),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analyzer.flow.keys import address_key, among, scramble, unique_join
+from analyzer.flow.keys import Buckets, address_key, among, distinct, scramble, unique_join
 
 
 def test_a_salt_tells_equal_fields_apart() -> None:
@@ -44,3 +46,19 @@ def test_a_join_keeps_the_order_of_its_first_side() -> None:
 
     assert [1, 4] == i.tolist()
     assert [1, 0] == j.tolist()
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_distinct_is_a_sorted_set(values: list[int]) -> None:
+    """Each value once."""
+    assert sorted(set(values)) == distinct(np.array(values, np.int64)).tolist()
+
+
+@given(st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)))
+def test_buckets_can_be_asked_again(keys: list[int], first: list[int], second: list[int]) -> None:
+    """Whatever was asked before: the values of the keys that are wanted, also of one that is wanted twice."""
+    held = Buckets(scramble(np.array(keys), 1), np.arange(len(keys), dtype=np.int32))
+    for wanted in (first, second):
+        found = np.zeros(len(keys), np.uint8)
+        held.mark(scramble(np.array(wanted), 1), found)
+        assert [key in wanted for key in keys] == found.astype(bool).tolist()

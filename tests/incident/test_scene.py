@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analyzer import analyze
 from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP
 from analyzer.incident import scene as module
-from analyzer.incident.scene import Scene
+from analyzer.incident.scene import Moments, Scene
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 from tests.incident.causes.test_policy_drop import allowed, rules
 from tests.incident.causes.test_snat_port_race import counters
@@ -157,3 +160,12 @@ def test_too_many_packets_for_so_many_rules(
     assert 2 == len(walks)
     assert not any(named[1:])
     assert any("different packets were not led through nft-ruleset.txt" in says for says in analysis.caveats)
+
+
+@given(st.lists(st.integers(0, 5)), st.integers(0, 12), st.integers(0, 12))
+def test_destinations_of_a_stretch(to: list[int], begin: int, length: int) -> None:
+    """As many as a set of them has."""
+    rows = np.arange(len(to))
+    moments = Moments(time=rows, rows=rows, dst=np.array(to, np.uint64))
+
+    assert len(set(to[begin : begin + length])) == moments.destinations(begin, begin + length)

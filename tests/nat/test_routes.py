@@ -59,12 +59,14 @@ def test_longest_prefix(address: str, device: str) -> None:
 def test_no_route() -> None:
     """Without a default route, not everything leads somewhere."""
     assert Routes(ROUTES[1:2], ["cni0"]).device(*bits("192.0.2.100")) is None
+    assert Routes(ROUTES[1:2], ["cni0"])
 
 
 @pytest.mark.parametrize("known", [[], ["a", "b"]])
 def test_names_that_are_no_devices(known: list[str]) -> None:
     """Points that were named by hand cannot be compared with devices."""
     assert Routes(ROUTES, known).device(*bits("10.244.0.11")) is None
+    assert not Routes(ROUTES, known)
 
 
 @given(

@@ -301,7 +301,7 @@ def _burst(case: Case, scene: Scene) -> tuple[int, int]:
     for lost in scene.lost.values():
         begin, here, end = np.searchsorted(lost.time, (at - TOGETHER, at, at + TOGETHER + 1)).tolist()
         burst += end - begin
-        destinations += len(np.unique(lost.dst[max(begin, here - ENOUGH) : min(end, here + ENOUGH)]))
+        destinations += lost.destinations(max(begin, here - ENOUGH), min(end, here + ENOUGH))
     return burst, destinations
 
 

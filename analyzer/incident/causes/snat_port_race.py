@@ -150,22 +150,21 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
     wanted = scene.translated(case.crossing, flow)
     begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, lost_at + NEAR))
-    near = slice(int(begin), int(end))
+    kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
+    fits = kept.copy()
+    if _counted(scene, alone=True):  # else nothing but the moment ties the two together
+        fits |= np.abs(apart) <= SEARCHING
+    some = np.flatnonzero(fits)
+    near = begin + some
     alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
     alike &= (mappings.proto[near] == case.protocol) & (
         mappings.point.packets.flow[mappings.rows[near]] != own
     )
-    best: tuple[tuple[bool, int], tuple[int, bool, int]] | None = None
-    for i in (begin + np.flatnonzero(alike)).tolist():
-        kept = int(mappings.sport[i]) == port
-        apart = int(mappings.time[i]) - lost_at
-        if not kept and (
-            abs(apart) > SEARCHING or not _counted(scene, alone=True) or not _searched(case, mappings, i)
-        ):
-            continue  # nothing but the moment ties the two together; one that kept its own port raced for none
-        if best is None or (not kept, abs(apart)) < best[0]:
-            best = (not kept, abs(apart)), (int(mappings.rows[i]), kept, apart)
-    return best[1] if best else None
+    some = some[alike]
+    for i in some[np.lexsort((np.abs(apart[some]), ~kept[some]))].tolist():
+        if kept[i] or _searched(case, mappings, begin + i):  # one that kept its own port raced for none
+            return int(mappings.rows[begin + i]), bool(kept[i]), int(apart[i])
+    return None
 
 
 def _searched(case: Case, mappings: NewMappings, i: int) -> bool:
