@@ -31,6 +31,7 @@ MEANWHILE = 256 << 20
 """Bytes that may come into memory between two looks (measured: 170 MB): the columns that two processors go through, which the
 kernel maps 16 pages at a time, and what is made of them."""
 
+FOR_LARGE_ONES = "/var/tmp"  # noqa: S108 - a file has no name there
 SMALL = 1 << 16
 """Bytes of a column for which a file is not worth while: a node has hundreds of veths, and may open so many files only."""
 
@@ -97,7 +98,7 @@ class TemporaryFiles(Memory):
         if size < SMALL:
             return np.zeros(count, dtype)
         try:
-            file, name = tempfile.mkstemp()
+            file, name = tempfile.mkstemp(dir=temporary_folder())
         except OSError as error:
             raise _no_room(size, error) from None
         Path(name).unlink()
@@ -136,6 +137,25 @@ class TemporaryFiles(Memory):
                     pages.madvise(mmap.MADV_DONTNEED)  # of a shared mapping: nothing is lost
 
 
+def temporary_folder() -> str:
+    """Return where the files are made: in TMPDIR; else where large ones belong, as /tmp may be memory (file-hierarchy(7))."""
+    if "TMPDIR" not in os.environ and os.access(FOR_LARGE_ONES, os.W_OK | os.X_OK):
+        return FOR_LARGE_ONES
+    return tempfile.gettempdir()
+
+
+def is_memory(folder: str) -> bool:
+    """Say whether a folder's files lie in memory after all; False where nothing tells (proc_pid_mountinfo(5))."""
+    device = Path(folder).stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+            mount, _, source = line.partition(" - ")
+            if mount.split()[2] == number:
+                return source.split()[0] in ("tmpfs", "ramfs")
+    return False
+
+
 def _no_room(size: int, error: OSError) -> LostsynError:
     if error.errno == errno.EMFILE:
         return LostsynError(
@@ -143,7 +163,7 @@ def _no_room(size: int, error: OSError) -> LostsynError:
             "`ulimit -n`, or do without --memory"
         )
     return LostsynError(
-        f"{tempfile.gettempdir()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
+        f"{temporary_folder()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
         "folder that has it, or do without --memory"
     )
 

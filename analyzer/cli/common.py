@@ -27,16 +27,17 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     if text is None:
         return None
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
-    if not found:
+    size = int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper()))) if found else 0
+    if not size:
         raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
-    return int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
+    return size
 
 
 memory_option = click.option(
     "--memory",
     metavar="SIZE",
     callback=_bytes,
-    help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR).",
+    help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR or /var/tmp).",
 )
 
 
@@ -70,6 +71,7 @@ def run(
     """Analyse, with progress on a terminal, and say on stderr what limits the result."""
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
+    from analyzer.capture.storage import is_memory, temporary_folder
     from analyzer.pipeline import analyze
 
     _share_one_heap()
@@ -82,6 +84,8 @@ def run(
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
         )
+    if memory and is_memory(folder := temporary_folder()):
+        note(f"--memory: {folder} lies in memory itself (tmpfs); set TMPDIR to a folder on a disk")
     bundle = Bundle.open(paths, points=by_file)
     with _progress(bundle) as advance:
         analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)

@@ -93,10 +93,32 @@ def test_a_column_that_nobody_has_gives_its_file_back(monkeypatch: pytest.Monkey
     assert {} == where._held
 
 
+def test_large_files_lie_where_they_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the user says, else in /var/tmp, else where Python finds a place."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+
+    assert storage.FOR_LARGE_ONES == storage.temporary_folder()
+
+    monkeypatch.setattr(storage.os, "access", lambda *_: False)
+    monkeypatch.setattr(storage.tempfile, "tempdir", str(tmp_path))
+
+    assert str(tmp_path) == storage.temporary_folder()
+
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+
+    assert storage.FOR_LARGE_ONES != storage.temporary_folder()
+
+
+@pytest.mark.parametrize(("folder", "expected"), [("/dev/shm", True), ("/proc", False), ("/usr", False)])  # noqa: S108
+def test_a_folder_in_memory_is_known(folder: str, expected: bool) -> None:
+    """By the type of its file system."""
+    assert expected == storage.is_memory(folder)
+
+
 def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each column is a file: the sentence says what to raise."""
 
-    def none_left(*_: object) -> None:
+    def none_left(**_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(storage.tempfile, "mkstemp", none_left)

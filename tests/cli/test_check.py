@@ -318,3 +318,30 @@ def test_expectations_that_cannot_be_used(
     assert (2, "") == (ran.code, ran.out)
     assert ran.err.startswith(f"lostsyn: {said}")
     assert 1 == ran.err.count("\n")
+
+
+@pytest.mark.parametrize("size", ["1M", "1.5GiB", "500kB"])
+def test_less_memory_changes_nothing(size: str, lost: Path, lostsyn: Callable[..., Any]) -> None:
+    """Also where the limit is less than Python takes."""
+    assert lostsyn("check", lost) == lostsyn("check", "--memory", size, lost)
+
+
+@pytest.mark.parametrize("size", ["2", "G", "-1G", "two", "0M"])
+def test_a_size_that_is_none(size: str, lost: Path, lostsyn: Callable[..., Any]) -> None:
+    """A number and one of the letters."""
+    ran = lostsyn("check", "--memory", size, lost)
+
+    assert (2, f"lostsyn: --memory: {size!r} is no size; write 2G or 500M\n") == (ran.code, ran.err)
+
+
+def test_temporary_files_in_memory(
+    lost: Path, lostsyn: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files in a tmpfs save none: that is said, and the analysis goes on."""
+    folder = "/dev/shm"  # noqa: S108
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr("tempfile.tempdir", folder)
+    ran = lostsyn("check", "--memory", "1G", lost)
+
+    assert 1 == ran.code
+    assert f"lostsyn: --memory: {folder} lies in memory itself (tmpfs)" in ran.err
