@@ -69,7 +69,7 @@ class Packets:
         """The packets at these rows, as columns of that storage."""
         return Packets(**_taken(self, PACKET_DTYPES, rows, storage))
 
-    def part(self, begin: int, end: int) -> Packets:
+    def between(self, begin: int, end: int) -> Packets:
         """The packets of these rows, in the same memory."""
         return Packets(**{name: getattr(self, name)[begin:end] for name in PACKET_DTYPES})
 

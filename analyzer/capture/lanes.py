@@ -79,7 +79,7 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
     _scatter(packets, to, storage)
     return {
         int(lane): Part(
-            packets=packets.part(begin, begin + size),
+            packets=packets.between(begin, begin + size),
             flows=flows.take(some, storage),
             first_rows=tuple(int(first[n]) for first in firsts),
         )

@@ -136,15 +136,15 @@ def _group(
             lane = lanes.of(reader.interfaces[index].name)
             dropped[lane] = dropped.get(lane, 0) + count
     packets, flows = decoder.finish()
-    used = {int(lane) for lane in np.unique(flows.lane)}
+    parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+    used = set(parts)
     # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
     # tell whose they are: lane 0 counts them, and the first interface shows them.
     cooked = any(lane >= SLL2_LANE for lane in used)
     used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
     unclaimed = {} if 0 in used else decoder.skipped(0)
-    parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
     nothing = Part(
-        packets=packets.part(0, 0),
+        packets=packets.between(0, 0),
         flows=flows.take(np.zeros(0, np.int64), storage),
         first_rows=(0,) * len(decoder.stretches),
     )

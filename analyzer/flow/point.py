@@ -72,7 +72,9 @@ class Point:
     def rows_of(self, flows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Rows of several flows, one flow after the other, of each what the originator sent first."""
         first = 2 * flows.astype(np.int64)
-        return self.order[stretches(self.starts[first], self.starts[first + 2])]
+        begin, count = self.starts[first], self.starts[first + 2] - self.starts[first]
+        before = np.cumsum(count) - count
+        return self.order[np.arange(count.sum()) + np.repeat(begin - before, count)]
 
     @cached_property
     def src(self) -> NDArray[np.uint64]:
@@ -154,14 +156,6 @@ class Point:
         """Packets of each flow."""
         sizes: NDArray[np.int64] = np.diff(self.starts[::2])
         return sizes
-
-
-def stretches(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All numbers from each *begin* to below its *end*, one stretch after the other."""
-    count = end - begin
-    before = np.cumsum(count) - count
-    numbers: NDArray[np.int64] = np.arange(count.sum()) + np.repeat(begin - before, count)
-    return numbers
 
 
 def slices(rows: int) -> Iterator[tuple[int, int]]:

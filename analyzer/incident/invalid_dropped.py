@@ -24,8 +24,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_RST
 from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import script
@@ -68,12 +66,10 @@ def findings(scene: Scene, answered: Collection[tuple[str, int]]) -> list[Findin
 def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int, set[int]]]:
     """Crossings with TCP packets from outside that were not seen inside, while the inside was recording."""
     packets = gap.outer.packets
-    rows = gap.in_inner.lacking()
-    matched = np.zeros(len(gap.outer.flows), bool)
-    matched[gap.matches.b] = True
-    rows = rows[matched[packets.flow[rows]]]
+    rows, match = gap.in_inner.lacking(), gap.match_b.whole()
+    rows = rows[match[packets.flow[rows]] >= 0]
     flow = packets.flow[rows]
-    crossing = gap.match_b[flow]
+    crossing = match[flow]
     from_outside = (packets.bits[rows] & REPLY != 0) == (gap.inward().heading[crossing] != IN)
     keep = (gap.outer.flows.proto[flow] == TCP) & from_outside
     keep &= gap.inner.recorded(packets.time[rows])

@@ -95,7 +95,7 @@ class Moments:
     """Destination address and port as one number, as that point saw them."""
 
     def destinations(self, begin: int, end: int) -> int:
-        """How many different ones there are in a stretch."""
+        """How many different ones there are from one index to below another."""
         return int(np.count_nonzero(self._before[begin:end] < begin))
 
     @cached_property
