@@ -56,9 +56,8 @@ class Memory:
     def resized(self, column: NDArray[Any], count: int) -> NDArray[Any]:
         """Take a column of this storage, and give it back longer or shorter; it must not be used any more."""
         if count <= len(column):
-            shorter = column[
-                :count
-            ]  # what was never written to takes no memory, but little pieces of it add up
+            # What was never written to takes no memory; but many little pieces of that add up.
+            shorter = column[:count]
             return shorter.copy() if shorter.nbytes < SMALL else shorter
         longer = np.empty(count, column.dtype)
         longer[: len(column)] = column

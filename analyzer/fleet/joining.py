@@ -16,10 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analyzer.errors import LostsynError
 from analyzer.fleet import clocks, dataset, losses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.fleet.dataset import Result
     from analyzer.fleet.places import Place
@@ -85,27 +86,40 @@ def join(results: Sequence[Result], target: Place) -> pd.DataFrame:
 
 def _slices(results: Sequence[Result], target: Place) -> Iterator[pd.DataFrame]:
     """The flows at uplinks whose SYN was seen, in slices by their ISN; the dataset is read once."""
+    columns = [*_COLUMNS, *_TIMES]
     here = (pc.field("role") == "uplink") & pc.field("orig_isn").is_valid()
     count = 1 << max((_rows(results) - 1) // SLICE, 0).bit_length()
-    with TemporaryDirectory() as folder, ExitStack() as stack:
+    with TemporaryDirectory() as folder:
+        try:
+            files = _sort(dataset.batches("flows", results, target, columns, here), count, folder)
+        except OSError as error:
+            raise LostsynError(
+                f"the flows of {target.url} cannot be read, or not sorted into {folder} ({error}); set TMPDIR to a folder "
+                "that has room for them"
+            ) from None
+        if not files:
+            yield opened(dataset.read("flows", [], target, columns), results)
+        for path in files:
+            with pa.OSFile(path) as file:
+                yield opened(pa.ipc.open_stream(file).read_all(), results)
+
+
+def _sort(batches: Iterable[pa.RecordBatch], count: int, folder: str) -> list[str]:
+    """Write flows into so many files at most, by the last bits of their ISN; says which files there are."""
+    with ExitStack() as stack:
         files: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
-        for batch in dataset.batches("flows", results, target, [*_COLUMNS, *_TIMES], here):
+        for batch in batches:
             number = batch["orig_isn"].to_numpy() & np.uint32(count - 1)
             order = np.argsort(number, kind="stable")
-            batch, numbers = batch.take(order), number[order]
-            begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
-            for begin, end in pairwise([*begins.tolist(), len(numbers)]):
-                slice_ = int(numbers[begin])
+            ordered = batch.take(order)
+            found, begins = np.unique(number[order], return_index=True)
+            bounds = pairwise([*begins.tolist(), len(order)])
+            for slice_, (begin, end) in zip(found.tolist(), bounds, strict=True):
                 if slice_ not in files:
-                    path = f"{folder}/{slice_}"
-                    files[slice_] = stack.enter_context(pa.ipc.new_stream(path, batch.schema))
-                files[slice_].write_batch(batch.slice(begin, end - begin))
-        stack.close()
-        if not files:
-            yield opened(dataset.read("flows", [], target, [*_COLUMNS, *_TIMES]), results)
-        for slice_ in sorted(files):
-            with pa.OSFile(f"{folder}/{slice_}") as file:
-                yield opened(pa.ipc.open_stream(file).read_all(), results)
+                    new = pa.ipc.new_stream(f"{folder}/{slice_}", batch.schema)
+                    files[slice_] = stack.enter_context(new)
+                files[slice_].write_batch(ordered.slice(begin, end - begin))
+    return [f"{folder}/{slice_}" for slice_ in sorted(files)]
 
 
 def opened(flows: pa.Table, results: Sequence[Result]) -> pd.DataFrame:

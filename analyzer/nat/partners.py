@@ -36,9 +36,6 @@ class Partners:
             self._rows = np.flatnonzero(paired).astype(np.int32) if rows is None else rows[paired]
             self._there = found[paired]
 
-    def __len__(self) -> int:
-        return self._count
-
     def __getitem__(self, rows: Any) -> Any:
         """The partners of some rows: an index array, a slice, or one row."""
         if self._rows is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.errors import LostsynError
 from analyzer.fleet import joining
 from tests.conversation import bystander, record
 from tests.fleet.nodes import AHEAD, TRANSIT, analysed, both, entering, fleet, joined, leaving, there
@@ -209,6 +212,19 @@ def test_slices_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     assert 3 == len(whole)
     pd.testing.assert_frame_equal(whole, joining.join(results, place))
+
+
+def test_no_room_to_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told in one sentence."""
+    left, entered = both(20000, 5)
+    results, place = analysed(fleet(tmp_path / "in", [left], [entered]), tmp_path / "out")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(joining.pa.ipc, "new_stream", full)
+    with pytest.raises(LostsynError, match=r"cannot be read, or not sorted into .*No space left.*set TMPDIR"):
+        joining.join(results, place)
 
 
 def test_nothing_to_join(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ def test_a_column_reads_as_it_was_given(column: NDArray[np.int32], data: st.Data
     assert column.tolist() == [int(partners[row]) for row in range(len(column))]
     assert np.flatnonzero(column[rows] >= 0).tolist() == partners.having(rows).tolist()
     assert np.flatnonzero(column < 0).tolist() == partners.lacking().tolist()
-    assert len(column) == len(partners)
 
 
 @given(COLUMN | SPARSE)
