@@ -11,10 +11,11 @@ from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
 from analyzer.nat.crossing import cross
-from analyzer.nat.fates import requests
+from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
+from analyzer.nat.refusals import Refusals
 from analyzer.nat.topology import place
-from analyzer.nat.ways import explore
+from analyzer.nat.ways import EXITS, explore
 from analyzer.threads import beside, side_by_side
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
-    followed = {protocol: requests(captured, gaps, node, protocol) for protocol in (TCP, UDP)}
+    refusals = Refusals([point for point in captured if point.role in EXITS])
+    sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in (TCP, UDP)}
+    answered = {protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in (TCP, UDP)}
     scene = Scene(
         points=captured,
         gaps=gaps,
         node=node,
         trails=Trails(captured, gaps),
-        requests=followed,
+        requests=sent,
+        replies=answered,
+        refusals=refusals,
         evidence=evidence,
     )
     with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it

@@ -36,7 +36,7 @@ class Recording:
     name: str
     """Of the point: the interface's name, as far as the files tell."""
     role: str | None
-    """`pod`, `bridge` or `uplink` by the name; None where the traffic has to tell."""
+    """`pod`, `bridge`, `tunnel` or `uplink` by the name; None where the traffic has to tell."""
     files: tuple[CaptureFile, ...]
     """In time order."""
     stretches: tuple[Stretch, ...]
@@ -233,4 +233,4 @@ def _distinguish(recordings: list[Recording]) -> None:
             parts = [part for part in (*folder.split("/"), file.split(".")[0]) if part and part != name]
             recording.name = "/".join([*parts, name])
             roles = (naming.role_of(part) for part in reversed(parts))
-            recording.role = next((role for role in roles if role in ("pod", "bridge", "uplink")), None)
+            recording.role = next((role for role in roles if role in ("pod", "bridge", "tunnel", "uplink")), None)

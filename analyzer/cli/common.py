@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
-ROLES = ("pod", "bridge", "uplink")
+ROLES = ("pod", "bridge", "tunnel", "uplink")
 
 
 def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.model import Gap as GapNames
     from analyzer.nat.crossing import Gap, Leg
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
     from analyzer.nat.passages import Trails
 
 MOST_CASES = 5000
@@ -91,7 +91,7 @@ class Case:
         )
 
 
-def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
+def cases(requests: Sequence[Followed], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
     """The connections with a vanished request, in the order of their first loss."""
     # Against the way out the outermost gaps come first, against the way in the innermost ones.
     back = {True: [gap.inward() for gap in reversed(gaps)], False: [gap.outward() for gap in gaps]}
@@ -111,7 +111,7 @@ def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, pro
     return sorted(found, key=lambda case: case.lost[0].time)
 
 
-def unexamined(requests: Sequence[Requests]) -> tuple[int, int]:
+def unexamined(requests: Sequence[Followed]) -> tuple[int, int]:
     """Tell how many connections of a protocol lost a request, and how many of them `cases` leaves out."""
     lost = [len(distinct(at.point.packets.flow[at.rows[at.fate == VANISHED]])) for at in requests]
     return sum(lost), sum(max(0, count - MOST_CASES) for count in lost)
@@ -138,7 +138,7 @@ def _case(
     point: Point,
     flow: int,
     outward: bool,
-    requests: dict[str, Requests],
+    requests: dict[str, Followed],
     gaps: Sequence[Gap],
     trails: Trails,
     protocol: int,
@@ -197,9 +197,9 @@ def _chosen(
 
 
 def _step(
-    at: Requests,
+    at: Followed,
     first: int,
-    requests: dict[str, Requests],
+    requests: dict[str, Followed],
     gaps: Sequence[Gap],
     trails: Trails,
     outward: bool,

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from analyzer.incident.cases import Case
     from analyzer.model import Confidence, Exclusion
     from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
     from analyzer.nat.passages import Trails
+    from analyzer.nat.refusals import Refusals
     from analyzer.nat.ways import Node
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Loss:
 
     connections: int
     packets: int
-    """Requests that vanished."""
+    """Followed that vanished."""
     gap: tuple[str, str]
     delay_s: float
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
@@ -116,8 +117,12 @@ class Scene:
     gaps: Sequence[Gap]
     node: Node
     trails: Trails
-    requests: Mapping[int, Sequence[Requests]]
+    requests: Mapping[int, Sequence[Followed]]
     """Protocol to the requests of every point."""
+    replies: Mapping[int, Sequence[Followed]]
+    """Protocol to what answered them."""
+    refusals: Refusals
+    """The ICMP errors, by what they quote."""
     evidence: Evidence
     unwalked: int = field(default=0, init=False)
     """Different packets that were asked about and not led through the rules."""
@@ -235,7 +240,7 @@ class Scene:
             for protocol, followed in self.requests.items()
         }
 
-    def _moments(self, *some: tuple[Requests, NDArray[np.bool_]]) -> Moments:
+    def _moments(self, *some: tuple[Followed, NDArray[np.bool_]]) -> Moments:
         time, rows, dst = [], [], []
         for at, chosen in some:
             packets = at.point.packets
@@ -329,5 +334,5 @@ class Scene:
         return steps, rules.file
 
     def capture_losses(self) -> int:
-        """Requests that a point demonstrably missed though they passed it."""
+        """Followed that a point demonstrably missed though they passed it."""
         return sum(int((at.fate == CAPTURE_LOSS).sum()) for found in self.requests.values() for at in found)

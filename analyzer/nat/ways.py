@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OUT, IN, LOCAL, UNKNOWN = 1, -1, 2, 0
 _NONE = np.zeros(0, np.uint64)
+EXITS = ("tunnel", "uplink")
+"""Roles of the points that routed packets go to."""
 FIRST_TTLS = (64, 128, 255)
 """TTLs that stacks send with."""
 
@@ -68,7 +70,7 @@ def explore(
     met_out = {point.name: np.zeros(len(point.flows), bool) for point in points}
     routers = np.array(bridges, np.uint64)
     for gap in gaps:
-        if gap.outer.role == "uplink":
+        if gap.outer.role in EXITS:
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
     of_pods = [point for point in points if point.role == "pod"]
@@ -81,13 +83,15 @@ def explore(
     for gap in gaps:
         # Innermost gaps come first, so what crossed to the uplink decides last.
         m = gap.matches
-        if gap.inner.name in pods and gap.outer.role == "bridge":
+        if gap.inner.name in pods and gap.outer.role in ("bridge", "pod"):
             # Whose packet it is, the pod's address tells better than the clock: a bridged frame is handed to the
             # other pod's veth and to the bridge itself with one timestamp, in either order (br_handle_frame_finish).
             guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
             told = (guess == OUT) | (guess == IN)
             gap.heading[told] = guess[told]
-        outer_heading = np.where(m.flip == 1, -gap.heading, gap.heading).astype(np.int8)
+        # Of two pods without a bridge each is the other's outside.
+        reverse = (m.flip == 1) ^ gap.between_pods
+        outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
         crossed[gap.inner.name][m.a] = gap.heading
         crossed[gap.outer.name][m.b] = outer_heading
         met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
@@ -108,14 +112,14 @@ def explore(
     own_keys = [_keys(own)]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
-        if gap.outer.role == "uplink":
+        if gap.outer.role in EXITS:
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
     node = Node(
         inside=distinct(np.concatenate([_NONE, *pods.values(), *within])),
         own=distinct(np.concatenate(own_keys)),
         routers=routers,
         pods=pods,
-        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role == "uplink"}),
+        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
     )
 
     def heading(point: Point) -> NDArray[np.int8]:

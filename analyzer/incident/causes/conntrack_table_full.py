@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
 
 CODE = "conntrack-table-full"
 TOGETHER = 1_000_000_000
@@ -229,7 +229,7 @@ def _selective(case: Case, scene: Scene) -> bool:
     return not lost
 
 
-def _near(at: Requests, time: int) -> slice:
+def _near(at: Followed, time: int) -> slice:
     """Requests within `TOGETHER` of a time, at most the nearest `ENOUGH` before and after it."""
     rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time, time + TOGETHER))
     begin, here, end = np.searchsorted(at.rows, rows).tolist()
