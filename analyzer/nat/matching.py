@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
-from analyzer.flow.keys import among, scramble, unique_join
+from analyzer.flow.keys import among, is_v4, scramble, unique_join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> 
 
 def routable(flows: Flows) -> NDArray[np.int32]:
     """Flows that a router may forward: not ARP, multicast or link-local, which both sides of a gap have of their own."""
-    v4 = flows.src_hi == 0
+    v4 = is_v4(flows.src_hi, flows.src_lo)
     own = np.where(
         v4, flows.dst_lo >> np.uint64(28) & np.uint64(15) == 14, flows.dst_hi >> np.uint64(56) == 255
     )

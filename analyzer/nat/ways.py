@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
-from analyzer.flow.keys import address_key, among, distinct
+from analyzer.flow.keys import address_key, among, distinct, is_v4
 from analyzer.nat.matching import SRC
 from analyzer.nat.routes import Routes
 from analyzer.threads import side_by_side
@@ -181,7 +181,8 @@ def pod_address(
         & (flows.dst_hi >> np.uint64(56) != 0xFF)
         & (flows.src_hi >> np.uint64(54) != 0x3FA)
     )
-    for chosen in (unicast & (flows.src_hi == 0), unicast & (flows.src_hi != 0)):
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    for chosen in (unicast & v4, unicast & ~v4):
         if not chosen.any():
             continue
         ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)
