@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
+from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.threads import beside
 
@@ -36,7 +37,8 @@ def analyze(
         progress: Called now and then with how many more stored bytes were read.
 
     Raises:
-        UnusableInput: Nothing in *paths* can be analysed, or *points* names no capture of theirs.
+        UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
+            role.
     """
     bundle = _bundle(paths, points)
     evidence = collect(bundle.evidence)
@@ -51,5 +53,7 @@ def analyze(
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:
     if isinstance(paths, Bundle):
+        if points:
+            raise UnusableInput("points: the bundle is opened already; give them to Bundle.open")
         return paths
     return Bundle.open([paths] if isinstance(paths, str | Path) else list(paths), points=points)

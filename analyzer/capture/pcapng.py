@@ -54,6 +54,25 @@ def options(body: memoryview, at: int, order: str) -> Iterator[tuple[int, bytes]
         at += 4 + (length + 3 & ~3)
 
 
+def only_name(head: bytes) -> str | None:
+    """Give the name of the interface that a pcapng file which begins like this tells of, if it is one before the packets."""
+    order = "<" if head[8:12] == b"\x4d\x3c\x2b\x1a" else ">"
+    names, at = [], 0
+    while at + 12 <= len(head):
+        kind, total = struct.unpack_from(order + "II", head, at)
+        if (
+            total < LEAST.get(kind, 12)
+            or total % 4
+            or kind in (SIMPLE_PACKET, *PACKETS)
+            or at + total > len(head)
+        ):
+            break
+        if kind == INTERFACE:
+            names.append(description(memoryview(head)[at + 8 : at + total - 4], order).name)
+        at += total
+    return names[0] if len(names) == 1 else None
+
+
 def description(body: memoryview, order: str) -> Description:
     """Read an Interface Description Block, section 4.2.
 

@@ -67,6 +67,8 @@ class Interface:
     """pcapng's if_name; classic pcap has none."""
     snaplen: int = 0
     """Most bytes captured of a packet; 0 for no limit."""
+    section: int = 0
+    """Index of the first interface of its section: each section of a pcapng file tells of its interfaces anew."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -323,7 +325,13 @@ class Reader:
                 raise _Damage(f"describes more than {INTERFACES} interfaces")
             said = pcapng.description(body, order)
             self.interfaces.append(
-                Interface(index=index, link=said.link, name=said.name, snaplen=said.snaplen)
+                Interface(
+                    index=index,
+                    link=said.link,
+                    name=said.name,
+                    snaplen=said.snaplen,
+                    section=section.first,
+                )
             )
             clocks[:, index - section.first] = said.factor, said.shift, said.offset
         elif kind == pcapng.STATISTICS:
