@@ -120,7 +120,7 @@ def distinguish(points: Sequence[Named]) -> None:
     for point in shared:
         parts = _path(point, whole=False)
         roles = (naming.role_of(part) for part in reversed(parts) if part != point.name)
-        point.role = next((role for role in roles if role in ("pod", "bridge", "uplink")), None)
+        point.role = next((role for role in roles if role in naming.ROLES), None)
     for whole in (False, True):
         wanted = {id(point): "/".join(_path(point, whole)) for point in shared}
         times = Counter(wanted.values())
