@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
+from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.facts import (
     CaptureDrops,
     Caveat,
@@ -78,6 +79,8 @@ class Evidence:
     """Scrapes in the order in which the responses grow."""
     ipvs: tuple[IpvsConnection, ...] = ()
     """Connections of the virtual server, as listed."""
+    drops: tuple[DropRecord, ...] = ()
+    """What the kernel says of packets that it dropped, in the order of the files."""
     caveats: tuple[str, ...] = ()
 
 
@@ -128,6 +131,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
+        drops=tuple(_of(facts, DropRecord)),
         caveats=tuple(caveats),
     )
 

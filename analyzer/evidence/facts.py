@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
 
@@ -226,6 +227,7 @@ Fact = (
     | CoreDns
     | IpvsConnection
     | Caveat
+    | DropRecord
     | Table
     | Ruleset
 )
