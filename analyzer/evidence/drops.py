@@ -179,7 +179,9 @@ _PLACES: dict[str, str] = {
 }  # fmt: skip
 """Location to reason, for kernels that do not tell reasons, or only NOT_SPECIFIED."""
 _TABLE_FULL = "conntrack could make no entry for it, as when its table is full"
-_CONFIRM = "conntrack did not insert its entry, as when another connection had just taken the same tuple"
+_CONFIRM = (
+    "conntrack did not insert its entry, as when another connection has the same tuple or no port was free"
+)
 
 
 def meaning(reason: str, location: str, stack: Sequence[str] = (), hook: Hook | None = None) -> Meaning:

@@ -1,6 +1,6 @@
 """`cilium monitor -t drop`: one line per packet that Cilium's own datapath dropped.
 
-xx drop (Policy denied) flow 0x28c644b8 to endpoint 3833, ifindex 12, file bpf_lxc.c:1843, , identity 2->4521: 10.0.2.88:52104 -> 10.0.2.31:80 tcp SYN
+xx drop (Policy denied) flow 0x28c644b8 to endpoint 33, ... identity 2->4521: 10.0.2.88:52104 -> 10.0.2.31:80 tcp SYN
 """
 
 from __future__ import annotations
