@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
 from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.events import EventLog
 from analyzer.evidence.facts import (
     CaptureDrops,
     Caveat,
@@ -81,6 +82,8 @@ class Evidence:
     """Connections of the virtual server, as listed."""
     drops: tuple[DropRecord, ...] = ()
     """What the kernel says of packets that it dropped, in the order of the files."""
+    events: tuple[EventLog, ...] = ()
+    """Conntrack's own log of entries made, changed and destroyed."""
     caveats: tuple[str, ...] = ()
 
 
@@ -132,6 +135,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
         drops=tuple(_of(facts, DropRecord)),
+        events=tuple(_of(facts, EventLog)),
         caveats=tuple(caveats),
     )
 
