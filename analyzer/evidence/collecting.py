@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
+from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.events import EventLog
 from analyzer.evidence.facts import (
     CaptureDrops,
     Caveat,
@@ -78,6 +80,10 @@ class Evidence:
     """Scrapes in the order in which the responses grow."""
     ipvs: tuple[IpvsConnection, ...] = ()
     """Connections of the virtual server, as listed."""
+    drops: tuple[DropRecord, ...] = ()
+    """What the kernel says of packets that it dropped, in the order of the files."""
+    events: tuple[EventLog, ...] = ()
+    """Conntrack's own log of entries made, changed and destroyed."""
     caveats: tuple[str, ...] = ()
 
 
@@ -128,6 +134,8 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
+        drops=tuple(_of(facts, DropRecord)),
+        events=tuple(_of(facts, EventLog)),
         caveats=tuple(caveats),
     )
 

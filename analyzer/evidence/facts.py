@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.events import EventLog
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
 
@@ -29,6 +31,8 @@ class CounterSnapshot:
     """`conntrack -S` or `/proc/net/stat/nf_conntrack`."""
     cpus: dict[int, dict[str, int]]
     """CPU to counter to value; the names are `conntrack -S`'s, and those it does not know are kept."""
+    time: int | None = None
+    """Nanoseconds since the epoch, where a line before it is a date; without a time zone that is taken for UTC."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -226,6 +230,8 @@ Fact = (
     | CoreDns
     | IpvsConnection
     | Caveat
+    | DropRecord
+    | EventLog
     | Table
     | Ruleset
 )
