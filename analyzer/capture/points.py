@@ -50,6 +50,8 @@ class Recording:
     """Frames that became no row, by reason."""
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
+    interval: tuple[int, int] | None = None
+    """From when to when it was recorded, ns, as the capturing program said; None where it did not."""
     caveats: tuple[str, ...] = ()
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
@@ -148,6 +150,7 @@ class _Group:
         self.gone: list[str] = []
         self.limits: list[int] = []
         self.dropped: dict[int, int] = {}
+        self.recorded: dict[int, tuple[int, int]] = {}
 
     def read(
         self, captures: Sequence[tuple[int | None, CaptureFile]], progress: Callable[[int], None]
@@ -185,6 +188,10 @@ class _Group:
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)
             self.dropped[lane] = self.dropped.get(lane, 0) + count
+        for index, (first, last) in reader.recorded_by.items():
+            lane = reading.lane(index)
+            before = self.recorded.get(lane, (first, last))
+            self.recorded[lane] = min(before[0], first), max(before[1], last)
 
     def recordings(self, interfaces: Mapping[int, Link]) -> list[Recording]:
         """Split what was read by interface."""
@@ -230,6 +237,7 @@ class _Group:
                     storage=storage,
                     skipped=skipped,
                     dropped=self.dropped.get(lane if lane < SLL2_LANE else 0),
+                    interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
                     caveats=tuple(self.caveats) if not recordings else (),
                     snaplen=min(self.limits, default=0),
                 )

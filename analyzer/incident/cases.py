@@ -54,8 +54,10 @@ class Case:
     """One connection that lost at least one request in a gap."""
 
     protocol: int
+    replies: bool
+    """Whether it lost what answered its requests; the attempts are then the replies."""
     point: Point
-    """The point that sees the connection first."""
+    """The point that sees these packets first."""
     flow: int
     """Its flow there."""
     outward: bool
@@ -91,19 +93,20 @@ class Case:
         )
 
 
-def cases(requests: Sequence[Followed], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
-    """The connections with a vanished request, in the order of their first loss."""
+def cases(followed: Sequence[Followed], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
+    """The connections with a vanished packet of this kind, in the order of their first loss."""
     # Against the way out the outermost gaps come first, against the way in the innermost ones.
     back = {True: [gap.inward() for gap in reversed(gaps)], False: [gap.outward() for gap in gaps]}
     roots: dict[tuple[str, int], bool] = {}
-    for at in requests:
+    for at in followed:
         lost = np.flatnonzero(at.fate == VANISHED)
         flows, where = np.unique(at.point.packets.flow[at.rows[lost]], return_index=True)
         for flow, index in _spread(flows, lost[where]):
             outward = bool(at.outward[index])
-            point, root = _root(at.point, flow, back[outward], OUT if outward else IN)
+            opener = outward ^ at.replies
+            point, root = _root(at.point, flow, back[outward], OUT if opener else IN)
             roots[point.name, root] = outward
-    by_name = {at.point.name: at for at in requests}
+    by_name = {at.point.name: at for at in followed}
     found = [
         _case(trails.points[name], flow, outward, by_name, gaps, trails, protocol)
         for (name, flow), outward in roots.items()
@@ -149,7 +152,7 @@ def _case(
     vanished = 0
     for name, there in same.items():
         at = requests[name]
-        index = at.index(trails.points[name].rows(there, 0))
+        index = at.index(trails.points[name].rows(there, int(at.replies)))
         times = at.point.packets.time
         begun += [(int(times[row]), name, int(row)) for row in at.rows[index[at.first[index]]]]
         gone = at.rows[index[at.fate[index] == VANISHED]]
@@ -171,6 +174,7 @@ def _case(
     outer = (far, same[far.name]) if far.name in same else None
     return Case(
         protocol=protocol,
+        replies=requests[point.name].replies,
         point=point,
         flow=flow,
         outward=outward,
@@ -216,10 +220,7 @@ def _step(
         if became is Fate.PASSED or fate is Fate.VANISHED:
             continue
         fate = became
-        # Of damaged captures the points may disagree on where a connection goes; this one judged by its own view.
-        legs = [g for g in gaps if (g.inner if there.outward[index[0]] else g.outer) is last]
-        busiest = max(legs, key=lambda g: len(g.matches.a))
-        gap = busiest.names
+        gap = gaps[int(there.gap[index[0]])].names
     return Step(
         seen=tuple(seen), fate=fate, gap=gap, answered=bool(at.answered[at.index(np.array([first]))[0]])
     )

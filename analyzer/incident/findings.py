@@ -28,8 +28,9 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     """Tell every connection that lost a request or was reset by the host, and count."""
     found = [
         vanished.finding(case, scene)
+        for kind in (scene.requests, scene.replies)
         for protocol in (TCP, UDP)
-        for case in cases(scene.requests[protocol], scene.gaps, scene.trails, protocol)
+        for case in cases(kind[protocol], scene.gaps, scene.trails, protocol)
     ]
     resets = host_resets(scene.gaps)
     found += invalid_reset.findings(resets, scene)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from analyzer.capture.layout import TCP_SYN
+from analyzer.capture.layout import REPLY, SYN_X
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.model import Evidence as Says
 from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
@@ -288,30 +288,63 @@ class Scene:
         return frozenset(text for link in self.evidence.interfaces.values() for text in link.addresses)
 
     def walked(self, case: Case) -> tuple[Steps, str] | None:
-        """A lost packet's way through the node's rules, and the file they are from.
+        """The first lost packet's way through the node's rules, and the file they are from.
 
         None without rules, and for the packets after `MOST_RULES`.
         """
-        if not self.evidence.rules or not case.outward:
+        return self.walk(*case.lost[0].seen[-1], case.crossing, outward=case.outward)
+
+    def walk(self, point: Point, row: int, gap: Gap, *, outward: bool) -> tuple[Steps, str] | None:
+        """The way of any packet through the rules, and the file they are from; None as in `walked`.
+
+        Args:
+            point: That saw the packet.
+            row: Of the packet.
+            gap: That it is about to pass.
+            outward: Whether on its way out.
+        """
+        if not self.evidence.rules:
             return None
-        packet = self._packet(case, *case.lost[0].seen[-1])
+        packet = self._packet(point, row, gap, outward=outward)
         return self.once(("walked", packet), lambda: self._walked(packet))
 
-    def _packet(self, case: Case, point: Point, row: int) -> Packet:
+    def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
         """The packet as the rules see it: without a source port where none asks for it, so that more packets are alike."""
-        flow = int(point.packets.flow[row])
-        flows = point.flows
-        ports = int(flows.ports[flow])
+        reply = bool(point.packets.bits[row] & REPLY)
+        flow, flows = int(point.packets.flow[row]), point.flows
+        proto = int(flows.proto[flow])
+        iif, oif = (gap.inner.name, gap.outer.name) if outward else (gap.outer.name, gap.inner.name)
+        if reply:
+            # Of replies the forward hook sees the pod's own address and port.
+            at = self.trails.flows_of(point, flow)
+            flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
+        hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
+        src, dst = (address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow])) for h, w in zip(hi, lo, strict=True))
+        sport, dport = ports >> 16, ports & 0xFFFF
+        if reply:
+            src, dst, sport, dport = dst, src, dport, sport
+        ported = proto in (TCP, UDP)
         return Packet(
-            proto="tcp" if case.protocol == TCP else "udp",
-            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
-            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            sport=ports >> 16 if self._source_port_asked else None,
-            dport=ports & 0xFFFF,
-            iif=case.crossing.inner.name,
-            oif=case.crossing.outer.name,
-            tcp_flags=TCP_SYN if case.protocol == TCP else None,
+            proto={TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}.get(proto, str(proto)),
+            src=src,
+            dst=dst,
+            sport=sport if ported and (self._source_port_asked or reply) else None,
+            dport=dport if ported and (not reply or self._source_port_asked) else None,
+            iif=iif,
+            oif=oif,
+            state=self._state(point, row, gap) if reply else "new",
+            tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
+            icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
+
+    def _state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
+        """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
+        flow = int(point.packets.flow[row])
+        there = gap.outer if point is gap.inner else gap.inner
+        asked = self.trails.flows_of(point, flow).get(there.name)
+        crossed = asked is not None and len(there.rows(asked, 0)) > 0
+        own = point.flows.proto[flow] != TCP or bool(point.flows.marks[flow] & SYN_X)
+        return "established" if crossed or not own else "invalid"
 
     @cached_property
     def _source_port_asked(self) -> bool:

@@ -41,11 +41,11 @@ def finding(case: Case, scene: Scene) -> Finding:
     """Explain one connection's loss: the first cause that recognises it."""
     explained = (explain(case, scene) for explain in DETECTORS)
     explanation = next((e for e in explained if e is not None), None) or unknown.explain(case, scene)
-    answer = first_answer(case)
+    answer = None if case.replies else first_answer(case)
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(
-        kind="syn-vanished" if case.protocol == TCP else "udp-vanished",
+        kind="reply-vanished" if case.replies else "syn-vanished" if case.protocol == TCP else "udp-vanished",
         cause=explanation.cause,
         confidence=explanation.confidence,
         gap=case.gap,

@@ -58,7 +58,7 @@ class Followed:
     reason: NDArray[np.int8]
     """Index into `REASONS`: the fate in the gap behind this point, and why."""
     outward: NDArray[np.bool_]
-    """Whether the packet is on its way out of the node, or between two pods away from this one."""
+    """Whether the packet is on its way out of the node; of one that was judged, out through its gap."""
     gap: NDArray[np.int16]
     """Index into all gaps: which one `reason` is of; -1 where there is none."""
 
@@ -126,7 +126,7 @@ def _at(
         other = _anothers(point, rows, first, went_on)
         soon, first = soon & ~other, np.where(other, -1, first)
     reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
-    of_gap = np.full(len(rows), -1, np.int16)
+    of_gap, outward = np.full(len(rows), -1, np.int16), heading == OUT
     judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
@@ -140,6 +140,7 @@ def _at(
                 point, points, node, refusals, legs, ways, rows[judged], first[judged], soon[judged],
                 heading[judged], dst, twice, replies=replies,
             )  # fmt: skip
+            outward[judged] = np.array([one.outward for one in legs])[leg]
             number = {gap.names: n for n, gap in enumerate(gaps)}
             of_gap[judged] = np.array([number[one.gap.names] for one in legs], np.int16)[leg]
     return Followed(
@@ -150,7 +151,7 @@ def _at(
         last=~went_on,
         answered=soon,
         reason=reason,
-        outward=heading == OUT,
+        outward=outward,
         gap=of_gap,
     )
 
@@ -228,8 +229,8 @@ def _judge(
             blind,
             ~recording.any(1),
             soon & met,
-            elsewhere, away & outbound,
-            unclear.any(1), unknown_way & outbound,
+            elsewhere, away & outbound & ~to_pod.any(1),
+            unclear.any(1), unknown_way & outbound & ~to_pod.any(1),
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],

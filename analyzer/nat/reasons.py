@@ -33,6 +33,7 @@ REASONS = (
     Reason("way-unknown", Fate.UNDECIDABLE, "its way may lead by a point that was not captured"),
     Reason("lost", Fate.VANISHED, "the next point was recording, did not see it, and nothing shows that it was delivered"),
     Reason("counted", Fate.VANISHED, "the kernel counted as many dropped packets as did not show again"),
+    Reason("ruled", Fate.VANISHED, "a rule of the node drops it for certain, and nobody answered it"),
     Reason("recorded-drop", Fate.VANISHED, "the kernel's own record names it as dropped"),
 )
 CODES = {reason.code: number for number, reason in enumerate(REASONS)}
