@@ -24,7 +24,7 @@ class Routes:
         """
         nets: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}
         for route in routes:
-            devices = tuple(dict.fromkeys(hop.dev for hop in getattr(route, "hops", (route,)) if hop.dev))
+            devices = tuple(dict.fromkeys(hop.dev for hop in route.hops if hop.dev))
             if route.table == "main" and route.kind == "unicast" and devices:
                 net = ipaddress.ip_network(route.dst, strict=False)
                 shift = net.max_prefixlen - net.prefixlen
