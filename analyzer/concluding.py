@@ -12,6 +12,7 @@ from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
 from analyzer.nat.crossing import cross
+from analyzer.incident.scene import translating
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
@@ -34,7 +35,7 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     caveats = place(captured)
     gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
-        node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
+        node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)
     refusals = Refusals([point for point in captured if point.role in EXITS])
     sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in (TCP, UDP)}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.model import Confidence, Exclusion
+    from analyzer.model import Confidence, Exclusion, Kind, Remedy
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
     from analyzer.nat.passages import Trails
@@ -54,7 +54,11 @@ class Explanation:
     confidence: Confidence
     facts: dict[str, object]
     evidence: tuple[Says, ...]
-    excluded: tuple[Exclusion, ...]
+    excluded: tuple[Exclusion, ...] = ()
+    kind: Kind | None = None
+    """Where it is another one than what became of the packet."""
+    remedies: tuple[Remedy, ...] = ()
+    """For this node; those of the cause where there are none."""
     partner: tuple[Point, int] | None = None
     """A packet of another connection that belongs to the proof: (point, row)."""
 
@@ -109,6 +113,25 @@ class Moments:
         return before
 
 
+def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
+    """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
+
+    def asked(point: Point, flow: int) -> bool:
+        flows = point.flows
+        proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
+        packet = Packet(
+            proto="tcp" if proto == TCP else "udp",
+            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
+            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
+            dport=ports & 0xFFFF,
+            iif=point.name,
+        )
+        local = frozenset(text for link in evidence.links for text in link.addresses)
+        return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
+
+    return asked if evidence.rules else lambda point, flow: False
+
+
 @dataclass(kw_only=True)
 class Scene:
     """Everything that was found out so far about one bundle."""
@@ -124,6 +147,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: Evidence
+    explained: int = field(default=0, init=False)
+    """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
     """Different packets that were asked about and not led through the rules."""
     _passed_rules: int = field(default=0, init=False)
@@ -158,6 +183,27 @@ class Scene:
             protocol: sum(int((at.fate == VANISHED).sum()) for at in found)
             for protocol, found in self.requests.items()
         }
+
+    @property
+    def unexplained(self) -> int:
+        """Vanished requests that nothing but conntrack explains so far: what its counters are compared with."""
+        return sum(self.vanished.values()) - self.explained
+
+    @property
+    def clashes(self) -> bool:
+        """Whether conntrack counted exactly these as failed insertions, and dropped nothing else.
+
+        Up to 5.9, without the column clash_resolve, insert_failed also counts clashes that were resolved without loss.
+        """
+        lost, failed = self.unexplained, self.counters.get("insert_failed", 0)
+        return self.counters.get("drop", -1) == lost > 0 and (
+            failed == lost or (failed > lost and "clash_resolve" not in self.counters)
+        )
+
+    @property
+    def only_clashes(self) -> bool:
+        """Whether failed insertions are all that conntrack counted."""
+        return self.clashes and self.counters.get("insert_failed") == self.unexplained
 
     @cached_property
     def new_mappings(self) -> Mapping[str, NewMappings]:
@@ -285,7 +331,7 @@ class Scene:
     @cached_property
     def local(self) -> frozenset[str]:
         """The node's own addresses, as far as the bundle has its interface table."""
-        return frozenset(text for link in self.evidence.interfaces.values() for text in link.addresses)
+        return frozenset(text for link in self.evidence.links for text in link.addresses)
 
     def walked(self, case: Case) -> tuple[Steps, str] | None:
         """The first lost packet's way through the node's rules, and the file they are from.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TUNNEL_SHIFT
+from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among, distinct
 from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
 
@@ -47,6 +48,9 @@ def onward(
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.between_pods)
             into_pod |= ways[:, n]
+    inward_to_pods = [n for n, leg in enumerate(legs) if leg.there.role == "pod" and not leg.outward]
+    if inward_to_pods and point.role in EXITS:
+        _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod, ways)
     for n, leg in enumerate(legs):
         if leg.there.role == "pod":
             continue
@@ -61,6 +65,22 @@ def onward(
             ways[:, n] = (heading == IN) & ~(_encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs))
     _choose_exit(point, legs, node, flow, dst, ways)
     return ways
+
+
+def _translated(
+    point: Point,
+    legs: Sequence[Leg],
+    to_pods: Sequence[int],
+    flow: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+    ways: NDArray[np.bool_],
+) -> None:
+    """What is addressed to the node and translated goes where others to the same port went, else to any pod; in place."""
+    service = point.dst + (point.flows.ports & 0xFFFF).astype(np.uint64)
+    for n in to_pods:
+        ways[:, n] |= asked & among(service[flow], distinct(service[legs[n].flows_here]))
+    left = asked & ~ways[:, to_pods].any(1)
+    ways[np.ix_(left, to_pods)] = True
 
 
 def _encapsulated(point: Point, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -125,13 +145,15 @@ def exits_known(
         _, where = np.unique(dst[flow], return_index=True)
         for f in flow[where].tolist():
             devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
-            if devices and not set(devices) <= names:
+            if devices and all(role_of(device) == "tunnel" for device in devices):
+                here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
+            elif devices and not set(devices) <= names:
                 away_of.append(dst[f])
             elif devices:
                 here_of.append(dst[f])
     away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(away_of, np.uint64)]))
-    multipath = np.array([d for d in away_of], np.uint64)
-    away = away[~among(away, crossing) | among(away, multipath)]
+    # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
+    away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     return among(dst[flow], away), ~known & elsewhere.any()
 

@@ -22,6 +22,8 @@ REASONS = (
     Reason("bridged", Fate.NOT_ROUTED_HERE, "its frame is addressed to a neighbour on the bridge, not to the node"),
     Reason("turned", Fate.NOT_ROUTED_HERE, "it came back translated, towards an endpoint on this node"),
     Reason("refused", Fate.NOT_ROUTED_HERE, "an ICMP error quotes it, so somebody received it and refused it"),
+    Reason("refused-here", Fate.NOT_ROUTED_HERE, "this node answered it with a refusal of its own"),
+    Reason("rejected", Fate.NOT_ROUTED_HERE, "a rule of the node rejects it for certain"),
     Reason("answered-here", Fate.NOT_ROUTED_HERE, "its answer did not pass the next point either"),
     Reason("other-way", Fate.NOT_ROUTED_HERE, "routes or other traffic show that its destination is reached another way"),
     Reason("answered", Fate.CAPTURE_LOSS, "it was answered, so it was delivered: the next point missed it"),

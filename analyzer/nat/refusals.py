@@ -73,6 +73,11 @@ class Refusal:
         return WORDS.get(self.kind, f"ICMP type {self.kind[0] % 100} code {self.kind[1]}")
 
     @property
+    def harmless(self) -> bool:
+        """Whether it is about the packet itself and refuses nobody: too big, or too many hops."""
+        return self.too_big or self.kind[0] in (11, 103)
+
+    @property
     def too_big(self) -> bool:
         """Whether it asks for smaller packets and refuses nothing else."""
         return self.kind in ((3, 4), (102, 0))

@@ -11,12 +11,12 @@ import numpy as np
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import address_key, among, distinct, is_v4
-from analyzer.nat.matching import SRC
+from analyzer.nat.matching import SRC, routable
 from analyzer.nat.routes import Routes
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,11 @@ class Node:
 
 
 def explore(
-    points: Sequence[Point], gaps: Sequence[Gap], links: Iterable[Link], routes: Iterable[Route] = ()
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    links: Iterable[Link],
+    routes: Iterable[Route] = (),
+    translates: Callable[[Point, int], bool] = lambda point, flow: False,
 ) -> Node:
     """Learn the node's inside from what crossed, then say where every flow is heading.
 
@@ -59,6 +63,7 @@ def explore(
         gaps: All gaps.
         links: The node's interface table, as far as the bundle has it.
         routes: The node's routes, as far as the bundle has them.
+        translates: Whether the node's rules translate the destination of a flow that comes in.
     """
     links = list(links)
     own = [_number(text) for link in links for text in link.addresses]
@@ -127,7 +132,12 @@ def explore(
         guess = _by_address(point, mine if len(mine) else node.inside)
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
-        return np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        _inbound(point, found, known, translates)
+        stays = np.ones(len(found), bool)
+        stays[routable(point.flows)] = False
+        found[stays] = UNKNOWN
+        return found
 
     node.heading.update(zip((point.name for point in points), side_by_side(heading, points), strict=True))
     for gap in gaps:
@@ -136,6 +146,24 @@ def explore(
         guess = node.heading[gap.inner.name][gap.matches.a[open_]]
         gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
     return node
+
+
+def _inbound(
+    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[Point, int], bool]
+) -> None:
+    """Give flows to an address of the node the heading of others to the same port that DNAT sent on to a pod; in place."""
+    if point.role not in EXITS:
+        return
+    flows = point.flows
+    service = point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto
+    open_ = np.flatnonzero((heading == UNKNOWN) & np.isin(flows.proto, (6, 17)))
+    if not len(open_):
+        return
+    into = among(service[open_], distinct(service[crossed == IN]))
+    asked, where = np.unique(service[open_[~into]], return_index=True)
+    some = open_[~into][where]
+    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(point, int(f))], np.uint64))
+    heading[open_[into]] = IN
 
 
 def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
