@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from analyzer.capture.storage import Memory
 
 
+BEYOND = MAX_LANES - 1
+"""The lane of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
+
+
 @dataclass(slots=True)
 class Lanes:
     """Numbers the interfaces of a group of files; the same name is the same lane in every file."""
@@ -28,11 +32,11 @@ class Lanes:
     numbers: dict[str | None, int] = field(default_factory=dict)
 
     def of(self, name: str | None) -> int:
-        """The lane of the interface of that name."""
+        """The lane of the interface of that name; `BEYOND` for those past the first ones."""
         lane = self.numbers.get(name)
         if lane is None:
-            lane = self.numbers[name] = min(len(self.names), MAX_LANES - 1)
-            if lane == len(self.names):
+            lane = self.numbers[name] = min(len(self.names), BEYOND)
+            if lane < BEYOND:
                 self.names.append(name)
         return lane
 
@@ -56,9 +60,12 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         first_rows: Of each stretch of the files.
         storage: Where the columns lie.
 
-    Returns: By lane, of those that have a flow.
+    Returns: By lane, of those that have a flow; of too many, the ones with the fewest packets are one, `BEYOND`.
     """
     lanes, part_of = np.unique(flows.lane, return_inverse=True)
+    if len(lanes) > BEYOND:
+        _keep_most(lanes, part_of.astype(np.int32), packets, flows)
+        lanes, part_of = np.unique(flows.lane, return_inverse=True)
     if len(lanes) < 2:
         return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
     part_of = part_of.astype(np.int32)
@@ -85,6 +92,17 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         )
         for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))
     }
+
+
+def _keep_most(lanes: NDArray[np.int32], part_of: NDArray[np.int32], packets: Packets, flows: Flows) -> None:
+    """Give all lanes but those with the most packets to `BEYOND`."""
+    sizes = np.zeros(len(lanes), np.int64)
+    splitting.count(*views(packets.flow, part_of, sizes))
+    sizes[lanes == BEYOND] = 0
+    fewest = np.argsort(sizes, kind="stable")[: len(lanes) - BEYOND]
+    gone = np.zeros(len(lanes), bool)
+    gone[fewest] = True
+    flows.lane[gone[part_of]] = BEYOND
 
 
 def _scatter(packets: Packets, to: NDArray[np.int32], storage: Memory) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
-from analyzer.capture.lanes import Lanes, Part, split
+from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
 from analyzer.threads import side_by_side
 
@@ -137,6 +137,11 @@ def _group(
             dropped[lane] = dropped.get(lane, 0) + count
     packets, flows = decoder.finish()
     parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+    if BEYOND in lanes.numbers.values() or BEYOND in parts:
+        left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
+        caveats.append(
+            f"{captures[0].label}: more than {BEYOND} interfaces are named; {left_out} packets of those beyond were left out"
+        )
     used = set(parts)
     # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
     # tell whose they are: lane 0 counts them, and the first interface shows them.
