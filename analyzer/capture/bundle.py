@@ -169,7 +169,7 @@ class _Search:
         """Label of a capture to its first bytes, decompressed."""
         self.evidence: list[EvidenceFile] = []
         self.caveats: list[str] = []
-        self.files = 0
+        self._archives = archive.Allowance()
         self._labels: dict[str, int] = {}
         self._seen: set[tuple[int, int]] = set()
         self._ignored: dict[str, list[str]] = {}
@@ -238,9 +238,9 @@ class _Search:
         if not self._new(status):
             self.ignore(label, "the same file as another one")
         elif archive.is_zip(head) and stream.compression is None:
-            self._members(archive.zip_members(path, self.caveats), label, members)
+            self._members(archive.zip_members(path, self.caveats, self._archives), label, members)
         elif archive.is_tar(head):
-            self._members(archive.tar_members(path, self.caveats), label, members)
+            self._members(archive.tar_members(path, self.caveats, self._archives), label, members)
         else:
             self._offer(label, lambda: path.open("rb", buffering=0), status.st_size, head, damage)
 
