@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.identity import distinguish, hints, merge_cooked
-from analyzer.capture.lanes import Lanes, Part, split
+from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.errors import UnusableInput
@@ -197,8 +197,14 @@ class _Group:
         """Split what was read by interface."""
         decoder, storage = self.decoder, self.storage
         packets, flows = decoder.finish()
-        self.caveats += merge_cooked(flows, interfaces)
+        merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+        if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
+            left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
+            self.caveats.append(
+                f"{self.files[0].label}: more than {BEYOND} interfaces are named; {left_out} packets of those beyond were "
+                "left out"
+            )
         used = set(parts)
         # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
         # tell whose they are: lane 0 counts them, and the first interface shows them.
