@@ -29,7 +29,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     asked = [
         case
         for kind, decisive in ((scene.requests, lost), (scene.requests, refused), (scene.replies, lost))
-        for protocol in (TCP, UDP)
+        for protocol in kind
         for case in cases(kind[protocol], scene.gaps, scene.trails, protocol, decisive)
     ]
     found = vanished.findings(asked, scene)
@@ -47,6 +47,8 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink"),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
+        reply_vanished=sum(int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed),
+        refused=sum(finding.kind == "refused" for finding in found),
         invalid_packets=len({(r.gap.outer.name, r.offender) for r in resets})
         + sum(len(f.facts["offenders"]) for f in dropped)
         + sum(int(f.facts["packets"]) for f in leaked),

@@ -153,6 +153,8 @@ def _told(
         # The host's RST proves the verdict; the replay, also one that began mid-connection, names the test.
         confidence="proven" if failed else "likely",
         gap=gap.names,
+        point=gap.inner.name,
+        flow=int(gap.matches.a[index]),
         time=int(outer.packets.time[first.offender]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[index])),
         outer=flow_name(outer.flows, int(gap.matches.b[index])),

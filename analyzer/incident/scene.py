@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.connections import Connections
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
@@ -147,6 +148,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: Evidence
+    connections: Connections | None = field(default=None, init=False)
+    """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
     """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
@@ -302,7 +305,7 @@ class Scene:
         """The conntrack table's estimated occupancy, from the captures."""
         generation = generation_of(self.evidence.kernel)
         timeouts = Timeouts.of(generation, self.evidence.sysctls)
-        requests = [at for followed in self.requests.values() for at in followed]
+        requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
     def logged(self, point: Point, row: int) -> list[Says]:

@@ -93,6 +93,8 @@ def _finding(gap: Gap, flow: int, scene: Scene) -> Finding:
         cause="unknown",
         confidence="proven",
         gap=gap.names,
+        point=outer.name,
+        flow=flow,
         time=seen.time,
         inner=name,
         outer=name,
