@@ -72,8 +72,8 @@ def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[in
         ):
             candidates.update((number, None) for number in index.get(key, ())[:_SAME])
         agreeing = [number for number in candidates if _agrees(record, losses[number])]
-        if (number := _choose(record, agreeing, losses)) is not None:
-            claims[number].append(record)
+        if (chosen := _choose(record, agreeing, losses)) is not None:
+            claims[chosen].append(record)
     return {number: _first(claimed, losses[number]) for number, claimed in claims.items()}
 
 
