@@ -115,6 +115,8 @@ class _Log:
             id2,
             rest,
         ) = match.groups()
+        if ((sport or id_) is None) != ((sport2 or id2) is None):  # cut short
+            return False
         flags = f"{between} {rest or ''} "
         number = _ID.search(rest or "")
         return self._add(
