@@ -100,6 +100,11 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
         "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
+        "pwru": "SKB                CPU PROCESS          FUNC\n",
+        "retis": '{"common":{"timestamp":30415793489711},"startup":{}}\n',
+        "dropwatch": "drop at: ip_error+0x94/0x1b0 (0xffffffff86c73f8a)\norigin: software\n",
+        "hubble": '{"flow":{"verdict":"DROPPED","IP":{"source":"10.244.1.60"}}}\n',
+        "cilium_monitor": "xx drop (Policy denied) flow 0x0 to endpoint 1, identity 2->3: 10.0.0.1:4 -> 10.0.0.2:5 tcp SYN\n",
     }
     recorded = {
         "conntrack-L.txt": "conntrack_table", "proc-net-nf_conntrack.txt": "conntrack_table", "nft.txt": "nft_text",
@@ -109,13 +114,18 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
         "ip-address-o.txt": "ip_link_text",
+        "drops-tracefs.txt": "tracefs", "drops-perf.txt": "perf_script", "drops-perf-nostack.txt": "perf_script",
+        "drops-bpftrace.txt": "bpftrace", "nft-monitor-trace.txt": "nft_trace", "iptables-trace.txt": "trace_log",
+        "conntrack-E.txt": "conntrack_events", "conntrack-E-plain.txt": "conntrack_events",
+        "conntrack-E.xml": "conntrack_events",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]
     pairs = [*samples.items(), *((source, sample(file)) for file, source in recorded.items())]
     for name, text in pairs:
         takers = [source.__name__.rpartition(".")[2] for source in sources() if source.recognises(text)]  # type: ignore[attr-defined]
-        assert [name] == takers
+        # What rules log stands among other lines of the kernel's log.
+        assert ([name] if name != "trace_log" else ["kernel_log", name]) == takers
 
 
 def test_contradicting_kernels() -> None:

@@ -111,3 +111,15 @@ def test_words() -> None:
     assert 1_500_000_000 == nanoseconds("1.5")
     assert "ip_error" == place_of(("__traceiter_kfree_skb", "sk_skb_reason_drop", "ip_error", "ip_rcv"))
     assert "" == place_of(())
+
+
+def test_a_rule_that_is_told_is_the_reason() -> None:
+    """nft's trace names the rule; TRACE only the last one that matched."""
+    told = {"file": "a", "line": 1, "hook": "FORWARD", "rule": "inet filter forward: udp dport 5003 drop"}
+    certain = DropRecord(source="nft monitor trace", reason="NETFILTER_DROP", **told)  # type: ignore[arg-type]
+    assert ("rule", True) == (certain.means.kind, certain.means.sole)
+    assert "udp dport 5003" in certain.means.says
+    perhaps = DropRecord(source="TRACE", certain=False, **told)  # type: ignore[arg-type]
+    assert ("rule", False) == (perhaps.means.kind, perhaps.means.sole)
+    bare = DropRecord(file="a", line=1, source="tracefs", reason="NEIGH_FAILED")
+    assert meaning("NEIGH_FAILED", "") == bare.means

@@ -129,6 +129,13 @@ def test_copies_of_packets_that_arrived_do_not_count() -> None:
     assert {} == join([noise], [loss])
 
 
+def test_two_tools_beside_each_other() -> None:
+    """Records with addresses are better; the others are joined to what these miss, and count all losses."""
+    losses = [syn(4000, at=0), syn(4001, at=1000)]
+    exact = told(losses[0], 31)
+    assert {0: exact, 1: record(1030)} == join([record(30), record(1030), exact], losses)
+
+
 @given(st.data())
 def test_never_another_packets_record(data: st.DataObject) -> None:
     """Whatever is recorded, lost or missing: a record with addresses goes to its own packet, and no record to two."""
