@@ -114,7 +114,7 @@ def test_words() -> None:
 
 
 def test_a_rule_that_is_told_is_the_reason() -> None:
-    """nft's trace names the rule; TRACE only the last one that matched."""
+    """Nft's trace names the rule; TRACE only the last one that matched."""
     told = {"file": "a", "line": 1, "hook": "FORWARD", "rule": "inet filter forward: udp dport 5003 drop"}
     certain = DropRecord(source="nft monitor trace", reason="NETFILTER_DROP", **told)  # type: ignore[arg-type]
     assert ("rule", True) == (certain.means.kind, certain.means.sole)
