@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 
 from analyzer.capture.bundle import EvidenceFile
 from analyzer.evidence import Evidence, collect, collecting
+from analyzer.evidence.events import occupancy
 from analyzer.evidence.facts import Link
+from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
+from analyzer.evidence.stale import stale
+from analyzer.evidence.witness import join
 from analyzer.health import signals
 from tests.evidence.rules.texts import packet
 
@@ -233,6 +237,11 @@ TEXTS = [
     'kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\ncoredns_dns_responses_total{rcode="SERVFAIL"} 3\n',
     "pro expire state       source             virtual            destination\n"
     "TCP 01:57  NONE   10.0.0.1:3 10.0.0.2:4 10.0.0.3:5\n",
+    "SKB CPU PROCESS FUNC\n0xffff8b7f0331f800 0 ~/bin/curl:18515 10.0.0.1:4->10.0.0.2:8(tcp) kfree_skb_reason(SKB_DROP_REASON_IP_CSUM)\n",
+    '{"common":{"timestamp":30415793489711},"skb-drop":{"drop_reason":"NO_SOCKET"},"packet":{"data":"AAAA"}}\n',
+    "drop at: ip_error+0x9/0x1 (0xffffffff86c73f8a)\norigin: software\ntimestamp: Wed Apr 13 11:51:06 2022 1 nsec\n00 01  ..\n",
+    '{"flow":{"time":"2023-08-21T12:12:18Z","verdict":"DROPPED","IP":{"source":"10.0.0.1"},"l4":{"TCP":{"source_port":4}}}}\n',
+    "xx drop (Policy denied) flow 0x0 to endpoint 1, identity 2->3: 10.0.0.1:4 -> 10.0.0.2:5 tcp SYN\n",
 ]  # fmt: skip
 
 
@@ -251,6 +260,12 @@ def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
         broken.append("".join(letters).encode("utf-8", "replace"))
     evidence = collected(**{f"f{number}": text for number, text in enumerate(broken)})
     signals(evidence)
+    join(evidence.drops, [])
+    occupancy(evidence.events)
+    list(rises(evidence.counters, "drop"))
+    for listing in evidence.tables:
+        for ruleset in evidence.rules:
+            stale(listing, ruleset)
     for ruleset in evidence.rules:
         walk(ruleset, packet())
 

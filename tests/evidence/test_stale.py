@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import conntrack_table, iptables_save, nft_text
 from analyzer.evidence.stale import StaleEntry, delete, stale
 from analyzer.evidence.table import Table
+from analyzer.lab.experiment import conduct
 from analyzer.lab.namespaces import Namespace
 
 KUBE = """*nat
@@ -232,6 +234,16 @@ def where() -> Iterator[Namespace]:
             "add table ip t; add chain ip t o { type filter hook output priority 0; }; add rule ip t o ct state new",
         )
         yield namespace
+
+
+@pytest.mark.kernel
+def test_a_service_whose_endpoint_was_replaced(tmp_path: Path) -> None:
+    """The laboratory's stale entry is the one that contradicts the node's rules; newer connections' entries do not."""
+    port = conduct("stale-entry", tmp_path)["traffic"]["port"]
+    listing = table((tmp_path / "conntrack-L.txt").read_text())
+    (found,) = stale(listing, rules((tmp_path / "nft-ruleset.txt").read_text())).entries
+    assert ("gone", port) == (found.kind, found.entry.orig_sport)
+    assert len(listing.only(proto="udp", orig_dport=53)) > 1
 
 
 @pytest.mark.kernel

@@ -55,6 +55,8 @@ def test_a_record_for_every_failed_insertion(
     """In a race the drops in POSTROUTING are the kernel's `insert_failed`, and each lost SYN has its own."""
     monkeypatch.setattr(drops, "TOOLS", (tool,))
     truth = conduct("snat-race", tmp_path, rounds=200)
+    if not (tmp_path / drops.FILE).exists():
+        pytest.skip(f"{tool} does not run here")
     text = (tmp_path / drops.FILE).read_text()
     records = [fact for fact in SOURCES[tool].parse(text, drops.FILE) if isinstance(fact, DropRecord)]
     confirmed = [
@@ -109,7 +111,9 @@ def test_whatever_happens_it_ends(tool: str, tmp_path: Path) -> None:
     argv = (sys.executable, "-c", RECORD, tool, str(tmp_path))
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert f"{tool}\n" == process.stdout.readline()
+        if (told := process.stdout.readline()) == "None\n":
+            pytest.skip(f"{tool} does not run here")
+        assert f"{tool}\n" == told
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert ("tracefs" == tool) == bool([name for name in instances() if name.split("-")[1] in children])
         process.send_signal(signal.SIGKILL)
