@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.errors import LostsynError, MissingTool
+from analyzer.report.saving import saving
 from analyzer.schema import COLUMNS
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def _write(folder: Path, name: str, tables: Iterable[pd.DataFrame]) -> None:
     from pyarrow import parquet
 
     columns = schema(name)
-    with parquet.ParquetWriter(folder / f"{name}.parquet", columns, compression="zstd") as writer:
+    with (
+        saving(folder / f"{name}.parquet") as file,
+        parquet.ParquetWriter(file, columns, compression="zstd") as writer,
+    ):
         for table in tables:
             made = pa.Table.from_pandas(table, columns, preserve_index=False)
             writer.write_table(made.replace_schema_metadata(columns.metadata))

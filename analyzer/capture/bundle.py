@@ -6,14 +6,15 @@ captures begin alike.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from analyzer.capture import archive, naming
+from analyzer.capture import archive, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.reader import Reader, is_capture
@@ -45,6 +46,8 @@ class CaptureFile:
     """Bytes, as stored."""
     point_hint: naming.Hint
     """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
+    if_name: str | None = None
+    """Of the one interface that a pcapng file begins with, if it has a name."""
 
     @property
     def name(self) -> str:
@@ -104,6 +107,8 @@ class Bundle:
     evidence: tuple[EvidenceFile, ...]
     caveats: tuple[str, ...]
     """What was found and not used."""
+    inputs: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Device and inode of each file that was looked into, captures, texts and archives, to what it is called."""
 
     @classmethod
     def open(
@@ -157,6 +162,7 @@ class Bundle:
             captures=tuple(_told_apart(captures, caveats)),
             evidence=tuple(sorted(search.evidence, key=_natural)),
             caveats=tuple(caveats),
+            inputs=search.inputs,
         )
 
 
@@ -169,9 +175,10 @@ class _Search:
         """Label of a capture to its first bytes, decompressed."""
         self.evidence: list[EvidenceFile] = []
         self.caveats: list[str] = []
-        self.files = 0
+        self.inputs: dict[tuple[int, int], str] = {}
+        self._archives = archive.Allowance()
         self._labels: dict[str, int] = {}
-        self._seen: set[tuple[int, int]] = set()
+        self._folders: set[tuple[int, int]] = set()
         self._ignored: dict[str, list[str]] = {}
 
     def add(self, path: Path, label: str, *, alone: bool) -> None:
@@ -205,6 +212,7 @@ class _Search:
         self._ignored.setdefault(reason, []).append(naming.printable(label))
 
     def _folder(self, top: Path, prefix: str) -> None:
+        inside = os.path.realpath(top)
         pending = [(top, prefix)]
         while pending:
             folder, prefix = pending.pop()
@@ -214,35 +222,54 @@ class _Search:
             except OSError as problem:
                 self.ignore(prefix, f"cannot be read: {problem.strerror}")
                 continue
-            if not self._new(status):
+            key = (status.st_dev, status.st_ino)
+            if key in self._folders:
                 continue  # a symbolic link led back here
+            self._folders.add(key)
             for path in entries:
-                if path.name.startswith("."):
-                    continue
-                if path.is_dir():
-                    pending.append((path, f"{prefix}{path.name}/"))
-                elif path.is_file():
-                    self._file(path, prefix + path.name, f"{prefix}{path.name}/")
-                else:
-                    self.ignore(prefix + path.name, "not a file, or a broken link")
+                if not path.name.startswith("."):
+                    self._entry(path, prefix, inside, pending)
+
+    def _entry(self, path: Path, prefix: str, inside: str, pending: list[tuple[Path, str]]) -> None:
+        """Take what a folder holds: nothing that lies outside of the bundle, nothing that reading might wait for."""
+        label = prefix + path.name
+        try:
+            # What a stranger packed must not lead to the files of who unpacks it, nor to /proc/kmsg, which never ends.
+            if path.is_symlink() and os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+                self.ignore(label, "a link that leads out of the bundle")
+                return
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            self.ignore(label, "not a file, or a broken link")
+        except OSError as problem:
+            self.ignore(label, f"cannot be read: {problem.strerror}")
+        else:
+            if stat.S_ISDIR(mode):
+                pending.append((path, f"{label}/"))
+            elif stat.S_ISREG(mode):
+                self._file(path, label, f"{label}/")
+            else:
+                self.ignore(label, "not a file, or a broken link")
 
     def _file(self, path: Path, label: str, members: str) -> None:
         """Take a file of the file system; *members* begins the labels of an archive's members."""
         try:
             status = path.stat()
-            with Stream(path.open("rb", buffering=0)) as stream:
+            with Stream(_opened(path)) as stream:
                 head, damage = stream.read(4096), stream.damage
-        except OSError as problem:
-            self.ignore(label, f"cannot be read: {problem.strerror}")
-            return
-        if not self._new(status):
-            self.ignore(label, "the same file as another one")
-        elif archive.is_zip(head) and stream.compression is None:
-            self._members(archive.zip_members(path, self.caveats), label, members)
-        elif archive.is_tar(head):
-            self._members(archive.tar_members(path, self.caveats), label, members)
-        else:
-            self._offer(label, lambda: path.open("rb", buffering=0), status.st_size, head, damage)
+            key = (status.st_dev, status.st_ino)
+            if key in self.inputs:
+                self.ignore(label, "the same file as another one")
+                return
+            self.inputs[key] = naming.printable(label)
+            if archive.is_zip(head) and stream.compression is None:
+                self._members(archive.zip_members(path, self.caveats, self._archives), label, members)
+            elif archive.is_tar(head):
+                self._members(archive.tar_members(path, self.caveats, self._archives), label, members)
+            else:
+                self._offer(label, lambda: _opened(path), status.st_size, head, damage)
+        except OSError as problem:  # an archive may be gone by the time that its members are asked for
+            self.ignore(label, f"cannot be read: {problem.strerror or problem}")
 
     def _members(self, found: Iterator[archive.Member], name: str, prefix: str) -> None:
         count = total = 0
@@ -280,7 +307,13 @@ class _Search:
             label = self._unique(label)
             self.heads[label] = head
             self.captures.append(
-                CaptureFile(label=label, source=source, size=size, point_hint=naming.hint(label))
+                CaptureFile(
+                    label=label,
+                    source=source,
+                    size=size,
+                    point_hint=naming.hint(label),
+                    if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
+                )
             )
         elif damage:
             self.ignore(label, damage)
@@ -296,12 +329,18 @@ class _Search:
         self._labels[label] = number = self._labels.get(label, 0) + 1
         return label if number == 1 else self._unique(f"{label} ({number})")
 
-    def _new(self, status: os.stat_result) -> bool:
-        key = (status.st_dev, status.st_ino)
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        return True
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file that was found to be one; reading it never waits (regular files of /proc would).
+
+    Raises:
+        OSError: It is gone, or something else by now.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a file any more")
+    raw = path.open("rb", buffering=0)
+    os.set_blocking(raw.fileno(), False)
+    return raw
 
 
 def _called(captures: Iterable[CaptureFile], points: Mapping[str, str]) -> Iterator[CaptureFile]:

@@ -179,9 +179,12 @@ class Stream:
         if isinstance(self._raw, io.BufferedIOBase):
             target = target[:MEMBER]
         try:
-            count: int = self._raw.readinto(target) or 0  # type: ignore[attr-defined]
+            count: int | None = self._raw.readinto(target)  # type: ignore[attr-defined]
         except (OSError, EOFError, BadZipFile, zlib.error) as problem:  # the latter two: an archive's member
             self.damage = f"reading failed: {problem}"
+            return 0
+        if count is None:
+            self.damage = "reading it would wait for more to come"
             return 0
         self.position += count
         return count

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from analyzer.capture.reader import Reader, Records
     from analyzer.capture.storage import Memory
 
-MAX_LANES = 4096  # interfaces of one group of files; what is beyond shares the last lane
+MAX_LANES = 4096  # interfaces of one group of files; the last lane is that of whatever is beyond
+LATE = 1000
+"""One packet in so many may be later than the first of the next file."""
 REACH = 1 << 32
 """How far an offset reaches."""
 
@@ -73,6 +75,19 @@ class Decoder:
             self._decode(records, links, lanes)
             progress(reader.bytes_read - done)
             done = reader.bytes_read
+
+    def recorded_at(self, first: int) -> bool:
+        """Say whether the last file that has packets went on after *first*, ns: then what begins there does not follow it.
+
+        A few packets may be later: several processors hand them on, and each has its own moment.
+        """
+        if not self.rows:
+            return False
+        row = next(stretch.first_row for stretch in reversed(self.stretches) if stretch.first_row < self.rows)
+        times = self._packets["time"][row : self.rows]
+        if int(times.max()) == int(times.min()) == first:
+            return True
+        return int((times > first).sum()) * LATE > len(times)
 
     def finish(self) -> tuple[Packets, Flows]:
         """Give the columns away, trimmed."""

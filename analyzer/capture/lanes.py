@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture import splitting
+from analyzer.capture import naming, splitting
 from analyzer.capture.columns import PACKET_DTYPES, Flows, Packets, views
 from analyzer.capture.decoder import MAX_LANES
 
@@ -17,24 +17,108 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.capture.reader import Reader
     from analyzer.capture.storage import Memory
+
+
+BEYOND = MAX_LANES - 1
+"""The lane of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Which interface a lane is."""
+
+    name: str | None
+    """pcapng's if_name; None where the file has none that is one."""
+    position: int
+    """Of several nameless ones in a file's section, which."""
+    own: bool
+    """Whether it is what the file is called by: it has no name, or that of the file."""
 
 
 @dataclass(slots=True)
 class Lanes:
-    """Numbers the interfaces of a group of files; the same name is the same lane in every file."""
+    """Numbers the interfaces of a group of files; the same name is the same lane in every file.
 
-    names: list[str | None] = field(default_factory=list)
-    numbers: dict[str | None, int] = field(default_factory=dict)
+    An interface without a name is what its file is called by. So a file of tcpdump, which knows no names, and one of dumpcap
+    after it are one point.
+    """
+
+    file: naming.Hint | None = None
+    """What the files' name says."""
+    interfaces: list[Named] = field(default_factory=list)
+    """By lane."""
+    numbers: dict[str | int, int] = field(default_factory=dict)
+    """By name, or by position of those without one."""
+    _inner: str | None = None
+    """What the pod calls the interface that a file of a pod is called by."""
+
+    @property
+    def names(self) -> list[str | None]:
+        """By lane."""
+        return [interface.name for interface in self.interfaces]
+
+    def of(self, name: str | None, position: int = 0) -> int:
+        """The lane of the interface of that name; `BEYOND` for those past the first ones.
+
+        Args:
+            name: As the file has it.
+            position: Tells those without a name apart.
+        """
+        own = name is None or naming.nameless(name) or self._is_file(name)
+        key = position if name is None or naming.nameless(name) else 0 if own else name
+        lane = self.numbers.get(key)
+        if lane is None:
+            lane = self.numbers[key] = min(len(self.interfaces), BEYOND)
+            if lane < BEYOND:
+                given = None if name is None or naming.nameless(name) else name
+                self.interfaces.append(Named(given, position, own))
+        elif lane == BEYOND:
+            pass
+        elif key == 0 and own and name and not self.interfaces[lane].name and not naming.nameless(name):
+            self.interfaces[lane] = Named(name, 0, own)
+        return lane
+
+    def reading(self, reader: Reader) -> Reading:
+        """Number the interfaces of one file."""
+        return Reading(self, reader)
+
+    def _is_file(self, name: str) -> bool:
+        if self.file is None:
+            return False
+        if self.file.role == "pod" and not self.file.explicit and naming.role_of(name) == "uplink":
+            self._inner = self._inner or name
+            return name == self._inner
+        return name == self.file.point
+
+
+@dataclass(slots=True)
+class Reading:
+    """The interfaces of one file, numbered as they are met."""
+
+    lanes: Lanes
+    reader: Reader
+    found: list[int] = field(default_factory=list)
+    """Lane of each of the reader's interfaces."""
+    _unnamed: dict[int, int] = field(default_factory=dict)
+    """How many nameless ones each section has had."""
 
     def of(self, name: str | None) -> int:
-        """The lane of the interface of that name."""
-        lane = self.numbers.get(name)
-        if lane is None:
-            lane = self.numbers[name] = min(len(self.names), MAX_LANES - 1)
-            if lane == len(self.names):
-                self.names.append(name)
-        return lane
+        """The lane of the next interface, which has that name."""
+        position = 0
+        if name is None or naming.nameless(name):
+            section = self.reader.interfaces[len(self.found)].section
+            position = self._unnamed.get(section, 0)
+            self._unnamed[section] = position + 1
+        self.found.append(self.lanes.of(name, position))
+        return self.found[-1]
+
+    def lane(self, index: int) -> int:
+        """The lane of the interface at *index*, also of one that no packet followed."""
+        while len(self.found) <= index:
+            self.of(self.reader.interfaces[len(self.found)].name)
+        return self.found[index]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +140,12 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         first_rows: Of each stretch of the files.
         storage: Where the columns lie.
 
-    Returns: By lane, of those that have a flow.
+    Returns: By lane, of those that have a flow; of too many, the ones with the fewest packets are one, `BEYOND`.
     """
     lanes, part_of = np.unique(flows.lane, return_inverse=True)
+    if len(lanes) > BEYOND:
+        _keep_most(lanes, part_of.astype(np.int32), packets, flows)
+        lanes, part_of = np.unique(flows.lane, return_inverse=True)
     if len(lanes) < 2:
         return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
     part_of = part_of.astype(np.int32)
@@ -85,6 +172,17 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         )
         for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))
     }
+
+
+def _keep_most(lanes: NDArray[np.int32], part_of: NDArray[np.int32], packets: Packets, flows: Flows) -> None:
+    """Give all lanes but those with the most packets to `BEYOND`."""
+    sizes = np.zeros(len(lanes), np.int64)
+    splitting.count(*views(packets.flow, part_of, sizes))
+    sizes[lanes == BEYOND] = 0
+    fewest = np.argsort(sizes, kind="stable")[: len(lanes) - BEYOND]
+    gone = np.zeros(len(lanes), bool)
+    gone[fewest] = True
+    flows.lane[gone[part_of]] = BEYOND
 
 
 def _scatter(packets: Packets, to: NDArray[np.int32], storage: Memory) -> None:

@@ -15,7 +15,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["pod", "bridge", "uplink", "any"]
+Role = Literal["pod", "bridge", "tunnel", "uplink", "any"]
+ROLES = ("pod", "bridge", "tunnel", "uplink")
+"""Those that a point can be given."""
 
 # First match wins: lxcbr0 is a bridge, lxc4f2a a pod's (Cilium).
 _ROLES: tuple[tuple[Role | None, str], ...] = (
@@ -25,8 +27,13 @@ _ROLES: tuple[tuple[Role | None, str], ...] = (
         r"cni\d+|cbr\d+|docker\d+|docker_gwbridge|podman\d+|nerdctl\d+|(?:virbr|lxdbr|lxcbr|vmbr|ovsbr|incusbr)\d+"
         r"|br-[0-9a-z]+(?:-[0-9a-z]+)*|br\d+|kube-bridge|weave|bridge|cilium_host",
     ),
-    # Overlay devices are neither: packets to other nodes pass them before the uplink.
-    (None, r"flannel\.\d+|flannel-v6\.\d+|vxlan\.calico|cilium_vxlan|tunl\d+|kube-ipvs\d+|ifb\d+|wg\d+|lo"),
+    # Overlay devices: packets to other nodes pass them, between bridge and uplink.
+    (
+        "tunnel",
+        r"flannel\.\d+|flannel-v6\.\d+|flannel-wg|vxlan\.calico|vxlan-v6\.calico|cilium_vxlan|cilium_geneve|cilium_wg\d+"
+        r"|vxlan\d+|geneve\d+|genev_sys_\d+|antrea-tun\d+|tunl\d+|ipip\d+|gre\d+|ip6tnl\d+|sit\d+|wg\d+|wireguard\.cali",
+    ),
+    (None, r"kube-ipvs\d+|ifb\d+|lo"),
     # AWS's CNI and GKE's name the host's end by 11 hex digits of a hash.
     (
         "pod",
@@ -43,6 +50,7 @@ _POD_WORD = re.compile(r"(?<![a-z])(?:container|pod)(?![a-z])")
 
 _COMPRESSED = re.compile(r"\.(?:gz|zst|xz)$", re.IGNORECASE)
 _CAPTURE = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?$", re.IGNORECASE)
+_EXTENSION = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?=[._-]?\d*$)", re.IGNORECASE)
 _DATE = r"(?:19|20)\d\d-?\d\d-?\d\d"
 _CLOCK = r"\d\d[:.-]?\d\d(?:[:.-]?\d\d)?(?:[.,]\d+)?(?:Z|UTC|[+-]\d\d:?\d\d)?"
 _ROTATION = re.compile(rf"[._-](?:{_DATE}(?:[T_. -]?{_CLOCK})?|\d+)$")
@@ -87,15 +95,15 @@ def hint(label: str, explicit: str | None = None) -> Hint:
         explicit: What the user calls the point.
     """
     *folders, name = label.split("/")
-    found = _from_stem(_stem(name))
+    found = _from_stem(stem(name))
     if found is None:
         found = next((inner for folder in reversed(folders) if (inner := _from_stem(folder))), None)
     if found is None:
-        stem = _stem(name) or name
-        found = Hint(point=stem, role=role_of(stem))
+        alone = stem(name) or name
+        found = Hint(point=alone, role=role_of(alone))
     if explicit is not None:
         role = role_of(explicit)
-        return replace(found, point=explicit, role=role or found.role, explicit=True)
+        return replace(found, point=printable(explicit), role=role or found.role, explicit=True)
     return found
 
 
@@ -105,7 +113,7 @@ def refine(named: Hint, if_name: str | None) -> Hint:
     Not where the file says pod and the interface is called like an uplink: `container.pcapng`, recorded
     inside the pod's own network namespace, has if_name `eth0` just as the node's uplink has.
     """
-    if named.explicit or if_name is None or _NAMELESS.match(if_name):
+    if named.explicit or if_name is None or nameless(if_name):
         return named
     role = role_of(if_name)
     if named.role == "pod" and role == "uplink":
@@ -113,10 +121,23 @@ def refine(named: Hint, if_name: str | None) -> Hint:
     return replace(named, point=printable(if_name), role=role)
 
 
-def _stem(name: str) -> str:
-    """Take compression, extension, rotation and date off a file's name."""
+def nameless(if_name: str) -> bool:
+    """Say whether what a file calls an interface is no name of one."""
+    return _NAMELESS.match(if_name) is not None
+
+
+def series(label: str) -> tuple[str, str]:
+    """Give what the files of one rotated capture have in common: the folder, and the name but for number and date."""
+    folder, _, name = label.rpartition("/")
+    return folder, stem(name)
+
+
+def stem(name: str, *, rotation: bool = False) -> str:
+    """Take compression and extension off a file's name, and number and date unless *rotation* is to stay."""
     while _COMPRESSED.search(name):
         name = _COMPRESSED.sub("", name)
+    if rotation:
+        return _EXTENSION.sub("", name)
     name = _CAPTURE.sub("", name)
     while (shorter := _ROTATION.sub("", name)) != name and not _overlay(name):
         name = shorter

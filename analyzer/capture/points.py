@@ -7,17 +7,18 @@ split. Groups of files are decoded in parallel: the scan releases the GIL.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
-from analyzer.capture.lanes import Lanes, Part, split
+from analyzer.capture.identity import distinguish, hints, merge_cooked
+from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
+from analyzer.capture.rotation import candidates, in_order
+from analyzer.errors import UnusableInput
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Recording:
     name: str
     """Of the point: the interface's name, as far as the files tell."""
     role: str | None
-    """`pod`, `bridge` or `uplink` by the name; None where the traffic has to tell."""
+    """`pod`, `bridge`, `tunnel` or `uplink` by the name; None where the traffic has to tell."""
     files: tuple[CaptureFile, ...]
     """In time order."""
     stretches: tuple[Stretch, ...]
@@ -49,6 +50,8 @@ class Recording:
     """Frames that became no row, by reason."""
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
+    interval: tuple[int, int] | None = None
+    """From when to when it was recorded, ns, as the capturing program said; None where it did not."""
     caveats: tuple[str, ...] = ()
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
@@ -90,147 +93,168 @@ def record(
         progress: Called with how many more stored bytes were read.
         storage: Where the columns shall lie.
 
-    Returns: One recording per capture point, in no particular order.
+    Returns: One recording per capture point, in no particular order; no two have one name.
+
+    Raises:
+        UnusableInput: None of the files can be read any more, or *roles* names no role, or no point of theirs.
     """
-    groups: dict[str, list[CaptureFile]] = {}
-    for capture in captures:
-        groups.setdefault(capture.point_hint.point, []).append(capture)
-    apart = [files for group in groups.values() for files in _apart(group)]
-    each = side_by_side(lambda files: _group(files, interfaces, progress, storage), apart)
+    if wrong := [role for role in roles.values() if role not in naming.ROLES]:
+        raise UnusableInput(f"roles: {wrong[0]!r} is no role; use pod, bridge or uplink")
+    gone: list[str] = []
+    each = side_by_side(
+        lambda files: _points(files, interfaces, progress, storage, gone), candidates(captures)
+    )
+    if len(gone) == len(captures):
+        raise UnusableInput(gone[0])
     recordings = [recording for found in each for recording in found]
-    _distinguish(recordings)
+    distinguish(recordings)
+    for several in each:
+        if len(several) > 1 and len({recording.files for recording in several}) > 1:
+            several[0].caveats += (_apart(several),)
     for recording in recordings:
         recording.role = roles.get(recording.name, recording.role)
+    if missing := sorted(roles.keys() - {recording.name for recording in recordings}):
+        known = ", ".join(recording.name for recording in recordings)
+        raise UnusableInput(f"roles: no capture point is called {', '.join(missing)}; there are {known}")
     return recordings
 
 
-def _group(
+def _points(
     captures: list[CaptureFile],
     interfaces: Mapping[int, Link],
     progress: Callable[[int], None],
     storage: Memory,
+    gone: list[str],
 ) -> list[Recording]:
-    """Decode the files of one group and split them by interface."""
-    decoder = Decoder(storage, sum(capture.size for capture in captures))
-    lanes = Lanes()
-    caveats: list[str] = []
-    limits: list[int] = []
-    dropped: dict[int, int] = {}
-    captures = sorted(captures, key=_first_time) if len(captures) > 1 else captures
-    for capture in captures:
+    """Decode files that share a name: those that follow each other as one, any that overlaps on its own."""
+    found: list[Recording] = []
+    left = in_order(captures)
+    while left:
+        group = _Group(left[0][1], storage, sum(capture.size for _, capture in left))
+        left = group.read(left, progress)
+        found += group.recordings(interfaces)
+        gone += group.gone
+    return found
+
+
+class _Group:
+    """Files that are read as one, one after the other."""
+
+    def __init__(self, first: CaptureFile, storage: Memory, stored: int) -> None:
+        self.hint = first.point_hint
+        self.lanes = Lanes(None if self.hint.explicit else self.hint)
+        self.decoder = Decoder(storage, stored)
+        self.storage = storage
+        self.files: list[CaptureFile] = []
+        self.caveats: list[str] = []
+        self.gone: list[str] = []
+        self.limits: list[int] = []
+        self.dropped: dict[int, int] = {}
+        self.recorded: dict[int, tuple[int, int]] = {}
+
+    def read(
+        self, captures: Sequence[tuple[int | None, CaptureFile]], progress: Callable[[int], None]
+    ) -> list[tuple[int | None, CaptureFile]]:
+        """Decode the files that follow each other, and return those that do not."""
+        left: list[tuple[int | None, CaptureFile]] = []
+        for first, capture in captures:
+            if first is not None and not self.hint.explicit and self.decoder.recorded_at(first):
+                left.append((first, capture))
+            else:
+                self._read(capture, progress)
+        return left
+
+    def _read(self, capture: CaptureFile, progress: Callable[[int], None]) -> None:
         reader = capture.open()
-        decoder.read(reader, lanes.of, progress)
-        caveats += reader.caveats
-        limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
-        strange = sorted({i.link for i in reader.interfaces} - LINKS)
-        caveats += [
+        reading = self.lanes.reading(reader)
+        self.files.append(capture)
+        try:
+            self.decoder.read(reader, reading.of, progress)
+        except UnusableInput as problem:  # gone, or another file, since the bundle was searched
+            self.caveats.append(str(problem))
+            self.gone.append(str(problem))
+        self.caveats += reader.caveats
+        self.limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
+        strange = sorted({interface.link for interface in reader.interfaces} - LINKS)
+        self.caveats += [
             f"{capture.label}: link type {link} is not one that can be read; its frames are only counted"
             for link in strange
         ]
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
-            caveats.append(
+            self.caveats.append(
                 f"{capture.label}: its link type, SLL, does not tell interfaces apart; if it holds several, "
                 "record anew with tcpdump -i any -y LINUX_SLL2"
             )
         for index, count in reader.dropped_by.items():
-            lane = lanes.of(reader.interfaces[index].name)
-            dropped[lane] = dropped.get(lane, 0) + count
-    packets, flows = decoder.finish()
-    parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
-    used = set(parts)
-    # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
-    # tell whose they are: lane 0 counts them, and the first interface shows them.
-    cooked = any(lane >= SLL2_LANE for lane in used)
-    used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
-    unclaimed = {} if 0 in used else decoder.skipped(0)
-    nothing = Part(
-        packets=packets.between(0, 0),
-        flows=flows.take(np.zeros(0, np.int64), storage),
-        first_rows=(0,) * len(decoder.stretches),
-    )
-    recordings: list[Recording] = []
-    for lane in sorted(used) or [0]:
-        point = _lane_point(lane, lanes, captures[0].point_hint, interfaces)
-        part = parts.get(lane, nothing)
-        if lane < SLL2_LANE:
-            skipped = decoder.skipped(lane)
-        else:
-            skipped, unclaimed = unclaimed, {}
-        recordings.append(
-            Recording(
-                name=point.point,
-                role=None if point.role == "any" else point.role,
-                files=tuple(captures),
-                stretches=tuple(
-                    stretch._replace(first_row=row)
-                    for stretch, row in zip(decoder.stretches, part.first_rows, strict=True)
-                ),
-                packets=part.packets,
-                flows=part.flows,
-                storage=storage,
-                skipped=skipped,
-                dropped=dropped.get(lane if lane < SLL2_LANE else 0),
-                caveats=tuple(caveats) if not recordings else (),
-                snaplen=min(limits, default=0),
+            lane = reading.lane(index)
+            self.dropped[lane] = self.dropped.get(lane, 0) + count
+        for index, (first, last) in reader.recorded_by.items():
+            lane = reading.lane(index)
+            before = self.recorded.get(lane, (first, last))
+            self.recorded[lane] = min(before[0], first), max(before[1], last)
+
+    def recordings(self, interfaces: Mapping[int, Link]) -> list[Recording]:
+        """Split what was read by interface."""
+        decoder, storage = self.decoder, self.storage
+        packets, flows = decoder.finish()
+        merge_cooked(flows, interfaces)
+        parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+        if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
+            left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
+            self.caveats.append(
+                f"{self.files[0].label}: more than {BEYOND} interfaces are named; {left_out} packets of those beyond were "
+                "left out"
             )
+        used = set(parts)
+        # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
+        # tell whose they are: lane 0 counts them, and the first interface shows them.
+        cooked = any(lane >= SLL2_LANE for lane in used)
+        used |= {
+            lane
+            for lane in range(len(self.lanes.interfaces))
+            if decoder.skipped(lane) and not (cooked and lane == 0)
+        }
+        unclaimed = {} if 0 in used else decoder.skipped(0)
+        nothing = Part(
+            packets=packets.between(0, 0),
+            flows=flows.take(np.zeros(0, np.int64), storage),
+            first_rows=(0,) * len(decoder.stretches),
         )
-    return recordings
+        called = hints(used, self.lanes, self.hint, interfaces)
+        recordings: list[Recording] = []
+        for lane in sorted(used) or [0]:
+            point = called.get(lane, self.hint)
+            part = parts.get(lane, nothing)
+            if lane < SLL2_LANE:
+                skipped = decoder.skipped(lane)
+            else:
+                skipped, unclaimed = unclaimed, {}
+            recordings.append(
+                Recording(
+                    name=point.point,
+                    role=None if point.role == "any" else point.role,
+                    files=tuple(self.files),
+                    stretches=tuple(
+                        stretch._replace(first_row=row)
+                        for stretch, row in zip(decoder.stretches, part.first_rows, strict=True)
+                    ),
+                    packets=part.packets,
+                    flows=part.flows,
+                    storage=storage,
+                    skipped=skipped,
+                    dropped=self.dropped.get(lane if lane < SLL2_LANE else 0),
+                    interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
+                    caveats=tuple(self.caveats) if not recordings else (),
+                    snaplen=min(self.limits, default=0),
+                )
+            )
+        return recordings
 
 
-def _first_time(capture: CaptureFile) -> tuple[int, str]:
-    """When the file begins, to join rotated files; a file without packets comes first."""
-    for records in capture.open().blocks():
-        if records.count:
-            return int(records.time[0]), capture.label
-    return 0, capture.label
-
-
-def _apart(captures: list[CaptureFile]) -> list[list[CaptureFile]]:
-    """Tell rotated files from several points of one name, `pod/eth0.pcap` and `node/eth0.pcap`.
-
-    Those lie in several folders and recorded at the same time.
-    """
-    folders: dict[str, list[CaptureFile]] = {}
-    for capture in captures:
-        folders.setdefault(capture.label.rpartition("/")[0], []).append(capture)
-    if len(folders) == 1 or captures[0].point_hint.explicit:
-        return [captures]
-    spans = sorted(span for files in folders.values() if (span := _span(files)))
-    overlap = any(begin <= end for (_, end), (begin, _) in pairwise(spans))
-    return list(folders.values()) if overlap else [captures]
-
-
-def _span(captures: list[CaptureFile]) -> tuple[int, int] | None:
-    """First and last time of these files' packets, ns; None without packets."""
-    times = [
-        (int(records.time.min()), int(records.time.max()))
-        for capture in captures
-        for records in capture.open().blocks()
-        if records.count
-    ]
-    return (min(first for first, _ in times), max(last for _, last in times)) if times else None
-
-
-def _lane_point(lane: int, lanes: Lanes, hint: naming.Hint, interfaces: Mapping[int, Link]) -> naming.Hint:
-    """What names say of the point: the user's word, the interface's name, the interface table, the file's name."""
-    if lane >= SLL2_LANE:
-        link = interfaces.get(lane - SLL2_LANE)
-        name = naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
-        return naming.Hint(point=name, role=naming.role_of(name))
-    return naming.refine(hint, lanes.names[lane] if lane < len(lanes.names) else None)
-
-
-def _distinguish(recordings: list[Recording]) -> None:
-    """Give points that claim one name (eth0 of the pod and of the node) the path of their file as well.
-
-    That two have it makes the name no sign of a role; what else is in the path may be one.
-    """
-    names = [recording.name for recording in recordings]
-    counts = Counter(names)
-    for recording, name in zip(recordings, names, strict=True):
-        if counts[name] > 1:
-            folder, _, file = recording.files[0].label.rpartition("/")
-            parts = [part for part in (*folder.split("/"), file.split(".")[0]) if part and part != name]
-            recording.name = "/".join([*parts, name])
-            roles = (naming.role_of(part) for part in reversed(parts))
-            recording.role = next((role for role in roles if role in ("pod", "bridge", "uplink")), None)
+def _apart(recordings: Sequence[Recording]) -> str:
+    names = list(dict.fromkeys(recording.name for recording in recordings))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (
+        f"{', '.join(names[:5])}{more}: their files have one name, but recorded at the same time, so they are points "
+        "of their own"
+    )

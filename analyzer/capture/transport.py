@@ -41,7 +41,11 @@ def transports(recording: Recording, rows: Iterable[int]) -> Iterator[tuple[int,
 
 def _read(file: CaptureFile, offsets: Sequence[int]) -> Iterator[bytes]:
     """Read at most `MOST` bytes at each of these places, ascending; fewer at the file's end."""
-    raw = file.source()
+    try:
+        raw = file.source()
+    except OSError:  # gone since it was decoded
+        yield from (b"" for _ in offsets)
+        return
     with Stream(raw) as stream:
         if stream.compression is None and isinstance(raw, io.FileIO):
             for offset in offsets:

@@ -7,11 +7,15 @@ import importlib
 import io
 import os
 import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
 from analyzer import __version__
+from analyzer.cli.saying import note, say
 from analyzer.errors import LostsynError
 
 # Name -> what `lostsyn --help` says of it. The module `analyzer.cli.NAME` holds the command, `-` being `_`.
@@ -27,8 +31,15 @@ COMMANDS = {
 }
 
 
+FAILURE = 2
+"""Exit code of all that is no result: 1 says that incidents were found, and nothing else may say so."""
+
+
 class _Lazy(click.Group):
     """A group that imports a sub-command only when it runs: pandas must not slow `--help` down."""
+
+    debug = False
+    """Whether an error is to be told with all its details."""
 
     def list_commands(self, _: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -38,6 +49,8 @@ class _Lazy(click.Group):
             return None
         command = importlib.import_module(f"analyzer.cli.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
+        if not any(parameter.name == "debug" for parameter in command.params):
+            command.params.append(_debug_option())
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -51,7 +64,21 @@ class _Lazy(click.Group):
             formatter.write_dl(sorted(COMMANDS.items()))
 
 
-@click.command(cls=_Lazy)
+def _debug_option() -> click.Option:
+    def remember(_: click.Context, __: click.Parameter, wanted: bool) -> None:
+        group.debug |= wanted
+
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=remember,
+        help="If it fails, tell where in the program.",
+    )
+
+
+@click.command(cls=_Lazy, params=[_debug_option()])
 @click.version_option(__version__)
 def group() -> None:
     """Find where packets die on a Linux node, and say why.
@@ -78,15 +105,81 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run; an error of ours becomes one sentence on stderr and exit code 2."""
+    """Run; whatever goes wrong becomes one sentence on stderr and exit code 2."""
     # numpy's linear algebra, which nothing here uses, starts a thread per processor that spins for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows a question mark
     gc.set_threshold(50_000)  # importing makes many objects and no cycles: looking for them took 20 ms
-    try:
+    if "_LOSTSYN_COMPLETE" in os.environ:
         group(prog_name="lostsyn")
-    except LostsynError as error:
-        click.echo(f"lostsyn: {error}", err=True)
-        sys.exit(error.exit_code)
+    group.debug = False
+    try:
+        code = _run()
+        if sys.stdout:
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        code = error.exit_code if isinstance(error, LostsynError) else FAILURE
+        with suppress(OSError):  # stderr may be what is full
+            _tell(error)
+        _drop_output()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command, and return its exit code; click's own way ends with 1 whenever it is interrupted or cannot write."""
+    try:
+        with group.make_context("lostsyn", sys.argv[1:]) as context:
+            group.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _tell(error: BaseException) -> None:
+    if group.debug:
+        say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+    elif isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
+        say(f"Error: {error.format_message()}")
+    else:
+        note(_sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    """Say in one sentence what went wrong."""
+    if isinstance(error, LostsynError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted; what was not finished is not written"
+    if isinstance(error, BrokenPipeError):
+        return "stdout was closed before everything was written"
+    if isinstance(error, MemoryError):
+        return (
+            "this takes more memory than there is; give --memory SIZE, such as 2G, to work in temporary files"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'stdout'}: {error.strerror}"
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {Path(frame.filename).name} line {frame.lineno}" for frame in where)
+    told = str(error)[:300]
+    return (
+        f"failed unexpectedly: {type(error).__name__}{place}{told and f': {told}'}; this is a fault of Lostsyn: "
+        "please report it with what --debug tells"
+    )
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to a stdout that cannot take it: Python would try again at its end, and exit 120."""
+    with suppress(OSError, ValueError, AttributeError):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, sys.stdout.fileno())
+            os.close(nothing)

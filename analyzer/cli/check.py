@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, note, run, write
+from analyzer.cli.common import advise, bundle_options, run, write
+from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError, UnusableInput
 
@@ -114,11 +115,12 @@ def command(
         raise UnusableInput("--evidence: one file holds the packets of one bundle; leave out --each")
     if expected and sharing.key:
         raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
+    sharing.keep_apart(output, expected)
     known = read(expected, missing_ok=update) if expected else None
     checked = []
     for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
         try:
-            analysis = sharing.share(run(bundle, points, roles, memory))
+            analysis = sharing.share(run(bundle, points, roles, memory, (output, sharing.evidence)))
         except LostsynError as error:
             if not each:
                 raise
@@ -133,7 +135,7 @@ def command(
     ]
     if known and update:
         checked = _updated(known, checked)
-    write(_render(form, checked, each=each), output)
+    write(_render(form, checked, each=each), output, form)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
     if left := [", ".join(paths) for paths in absent if paths not in gone]:
         note(f"{expected} also names {', '.join(left)}: not checked")

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.errors import LostsynError, UnusableInput
+from analyzer.cli.saying import document, note, say
+from analyzer.errors import UnusableInput
+from analyzer.report.saving import inode, saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from analyzer.analysis import Analysis
-    from analyzer.capture.bundle import Bundle
+    from analyzer.capture.bundle import Bundle, EvidenceFile
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
-ROLES = ("pod", "bridge", "uplink")
 
 
 def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
@@ -66,9 +67,21 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(
-    paths: Sequence[str], points: Sequence[str], roles: Sequence[str], memory: int | None = None
+    paths: Sequence[str],
+    points: Sequence[str],
+    roles: Sequence[str],
+    memory: int | None = None,
+    outputs: Iterable[Path | None] = (),
 ) -> Analysis:
-    """Analyse, with progress on a terminal, and say on stderr what limits the result."""
+    """Analyse, with progress on a terminal, and say on stderr what limits the result.
+
+    Args:
+        paths: The bundle.
+        points: As the option gives them.
+        roles: As the option gives them.
+        memory: Bytes to get along with.
+        outputs: Files that will be written: none of them may be one that the bundle is made of.
+    """
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.storage import is_memory, temporary_folder
@@ -77,9 +90,6 @@ def run(
     _share_one_heap()
     by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
     by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
-    for role in by_name.values():
-        if role not in ROLES:
-            raise UnusableInput(f"--role: {role!r} is no role; use pod, bridge or uplink")
     if not scan.COMPILED:
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
@@ -87,15 +97,32 @@ def run(
     if memory and is_memory(folder := temporary_folder()):
         note(f"--memory: {folder} lies in memory itself (tmpfs); set TMPDIR to a folder on a disk")
     bundle = Bundle.open(paths, points=by_file)
+    for output in outputs:
+        keep_apart(output, bundle)
     with _progress(bundle) as advance:
-        analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
-    missing = by_name.keys() - {point.name for point in analysis.capture_points}
-    if missing:
-        known = ", ".join(point.name for point in analysis.capture_points)
-        raise UnusableInput(
-            f"--role: no capture point is called {', '.join(sorted(missing))}; there are {known}"
-        )
-    return analysis
+        try:
+            return analyze(bundle, roles=by_name, memory=memory, progress=advance)
+        except UnusableInput as problem:
+            if problem.reason.startswith("roles: "):
+                raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
+            raise
+
+
+def keep_apart(output: Path | None, bundle: Bundle) -> None:
+    """Refuse to write over a file that the bundle is made of, whatever it is called; a report beside them is none."""
+    found = inode(output) if output else None
+    label = bundle.inputs.get(found) if found else None
+    text = next((file for file in bundle.evidence if file.label == label), None)
+    if label is not None and not (text and _says_nothing(text)):
+        raise UnusableInput(f"{output}: is {label} of the bundle, and would be lost; give another file")
+
+
+def _says_nothing(text: EvidenceFile) -> bool:
+    """Whether no source of side evidence reads it: an earlier report, most likely."""
+    from analyzer.evidence.sources import sources
+
+    head, _ = text.read(1 << 16)
+    return not any(source.recognises(head) for source in sources())
 
 
 def _share_one_heap() -> None:
@@ -115,15 +142,20 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
-def write(text: str, output: Path | None) -> None:
-    """Write a result to a file, or to stdout."""
+def write(text: str, output: Path | None, form: str = "text") -> None:
+    """Write a result to a file, or to stdout.
+
+    Args:
+        text: The result.
+        output: The file; None or `-` for stdout.
+        form: `text`, `json`, `sarif`, `junit` or `github`: what is printed must not be obeyed by a runner. `html` is
+            made for no log.
+    """
     if output is None or str(output) == "-":
-        click.echo(text, nl=False)
+        click.echo(text if form == "html" else document(text, form), nl=False)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LostsynError(f"{output}: cannot be written: {error.strerror}") from None
+    with saving(output) as file:
+        file.write(text.encode(errors="replace"))
 
 
 def advise(analysis: Analysis) -> None:
@@ -131,12 +163,7 @@ def advise(analysis: Analysis) -> None:
     for advice in analysis.advice:
         note(f"{advice.situation} {advice.next}")
         for line in advice.command.splitlines():
-            click.echo(f"    {line}", err=True)
-
-
-def note(text: str) -> None:
-    """Say something on stderr."""
-    click.echo(f"lostsyn: {text}", err=True)
+            say(f"    {line}")
 
 
 def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import memory_option, note, write
+from analyzer.cli.common import memory_option, write
+from analyzer.cli.saying import note
 from analyzer.errors import MissingTool
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def command(
             source, target, workers, begin=begin, advance=advance, task=partial(work, memory=memory)
         )
     target.write("report.html", html.render(report).encode())
-    write(json_.render(report) if form == "json" else text.render(report), None)
+    write(json_.render(report) if form == "json" else text.render(report), None, form)
     note(f"the report is {output.rstrip('/')}/report.html")
     if not report.bundles:
         context.exit(2)

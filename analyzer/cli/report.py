@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, note, run, write
+from analyzer.cli.common import advise, bundle_options, run, write
+from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError
 
@@ -62,8 +63,10 @@ def command(
     """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.report import html
 
-    analysis = sharing.share(run(paths, points, roles, memory))
-    write(html.render(analysis), output)
+    sharing.keep_apart(output)
+    outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
+    analysis = sharing.share(run(paths, points, roles, memory, outputs))
+    write(html.render(analysis), output, "html")
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import note
+from analyzer.cli.saying import note
 from analyzer.errors import LostsynError, MissingTool
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.common import note
+from analyzer.cli.saying import note
 from analyzer.errors import UnusableInput
+from analyzer.report.saving import inode
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -30,6 +31,16 @@ class Sharing:
     payload: bool
     key: bytes | None
     """Of the aliases; None where addresses are told as they are."""
+    key_file: Path | None
+    """Where the key's secret stands."""
+
+    def keep_apart(self, output: Path | None, *read: Path | None) -> None:
+        """Refuse an output that is another one's file, or one that is read beside the bundle."""
+        told = [path for path in (self.key_file, *read) if path]
+        for path, others in ((output, [*told, self.evidence]), (self.evidence, told)):
+            for other in others:
+                if path and other and _same(path, other):
+                    raise UnusableInput(f"{path}: is {other}, which would be lost; give another file")
 
     def share(self, analysis: Analysis) -> Analysis:
         """Write the evidence, if wanted, and return what may be told."""
@@ -62,7 +73,9 @@ def sharing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         if evidence is not None:
             _keep_apart(evidence, kwargs["paths"])
         key = _key(redact_key) if redact_key else secrets.token_bytes(32) if redact else None
-        return function(*args, sharing=Sharing(evidence=evidence, payload=payload, key=key), **kwargs)
+        return function(
+            *args, sharing=Sharing(evidence=evidence, payload=payload, key=key, key_file=redact_key), **kwargs
+        )
 
     for decorate in (
         click.option(
@@ -98,6 +111,12 @@ def _keep_apart(evidence: Path, paths: Sequence[str]) -> None:
             raise click.UsageError(
                 f"--evidence {evidence} lies in {path}, and would count among its captures; choose another place"
             )
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file; also one that is not there yet."""
+    found = inode(one)
+    return found == inode(other) if found else one.resolve() == other.resolve()
 
 
 def _key(file: Path) -> bytes:

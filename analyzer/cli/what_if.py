@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import bundle_options, note, run, write
+from analyzer.cli.common import bundle_options, run, write
+from analyzer.cli.saying import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,9 +77,9 @@ def command(
 
     for setting in settings:
         parse(setting)  # before the captures are read
-    analysis = run(paths, points, roles, memory)
+    analysis = run(paths, points, roles, memory, (output,))
     answers = [what_if(analysis, setting) for setting in settings]
-    write(_json(analysis, answers) if form == "json" else _text(analysis, answers), output)
+    write(_json(analysis, answers) if form == "json" else _text(analysis, answers), output, form)
     if analysis.inconclusive:
         note(analysis.inconclusive)
 

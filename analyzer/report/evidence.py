@@ -12,10 +12,10 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
-from analyzer.errors import LostsynError
 from analyzer.model import Fate
 from analyzer.report import blocks, headers
 from analyzer.report.redaction import Redaction
+from analyzer.report.saving import saving
 from analyzer.report.words import count, printable
 
 if TYPE_CHECKING:
@@ -85,16 +85,13 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
         (packet for place, packet in told.items() if place in frames), key=lambda packet: packet.sighting.time
     )
     written = Written(len(packets), beyond + len(told) - len(packets))
-    try:
-        with path.open("wb") as file:
-            about = _about(analysis, written, payload)
-            text = redaction.text if redaction else str
-            if redaction:
-                about = f"{about} {redaction.caveat[0].upper()}{redaction.caveat[1:]}"
-            for block in _blocks(analysis, packets, frames, about, text):
-                file.write(block)
-    except OSError as error:
-        raise LostsynError(f"{path}: cannot be written: {error.strerror}") from None
+    with saving(path) as file:
+        about = _about(analysis, written, payload)
+        text = redaction.text if redaction else str
+        if redaction:
+            about = f"{about} {redaction.caveat[0].upper()}{redaction.caveat[1:]}"
+        for block in _blocks(analysis, packets, frames, about, text):
+            file.write(block)
     return written
 
 

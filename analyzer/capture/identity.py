@@ -1,0 +1,135 @@
+"""What the interfaces of a group of files are called: every name once, whatever files and interfaces are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from analyzer.capture import naming
+from analyzer.capture.layout import SLL2_LANE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from analyzer.capture.bundle import CaptureFile
+    from analyzer.capture.columns import Flows
+    from analyzer.capture.lanes import Lanes
+    from analyzer.evidence.facts import Link
+
+
+class Named(Protocol):
+    """A point whose name and role may still change."""
+
+    name: str
+    role: str | None
+    files: tuple[CaptureFile, ...]
+
+
+def hints(
+    used: Iterable[int], lanes: Lanes, file: naming.Hint, interfaces: Mapping[int, Link]
+) -> dict[int, naming.Hint]:
+    """Say of each lane what names say: the user's word, the interface's name, the interface table, the file's name.
+
+    Args:
+        used: Lanes that are points.
+        lanes: Which interfaces they are.
+        file: What the file's name says, or the user.
+        interfaces: The node's interface table by number, for `tcpdump -i any`.
+    """
+    used = sorted(used)
+    numbered = {lane: cooked(lane, interfaces) for lane in used if lane >= SLL2_LANE}
+    found = {lane: naming.Hint(point=name, role=naming.role_of(name)) for lane, name in numbered.items()}
+    plain = [lane for lane in used if lane < SLL2_LANE]
+    # Inside a pod there is neither a veth's outer end nor a bridge: a file of theirs was recorded on the node.
+    on_node = any(naming.role_of(name or "") in ("pod", "bridge") for name in lanes.names)
+    in_pod = file.role == "pod" and not on_node
+    inside = {
+        lane for lane in plain if in_pod and naming.role_of(lanes.interfaces[lane].name or "") == "uplink"
+    }
+    # With one interface, the file is that interface.
+    alone = len(plain) < 2 and (file.explicit or not plain or lanes.interfaces[plain[0]].own)
+    if alone and (file.explicit or file.role != "pod" or not on_node):
+        return found | dict.fromkeys(plain, file)
+    for lane in plain:
+        interface = lanes.interfaces[lane]
+        name = interface.name and naming.printable(interface.name)
+        if {lane} == inside and not file.explicit:
+            found[lane] = file
+        elif file.explicit or lane in inside:
+            role = "pod" if lane in inside else naming.role_of(name or "")
+            found[lane] = naming.Hint(point=f"{file.point}/{name or interface.position + 1}", role=role)
+        elif name:
+            found[lane] = naming.Hint(point=name, role=naming.role_of(name))
+        elif interface.position or _nameless(lanes, plain) > 1:
+            behind = f" ({interface.position + 1})" if interface.position else ""
+            found[lane] = naming.Hint(point=f"{file.point}{behind}", role=None)
+        else:
+            found[lane] = file
+    return found
+
+
+def cooked(lane: int, interfaces: Mapping[int, Link]) -> str:
+    """Name an interface of `tcpdump -i any`."""
+    link = interfaces.get(lane - SLL2_LANE)
+    return naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
+
+
+def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> None:
+    """Make one lane of interfaces of `-i any` that have one name: a pod's veth was made anew, and got another number."""
+    if not len(flows.lane) or flows.lane.max() < SLL2_LANE:
+        return
+    lanes = [lane for lane in np.unique(flows.lane).tolist() if lane >= SLL2_LANE]
+    place: dict[str | int, int] = {}
+    to = np.empty(len(lanes), flows.lane.dtype)
+    for number, lane in enumerate(lanes):
+        link = interfaces.get(lane - SLL2_LANE)
+        to[number] = place.setdefault(link.name if link else lane, lane)
+    if (to != lanes).any():
+        mine = flows.lane >= SLL2_LANE
+        flows.lane[mine] = to[np.searchsorted(lanes, flows.lane[mine])]
+
+
+def distinguish(points: Sequence[Named]) -> None:
+    """Give points that claim one name (eth0 of the pod and of the node) what else is in their file's path, or a number.
+
+    That two have it makes the name no sign of a role; what else is in the path may be one.
+    """
+    counts = Counter(point.name for point in points)
+    taken = {name for name, count in counts.items() if count == 1}
+    shared = [point for point in points if counts[point.name] > 1]
+    for point in shared:
+        parts = _path(point, whole=False)
+        roles = (naming.role_of(part) for part in reversed(parts) if part != point.name)
+        point.role = next((role for role in roles if role in naming.ROLES), None)
+    for whole in (False, True):
+        wanted = {id(point): "/".join(_path(point, whole)) for point in shared}
+        times = Counter(wanted.values())
+        left = [point for point in shared if times[wanted[id(point)]] > 1 or wanted[id(point)] in taken]
+        for point in shared:
+            if not any(point is one for one in left):
+                point.name = wanted[id(point)]
+                taken.add(point.name)
+        shared = left
+    for point in shared:
+        name, number = "/".join(_path(point, whole=True)), 1
+        point.name = name
+        while point.name in taken:
+            number += 1
+            point.name = f"{name} ({number})"
+        taken.add(point.name)
+
+
+def _path(point: Named, whole: bool) -> list[str]:
+    """The folders, the file's stem and the point's name, as far as they are not told by each other."""
+    *folders, file = point.files[0].label.split("/")
+    stem = naming.stem(file, rotation=whole)
+    parts = [part for part in folders if part != point.name]
+    if point.name in stem:
+        return [*parts, stem]
+    return [*parts, stem, point.name] if stem else [*parts, point.name]
+
+
+def _nameless(lanes: Lanes, used: Iterable[int]) -> int:
+    return sum(lanes.interfaces[lane].name is None for lane in used)
