@@ -238,7 +238,7 @@ class _Group:
 
 
 def _apart(recordings: Sequence[Recording]) -> str:
-    names = list(dict.fromkeys(recording.name for recording in recordings))
+    names = sorted({recording.name for recording in recordings})
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (
         f"{', '.join(names[:5])}{more}: their files have one name, but recorded at the same time, so they are points "
