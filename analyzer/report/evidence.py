@@ -79,6 +79,8 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
     if payload and key is not None:
         raise ValueError("payload cannot be redacted")
     redaction = None if key is None else Redaction(key)
+    if redaction:
+        redaction.learn(analysis)
     told, beyond = _told(analysis)
     frames = dict(_frames(_files(analysis), told, payload, redaction))
     packets = sorted(
