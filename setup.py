@@ -12,6 +12,7 @@ HOT = [
     "analyzer/flow/grouping.py",
     "analyzer/flow/joining.py",
     "analyzer/flow/selecting.py",
+    "analyzer/flow/tally.py",
     "analyzer/nat/pairing.py",
 ]
 

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from analyzer.analysis import Analysis
 from analyzer.flow.point import TCP, UDP, assemble
+from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
 from analyzer.nat.crossing import cross
-from analyzer.nat.fates import requests
+from analyzer.incident.scene import translating
+from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
+from analyzer.nat.refusals import Refusals
 from analyzer.nat.topology import place
-from analyzer.nat.ways import explore
+from analyzer.nat.ways import EXITS, explore
+from analyzer.node.recording import witness
 from analyzer.threads import beside, side_by_side
 
 if TYPE_CHECKING:
@@ -31,16 +35,22 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     caveats = place(captured)
     gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
-        node = explore(captured, gaps, evidence.interfaces.values(), evidence.routes)
-    followed = {protocol: requests(captured, gaps, node, protocol) for protocol in (TCP, UDP)}
+        node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
+    witness(captured, evidence)
+    refusals = Refusals([point for point in captured if point.role in EXITS])
+    sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in (TCP, UDP)}
+    answered = {protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in (TCP, UDP)}
     scene = Scene(
         points=captured,
         gaps=gaps,
         node=node,
         trails=Trails(captured, gaps),
-        requests=followed,
+        requests=sent,
+        replies=answered,
+        refusals=refusals,
         evidence=evidence,
     )
+    decide(scene)
     with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
         findings, counts = find(scene)
     told = incidents(findings)

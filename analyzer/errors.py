@@ -2,6 +2,7 @@
 
     LostsynError            what could not be done, where, what was kept, what to do; exit code 2
     +-- UnusableInput       nothing in the given paths can be analysed (also a ValueError)
+    +-- TooLarge            it does not fit into memory (also a MemoryError)
     +-- MissingTool         a program or a right that a command needs is not there (also an OSError)
 
 A damaged tail of a capture is not an error: it is a caveat of the analysis.
@@ -21,6 +22,10 @@ class UnusableInput(LostsynError, ValueError):  # noqa: N818 - reads as the sent
         """Say why, and what to do on a command line; `str()` is both."""
         super().__init__(f"{reason}; {advice}" if advice else reason)
         self.reason = reason
+
+
+class TooLarge(LostsynError, MemoryError):  # noqa: N818
+    """What is to be analysed does not fit into memory."""
 
 
 class MissingTool(LostsynError, OSError):  # noqa: N818

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Kind = Literal[
-    "syn-vanished", "udp-vanished", "reply-vanished", "invalid-reset", "invalid-dropped", "unnatted-leak"
-]
+    "syn-vanished", "udp-vanished", "icmp-vanished", "reply-vanished", "data-vanished", "error-vanished", "refused",
+    "misdelivered", "invalid-reset", "invalid-dropped", "unnatted-leak",
+]  # fmt: skip
 Confidence = Literal["proven", "likely", "possible"]
 Gap = tuple[str, str]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
-from analyzer.errors import UnusableInput
+from analyzer.errors import TooLarge, UnusableInput
 from analyzer.evidence import collect
 from analyzer.threads import beside
 
@@ -39,13 +39,29 @@ def analyze(
     Raises:
         UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
             role.
+        TooLarge: There is not enough memory.
     """
-    bundle = _bundle(paths, points)
+    try:
+        return _analyze(_bundle(paths, points), roles or {}, memory, progress)
+    except MemoryError:
+        least = (
+            "more memory than there is"
+            if memory is None
+            else f"more than --memory {memory >> 20}M leaves room for"
+        )
+        raise TooLarge(
+            f"the analysis needs {least}; keep the columns on a disk with --memory 2G, or leave out captures"
+        ) from None
+
+
+def _analyze(
+    bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
+) -> Analysis:
     evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
     # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
     with beside(lambda: import_module("analyzer.concluding")):
-        recordings = record(bundle.captures, evidence.interfaces, roles or {}, progress, storage)
+        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
     from analyzer.concluding import conclude
 
     return conclude(bundle, evidence, recordings)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from analyzer import Analysis, Bundle, UnusableInput, analyze
+from analyzer import Analysis, Bundle, UnusableInput, analyze, pipeline
+from analyzer.errors import TooLarge
 from tests.capture.test_reader import enhanced, interface, option, section
-from tests.conftest import Case
+from tests.conftest import FIXTURES, Case
 from tests.conversation import Conversation, bystander, record
 
 
@@ -142,3 +143,20 @@ def test_unusable(paths: list[str | Path]) -> None:
 def test_the_same_twice(lost: Path) -> None:
     """Analysing is free of chance: the same text, byte for byte."""
     assert analyze(lost).to_json() == analyze(lost).to_json()
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [(None, "needs more memory than there is"), (1 << 30, "more than --memory 1024M leaves room for")],
+)
+def test_too_little_memory(memory: int | None, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that does not fit is an error of ours, which tells how it would fit; whoever expects a MemoryError gets one."""
+
+    def record(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pipeline, "record", record)
+    with pytest.raises(TooLarge, match=says) as raised:
+        pipeline.analyze(FIXTURES / "snat-race", memory=memory)
+
+    assert isinstance(raised.value, MemoryError)

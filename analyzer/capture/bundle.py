@@ -176,6 +176,7 @@ class _Search:
         self.evidence: list[EvidenceFile] = []
         self.caveats: list[str] = []
         self.inputs: dict[tuple[int, int], str] = {}
+        self._archives = archive.Allowance()
         self._labels: dict[str, int] = {}
         self._folders: set[tuple[int, int]] = set()
         self._ignored: dict[str, list[str]] = {}
@@ -262,9 +263,9 @@ class _Search:
                 return
             self.inputs[key] = naming.printable(label)
             if archive.is_zip(head) and stream.compression is None:
-                self._members(archive.zip_members(path, self.caveats), label, members)
+                self._members(archive.zip_members(path, self.caveats, self._archives), label, members)
             elif archive.is_tar(head):
-                self._members(archive.tar_members(path, self.caveats), label, members)
+                self._members(archive.tar_members(path, self.caveats, self._archives), label, members)
             else:
                 self._offer(label, lambda: _opened(path), status.st_size, head, damage)
         except OSError as problem:  # an archive may be gone by the time that its members are asked for

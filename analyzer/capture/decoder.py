@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.capture.reader import Reader, Records
     from analyzer.capture.storage import Memory
 
-MAX_LANES = 4096  # interfaces of one group of files; what is beyond shares the last lane
+MAX_LANES = 4096  # interfaces of one group of files; the last lane is that of whatever is beyond
 LATE = 1000
 """One packet in so many may be later than the first of the next file."""
 REACH = 1 << 32

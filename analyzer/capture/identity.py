@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from analyzer.capture import naming
-from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.layout import SLL2_LANE
 
 if TYPE_CHECKING:
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.capture.lanes import Lanes
     from analyzer.evidence.facts import Link
-
-
-SHARED = SLL2_LANE + 0xFFFFF
-"""Lane of the interfaces of `-i any` beyond those that are points of their own."""
 
 
 class Named(Protocol):
@@ -77,36 +72,23 @@ def hints(
 
 def cooked(lane: int, interfaces: Mapping[int, Link]) -> str:
     """Name an interface of `tcpdump -i any`."""
-    if lane == SHARED:
-        return "further interfaces"
     link = interfaces.get(lane - SLL2_LANE)
     return naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
 
 
-def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> list[str]:
-    """Make one lane of interfaces of `-i any` that have one name: a pod's veth was made anew, and got another number.
-
-    Beyond `MAX_LANES` they share the last lane, as those of pcapng do. Returns what is to be said about it.
-    """
+def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> None:
+    """Make one lane of interfaces of `-i any` that have one name: a pod's veth was made anew, and got another number."""
     if not len(flows.lane) or flows.lane.max() < SLL2_LANE:
-        return []
+        return
     lanes = [lane for lane in np.unique(flows.lane).tolist() if lane >= SLL2_LANE]
     place: dict[str | int, int] = {}
     to = np.empty(len(lanes), flows.lane.dtype)
     for number, lane in enumerate(lanes):
         link = interfaces.get(lane - SLL2_LANE)
-        key = link.name if link else lane
-        if key not in place and len(place) < MAX_LANES:
-            place[key] = lane
-        to[number] = place.get(key, SHARED)
-    if (to == lanes).all():
-        return []
-    mine = flows.lane >= SLL2_LANE
-    flows.lane[mine] = to[np.searchsorted(lanes, flows.lane[mine])]
-    beyond = int((to == SHARED).sum())
-    if not beyond:
-        return []
-    return [f"{beyond} interfaces beyond the first {MAX_LANES} are taken together as `{cooked(SHARED, {})}`"]
+        to[number] = place.setdefault(link.name if link else lane, lane)
+    if (to != lanes).any():
+        mine = flows.lane >= SLL2_LANE
+        flows.lane[mine] = to[np.searchsorted(lanes, flows.lane[mine])]
 
 
 def distinguish(points: Sequence[Named]) -> None:
@@ -120,7 +102,7 @@ def distinguish(points: Sequence[Named]) -> None:
     for point in shared:
         parts = _path(point, whole=False)
         roles = (naming.role_of(part) for part in reversed(parts) if part != point.name)
-        point.role = next((role for role in roles if role in ("pod", "bridge", "uplink")), None)
+        point.role = next((role for role in roles if role in naming.ROLES), None)
     for whole in (False, True):
         wanted = {id(point): "/".join(_path(point, whole)) for point in shared}
         times = Counter(wanted.values())

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from analyzer.capture.storage import Memory
 
 
+BEYOND = MAX_LANES - 1
+"""The lane of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """Which interface a lane is."""
@@ -56,15 +60,22 @@ class Lanes:
         return [interface.name for interface in self.interfaces]
 
     def of(self, name: str | None, position: int = 0) -> int:
-        """The lane of the interface of that name; *position* tells those without a name apart."""
+        """The lane of the interface of that name; `BEYOND` for those past the first ones.
+
+        Args:
+            name: As the file has it.
+            position: Tells those without a name apart.
+        """
         own = name is None or naming.nameless(name) or self._is_file(name)
         key = position if name is None or naming.nameless(name) else 0 if own else name
         lane = self.numbers.get(key)
         if lane is None:
-            lane = self.numbers[key] = min(len(self.interfaces), MAX_LANES - 1)
-            if lane == len(self.interfaces):
+            lane = self.numbers[key] = min(len(self.interfaces), BEYOND)
+            if lane < BEYOND:
                 given = None if name is None or naming.nameless(name) else name
                 self.interfaces.append(Named(given, position, own))
+        elif lane == BEYOND:
+            pass
         elif key == 0 and own and name and not self.interfaces[lane].name and not naming.nameless(name):
             self.interfaces[lane] = Named(name, 0, own)
         return lane
@@ -129,9 +140,12 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         first_rows: Of each stretch of the files.
         storage: Where the columns lie.
 
-    Returns: By lane, of those that have a flow.
+    Returns: By lane, of those that have a flow; of too many, the ones with the fewest packets are one, `BEYOND`.
     """
     lanes, part_of = np.unique(flows.lane, return_inverse=True)
+    if len(lanes) > BEYOND:
+        _keep_most(lanes, part_of.astype(np.int32), packets, flows)
+        lanes, part_of = np.unique(flows.lane, return_inverse=True)
     if len(lanes) < 2:
         return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
     part_of = part_of.astype(np.int32)
@@ -158,6 +172,17 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         )
         for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))
     }
+
+
+def _keep_most(lanes: NDArray[np.int32], part_of: NDArray[np.int32], packets: Packets, flows: Flows) -> None:
+    """Give all lanes but those with the most packets to `BEYOND`."""
+    sizes = np.zeros(len(lanes), np.int64)
+    splitting.count(*views(packets.flow, part_of, sizes))
+    sizes[lanes == BEYOND] = 0
+    fewest = np.argsort(sizes, kind="stable")[: len(lanes) - BEYOND]
+    gone = np.zeros(len(lanes), bool)
+    gone[fewest] = True
+    flows.lane[gone[part_of]] = BEYOND
 
 
 def _scatter(packets: Packets, to: NDArray[np.int32], storage: Memory) -> None:

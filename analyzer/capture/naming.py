@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["pod", "bridge", "uplink", "any"]
-ROLES = ("pod", "bridge", "uplink")
+Role = Literal["pod", "bridge", "tunnel", "uplink", "any"]
+ROLES = ("pod", "bridge", "tunnel", "uplink")
 """Those that a point can be given."""
 
 # First match wins: lxcbr0 is a bridge, lxc4f2a a pod's (Cilium).
@@ -27,8 +27,13 @@ _ROLES: tuple[tuple[Role | None, str], ...] = (
         r"cni\d+|cbr\d+|docker\d+|docker_gwbridge|podman\d+|nerdctl\d+|(?:virbr|lxdbr|lxcbr|vmbr|ovsbr|incusbr)\d+"
         r"|br-[0-9a-z]+(?:-[0-9a-z]+)*|br\d+|kube-bridge|weave|bridge|cilium_host",
     ),
-    # Overlay devices are neither: packets to other nodes pass them before the uplink.
-    (None, r"flannel\.\d+|flannel-v6\.\d+|vxlan\.calico|cilium_vxlan|tunl\d+|kube-ipvs\d+|ifb\d+|wg\d+|lo"),
+    # Overlay devices: packets to other nodes pass them, between bridge and uplink.
+    (
+        "tunnel",
+        r"flannel\.\d+|flannel-v6\.\d+|flannel-wg|vxlan\.calico|vxlan-v6\.calico|cilium_vxlan|cilium_geneve|cilium_wg\d+"
+        r"|vxlan\d+|geneve\d+|genev_sys_\d+|antrea-tun\d+|tunl\d+|ipip\d+|gre\d+|ip6tnl\d+|sit\d+|wg\d+|wireguard\.cali",
+    ),
+    (None, r"kube-ipvs\d+|ifb\d+|lo"),
     # AWS's CNI and GKE's name the host's end by 11 hex digits of a hash.
     (
         "pod",

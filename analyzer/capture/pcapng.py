@@ -24,6 +24,7 @@ OTHER_FRAMES = frozenset({9, 0x00000BAD, 0x40000BAD})
 """Journal entries and custom blocks: no packets, but Wireshark numbers them among the frames."""
 
 _NAME, _RESOLUTION, _OFFSET = 2, 9, 14
+_BEGAN, _ENDED = 2, 3
 _INTERFACE_DROPS, _SYSTEM_DROPS = 5, 7
 
 
@@ -93,6 +94,28 @@ def description(body: memoryview, order: str) -> Description:
     # An offset of more than 136 years is no clock's.
     offset = seconds * 1_000_000_000 if abs(seconds) < 1 << 32 else 0
     return Description(link=link, snaplen=snaplen, name=name, factor=factor, shift=shift, offset=offset)
+
+
+def recorded(body: memoryview, order: str, clock: Description) -> tuple[int, int] | None:
+    """Read from an Interface Statistics Block, section 4.6, when the interface was being captured.
+
+    Args:
+        body: At least 12 bytes.
+        order: `<` or `>`.
+        clock: Of the interface.
+
+    Returns: isb_starttime and isb_endtime, ns since the epoch; None where the block does not have both.
+    """
+    times = {}
+    for code, value in options(body, 12, order):
+        if code in (_BEGAN, _ENDED) and len(value) == 8:
+            high, low = struct.unpack(order + "II", value)
+            ticks = high << 32 | low
+            scaled = ticks * clock.factor if clock.factor >= 0 else ticks // -clock.factor
+            times[code] = (ticks * 1_000_000_000 >> clock.shift if clock.shift else scaled) + clock.offset
+    if len(times) < 2 or not 0 <= times[_BEGAN] <= times[_ENDED] < 1 << 63:
+        return None
+    return times[_BEGAN], times[_ENDED]
 
 
 def _clock(resolution: int) -> tuple[int, int]:

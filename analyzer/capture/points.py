@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.identity import distinguish, hints, merge_cooked
-from analyzer.capture.lanes import Lanes, Part, split
+from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.errors import UnusableInput
@@ -37,7 +37,7 @@ class Recording:
     name: str
     """Of the point: the interface's name, as far as the files tell."""
     role: str | None
-    """`pod`, `bridge` or `uplink` by the name; None where the traffic has to tell."""
+    """`pod`, `bridge`, `tunnel` or `uplink` by the name; None where the traffic has to tell."""
     files: tuple[CaptureFile, ...]
     """In time order."""
     stretches: tuple[Stretch, ...]
@@ -50,6 +50,8 @@ class Recording:
     """Frames that became no row, by reason."""
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
+    interval: tuple[int, int] | None = None
+    """From when to when it was recorded, ns, as the capturing program said; None where it did not."""
     caveats: tuple[str, ...] = ()
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
@@ -148,6 +150,7 @@ class _Group:
         self.gone: list[str] = []
         self.limits: list[int] = []
         self.dropped: dict[int, int] = {}
+        self.recorded: dict[int, tuple[int, int]] = {}
 
     def read(
         self, captures: Sequence[tuple[int | None, CaptureFile]], progress: Callable[[int], None]
@@ -185,13 +188,23 @@ class _Group:
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)
             self.dropped[lane] = self.dropped.get(lane, 0) + count
+        for index, (first, last) in reader.recorded_by.items():
+            lane = reading.lane(index)
+            before = self.recorded.get(lane, (first, last))
+            self.recorded[lane] = min(before[0], first), max(before[1], last)
 
     def recordings(self, interfaces: Mapping[int, Link]) -> list[Recording]:
         """Split what was read by interface."""
         decoder, storage = self.decoder, self.storage
         packets, flows = decoder.finish()
-        self.caveats += merge_cooked(flows, interfaces)
+        merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+        if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
+            left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
+            self.caveats.append(
+                f"{self.files[0].label}: more than {BEYOND} interfaces are named; {left_out} packets of those beyond were "
+                "left out"
+            )
         used = set(parts)
         # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
         # tell whose they are: lane 0 counts them, and the first interface shows them.
@@ -230,6 +243,7 @@ class _Group:
                     storage=storage,
                     skipped=skipped,
                     dropped=self.dropped.get(lane if lane < SLL2_LANE else 0),
+                    interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
                     caveats=tuple(self.caveats) if not recordings else (),
                     snaplen=min(self.limits, default=0),
                 )

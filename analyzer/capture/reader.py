@@ -144,6 +144,8 @@ class Reader:
     """Bytes of the file as it is stored, where that is known."""
     interfaces: list[Interface]
     """Grows while reading; each section of a pcapng file appends its own."""
+    recorded_by: dict[int, tuple[int, int]]
+    """Interface index to when it was captured, ns, as the last statistics block of each says (pcapng)."""
     dropped_by: dict[int, int]
     """Interface index to packets dropped, from the last statistics block of each (pcapng)."""
     caveats: list[str]
@@ -164,6 +166,8 @@ class Reader:
         self.size = size
         self.interfaces = []
         self.dropped_by = {}
+        self.recorded_by = {}
+        self._said: list[pcapng.Description] = []
         self.caveats = []
         self._source = source
         self._block = block
@@ -334,10 +338,15 @@ class Reader:
                 )
             )
             clocks[:, index - section.first] = said.factor, said.shift, said.offset
+            self._said.append(said)
         elif kind == pcapng.STATISTICS:
             interface, dropped = pcapng.drops(body, order)
             if dropped is not None and section.first + interface < len(self.interfaces):
                 self.dropped_by[section.first + interface] = dropped
+            if section.first + interface < len(self._said) and (
+                times := pcapng.recorded(body, order, self._said[section.first + interface])
+            ):
+                self.recorded_by[section.first + interface] = times
         elif kind == pcapng.SIMPLE_PACKET:
             self._take_simple(body, at + 12, section)
         elif kind in pcapng.PACKETS:

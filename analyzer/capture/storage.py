@@ -161,6 +161,10 @@ def _no_room(size: int, error: OSError) -> LostsynError:
             f"--memory: too many capture points for the files that this process may open ({error.strerror}); raise "
             "`ulimit -n`, or do without --memory"
         )
+    if error.errno == errno.ENOMEM:
+        return LostsynError(
+            f"--memory: columns of {size} bytes do not fit into the address space of this process; raise `ulimit -v`"
+        )
     return LostsynError(
         f"{temporary_folder()}: no room for {size} bytes of columns ({error.strerror}); set TMPDIR to a "
         "folder that has it, or do without --memory"

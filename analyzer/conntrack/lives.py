@@ -16,6 +16,7 @@ from analyzer.capture.layout import ARP
 from analyzer.conntrack import ageing
 from analyzer.conntrack.states import State
 from analyzer.conntrack.udp import SECOND, STREAM
+from analyzer.flow.keys import is_v4
 from analyzer.flow.point import ICMP, ICMP6, SLICE, TCP, UDP, slices
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ def lives(
     """
     packets, flows = point.packets, point.flows
     first_v4 = (flows.dst_lo >> np.uint64(28)) & np.uint64(0xF)
-    multicast = np.where(flows.dst_hi == 0, first_v4 >= 0xE, flows.dst_hi >> np.uint64(56) == 0xFF)
+    multicast = np.where(
+        is_v4(flows.dst_hi, flows.dst_lo), first_v4 >= 0xE, flows.dst_hi >> np.uint64(56) == 0xFF
+    )
     echo = flows.ports >> 16 == flows.ports & 0xFFFF  # the identifier twice; else type and code
     tracked = (flows.proto != ARP) & ~multicast & (echo | ((flows.proto != ICMP) & (flows.proto != ICMP6)))
     short = np.full(256, timeouts.generic * SECOND, np.int64)

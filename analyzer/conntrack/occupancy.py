@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from analyzer.conntrack.timeouts import Timeouts
     from analyzer.flow.point import Point
     from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
 
 MOMENTS = 500
 """Points of the curve, at most."""
@@ -75,7 +75,7 @@ def estimate(
     gaps: Sequence[Gap],
     generation: Generation,
     timeouts: Timeouts,
-    requests: Iterable[Requests] = (),
+    requests: Iterable[Followed] = (),
 ) -> Occupancy | None:
     """Replay the lives of all entries.
 
@@ -144,7 +144,7 @@ def _untranslated(gap: Gap) -> NDArray[np.bool_]:
 
 
 def _lost(
-    points: Sequence[Point], gaps: Sequence[Gap], requests: Iterable[Requests]
+    points: Sequence[Point], gaps: Sequence[Gap], requests: Iterable[Followed]
 ) -> dict[str, NDArray[np.int64]]:
     """Point to which of its packets vanished in the node, here or at a point further along; rows, ascending."""
     lost: dict[str, NDArray[np.int64]] = {point.name: np.zeros(0, np.int64) for point in points}

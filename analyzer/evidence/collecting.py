@@ -9,21 +9,32 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
+from analyzer.evidence import counting
+from analyzer.evidence.counting import Counters, Reading
+from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.events import EventLog
 from analyzer.evidence.facts import (
     CaptureDrops,
     Caveat,
     CoreDns,
     CounterSnapshot,
     Fact,
+    FdbEntry,
+    Features,
     IpvsConnection,
+    IpvsService,
     Kernel,
     KubeProxy,
     Link,
     LogLine,
+    Module,
     Neighbour,
     Route,
+    RoutingRule,
+    Socket,
     Sysctl,
 )
+from analyzer.evidence.links import merge
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
@@ -35,7 +46,7 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import EvidenceFile
 
 T = TypeVar("T")
-S = TypeVar("S", Route, Neighbour)
+S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)
 
 HEAD = 1 << 16
 """Bytes by which a file is recognised; the rest of an unknown file is never read."""
@@ -59,7 +70,7 @@ class Evidence:
     counters: tuple[CounterSnapshot, ...] = ()
     """Conntrack's counters in order of time, which is the order in which they grow; per source."""
     interfaces: dict[int, Link]
-    """By ifindex."""
+    """By ifindex; those that no file gives an index are among `links` only."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
     tables: tuple[Table, ...] = ()
@@ -67,7 +78,7 @@ class Evidence:
     rules: tuple[Ruleset, ...] = ()
     """Everything in force, once or at several times in the order in which the rules' counters grow."""
     log: tuple[LogLine, ...] = ()
-    """The kernel's lines about conntrack, in the order of the files."""
+    """The kernel's lines about lost packets, in the order of the files."""
     sysctls: dict[str, str] = field(default_factory=dict)
     """`net.netfilter.nf_conntrack_max` to `262144`; of the number of entries the highest that was seen."""
     routes: tuple[Route, ...] = ()
@@ -78,7 +89,33 @@ class Evidence:
     """Scrapes in the order in which the responses grow."""
     ipvs: tuple[IpvsConnection, ...] = ()
     """Connections of the virtual server, as listed."""
+    drops: tuple[DropRecord, ...] = ()
+    """What the kernel says of packets that it dropped, in the order of the files."""
+    events: tuple[EventLog, ...] = ()
+    """Conntrack's own log of entries made, changed and destroyed."""
+    ipvs_services: tuple[IpvsService, ...] = ()
+    links: tuple[Link, ...] = ()
+    """Every interface, whether its index is known or not."""
+    routing_rules: tuple[RoutingRule, ...] = ()
+    """In the order in which they are asked, as far as the files list them."""
+    statistics: tuple[Counters, ...] = ()
+    """Counters of protocols, interfaces, drivers, queues; those of one group and interface in the order of growth."""
+    features: dict[str, Features] = field(default_factory=dict)
+    """Interface to its offloads, by the last listing; empty where the listing does not name it."""
+    fdb: tuple[FdbEntry, ...] = ()
+    sockets: tuple[Socket, ...] = ()
+    modules: frozenset[str] | None = None
+    """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
     caveats: tuple[str, ...] = ()
+
+    def readings(self, name: str, of: str | None = None) -> tuple[Reading, ...]:
+        """Read one counter over all its snapshots, once for each tool's group and interface that has it.
+
+        Args:
+            name: As the kernel calls it: `Udp.InCsumErrors`, `IpExt.InNoRoutes`, `rx_dropped`, `dropped`.
+            of: The interface; None for all.
+        """
+        return counting.read(self.statistics, name, of)
 
 
 def collect(files: Iterable[EvidenceFile]) -> Evidence:
@@ -114,10 +151,12 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
             caveats.append(f"not used, {reason}: {shown}")
     caveats += [fact.says for fact in _of(facts, Caveat)]
+    links = _links(_of(facts, Link), caveats)
+    modules = _of(facts, Module)
     return Evidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
-        interfaces=_interfaces(_of(facts, Link), caveats),
+        interfaces={link.index: link for link in links if link.index is not None},
         capture_drops=_drops(_of(facts, CaptureDrops)),
         tables=_in_time(_of(facts, Table)),
         rules=join(_of(facts, Ruleset)),
@@ -128,6 +167,18 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
+        drops=tuple(_of(facts, DropRecord)),
+        events=tuple(_of(facts, EventLog)),
+        ipvs_services=tuple(_of(facts, IpvsService)),
+        links=links,
+        routing_rules=tuple(
+            sorted(_told_once(_of(facts, RoutingRule)), key=lambda rule: (rule.family, rule.priority))
+        ),
+        statistics=counting.in_order(_of(facts, Counters)),
+        features={features.dev: features for features in _of(facts, Features)},
+        fdb=_told_once(_of(facts, FdbEntry)),
+        sockets=tuple(_of(facts, Socket)),
+        modules=frozenset(module.name for module in modules) if modules else None,
         caveats=tuple(caveats),
     )
 
@@ -176,25 +227,12 @@ def _ordered(snapshots: Sequence[CounterSnapshot], caveats: list[str]) -> tuple[
     return tuple(ordered)
 
 
-def _interfaces(links: Sequence[Link], caveats: list[str]) -> dict[int, Link]:
-    known: dict[int, Link] = {}
-    addresses: dict[int, dict[str, None]] = {}
-    differing: list[Fact] = []
-    for link in links:
-        other = known.setdefault(link.index, link)
-        if other.name != link.name or (other.mac and link.mac and other.mac != link.mac):
-            differing.append(
-                Caveat(
-                    says=f"{link.file}: interface {link.index} is {link.name} ({link.mac}), but {other.name} "
-                    f"({other.mac}) in {other.file}; the latter is used, the files differ in node or namespace"
-                )
-            )
-            continue
-        if not other.mac:
-            known[link.index] = replace(other, mac=link.mac)
-        addresses.setdefault(link.index, {}).update(dict.fromkeys(link.addresses))
-    caveats += [fact.says for fact in _of(_few(differing, "interfaces"), Caveat)]
-    return {index: replace(link, addresses=tuple(addresses[index])) for index, link in known.items()}
+def _links(listed: Sequence[Link], caveats: list[str]) -> tuple[Link, ...]:
+    links, differing = merge(listed)
+    caveats += [
+        fact.says for fact in _of(_few((Caveat(says=one) for one in differing), "interfaces"), Caveat)
+    ]
+    return links
 
 
 def _drops(said: Sequence[CaptureDrops]) -> dict[str, int]:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from calendar import isleap
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
+from analyzer.evidence.counting import Counters
+from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.events import EventLog
+from analyzer.evidence.network import FdbEntry as FdbEntry
+from analyzer.evidence.network import Features as Features
+from analyzer.evidence.network import IpvsConnection as IpvsConnection
+from analyzer.evidence.network import IpvsDestination as IpvsDestination
+from analyzer.evidence.network import IpvsService as IpvsService
+from analyzer.evidence.network import Module as Module
+from analyzer.evidence.network import Neighbour as Neighbour
+from analyzer.evidence.network import NextHop as NextHop
+from analyzer.evidence.network import Route as Route
+from analyzer.evidence.network import RoutingRule as RoutingRule
+from analyzer.evidence.network import Socket as Socket
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
 
 _WRAP = 1 << 32
+_DAY = 86_400 * 10**9
+_DOWN = frozenset({"DOWN", "LOWERLAYERDOWN", "NOTPRESENT", "DORMANT"})
+
+About = Literal[
+    "table-full", "packet", "suppressed", "expectations-full", "helper", "martian", "neighbour-overflow",
+    "route-overflow", "bad-checksum", "short-packet", "link-down", "link-up", "tx-timeout", "duplicate-address",
+    "rule-log", "trace", "syn-flood", "tcp-memory", "time-wait-overflow", "ipvs", "out-of-memory",
+]  # fmt: skip
+"""What a line of the kernel's log tells of; `packet`, `table-full`, `expectations-full` and `helper` are conntrack's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +54,8 @@ class CounterSnapshot:
     """`conntrack -S` or `/proc/net/stat/nf_conntrack`."""
     cpus: dict[int, dict[str, int]]
     """CPU to counter to value; the names are `conntrack -S`'s, and those it does not know are kept."""
+    time: int | None = None
+    """Nanoseconds since the epoch, where a line before it is a date; without a time zone that is taken for UTC."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -74,14 +101,35 @@ class CounterSnapshot:
 class Link:
     """A network interface of the node."""
 
-    index: int
-    """Its ifindex, which SLL2 captures name interfaces by."""
+    index: int | None
+    """Its ifindex, which SLL2 captures name interfaces by; None where the source lists none (`ip -br`, ifconfig)."""
     name: str
     mac: str | None
     """`02:42:ac:11:00:02`; None where the source does not tell, or it is not Ethernet's."""
     addresses: tuple[str, ...]
     """IPv4 and IPv6 addresses without prefix lengths."""
     file: str
+    mtu: int | None = None
+    flags: frozenset[str] = frozenset()
+    """`UP`, `LOWER_UP`, `NO-CARRIER`, `BROADCAST`, ... as `ip link` prints them; empty where the source has none."""
+    state: str = ""
+    """The operational state: `UP`, `DOWN`, `LOWERLAYERDOWN`, `UNKNOWN`, ...; empty where the source has none."""
+    kind: str = ""
+    """`veth`, `bridge`, `vxlan`, `vlan`, `bond`, `ipip`, `wireguard`, ...; empty for a physical one, and where
+    the source does not tell."""
+    master: str = ""
+    """The bridge, bond or VRF that it is a port of."""
+    parent: str = ""
+    """What stands behind its `@`: a VLAN's interface, a veth's other end (`if5` in another namespace)."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of its kind, by their names in `ip -j -d link`: a VXLAN's `id`, `port`, `local`; a VLAN's `id`."""
+
+    @property
+    def up(self) -> bool | None:
+        """Whether it can carry packets; None where the source tells neither flags nor state."""
+        if self.flags:
+            return "UP" in self.flags and "NO-CARRIER" not in self.flags and self.state not in _DOWN
+        return self.state not in _DOWN if self.state not in ("", "UNKNOWN") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +153,12 @@ class Sysctl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """A line of the kernel's log that tells of conntrack."""
+    """A line of the kernel's log that tells of lost packets."""
 
-    about: Literal["table-full", "packet", "suppressed"]
-    """The table was full; one packet was judged; so many lines were left out by the rate limit."""
+    about: About
+    """`table-full`: conntrack's table was full; `packet`: it judged one packet; `suppressed`: so many lines were left
+    out by the rate limit; `rule-log` and `trace`: a rule logged a packet; `martian`: a source or destination that
+    cannot be right on that interface; the others tell themselves."""
     says: str
     """The message, without time, prefix and packet."""
     file: str
@@ -128,7 +178,10 @@ class LogLine:
     """Of a `suppressed` line: how many lines were left out."""
     netns: int | None = None
     """Of a `table-full` line: the namespace's inode; None in the initial one."""
+    since_new_year: int | None = None
+    """Nanoseconds since the year began, were it a leap year: of a line with a day but no year (syslog); see `near`."""
     iif: str = ""
+    """Where the packet came in; of a line about an interface, its name."""
     oif: str = ""
     proto: str = ""
     """`tcp`, `udp`, ...; empty where the line tells no packet."""
@@ -140,33 +193,19 @@ class LogLine:
     seq: int | None = None
     ack: int | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A route of the node."""
-
-    dst: str
-    """`10.244.0.0/24`; a default route is `0.0.0.0/0` or `::/0`."""
-    kind: str
-    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, ..."""
-    gateway: str | None
-    dev: str | None
-    table: str
-    """`main` where the source does not say."""
-    file: str
+    def near(self, moment: int) -> int | None:
+        """Give the line's time, of the year in which it is nearest to *moment*; None where it tells no day."""
+        if self.time is not None or self.since_new_year is None:
+            return self.time
+        year = datetime.fromtimestamp(moment / 1e9, UTC).year
+        times = (_of_year(y, self.since_new_year) for y in (year - 1, year, year + 1))
+        return min(times, key=lambda time: abs(time - moment))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
-    """What the node knows of a neighbour: ARP and neighbour discovery."""
-
-    address: str
-    dev: str
-    mac: str | None
-    """None while it is not resolved."""
-    state: str
-    """`REACHABLE`, `STALE`, `DELAY`, `FAILED`, `INCOMPLETE`, ...; empty where none is told."""
-    file: str
+def _of_year(year: int, since: int) -> int:
+    """Give a time of a year whose 29th of February there may not be."""
+    begins = int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 10**9
+    return begins + since - (_DAY if not isleap(year) and since >= 60 * _DAY else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,21 +231,6 @@ class CoreDns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IpvsConnection:
-    """A connection of the virtual server's table, as `ipvsadm -Lcn` lists it."""
-
-    proto: str
-    expires: int
-    """Seconds."""
-    state: str
-    client: str
-    """`10.0.0.1:34567`, as all endpoints here."""
-    virtual: str
-    destination: str
-    file: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Caveat:
     """Something in a source that was not understood, or is missing."""
 
@@ -225,7 +249,16 @@ Fact = (
     | KubeProxy
     | CoreDns
     | IpvsConnection
+    | IpvsService
+    | RoutingRule
+    | Features
+    | FdbEntry
+    | Socket
+    | Module
+    | Counters
     | Caveat
+    | DropRecord
+    | EventLog
     | Table
     | Ruleset
 )

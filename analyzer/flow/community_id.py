@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import ARP, CUT, FRAGMENT
+from analyzer.flow.keys import is_v4
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def community_ids(point: Point) -> NDArray[np.object_]:
         "proto": flows.proto.astype(np.uint64) << 8,  # and a byte of padding
         "ports": np.where(swap, turned, ports),
     }
-    v4 = (flows.src_hi == 0) & (flows.src_lo >> 32 == 0xFFFF)
+    v4 = is_v4(flows.src_hi, flows.src_lo)
     texts = np.full(len(flows), None, object)
     for version, addresses in ((v4, _V4), (~v4, _V6)):
         for with_ports, end in ((ported, {"ports": 4}), (~ported, {})):

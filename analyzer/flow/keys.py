@@ -32,6 +32,12 @@ def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
     return scramble(hi, 2) ^ scramble(lo, 3)
 
 
+def is_v4(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each 128-bit address is an IPv4-mapped one; `::`, from which IPv6 asks whether its address is free, is not."""
+    mapped: NDArray[np.bool_] = (hi == 0) & (lo >> np.uint64(32) == 0xFFFF)
+    return mapped
+
+
 def among(values: NDArray[np.uint64], those: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Whether each value is one of those; both are keys of this module. In linear time, other than `np.isin`, which sorts."""
     found = np.zeros(len(values), np.uint8)

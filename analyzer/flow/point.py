@@ -44,6 +44,17 @@ class Events:
         return self.rows[self.kinds & kind != 0].astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """When a point was recording, beyond what its own packets show."""
+
+    first: int
+    """ns, on the bundle's common clock."""
+    last: int
+    why: str
+    """What shows it: `other interfaces of node.pcapng`."""
+
+
 @dataclass(kw_only=True)
 class Point:
     """One capture point: packets, flows, and the rows of each flow."""
@@ -62,6 +73,8 @@ class Point:
     """Where columns as long as the packets' shall lie."""
     clock_offset: int = 0
     """ns that were added to the packets' times: see `analyzer.nat.clocks`."""
+    interval: Interval | None = None
+    """See `analyzer.node.recording`; None where nothing but its own packets tells."""
 
     def rows(self, flow: int, side: int | None = None) -> NDArray[np.int32]:
         """Rows of a flow, ascending; of one side (0 originator, 1 responder) if asked."""
@@ -92,6 +105,16 @@ class Point:
         time = self.packets.time
         return (int(time.min()), int(time.max())) if len(time) else (0, -1)
 
+    @property
+    def recording_span(self) -> tuple[int, int]:
+        """From when to when it was recording, ns, by its packets and whatever else tells; (0, -1) where nothing does."""
+        first, last = self.span
+        if self.interval is None:
+            return first, last
+        return (min(first, self.interval.first), max(last, self.interval.last)) if first <= last else (
+            self.interval.first, self.interval.last
+        )  # fmt: skip
+
     @cached_property
     def holes(self) -> tuple[tuple[int, int], ...]:
         """When the point was not recording between its first and its last packet: from and to, ns, ascending."""
@@ -100,8 +123,8 @@ class Point:
         return tuple(holes(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
 
     def recorded(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the point was recording at each time, ns: it has packets before and after, and no hole there."""
-        first, last = self.span
+        """Whether the point was recording at each time, ns: it has packets before and after, or a witness, and no hole there."""
+        first, last = self.recording_span
         within = (times >= first) & (times <= last)
         if self.holes:
             begins, ends = np.array(self.holes).T

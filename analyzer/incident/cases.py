@@ -13,19 +13,22 @@ from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.model import Attempt, Fate
 from analyzer.nat.fates import FATES, VANISHED
+from analyzer.nat.reasons import CODES
 from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
     from analyzer.model import Gap as GapNames
     from analyzer.nat.crossing import Gap, Leg
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
     from analyzer.nat.passages import Trails
 
+REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected"))
+"""Reasons that tell of a refusal by this node."""
 MOST_CASES = 5000
 """Connections per point and protocol that are looked at one by one; of more, so many are chosen."""
 MOST_ATTEMPTS = 64
@@ -42,6 +45,8 @@ class Step:
     gap: GapNames | None
     """Where it was lost."""
     answered: bool
+    decisive: bool
+    """Whether it is one of those that the case is about."""
 
     @property
     def time(self) -> int:
@@ -54,8 +59,12 @@ class Case:
     """One connection that lost at least one request in a gap."""
 
     protocol: int
+    replies: bool
+    """Whether it lost what answered its requests; the attempts are then the replies."""
+    refused: bool
+    """Whether this node refused its requests, rather than lost them."""
     point: Point
-    """The point that sees the connection first."""
+    """The point that sees these packets first."""
     flow: int
     """Its flow there."""
     outward: bool
@@ -73,9 +82,14 @@ class Case:
     """The connection's flow behind the gap, if an attempt got there."""
 
     @property
+    def requests(self) -> bool:
+        """Whether it is about requests that vanished."""
+        return not self.replies and not self.refused
+
+    @property
     def lost(self) -> tuple[Step, ...]:
-        """The attempts that vanished."""
-        return tuple(step for step in self.steps if step.fate is Fate.VANISHED)
+        """The attempts that vanished, or were refused."""
+        return tuple(step for step in self.steps if step.decisive)
 
     @property
     def passed(self) -> Step | None:
@@ -91,27 +105,44 @@ class Case:
         )
 
 
-def cases(requests: Sequence[Requests], gaps: Sequence[Gap], trails: Trails, protocol: int) -> list[Case]:
-    """The connections with a vanished request, in the order of their first loss."""
+def lost(at: Followed) -> NDArray[np.bool_]:
+    """Which packets vanished."""
+    return at.fate == VANISHED
+
+
+def refused(at: Followed) -> NDArray[np.bool_]:
+    """Which packets this node refused."""
+    return np.isin(at.reason, REFUSED)
+
+
+def cases(
+    followed: Sequence[Followed],
+    gaps: Sequence[Gap],
+    trails: Trails,
+    protocol: int,
+    decisive: Callable[[Followed], NDArray[np.bool_]] = lost,
+) -> list[Case]:
+    """The connections with a packet of this kind that vanished, or was refused, in the order of their first one."""
     # Against the way out the outermost gaps come first, against the way in the innermost ones.
     back = {True: [gap.inward() for gap in reversed(gaps)], False: [gap.outward() for gap in gaps]}
     roots: dict[tuple[str, int], bool] = {}
-    for at in requests:
-        lost = np.flatnonzero(at.fate == VANISHED)
-        flows, where = np.unique(at.point.packets.flow[at.rows[lost]], return_index=True)
-        for flow, index in _spread(flows, lost[where]):
+    for at in followed:
+        gone = np.flatnonzero(decisive(at))
+        flows, where = np.unique(at.point.packets.flow[at.rows[gone]], return_index=True)
+        for flow, index in _spread(flows, gone[where]):
             outward = bool(at.outward[index])
-            point, root = _root(at.point, flow, back[outward], OUT if outward else IN)
+            opener = outward ^ at.replies
+            point, root = _root(at.point, flow, back[outward], OUT if opener else IN)
             roots[point.name, root] = outward
-    by_name = {at.point.name: at for at in requests}
+    by_name = {at.point.name: at for at in followed}
     found = [
-        _case(trails.points[name], flow, outward, by_name, gaps, trails, protocol)
+        _case(trails.points[name], flow, outward, by_name, gaps, trails, protocol, decisive)
         for (name, flow), outward in roots.items()
     ]
     return sorted(found, key=lambda case: case.lost[0].time)
 
 
-def unexamined(requests: Sequence[Requests]) -> tuple[int, int]:
+def unexamined(requests: Sequence[Followed]) -> tuple[int, int]:
     """Tell how many connections of a protocol lost a request, and how many of them `cases` leaves out."""
     lost = [len(distinct(at.point.packets.flow[at.rows[at.fate == VANISHED]])) for at in requests]
     return sum(lost), sum(max(0, count - MOST_CASES) for count in lost)
@@ -138,10 +169,11 @@ def _case(
     point: Point,
     flow: int,
     outward: bool,
-    requests: dict[str, Requests],
+    requests: dict[str, Followed],
     gaps: Sequence[Gap],
     trails: Trails,
     protocol: int,
+    decisive: Callable[[Followed], NDArray[np.bool_]],
 ) -> Case:
     same = trails.flows_of(point, flow)
     begun: list[tuple[int, str, int]] = []
@@ -149,10 +181,10 @@ def _case(
     vanished = 0
     for name, there in same.items():
         at = requests[name]
-        index = at.index(trails.points[name].rows(there, 0))
+        index = at.index(trails.points[name].rows(there, int(at.replies)))
         times = at.point.packets.time
         begun += [(int(times[row]), name, int(row)) for row in at.rows[index[at.first[index]]]]
-        gone = at.rows[index[at.fate[index] == VANISHED]]
+        gone = at.rows[index[decisive(at)[index]]]
         vanished += len(gone)
         for row in gone[:MOST_ATTEMPTS]:
             seen = trails.sightings(at.point, int(row))
@@ -162,15 +194,17 @@ def _case(
             lost.append((int(first.packets.time[first_row]), first.name, first_row))
     begun = sorted({*begun, *lost})
     steps = tuple(
-        _step(requests[name], row, requests, gaps, trails, outward) for _, name, row in _chosen(begun, lost)
+        _step(requests[name], row, requests, gaps, trails, outward, decisive) for _, name, row in _chosen(begun, lost)
     )
-    loss = next(step for step in steps if step.fate is Fate.VANISHED)
+    loss = next(step for step in steps if step.decisive)
     assert loss.gap is not None
     crossing = next(g for g in gaps if g.names == loss.gap)
     far = crossing.outer if outward else crossing.inner
     outer = (far, same[far.name]) if far.name in same else None
     return Case(
         protocol=protocol,
+        replies=requests[point.name].replies,
+        refused=decisive is refused,
         point=point,
         flow=flow,
         outward=outward,
@@ -197,31 +231,34 @@ def _chosen(
 
 
 def _step(
-    at: Requests,
+    at: Followed,
     first: int,
-    requests: dict[str, Requests],
+    requests: dict[str, Followed],
     gaps: Sequence[Gap],
     trails: Trails,
     outward: bool,
+    decisive: Callable[[Followed], NDArray[np.bool_]],
 ) -> Step:
     """Follow one request to where it ends."""
     seen = trails.sightings(at.point, first)
     if not outward:
         seen.reverse()
-    fate, gap = Fate.PASSED, None
+    fate, gap, decided = Fate.PASSED, None, False
     for last, row in seen:
         there = requests[last.name]
         index = there.index(np.array([row]))
         became = FATES[int(there.fate[index[0]])] if len(index) else Fate.PASSED
-        if became is Fate.PASSED or fate is Fate.VANISHED:
+        if became is Fate.PASSED or decided:
             continue
         fate = became
-        # Of damaged captures the points may disagree on where a connection goes; this one judged by its own view.
-        legs = [g for g in gaps if (g.inner if there.outward[index[0]] else g.outer) is last]
-        busiest = max(legs, key=lambda g: len(g.matches.a))
-        gap = busiest.names
+        gap = gaps[int(there.gap[index[0]])].names
+        decided = bool(decisive(there)[index[0]])
     return Step(
-        seen=tuple(seen), fate=fate, gap=gap, answered=bool(at.answered[at.index(np.array([first]))[0]])
+        seen=tuple(seen),
+        fate=fate,
+        gap=gap,
+        answered=bool(at.answered[at.index(np.array([first]))[0]]),
+        decisive=decided,
     )
 
 

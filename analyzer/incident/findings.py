@@ -10,7 +10,7 @@ from analyzer.capture.layout import SYN_X, SYN_Y
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import invalid_dropped, invalid_reset, unnatted_leak, vanished
-from analyzer.incident.cases import cases
+from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import host_resets
 from analyzer.model import Counts
 from analyzer.nat.fates import VANISHED
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 def find(scene: Scene) -> tuple[list[Finding], Counts]:
     """Tell every connection that lost a request or was reset by the host, and count."""
-    found = [
-        vanished.finding(case, scene)
+    asked = [
+        case
+        for kind, decisive in ((scene.requests, lost), (scene.requests, refused), (scene.replies, lost))
         for protocol in (TCP, UDP)
-        for case in cases(scene.requests[protocol], scene.gaps, scene.trails, protocol)
+        for case in cases(kind[protocol], scene.gaps, scene.trails, protocol, decisive)
     ]
+    found = vanished.findings(asked, scene)
     resets = host_resets(scene.gaps)
     found += invalid_reset.findings(resets, scene)
     dropped = invalid_dropped.findings(scene, {(r.gap.outer.name, r.offender) for r in resets})

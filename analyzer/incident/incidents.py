@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident import causes
-from analyzer.incident.causes import invalid
+from analyzer.incident.causes import _invalid as invalid
 from analyzer.incident.scene import Loss
 from analyzer.model import Incident
 

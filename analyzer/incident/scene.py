@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from analyzer.capture.layout import TCP_SYN
+from analyzer.capture.layout import REPLY, SYN_X
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.model import Evidence as Says
 from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.model import Confidence, Exclusion
+    from analyzer.model import Confidence, Exclusion, Kind, Remedy
     from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
     from analyzer.nat.passages import Trails
+    from analyzer.nat.refusals import Refusals
     from analyzer.nat.ways import Node
 
 T = TypeVar("T")
@@ -53,7 +54,11 @@ class Explanation:
     confidence: Confidence
     facts: dict[str, object]
     evidence: tuple[Says, ...]
-    excluded: tuple[Exclusion, ...]
+    excluded: tuple[Exclusion, ...] = ()
+    kind: Kind | None = None
+    """Where it is another one than what became of the packet."""
+    remedies: tuple[Remedy, ...] = ()
+    """For this node; those of the cause where there are none."""
     partner: tuple[Point, int] | None = None
     """A packet of another connection that belongs to the proof: (point, row)."""
 
@@ -64,7 +69,7 @@ class Loss:
 
     connections: int
     packets: int
-    """Requests that vanished."""
+    """Followed that vanished."""
     gap: tuple[str, str]
     delay_s: float
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
@@ -108,6 +113,25 @@ class Moments:
         return before
 
 
+def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
+    """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
+
+    def asked(point: Point, flow: int) -> bool:
+        flows = point.flows
+        proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
+        packet = Packet(
+            proto="tcp" if proto == TCP else "udp",
+            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
+            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
+            dport=ports & 0xFFFF,
+            iif=point.name,
+        )
+        local = frozenset(text for link in evidence.links for text in link.addresses)
+        return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
+
+    return asked if evidence.rules else lambda point, flow: False
+
+
 @dataclass(kw_only=True)
 class Scene:
     """Everything that was found out so far about one bundle."""
@@ -116,9 +140,15 @@ class Scene:
     gaps: Sequence[Gap]
     node: Node
     trails: Trails
-    requests: Mapping[int, Sequence[Requests]]
+    requests: Mapping[int, Sequence[Followed]]
     """Protocol to the requests of every point."""
+    replies: Mapping[int, Sequence[Followed]]
+    """Protocol to what answered them."""
+    refusals: Refusals
+    """The ICMP errors, by what they quote."""
     evidence: Evidence
+    explained: int = field(default=0, init=False)
+    """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
     """Different packets that were asked about and not led through the rules."""
     _passed_rules: int = field(default=0, init=False)
@@ -153,6 +183,27 @@ class Scene:
             protocol: sum(int((at.fate == VANISHED).sum()) for at in found)
             for protocol, found in self.requests.items()
         }
+
+    @property
+    def unexplained(self) -> int:
+        """Vanished requests that nothing but conntrack explains so far: what its counters are compared with."""
+        return sum(self.vanished.values()) - self.explained
+
+    @property
+    def clashes(self) -> bool:
+        """Whether conntrack counted exactly these as failed insertions, and dropped nothing else.
+
+        Up to 5.9, without the column clash_resolve, insert_failed also counts clashes that were resolved without loss.
+        """
+        lost, failed = self.unexplained, self.counters.get("insert_failed", 0)
+        return self.counters.get("drop", -1) == lost > 0 and (
+            failed == lost or (failed > lost and "clash_resolve" not in self.counters)
+        )
+
+    @property
+    def only_clashes(self) -> bool:
+        """Whether failed insertions are all that conntrack counted."""
+        return self.clashes and self.counters.get("insert_failed") == self.unexplained
 
     @cached_property
     def new_mappings(self) -> Mapping[str, NewMappings]:
@@ -235,7 +286,7 @@ class Scene:
             for protocol, followed in self.requests.items()
         }
 
-    def _moments(self, *some: tuple[Requests, NDArray[np.bool_]]) -> Moments:
+    def _moments(self, *some: tuple[Followed, NDArray[np.bool_]]) -> Moments:
         time, rows, dst = [], [], []
         for at, chosen in some:
             packets = at.point.packets
@@ -280,33 +331,66 @@ class Scene:
     @cached_property
     def local(self) -> frozenset[str]:
         """The node's own addresses, as far as the bundle has its interface table."""
-        return frozenset(text for link in self.evidence.interfaces.values() for text in link.addresses)
+        return frozenset(text for link in self.evidence.links for text in link.addresses)
 
     def walked(self, case: Case) -> tuple[Steps, str] | None:
-        """A lost packet's way through the node's rules, and the file they are from.
+        """The first lost packet's way through the node's rules, and the file they are from.
 
         None without rules, and for the packets after `MOST_RULES`.
         """
-        if not self.evidence.rules or not case.outward:
+        return self.walk(*case.lost[0].seen[-1], case.crossing, outward=case.outward)
+
+    def walk(self, point: Point, row: int, gap: Gap, *, outward: bool) -> tuple[Steps, str] | None:
+        """The way of any packet through the rules, and the file they are from; None as in `walked`.
+
+        Args:
+            point: That saw the packet.
+            row: Of the packet.
+            gap: That it is about to pass.
+            outward: Whether on its way out.
+        """
+        if not self.evidence.rules:
             return None
-        packet = self._packet(case, *case.lost[0].seen[-1])
+        packet = self._packet(point, row, gap, outward=outward)
         return self.once(("walked", packet), lambda: self._walked(packet))
 
-    def _packet(self, case: Case, point: Point, row: int) -> Packet:
+    def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
         """The packet as the rules see it: without a source port where none asks for it, so that more packets are alike."""
-        flow = int(point.packets.flow[row])
-        flows = point.flows
-        ports = int(flows.ports[flow])
+        reply = bool(point.packets.bits[row] & REPLY)
+        flow, flows = int(point.packets.flow[row]), point.flows
+        proto = int(flows.proto[flow])
+        iif, oif = (gap.inner.name, gap.outer.name) if outward else (gap.outer.name, gap.inner.name)
+        if reply:
+            # Of replies the forward hook sees the pod's own address and port.
+            at = self.trails.flows_of(point, flow)
+            flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
+        hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
+        src, dst = (address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow])) for h, w in zip(hi, lo, strict=True))
+        sport, dport = ports >> 16, ports & 0xFFFF
+        if reply:
+            src, dst, sport, dport = dst, src, dport, sport
+        ported = proto in (TCP, UDP)
         return Packet(
-            proto="tcp" if case.protocol == TCP else "udp",
-            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
-            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            sport=ports >> 16 if self._source_port_asked else None,
-            dport=ports & 0xFFFF,
-            iif=case.crossing.inner.name,
-            oif=case.crossing.outer.name,
-            tcp_flags=TCP_SYN if case.protocol == TCP else None,
+            proto={TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}.get(proto, str(proto)),
+            src=src,
+            dst=dst,
+            sport=sport if ported and (self._source_port_asked or reply) else None,
+            dport=dport if ported and (not reply or self._source_port_asked) else None,
+            iif=iif,
+            oif=oif,
+            state=self._state(point, row, gap) if reply else "new",
+            tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
+            icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
+
+    def _state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
+        """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
+        flow = int(point.packets.flow[row])
+        there = gap.outer if point is gap.inner else gap.inner
+        asked = self.trails.flows_of(point, flow).get(there.name)
+        crossed = asked is not None and len(there.rows(asked, 0)) > 0
+        own = point.flows.proto[flow] != TCP or bool(point.flows.marks[flow] & SYN_X)
+        return "established" if crossed or not own else "invalid"
 
     @cached_property
     def _source_port_asked(self) -> bool:
@@ -329,5 +413,5 @@ class Scene:
         return steps, rules.file
 
     def capture_losses(self) -> int:
-        """Requests that a point demonstrably missed though they passed it."""
+        """Followed that a point demonstrably missed though they passed it."""
         return sum(int((at.fate == CAPTURE_LOSS).sum()) for found in self.requests.values() for at in found)

@@ -1,51 +1,66 @@
-"""Connections that lost a request, to findings."""
+"""Connections that lost a packet, or were refused by this node, to findings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
-from analyzer.flow.point import TCP
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.cases import first_answer
-from analyzer.incident.causes import (
-    conntrack_table_full,
-    dns_insert_race,
-    next_hop_unresolved,
-    policy_drop,
-    snat_port_exhaustion,
-    snat_port_race,
-    unknown,
-)
+from analyzer.incident.causes import detectors, unknown
 from analyzer.model import Fate, Finding
 from analyzer.nat.passages import flow_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Explanation, Scene
-    from analyzer.model import Passage
+    from analyzer.model import Kind, Passage
+
+_KINDS: dict[int, Kind] = {TCP: "syn-vanished", UDP: "udp-vanished", ICMP: "icmp-vanished", ICMP6: "icmp-vanished"}
 
 
-# In the order of how specific their proof is: a neighbour asked for in vain, a twin or a partner that passed, ports
-# that are all taken, counters, and last what never passes.
-DETECTORS = (
-    next_hop_unresolved.explain,
-    dns_insert_race.explain,
-    snat_port_race.explain,
-    snat_port_exhaustion.explain,
-    conntrack_table_full.explain,
-    policy_drop.explain,
-)
+def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
+    """Explain every case.
+
+    First by what needs no counter: a record of the kernel, a rule, a neighbour asked for in vain, a setting. What
+    conntrack counted is then compared with what these leave over, so that two causes in one bundle do not hide each other.
+    """
+    explained = [_explain(case, scene, counted=False) for case in cases]
+    scene.explained = sum(
+        case.vanished for case, found in zip(cases, explained, strict=True) if found is not None and case.requests
+    )
+    return [
+        _finding(case, scene, found or _explain(case, scene, counted=True) or _suggest(case, scene))
+        for case, found in zip(cases, explained, strict=True)
+    ]
 
 
-def finding(case: Case, scene: Scene) -> Finding:
-    """Explain one connection's loss: the first cause that recognises it."""
-    explained = (explain(case, scene) for explain in DETECTORS)
-    explanation = next((e for e in explained if e is not None), None) or unknown.explain(case, scene)
-    answer = first_answer(case)
+def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
+    """The first cause that recognises the case, in the order of how specific its proof is."""
+    found = (cause.explain(case, scene) for cause in detectors() if counted == cause.COUNTED)
+    return next((explanation for explanation in found if explanation is not None), None)
+
+
+def _suggest(case: Case, scene: Scene) -> Explanation:
+    """What the captures alone suggest where nothing proves a cause."""
+    found = (cause.suggest(case, scene) for cause in detectors() if hasattr(cause, "suggest"))
+    return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(case, scene)
+
+
+def _kind(case: Case) -> Kind:
+    if case.refused:
+        return "refused"
+    return "reply-vanished" if case.replies else _KINDS[case.protocol]
+
+
+def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
+    answer = None if case.replies else first_answer(case)
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(
-        kind="syn-vanished" if case.protocol == TCP else "udp-vanished",
+        kind=explanation.kind or _kind(case),
         cause=explanation.cause,
         confidence=explanation.confidence,
         gap=case.gap,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import LostsynError, MissingTool
-from analyzer.lab import machine, node, state, verdicts
+from analyzer.lab import drops, machine, node, state, verdicts
 from analyzer.lab.namespaces import Namespace, require
 from analyzer.lab.ping import ping
 from analyzer.lab.recorder import RECORDERS, recording
@@ -61,6 +61,7 @@ def conduct(
         with (
             recording(net.node, verdicts.programs(), Path(scratch)),
             recording(net.node, programs, directory) as captures,
+            drops.recorded(directory),
         ):
             _log_to_dmesg(net.node)
             run = Run(net=net, rounds=rounds, captures=captures, directory=directory)

@@ -55,6 +55,11 @@ class Gap:
         """Inner and outer point's names."""
         return self.inner.name, self.outer.name
 
+    @property
+    def between_pods(self) -> bool:
+        """Whether both points are pods', with no bridge between them: neither is further out."""
+        return self.inner.role == self.outer.role == "pod"
+
     def outward(self) -> Leg:
         """The gap as the inner point sees it."""
         m = self.matches
@@ -67,6 +72,8 @@ class Gap:
             flows_there=m.b,
             heading=self.heading,
             unclear=m.ambiguous_a,
+            outward=True,
+            gap=self,
         )
 
     def inward(self) -> Leg:
@@ -81,6 +88,8 @@ class Gap:
             flows_there=m.a,
             heading=np.where(m.flip == 1, -self.heading, self.heading).astype(np.int8),
             unclear=m.ambiguous_b,
+            outward=False,
+            gap=self,
         )
 
 
@@ -101,6 +110,9 @@ class Leg:
     """Of the matched flows of `here`."""
     unclear: NDArray[np.int32]
     """Flows of `here` for which several flows of `there` are equally good."""
+    outward: bool
+    """Whether `there` is the gap's outer point."""
+    gap: Gap
 
 
 def cross(points: Sequence[Point]) -> list[Gap]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
-from analyzer.flow.keys import among, scramble, unique_join
+from analyzer.flow.keys import among, is_v4, scramble, unique_join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
 
     Returns: The matches, and by how much B's times are greater than A's in ns; None where nothing tells.
     """
-    left_a, left_b = _routable(a.flows), _routable(b.flows)
+    left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
     left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     offset = _offset(a, b, by_syn_a, by_syn_b)
@@ -110,14 +110,21 @@ def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> 
     return np.flatnonzero(chosen).astype(np.int32)
 
 
-def _routable(flows: Flows) -> NDArray[np.int32]:
-    """Flows that a router may forward: not ARP, multicast or link-local, which both sides of a gap have of their own."""
-    v4 = flows.src_hi == 0
-    own = np.where(
-        v4, flows.dst_lo >> np.uint64(28) & np.uint64(15) == 14, flows.dst_hi >> np.uint64(56) == 255
+def routable(flows: Flows) -> NDArray[np.int32]:
+    """Flows that a router may forward: not ARP, and nothing multicast, broadcast or link-local, which every link has of its own."""
+    v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
+    group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
+    link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
+    v4_own = dst >> np.uint64(28) & np.uint64(15) == 14
+    v4_own |= dst & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFFFFFF)
+    v4_own |= (dst >> np.uint64(16) & np.uint64(0xFFFF) == link_local) | (
+        flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
     )
-    own |= ~v4 & ((flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA))
-    return np.flatnonzero((flows.proto != ARP) & ~own).astype(np.int32)
+    # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
+    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (dst >> np.uint64(8) == flows.src_lo >> np.uint64(8))
+    v6_own = flows.dst_hi >> np.uint64(56) == 255
+    v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
+    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
 
 
 def _agreed_offset(deltas: NDArray[np.int64]) -> int | None:

@@ -22,14 +22,16 @@ class Routes:
             known: Names of the capture points: without one that is a device of these routes, names and devices cannot
                 be compared, and nothing is told.
         """
-        nets: dict[tuple[int, int], dict[int, str]] = {}
+        nets: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}
         for route in routes:
-            if route.table == "main" and route.kind == "unicast" and route.dev:
+            devices = tuple(dict.fromkeys(hop.dev for hop in route.hops if hop.dev))
+            if route.table == "main" and route.kind == "unicast" and devices:
                 net = ipaddress.ip_network(route.dst, strict=False)
                 shift = net.max_prefixlen - net.prefixlen
                 prefixes = nets.setdefault((net.version, shift), {})
-                prefixes.setdefault(int(net.network_address) >> shift, route.dev)
-        if not {device for prefixes in nets.values() for device in prefixes.values()} & set(known):
+                prefixes.setdefault(int(net.network_address) >> shift, devices)
+        named = {device for prefixes in nets.values() for devices in prefixes.values() for device in devices}
+        if not named & set(known):
             nets = {}
         # By IP version: how many bits are not compared, fewest first, and the devices by the others.
         self._nets = {
@@ -41,9 +43,9 @@ class Routes:
         """Whether any route is known."""
         return any(self._nets.values())
 
-    def device(self, hi: int, lo: int) -> str | None:
-        """The device towards an address, given as its 128 bits, IPv4 mapped; None without a route."""
+    def devices(self, hi: int, lo: int) -> tuple[str, ...]:
+        """The devices towards an address, given as its 128 bits, IPv4 mapped; several where the route has several next hops."""
         mapped = hi == 0 and lo >> 32 == 0xFFFF
         version, number = (4, lo & 0xFFFFFFFF) if mapped else (6, hi << 64 | lo)
         found = (prefixes.get(number >> shift) for shift, prefixes in self._nets[version])
-        return next((device for device in found if device is not None), None)
+        return next((devices for devices in found if devices is not None), ())

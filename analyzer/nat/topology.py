@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import SRC, match
 from analyzer.nat.ways import FIRST_TTLS, pod_address
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
 
-LAYERS = {"pod": 0, "bridge": 1, "uplink": 2}
+LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
+"""Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it again,
+encapsulated; the rest goes to the uplink at once."""
+MOST_NEIGHBOURS = 32
+"""Pods without a bridge between which packets may pass: each is compared with each."""
 MOST_GUESSED = 128
 """Points whose roles are guessed; each is compared with all others. A node has 110 pods (kubelet's `maxPods`), or few more."""
 
@@ -105,7 +110,22 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
 
 
 def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """The neighbours, inner one first: each point of a layer with each point of the next layer that was captured."""
-    layers = [[p for p in points if p.role == role] for role in LAYERS]
-    present = [layer for layer in layers if layer]
-    return [(inner, outer) for here, beyond in pairwise(present) for inner in here for outer in beyond]
+    """The neighbours, inner one first, in the order of the way out.
+
+    Where there is no bridge, pods are neighbours of each other: the node routes between them. What a pod sends to another
+    one over a bridge passes two gaps that are listed anyhow.
+    """
+    pods, bridges, tunnels, uplinks = ([p for p in points if p.role == role] for role in LAYERS)
+    inside = bridges or pods
+    pairs = list(product(pods, bridges))
+    if not bridges and len(pods) <= MOST_NEIGHBOURS:
+        pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
+    return pairs + [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+
+
+def _meet(a: Point, b: Point) -> bool:
+    """Whether one of two pods sent anything to the other, or to an address that may be translated to it."""
+    of_a, of_b = pod_address(a), pod_address(b)
+    if not len(of_a) or not len(of_b):
+        return False
+    return bool(among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any())

@@ -10,13 +10,13 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
-from analyzer.flow.keys import address_key, among, distinct
-from analyzer.nat.matching import SRC
+from analyzer.flow.keys import address_key, among, distinct, is_v4
+from analyzer.nat.matching import SRC, routable
 from analyzer.nat.routes import Routes
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OUT, IN, LOCAL, UNKNOWN = 1, -1, 2, 0
 _NONE = np.zeros(0, np.uint64)
+EXITS = ("tunnel", "uplink")
+"""Roles of the points that routed packets go to."""
 FIRST_TTLS = (64, 128, 255)
 """TTLs that stacks send with."""
 
@@ -48,7 +50,11 @@ class Node:
 
 
 def explore(
-    points: Sequence[Point], gaps: Sequence[Gap], links: Iterable[Link], routes: Iterable[Route] = ()
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    links: Iterable[Link],
+    routes: Iterable[Route] = (),
+    translates: Callable[[Point, int], bool] = lambda point, flow: False,
 ) -> Node:
     """Learn the node's inside from what crossed, then say where every flow is heading.
 
@@ -57,6 +63,7 @@ def explore(
         gaps: All gaps.
         links: The node's interface table, as far as the bundle has it.
         routes: The node's routes, as far as the bundle has them.
+        translates: Whether the node's rules translate the destination of a flow that comes in.
     """
     links = list(links)
     own = [_number(text) for link in links for text in link.addresses]
@@ -68,7 +75,7 @@ def explore(
     met_out = {point.name: np.zeros(len(point.flows), bool) for point in points}
     routers = np.array(bridges, np.uint64)
     for gap in gaps:
-        if gap.outer.role == "uplink":
+        if gap.outer.role in EXITS:
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
     of_pods = [point for point in points if point.role == "pod"]
@@ -81,13 +88,15 @@ def explore(
     for gap in gaps:
         # Innermost gaps come first, so what crossed to the uplink decides last.
         m = gap.matches
-        if gap.inner.name in pods and gap.outer.role == "bridge":
+        if gap.inner.name in pods and gap.outer.role in ("bridge", "pod"):
             # Whose packet it is, the pod's address tells better than the clock: a bridged frame is handed to the
             # other pod's veth and to the bridge itself with one timestamp, in either order (br_handle_frame_finish).
             guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
             told = (guess == OUT) | (guess == IN)
             gap.heading[told] = guess[told]
-        outer_heading = np.where(m.flip == 1, -gap.heading, gap.heading).astype(np.int8)
+        # Of two pods without a bridge each is the other's outside.
+        reverse = (m.flip == 1) ^ gap.between_pods
+        outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
         crossed[gap.inner.name][m.a] = gap.heading
         crossed[gap.outer.name][m.b] = outer_heading
         met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
@@ -108,14 +117,14 @@ def explore(
     own_keys = [_keys(own)]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
-        if gap.outer.role == "uplink":
+        if gap.outer.role in EXITS:
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
     node = Node(
         inside=distinct(np.concatenate([_NONE, *pods.values(), *within])),
         own=distinct(np.concatenate(own_keys)),
         routers=routers,
         pods=pods,
-        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role == "uplink"}),
+        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
     )
 
     def heading(point: Point) -> NDArray[np.int8]:
@@ -123,7 +132,12 @@ def explore(
         guess = _by_address(point, mine if len(mine) else node.inside)
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
-        return np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        _inbound(point, found, known, translates)
+        stays = np.ones(len(found), bool)
+        stays[routable(point.flows)] = False
+        found[stays] = UNKNOWN
+        return found
 
     node.heading.update(zip((point.name for point in points), side_by_side(heading, points), strict=True))
     for gap in gaps:
@@ -132,6 +146,24 @@ def explore(
         guess = node.heading[gap.inner.name][gap.matches.a[open_]]
         gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
     return node
+
+
+def _inbound(
+    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[Point, int], bool]
+) -> None:
+    """Give flows to an address of the node the heading of others to the same port that DNAT sent on to a pod; in place."""
+    if point.role not in EXITS:
+        return
+    flows = point.flows
+    service = point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto
+    open_ = np.flatnonzero((heading == UNKNOWN) & np.isin(flows.proto, (6, 17)))
+    if not len(open_):
+        return
+    into = among(service[open_], distinct(service[crossed == IN]))
+    asked, where = np.unique(service[open_[~into]], return_index=True)
+    some = open_[~into][where]
+    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(point, int(f))], np.uint64))
+    heading[open_[into]] = IN
 
 
 def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
@@ -177,7 +209,8 @@ def pod_address(
         & (flows.dst_hi >> np.uint64(56) != 0xFF)
         & (flows.src_hi >> np.uint64(54) != 0x3FA)
     )
-    for chosen in (unicast & (flows.src_hi == 0), unicast & (flows.src_hi != 0)):
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    for chosen in (unicast & v4, unicast & ~v4):
         if not chosen.any():
             continue
         ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)

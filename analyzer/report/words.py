@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from analyzer.incident import causes
 from analyzer.model import Fate
 
 if TYPE_CHECKING:
@@ -20,25 +21,15 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 
-CAUSES = {
-    "snat-port-race": "SNAT port race",
-    "snat-port-exhaustion": "SNAT ports exhausted",
-    "conntrack-table-full": "conntrack table full",
-    "policy-drop": "dropped by a rule",
-    "next-hop-unresolved": "next hop unresolved",
-    "dns-insert-race": "DNS insert race",
-    "ack-under-lower-bound": "ACK under the lower bound",
-    "ack-over-upper-bound": "ACK over the upper bound",
-    "seq-over-upper-bound": "sequence over the upper bound",
-    "seq-under-lower-bound": "sequence under the lower bound",
-    "unknown": "cause unknown",
-}
-"""Titles of the causes."""
-
 _KINDS = {
     "syn-vanished": "SYNs vanished",
     "udp-vanished": "UDP requests vanished",
+    "icmp-vanished": "echo requests vanished",
     "reply-vanished": "replies vanished",
+    "data-vanished": "data vanished",
+    "error-vanished": "ICMP errors vanished",
+    "refused": "refused by this node",
+    "misdelivered": "misdelivered",
     "invalid-reset": "INVALID and reset by the host",
     "invalid-dropped": "INVALID and dropped",
     "unnatted-leak": "left without translation",
@@ -48,7 +39,12 @@ _KINDS = {
 _EVENTS = {
     "syn-vanished": ("{n} SYN vanished", "{n} SYNs vanished"),
     "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
+    "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
     "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
+    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
+    "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
+    "refused": ("{n} connection was refused by this node", "{n} connections were refused by this node"),
+    "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),
     "invalid-reset": (
         "{n} packet was judged INVALID and the host answered with a RST",
         "{n} packets were judged INVALID and the host answered with RSTs",
@@ -132,7 +128,7 @@ def count(number: int, one: str, many: str) -> str:
 
 def cause_title(cause: str) -> str:
     """Return the title of *cause*; an unknown code stands for itself."""
-    return CAUSES.get(cause, cause)
+    return str(causes.module(cause).TITLE) if cause in causes.CODES else cause
 
 
 def title(incident: Incident) -> str:

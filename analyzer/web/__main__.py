@@ -21,13 +21,13 @@ def main(task: str, folder: Path) -> int:
     confined.enter(confined.Limits(**told["limits"]), told["server"])
     try:
         importlib.import_module(TASKS[task]).work(told["order"], folder)
+    except MemoryError:
+        return confined.TOO_MUCH_MEMORY
     except LostsynError as error:
         # What to type on a command line is of no use here.
         reason = error.reason if isinstance(error, UnusableInput) else str(error)
         write_json(folder / confined.REFUSED, {"says": f"{reason.removesuffix('.')}."})
         return 1
-    except MemoryError:
-        return confined.TOO_MUCH_MEMORY
     except OSError as error:
         write_json(
             folder / confined.REFUSED, {"says": f"The disk did not allow it: {error.strerror or error}."}

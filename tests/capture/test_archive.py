@@ -6,6 +6,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zstandard
@@ -33,7 +34,7 @@ def tar_members(path: Path, data: bytes) -> tuple[dict[str, bytes], list[str]]:
     path.write_bytes(data)
     caveats: list[str] = []
     found = {}
-    for member in archive.tar_members(path, caveats):
+    for member in archive.tar_members(path, caveats, archive.Allowance()):
         with member.open() as opened:
             found[member.name] = opened.read()
     return found, caveats
@@ -56,7 +57,7 @@ def test_members_are_independent(tmp_path: Path) -> None:
     """Members can be opened in any order, several times, and after the archive's last word."""
     path = tmp_path / "a.tar"
     path.write_bytes(tar(FILES))
-    first, _, third = archive.tar_members(path, [])
+    first, _, third = archive.tar_members(path, [], archive.Allowance())
     with third.open() as opened, first.open() as other, third.open() as again:
         assert FILES["veth1a2b.pcap"][:5] == other.read(5)
         assert 5000 == len(opened.read())
@@ -125,7 +126,7 @@ def zip_members(path: Path) -> tuple[dict[str, bytes], list[str]]:
     """Read the members of a zip archive, and the caveats."""
     caveats: list[str] = []
     found = {}
-    for member in archive.zip_members(path, caveats):
+    for member in archive.zip_members(path, caveats, archive.Allowance()):
         with member.open() as opened:
             found[member.name] = opened.read()
         assert member.size == len(found[member.name])
@@ -174,7 +175,7 @@ def test_damaged_zip(damage: list[tuple[int, int]], tmp_path: Path) -> None:
     for at, value in damage:
         data[at % len(data)] = value
     path.write_bytes(data)
-    for member in archive.zip_members(path, []):
+    for member in archive.zip_members(path, [], archive.Allowance()):
         try:
             opened = member.open()
         except OSError:
@@ -196,7 +197,7 @@ def test_a_member_is_no_longer_than_the_archive(tmp_path: Path) -> None:
     header.size = 60 << 30
     path = tmp_path / "a.tar"
     path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1000))
-    assert [1000] == [member.size for member in archive.tar_members(path, [])]
+    assert [1000] == [member.size for member in archive.tar_members(path, [], archive.Allowance())]
 
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
@@ -205,5 +206,147 @@ def test_a_member_is_no_longer_than_the_archive(tmp_path: Path) -> None:
     at = data.index(b"PK\x01\x02")
     data[at + 24 : at + 28] = (1 << 31).to_bytes(4, "little")
     path.write_bytes(data)
-    (size,) = [member.size for member in archive.zip_members(path, [])]
+    (size,) = [member.size for member in archive.zip_members(path, [], archive.Allowance())]
     assert size < 10_000
+
+
+HOSTILE_NAME = "x\n::error::told\x1b[31m\u202e.pcap"
+
+
+def _header(name: str, kind: bytes, size: bytes, body: bytes = b"") -> bytes:
+    """Write a tar header whose size is as it is given, with a right checksum, and what follows it."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + body + bytes(-len(body) % 512)
+
+
+@pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 1, 1 << 64, (1 << 87) - 1])
+def test_a_size_beyond_any_file(size: int, tmp_path: Path) -> None:
+    """What stands before a member that claims more bytes than a file can have is used, and one sentence says it ends early."""
+    begin = tar({"a": b"a"})[:1024]
+    crafted = _header("b", tarfile.XGLTYPE, b"\x80" + size.to_bytes(11, "big"))
+    found, caveats = tar_members(tmp_path / "a.tar", begin + crafted + tar({"c": b"c"}))
+    assert {"a": b"a"} == found
+    assert ["a.tar: the archive ends within its last member"] == caveats
+
+
+@pytest.mark.parametrize(
+    ("one", "most"),
+    [
+        (_header("p", tarfile.XHDTYPE, b"00000177770\0", b"3 =" * (0o177770 // 3)), 10),
+        (_header("d/", tarfile.DIRTYPE, b"00000000000\0"), 10_000),
+    ],
+    ids=["extended headers", "folders"],
+)
+def test_headers_have_a_budget(
+    one: bytes, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few KB that decompress to headers only are one sentence, after as many as all archives of a bundle may have."""
+    monkeypatch.setattr(archive, "HEADERS", 10_000)
+    read: list[int] = []
+    frombuf = tarfile.TarInfo.frombuf
+    monkeypatch.setattr(tarfile.TarInfo, "frombuf", lambda *given: read.append(1) or frombuf(*given))  # type: ignore[func-returns-value]
+    stored = zstandard.ZstdCompressor().compress(one * (2 * most))
+    found, caveats = tar_members(tmp_path / "a.tar.zst", stored)
+    assert {} == found
+    assert [
+        "a.tar.zst: the archives of this bundle have more than 10000 headers; what follows was ignored"
+    ] == caveats
+    assert len(read) <= most + 1
+
+
+def test_one_budget_for_all_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many archives together cost no more headers than one may."""
+    monkeypatch.setattr(archive, "HEADERS", 5)
+    allowance = archive.Allowance()
+    told: list[list[str]] = []
+    for number in range(3):
+        path = tmp_path / f"{number}.tar"
+        path.write_bytes(tar({"a": b"", "b": b""}))
+        told.append([])
+        assert [2, 2, 1][number] == len(list(archive.tar_members(path, told[-1], allowance)))
+    assert [0, 0, 1] == [len(caveats) for caveats in told]
+
+
+def test_many_archives_need_no_descriptors(tmp_path: Path) -> None:
+    """Members of hundreds of archives can be opened, though a process may have few files open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    allowance = archive.Allowance()
+    members: list[archive.Member] = []
+    for number in range(100):
+        path = tmp_path / f"{number}"
+        with zipfile.ZipFile(path.with_suffix(".zip"), "w") as written:
+            written.writestr("a", b"zip")
+        path.with_suffix(".tar").write_bytes(tar({"a": b"tar"}))
+        path.with_suffix(".tgz").write_bytes(tar({"a": b"tgz"}, "w:gz"))
+        members += archive.zip_members(path.with_suffix(".zip"), [], allowance)
+        members += archive.tar_members(path.with_suffix(".tar"), [], allowance)
+        members += archive.tar_members(path.with_suffix(".tgz"), [], allowance)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    for number, member in enumerate(members):
+        with member.open() as opened:
+            assert (b"zip", b"tar", b"tgz")[number % 3] == opened.read()
+
+
+@pytest.mark.parametrize(("free", "fits"), [(16 << 20, True), (8 << 20, False)])
+def test_a_small_disk(free: int, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a disk with little room half is left free, not a GiB: what fits is unpacked."""
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))  # type: ignore[attr-defined]
+    found, caveats = tar_members(tmp_path / "a.tar.gz", tar({"a": bytes(6 << 20)}, "w:gz"))
+    assert (fits, fits) == (len(found["a"]) == 6 << 20, not caveats)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decompresses to a thousandfold is unpacked as far as any archive may be large, and no further."""
+    monkeypatch.setattr(archive, "LEAST", 1 << 20)
+    found, caveats = tar_members(
+        tmp_path / "a.tar.zst", zstandard.ZstdCompressor().compress(tar({"a": bytes(64 << 20)}))
+    )
+    assert len(found["a"]) < 8 << 20
+    assert "MiB that it may have here; the rest was ignored" in caveats[0]
+
+
+def test_a_zip_member_without_a_name(tmp_path: Path) -> None:
+    """What the directory does not name is a member all the same."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        written.writestr("a", b"a")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 28 : at + 30] = bytes(2)
+    data[at + 46 :] = data[at + 47 :]
+    data[-10:-6] = (46).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert ({"unnamed": b"a"}, []) == zip_members(path)
+
+
+def test_a_huge_zip_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard library would make an object of each of its entries."""
+    monkeypatch.setattr(archive, "DIRECTORY", 100)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        for number in range(10):
+            written.writestr(str(number), b"")
+    assert "its directory is larger than" in zip_members(path)[1][0]
+
+
+def test_names_are_printable(tmp_path: Path) -> None:
+    """A member's name reaches no terminal and no log of a CI job as it is."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as written:
+        for number in range(3):
+            written.writestr(f"{HOSTILE_NAME}{number}", b"a", zipfile.ZIP_LZMA)
+    _, (caveat,) = zip_members(path)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as written_tar:
+        sparse = tarfile.TarInfo(HOSTILE_NAME)
+        sparse.pax_headers = {"GNU.sparse.major": "1"}
+        written_tar.addfile(sparse)
+    _, (other,) = tar_members(tmp_path / "a.tar", out.getvalue())
+    assert caveat.isprintable()
+    assert caveat.endswith(" and 2 more are neither stored nor deflated and were ignored")
+    assert other.isprintable()

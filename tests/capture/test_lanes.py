@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from analyzer.capture.columns import Flows, Packets
 from analyzer.capture.decoder import MAX_LANES
-from analyzer.capture.lanes import Lanes, split
+from analyzer.capture.lanes import BEYOND, Lanes, split
 from analyzer.capture.layout import SLL2_LANE
+from analyzer.capture.naming import Hint
 from analyzer.capture.storage import Memory, TemporaryFiles
 from tests.capture.test_scan import decode
 
@@ -72,11 +73,21 @@ def test_columns_in_files_are_split_as_well(storage: Memory) -> None:
 
 
 def test_interfaces_are_numbered_by_name() -> None:
-    """The same name is the same lane; what is beyond the last one shares it."""
+    """The same name is the same lane; those past the first ones have one that is nobody's."""
     lanes = Lanes()
     numbers = [lanes.of(name) for name in ("eth0", None, "eth0", "cni0")]
     many = [lanes.of(f"veth{n}") for n in range(MAX_LANES)]
 
     assert [0, 1, 0, 2] == numbers
-    assert MAX_LANES - 1 == max(many)
-    assert MAX_LANES == len(lanes.names)
+    assert BEYOND == max(many)
+    assert BEYOND == len(lanes.names)
+
+
+def test_what_the_file_is_called_by_comes_too_late() -> None:
+    """Its name, after a nameless one past the first ones, is that one, and nobody's either."""
+    lanes = Lanes(Hint(point="eth0", role="uplink"))
+    for n in range(MAX_LANES):
+        lanes.of(f"veth{n}")
+
+    assert [BEYOND, BEYOND] == [lanes.of(None), lanes.of("eth0")]
+    assert BEYOND == len(lanes.names)

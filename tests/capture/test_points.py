@@ -12,6 +12,7 @@ from hypothesis import given
 
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
+from analyzer.capture.lanes import BEYOND
 from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
 from analyzer.errors import UnusableInput
@@ -215,13 +216,43 @@ def test_a_file_that_vanished_is_said(tmp_path: Path) -> None:
 
 
 def test_more_interfaces_than_lanes(tmp_path: Path) -> None:
-    """What is beyond shares the last lane; no frame is lost."""
+    """Packets of interfaces past some thousand are left out, and one caveat counts them: whose they are is not guessed."""
     described = b"".join(named(f"veth{n}") for n in range(MAX_LANES + 3))
     blocks = b"".join(enhanced(n, n, segment(n)) for n in (0, MAX_LANES - 1, MAX_LANES, MAX_LANES + 2))
     (tmp_path / "node.pcapng").write_bytes(section() + described + blocks)
     found = recordings(tmp_path)
 
-    assert {"veth0": 1, f"veth{MAX_LANES - 1}": 3} == {name: len(r.packets) for name, r in found.items()}
+    assert {"veth0": 1} == {name: len(r.packets) for name, r in found.items()}
+    said = f"node.pcapng: more than {BEYOND} interfaces are named; 3 packets of those beyond were left out"
+    assert (said,) == found["veth0"].caveats
+
+
+def _numbered(*numbers: int) -> bytes:
+    """Write a capture of `-i any` with a SYN per interface number."""
+    frames = [
+        b"\x08\0\0\0" + n.to_bytes(4, "big") + b"\0\1\0\6" + bytes(8) + segment(n & 0xFFFF) for n in numbers
+    ]
+    return pcap([(i, len(frame), frame) for i, frame in enumerate(frames)], link=276)
+
+
+def test_more_interfaces_of_any_than_lanes(tmp_path: Path) -> None:
+    """`tcpdump -i any`: those with the most packets are kept, which are the real ones of a file that claims too many."""
+    (tmp_path / "any.pcap").write_bytes(_numbered(*range(10, BEYOND + 20), 9, 9))
+    found = recordings(tmp_path)
+
+    assert (BEYOND, 2) == (len(found), len(found["interface 9"].packets))
+    assert f"any.pcap: more than {BEYOND} interfaces are named; 11 packets of those beyond were left out" in [
+        caveat for recording in found.values() for caveat in recording.caveats
+    ]
+
+
+def test_as_many_interfaces_as_lanes(tmp_path: Path) -> None:
+    """As many as are told apart are all kept, without a word."""
+    (tmp_path / "any.pcap").write_bytes(_numbered(*range(1, BEYOND + 1)))
+    found = recordings(tmp_path)
+
+    assert BEYOND == len(found)
+    assert () == sum((recording.caveats for recording in found.values()), ())
 
 
 def test_one_name_in_two_folders(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.bundle import EvidenceFile
-from analyzer.evidence import Evidence, collect, collecting
+from analyzer.evidence import Evidence, collect, links
 from analyzer.evidence.facts import Link
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
@@ -99,6 +99,9 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "kernel_log": "[    1.500000] nf_conntrack: nf_conntrack: table full, dropping packet\n",
         "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
         "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
+        "ipvs_services": "Prot LocalAddress:Port Scheduler Flags\n",
+        "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
+        "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
     }
     recorded = {
@@ -108,7 +111,15 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
-        "ip-address-o.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
+        "ip-br-link.txt": "ip_link_text", "ip-br-a.txt": "ip_link_text", "ip-j-d-s-link.json": "ip_link",
+        "ip-route-all.txt": "ip_route", "ip-route-all.json": "ip_route", "route-n.txt": "ip_route",
+        "netstat-rn.txt": "ip_route", "ip-rule.txt": "ip_rule", "ip-j-rule.json": "ip_rule", "fdb.txt": "bridge_fdb",
+        "fdb.json": "bridge_fdb", "ethtool-k.txt": "ethtool_features", "ethtool-k.json": "ethtool_features",
+        "ethtool-S-v0.txt": "ethtool_statistics", "ifconfig.txt": "ifconfig", "ifconfig-busybox.txt": "ifconfig",
+        "netstat-s.txt": "netstat_s", "nstat.txt": "nstat", "nstat.json": "nstat", "proc-snmp.txt": "proc_snmp",
+        "snmp6.txt": "proc_snmp", "proc-net-dev.txt": "proc_dev", "softnet_stat.txt": "softnet_stat",
+        "ss-tanpi.txt": "sockets", "netstat-tanop.txt": "sockets", "tc.txt": "tc_qdisc", "tc.json": "tc_qdisc",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]
@@ -147,11 +158,11 @@ def test_an_interface_that_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
         made.append(len(more.get("addresses", ())))
         return replace(link, **more)
 
-    monkeypatch.setattr(collecting, "replace", replaced)
+    monkeypatch.setattr(links, "replace", replaced)
     (link,) = collected(a=f"[{','.join(parts)}]").interfaces.values()
 
     assert tuple(f"10.0.0.{number}" for number in range(100)) == link.addresses
-    assert [100] == made
+    assert [100] == [count for count in made if count]
 
 
 def test_many_contradicting_interfaces() -> None:

@@ -1,8 +1,10 @@
-"""Arithmetic of conntrack's counters."""
+"""Arithmetic of conntrack's counters, and of times."""
 
 from __future__ import annotations
 
-from analyzer.evidence.facts import CounterSnapshot
+from datetime import UTC, datetime
+
+from analyzer.evidence.facts import CounterSnapshot, LogLine
 
 
 def snapshot(*cpus: dict[str, int]) -> CounterSnapshot:
@@ -27,3 +29,20 @@ def test_drift() -> None:
     before, after = snapshot({"found": 0xFFFFFFFF, "drop": 9}), snapshot({"found": 4, "drop": 7})
     assert (5, 2) == after.drift(before)
     assert (2, 5) == before.drift(after)
+
+
+def test_the_year_of_a_line() -> None:
+    """A line without a year is of the one in which it is nearest, leap years and new year's eve included."""
+
+    def at(*day: int) -> int:
+        return int(datetime(*day, tzinfo=UTC).timestamp()) * 10**9  # type: ignore[arg-type,misc]
+
+    def line(month: int, day: int) -> LogLine:
+        since = at(2000, month, day) - at(2000, 1, 1)
+        return LogLine(about="martian", says="", file="a", since_new_year=since)
+
+    assert at(2026, 3, 10) == line(3, 10).near(at(2026, 3, 11))
+    assert at(2024, 3, 10) == line(3, 10).near(at(2024, 3, 11))
+    assert at(2025, 12, 31) == line(12, 31).near(at(2026, 1, 1))
+    assert None is LogLine(about="martian", says="", file="a").near(0)
+    assert 5 == LogLine(about="martian", says="", file="a", time=5).near(at(2026, 1, 1))

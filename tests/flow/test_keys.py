@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.flow.keys import Buckets, address_key, among, distinct, scramble, unique_join
+from analyzer.flow.keys import Buckets, address_key, among, distinct, is_v4, scramble, unique_join
 
 
 def test_a_salt_tells_equal_fields_apart() -> None:
@@ -29,6 +29,14 @@ def test_both_halves_of_an_address_matter() -> None:
     hi, lo = np.array([0, 0, 1], np.uint64), np.array([5, 6, 5], np.uint64)
 
     assert 3 == len(np.unique(address_key(hi, lo)))
+
+
+def test_only_mapped_addresses_are_ipv4() -> None:
+    """`::ffff:192.0.2.1` is IPv4; `::`, `::1`, NAT64's prefix and one with 0xffff at another place are not."""
+    addresses = [(0, 0xFFFF_C000_0201), (0, 0), (0, 1), (0x64FF9B << 32, 0xC0000201), (0, 0xFFFF << 48)]
+    hi, lo = np.array(addresses, np.uint64).T
+
+    assert [True, False, False, False, False] == is_v4(hi, lo).tolist()
 
 
 def test_among_nothing_is_nothing() -> None:

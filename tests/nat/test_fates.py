@@ -15,7 +15,6 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from analyzer import Analysis, analyze
-from analyzer.nat.fates import AT_ONCE
 from tests.conversation import BRIDGE, START, TRANSIT, Conversation, bystander, record
 
 AROUND = (bystander(-5), bystander(20))
@@ -394,19 +393,23 @@ class Refused(Conversation):
 
     errors: list[tuple[int, int]]
     """When, in ns since the first second, and the code."""
+    quotes: int | None = None
+    """Which datagram the errors quote, by its IP ID; None where the quoted header has none."""
 
     def frames(self) -> Iterator[tuple[str, int, bytes]]:
         """The datagrams and the errors."""
         sent = list(super().frames())
         yield from sent
-        quoted = sent[0][2][14:][:28]
+        quoted = sent[2 * (self.quotes or 0)][2][14:][:28]
+        if self.quotes is None:
+            quoted = quoted[:4] + bytes(2) + quoted[6:]
         for time, code in self.errors:
             error = IP(src="10.244.0.1", dst="10.244.0.11") / ICMP(type=3, code=code) / Raw(quoted)
             yield "cni0", START + time, bytes(Ether(src=BRIDGE, dst="02:00:00:00:00:09") / error)
 
 
 def test_rejected(tmp_path: Path) -> None:
-    """Refused is what a refusal of its flow follows at once, whichever of many that is; an unreachable host is none."""
+    """Without an IP ID an error is about the last packet that was sent before it, however long ago."""
     chance = random.Random(7)
     talks, expected = [], {}
     for port in range(20000, 20012):
@@ -416,16 +419,21 @@ def test_rejected(tmp_path: Path) -> None:
         seen = [sent.time - START + TRANSIT for sent in talk.sent]
         talk.errors = [
             *((chance.randrange(4_000_000_000), chance.choice([1, 3, 13])) for _ in range(port - 20000)),
-            (seen[-1] + AT_ONCE + (port & 1), 13),
+            (seen[-1] + 500_000_000, 13),
         ]
-        expected[port] = [
-            "not-routed-here"
-            if any(code != 1 and 0 <= time - at <= AT_ONCE for time, code in talk.errors)
-            else "vanished"
-            for at in seen
-        ]
+        about = {max((at for at in seen if at <= time), default=0) for time, _ in talk.errors}
+        expected[port] = ["not-routed-here" if at in about else "vanished" for at in seen]
         talks.append(talk)
     analysis = judged(tmp_path, *talks)
 
     assert {"not-routed-here", "vanished"} == {fate for fates in expected.values() for fate in fates}
     assert expected == {port: fates(analysis, port=port) for port in expected}
+
+
+def test_rejected_by_ip_id(tmp_path: Path) -> None:
+    """An error that quotes an IP ID is about that packet, though others were sent in between."""
+    talk = Refused(pod=POD, server=SERVER, nat=NAT, proto="udp", errors=[(2_000_000_000, 13)], quotes=1)
+    for n in range(4):
+        talk.data(b"%d" % n, at=n * 0.4).lost_after("cni0")
+
+    assert ["vanished", "not-routed-here", "vanished", "vanished"] == fates(judged(tmp_path, talk))

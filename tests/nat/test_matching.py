@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.capture.columns import FLOW_DTYPES, Flows
+from analyzer.nat.matching import _routable
 from tests.conversation import Conversation, bystander, record
 
 Pairs = dict[str, tuple[str, str, str]]
@@ -147,6 +150,16 @@ def test_reused_tuple(tmp_path: Path) -> None:
     assert ["192.0.2.10:1024", "192.0.2.10:1025"] == table[table["outer_point"] == "eth0"][
         "outer_orig"
     ].tolist()
+
+
+def test_what_asks_whether_an_address_is_free_is_not_matched() -> None:
+    """`::` sends to a multicast group (RFC 4862 section 5.4.3), which no router forwards; its zeros make it no IPv4."""
+    flows = Flows(**{name: np.zeros(2, dtype) for name, dtype in FLOW_DTYPES.items()})
+    flows.proto[:] = 58
+    flows.dst_hi[:] = 0xFF02 << 48, 0x20010DB8 << 32
+    flows.dst_lo[:] = 0x1FF000001, 0xE0000001
+
+    assert [1] == _routable(flows).tolist()
 
 
 def test_identical_syns_are_not_guessed(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`conntrack -S`: one line per CPU, `cpu=0   <tab>found=57 invalid=0 ... `.
 
 Which counters there are depends on the kernel; a newer one's are printed as `unknown1`, ... by an older tool.
-Several outputs in a row are several snapshots.
+Several outputs in a row are several snapshots, each of the time that a date before it tells.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from analyzer.evidence.dates import moment
 from analyzer.evidence.facts import Caveat, CounterSnapshot
 
 if TYPE_CHECKING:
@@ -28,15 +29,22 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the snapshots; one with a line that is cut short is left out."""
     cpus: dict[int, dict[str, int]] = {}
     whole = True
+    time = later = None
     for line in text.splitlines():
         if not line.startswith("cpu="):
+            if when := moment(line):
+                later = when.time
             continue
+        if later is not None and cpus and whole:
+            yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus, time=time)
+        if later is not None:
+            cpus, whole, time, later = {}, True, later, None
         match = _LINE.match(line)
         cpu = int(match[1]) if match else -1
         if cpu in cpus:
             if whole:
-                yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus)
-            cpus, whole = {}, True
+                yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus, time=time)
+            cpus, whole, time = {}, True, None
         counters = (
             {name: int(value) for name, _, value in (p.partition("=") for p in match[2].split())}
             if match
@@ -47,4 +55,4 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             whole = False
         cpus[cpu] = counters
     if cpus and whole:
-        yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus)
+        yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus, time=time)

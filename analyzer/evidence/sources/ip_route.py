@@ -1,15 +1,18 @@
-"""`ip route`, as text and as JSON, of one table or all (`show table all`)."""
+"""`ip route`, as text and as JSON, of one table or all (`show table all`), with several next hops or one.
+
+`route -n` and `netstat -rn` say less of the main table, and are read too.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Route
+from analyzer.evidence.facts import Caveat, NextHop, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,18 +21,30 @@ if TYPE_CHECKING:
 
 MOST = 100_000
 """Routes kept of one file; a node with full tables has a million, none of which leads to a pod."""
+_HOPS = 512
+"""Next hops of one route."""
 _KINDS = "unicast|local|broadcast|multicast|anycast|blackhole|unreachable|prohibit|throw"
 _LINE = re.compile(rf"(?:({_KINDS}) )?(default|[\da-fA-F.:]{{3,45}}(?:/\d{{1,3}})?)(?: ([^\n]{{1,300}}?))?")
 _SAYS = re.compile(
-    rf"^(?:(?:{_KINDS}) )?(?:default|[\da-f.:]{{3,45}}(?:/\d+)?) (?:via \S+ )?dev \S+ (?!lladdr)", re.M
-)
+    r"^(?![\da-f]{2}(?::[\da-f]{2}){5} )"
+    rf"(?:(?:{_KINDS}) )?(?:default|[\da-f.:]{{3,45}}(?:/\d+)?) (?:via \S+ )?dev \S+ (?!lladdr)"
+    r"|^(?:blackhole|unreachable|prohibit|throw) (?:default|[\da-f.:]{3,45}(?:/\d+)?) |^[^\n]{0,200}\bnexthop via \S+ +dev \S+", re.M
+)  # fmt: skip
 _NEIGHBOUR = re.compile(r" (?:INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED|NOARP|PERMANENT)\b")
+_FLAGS = frozenset({"onlink", "linkdown", "dead", "pervasive", "offload"})
+_OBJECT = re.compile(r'\{\s*(?:"type"\s*:\s*"\w{1,20}"\s*,\s*)?"dst"\s*:')
+"""How a route begins; an entry of a forwarding database has a `dst` further behind."""
+_NET_TOOLS = re.compile(r"^Destination +Gateway +Genmask +Flags", re.M)
+_ROW = re.compile(
+    r"(\d+\.\d+\.\d+\.\d+) +(\d+\.\d+\.\d+\.\d+|\*|-) +(\d+\.\d+\.\d+\.\d+) +([A-Z!]{1,8}) +(.{0,60}?)(\S{1,64})"
+)
 
 
 def recognises(head: str) -> bool:
-    """Say whether a route is told, in either form."""
+    """Say whether a route is told, in one of the forms."""
     text = any(not _NEIGHBOUR.search(line) for line in head.splitlines() if _SAYS.match(f"{line.strip()} "))
-    return text or json_lists.holds(head, "dst", "flags")
+    told = json_lists.holds(head, "dst", "flags") and _OBJECT.search(head) is not None
+    return text or told or _NET_TOOLS.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -37,41 +52,91 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     kept = 0
     for route in _routes(text, file):
         kept += isinstance(route, Route)
-        if kept <= MOST:
+        if kept <= MOST or isinstance(route, Caveat):
             yield route
     if kept > MOST:
         yield Caveat(says=f"{file}: {kept - MOST} routes beyond the first {MOST} were left out")
 
 
 def _routes(text: str, file: str) -> Iterator[Route | Caveat]:
-    for line in text.splitlines():
+    lines = text.replace("\\", "\n").splitlines()  # -o has all of a route on one line
+    for number, line in enumerate(lines):
         said = _LINE.fullmatch(line.strip())
         if not said or _NEIGHBOUR.search(line):
             continue
         words = (said[3] or "").split()
-        told = dict(pairwise(words))
-        if "dev" not in told and "via" not in told and not said[1] and told.get("proto") is None:
+        told: dict[str, Any] = dict(pairwise(words))
+        hops = tuple(_hops(lines, number))
+        if not (hops or said[1] or told.keys() & {"dev", "via", "proto"}):
             continue
-        ipv6 = ":" in told.get("via", "") or "pref" in told
-        if route := _route(said[2], said[1], told.get("via"), told.get("dev"), told.get("table"), file, ipv6):
+        ipv6 = ":" in told.get("via", "") or "pref" in told or any(":" in (hop.gateway or "") for hop in hops)
+        told |= {"type": said[1], "gateway": told.get("via"), "flags": words}
+        if route := _route(said[2], told, hops, file, ipv6=ipv6):
             yield route
-    if not json_lists.holds(text, "dst", "flags"):
-        return
+    if _NET_TOOLS.search(text):
+        yield from _net_tools(lines, file)
+    if json_lists.holds(text, "dst", "flags"):
+        yield from _json(text, file)
+
+
+def _hops(lines: list[str], number: int) -> Iterator[NextHop]:
+    """Read the lines behind a route's own, one for each next hop."""
+    for line in lines[number + 1 : number + 1 + _HOPS]:
+        words = line.split()
+        if not words or words[0] != "nexthop" or not line.startswith((" ", "\t")):
+            return
+        yield _hop(dict(pairwise(words)) | {"flags": words})
+
+
+def _hop(told: dict[str, Any]) -> NextHop:
+    gateway = told.get("via") or told.get("gateway")
+    if isinstance(gateway, dict):  # of the other family: {"family": "inet6", "host": ...}
+        gateway = gateway.get("host")
+    dev, weight = told.get("dev"), str(told.get("weight", 1))
+    return NextHop(
+        gateway=printable(gateway[:45]) if isinstance(gateway, str) else None,
+        dev=printable(dev[:64]) if isinstance(dev, str) else None,
+        weight=int(weight) if re.fullmatch(r"[0-9]{1,9}", weight) else 1,
+        flags=_flags(told.get("flags")),
+    )
+
+
+def _net_tools(lines: list[str], file: str) -> Iterator[Route]:
+    for line in lines:
+        if row := _ROW.fullmatch(line.strip()):
+            # A blackhole has no device, and no flag either (fib_flag_trans).
+            kind = "unreachable" if "!" in row[4] else "blackhole" if row[6] == "*" else None
+            gateway = row[2] if "G" in row[4] else None
+            numbers = row[5].split()
+            # `route` has the metric first, `netstat -r` other numbers.
+            told = {"type": kind, "gateway": gateway, "dev": None if row[6] in "-*" else row[6]}
+            if len(numbers) == 3 and "MSS" not in "".join(lines[:5]):
+                told["metric"] = numbers[0]
+            if route := _route(f"{row[1]}/{row[3]}", told, (), file, ipv6=False):
+                yield route
+
+
+def _json(text: str, file: str) -> Iterator[Route | Caveat]:
     for item in json_lists.objects(text, file):
         if isinstance(item, Caveat):
             yield item
         elif "flags" in item and "state" not in item and isinstance(item.get("dst"), str):
-            kind, gateway, dev, table = (
-                value if isinstance(value := item.get(key), str) else None
-                for key in ("type", "gateway", "dev", "table")
+            listed = item.get("nexthops")
+            hops = tuple(
+                _hop(hop)
+                for hop in (listed[:_HOPS] if isinstance(listed, list) else ())
+                if isinstance(hop, dict)
             )
-            ipv6 = ":" in (gateway or "") or "pref" in item
-            if route := _route(item["dst"], kind, gateway, dev, table, file, ipv6):
+            if isinstance(via := item.get("via"), dict):
+                item = item | {"gateway": via.get("host")}
+            gateways = (item.get("gateway"), *(hop.gateway for hop in hops))
+            ipv6 = "pref" in item or any(isinstance(one, str) and ":" in one for one in gateways)
+            if route := _route(item["dst"], item | {"src": item.get("prefsrc")}, hops, file, ipv6=ipv6):
                 yield route
 
 
 def _route(
-    dst: str, kind: str | None, gateway: str | None, dev: str | None, table: str | None, file: str, ipv6: bool
+    dst: str, told: dict[str, Any], hops: tuple[NextHop, ...], file: str, *, ipv6: bool
 ) -> Route | None:
     """Make a route; None where the destination is none."""
     if dst == "default":
@@ -80,11 +145,28 @@ def _route(
         network = ipaddress.ip_network(dst, strict=False)
     except ValueError:
         return None
+    kind, gateway, dev, table, src = (
+        printable(value[:64]) if isinstance(value := told.get(key), str) else None
+        for key in ("type", "gateway", "dev", "table", "src")
+    )
+    metric = str(told.get("metric", ""))
     return Route(
         dst=str(network),
         kind=(kind or "unicast")[:16],
-        gateway=printable(gateway[:45]) if gateway else None,
-        dev=printable(dev[:64]) if dev else None,
-        table=printable((table or "main")[:64]),
+        gateway=None if hops else gateway,
+        dev=None if hops else dev,
+        table=table or "main",
         file=file,
+        nexthops=hops,
+        metric=int(metric) if re.fullmatch(r"[0-9]{1,10}", metric) else None,
+        src=src,
+        flags=_flags(told.get("flags")),
+    )
+
+
+def _flags(said: object) -> frozenset[str]:
+    return (
+        frozenset(word for word in said if isinstance(word, str)) & _FLAGS
+        if isinstance(said, list)
+        else frozenset()
     )

@@ -1,4 +1,7 @@
-"""dmesg and the journal: conntrack's lines about a full table, about single packets, and what was left out.
+"""dmesg, /var/log/messages and the journal: what the kernel said of lost packets, of itself or because a rule told it to.
+
+Of conntrack: a full table, single packets. Besides: martians, full neighbour tables, bad checksums, links that went down, packets
+that a rule logged or traced, and what the rate limit left out.
 
 Times come as `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
 `journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full` write them. Lines about packets
@@ -7,13 +10,13 @@ are written for ignored packets too, so the wording decides what became of the p
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.facts import Caveat, LogLine
+from analyzer.evidence.messages import message, packet, worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +31,6 @@ _MESSAGE = re.compile(
     r"|(?:net_ratelimit: |(?P<of>nf_\w+): )(?P<count>\d{1,10}) callbacks suppressed"
 )
 _PACKET = re.compile(r" ?\bIN=(?P<iif>\S*) OUT=(?P<oif>\S*) (?P<rest>.*)")
-_FIELD = re.compile(r"\b(SRC|DST|SPT|DPT|SEQ|ACK|PROTO)=(\S+)")
 _BOUND = re.compile(r"(?:bound (\d{1,10})|^(\d{1,10}) bytes more than expected)")
 # From 6.1 on the wording names the bound, and packets under a lower bound are ignored; before they are INVALID.
 _TESTS: tuple[tuple[str, str, Literal["invalid", "ignore"] | None], ...] = (
@@ -44,6 +46,9 @@ _TESTS: tuple[tuple[str, str, Literal["invalid", "ignore"] | None], ...] = (
     ("ignored", "", "ignore"),
     ("lowered timeout", "", None),
     ("lower timeout", "", None),
+    ("bad checksum", "bad-checksum", "invalid"),
+    ("bad TCP checksum", "bad-checksum", "invalid"),
+    ("bad UDP checksum", "bad-checksum", "invalid"),
     ("invalid", "", "invalid"),
     ("bad ", "", "invalid"),
     ("truncated", "", "invalid"),
@@ -56,6 +61,7 @@ _DATE = re.compile(
     r" ?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?(?= |$)"
     r"|(?P<unix>\d{9,10}\.\d{6})(?= )"
 )
+_SYSLOG = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ")
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
@@ -73,24 +79,46 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield conntrack's lines; the others are none of our business."""
+    """Yield the lines that tell of packets; the others are none of our business."""
     kept = left_out = 0
     for line in text.splitlines():
-        if "nf_c" not in line and "suppressed" not in line:
+        ours = "nf_c" in line or "suppressed" in line
+        if not ours and not worth(line):
             continue
-        if not (said := _MESSAGE.search(line)):
+        found = _line(line, said, file) if ours and (said := _MESSAGE.search(line)) else _other(line, file)
+        if found is None:
             continue
         if kept == MOST:
             left_out += 1
             continue
         kept += 1
-        yield _line(line, said, file)
+        yield found
     if left_out:
-        yield Caveat(says=f"{file}: {left_out} lines of conntrack beyond the first {MOST} were left out")
+        yield Caveat(says=f"{file}: {left_out} lines about packets beyond the first {MOST} were left out")
+
+
+def _other(line: str, file: str) -> LogLine | None:
+    """Read a line that is not of the three kinds that conntrack writes."""
+    told = message(line[:2000])
+    if told is None:
+        return None
+    begin, about, says, fields = told
+    uptime, time, zoned = _times(line[:begin])
+    return LogLine(
+        about=about,
+        says=says,
+        file=file,
+        time=time,
+        zoned=zoned,
+        uptime=uptime,
+        since_new_year=_day(line),
+        **fields,
+    )
 
 
 def _line(line: str, said: re.Match[str], file: str) -> LogLine:
     uptime, time, zoned = _times(line[: said.start()])
+    day = _day(line)
     if said["full"]:
         return LogLine(
             about="table-full",
@@ -99,6 +127,7 @@ def _line(line: str, said: re.Match[str], file: str) -> LogLine:
             time=time,
             zoned=zoned,
             uptime=uptime,
+            since_new_year=day,
             netns=int(said["netns"]) if said["netns"] else None,
         )
     if said["count"]:
@@ -109,14 +138,11 @@ def _line(line: str, said: re.Match[str], file: str) -> LogLine:
             time=time,
             zoned=zoned,
             uptime=uptime,
+            since_new_year=day,
             count=int(said["count"]),
         )
-    packet = _PACKET.search(said["judged"])
-    says = printable((said["judged"][: packet.start()] if packet else said["judged"]).strip()[:200])
-    # A packet that came in a tunnel or in an ICMP error is told after the outer one.
-    fields: dict[str, str] = {}
-    for name, value in _FIELD.findall(packet["rest"] if packet else ""):
-        fields.setdefault(name, value)
+    judged = _PACKET.search(said["judged"])
+    says = printable((said["judged"][: judged.start()] if judged else said["judged"]).strip()[:200])
     test, verdict = next(((test, verdict) for word, test, verdict in _TESTS if word in says), ("", None))
     bound = _BOUND.search(says)
     return LogLine(
@@ -126,19 +152,29 @@ def _line(line: str, said: re.Match[str], file: str) -> LogLine:
         time=time,
         zoned=zoned,
         uptime=uptime,
+        since_new_year=day,
         verdict=verdict,
         test=test,
         bound=int(bound[1] or bound[2]) if bound else None,
-        iif=printable(packet["iif"][:64]) if packet else "",
-        oif=printable(packet["oif"][:64]) if packet else "",
-        proto=printable(fields.get("PROTO", "").lower()[:16]),
-        src=_address(fields.get("SRC", "")),
-        dst=_address(fields.get("DST", "")),
-        sport=_number(fields.get("SPT"), 0xFFFF),
-        dport=_number(fields.get("DPT"), 0xFFFF),
-        seq=_number(fields.get("SEQ"), 0xFFFFFFFF),
-        ack=_number(fields.get("ACK"), 0xFFFFFFFF),
+        iif=printable(judged["iif"][:64]) if judged else "",
+        oif=printable(judged["oif"][:64]) if judged else "",
+        **packet(judged["rest"] if judged else ""),
     )
+
+
+def _day(line: str) -> int | None:
+    """Read syslog's stamp, which has no year: nanoseconds since a leap year began."""
+    said = _SYSLOG.match(line)
+    if not said or said[1] not in _MONTHS:
+        return None
+    try:
+        moment = datetime(2000, _MONTHS.index(said[1]) + 1, int(said[2]), tzinfo=UTC)
+    except ValueError:
+        return None
+    hours, minutes, seconds = (int(part) for part in said[3].split(":"))
+    since = moment - datetime(2000, 1, 1, tzinfo=UTC)
+    fraction = int((said[4] or "").ljust(9, "0"))
+    return (since.days * 86400 + hours * 3600 + minutes * 60 + seconds) * 10**9 + fraction
 
 
 def _times(stamp: str) -> tuple[int | None, int | None, bool]:
@@ -169,17 +205,3 @@ def _times(stamp: str) -> tuple[int | None, int | None, bool]:
 def _nanoseconds(text: str) -> int:
     whole, _, fraction = text.partition(".")
     return int(whole) * 10**9 + int(fraction.ljust(9, "0"))
-
-
-def _address(text: str) -> str:
-    """Bring an address to its short form: the kernel logs IPv6 at full length; empty where it is none."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return ""
-
-
-def _number(text: str | None, most: int) -> int | None:
-    if text is None or not re.fullmatch(r"\d{1,10}", text) or int(text) > most:
-        return None
-    return int(text)

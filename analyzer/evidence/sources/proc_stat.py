@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from analyzer.evidence.dates import moment
 from analyzer.evidence.facts import Caveat, CounterSnapshot
 
 if TYPE_CHECKING:
@@ -45,4 +46,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             del counters["entries"]
             cpus[len(cpus)] = counters
         if cpus:
-            yield CounterSnapshot(file=file, source="/proc/net/stat/nf_conntrack", cpus=cpus)
+            date = moment(text[:begin].rstrip("\n").rpartition("\n")[2][:300])
+            time = date.time if date else None
+            yield CounterSnapshot(file=file, source="/proc/net/stat/nf_conntrack", cpus=cpus, time=time)

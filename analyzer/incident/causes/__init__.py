@@ -1,25 +1,26 @@
-"""The causes: one file each, whose docstring is its public page."""
+"""The causes: one file each, named as its code, whose docstring is its public page; found by being there.
+
+A cause has `CODE`, `TITLE`, `REMEDIES` and `summary(loss)`. One that explains lost or refused packets also has
+`explain(case, scene)`, `RANK` (the more specific a proof is, the earlier it is asked for) and `COUNTED`: whether it rests on
+conntrack's counters, which are compared with what the other causes leave over. `suggest(case, scene)` is asked last: for what
+captures alone show.
+"""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-CODES = (
-    "snat-port-race",
-    "snat-port-exhaustion",
-    "conntrack-table-full",
-    "policy-drop",
-    "next-hop-unresolved",
-    "dns-insert-race",
-    "ack-under-lower-bound",
-    "ack-over-upper-bound",
-    "seq-over-upper-bound",
-    "seq-under-lower-bound",
-    "unknown",
+CODES = tuple(
+    sorted(
+        (name.replace("_", "-") for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")),
+        key=lambda code: (code == "unknown", code),
+    )
 )
 """What incidents can carry as their cause."""
 
@@ -33,3 +34,10 @@ def module(code: str) -> ModuleType:
     if code not in CODES:
         raise KeyError(code)
     return importlib.import_module(f"{__name__}.{code.replace('-', '_')}")
+
+
+@cache
+def detectors() -> tuple[ModuleType, ...]:
+    """The causes that explain packets, in the order of their `RANK`."""
+    able = [found for code in CODES if hasattr(found := module(code), "explain") and code != "unknown"]
+    return tuple(sorted(able, key=lambda found: (found.RANK, found.CODE)))

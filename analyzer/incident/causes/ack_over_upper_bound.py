@@ -24,8 +24,9 @@ References
 
 from __future__ import annotations
 
-from analyzer.incident.causes import invalid
+from analyzer.incident.causes import _invalid as invalid
 
 CODE = "ack-over-upper-bound"
+TITLE = "ACK over the upper bound"
 WHAT = "an acknowledgement of data that this node never saw"
 REMEDIES = (invalid.DROP, invalid.LIBERAL)

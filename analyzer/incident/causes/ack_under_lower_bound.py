@@ -25,8 +25,9 @@ References
 
 from __future__ import annotations
 
-from analyzer.incident.causes import invalid
+from analyzer.incident.causes import _invalid as invalid
 
 CODE = "ack-under-lower-bound"
+TITLE = "ACK under the lower bound"
 WHAT = "an acknowledgement that arrived too late"
 REMEDIES = (invalid.UPGRADE, invalid.DROP, invalid.LIBERAL)

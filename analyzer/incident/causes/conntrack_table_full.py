@@ -46,9 +46,12 @@ if TYPE_CHECKING:
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
-    from analyzer.nat.fates import Requests
+    from analyzer.nat.fates import Followed
 
 CODE = "conntrack-table-full"
+TITLE = "conntrack table full"
+RANK = 85
+COUNTED = True
 TOGETHER = 1_000_000_000
 """ns around a loss in which the others of its burst are looked for."""
 ENOUGH = 1 << 14
@@ -110,7 +113,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     confidence = _confidence(case, scene, lines, burst, destinations)
     if confidence is None:
         return None
-    total = sum(scene.vanished.values())
+    total = scene.unexplained
     evidence = []
     if refused > 0:
         evidence.append(
@@ -155,7 +158,7 @@ def _confidence(
     case: Case, scene: Scene, lines: list[LogLine], burst: int, destinations: int
 ) -> Confidence | None:
     """How sure the signs make a full table; None where they fit another cause as well."""
-    counters, total, together = scene.counters, sum(scene.vanished.values()), destinations >= SEVERAL
+    counters, total, together = scene.counters, scene.unexplained, destinations >= SEVERAL
     drop, failed = counters.get("drop", 0), counters.get("insert_failed", 0)
     said = bool(lines) + _at_limit(scene)
     # A line, or a full listing, may be of another hour; both, or a line that tells its hour, are not.
@@ -165,6 +168,8 @@ def _confidence(
     passing, stopped = _established(case, scene)
     if stopped > passing:
         return None  # a full table leaves alone what it holds
+    if not case.requests:
+        return None
     walked = scene.walked(case) if case.passed is None else None
     if walked is not None and walked[0].verdict in ("drop", "reject"):
         return None  # a rule drops it anyway
@@ -229,7 +234,7 @@ def _selective(case: Case, scene: Scene) -> bool:
     return not lost
 
 
-def _near(at: Requests, time: int) -> slice:
+def _near(at: Followed, time: int) -> slice:
     """Requests within `TOGETHER` of a time, at most the nearest `ENOUGH` before and after it."""
     rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time, time + TOGETHER))
     begin, here, end = np.searchsorted(at.rows, rows).tolist()

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Loss, Scene
 
 CODE = "dns-insert-race"
+TITLE = "DNS insert race"
+RANK = 70
+COUNTED = True
 DNS = 53
 TWINS = 1_000_000
 """ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""
@@ -89,7 +92,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     gap = case.crossing
     point, row = case.lost[0].seen[-1]
     flow = int(point.packets.flow[row])
-    if case.protocol != UDP or not case.outward or int(point.flows.ports[flow] & 0xFFFF) != DNS:
+    if case.protocol != UDP or not case.requests or not case.outward or int(point.flows.ports[flow] & 0xFFFF) != DNS:
         return None
     packets, rows = point.packets, point.rows(flow, 0)
     passed = rows[gap.in_outer[rows] >= 0]
@@ -103,7 +106,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     again = _asked_again(point, rows, row)
     seen = scene.trails.sighting(*scene.trails.sightings(point, twin)[-1])
     apart = (int(packets.time[twin]) - int(packets.time[row])) / 1000
-    counters, total = scene.counters, sum(scene.vanished.values())
+    counters, total = scene.counters, scene.unexplained
     failed, drop = counters.get("insert_failed", 0), counters.get("drop", 0)
     evidence = [
         Evidence(
@@ -149,7 +152,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 
 def _fits(scene: Scene) -> bool:
     """Whether a clash can have lost a query here, by what the kernel counted and by its release."""
-    counters, total = scene.counters, sum(scene.vanished.values())
+    counters, total = scene.counters, scene.unexplained
     failed, drop = counters.get("insert_failed", 0), counters.get("drop", 0)
     release = re.match(r"(\d{1,3})\.(\d{1,3})", scene.evidence.kernel or "")
     if release and (int(release[1]), int(release[2])) >= RESOLVED:

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     """The high and the low 64 bits, IPv4 mapped."""
 
 CODE = "next-hop-unresolved"
+TITLE = "next hop unresolved"
+RANK = 40
+COUNTED = False
 PATIENCE = 5_000_000_000
 """ns around the loss in which the vain requests are looked for: three of them, a second apart."""
 ANSWER = 1_000_000_000
@@ -86,7 +89,7 @@ def summary(loss: Loss) -> str:
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
     uplink = case.crossing.outer
-    if not case.outward or uplink.role != "uplink":
+    if not case.requests or not case.outward or uplink.role != "uplink":
         return None
     vain = _vain(case, scene)
     if not vain:

@@ -22,7 +22,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
-    from analyzer.model import Confidence
 
 CODE = "policy-drop"
+TITLE = "dropped by a rule"
+RANK = 30
+COUNTED = False
 LOST = ("drop", "reject")
 WITNESSES = 3
 """Requests that passed, nearest in time, which the rules must let through."""
@@ -86,36 +88,36 @@ class Alike:
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
-    """Recognise it by a rule, or by flows alike that never pass while others do and conntrack counts nothing."""
-    if not case.outward or case.passed is not None:
+    """Recognise it by the rule that drops the packet."""
+    rule = None if case.refused or case.passed is not None else dropped_by(case, scene)
+    if rule is None or rule[2] != "drop":
         return None
-    rule, counters, alike = _rule(case, scene), scene.counters, _alike(case, scene)
-    if rule is None and not _chosen(case, scene, alike):
-        return None
-    evidence = [
-        Evidence(
-            says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed, while "
-            f"{alike.others} to others passed",
-            source="captures",
-        )
-    ]
-    if rule is not None:
-        evidence.insert(0, Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
-    if counters:
-        evidence.append(
-            Evidence(
-                says=f"drop rose by {counters.get('drop', 0)}, insert_failed by {counters.get('insert_failed', 0)}",
-                source="conntrack -S before and after",
-            )
-        )
-    confidence: Confidence = (
-        "proven" if rule and not alike.passed else "likely" if counters or rule else "possible"
-    )
+    alike = _alike(case, scene) if case.requests and case.outward else None
+    passed = alike.passed if alike else 0
     return Explanation(
         cause=CODE,
-        confidence=confidence,
-        facts={"rule": rule[0] if rule else None, "lost_alike": alike.lost, "passed_alike": alike.passed},
-        evidence=tuple(evidence),
+        confidence="likely" if passed else "proven",
+        facts={"rule": rule[0], **_facts(alike)},
+        evidence=(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]), *_evidence(alike, scene)),
+        excluded=(
+            Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
+            Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
+        ),
+    )
+
+
+def suggest(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it without the rules: flows alike never pass while others do, and conntrack counts nothing."""
+    if not case.requests or not case.outward or case.passed is not None:
+        return None
+    counters, alike = scene.counters, _alike(case, scene)
+    if not _chosen(case, scene, alike):
+        return None
+    return Explanation(
+        cause=CODE,
+        confidence="likely" if counters else "possible",
+        facts={"rule": None, **_facts(alike)},
+        evidence=_evidence(alike, scene),
         excluded=(
             Exclusion(
                 cause="conntrack-table-full",
@@ -130,6 +132,34 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
         ),
     )
+
+
+def _beyond(case: Case) -> str:
+    return case.gap[1] if case.outward else case.gap[0]
+
+
+def _facts(alike: Alike | None) -> dict[str, object]:
+    return {"lost_alike": alike.lost, "passed_alike": alike.passed} if alike else {}
+
+
+def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
+    told = []
+    if alike:
+        told.append(
+            Evidence(
+                says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed, while "
+                f"{alike.others} to others passed",
+                source="captures",
+            )
+        )
+    if scene.counters:
+        told.append(
+            Evidence(
+                says=f"drop rose by {scene.counters.get('drop', 0)}, insert_failed by {scene.counters.get('insert_failed', 0)}",
+                source="conntrack -S before and after",
+            )
+        )
+    return tuple(told)
 
 
 def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
@@ -173,8 +203,8 @@ def _look_alike(inner: Point, mine: int, case: Case, scene: Scene) -> Alike:
     )
 
 
-def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
-    """The rule that drops the packet for certain, with what it counted, and its file.
+def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
+    """The rule that drops or rejects the packet for certain, with what it counted; its file; and which of both.
 
     None if these rules would drop what passed the gap, too: they are of another time or another node.
     """
@@ -182,15 +212,15 @@ def _rule(case: Case, scene: Scene) -> tuple[str, str] | None:
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return None
     gap = case.crossing
-    passed = scene.passed(gap, case.protocol)
-    place = int(np.searchsorted(passed.time, case.lost[0].time))
-    begin = max(0, place - WITNESSES)
-    distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
-    for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
-        witness = replace(case, steps=(replace(case.lost[0], seen=((gap.inner, int(row)),)),))
-        contrary = scene.walked(witness)
-        if contrary is None or contrary[0].verdict in LOST:
-            return None
+    if case.outward and not case.replies:
+        passed = scene.passed(gap, case.protocol)
+        place = int(np.searchsorted(passed.time, case.lost[0].time))
+        begin = max(0, place - WITNESSES)
+        distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
+        for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
+            contrary = scene.walk(gap.inner, int(row), gap, outward=True)
+            if contrary is None or contrary[0].verdict in LOST:
+                return None
     end, file = walked[0].end, walked[1]
     counted = end.rule.packets if end.rule is not None else None
-    return end.text + (f" (it counted {counted} packets)" if counted else ""), file
+    return end.text + (f" (it counted {counted} packets)" if counted else ""), file, walked[0].verdict

@@ -24,8 +24,9 @@ References
 
 from __future__ import annotations
 
-from analyzer.incident.causes import invalid
+from analyzer.incident.causes import _invalid as invalid
 
 CODE = "seq-over-upper-bound"
+TITLE = "sequence over the upper bound"
 WHAT = "data beyond the window that the pod had offered"
 REMEDIES = (invalid.DROP, invalid.LIBERAL)

@@ -24,8 +24,9 @@ References
 
 from __future__ import annotations
 
-from analyzer.incident.causes import invalid
+from analyzer.incident.causes import _invalid as invalid
 
 CODE = "seq-under-lower-bound"
+TITLE = "sequence under the lower bound"
 WHAT = "old data that arrived once more"
 REMEDIES = (invalid.UPGRADE, invalid.DROP, invalid.LIBERAL)

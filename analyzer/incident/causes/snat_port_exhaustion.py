@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Loss, Scene
 
 CODE = "snat-port-exhaustion"
+TITLE = "SNAT ports exhausted"
+RANK = 80
+COUNTED = True
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
 AGAIN = 500_000_000
@@ -89,7 +92,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by outer ports that are all taken when the packet is lost."""
     gap, counters = case.crossing, scene.counters
     failed = counters.get("insert_failed", 0)
-    if not case.outward or gap.outer.role != "uplink" or (counters and not failed):
+    if not case.requests or not case.outward or gap.outer.role != "uplink" or (counters and not failed):
         return None
     allowed = _allowed(case, scene)
     if allowed is None and not failed:
@@ -107,7 +110,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     width, taken = high - low + 1, held.taken(inside, case.lost[0].time)
     if taken < width or (allowed is None and not (width > 1 and _confined(case, scene, held.flows[inside]))):
         return None
-    total = sum(scene.vanished.values())
+    total = scene.unexplained
     evidence = [
         Evidence(
             says=f"all {width} ports from {low} to {high} were taken "

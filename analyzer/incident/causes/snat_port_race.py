@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from analyzer.model import Confidence
 
 CODE = "snat-port-race"
+TITLE = "SNAT port race"
+RANK = 75
+COUNTED = True
 NEAR = 5_000_000
-"""ns between the two packets, at most. The window is the time between two steps of one packet in the kernel, about
-2 us; the CPU can be taken away in it (lab, 2 virtual CPUs: median 25 us, largest below 1 ms)."""
-SEARCHING = 100_000
-"""ns, where both connections had to search for a port and only the moment and the counters tie them together."""
+"""ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
+counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""
 
 REMEDIES = (
     Remedy(
@@ -87,17 +88,17 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise the race by the partner that won it."""
     gap = case.crossing
     mappings = scene.new_mappings.get(gap.outer.name)
-    if not case.outward or mappings is None or case.gap != gap.names:
+    if not case.requests or not case.outward or mappings is None or case.gap != gap.names:
         return None
     step = case.lost[0]
     partner = _partner(case, step, scene, mappings)
     if partner is None:
-        return None
+        return _by_counters(case, scene)
     row, kept, apart = partner
     name = flow_name(mappings.point.flows, int(mappings.point.packets.flow[row]))
     inner = gap.in_inner[row]
     inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
-    counted = _counted(scene)
+    counted = scene.clashes
     confidence: Confidence = "proven" if kept and counted else "likely"
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
@@ -113,13 +114,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         )
     ]
     if counted:
-        evidence.append(
-            Evidence(
-                says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: as many as "
-                f"requests vanished ({sum(scene.vanished.values())})",
-                source="conntrack -S before and after",
-            )
-        )
+        evidence.append(_counted(scene))
     passed = case.passed
     if passed is not None:
         evidence.append(_retry(case, passed))
@@ -141,19 +136,47 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
+def _by_counters(case: Case, scene: Scene) -> Explanation | None:
+    """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
+    if not scene.only_clashes or case.passed is None:
+        return None
+    return Explanation(
+        cause=CODE,
+        confidence="likely",
+        facts={"partner_outer": None},
+        evidence=(_counted(scene), _retry(case, case.passed), *_rule(case, scene)),
+        excluded=_excluded(case, scene, case.lost[0], counted=True),
+    )
+
+
+def _counted(scene: Scene) -> Evidence:
+    return Evidence(
+        says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: as many as "
+        f"requests vanished ({scene.unexplained}) that nothing else explains",
+        source="conntrack -S before and after",
+    )
+
+
 def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tuple[int, bool, int] | None:
-    """The connection that got the port: its row at the uplink, whether the port is the lost one's own, ns apart."""
+    """The connection that got the port: its row at the uplink, whether the port is the lost one's own, ns apart.
+
+    It entered the table between the lost packet's way through SNAT and its next attempt: it was seen at the uplink after the
+    lost packet was seen inside, however long the node or the uplink's queue took, and before that attempt. A nearer one is
+    only more likely. One that kept the contested port must be it; one that searched for its port is tied to the lost one by
+    what conntrack counted, and by being near.
+    """
     point, row = step.seen[-1]
     flow = int(point.packets.flow[row])
     port = int(point.flows.ports[flow] >> 16)
     lost_at = int(point.packets.time[row])
     own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
     wanted = scene.translated(case.crossing, flow)
-    begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, lost_at + NEAR))
+    retry = next((other.time for other in case.steps if other.time > step.time), lost_at + NEAR)
+    begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, max(retry, lost_at + NEAR)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
     fits = kept.copy()
-    if _counted(scene, alone=True):  # else nothing but the moment ties the two together
-        fits |= np.abs(apart) <= SEARCHING
+    if scene.only_clashes:
+        fits |= np.abs(apart) <= NEAR
     some = np.flatnonzero(fits)
     near = begin + some
     alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
@@ -188,19 +211,6 @@ def _rule(case: Case, scene: Scene) -> list[Evidence]:
 
 def _whose(inner_name: str | None) -> str:
     return inner_name or "a connection that no inner point saw"
-
-
-def _counted(scene: Scene, *, alone: bool = False) -> bool:
-    """Whether the counters say: failed insertions, as many as lost requests, and nothing else was dropped.
-
-    With *alone*, failed insertions must be all that they say.
-    """
-    lost = sum(scene.vanished.values())
-    failed, dropped = scene.counters.get("insert_failed", 0), scene.counters.get("drop", -1)
-    # Up to 5.9, without the column clash_resolve, insert_failed also counts clashes that were resolved without loss.
-    return dropped == lost and (
-        failed == lost or (failed > lost and not alone and "clash_resolve" not in scene.counters)
-    )
 
 
 def _retry(case: Case, passed: Step) -> Evidence:

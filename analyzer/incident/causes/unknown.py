@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Loss, Scene
 
 CODE = "unknown"
+TITLE = "cause unknown"
 NEAR = 1_000_000_000
 
 REMEDIES = (

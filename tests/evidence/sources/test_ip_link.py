@@ -24,7 +24,15 @@ def test_table(text: str) -> None:
     assert ip_link.recognises(text)
     assert [
         Link(index=1, name="lo", mac="00:00:00:00:00:00", addresses=("127.0.0.1",), file="a"),
-        Link(index=7, name="veth1a2b", mac="9e:eb:63:6a:e6:94", addresses=(), file="a"),
+        Link(
+            index=7,
+            name="veth1a2b",
+            mac="9e:eb:63:6a:e6:94",
+            addresses=(),
+            file="a",
+            master="cni0",
+            parent="if2",
+        ),
         Link(index=8, name="tunl0", mac=None, addresses=(), file="a"),
     ] == list(ip_link.parse(text, "a"))
 

@@ -19,9 +19,9 @@ def routes(text: str) -> list[Route]:
 
 
 def test_same_in_both_formats(sample: Callable[[str], str]) -> None:
-    """Text and JSON of one command tell the same, but for the next hops of a multipath route."""
+    """Text and JSON of one command tell the same, with the next hops of a multipath route."""
     text, told = (routes(sample(f"ip-route.{ending}")) for ending in ("txt", "json"))
-    assert set(text) == {route for route in told if route.dst != "10.50.0.0/16"}
+    assert set(text) == set(told)
     assert 25 < len(text)
 
 
@@ -56,3 +56,32 @@ def test_cut_and_other_text(sample: Callable[[str], str]) -> None:
     ):
         assert not ip_route.recognises(text)
     assert [] == list(ip_route.parse("10.0.0.0/99 dev eth0\n10.0.0\n", "a"))
+
+
+def test_all_tables_in_both_formats(sample: Callable[[str], str]) -> None:
+    """Routes of other tables, several next hops, and destinations that lead nowhere."""
+    text, told = (routes(sample(f"ip-route-all.{ending}")) for ending in ("txt", "json"))
+    assert set(text) == set(told)
+    by_dst = {route.dst: route for route in text}
+    assert [("10.9.0.2", "br0", 1), ("10.9.0.3", "br0", 2)] == [
+        (hop.gateway, hop.dev, hop.weight) for hop in by_dst["10.50.0.0/16"].hops
+    ]
+    assert ("blackhole", "unreachable", 5, "7") == (
+        by_dst["10.60.0.0/16"].kind, by_dst["10.61.0.0/16"].kind, by_dst["10.61.0.0/16"].metric, by_dst["10.70.0.0/16"].table,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["route-n.txt", "netstat-rn.txt"])
+def test_net_tools(sample: Callable[[str], str], name: str) -> None:
+    """net-tools lists the main table, of several next hops the first."""
+    assert [
+        ("10.9.0.0/24", "unicast", None, "br0"), ("10.50.0.0/16", "unicast", "10.9.0.2", "br0"),
+        ("10.60.0.0/16", "blackhole", None, None), ("10.61.0.0/16", "unreachable", None, None),
+    ] == [(route.dst, route.kind, route.gateway, route.dev) for route in routes(sample(name))]  # fmt: skip
+
+
+def test_one_line() -> None:
+    """`ip -o route` has the next hops on the route's own line."""
+    text = "10.50.0.0/16 proto bird \\\tnexthop via 10.9.0.2 dev br0 weight 1 \\\tnexthop via 10.9.0.3 dev br1 weight 2 \n"
+    (route,) = routes(text)
+    assert ["br0", "br1"] == [hop.dev for hop in route.hops]

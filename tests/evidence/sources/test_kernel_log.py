@@ -90,7 +90,7 @@ def test_packet() -> None:
         ("packet (index 0) in dir 0 ignored, state ESTABLISHED", "ignore", "", None),
         ("invalid rst", "invalid", "", None), ("invalid RST", "invalid", "", None), ("invalid new", "invalid", "", None),
         ("challenge-ack ignored", "ignore", "", None), ("challenge-ACK ignored", "ignore", "", None),
-        ("bad checksum", "invalid", "", None), ("bad TCP checksum", "invalid", "", None),
+        ("bad checksum", "invalid", "bad-checksum", None), ("bad TCP checksum", "invalid", "bad-checksum", None),
         ("invalid tcp flag combination", "invalid", "", None), ("truncated packet", "invalid", "", None),
         ("truncated/malformed packet", "invalid", "", None),
         ("packet (index 2, dir 0) response for index 4 lower timeout to 75000", None, "", None),
@@ -140,7 +140,7 @@ def test_other_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_log, "MOST", 2)
     *kept, caveat = kernel_log.parse(f"{FULL}\n" * 5, "a")
     assert 2 == len(kept)
-    assert Caveat(says="a: 3 lines of conntrack beyond the first 2 were left out") == caveat
+    assert Caveat(says="a: 3 lines about packets beyond the first 2 were left out") == caveat
 
 
 def test_recognised() -> None:

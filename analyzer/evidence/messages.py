@@ -1,0 +1,133 @@
+"""What the kernel's messages beside conntrack's say of lost packets, and the packets that they print."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Any
+
+from analyzer.capture.naming import printable
+
+if TYPE_CHECKING:
+    from analyzer.evidence.facts import About
+
+_IP = r"(?:[\da-fA-F]{0,4}[.:][\da-fA-F.:]{1,44}|\[[\da-fA-F.:]{2,45}\])"
+_DEV = r"[^\s:,]{1,64}"
+# What a message tells of, and its pattern. Groups are fields of `LogLine`.
+_MESSAGES: tuple[tuple[About, str], ...] = (
+    # ip_handle_martian_source: the packet's destination comes first.
+    ("martian", rf"martian (?:source|destination) (?P<dst>{_IP}) from (?P<src>{_IP}), (?:on )?dev (?P<iif>{_DEV})"),
+    ("neighbour-overflow", r"(?:neighbour: )?\w+_cache: neighbou?r table overflow|[Nn]eighbour table overflow"),
+    ("route-overflow", r"dst cache overflow|Route cache is full"),
+    # udp_error, __udp4_lib_rcv
+    ("bad-checksum",
+     rf"(?P<proto>UDP|TCP)(?:v6|-?Lite\w*)?: bad checksum\. From (?P<src>{_IP}):(?P<sport>\d{{1,5}}) "
+     rf"to (?P<dst>{_IP}):(?P<dport>\d{{1,5}}) ulen \d+"),
+    ("bad-checksum", rf"(?P<iif>{_DEV}): hw csum failure"),
+    ("bad-checksum", r"(?P<proto>TCP|UDP)(?:v6)?: [^\n]{0,80}\bbad (?:tcp |udp )?(?:checksum|csum)"),
+    ("short-packet",
+     rf"(?P<proto>UDP)(?:v6|-?Lite\w*)?: short packet: From (?P<src>{_IP}):(?P<sport>\d{{1,5}}) \d+/\d+ "
+     rf"to (?P<dst>{_IP}):(?P<dport>\d{{1,5}})"),
+    ("duplicate-address", rf"IPv6: (?P<iif>{_DEV}): IPv6 duplicate address (?P<src>{_IP})"),
+    ("tx-timeout", rf"NETDEV WATCHDOG: (?P<iif>{_DEV}) \([^)\n]{{0,64}}\): transmit queue \d+ timed out"),
+    ("link-down", rf"for interface (?P<iif>{_DEV}), disabling it"),
+    ("link-down", rf"link status definitely down for interface (?P<iif>{_DEV})"),
+    ("link-up", rf"link status definitely up for interface (?P<iif>{_DEV})"),
+    ("link-down", rf"port \d{{1,6}}\((?P<iif>{_DEV})\) entered disabled state"),
+    ("link-up", rf"port \d{{1,6}}\((?P<iif>{_DEV})\) entered forwarding state"),
+    ("link-down", rf"(?:ADDRCONF\([\w:]+\): )?(?P<iif>{_DEV}):? (?:NIC )?[Ll]ink (?:is (?:not ready|[Dd]own)|down)"),
+    ("link-down", rf"(?P<iif>{_DEV}): [Ll]ost carrier"),
+    ("link-up", rf"(?P<iif>{_DEV}):? (?:NIC )?[Ll]ink (?:is [Uu]p|up|becomes ready)"),
+    ("link-up", rf"(?P<iif>{_DEV}): [Gg]ained carrier"),
+    ("syn-flood", rf"[Pp]ossible SYN flooding on port (?:(?P<dst>{_IP}):)?(?P<dport>\d{{1,5}})\b"),
+    ("tcp-memory", r"TCP: (?:out of memory|too many (?:of )?orphaned sockets)[^\n]{0,80}"),
+    ("time-wait-overflow", r"(?:TCP: )?time wait bucket table overflow"),
+    ("expectations-full", r"nf_conntrack: expectation table full"),
+    ("helper", r"nf_conntrack: (?:default )?automatic helper assignment [^\n]{0,200}"),
+    ("helper", r"nf_ct_(?:ftp|sip|h323|irc|tftp|amanda|pptp|sane|snmp|netbios_ns|helper)\w*: [^\n]{1,200}?(?= IN=|$)"),
+    ("ipvs",
+     rf"IPVS: (?:\w+: )?(?:(?P<proto>TCP|UDP|SCTP) (?P<dst>{_IP}):(?P<dport>\d{{1,5}}) - )?[^\n]{{1,200}}"),
+    ("out-of-memory", r"Out of memory: Kill[^\n]{1,120}|invoked oom-killer"),
+)  # fmt: skip
+_NEEDLES = re.compile(
+    r"martian|overflow|csum|checksum|short packet|duplicate|NETDEV WATCHDOG|[Ll]ink |carrier|entered \w+ state"
+    r"|SYN flood|TCP: |Route cache|nf_c|IPVS|emory|oom-killer|disabling it| OUT=",
+)
+"""What a line must hold to be looked at closely; most lines of a log hold none of it."""
+_COMPILED = [(about, re.compile(rf"(?<![\w.-]){pattern}")) for about, pattern in _MESSAGES]
+_RULE = re.compile(r"(?P<said>[^\n]{0,300}?)\bIN=(?P<iif>\S{0,64}) OUT=(?P<oif>\S{0,64}) (?P<rest>[^\n]*)")
+_TRACE = re.compile(r"TRACE: (\S{1,200})")
+_FIELD = re.compile(r"\b(SRC|DST|SPT|DPT|SEQ|ACK|PROTO)=(\S+)")
+# Where a program's name or the time since boot ends, a logged rule's prefix begins.
+_PREFIX = re.compile(
+    r"^.*(?:\bkernel: ?(?:\[ *\d+\.\d+\] ?)?|\[ *\d+\.\d+\] ?|^\[\w{3} \w{3} +\d+ [\d:]{8} \d{4}\] ?)"
+)
+
+
+def worth(line: str) -> bool:
+    """Say whether a line may hold a message of these."""
+    return _NEEDLES.search(line) is not None
+
+
+def message(line: str) -> tuple[int, About, str, dict[str, Any]] | None:
+    """Read a line: where its message begins, what it tells of, its words, and fields of `LogLine`."""
+    for about, pattern in _COMPILED:
+        if said := pattern.search(line):
+            return said.start(), about, printable(said[0][:200]), _fields(said.groupdict())
+    said = _RULE.search(line)
+    if not said or "SRC=" not in said["rest"]:
+        return None
+    fields = packet(said["rest"]) | {"iif": printable(said["iif"]), "oif": printable(said["oif"])}
+    if trace := _TRACE.search(said["said"]):
+        return trace.start(), "trace", printable(trace[1]), fields
+    stamp = _PREFIX.match(said["said"])
+    begin = stamp.end() if stamp else 0
+    return begin, "rule-log", printable(said["said"][begin:].strip()[:200]), fields
+
+
+def packet(text: str) -> dict[str, Any]:
+    """Read the packet that netfilter prints (nf_log_ipv4_packet): `SRC=10.0.0.1 DST=... PROTO=TCP SPT=...`."""
+    # A packet that came in a tunnel or in an ICMP error is told after the outer one.
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(text):
+        fields.setdefault(name, value)
+    return {
+        "proto": printable(fields.get("PROTO", "").lower()[:16]),
+        "src": address(fields.get("SRC", "")),
+        "dst": address(fields.get("DST", "")),
+        "sport": number(fields.get("SPT"), 0xFFFF),
+        "dport": number(fields.get("DPT"), 0xFFFF),
+        "seq": number(fields.get("SEQ"), 0xFFFFFFFF),
+        "ack": number(fields.get("ACK"), 0xFFFFFFFF),
+    }
+
+
+def address(text: str) -> str:
+    """Bring an address to its short form: the kernel logs IPv6 at full length; empty where it is none."""
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return ""
+
+
+def number(text: str | None, most: int) -> int | None:
+    """Read a number up to *most*; None where it is none."""
+    if text is None or not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > most:
+        return None
+    return int(text)
+
+
+def _fields(groups: dict[str, str | None]) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name, value in groups.items():
+        if value is None:
+            continue
+        if name in ("src", "dst"):
+            said[name] = address(value)
+        elif name in ("sport", "dport"):
+            said[name] = number(value, 0xFFFF)
+        elif name == "proto":
+            said[name] = value.lower()
+        else:
+            said[name] = printable(value)
+    return said

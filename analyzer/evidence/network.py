@@ -1,0 +1,187 @@
+"""What the node says of its routes, neighbours, sockets, virtual services and modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextHop:
+    """One of the ways of a route with several."""
+
+    gateway: str | None
+    dev: str | None
+    weight: int = 1
+    flags: frozenset[str] = frozenset()
+    """`onlink`, `linkdown`, `dead`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A route of the node."""
+
+    dst: str
+    """`10.244.0.0/24`; a default route is `0.0.0.0/0` or `::/0`."""
+    kind: str
+    """`unicast`, `local`, `broadcast`, `blackhole`, `unreachable`, `prohibit`, ..."""
+    gateway: str | None
+    dev: str | None
+    table: str
+    """`main` where the source does not say."""
+    file: str
+    nexthops: tuple[NextHop, ...] = ()
+    """Of a multipath route, which has no gateway and device of its own."""
+    metric: int | None = None
+    src: str | None = None
+    """The address that the node's own packets get."""
+    flags: frozenset[str] = frozenset()
+    """`onlink`, `linkdown`, `dead`."""
+
+    @property
+    def hops(self) -> tuple[NextHop, ...]:
+        """Its ways, whether one or several; none for a route that leads nowhere."""
+        if self.nexthops or not (self.dev or self.gateway):
+            return self.nexthops
+        return (NextHop(gateway=self.gateway, dev=self.dev, flags=self.flags),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingRule:
+    """A rule of `ip rule`: which table is asked for which packets, the lowest priority first."""
+
+    priority: int
+    src: str | None
+    """None for all, as the other conditions."""
+    dst: str | None
+    iif: str | None
+    oif: str | None
+    fwmark: str | None
+    """`0x80/0x80`."""
+    table: str
+    """`main`, `local`, `2`, ...; empty where the rule has another action."""
+    action: str
+    """`lookup`, else `unreachable`, `blackhole`, `prohibit`, `goto`, ..."""
+    text: str
+    """The whole rule in the words of `ip rule`, with what the other fields do not tell."""
+    negated: bool
+    family: Literal["", "ipv4", "ipv6"]
+    """Empty where nothing in the listing says."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """What the node knows of a neighbour: ARP and neighbour discovery."""
+
+    address: str
+    dev: str
+    mac: str | None
+    """None while it is not resolved."""
+    state: str
+    """`REACHABLE`, `STALE`, `DELAY`, `FAILED`, `INCOMPLETE`, ...; empty where none is told."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsConnection:
+    """A connection of the virtual server's table, as `ipvsadm -Lcn` lists it."""
+
+    proto: str
+    expires: int
+    """Seconds."""
+    state: str
+    client: str
+    """`10.0.0.1:34567`, as all endpoints here."""
+    virtual: str
+    destination: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsDestination:
+    """A server behind a virtual service."""
+
+    address: str
+    """`10.32.9.14:8080`."""
+    forward: str
+    """`Masq`, `Route`, `Tunnel` or `Local`; empty in a listing of counters."""
+    weight: int | None
+    active: int | None
+    inactive: int | None
+    """Connections; None in a listing of counters."""
+    counters: dict[str, int] = field(default_factory=dict)
+    """`Conns`, `InPkts`, `OutPkts`, `InBytes`, `OutBytes`, of `--stats`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpvsService:
+    """A virtual service, as `ipvsadm -Ln` lists it."""
+
+    proto: str
+    """`tcp`, `udp`, `sctp`, `fwm`."""
+    address: str
+    """`10.96.44.5:80`; a mark for `fwm`."""
+    scheduler: str
+    destinations: tuple[IpvsDestination, ...]
+    counters: dict[str, int] = field(default_factory=dict)
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """An interface's offloads, as `ethtool -k` lists them."""
+
+    dev: str
+    """Empty where the listing was cut above its head."""
+    on: dict[str, bool]
+    """`tx-checksumming`, `tcp-segmentation-offload`, ..."""
+    fixed: frozenset[str]
+    """Those that cannot be changed."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FdbEntry:
+    """Where a bridge or VXLAN sends a MAC address, as `bridge fdb` lists it."""
+
+    mac: str
+    dev: str
+    master: str
+    dst: str
+    """The address of the tunnel's other end; empty for a port of a bridge."""
+    vlan: int | None
+    state: str
+    """`permanent`, `static`, `offload`, `self`, ... in a row."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """A socket of the node, as `ss` or `netstat` lists it."""
+
+    proto: str
+    """`tcp`, `udp`, ..."""
+    state: str
+    """As ss calls it: `LISTEN`, `ESTAB`, `SYN-SENT`, `TIME-WAIT`, `UNCONN`, ..."""
+    local: str
+    """`10.0.0.1:443`, `[2001:db8::1]:443`, `*:53`; interfaces stand behind the address: `10.0.0.1%eth0:68`."""
+    peer: str
+    received: int
+    """Bytes (of a listener: connections) that the program has not taken yet."""
+    sent: int
+    """Bytes that the peer has not acknowledged; of a listener the most connections that may wait."""
+    retransmits: int | None
+    """Of the packet that is out, as its timer counts; None where no timer is shown."""
+    details: dict[str, str]
+    """What `ss -i` tells: `rto`, `rtt`, `cwnd`, `mss`, `retrans`, `lost`, ..."""
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A loaded module of the kernel."""
+
+    name: str
+    used_by: tuple[str, ...]
+    file: str

@@ -1,0 +1,130 @@
+"""Drop records of `analyzer/field/drops.bt`, a program for bpftrace that reads each dropped packet's addresses.
+
+    clock: t=587222635466 wall=1795989709.124026
+    drop: t=587572881160 cpu=1 reason=12 at=nf_hook_slow netns=4026532177 dev=eth0 proto=6 src=192.0.2.10 sport=20003 ...
+            sk_skb_reason_drop+144
+            nf_hook_slow+125
+
+Times are nanoseconds since boot. Reasons are numbers that differ from kernel to kernel; the tracepoint's `format`, which
+names them, stands in the same file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.capture.naming import printable
+from analyzer.evidence.drops import (
+    DEEP,
+    MOST,
+    PROTOCOLS,
+    DropRecord,
+    address,
+    hook_of,
+    nanoseconds,
+    number,
+    place_of,
+    reason,
+    symbol,
+)
+from analyzer.evidence.facts import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+LIMIT = 64 << 20
+"""Bytes read: some hundred thousand drops with their stacks."""
+_CLOCK = re.compile(r"clock: t=(\d{1,19}) wall=(\d{9,10}\.\d{1,9})[ \t]*")
+_DROP = re.compile(r"drop: t=(\d{1,19}) ([^\n]{1,400})")
+_NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
+
+
+def recognises(head: str) -> bool:
+    """Say whether the program wrote this."""
+    return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the drops; those of whose reason only the number is known have none."""
+    lines = text.splitlines()
+    named = {
+        int(key, 0): name
+        for line in lines
+        if line.startswith("print fmt:")
+        for key, name in _NAME.findall(line[:65536])
+    }
+    clocks = [(int(c[1]), nanoseconds(c[2])) for line in lines if (c := _CLOCK.fullmatch(line))]
+    if not clocks:
+        yield Caveat(
+            says=f"{file}: no line `clock: t=... wall=...`, so nobody can tell when its packets were dropped"
+        )
+    stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
+    kept = left_out = damaged = 0
+    at = nearest = 0
+    while at < len(lines):
+        found = _DROP.fullmatch(lines[at])
+        at += 1
+        if not found:
+            damaged += lines[at - 1].startswith("drop: ")
+            continue
+        begun = at
+        while at < len(lines) and lines[at][:1] in (" ", "\t") and lines[at].strip():
+            at += 1
+        if kept == MOST:
+            left_out += 1
+            continue
+        kept += 1
+        frames = [symbol(frame) for frame in lines[begun : min(at, begun + DEEP)]]
+        stack = stacks.setdefault(tuple(frames), tuple(frames))
+        time = int(found[1])
+        while nearest + 1 < len(clocks) and clocks[nearest + 1][0] <= time:
+            nearest += 1
+        offset = clocks[nearest][1] - clocks[nearest][0] if clocks else None
+        yield _record(found, file, begun, stack, named, offset)
+    if damaged:
+        yield Caveat(says=f"{file}: {damaged} lines on dropped packets were not understood")
+    if left_out:
+        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
+
+
+def _record(
+    found: re.Match[str],
+    file: str,
+    line: int,
+    stack: tuple[str, ...],
+    named: dict[int, str],
+    offset: int | None,
+) -> DropRecord:
+    said = {name: value for name, _, value in (word.partition("=") for word in found[2].split())}
+    code = number(said.get("reason"), 0xFFFFFFFF)
+    src = address(said.get("src", ""))
+    proto = number(said.get("proto"), 255)
+    ported = proto in (6, 17, 33, 132, 136)
+    why = reason(named.get(code, "")) if code is not None else ""
+    where = symbol(said.get("at", "")) or place_of(stack)
+    return DropRecord(
+        file=file,
+        line=line,
+        source="bpftrace",
+        time=int(found[1]),
+        clock="boot",
+        offset=offset,
+        cpu=number(said.get("cpu"), 0xFFFF),
+        reason=why,
+        location=where,
+        stack=stack,
+        hook=hook_of(why, where, stack),
+        device=printable(said.get("dev", "")[:64]),
+        version=(6 if ":" in src else 4) if src else None,
+        proto="" if proto is None else PROTOCOLS.get(proto, str(proto)),
+        src=src,
+        dst=address(said.get("dst", "")),
+        sport=number(said.get("sport"), 0xFFFF) if ported else None,
+        dport=number(said.get("dport"), 0xFFFF) if ported else None,
+        seq=number(said.get("seq"), 0xFFFFFFFF) if proto == 6 else None,
+        ip_id=number(said.get("id"), 0xFFFF),
+        netns=number(said.get("netns"), 0xFFFFFFFF) or None,
+    )

@@ -1,0 +1,73 @@
+"""`bridge fdb`, as text and as JSON: where bridges and VXLANs send which MAC address."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from analyzer.capture.naming import printable
+from analyzer.evidence import json_lists
+from analyzer.evidence.facts import Caveat, FdbEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+MOST = 100_000
+"""Entries kept of one file."""
+_MAC = r"[\da-f]{2}(?::[\da-f]{2}){5}"
+_LINE = re.compile(rf"({_MAC}) (dev \S{{1,64}}(?: [^\n]{{0,200}})?)")
+_STATES = ("permanent", "static", "self", "extern_learn", "offload", "sticky", "stale")
+
+
+def recognises(head: str) -> bool:
+    """Say whether an entry is told, in either form."""
+    return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None or json_lists.holds(
+        head, "mac", "ifname", "flags"
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the entries."""
+    kept = 0
+    for entry in _entries(text, file):
+        kept += isinstance(entry, FdbEntry)
+        if kept <= MOST or isinstance(entry, Caveat):
+            yield entry
+    if kept > MOST:
+        yield Caveat(says=f"{file}: {kept - MOST} entries beyond the first {MOST} were left out")
+
+
+def _entries(text: str, file: str) -> Iterator[FdbEntry | Caveat]:
+    for line in text.splitlines():
+        if said := _LINE.fullmatch(line.strip()):
+            words = said[2].split()
+            yield _entry(said[1], dict(pairwise(words)), words, file)
+    if not json_lists.holds(text, "mac", "ifname", "flags"):
+        return
+    for item in json_lists.objects(text, file):
+        if isinstance(item, Caveat):
+            yield item
+        elif isinstance(mac := item.get("mac"), str) and re.fullmatch(_MAC, mac) and "ifname" in item:
+            flags = item.get("flags")
+            states = [item.get("state"), *(flags if isinstance(flags, list) else ())]
+            yield _entry(mac, item | {"dev": item["ifname"]}, states, file)
+
+
+def _entry(mac: str, told: dict[str, Any], states: list[Any], file: str) -> FdbEntry:
+    dev, master, dst = (
+        printable(value[:64]) if isinstance(value := told.get(key), str) else ""
+        for key in ("dev", "master", "dst")
+    )
+    vlan = str(told.get("vlan", ""))
+    return FdbEntry(
+        mac=mac,
+        dev=dev,
+        master="" if master in _STATES else master,
+        dst=dst,
+        vlan=int(vlan) if re.fullmatch(r"[0-9]{1,4}", vlan) else None,
+        state=" ".join(state for state in states if state in _STATES),
+        file=file,
+    )

@@ -1,0 +1,257 @@
+"""`conntrack -E`, plain, with `-o timestamp,id,ktimestamp,extended`, or as XML: one line per event.
+
+    [1795989822.589664]	    [NEW] udp      17 30 src=10.244.0.11 dst=192.0.2.100 sport=40000 ... [UNREPLIED] src=... id=691320781
+    [1795989831.133752]	[DESTROY] udp      17 21 src=10.244.0.11 ... id=691320781 [USERSPACE] portid=3623547823
+
+`[USERSPACE]` marks what a program changed. XML tells times in whole seconds of the node's local time and is taken for UTC.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from array import array
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.evidence.drops import nanoseconds
+from analyzer.evidence.events import KINDS, NO_TIME, EventLog
+from analyzer.evidence.facts import Caveat
+from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+LIMIT = 192 << 20
+"""Bytes read: a million events have 180 million."""
+MOST = 1_000_000
+"""Events kept of one log; further ones are counted."""
+_HEAD = (
+    r"[ \t]*(?:\[(\d{9,10}\.\d{1,9})[ \t]*\][ \t]+)?\[(NEW|UPDATE|DESTROY)\] "
+    r"(?:ipv[46] +\d+ +)?([a-z][\w-]{0,15}) +\d+ +(?:(\d{1,10}) +)?(?:([A-Z][A-Z0-9_]{1,20}) +)?"
+)
+_TUPLE = (
+    r"src=([\da-fA-F.:]{2,45}) dst=([\da-fA-F.:]{2,45})"
+    r"(?: sport=(\d{1,5}) dport=(\d{1,5})| type=\d+ code=\d+ id=(\d{1,5})| srckey=\w+ dstkey=\w+)?"
+)
+_EVENT = re.compile(rf"{_HEAD}{_TUPLE} (.{{0,300}}?){_TUPLE}(?: (.{{0,600}}))?")
+_BEGINS = re.compile(_HEAD)
+_ID = re.compile(r"(?:^| )id=(\d{1,10})(?: |$)")
+_FLOW = re.compile(r'<flow type="(new|update|destroy)">([^\n]{0,4000}?)</flow>([^\n]{0,100})')
+_SIDE = re.compile(
+    r'<meta direction="(?:original|reply)"><layer3[^>]{0,60}><src>([^<]{2,45})</src><dst>([^<]{2,45})</dst></layer3>'
+    r'<layer4[^>]{0,40}?protoname="([\w-]{1,16})"[^>]{0,10}>'
+    r"(?:<sport>(\d{1,5})</sport><dport>(\d{1,5})</dport>|(?:<type>\d+</type><code>\d+</code>)?<id>(\d{1,5})</id>)?"
+)
+_WHEN = re.compile(
+    r"<hour>(\d+)</hour><min>(\d+)</min><sec>(\d+)</sec><wday>\d+</wday><day>(\d+)</day><month>(\d+)</month><year>(\d+)</year>"
+)
+_PORTS = 1 << 16
+
+
+def recognises(head: str) -> bool:
+    """Say whether a line is an event."""
+    return (
+        re.search(rf"^{_HEAD}src=", head, re.MULTILINE) is not None
+        or re.search(r'^<flow type="(?:new|update|destroy)"><meta ', head, re.MULTILINE) is not None
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the log, if there are events."""
+    log = _Log(file)
+    lost, example = 0, ""
+    for count, found in enumerate(re.finditer(r"[^\n]*\n?", text), 1):
+        line = found[0].strip()
+        if line.startswith("<flow type="):
+            taken = log.flow(line, count)
+        elif match := _EVENT.fullmatch(line):
+            taken = log.event(match, count)
+        elif _BEGINS.match(line):
+            taken = False
+        else:
+            continue
+        if not taken:
+            lost, example = lost + 1, example or line
+    if lost:
+        events = f"{lost} events were" if lost > 1 else "an event was"
+        yield Caveat(says=f"{file}: {events} not understood and left out, the first: {example[:80]!r}")
+    yield from log.done()
+
+
+class _Log:
+    """Columns that grow."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._names = {"": 0}
+        self._addresses: dict[str, int] = {}
+        self._codes: dict[str, int] = {}
+        self._columns = {name: array(kind) for name, kind in _COLUMNS.items()}
+        self._omitted = 0
+
+    def event(self, match: re.Match[str], line: int) -> bool:
+        """Take an event; False where its numbers or addresses are none."""
+        (
+            at,
+            kind,
+            proto,
+            timeout,
+            state,
+            src,
+            dst,
+            sport,
+            dport,
+            id_,
+            between,
+            src2,
+            dst2,
+            sport2,
+            dport2,
+            id2,
+            rest,
+        ) = match.groups()
+        flags = f"{between} {rest or ''} "
+        number = _ID.search(rest or "")
+        return self._add(
+            KINDS.index(kind),
+            nanoseconds(at) if at else NO_TIME,
+            proto,
+            state or "",
+            int(timeout or 0),
+            (src, dst, src2, dst2),
+            (sport or id_, dport, sport2 or id2, dport2),
+            ASSURED * ("[ASSURED]" in flags)
+            | UNREPLIED * ("[UNREPLIED]" in flags)
+            | OFFLOAD * ("OFFLOAD]" in flags),
+            int(number[1]) if number else 0,
+            by_user="[USERSPACE]" in flags,
+            line=line,
+        )
+
+    def flow(self, text: str, line: int) -> bool:
+        """Take an event in XML."""
+        found = _FLOW.search(text[:5000])
+        sides = _SIDE.findall(found[2]) if found else []
+        if not found or len(sides) != 2:
+            return False
+        (src, dst, proto, sport, dport, id_), (src2, dst2, _, sport2, dport2, id2) = sides
+        last = found[2].rpartition('direction="independent"')[2]
+        told = dict(re.findall(r"<(state|timeout|id)>(\w{1,20})</", last))
+        timeout, number = told.get("timeout", ""), told.get("id", "")
+        return self._add(
+            KINDS.index(found[1].upper()),  # type: ignore[arg-type]  # `_FLOW` knows these three
+            _when(found[2]),
+            proto,
+            told.get("state", ""),
+            int(timeout) if timeout.isdecimal() else 0,
+            (src, dst, src2, dst2),
+            (sport or id_, dport, sport2 or id2, dport2),
+            ASSURED * ("<assured/>" in found[2]) | UNREPLIED * ("<unreplied/>" in found[2]),
+            int(number) if number.isdecimal() else 0,
+            by_user="[USERSPACE]" in found[3],
+            line=line,
+        )
+
+    def _add(
+        self,
+        kind: int,
+        time: int,
+        proto: str,
+        state: str,
+        timeout: int,
+        addresses: tuple[str, str, str, str],
+        ports: tuple[str | None, ...],
+        flags: int,
+        id_: int,
+        *,
+        by_user: bool,
+        line: int,
+    ) -> bool:
+        numbers = [int(port or 0) for port in ports]
+        codes = [self._address(address) for address in addresses]
+        if max(numbers) >= _PORTS or min(codes) < 0 or len(self._names) > _PORTS - 2:
+            return False
+        if len(self._columns["kind"]) == MOST:
+            self._omitted += 1
+            return True
+        names = self._names
+        row = (
+            names.setdefault(proto, len(names)),
+            names.setdefault(state, len(names)),
+            min(timeout, 0xFFFFFFFF),
+            flags,
+            codes[0],
+            codes[1],
+            numbers[0],
+            numbers[1],
+            codes[2],
+            codes[3],
+            numbers[2],
+            numbers[3],
+            kind,
+            time,
+            min(id_, 0xFFFFFFFF),
+            by_user,
+            min(line, 0xFFFFFFFF),
+        )
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(value)
+        return True
+
+    def done(self) -> Iterator[EventLog]:
+        """Give the log, if there are events."""
+        if not self._columns["kind"]:
+            return
+        columns = {name: np.array(column, column.typecode) for name, column in self._columns.items()}
+        kind, time, id_, by_user, line = (
+            columns.pop(name) for name in ("kind", "time", "id", "by_user", "line")
+        )
+        yield EventLog(
+            file=self._file,
+            entries=Table(
+                file=self._file, names=tuple(self._names), addresses=tuple(self._addresses), **columns
+            ),
+            kind=kind,
+            time=time,
+            id=id_,
+            by_user=by_user.astype(np.bool_),
+            line=line,
+            omitted=self._omitted,
+        )
+
+    def _address(self, text: str) -> int:
+        """Number an address; -1 where it is none."""
+        code = self._codes.get(text)
+        if code is None:
+            try:
+                address = str(ipaddress.ip_address(text))
+                code = self._addresses.setdefault(address, len(self._addresses))
+            except ValueError:
+                code = -1
+            self._codes[text] = code
+        return code
+
+
+_COLUMNS = {
+    "proto": "H", "state": "H", "timeout": "I", "flags": "B",
+    "orig_src": "I", "orig_dst": "I", "orig_sport": "H", "orig_dport": "H",
+    "reply_src": "I", "reply_dst": "I", "reply_sport": "H", "reply_dport": "H",
+    "kind": "B", "time": "q", "id": "I", "by_user": "B", "line": "I",
+}  # fmt: skip
+"""Column to its type, as `array` and numpy name it."""
+
+
+def _when(text: str) -> int:
+    found = _WHEN.search(text)
+    if not found:
+        return NO_TIME
+    hour, minute, second, day, month, year = (int(number[:6]) for number in found.groups())
+    try:
+        return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:
+        return NO_TIME

@@ -1,0 +1,38 @@
+"""`lsmod` and `/proc/modules`: which parts of the kernel are loaded; those that are built in are not listed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.facts import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+MOST = 10_000
+"""Modules of one file."""
+_HEAD = re.compile(r"^Module +Size +Used by", re.MULTILINE)
+_LINE = re.compile(
+    r"(\w{1,64}) +\d{1,12} +-?\d{1,9}(?: +([\w,-]{1,1000}?))?,?(?: (?:Live|Loading|Unloading) 0x[\da-f]+(?: \(\w+\))?)?"
+)
+_PROC = re.compile(r"^\w{1,64} \d+ \d+ \S+ (?:Live|Loading|Unloading) 0x", re.MULTILINE)
+
+
+def recognises(head: str) -> bool:
+    """Say whether the head is there, or a line as /proc has them."""
+    return _HEAD.search(head) is not None or _PROC.search(head) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the modules."""
+    kept = 0
+    begin = _HEAD.search(text)
+    for line in text[begin.end() if begin else 0 :].splitlines():
+        said = _LINE.fullmatch(line.rstrip())
+        if said and kept < MOST:
+            kept += 1
+            users = tuple(user for user in (said[2] or "").split(",") if user not in ("", "-"))
+            yield Module(name=said[1], used_by=users, file=file)

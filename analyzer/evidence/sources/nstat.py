@@ -1,0 +1,49 @@
+"""`nstat`, as text and as JSON: the protocols' counters. Without `-a` it may print what was counted since its last run."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.counting import Counters, dotted
+from analyzer.evidence.facts import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+MOST = 10_000
+"""Counters of one listing; a kernel has about five hundred."""
+_HEAD = re.compile(r"^#kernel\s*$", re.MULTILINE)
+_LINE = re.compile(r"([A-Z]\w{2,60}) +(-?\d{1,20}) +-?\d{1,12}\.\d+(?:\s.*)?")
+_JSON = re.compile(r'^\s*\{\s*"kernel"\s*:\s*\{', re.MULTILINE)
+
+
+def recognises(head: str) -> bool:
+    """Say whether a listing begins, or counters of IP or TCP stand there as nstat writes them."""
+    return (
+        _HEAD.search(head) is not None
+        or _JSON.search(head) is not None
+        or re.search(r"^(?:Ip|Tcp|Udp|Icmp)\w+ +\d+ +\d+\.\d\s*$", head, re.MULTILINE) is not None
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield a snapshot for each listing."""
+    for listing in _HEAD.split(text):
+        said = (match for line in listing.splitlines() if (match := _LINE.fullmatch(line.strip())))
+        values = {dotted(match[1]): int(match[2]) for match, _ in zip(said, range(MOST), strict=False)}
+        if values:
+            yield Counters(group="nstat", values=values, source="nstat", file=file)
+    at = 0
+    while begin := _JSON.search(text, at):
+        try:
+            told, at = json.JSONDecoder().raw_decode(text, text.index("{", begin.start()))
+        except (ValueError, RecursionError) as problem:
+            yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
+            return
+        values = {dotted(name): value for name, value in told["kernel"].items() if type(value) is int}
+        if values:
+            yield Counters(group="nstat", values=values, source="nstat", file=file)

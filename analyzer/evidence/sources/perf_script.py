@@ -1,0 +1,100 @@
+"""`perf script` of the event skb:kfree_skb, with call stacks (`perf record -e skb:kfree_skb -g -a`) or without.
+
+    python3 12696 [000]   700.955874: skb:kfree_skb: skbaddr=0x... location=nft_do_chain+0x3e8 reason: NETFILTER_DROP
+            ffffffff81eb9271 __traceiter_kfree_skb+0x41 ([kernel.kallsyms])
+
+Times are those of perf's own clock. `perf record -k mono` and `perf script --header` name the clock and its wall time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from analyzer.evidence.drops import (
+    DEEP,
+    MOST,
+    VERSIONS,
+    Clock,
+    DropRecord,
+    hook_of,
+    nanoseconds,
+    place_of,
+    reason,
+    symbol,
+)
+from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources.tracefs import EVENT, LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+__all__ = ["LIMIT", "parse", "recognises"]
+
+_LINE = re.compile(
+    r"[^\n\[\]]{1,48}?(?:\[(\d{3,5})\])?[ \t]+(\d{1,12}\.\d{6,9}):[ \t]+(?:\d{1,6} )?skb:" + EVENT + r"[ \t]*"
+)
+_FRAME = re.compile(r"[ \t]+[0-9a-f]{1,16} (\S{1,120}) \([^\n]{0,200}\)[ \t]*")
+_REFERENCE = re.compile(
+    r"^# reference time: [^\n=]{1,40} = (\d{9,10}\.\d{6}) \(TOD\) = (\d{1,12}\.\d{9}) \((\w{1,20})\)",
+    re.MULTILINE,
+)
+_CLOCKS: dict[str, Clock] = {"monotonic": "monotonic", "boottime": "boot"}
+
+
+def recognises(head: str) -> bool:
+    """Say whether an event is there."""
+    return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the drops."""
+    clock: dict[str, Any] = {}
+    if said := _REFERENCE.search(text[:65536]):
+        clock = {
+            "clock": _CLOCKS.get(said[3], "unknown"),
+            "offset": nanoseconds(said[1]) - nanoseconds(said[2]),
+        }
+    stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
+    told: dict[str, Any] | None = None
+    frames: list[str] = []
+    kept = left_out = 0
+
+    def record() -> DropRecord:
+        assert told is not None
+        stack = stacks.setdefault(tuple(frames), tuple(frames))
+        location = told.pop("location") or place_of(stack)
+        hook = hook_of(told["reason"], location, stack)
+        return DropRecord(location=location, stack=stack, hook=hook, **told, **clock)
+
+    for count, line in enumerate(text.splitlines(), 1):
+        if told is not None and (frame := _FRAME.fullmatch(line)):
+            if len(frames) < DEEP:
+                frames.append(symbol(frame[1]))
+            continue
+        if not (found := _LINE.fullmatch(line)):
+            continue
+        if told is not None:
+            yield record()
+            told = None
+        if kept == MOST:
+            left_out += 1
+            continue
+        kept += 1
+        frames = []
+        told = {
+            "file": file,
+            "line": count,
+            "source": "perf script",
+            "time": nanoseconds(found[2]),
+            "cpu": int(found[1]) if found[1] else None,
+            "version": VERSIONS.get(int(found[3])),
+            "location": symbol(found[4]),
+            "reason": reason(found[5] or ""),
+        }
+    if told is not None:
+        yield record()
+    if left_out:
+        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")

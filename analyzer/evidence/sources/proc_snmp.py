@@ -1,0 +1,48 @@
+"""`/proc/net/snmp`, `/proc/net/netstat` and `/proc/net/snmp6`: the protocols' counters, as all tools take them from there."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.counting import Counters, dotted
+from analyzer.evidence.facts import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+_GROUPS = "Ip|Icmp|IcmpMsg|Tcp|Udp|UdpLite|TcpExt|IpExt|MPTcpExt"
+_PAIR = re.compile(rf"^({_GROUPS}): ([A-Za-z]\w*(?: \w+)*) *\n\1:((?: -?\d{{1,20}})*) *$", re.MULTILINE)
+_SIX = re.compile(r"^((?:Ip6|Icmp6|Udp6|UdpLite6)\w{1,60})[ \t]+(\d{1,20})[ \t]*$", re.MULTILINE)
+
+
+def recognises(head: str) -> bool:
+    """Say whether names and values stand below each other, or IPv6's counters stand there."""
+    return _PAIR.search(head) is not None or re.search(r"^Ip6InReceives\s+\d", head, re.MULTILINE) is not None
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield a snapshot for each time that the same counters come again."""
+    values: dict[str, int] = {}
+    for pair in _PAIR.finditer(text):
+        names, numbers = pair[2].split(), pair[3].split()
+        if len(names) != len(numbers):
+            yield Caveat(says=f"{file}: not understood, its counters were left out: {pair[1]} has {len(names)} names "
+                         f"and {len(numbers)} numbers")  # fmt: skip
+            continue
+        told = {f"{pair[1]}.{name}": int(number) for name, number in zip(names, numbers, strict=True)}
+        if told.keys() & values.keys():
+            yield Counters(group="protocol", values=values, source="/proc/net/snmp", file=file)
+            values = {}
+        values |= told
+    for said in _SIX.finditer(text):
+        name = dotted(said[1])
+        if name in values:
+            yield Counters(group="protocol", values=values, source="/proc/net/snmp6", file=file)
+            values = {}
+        values[name] = int(said[2])
+    if values:
+        source = "/proc/net/snmp6" if any(name.startswith("Ip6.") for name in values) else "/proc/net/snmp"
+        yield Counters(group="protocol", values=values, source=source, file=file)

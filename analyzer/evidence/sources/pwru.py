@@ -1,0 +1,164 @@
+"""pwru, text and JSON (`--output-json`): the functions of the kernel that packets passed.
+
+    SKB                CPU PROCESS          NETNS      MARK/x  IFACE   PROTO  MTU   LEN   TUPLE                           FUNC
+    0xffff8b7f0331f800 0   ~/bin/curl:18515 4026531840 0       eth0:2  0x0800 1500  60    10.0.0.1:4000->10.0.0.2:80(tcp) ip_rcv
+
+The functions that a packet passed before stand in for its stack, if pwru was not asked for that. Times are those of
+CLOCK_MONOTONIC, if `--timestamp current` was given. Where a packet was dropped, pwru shows
+`kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from analyzer.capture.naming import printable
+from analyzer.evidence.drops import (
+    DEEP,
+    MOST,
+    PROTOCOLS,
+    VERSIONS,
+    DropRecord,
+    address,
+    hook_of,
+    number,
+    place_of,
+    reason,
+    symbol,
+)
+from analyzer.evidence.facts import Caveat
+from analyzer.evidence.json_lines import LONGEST, integer, string
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+LIMIT = 64 << 20
+"""Bytes read; a line has about 200."""
+_PACKETS = 4096
+"""Packets whose ways are remembered."""
+_HEADER = re.compile(r"^(?:TIME +)?SKB +CPU +PROCESS +[^\n]{0,200}\bFUNC\b", re.MULTILINE)
+_LINE = re.compile(r"(?:\S{8,30} +)?(0x[0-9a-f]{8,16}) +(\d{1,5}) +(\S{1,64}) +([^\n]{1,600})")
+_TUPLE = re.compile(r"(?<!\S)(\S{1,50}):(\d{1,5})->(\S{1,50}):(\d{1,5})\((\w{1,12})(?::[^\s)]{0,40})?\)")
+_META = re.compile(r"(?<!\S)(\d{4,10}) +[0-9a-f]{1,8} +(\S{1,32}) +(0x[0-9a-f]{4}) +\d{1,5} +\d{1,6}(?!\S)")
+_DROP = re.compile(r"(kfree_skb_reason|sk_skb_reason_drop) ?\((\w{1,64})\)(?: +([\w.]{1,80}))?")
+_FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
+
+
+def recognises(head: str) -> bool:
+    """Say whether pwru's header is there, or an object with its keys."""
+    return _HEADER.search(head) is not None or (
+        re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield where packets were dropped."""
+    timed = "TIMESTAMP" in (header[0] if (header := _HEADER.search(text)) else "")
+    ways: dict[str, list[str]] = {}
+    lines = text.splitlines()
+    kept = left_out = damaged = at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        event = _json(line) if line.startswith("{") else _text(line, timed=timed)
+        if event is None:
+            damaged += line.startswith('{"skb"')
+            continue
+        begun = at
+        while at < len(lines) and not line.startswith("{") and _FRAME.fullmatch(lines[at]):
+            at += 1
+        if len(ways) >= _PACKETS:
+            ways.clear()
+        way = ways.setdefault(event.pop("skb"), [])
+        func, caller = event.pop("func"), event.pop("caller")
+        if not (drop := _DROP.match(func)) and func != "kfree_skb":
+            way.append(symbol(func.split("(")[0]))
+            del way[:-DEEP]
+            continue
+        if kept == MOST:
+            left_out += 1
+            continue
+        kept += 1
+        frames = event.pop("frames") or lines[begun : min(at, begun + DEEP)]
+        stack = tuple(symbol(frame) for frame in frames) or tuple(reversed(way))
+        why = reason(drop[2]) if drop and not drop[2].isdecimal() else ""
+        where = symbol(caller or (drop[3] if drop and drop[3] else "")) or place_of(stack)
+        yield DropRecord(
+            file=file,
+            line=begun,
+            source="pwru",
+            clock="monotonic" if event["time"] is not None else "unknown",
+            reason=why,
+            location=where,
+            stack=stack,
+            hook=hook_of(why, where, stack),
+            **event,
+        )
+    if damaged:
+        yield Caveat(says=f"{file}: {damaged} lines were not understood as JSON, or cut short")
+    if left_out:
+        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
+
+
+def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
+    found = _LINE.match(line)
+    if not found:
+        return None
+    rest = found[4]
+    packet, meta = _TUPLE.search(rest), _META.search(rest)
+    words = rest[packet.end() if packet else meta.end() if meta else 0 :].split()
+    drop = _DROP.search(rest)
+    src = address(packet[1]) if packet else ""
+    return {
+        "skb": found[1],
+        "func": drop[0] if drop else words[0] if words else "",
+        "caller": "",
+        "frames": None,
+        "time": number_of(rest.split()[0]) if timed else None,
+        "cpu": number(found[2], 0xFFFF),
+        "netns": number(meta[1], 0xFFFFFFFF) if meta else None,
+        "device": printable(meta[2].rpartition(":")[0]) if meta else "",
+        "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[3], 16)) if meta else None,
+        "proto": packet[5] if packet else "",
+        "src": src,
+        "dst": address(packet[3]) if packet else "",
+        "sport": number(packet[2], 0xFFFF) if packet else None,
+        "dport": number(packet[4], 0xFFFF) if packet else None,
+    }
+
+
+def number_of(text: str) -> int | None:
+    """Read a time of up to 19 digits."""
+    return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
+
+
+def _json(line: str) -> dict[str, Any] | None:
+    try:
+        item = json.loads(line) if len(line) <= LONGEST else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(item, dict) or not string(item, "func"):
+        return None
+    src = address(string(item, "tuple", "saddr"))
+    proto = integer(item, "tuple", "proto", most=255)
+    stack = item.get("stack")
+    return {
+        "skb": string(item, "skb"),
+        "func": string(item, "func"),
+        "caller": string(item, "caller_func"),
+        "frames": stack.split()[:DEEP] if isinstance(stack, str) else None,
+        "time": integer(item, "time"),
+        "cpu": integer(item, "cpu", most=0xFFFF),
+        "netns": integer(item, "netns", most=0xFFFFFFFF),
+        "device": printable(string(item, "iface").rpartition(":")[0][:64]),
+        "version": (6 if ":" in src else 4) if src else VERSIONS.get(integer(item, "proto") or 0),
+        "proto": PROTOCOLS.get(proto, str(proto)) if proto is not None else "",
+        "src": src,
+        "dst": address(string(item, "tuple", "daddr")),
+        "sport": integer(item, "tuple", "sport", most=0xFFFF),
+        "dport": integer(item, "tuple", "dport", most=0xFFFF),
+    }

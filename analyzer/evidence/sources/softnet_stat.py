@@ -1,0 +1,41 @@
+"""`/proc/net/softnet_stat`: per CPU, packets that were received, dropped because the queue was full, and left for later.
+
+A line per CPU, hexadecimal, without any head: the whole file must look like this. The kernel prints them in
+softnet_seq_show.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.counting import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.evidence.facts import Fact
+
+_LINE = r"(?:[\da-f]{8} ){8,15}[\da-f]{8} *"
+_ALL = re.compile(rf"(?:[^\n]*softnet_stat[^\n]*\n)?(?:{_LINE}\n)*{_LINE}\n?\s*")
+_NAMES = {0: "processed", 1: "dropped", 2: "time_squeeze", 9: "received_rps", 10: "flow_limit_count"}
+
+
+def recognises(head: str) -> bool:
+    """Say whether there is nothing else."""
+    return re.match(rf"(?:[^\n]*softnet_stat[^\n]*\n)?{_LINE}(?:\n|$)", head) is not None and (
+        _ALL.fullmatch(head[: head.rfind("\n") + 1] or head) is not None
+    )
+
+
+def parse(text: str, file: str) -> Iterator[Fact]:
+    """Yield the sums over the CPUs."""
+    values: dict[str, int] = {}
+    for line in text.splitlines():
+        if re.fullmatch(_LINE, line):
+            cells = line.split()
+            for column, name in _NAMES.items():
+                if column < len(cells):
+                    values[name] = values.get(name, 0) + int(cells[column], 16)
+    if values:
+        yield Counters(group="softnet", values=values, source="/proc/net/softnet_stat", file=file)

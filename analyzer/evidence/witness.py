@@ -1,0 +1,227 @@
+"""Which drop record speaks of which lost packet.
+
+A record that has addresses is compared with the packet itself. One that has none is joined by order alone: a packet is
+dropped after it was last seen and before it is sent again, so where as many records as losses lie in a stretch of time and
+only one assignment keeps that order, each record has its loss. What could be another's is nobody's.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from analyzer.evidence.drops import meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.evidence.drops import DropRecord
+
+
+class Loss(NamedTuple):
+    """A packet that was lost in the node; addresses are those with which it was last seen."""
+
+    proto: str
+    """`tcp`, `udp`, ..."""
+    src: str
+    dst: str
+    sport: int | None = None
+    dport: int | None = None
+    seq: int | None = None
+    """TCP's, as the packet has it."""
+    ip_id: int | None = None
+    """IPv4's; None where the capture does not hold it."""
+    last_seen_ns: int = 0
+    """Since the epoch, as are the records' times."""
+    next_ns: int | None = None
+    """When the sender tried again; None where it did not."""
+
+
+_NOT_LOST = frozenset({"not-a-loss", "receiver", "no-listener"})
+"""What happens to packets that have arrived; without addresses they are not told from those of other hosts or pods."""
+
+
+def join(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
+    """Find the records of lost packets.
+
+    Args:
+        records: Of one node.
+        losses: Of the same node; the order does not matter.
+
+    Returns: Index of a loss to its record. A record is given to one loss at most.
+    """
+    sure = [record for record in records if record.certain]
+    found = _by_packet([record for record in sure if record.src and record.dst], losses)
+    rest = [number for number in range(len(losses)) if number not in found]
+    bare = [record for record in sure if not record.src and _in_transit(record)]
+    return found | _by_order(bare, losses, rest)
+
+
+def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
+    """Give each record to the loss that it agrees with; of several the one that was last seen nearest to it in time."""
+    index: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, loss in enumerate(losses):
+        for key in _keys(loss.proto, loss.src, loss.sport, loss.dst, loss.dport, loss.seq, loss.ip_id):
+            index[key].append(number)
+    claims: dict[int, list[DropRecord]] = defaultdict(list)
+    for record in records:
+        candidates: dict[int, None] = {}
+        for key in _keys(
+            record.proto, record.src, record.sport, record.dst, record.dport, record.seq, record.ip_id
+        ):
+            candidates.update((number, None) for number in index.get(key, ())[:_SAME])
+        agreeing = [number for number in candidates if _agrees(record, losses[number])]
+        if (number := _choose(record, agreeing, losses)) is not None:
+            claims[number].append(record)
+    return {number: _first(claimed, losses[number]) for number, claimed in claims.items()}
+
+
+_SAME = 64
+"""Losses with one sequence number or IP ID that are looked at: a packet is sent again some 15 times (tcp_retries2)."""
+
+
+def _keys(
+    proto: str, src: str, sport: int | None, dst: str, dport: int | None, seq: int | None, ip_id: int | None
+) -> list[tuple[object, ...]]:
+    """By what a packet is found before or after its translation: it leaves the numbers, and one end at least mostly."""
+    if seq is not None:
+        return [("seq", proto, seq)]
+    if ip_id is not None:
+        return [("id", proto, ip_id)]
+    return [("src", proto, src, sport), ("dst", proto, dst, dport)]
+
+
+def _agrees(record: DropRecord, loss: Loss) -> bool:
+    """Say whether nothing of the packet contradicts the record, and something that translation leaves is the same."""
+    same_id = record.ip_id is not None and record.ip_id == loss.ip_id
+    same_seq = record.seq is not None and record.seq == loss.seq
+    if None not in (record.ip_id, loss.ip_id) and not same_id:
+        return False
+    if None not in (record.seq, loss.seq) and not same_seq:
+        return False
+    source = (record.src, record.sport) == (loss.src, loss.sport)
+    target = (record.dst, record.dport) == (loss.dst, loss.dport)
+    if source and target:
+        return True
+    # Both ends translated: only numbers of 48 bits together are as good as an address.
+    return source or target or bool(same_id and same_seq and loss.ip_id)
+
+
+def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[Loss]) -> int | None:
+    """Of the losses that agree with a record choose one, or none where nothing tells them apart."""
+    if not agreeing:
+        return None
+    exact = record.seq is not None or bool(record.ip_id)
+    wall = record.wall
+    if exact and len(agreeing) == 1:
+        return agreeing[0]
+    if wall is None:
+        return None
+    if exact:
+        # Sent again, and lost again: the times of two attempts lie further apart than any two clocks of one host.
+        distances = sorted((abs(losses[number].last_seen_ns - wall), number) for number in agreeing)
+        return distances[0][1] if distances[0][0] < distances[1][0] else None
+    within = [number for number in agreeing if _open(losses[number], wall)]
+    return within[0] if len(within) == 1 else None
+
+
+def _open(loss: Loss, wall: int) -> bool:
+    return loss.last_seen_ns <= wall and (loss.next_ns is None or wall <= loss.next_ns)
+
+
+def _first(claimed: Sequence[DropRecord], loss: Loss) -> DropRecord:
+    """Of several records of one loss (several tools, or a copy) take one with a time and a stack, nearest to the packet."""
+    return min(
+        claimed,
+        key=lambda record: (
+            record.wall is None,
+            not record.stack,
+            abs((record.wall or 0) - loss.last_seen_ns),
+        ),
+    )
+
+
+def _in_transit(record: DropRecord) -> bool:
+    return meaning(record.reason, record.location, record.stack, record.hook).kind not in _NOT_LOST
+
+
+def _by_order(
+    records: Sequence[DropRecord], losses: Sequence[Loss], rest: Sequence[int]
+) -> dict[int, DropRecord]:
+    """Join records without addresses, each version of IP and each source by itself."""
+    found: dict[int, DropRecord] = {}
+    kinds: dict[tuple[str, int | None, str], list[DropRecord]] = defaultdict(list)
+    for record in records:
+        if record.wall is not None:
+            kinds[record.source, record.version, record.proto].append(record)
+    for (_, version, proto), group in kinds.items():
+        chosen = [
+            number
+            for number in rest
+            if number not in found
+            and (version is None or version == (6 if ":" in losses[number].src else 4))
+            and (not proto or proto == losses[number].proto)
+        ]
+        group.sort(key=lambda record: record.wall or 0)
+        chosen.sort(key=lambda number: losses[number].last_seen_ns)
+        times = [record.wall or 0 for record in group]
+        for block in _blocks(chosen, losses):
+            begin = bisect_left(times, losses[block[0]].last_seen_ns)
+            ends = [losses[number].next_ns for number in block]
+            end = (
+                len(times)
+                if None in ends
+                else bisect_right(times, max(end for end in ends if end is not None))
+            )
+            if end - begin == len(block):
+                found |= _forced(group[begin:end], block, losses)
+    return found
+
+
+def _blocks(chosen: Sequence[int], losses: Sequence[Loss]) -> Iterable[list[int]]:
+    """Split losses, in order of time, where none of the earlier ones can be dropped any more."""
+    block: list[int] = []
+    until: int | None = 0
+    for number in chosen:
+        loss = losses[number]
+        if block and until is not None and loss.last_seen_ns > until:
+            yield block
+            block = []
+        if not block:
+            until = loss.next_ns
+        elif until is not None:
+            until = None if loss.next_ns is None else max(until, loss.next_ns)
+        block.append(number)
+    if block:
+        yield block
+
+
+def _forced(
+    records: Sequence[DropRecord], block: Sequence[int], losses: Sequence[Loss]
+) -> dict[int, DropRecord]:
+    """Assign as many records as losses, both in order of time, where only one assignment keeps the order.
+
+    The first record can only be of a loss that was seen before it. With one such loss they belong together, which leaves
+    the second record with one loss less, and so on. Where several losses were open, which record is whose does not matter
+    if all of them say the same.
+    """
+    found: dict[int, DropRecord] = {}
+    waiting: list[int] = []
+    held: list[DropRecord] = []
+    arrived = 0
+    for record in records:
+        wall = record.wall or 0
+        while arrived < len(block) and losses[block[arrived]].last_seen_ns <= wall:
+            waiting.append(block[arrived])
+            arrived += 1
+        held.append(record)
+        if len(held) > len(waiting):
+            return {}  # a record too many so far: some of them are of other packets
+        if len(held) < len(waiting):
+            continue
+        alike = len({(r.reason, r.location, r.hook) for r in held}) == 1
+        if alike and all(_open(losses[n], r.wall or 0) for n, r in zip(waiting, held, strict=True)):
+            found |= dict(zip(waiting, held, strict=True))
+        waiting, held = [], []
+    return found

@@ -1,0 +1,113 @@
+"""A rule of this node refused the connection, and told the client so.
+
+What happens
+    A rule of the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a firewall
+    of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with "no route
+    to host" or "connection refused", though the peer was never asked.
+
+How it is recognised
+    An ICMP error that quotes the request, or a RST that answers it, was seen inside and not on the uplink, which was recording: the
+    node made it. With the rules in the bundle the packet is walked through them, and the rule is named.
+
+What is ruled out
+    A refusal by the peer or by a router on the way: it would have come in at the uplink. A port of the node itself on which
+    nobody listens: there the request is addressed to the node.
+
+Remedies and their risks
+    Change the rule, or let the traffic pass before it, if it is wanted. A service without endpoints needs endpoints.
+
+References
+    iptables-extensions(8) REJECT; nft(8) reject statement; net/ipv4/netfilter/nf_reject_ipv4.c
+    https://github.com/canonical/microk8s/issues/72
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.capture.layout import TCP_RST
+from analyzer.flow.point import TCP
+from analyzer.incident.causes.policy_drop import dropped_by
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "policy-reject"
+TITLE = "refused by a rule of this node"
+RANK = 25
+COUNTED = False
+NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
+"""What only a rule of the node says of a packet that it forwards."""
+
+REMEDIES = (
+    Remedy(
+        do="See which rule refuses these packets",
+        command="iptables-save -c | grep REJECT; nft list ruleset | grep reject",
+        effect="Names the rule whose counter rises with every attempt.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Allow the traffic in whatever wrote the rule, if it is wanted",
+        command="",
+        effect="The next attempt reaches the peer.",
+        risk="Opens what somebody closed: ask first. A rule that is changed by hand comes back with its owner's next sync.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
+        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the rule, or by a refusal that only a rule gives."""
+    if not case.refused:
+        return None
+    rule = dropped_by(case, scene)
+    how = _refusal(case, scene)
+    if rule is None and how is None:
+        return None
+    evidence = []
+    if rule is not None:
+        evidence.append(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
+    if how is not None:
+        evidence.append(Evidence(says=how[0], source=how[1]))
+    return Explanation(
+        cause=CODE,
+        confidence="proven" if rule is not None and rule[2] == "reject" else "likely",
+        facts={"rule": rule[0] if rule else None},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="refused by the peer",
+                because=f"the refusal never was on {case.gap[1] if case.outward else case.gap[0]}: this node made it",
+            ),
+        ),
+    )
+
+
+def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
+    """What told the client, and where it was seen; None where it is one that others than a rule give."""
+    for step in case.lost:
+        point, row = step.seen[-1]
+        one = scene.refusals.of(point, row)
+        if one is not None:
+            seen = scene.trails.sighting(point, one.row)
+            if one.kind not in NOT_ADMITTED:
+                return None
+            return f"{seen.src} answered with an ICMP error, {one.words}", f"{seen.file} frame {seen.frame}"
+        if case.protocol != TCP:
+            continue
+        rows = point.rows(int(point.packets.flow[row]), 1)
+        resets = rows[(point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])]
+        if len(resets):
+            seen = scene.trails.sighting(point, int(resets[0]))
+            return f"a RST in the name of {seen.src} answered, which no point further on saw", f"{seen.file} frame {seen.frame}"
+    return None

@@ -1,0 +1,171 @@
+"""ICMP errors, each with the packet that it quotes: who refused what, and how.
+
+An error belongs to a packet by the header that it quotes: addresses, ports, and the IP ID where the packet has one. The node
+translates the quoted header as well (`nf_nat_icmp_reply_translation`), so it fits at every point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.flow.point import ICMP
+from analyzer.flow.selecting import ERROR, NEIGHBOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+
+MOST = 100_000
+"""Errors of one point that are read; a flood has no more to tell."""
+HOST_UNREACHABLE = (3, 1)
+"""Also what a router says seconds later, when its next hop does not answer (`ipv4_link_failure`)."""
+ADDRESS_UNREACHABLE = (101, 3)
+WORDS = {
+    (3, 0): "network unreachable",
+    (3, 1): "host unreachable",
+    (3, 2): "protocol unreachable",
+    (3, 3): "port unreachable",
+    (3, 4): "fragmentation needed",
+    (3, 6): "network unknown",
+    (3, 7): "host unknown",
+    (3, 9): "network administratively prohibited",
+    (3, 10): "host administratively prohibited",
+    (3, 13): "communication administratively prohibited",
+    (11, 0): "TTL exceeded",
+    (11, 1): "reassembly time exceeded",
+    (101, 0): "no route",
+    (101, 1): "administratively prohibited",
+    (101, 3): "address unreachable",
+    (101, 4): "port unreachable",
+    (101, 5): "source address failed policy",
+    (101, 6): "reject route",
+    (102, 0): "packet too big",
+    (103, 0): "hop limit exceeded",
+}
+"""Type and code in words; of ICMPv6 the type plus 100 (RFC 1812 section 5.2.7, RFC 4443 section 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One ICMP error as one point saw it."""
+
+    row: int
+    """Of the error."""
+    time: int
+    """ns."""
+    kind: tuple[int, int]
+    """Type and code, a key of `WORDS`."""
+    ip_id: int
+    """Of the quoted packet; 0 where it has none."""
+    mtu: int
+    """Of `fragmentation needed` and `packet too big`: the next hop's; else 0."""
+
+    @property
+    def words(self) -> str:
+        """What it says."""
+        return WORDS.get(self.kind, f"ICMP type {self.kind[0] % 100} code {self.kind[1]}")
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it is about the packet itself and refuses nobody: too big, or too many hops."""
+        return self.too_big or self.kind[0] in (11, 103)
+
+    @property
+    def too_big(self) -> bool:
+        """Whether it asks for smaller packets and refuses nothing else."""
+        return self.kind in ((3, 4), (102, 0))
+
+
+class Refusals:
+    """The ICMP errors of each point, read when first asked for."""
+
+    def __init__(self, exits: Sequence[Point]) -> None:
+        """Begin without any.
+
+        Args:
+            exits: Points at which next hops are asked for.
+        """
+        self._exits = exits
+        self._known: dict[str, dict[bytes, list[Refusal]]] = {}
+
+    def at(self, point: Point) -> dict[bytes, list[Refusal]]:
+        """All errors that a point saw, in order of time, by the ends of what they quote (`flow_ends`)."""
+        if point.name not in self._known:
+            self._known[point.name] = _read(point)
+        return self._known[point.name]
+
+    def of(self, point: Point, row: int) -> Refusal | None:
+        """The first error that quotes this packet of an originator, as its own point saw it; None without one.
+
+        Packets without IP ID are all alike: there an error is about the last one that was sent before it.
+        """
+        packets, flow = point.packets, int(point.packets.flow[row])
+        quoting = self.at(point).get(flow_ends(point.flows, flow))
+        if not quoting:
+            return None
+        sent, ip_id = int(packets.time[row]), int(packets.ip_id[row])
+        times = packets.time[point.rows(flow, 0)]
+        later = times[times > sent]
+        until = int(later.min()) if len(later) else None
+        for one in quoting:
+            if one.time < sent:
+                continue
+            if (one.ip_id == ip_id) if one.ip_id and ip_id else (until is None or one.time < until):
+                return one
+        return None
+
+    def refused(self, point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether an ICMP error refused each of these packets of originators, or said that it is too big.
+
+        Not where the error says that the next hop did not answer: that packet was lost waiting for it, which the questions
+        for the neighbour in between show.
+        """
+        found = np.zeros(len(rows), bool)
+        if not len(rows) or not self.at(point):
+            return found
+        for i, row in enumerate(rows.tolist()):
+            one = self.of(point, row)
+            found[i] = one is not None and not self.waited(one, int(point.packets.time[row]))
+        return found
+
+    def waited(self, one: Refusal, sent: int) -> bool:
+        """Whether an error tells of a next hop that was asked for and did not answer."""
+        return one.kind in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE) and self._asked(sent, one.time)
+
+    def _asked(self, begin: int, end: int) -> bool:
+        for point in self._exits:
+            times = point.packets.time[point.events.of(NEIGHBOUR)]
+            if ((times >= begin) & (times <= end)).any():
+                return True
+        return False
+
+
+def _read(point: Point) -> dict[bytes, list[Refusal]]:
+    packets, flows = point.packets, point.flows
+    errors = point.events.of(ERROR)[:MOST]
+    found: dict[bytes, list[Refusal]] = {}
+    for row, header in transports(point.recording, (int(row) for row in errors)):
+        ends = quoted_ends(header)
+        if not ends:
+            continue
+        of = int(packets.flow[row])
+        v6 = int(flows.proto[of]) != ICMP
+        found.setdefault(ends, []).append(
+            Refusal(
+                row=row,
+                time=int(packets.time[row]),
+                kind=((int(flows.ports[of]) >> 16) + 100 * v6, int(packets.flags[row])),
+                ip_id=0 if v6 else int.from_bytes(header[12:14], "big"),
+                mtu=int.from_bytes(header[4:8] if v6 else header[6:8], "big"),
+            )
+        )
+    for group in found.values():
+        group.sort(key=lambda one: one.time)
+    return found

@@ -1,0 +1,61 @@
+"""When each point was recording, by every witness there is.
+
+A silent uplink shows no packets, so its own packets cannot tell. What else does, the strongest first: the manifest of a recording;
+what the capturing program wrote when it ended (pcapng's interface statistics); packets of other interfaces in the same file, which
+one program wrote; the time at which a file was last written, where the bundle kept such times.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.flow.point import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.evidence import Evidence
+    from analyzer.flow.point import Point
+
+
+def witness(points: Sequence[Point], evidence: Evidence) -> None:
+    """Set every point's `interval`; to be asked for when the clocks agree."""
+    by_file: dict[str, list[Point]] = {}
+    for point in points:
+        for file in point.recording.files:
+            by_file.setdefault(file.label, []).append(point)
+    for point in points:
+        files = [file.label for file in point.recording.files]
+        found = [*_manifest(point, evidence), *_ended(point), *_together(point, [by_file[file] for file in files])]
+        if found:
+            point.interval = Interval(
+                first=min(one.first for one in found),
+                last=max(one.last for one in found),
+                why="; ".join(dict.fromkeys(one.why for one in found)),
+            )
+
+
+def _manifest(point: Point, evidence: Evidence) -> Iterable[Interval]:
+    labels = {file.label.rpartition("/")[2] for file in point.recording.files}
+    for one in getattr(evidence, "recordings", ()):
+        if one.point == point.name or one.file.rpartition("/")[2] in labels:
+            yield Interval(first=one.start + point.clock_offset, last=one.stop + point.clock_offset, why=one.source)
+
+
+def _ended(point: Point) -> Iterable[Interval]:
+    """What the program said of its own times."""
+    if point.recording.interval is not None:
+        first, last = (time + point.clock_offset for time in point.recording.interval)
+        yield Interval(first=first, last=last, why="the capturing program's own start and end times")
+
+
+def _together(point: Point, files: Sequence[Sequence[Point]]) -> Iterable[Interval]:
+    """Packets of other interfaces of the same files."""
+    for label, others in zip((file.label for file in point.recording.files), files, strict=True):
+        spans = [other.span for other in others if other is not point and len(other.packets)]
+        if spans:
+            yield Interval(
+                first=min(first for first, _ in spans),
+                last=max(last for _, last in spans),
+                why=f"packets of other interfaces in {label}",
+            )

@@ -1,0 +1,55 @@
+"""The node's sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analyzer.evidence.facts import Socket
+from analyzer.evidence.sources import sockets
+
+
+def listed(text: str) -> list[Socket]:
+    """Parse a text that is recognised."""
+    assert sockets.recognises(text)
+    return [fact for fact in sockets.parse(text, "a") if isinstance(fact, Socket)]
+
+
+def test_both_tools(sample: Callable[[str], str]) -> None:
+    """Ss and netstat tell the same, ss more."""
+    ss, netstat = listed(sample("ss-tanpi.txt")), listed(sample("netstat-tanop.txt"))
+    for one, other in zip(ss, netstat, strict=True):
+        assert (one.proto, one.state, one.local, one.peer, one.received) == (
+            other.proto, other.state, other.local, other.peer, other.received,
+        )  # fmt: skip
+    assert ["LISTEN", "ESTAB", "ESTAB"] == [one.state for one in ss]
+    assert ("204", "11", "32768", 100) == (
+        *(ss[1].details[name] for name in ("rto", "cwnd", "mss")),
+        ss[2].received,
+    )
+
+
+def test_timers() -> None:
+    """How often the packet that is out was sent again."""
+    ss = (
+        "Netid State    Recv-Q Send-Q Local Address:Port  Peer Address:Port\n"
+        "tcp   SYN-SENT 0      1      10.0.0.1:40000      192.0.2.7:443 timer:(on,3.1sec,2)\n"
+        "udp   UNCONN   0      0      [2001:db8::1]%eth0:546 [::]:*\n"
+    )
+    netstat = (
+        "Proto Recv-Q Send-Q Local Address           Foreign Address         State       Timer\n"
+        "tcp        0      1 10.0.0.1:40000          192.0.2.7:443           SYN_SENT    on (3.10/2/0)\n"
+        "udp6       0      0 :::53                   :::*\n"
+    )
+    for text in (ss, netstat):
+        first, second = listed(text)
+        assert ("SYN-SENT", 2, "UNCONN", None) == (
+            first.state,
+            first.retransmits,
+            second.state,
+            second.retransmits,
+        )
+
+
+def test_other_text() -> None:
+    """Without a head it is nothing."""
+    assert not sockets.recognises("tcp LISTEN 0 0 0.0.0.0:1 0.0.0.0:*\n")
