@@ -30,7 +30,8 @@ _LOG = re.compile(
     r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]{0,252}) kernel:"
 )
 KNOWN = frozenset(
-    "default kube-system kube-public kube-node-lease kubernetes localhost host node pod bridge uplink kernel".split()
+    ("default", "kube-system", "kube-public", "kube-node-lease", "kubernetes", "localhost")
+    + ("host", "node", "pod", "bridge", "tunnel", "uplink", "kernel")
 )
 """Names that name nobody."""
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from analyzer.capture import naming
 from analyzer.capture.bundle import Bundle
-from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
 from analyzer.evidence.facts import Link
@@ -113,22 +112,6 @@ def test_an_interface_made_anew(tmp_path: Path) -> None:
     found = record(Bundle.open([any_]).captures, links, {}, lambda _: None, Memory())
 
     assert {"veth-b": [1, 2, 4], "interface 7": [3]} == {r.name: r.packets.frame.tolist() for r in found}
-
-
-def test_more_interfaces_than_points(tmp_path: Path) -> None:
-    """Those of `-i any` beyond `MAX_LANES` are one point together, and that is said."""
-    frames = [
-        b"\x08\0\0\0" + number.to_bytes(4, "big") + b"\0\1\0\6" + bytes(8) + segment(1)
-        for number in range(1, MAX_LANES + 6)
-    ]
-    (tmp_path / "any.pcap").write_bytes(pcap([(i, len(f), f) for i, f in enumerate(frames)], link=276))
-    found = recordings(tmp_path)
-
-    assert MAX_LANES + 1 == len(found)
-    assert 5 == len(found["further interfaces"].packets)
-    assert [f"5 interfaces beyond the first {MAX_LANES} are taken together as `further interfaces`"] == [
-        caveat for r in found.values() for caveat in r.caveats
-    ]
 
 
 def test_cooked_and_plain_of_one_name(tmp_path: Path) -> None:
