@@ -29,10 +29,10 @@ _LOG = re.compile(
     r"(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-][\d:]+)?) "
     r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]{0,252}) kernel:"
 )
-KNOWN = frozenset(
-    ("default", "kube-system", "kube-public", "kube-node-lease", "kubernetes", "localhost")
-    + ("host", "node", "pod", "bridge", "tunnel", "uplink", "kernel")
-)
+KNOWN = {
+    *("default", "kube-system", "kube-public", "kube-node-lease", "kubernetes", "localhost"),
+    *("host", "node", "pod", "bridge", "tunnel", "uplink", "kernel"),
+}
 """Names that name nobody."""
 
 
