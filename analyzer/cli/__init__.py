@@ -15,7 +15,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from analyzer import __version__
-from analyzer.cli.saying import note, say
 from analyzer.errors import LostsynError
 
 # Name -> what `lostsyn --help` says of it. The module `analyzer.cli.NAME` holds the command, `-` being `_`.
@@ -138,6 +137,8 @@ def _run() -> int:
 
 
 def _tell(error: BaseException) -> None:
+    from analyzer.cli.saying import note, say
+
     if group.debug:
         say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
