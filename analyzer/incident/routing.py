@@ -121,7 +121,7 @@ def beyond(case: Case) -> Point:
 
 
 def went_on(case: Case, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
-    """Requests and replies that got through the case\'s gap, in its direction, from its first loss on: rows of the near point."""
+    """Requests and replies that got through the case's gap, in its direction, from its first loss on: rows of the near point."""
     gap = case.crossing
     here, partner = (gap.inner, gap.in_outer) if case.outward else (gap.outer, gap.in_inner)
 
