@@ -114,10 +114,10 @@ class Moments:
         return before
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
+def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
     """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
 
-    def asked(point: Point, flow: int) -> bool:
+    def asked(point: Point, flow: int, own: bool) -> bool:
         flows = point.flows
         proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
         packet = Packet(
@@ -128,9 +128,11 @@ def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
             iif=point.name,
         )
         local = frozenset(text for link in evidence.links for text in link.addresses)
+        if own:
+            local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow: False
+    return asked if evidence.rules else lambda point, flow, own: False
 
 
 @dataclass(kw_only=True)
@@ -409,7 +411,8 @@ class Scene:
         if self._passed_rules >= MOST_RULES:
             self.unwalked += 1
             return None
-        steps = walk(rules, packet, local=self.local or None)
+        known = self.local or (frozenset({packet.dst}) if self.node.owns(packet.dst) else None)
+        steps = walk(rules, packet, local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP
