@@ -100,6 +100,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
         "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
         "ipvs_services": "Prot LocalAddress:Port Scheduler Flags\n",
+        "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
