@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.model import NAT, SHOWN, Action, Match, Rule, shown
+from analyzer.evidence.rules.options import GO_ON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from analyzer.evidence.rules.model import Kind
 
 Elements = list[tuple[list[str], "Action | None"]]
 """Of a set or a map: the words of each key, and what a verdict map does for it."""
@@ -18,6 +21,11 @@ _WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}(),;]|[^\s{}(),;"]+')
 _COUNTED = re.compile(r"\bcounter packets \d+ bytes \d+")
 _OPERATORS = {"==": "==", "!=": "!=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "eq": "==", "ne": "!="}
 _OPTIONS = frozenset({"random", "fully-random", "persistent"})
+_TARGETS: dict[str, Kind] = {
+    "REJECT": "reject", "MASQUERADE": "masquerade", "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect",
+    "NFQUEUE": "queue", "LOG": "log", "NFLOG": "log", "MARK": "mark", "CONNMARK": "mark",
+}  # fmt: skip
+"""iptables' targets, as far as their names alone tell what becomes of the packet."""
 _LOG = frozenset({"prefix", "level", "group", "snaplen", "queue-threshold", "flags"})
 _SET_ONE = frozenset({"mark"})
 _SET_TWO = frozenset({"meta", "ct", "ip", "ip6", "tcp", "udp", "th", "ether", "vlan", "icmp", "icmpv6"})
@@ -71,6 +79,14 @@ def simple(word: str, target: str = "") -> Action:
     if word in ("jump", "goto", "accept", "drop", "return", "notrack"):
         return Action(kind=word, target=target)  # type: ignore[arg-type] # one of Kind
     return Action(kind="other" if word == "continue" else "unknown", target=target or word)
+
+
+def extension(target: str) -> Action:
+    """Make the action of an iptables target that nft names without its options."""
+    if target in _TARGETS:
+        return Action(kind=_TARGETS[target])
+    going_on = target in GO_ON and target != "CT"  # which may take the packet from conntrack
+    return Action(kind="other" if going_on else "unknown", target=f"xt target {target}")
 
 
 class _Reading:
@@ -160,8 +176,8 @@ class _Reading:
         """Read what nft cannot print: `xt match physdev counter packets 0 bytes 0 accept`."""
         text = " ".join(["xt", *rest[:2]])
         if rest[:1] == ["target"]:
-            self.actions.append(Action(kind="unknown", target=text))
-        else:
+            self.actions.append(extension(rest[1]) if len(rest) > 1 else Action(kind="unknown", target=text))
+        elif rest[1:2] != ["comment"]:
             self.matches.append(Match(text=text))
         self._at -= len(rest[2:])
 

@@ -30,7 +30,7 @@ _PLAIN = frozenset({
     "physdev", "addrtype", "comment",
 })  # fmt: skip
 """Matches that set no condition beside those of their options."""
-_GO_ON = frozenset({
+GO_ON = frozenset({
     "TCPMSS", "TOS", "DSCP", "TTL", "HL", "ECN", "CLASSIFY", "CHECKSUM", "SET", "TRACE", "AUDIT", "CT", "SECMARK",
     "CONNSECMARK", "TCPOPTSTRIP", "RATEEST", "NFACCT", "IDLETIMER", "LED", "HMARK", "TEE", "ACCOUNT",
 })  # fmt: skip
@@ -163,7 +163,7 @@ def _action(option: str, arguments: list[str], chains: Collection[str]) -> Actio
         return Action(kind="log", target=prefix)
     if target in ("QUEUE", "NFQUEUE"):
         return Action(kind="queue", target=told.get("--queue-num", ""))
-    going_on = target in _GO_ON or target == "CONNMARK" or not target
+    going_on = target in GO_ON or target == "CONNMARK" or not target
     return Action(kind="other" if going_on else "unknown", target=shown(" ".join(arguments)))
 
 

@@ -10,18 +10,20 @@ from analyzer.evidence.rules import values
 from analyzer.evidence.rules.model import Bits, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from analyzer.evidence.rules.model import Action, Element, Match, Rule
     from analyzer.evidence.rules.packet import Packet
 
-Value = int | str | frozenset[str] | None
-"""Of a packet's field; None where it is not known."""
+Value = int | str | frozenset[str] | tuple["int | str", ...] | None
+"""Of a packet's field: a tuple where it is one of several; None where it is not known."""
 
 _CONNTRACK = -200
 """Priority at which conntrack sees packets, in prerouting and output (NF_IP_PRI_CONNTRACK)."""
 _ABSENT = ""
 """An interface that there is none of at a hook; a comparison with it fails, negated or not."""
+_MANY = 1000
+"""Endpoints of one service that are kept apart."""
 _PORTED = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
 
 
@@ -117,11 +119,30 @@ class View:
         elif after != before and self._status is not None:
             self._status |= {"dnat"}
 
-    def forget_translation(self, *, destination: bool) -> None:
-        """Forget what a doubtful translation might have changed."""
+    def doubt_translation(self, perhaps: Sequence[Action], *, untouched: bool) -> None:
+        """Take the packet to have been translated by one of these, or as it is.
+
+        Where a service's endpoints are chosen at random, a rule that concerns all of them alike still decides.
+
+        Args:
+            perhaps: What rules may have done that are not certain.
+            untouched: Whether none may have been applied, although one was.
+        """
         self._status = None
-        if destination:
-            self._field["dst"] = self._field["dport"] = None
+        addresses, ports = [self._field["dst"]], [self._field["dport"]]
+        before = values.address(self._packet.dst), self._packet.dport
+        if untouched:
+            addresses.append(before[0])
+            ports.append(before[1])
+        for action in perhaps:
+            if action.kind in ("dnat", "redirect"):
+                address, port = endpoint(action.target)
+                only_port = action.kind == "dnat" and action.target.startswith(":")
+                addresses.append(before[0] if only_port else values.address(address) if address else None)
+                ports.append(
+                    before[1] if port is None and not re.search(r":\d+-|map", action.target) else port
+                )
+        self._field["dst"], self._field["dport"] = _one_of(addresses), _one_of(ports)
 
     def _match(self, match: Match) -> bool | None:
         if not match.fields:
@@ -178,9 +199,22 @@ def endpoint(target: str) -> tuple[str | None, int | None]:
     return known, values.number(port.lstrip(":"))
 
 
+def _one_of(said: Sequence[Value]) -> Value:
+    """Give a value that is one of these; None where one of them is not known."""
+    flat: dict[int | str, None] = {}
+    for value in said:
+        if value is None or isinstance(value, frozenset) or len(flat) > _MANY:
+            return None
+        flat |= dict.fromkeys(value if isinstance(value, tuple) else (value,))
+    return next(iter(flat)) if len(flat) == 1 else tuple(flat)
+
+
 def _equal(value: Value, element: Element) -> bool | None:
     if value is None:
         return None
+    if isinstance(value, tuple):
+        answers = {_equal(one, element) for one in value}
+        return answers.pop() if len(answers) == 1 else None
     if isinstance(element, Span):
         return isinstance(value, int) and element.low <= value <= element.high
     if isinstance(element, Bits):

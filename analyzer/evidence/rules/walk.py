@@ -234,9 +234,21 @@ class _Walk:
         doubts = [d for d in self._doubts if d.action in NAT or (d.action == "accept" and end.action in NAT)]
         if doubts:
             self._nat_doubts += doubts
-            self._view.forget_translation(destination=any(d.action in _DESTINATION for d in (*doubts, end)))
+            self._view.doubt_translation(
+                [action for doubt in doubts for action in _translations(doubt)],
+                untouched=any(doubt.action == "accept" for doubt in doubts),
+            )
 
     def _note(self, step: Step) -> Step:
         if len(self._steps) < _STEPS:
             self._steps.append(step)
         return step
+
+
+def _translations(step: Step) -> Iterator[Action]:
+    """Give what a rule may translate the packet to, whichever choice it makes."""
+    actions = list(step.rule.actions) if step.rule else []
+    for action in actions:
+        actions += [choice for _, choice in action.choices]
+        if action.kind in NAT:
+            yield action

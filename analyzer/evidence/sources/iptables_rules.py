@@ -54,7 +54,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         line = raw.strip()
         if not line:
             continue
-        declared = _DECLARED.fullmatch(line)
+        declared, saved = _DECLARED.fullmatch(line), _SAVED.fullmatch(line)
         if _LEGACY.match(line):
             legacy = True
         elif asked := command(line):
@@ -63,14 +63,17 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         elif frame := _FRAME.fullmatch(line):
             yield from _ruleset(section, file, legacy=legacy)
             section = _Section(said, frame[1])
-        elif declared or (saved := _SAVED.fullmatch(line)):
-            name, policy = (declared[2], declared[3] or "-") if declared else (saved[1], saved[2])
+        elif declared:
+            name = declared[2]
             # Policies come first, so one behind rules, or again, is of the next listing.
-            if declared and declared[1] == "P" and (name in section.policies or any(section.rules.values())):
+            if declared[1] == "P" and (name in section.policies or any(section.rules.values())):
                 yield from _ruleset(section, file, legacy=legacy)
                 section = _Section(said)
-            section.policies[name] = policy
+            section.policies[name] = declared[3] or "-"
             section.rules.setdefault(name, [])
+        elif saved:
+            section.policies[saved[1]] = saved[2]
+            section.rules.setdefault(saved[1], [])
         elif rule := _RULE.fullmatch(line):
             counted = _COUNTED.search(rule[4])
             counts = (counted[1], counted[2]) if counted else (rule[1], rule[2])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.capture.naming import printable
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
-from analyzer.evidence.rules.expressions import simple
+from analyzer.evidence.rules.expressions import extension, simple
 from analyzer.evidence.rules.model import NAT, Action, Chain, Match, Rule, Ruleset, shown
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def _rule(rule: dict[str, Any], chain: str, number: int, sets: Mapping[str, Elem
         text=shown(" ".join(texts)),
         matches=tuple(dict.fromkeys(matches)),
         actions=tuple(actions),
+        handle=_count(rule.get("handle")),
         packets=_count(counted.get("packets")),
         bytes=_count(counted.get("bytes")),
     )
@@ -157,7 +158,10 @@ def _action(kind: str, told: Any) -> Action:
     if kind == "mangle" and told["key"] == {"meta": {"key": "mark"}}:
         return nft.marked(_operands(told["value"]))
     if kind == "xt":
-        return Action(kind="unknown", target=f"xt {_short(told)}")
+        name = told.get("name") if isinstance(told, dict) else None
+        return (
+            extension(name) if isinstance(name, str) else Action(kind="unknown", target=f"xt {_short(told)}")
+        )
     return Action(kind="other", target=kind)
 
 
