@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
-from analyzer.evidence import counting
+from analyzer.evidence import counting, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.facts import (
     CaptureDrops,
@@ -60,6 +60,19 @@ _VARIES = frozenset({"net.netfilter.nf_conntrack_count"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """A file in which a source recognised its format."""
+
+    file: str
+    source: str
+    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`."""
+    facts: int
+    """How many facts it told; none where the format was there, and nothing in it."""
+    wrapped: tuple[str, ...]
+    """What was around the output and was taken off: `colours`, `HTML`, ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What the side evidence of a bundle tells."""
 
@@ -100,6 +113,8 @@ class Evidence:
     sockets: tuple[Socket, ...] = ()
     modules: frozenset[str] | None = None
     """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
+    read: tuple[ReadFile, ...] = ()
+    """What was recognised in which file."""
     caveats: tuple[str, ...] = ()
 
     def readings(self, name: str, of: str | None = None) -> tuple[Reading, ...]:
@@ -120,6 +135,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     facts: list[Fact] = []
     caveats: list[str] = []
     unknown: list[str] = []
+    used: list[ReadFile] = []
     elsewhere: list[str] = []
     for file in files:
         if file.name in QUIET:
@@ -128,18 +144,29 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             elsewhere.append(file.label)
             continue
         head, missing = file.read(HEAD)
+        wrapped = unwrapping.wrappers(head)
+        if wrapped:
+            head = unwrapping.unwrap(file.read(EVIDENCE)[0], wrapped)[:HEAD]
         fitting = [source for source in sources() if source.recognises(head)]
         if fitting:
             text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
+            text = unwrapping.unwrap(text, wrapped)
             if len(text) > HEAD:
                 more = text[:MORE]
                 fitting = [source for source in sources() if source in fitting or source.recognises(more)]
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
         elif not fitting:
-            unknown.append(file.label)
+            unknown.append(f"{file.label} ({unwrapping.resembles(head)})")
         for source in fitting:
-            facts += _few(source.parse(text, file.label), file.label)
+            told = list(_few(source.parse(text, file.label), file.label))
+            facts += told
+            count = sum(not isinstance(fact, Caveat) for fact in told)
+            used.append(
+                ReadFile(
+                    file=file.label, source=source.__name__.rpartition(".")[2], facts=count, wrapped=wrapped
+                )
+            )
     for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
@@ -163,6 +190,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         ipvs=tuple(_of(facts, IpvsConnection)),
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,
+        read=tuple(used),
         routing_rules=tuple(
             sorted(_told_once(_of(facts, RoutingRule)), key=lambda rule: (rule.family, rule.priority))
         ),

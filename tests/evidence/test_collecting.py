@@ -73,7 +73,7 @@ def test_everything() -> None:
             index=5, name="eth0", mac="02:00:00:00:00:05", addresses=("192.0.2.10", "2001:db8::10"), file="d"
         ),
     } == evidence.interfaces
-    assert ("not used, in no known format: g",) == evidence.caveats
+    assert ("not used, in no known format: g (text that begins 'Dear diary,')",) == evidence.caveats
 
 
 def test_sources_in_one_file() -> None:
