@@ -33,6 +33,7 @@ from analyzer.evidence.facts import (
     Sysctl,
 )
 from analyzer.evidence.links import merge
+from analyzer.evidence.naming import Name, by_address
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
@@ -113,6 +114,8 @@ class Evidence:
     sockets: tuple[Socket, ...] = ()
     modules: frozenset[str] | None = None
     """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
+    names: dict[str, Name] = field(default_factory=dict)
+    """Address to the pod, service, node or container that has it."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in which file."""
     caveats: tuple[str, ...] = ()
@@ -190,6 +193,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         ipvs=tuple(_of(facts, IpvsConnection)),
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,
+        names=by_address(_of(facts, Name)),
         read=tuple(used),
         routing_rules=tuple(
             sorted(_told_once(_of(facts, RoutingRule)), key=lambda rule: (rule.family, rule.priority))

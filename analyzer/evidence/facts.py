@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.naming import Name as Name
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -252,6 +253,7 @@ Fact = (
     | Socket
     | Module
     | Counters
+    | Name
     | Caveat
     | Table
     | Ruleset

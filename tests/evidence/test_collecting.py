@@ -102,6 +102,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ipvs_services": "Prot LocalAddress:Port Scheduler Flags\n",
         "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
+        "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
     }
