@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.model import NAT, SHOWN, Action, Match, Rule, shown
+from analyzer.evidence.rules.nft import Elements as Elements
 from analyzer.evidence.rules.options import GO_ON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from analyzer.evidence.rules.model import Kind
-
-Elements = list[tuple[list[str], "Action | None"]]
-"""Of a set or a map: the words of each key, and what a verdict map does for it."""
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}(),;]|[^\s{}(),;"]+')
 _COUNTED = re.compile(r"\bcounter packets \d+ bytes \d+")
@@ -55,7 +53,7 @@ def parse_rule(text: str, chain: str, number: int, sets: Mapping[str, Elements])
         chain=chain,
         number=number,
         text=shown(_COUNTED.sub("counter", text[: 4 * SHOWN])),
-        matches=tuple(dict.fromkeys(reading.matches)),
+        matches=nft.distinct(reading.matches),
         actions=tuple(reading.actions),
         packets=reading.packets,
         bytes=reading.bytes,
@@ -64,7 +62,7 @@ def parse_rule(text: str, chain: str, number: int, sets: Mapping[str, Elements])
 
 def parse_elements(said: Sequence[str]) -> Elements:
     """Read what stands between the braces of a set or a map: `192.0.2.4 . 80 : jump a, ...`."""
-    elements: Elements = []
+    elements = Elements()
     for part in _split(said, ","):
         key, colon, verdict = _partition(part, ":")
         # After the key come its timeout, counter and comment.
@@ -223,7 +221,7 @@ class _Reading:
         elif self._peek() == "vmap":
             self._at += 1
             self.matches += nft.implied(self._text(begin), left)
-            self.actions.append(nft.choose(left, _verdicts(self._values())))
+            self.actions.append(nft.choose(left, self._values().choices))
         else:
             self._comparison(begin, left)
 
@@ -242,10 +240,10 @@ class _Reading:
         said = self._peek()
         op = _OPERATORS.get(said, "")
         self._at += bool(op)
-        right = [key for key, _ in self._values()]
+        right: Sequence[list[str]] = self._values().words
         if self._peek() == "/" and left == ["tcp flags"]:  # `tcp flags syn / fin,syn,rst,ack`
             self._at += 1
-            of = ",".join(key[0] for key, _ in self._values())
+            of = ",".join(key[0] for key in self._values().words)
             value = ",".join(key[0] for key in right)
             self.matches += nft.masked(self._text(begin), left[0], of, op or "==", value)
             return
@@ -270,8 +268,8 @@ class _Reading:
             return parse_elements(inside)
         first = self._take()
         if first.startswith("@"):
-            return self._sets.get(first[1:], [])
-        found: Elements = [([_bare(first)], None)]
+            return self._sets.get(first[1:], Elements())
+        found = Elements([([_bare(first)], None)])
         while self._peek() == ",":
             self._at += 1
             found.append(([_bare(self._take())], None))
@@ -284,7 +282,7 @@ class _Reading:
         said = self._said[begin : self._at]
         if self._peek() == "vmap":
             self._at += 1
-            self.actions.append(nft.choose((), _verdicts(self._values())))
+            self.actions.append(nft.choose((), self._values().choices))
         elif said:
             self.matches.append(Match(text=shown(" ".join(said[:50]))))
             if "set" in said:
@@ -298,10 +296,6 @@ def _verdict(said: Sequence[str]) -> Action:
     if len(said) == 2 and said[0] in ("jump", "goto"):
         return simple(said[0], _bare(said[1]))
     return simple(" ".join(said))
-
-
-def _verdicts(elements: Elements) -> list[tuple[list[str], Action]]:
-    return [(key, action) for key, action in elements if action]
 
 
 def _split(said: Sequence[str], at: str) -> list[list[str]]:

@@ -95,8 +95,11 @@ def _options(said: Sequence[str]) -> list[tuple[str, bool, list[str]]]:
             found.append((_ALIASES.get(word, word), negated, []))
             negated = False
         elif found:
+            option, before, values = found[-1]
+            values.append(word)
             # Before 1.4.3 the sign of negation stood behind the option.
-            found[-1] = (found[-1][0], found[-1][1] or negated, [*found[-1][2], word])
+            if negated and not before:
+                found[-1] = (option, True, values)
             negated = False
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import values
@@ -22,6 +24,8 @@ _CONNTRACK = -200
 """Priority at which conntrack sees packets, in prerouting and output (NF_IP_PRI_CONNTRACK)."""
 _ABSENT = ""
 """An interface that there is none of at a hook; a comparison with it fails, negated or not."""
+_LARGE = 32
+_NUMBERS = values.ADDRESSES | values.PORTS
 _MANY = 1000
 """Endpoints of one service that are kept apart."""
 _PORTED = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
@@ -38,6 +42,7 @@ class View:
         self._local = None if local is None else {values.address(text) for text in local}
         self._status: frozenset[str] | None = frozenset()
         self._early = False
+        self._sorted: dict[int, tuple[list[int], list[int]]] = {}
         self._field: dict[str, Value] = {
             "family": self.family,
             "proto": packet.proto,
@@ -149,6 +154,10 @@ class View:
             return None
         if self.lacks(match.fields):
             return False
+        if len(match.among) > _LARGE and match.fields[0] in _NUMBERS and len(match.fields) == 1:
+            number = self._field[match.fields[0]]
+            if isinstance(number, int):
+                return self._within(match.among, number) != match.negated
         answer: bool | None = False
         for key in match.among:
             equal = self.equal(match.fields, key)
@@ -158,6 +167,16 @@ class View:
             if equal is None:
                 answer = None
         return answer if answer is None or not match.negated else not answer
+
+    def _within(self, among: tuple[tuple[Element, ...], ...], number: int) -> bool:
+        """Look a number up in a large set, which many rules may share; they are sorted once for each packet."""
+        known = self._sorted.get(id(among))
+        if known is None:
+            spans = sorted(element for (element,) in among if isinstance(element, Span))
+            ends = list(accumulate((span.high for span in spans), max))
+            known = self._sorted[id(among)] = ([span.low for span in spans], ends)
+        at = bisect_right(known[0], number)
+        return at > 0 and known[1][at - 1] >= number
 
     def _absent(self, name: str) -> bool:
         if name in ("iif", "oif"):

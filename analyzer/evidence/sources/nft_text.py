@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
-from analyzer.evidence.rules.expressions import parse_elements, parse_rule, words
+from analyzer.evidence.rules.expressions import Elements, parse_elements, parse_rule, words
 from analyzer.evidence.rules.model import Chain, Ruleset, shown
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from analyzer.evidence.facts import Fact
-    from analyzer.evidence.rules.expressions import Elements
     from analyzer.evidence.rules.model import Rule
 
 _TABLE = re.compile(r"table (ip|ip6|inet|arp|bridge|netdev) (\S{1,256}) \{")
@@ -126,7 +125,10 @@ class _Listing:
                 self._family, self._table = table[1], table[2]
                 self._seen.add((table[1], table[2]))
             elif self.blocks and (block := _BLOCK.match(line)):
-                (self._rules if block[1] == "chain" else self._sets).setdefault(block[2], [])
+                if block[1] == "chain":
+                    self._rules.setdefault(block[2], [])
+                else:
+                    self._sets.setdefault(block[2], Elements())
             elif not self.blocks:
                 return
             self.blocks.append(line)
