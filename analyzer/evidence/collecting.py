@@ -49,8 +49,6 @@ S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)
 
 HEAD = 1 << 16
 """Bytes by which a file is recognised; the rest of an unknown file is never read."""
-MORE = 1 << 22
-"""Bytes by which further sources are recognised in a file that is read anyway: outputs come in a row."""
 FEW = 5
 """Caveats of one kind that are told; further ones are counted."""
 QUIET = frozenset({"case.toml", "truth.json"})
@@ -155,7 +153,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
             text = unwrapping.unwrap(text, wrapped)
             if len(text) > HEAD:
-                more = text[:MORE]
+                more = unwrapping.digest(text)
                 fitting = [source for source in sources() if source in fitting or source.recognises(more)]
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")

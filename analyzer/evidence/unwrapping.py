@@ -20,6 +20,9 @@ MOST = 32 << 20
 _DEPTH = 12
 """Objects within objects that an envelope may have."""
 
+_BEGINNING, _ALIKE, _FOLLOWING = 6, 20, 4
+_DIGEST = 1 << 18
+"""Characters of a digest."""
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
 _BANNER = re.compile(
     r"^(?:Defaulted container \"|If you don't see a command prompt|Creating debugging pod |Unable to use a TTY"
@@ -87,6 +90,28 @@ def without_commands(text: str) -> str:
     return "".join(
         line for line in text.splitlines(keepends=True) if not _PROMPT.match(line[:400].rstrip("\r\n"))
     )
+
+
+def digest(text: str) -> str:
+    """Leave out of a long text what is like what was before, so that further outputs in it are recognised fast.
+
+    Of lines that begin alike the first few are kept, with those that follow them.
+    """
+    alike: dict[str, int] = {}
+    kept: list[str] = []
+    length = following = 0
+    for line in text.splitlines():
+        count = alike.get(line[:_BEGINNING], 0)
+        if count < _ALIKE:
+            alike[line[:_BEGINNING]] = count + 1
+            following = _FOLLOWING
+        if following:
+            following -= 1
+            kept.append(line)
+            length += len(line)
+            if length > _DIGEST:
+                break
+    return "\n".join(kept) + "\n"
 
 
 def resembles(head: str) -> str:

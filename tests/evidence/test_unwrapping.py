@@ -8,7 +8,7 @@ import json
 import pytest
 
 from analyzer.evidence import Evidence
-from analyzer.evidence.unwrapping import commands, resembles, unwrap, without_commands, wrappers
+from analyzer.evidence.unwrapping import commands, digest, resembles, unwrap, without_commands, wrappers
 from tests.evidence.test_collecting import collected
 
 ROUTES = "default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 proto kernel scope link src 10.244.0.1 \n"
@@ -133,3 +133,13 @@ def test_what_was_read() -> None:
         (one.file, one.source, one.facts, one.wrapped) for one in evidence.read
     ]
     assert ("not used, in no known format: b (text that begins 'Dear diary')",) == evidence.caveats
+
+
+def test_digest() -> None:
+    """Of a long listing the beginning is kept, and whatever comes behind it."""
+    table = "tcp      6 1 ESTABLISHED src=10.0.0.1\n" * 10_000
+    short = digest(f"{table}# a\n*nat\n:INPUT ACCEPT\n{table}last\n")
+    assert "*nat\n:INPUT ACCEPT\n" in short
+    assert short.endswith("last\n")
+    assert short.count("tcp") < 50
+    assert len(digest("".join(f"{number:06}{'x' * 90}\n" for number in range(10_000)))) < 300_000
