@@ -10,6 +10,7 @@ from typing import Literal
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
+from analyzer.evidence.naming import Name as Name
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -256,6 +257,7 @@ Fact = (
     | Socket
     | Module
     | Counters
+    | Name
     | Caveat
     | DropRecord
     | EventLog
