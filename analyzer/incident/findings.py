@@ -9,7 +9,7 @@ import numpy as np
 from analyzer.capture.layout import SYN_X, SYN_Y
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident import invalid_dropped, invalid_reset, unnatted_leak, vanished
+from analyzer.incident import challenge_ack, invalid_dropped, invalid_reset, unnatted_leak, vanished
 from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
 from analyzer.model import Counts
@@ -44,7 +44,8 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         connections=_connections(scene),
         syn_attempts=sum(int(at.first.sum()) for at in tcp),
         syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),
-        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink"),
+        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink")
+        - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
         invalid_packets=len({(r.gap.outer.name, r.offender) for r in reset})
