@@ -160,8 +160,8 @@ def _told(
         through = scene.trails.sighting(judged[contrary].point, judged[contrary].row)
         evidence.append(
             Evidence(
-                says="no replay explains it: by the window that the captures show, this packet would have been INVALID as well, and "
-                "it got through",
+                says="no replay explains it: by the window that the captures show, this packet would have been INVALID "
+                "as well, and it got through",
                 source=f"{through.file} frame {through.frame}",
             )
         )

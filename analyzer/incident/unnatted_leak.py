@@ -123,8 +123,8 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         rst = scene.trails.sighting(gap.inner, closed[0])
         before.append(
             Evidence(
-                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} us before: its entry was closed, and "
-                "what the pod had under way was not translated any more",
+                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} us before: its entry was closed, "
+                "and what the pod had under way was not translated any more",
                 source=f"{rst.file} frame {rst.frame}",
             )
         )
@@ -145,8 +145,8 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         facts={"packets": len(rows)},
         evidence=(
             Evidence(
-                says=f"{len(rows)} packet{'s' * (len(rows) != 1)} left {outer.name} with the pod's own address {seen.src}, while other "
-                f"connections of that pod are translated",
+                says=f"{len(rows)} packet{'s' * (len(rows) != 1)} left {outer.name} with the pod's own address {seen.src}, "
+                f"while other connections of that pod are translated",
                 source=f"{seen.file} frame {seen.frame}",
             ),
             *before,
