@@ -74,7 +74,7 @@ def _summary(group: list[Finding]) -> str:
     assert first.gap is not None
     loss = Loss(
         connections=len(group),
-        packets=sum(int(f.facts["attempts_vanished"]) for f in group),
+        packets=sum(int(f.facts.get("attempts_vanished", f.facts.get("packets", 1))) for f in group),
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
     )
