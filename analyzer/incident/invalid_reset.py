@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.layout import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.conntrack import CLASSIC, generation_of
 from analyzer.conntrack.replay import refuted, script
+from analyzer.incident.lost_entry import gone
 from analyzer.model import Evidence, Exclusion, Fate, Finding, WindowPoint
 from analyzer.nat.passages import flow_name
 from analyzer.nat.ways import IN
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.replay import Judged
     from analyzer.incident.host_resets import Reset
+    from analyzer.incident.lost_entry import Gone
     from analyzer.incident.scene import Scene
     from analyzer.model import Passage
 
@@ -81,13 +83,36 @@ def _finding(resets: list[Reset], scene: Scene) -> list[Finding]:
         j.row: (place, j) for place, j in enumerate(judged[:contrary]) if _is(j, gap.outer, offenders)
     }
     by_test: dict[str, list[Reset]] = {}
+    lost: Gone | None = None
     for reset in resets:
         test = by_offender[reset.offender][1].judgement.test if reset.offender in by_offender else ""
-        by_test.setdefault(test if test in TESTS else "unknown", []).append(reset)
+        if test not in TESTS:
+            lost = lost or _entry_gone(reset, scene)
+            test = lost.cause if lost else "unknown"
+        by_test.setdefault(test, []).append(reset)
     return [
-        _told(test, group, judged, by_offender, generation, scene, whole=replay.whole, contrary=contrary)
+        _told(
+            test,
+            group,
+            judged,
+            by_offender,
+            generation,
+            scene,
+            whole=replay.whole,
+            contrary=contrary,
+            lost=lost,
+        )
         for test, group in by_test.items()
     ]
+
+
+def _entry_gone(reset: Reset, scene: Scene) -> Gone | None:
+    """Why conntrack did not know the connection any more, where no window test failed."""
+    gap, inner = reset.gap, reset.gap.inner
+    flow, time = int(gap.matches.a[reset.crossing]), int(gap.outer.packets.time[reset.offender])
+    rows = inner.rows(flow)
+    before = rows[inner.packets.time[rows] < time]
+    return gone(scene, inner, flow, int(before[-1]), time) if len(before) else None
 
 
 def _is(judged: Judged, outer: object, offenders: set[int]) -> bool:
@@ -104,13 +129,14 @@ def _told(
     *,
     whole: bool,
     contrary: int | None,
+    lost: Gone | None,
 ) -> Finding:
     """Write down what one test did to one connection."""
     gap, index = resets[0].gap, resets[0].crossing
     outer = gap.outer
     first = resets[0]
     place, offender = by_offender.get(first.offender, (len(judged), None))
-    failed = offender.judgement if offender and test != "unknown" else None
+    failed = offender.judgement if offender and test in TESTS else None
     who = "pod" if first.by_pod else "host"
     what = "packet" if gap.heading[index] == IN else "reply"
     evidence, details = [], []
@@ -156,7 +182,9 @@ def _told(
     }
     if failed:
         facts |= {"bound": failed.bound, "short_by": failed.short_by, "reason": failed.reason}
-    if contrary is not None and not failed:
+    if lost is not None and test == lost.cause:
+        evidence += lost.evidence
+    elif contrary is not None and not failed:
         through = scene.trails.sighting(judged[contrary].point, judged[contrary].row)
         evidence.append(
             Evidence(
@@ -177,7 +205,7 @@ def _told(
         kind="invalid-reset",
         cause=test,
         # The RST proves the verdict; the replay, also one that began mid-connection, names the test.
-        confidence="proven" if failed else "likely",
+        confidence="proven" if failed else lost.confidence if lost and test == lost.cause else "likely",
         gap=gap.names,
         time=int(outer.packets.time[first.offender]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[index])),
