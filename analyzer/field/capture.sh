@@ -16,6 +16,7 @@ MANY=8          # interfaces of pods that are recorded each for itself; beyond, 
 SETTLE=2        # s; tcpdump gets its packets in blocks, which libpcap closes after 1 s at the latest
 PATIENCE=20     # s for a program to begin or to end
 LISTENING='listening on|File: '
+RESERVE=8388608 # bytes on disk, given back at the end: room for the last packets when others have filled it
 SNAPSHOTS=4000000 # bytes of counters, twice: every second's, as far as they changed
 
 usage() {
@@ -679,6 +680,7 @@ abandon() { # nothing was recorded: leave nothing
 
 # What a run that was killed has left in its folder: its programs are ended, its trace is saved, its bundle packed.
 salvage() {
+    rm -f "$work/reserve"
     end_recorders
     end_drops
     end_mount
@@ -850,7 +852,7 @@ find_room() { # where the archive goes
         die "$folder has $(($(room) / 1000)) MB free, and $((size + SPARE / 1000)) are needed; give less (--size) or another place (-o)"
 }
 
-SPARE=20000 # KB that stay free: the archive's beginnings, and others who write
+SPARE=20000 # KB that stay free, for others who write
 room() { df -Pk "$folder" | awk 'NR == 2 { print $4 }'; }
 
 dry_run() {
@@ -940,6 +942,7 @@ record() {
     mkdir "$work" 2>/dev/null && mkdir "$bundle" || die "$folder cannot be written to"
     work=$(cd "$work" && pwd) bundle=$work/$stamp
     echo "$$ $(born $$)" >"$work/owner"
+    dd if=/dev/zero of="$work/reserve" bs=65536 count=$((RESERVE / 65536)) 2>/dev/null
     trap 'ended=${ended:-interrupted}' INT TERM HUP
     trap '' PIPE
     begin_watchdog
@@ -973,6 +976,7 @@ ending() {
 
 finish() {
     trap '' INT TERM HUP
+    rm -f "$work/reserve"
     stopped=$(now)
     sleep $SETTLE
     end_recorders
