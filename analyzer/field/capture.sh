@@ -131,29 +131,26 @@ interfaces() {
 
 there() { awk -v want="$1" -F: '{ sub(/^ */, "") } $1 == want { found = 1 } END { exit !found }' /proc/net/dev; }
 
-# Devices that packets to other machines leave by: those of routes with a next hop and of default routes, in all tables
-# (clouds' CNIs have one for each interface); where there are none, those of any network.
-ways_out() {
+# Devices by their routes, in all tables (clouds' CNIs have one for each interface): `hop` where packets go to a next hop
+# or by default, which are uplinks and tunnels; `near` where a network is at hand.
+routed() {
     if exists ip; then
         { ip -o route show table all; ip -o -6 route show table all; } 2>/dev/null |
             awk '$1 ~ /^(local|broadcast|multicast|anycast|unreachable|blackhole|prohibit|throw|ff00::)/ { next }
                 {
-                    hop = $1 == "default"
-                    for (i = 1; i < NF; i++) if ($i == "via") hop = 1
+                    hop = $1 == "default" || / via /
                     for (i = 1; i < NF; i++) if ($i == "dev" && $(i + 1) != "lo") {
-                        if (hop) out[$(i + 1)] = 1
-                        else if ($1 ~ /\// && $1 !~ /^fe80::/) near[$(i + 1)] = 1
+                        if (hop) print "hop", $(i + 1)
+                        else if ($1 ~ /\// && $1 !~ /^fe80::/) print "near", $(i + 1)
                     }
-                }
-                END { n = 0; for (d in out) { n++; print d }; if (!n) for (d in near) print d }' | sort -u
+                }'
     else
-        awk 'NR > 1 && $1 != "lo" {
-                if ($3 != "00000000" || $8 == "00000000") out[$1] = 1; else if ($8 != "FFFFFFFF") near[$1] = 1
-            }
-            END { n = 0; for (d in out) { n++; print d }; if (!n) for (d in near) print d }' /proc/net/route | sort -u
+        awk 'NR > 1 && $1 != "lo" && $8 != "FFFFFFFF" {
+                if ($3 != "00000000" || $8 == "00000000") print "hop", $1; else print "near", $1
+            }' /proc/net/route
     fi
     # Cilium routes in eBPF: its tunnel is in no table.
-    interfaces | awk '$2 == "cilium_vxlan" || $2 == "cilium_geneve" { print $2 }'
+    interfaces | awk '$2 == "cilium_vxlan" || $2 == "cilium_geneve" { print "hop", $2 }'
 }
 
 on_host() { # run a program of the node, also from within a debugging container (kubectl debug node)
@@ -247,9 +244,11 @@ chosen() {
     fi
     table=$(interfaces)
     bridges=$(echo "$table" | awk '$3 != "-" && $4 != "-" && $4 != "ovs-system" { print $4 }' | sort -u)
-    out=$(ways_out)
-    # An uplink may be a veth itself, in a node that is a container (kind, k3d).
-    pods=$(echo "$table" | awk '$3 != "-" { print $2 }' | without "$out")
+    routes=$(routed)
+    out=$(echo "$routes" | awk '$1 == "hop" { print $2 }' | sort -u)
+    # In a node that is a container (kind, k3d) the uplink is a veth itself; unlike a pod's it has a network.
+    pods=$(echo "$table" | awk '$3 != "-" { print $2 }' | without "$(echo "$routes" | awk '{ print $2 }')")
+    [ -n "$out" ] || out=$(echo "$routes" | awk '{ print $2 }' | sort -u | without "$(echo "$table" | awk '{ print $4 }')")
     if [ -n "$pid" ]; then
         pods=$(ends_of "$pid")
         bridges=$(for pod in $pods; do echo "$table" | awk -v pod="$pod" '$2 == pod && $4 != "-" { print $4 }'; done | sort -u)

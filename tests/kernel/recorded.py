@@ -24,7 +24,14 @@ class Script:
 
     started: ClassVar[list[Script]] = []
 
-    def __init__(self, where: Namespace, folder: Path, *options: object, shell: Sequence[str] = ("dash",), first: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: Namespace,
+        folder: Path,
+        *options: object,
+        shell: Sequence[str] = ("dash",),
+        first: Path | None = None,
+    ) -> None:
         """Start it; archives go into *folder*, programs of the folder *first* are found before others."""
         self.started.append(self)
         self.folder = folder
@@ -37,7 +44,11 @@ class Script:
         with text.open() as stdin, self._said.open("w") as stderr:
             # A session of its own, as a terminal's: nobody else gets its signals.
             self.process = subprocess.Popen(
-                list(map(str, argv)), stdin=stdin, stderr=stderr, start_new_session=True, env={**os.environ, "PATH": path}
+                list(map(str, argv)),
+                stdin=stdin,
+                stderr=stderr,
+                start_new_session=True,
+                env={**os.environ, "PATH": path},
             )
 
     @property
@@ -97,7 +108,9 @@ class Script:
                 here = os.readlink(entry / "cwd")
             except OSError:
                 continue
-            if int(entry.name) != os.getpid() and (str(self.folder) in words or here.startswith(str(self.folder))):
+            if int(entry.name) != os.getpid() and (
+                str(self.folder) in words or here.startswith(str(self.folder))
+            ):
                 found.append(words or entry.name)
         return found
 

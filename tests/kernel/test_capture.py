@@ -149,7 +149,9 @@ def test_an_interface_goes_away(net: Node, tmp_path: Path) -> None:
 
     assert 0 == status
     assert [2, 2, 4] == [packets(folder / f"{point}.pcap", ECHO) for point in ("veth-a", "veth-b", "eth0")]
-    assert [False, True, False, False] == [each["stop_ns"] is None for each in script.manifest()["recordings"]]
+    assert [False, True, False, False] == [
+        each["stop_ns"] is None for each in script.manifest()["recordings"]
+    ]
     assert [] == script.leftovers()
 
 
@@ -221,7 +223,12 @@ def _flood(count: int) -> None:
 
 def test_drop_records(net: Node, tmp_path: Path) -> None:
     """Each packet that a rule drops has a record with its reason; the instance of tracefs is gone afterwards."""
-    net.node.run("nft", "-f", "-", stdin=f"table ip f {{ chain c {{ type filter hook forward priority 0; ip daddr {V4.server} udp dport 99 drop; }}; }}")
+    net.node.run(
+        "nft",
+        "-f",
+        "-",
+        stdin=f"table ip f {{ chain c {{ type filter hook forward priority 0; ip daddr {V4.server} udp dport 99 drop; }}; }}",
+    )
     script = Script(net.node, tmp_path / "out", "--drops").begun()
     net.a.start(_to, 99, 5).result(20)
     time.sleep(0.2)

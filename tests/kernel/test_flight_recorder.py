@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -87,17 +88,25 @@ def test_an_invalid_packet(tmp_path: Path) -> None:
 def test_a_repeated_syn_and_a_command(tmp_path: Path) -> None:
     """A SYN that a pod repeats is seen though the pod's counters are its own; so is a command that succeeds."""
     with built() as net:
-        first = Script(net.node, tmp_path / "syn", "--until", "syn-retransmit", "--after", 0).begun()
+        with net.a.entered():
+            pod = subprocess.Popen(["sleep", "60"])
         flag = tmp_path / "it happened"
-        second = Script(net.node, tmp_path / "cmd", "--until", f"test -e '{flag}'", "--after", 0, "--seconds", 60).begun()
+        first = Script(
+            net.node, tmp_path / "syn", "--until", "syn-retransmit", "--after", 0, "--pid", pod.pid
+        )
+        second = Script(net.node, tmp_path / "cmd", "--until", f"test -e '{flag}'", "--after", 0).begun()
         net.node.run("nft", "insert rule inet nat postrouting tcp dport 81 drop")
-        client = net.a.start(_connect, 81)
-        assert 0 == first.ended()
+        client = net.a.start(_connect, first.begun() and 81)
+        statuses = [first.ended()]
         flag.touch()
-        assert 0 == second.ended()
+        statuses.append(second.ended())
         client.stop()
+        pod.kill()
+        pod.wait()
 
+    assert [0, 0] == statuses
     assert "syn-retransmit" == first.manifest()["event"]["what"]
+    assert ["veth-a", "cni0", "eth0"] == [each["interface"] for each in first.manifest()["recordings"]]
     assert f"test -e '{flag}'" == second.manifest()["event"]["what"]
 
 
