@@ -21,6 +21,7 @@ from analyzer.evidence.facts import (
     Link,
     LogLine,
     Neighbour,
+    RecordingInterval,
     Route,
     Sysctl,
 )
@@ -62,6 +63,8 @@ class Evidence:
     """By ifindex."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
+    recordings: tuple[RecordingInterval, ...] = ()
+    """When each point was recorded, where a manifest says so."""
     tables: tuple[Table, ...] = ()
     """Listings of conntrack's table, in order of time as far as they tell it."""
     rules: tuple[Ruleset, ...] = ()
@@ -119,6 +122,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces=_interfaces(_of(facts, Link), caveats),
         capture_drops=_drops(_of(facts, CaptureDrops)),
+        recordings=tuple(_of(facts, RecordingInterval)),
         tables=_in_time(_of(facts, Table)),
         rules=join(_of(facts, Ruleset)),
         log=tuple(_of(facts, LogLine)),

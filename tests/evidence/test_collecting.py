@@ -108,7 +108,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
-        "ip-address-o.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text", "manifest.json": "manifest",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]

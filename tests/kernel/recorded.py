@@ -105,7 +105,7 @@ class Script:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-                here = os.readlink(entry / "cwd")
+                here = str((entry / "cwd").readlink())
             except OSError:
                 continue
             if int(entry.name) != os.getpid() and (

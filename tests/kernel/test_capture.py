@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
-from analyzer.lab.namespaces import Namespace
+from analyzer.capture.bundle import Bundle
+from analyzer.evidence.collecting import collect
 from analyzer.lab.node import V4, Node, built
 from analyzer.lab.ping import ping
 from tests.kernel.recorded import SHELLS, Script, packets, wait_for
@@ -63,14 +64,21 @@ def test_a_signal_ends_it_well(net: Node, tmp_path: Path, shell: str, number: in
 
 
 def test_the_archive_is_a_bundle(net: Node, tmp_path: Path) -> None:
-    """It is analysed as it is, its points by their names."""
+    """It is analysed as it is, its points by their names; each capture lies in an interval of the manifest."""
     script = Script(net.node, tmp_path / "out").begun()
     talk(net)
     script.end()
     analysis = analyze(script.archive)
+    bundle = Bundle.open([script.archive])
+    recordings = collect(bundle.evidence).recordings
+    held = {
+        capture.point_hint.point: [each.point for each in recordings if each.holds(capture.label)]
+        for capture in bundle.captures
+    }
 
     assert sorted(POINTS) == sorted(point.name for point in analysis.capture_points)
     assert () == analysis.incidents
+    assert {point: [point] for point in POINTS} == held
 
 
 @pytest.mark.parametrize("fill", [28_000, 40_000])

@@ -17,7 +17,10 @@ from tests.kernel.recorded import SHELLS
 
 pytestmark = pytest.mark.kernel
 
-APPLETS = "awk basename cat chroot date df dirname grep head id ls mkdir nice printf ps readlink rm sed seq sh sort tail tar tr uname wc"
+APPLETS = (
+    "awk basename cat chroot date df dirname grep head id ls mkdir nice printf ps readlink rm sed seq sh sort tail tar tr "
+    "uname wc"
+)
 
 
 class Host:
@@ -50,8 +53,11 @@ class Host:
             pod.ip("address", "add", address, "dev", "eth0", *(("nodad",) if ":" in address else ()))
             if not bridge:
                 self.node.ip("route", "add", address, "dev", end)
-        # As a container's, its /sys shows its own network.
-        process = subprocess.Popen(["ip", "netns", "exec", pod.name, "sleep", "60"])
+        return self.process(pod)
+
+    def process(self, inside: Namespace) -> int:
+        """Start a process; as a container's, its /sys shows its own network."""
+        process = subprocess.Popen(["ip", "netns", "exec", inside.name, "sleep", "60"])
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         return process.pid
@@ -195,17 +201,18 @@ def test_two_uplinks(host: Host) -> None:
 
 
 def test_pods_and_containers_by_name(host: Host) -> None:
-    """crictl finds a pod, docker a container; unknown ones, and a pod in the node's own network, are one sentence."""
+    """A pod is found by crictl, a container by docker; unknown ones, and a pod in the node's own network, are one sentence."""
     host.uplink("eth0", "192.0.2.10/24")
     host.bridge("cni0")
     pid = host.pod("veth-a", "10.244.0.11/24", bridge="cni0")
+    own = host.process(host.node)
     host.tool(
         "crictl",
         f"""case "$*" in
         "pods -q --state Ready --namespace ^shop$ --name ^web-0$") echo 0123456789abcdef ;;
         "pods -q --state Ready --namespace ^kube-system$ --name ^proxy$") echo fedcba ;;
         "inspectp 0123456789abcdef") printf '{{\\n "info": {{\\n  "pid": {pid},\\n  "config": {{}}\\n }}\\n}}\\n' ;;
-        "inspectp fedcba") printf '{{"info": {{"pid": 1}}}}\\n' | sed "s/1}}/$PPID}}/" ;;
+        "inspectp fedcba") printf '{{"info": {{"pid": {own}}}}}\\n' ;;
         esac""",
     )
     host.tool("docker", f'[ "$4" = web ] && echo {pid}')

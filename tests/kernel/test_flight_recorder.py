@@ -31,10 +31,10 @@ def provoke(scenario: str, net: Node, folder: Path, rounds: int) -> Any:
     return SCENARIOS[scenario].provoke(run)
 
 
-def caught(event: str, scenario: str, folder: Path, *, rounds: int, shell: str = "dash") -> Script | None:
+def caught(event: str, scenario: str, folder: Path, *, rounds: int, under: str = "dash") -> Script | None:
     """Record until the event, while the scenario runs; None where it did not come."""
     with machine.alone(), built() as net:
-        script = Script(net.node, folder / "out", "--until", event, "--after", 2, shell=SHELLS[shell]).begun()
+        script = Script(net.node, folder / "out", "--until", event, "--after", 2, shell=SHELLS[under]).begun()
         provoke(scenario, net, folder, rounds)
         for _ in range(10):
             if f"{event}: 2 s more" in script.said:
@@ -69,7 +69,7 @@ def test_a_race(tmp_path: Path) -> None:
 
 def test_a_full_table(tmp_path: Path) -> None:
     """Packets that the full table refused end it; the table was listed while it was full."""
-    script = caught("table-full", "table-full", tmp_path, rounds=60, shell="busybox")
+    script = caught("table-full", "table-full", tmp_path, rounds=60, under="busybox")
     assert script is not None
     listed = (script.unpacked() / "event/conntrack-L.txt").read_text().splitlines()
 
@@ -79,7 +79,7 @@ def test_a_full_table(tmp_path: Path) -> None:
 
 def test_an_invalid_packet(tmp_path: Path) -> None:
     """An acknowledgement that conntrack called INVALID ends it, and the host's RST is inside."""
-    script = caught("invalid", "ack-over", tmp_path, rounds=4, shell="bash")
+    script = caught("invalid", "ack-over", tmp_path, rounds=4, under="bash")
     assert script is not None
 
     assert {"ack-over-upper-bound"} == causes(script)
