@@ -395,7 +395,9 @@ table_full() {
     [ "$most" -gt 0 ] && [ "$held" -ge "$most" ]
 }
 
-happened() { # whether one event of --until has come; sets `event`
+happened() { # whether one event of --until has come; sets `event`. Commands are run every five seconds.
+    asking=false
+    [ "$(uptime_s)" -lt "$ask_at" ] || { asking=true ask_at=$(($(uptime_s) + 5)); }
     while read -r what; do
         case $what in
             '') ;;
@@ -408,7 +410,7 @@ happened() { # whether one event of --until has come; sets `event`
                 # Pods come and go; whoever came within ten seconds is watched from then on.
                 [ -n "$event" ] || [ $(($(uptime_s) - watching_since)) -lt 10 ] || watch_namespaces "$(uptime_s)"
                 ;;
-            *) ! sh -c "$what" >/dev/null 2>&1 </dev/null 9>&- || event=$what ;;
+            *) ! $asking || ! sh -c "$what" >/dev/null 2>&1 </dev/null 9>&- || event=$what ;;
         esac
         [ -z "$event" ] || break
     done <<END
@@ -935,7 +937,7 @@ tell() {
 
 record() {
     ended='' event='' event_ns='' steps='' gone='' started=null stopped='' last_text='' last_offset='' quiet_told=''
-    written=0 instance='' watchdog='' beat=60
+    written=0 instance='' watchdog='' beat=60 ask_at=0
     work=$folder/.$stamp-$$
     bundle=$work/$stamp
     mkdir "$work" 2>/dev/null && mkdir "$bundle" || die "$folder cannot be written to"
