@@ -29,6 +29,7 @@ from analyzer.evidence.facts import (
     LogLine,
     Module,
     Neighbour,
+    RecordingInterval,
     Route,
     RoutingRule,
     Socket,
@@ -85,6 +86,8 @@ class Evidence:
     """By ifindex; those that no file gives an index are among `links` only."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
+    recordings: tuple[RecordingInterval, ...] = ()
+    """When each point was recorded, where a manifest says so."""
     tables: tuple[Table, ...] = ()
     """Listings of conntrack's table, in order of time as far as they tell it."""
     rules: tuple[Ruleset, ...] = ()
@@ -186,6 +189,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces={link.index: link for link in links if link.index is not None},
         capture_drops=_drops(_of(facts, CaptureDrops)),
+        recordings=tuple(_of(facts, RecordingInterval)),
         tables=_in_time(_of(facts, Table)),
         rules=join(_of(facts, Ruleset)),
         log=tuple(_of(facts, LogLine)),

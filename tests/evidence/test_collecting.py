@@ -122,7 +122,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
-        "ip-address-o.txt": "ip_link_text", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text", "manifest.json": "manifest", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
         "ip-br-link.txt": "ip_link_text", "ip-br-a.txt": "ip_link_text", "ip-j-d-s-link.json": "ip_link",
         "ip-route-all.txt": "ip_route", "ip-route-all.json": "ip_route", "route-n.txt": "ip_route",
         "netstat-rn.txt": "ip_route", "ip-rule.txt": "ip_rule", "ip-j-rule.json": "ip_rule", "fdb.txt": "bridge_fdb",
