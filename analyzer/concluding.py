@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.analysis import Analysis
+from analyzer.capture.twins import leave_out
 from analyzer.connection.connections import connections
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
 from analyzer.incident.deciding import decide
@@ -36,8 +37,9 @@ FOLLOWED = (TCP, UDP, ICMP, ICMP6)
 
 def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Analysis:
     """Tell what happened to the packets that were recorded."""
+    twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)
-    caveats = place(captured)
+    caveats = [*filter(None, twice), *place(captured)]
     gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
 OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown"))
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
+REPLIES_OPEN = (CODES["way-unknown"],)
+"""Of replies: that a rule drops one says nothing of whether it came so far before the capture ended."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
 
@@ -36,6 +39,40 @@ def decide(scene: Scene) -> None:
     _refusals(scene)
     _by_rules(scene)
     _by_counters(scene)
+    _filtered(scene)
+
+
+def _filtered(scene: Scene) -> None:
+    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter on a port would hide.
+
+    So looks a point all of whose packets are of one port, without a single question for a neighbour, and none of that service.
+    """
+    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+        return
+    for protocol in (TCP, UDP):
+        for at in scene.requests[protocol]:
+            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
+                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
+                there = gap.outer if at.outward[place] else gap.inner
+                ports = int(at.point.flows.ports[at.point.packets.flow[row]])
+                only = scene.once(("only port", there.name), lambda there=there: _only_port(there))
+                if only is None or only in (ports >> 16, ports & 0xFFFF):
+                    continue
+                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
+                if walked is not None and walked[0].verdict == "accept":
+                    at.reason[place] = CODES["filtered"]
+
+
+def _only_port(point: Point) -> int | None:
+    """The port that every packet of a point has on one side; None where there is none, or several."""
+    flows = point.flows
+    if not len(flows) or not np.isin(flows.proto, (TCP, UDP)).all():
+        return None
+    first = int(flows.ports[0])
+    for port in (first & 0xFFFF, first >> 16):
+        if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all():
+            return port
+    return None
 
 
 def _refusals(scene: Scene) -> None:
@@ -74,7 +111,7 @@ def _by_rules(scene: Scene) -> None:
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
             if walked is None or at.answered[place]:
                 continue
-            if walked[0].verdict == "drop" and at.reason[place] in OPEN:
+            if walked[0].verdict == "drop" and at.reason[place] in (REPLIES_OPEN if at.replies else OPEN):
                 at.reason[place] = CODES["ruled"]
             elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
