@@ -131,7 +131,7 @@ def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
             local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow, own: False
+    return asked if evidence.rules else lambda *_: False
 
 
 @dataclass(kw_only=True)
