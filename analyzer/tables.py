@@ -44,7 +44,11 @@ def points(described: Sequence[CapturePoint]) -> pd.DataFrame:
             "skipped": [sum(p.skipped.values()) for p in described],
             "first": _times(np.array([_NEVER if p.first is None else p.first for p in described], np.int64)),
             "last": _times(np.array([_NEVER if p.last is None else p.last for p in described], np.int64)),
-            "dropped": pd.array([p.dropped for p in described], dtype="Int64"),
+            # A file's counter has 64 bits: one that is all ones is no count, and no number of the column either.
+            "dropped": pd.array(
+                [None if p.dropped is None else min(p.dropped, (1 << 63) - 1) for p in described],
+                dtype="Int64",
+            ),
             "clock_offset": [p.clock_offset for p in described],
         }
     )

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import Link
 
 
+_MOST = (1 << 64) - 1
+"""What a counter of a file can hold; of several files the sum is no more, either."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Recording:
     """What one capture point recorded."""
@@ -187,7 +191,7 @@ class _Group:
             )
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)
-            self.dropped[lane] = self.dropped.get(lane, 0) + count
+            self.dropped[lane] = min(self.dropped.get(lane, 0) + count, _MOST)
         for index, (first, last) in reader.recorded_by.items():
             lane = reading.lane(index)
             before = self.recorded.get(lane, (first, last))
@@ -252,7 +256,7 @@ class _Group:
 
 
 def _apart(recordings: Sequence[Recording]) -> str:
-    names = list(dict.fromkeys(recording.name for recording in recordings))
+    names = sorted({recording.name for recording in recordings})
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (
         f"{', '.join(names[:5])}{more}: their files have one name, but recorded at the same time, so they are points "

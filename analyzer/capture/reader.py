@@ -330,11 +330,7 @@ class Reader:
             said = pcapng.description(body, order)
             self.interfaces.append(
                 Interface(
-                    index=index,
-                    link=said.link,
-                    name=said.name,
-                    snaplen=said.snaplen,
-                    section=section.first,
+                    index=index, link=said.link, name=said.name, snaplen=said.snaplen, section=section.first
                 )
             )
             clocks[:, index - section.first] = said.factor, said.shift, said.offset

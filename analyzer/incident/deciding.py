@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
-OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered"))
+OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown"))
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
+REPLIES_OPEN = (CODES["way-unknown"],)
+"""Of replies: that a rule drops one says nothing of whether it came so far before the capture ended."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
 
@@ -38,6 +41,40 @@ def decide(scene: Scene) -> None:
     _by_rules(scene)
     _by_counters(scene)
     _by_log(scene)
+    _filtered(scene)
+
+
+def _filtered(scene: Scene) -> None:
+    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter on a port would hide.
+
+    So looks a point all of whose packets are of one port, without a single question for a neighbour, and none of that service.
+    """
+    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+        return
+    for protocol in (TCP, UDP):
+        for at in scene.requests[protocol]:
+            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
+                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
+                there = gap.outer if at.outward[place] else gap.inner
+                ports = int(at.point.flows.ports[at.point.packets.flow[row]])
+                only = scene.once(("only port", there.name), lambda there=there: _only_port(there))
+                if only is None or only in (ports >> 16, ports & 0xFFFF):
+                    continue
+                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
+                if walked is not None and walked[0].verdict == "accept":
+                    at.reason[place] = CODES["filtered"]
+
+
+def _only_port(point: Point) -> int | None:
+    """The port that every packet of a point has on one side; None where there is none, or several."""
+    flows = point.flows
+    if not len(flows) or not np.isin(flows.proto, (TCP, UDP)).all():
+        return None
+    first = int(flows.ports[0])
+    for port in (first & 0xFFFF, first >> 16):
+        if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all():
+            return port
+    return None
 
 
 def _refusals(scene: Scene) -> None:
@@ -70,15 +107,15 @@ def _own(at: Followed, gap: Gap, row: int) -> bool:
 def _by_rules(scene: Scene) -> None:
     if not scene.evidence.rules:
         return
-    for at, places in _open(scene, CODES["lost"]):
+    for at, places in _open(scene, CODES["lost"], replies=True):
         for place in places[:MOST].tolist():
             gap = scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
             if walked is None or at.answered[place]:
                 continue
-            if walked[0].verdict == "drop" and at.reason[place] in OPEN:
+            if walked[0].verdict == "drop" and at.reason[place] in (REPLIES_OPEN if at.replies else OPEN):
                 at.reason[place] = CODES["ruled"]
-            elif walked[0].verdict == "reject":
+            elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
 
 
@@ -125,9 +162,9 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
     return src, dst, ports >> 16, ports & 0xFFFF, seq
 
 
-def _open(scene: Scene, *more: int) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
+def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
     for protocol in (TCP, UDP):
-        for at in scene.requests[protocol]:
+        for at in (*scene.requests[protocol], *(scene.replies[protocol] if replies else ())):
             places = np.flatnonzero(np.isin(at.reason, (*OPEN, *more)) & ~at.answered)
             if len(places):
                 yield at, places

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.connections import Connections
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_RULES = 2_000_000
 """Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
+VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cilium_vxlan": 8472}
+"""UDP port by the beginning of a device's name, where its own settings are not in the bundle: what flannel, Calico and Cilium use."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
@@ -149,6 +152,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: Evidence
+    connections: Connections | None = field(default=None, init=False)
+    """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
     """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
@@ -304,7 +309,7 @@ class Scene:
         """The conntrack table's estimated occupancy, from the captures."""
         generation = generation_of(self.evidence.kernel)
         timeouts = Timeouts.of(generation, self.evidence.sysctls)
-        requests = [at for followed in self.requests.values() for at in followed]
+        requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
     def logged(self, point: Point, row: int) -> list[Says]:
@@ -353,7 +358,10 @@ class Scene:
         """
         if not self.evidence.rules:
             return None
-        packet = self._packet(point, row, gap, outward=outward)
+        encapsulated = outward and gap.inner.role == "tunnel"
+        packet = self._outer(gap) if encapsulated else self._packet(point, row, gap, outward=outward)
+        if packet is None:
+            return None
         return self.once(("walked", packet), lambda: self._walked(packet))
 
     def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
@@ -384,6 +392,21 @@ class Scene:
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
+
+    def _outer(self, gap: Gap) -> Packet | None:
+        """What carries the packets of a tunnel device: the node itself sends it, so the OUTPUT hook is asked.
+
+        None where it is not known how the device encapsulates, or which address the uplink has.
+        """
+        links = {link.name: link for link in self.evidence.links}
+        device, uplink = links.get(gap.inner.name), links.get(gap.outer.name)
+        port = (device.settings.get("port") if device else None) or next(
+            (port for begin, port in VXLAN_PORTS.items() if gap.inner.name.startswith(begin)), None
+        )
+        own = next((text for text in (uplink.addresses if uplink else ()) if "." in text), None)
+        if port is None or own is None or not str(port).isdecimal():
+            return None
+        return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=gap.outer.name)
 
     def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""

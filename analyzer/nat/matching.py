@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, REPLY
+from analyzer.capture.layout import ARP, REPLY, SYN_X, SYNACK_Y
 from analyzer.flow.keys import among, is_v4, scramble, unique_join
 
 if TYPE_CHECKING:
@@ -78,8 +78,15 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
-    left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
+    by_answer = _by_answer(a, b, left_a, left_b)
+    left_a, left_b = _without(left_a, by_answer[0], len(a.flows)), _without(left_b, by_answer[1], len(b.flows))
+    by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
+    agreed = np.concatenate([agreed, by_answer[2]])
     offset = _offset(a, b, by_syn_a, by_syn_b)
+    if offset is not None:
+        met = _met(a, b, by_syn_a, by_syn_b, offset)
+        by_syn_a, by_syn_b, agreed = by_syn_a[met], by_syn_b[met], agreed[met]
+    left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     ballots = _ballots(a, b, left_a, left_b)
     if offset is None and len(ballots):
         offset = _agreed_offset(ballots["delta"])
@@ -155,6 +162,20 @@ def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.
     return int(np.median(deltas[np.abs(deltas - nearest) <= JITTER]))
 
 
+def _met(
+    a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
+) -> NDArray[np.bool_]:
+    """Whether what the originators sent overlaps in time: a scanner's SYNs are all alike, and seconds apart not the same."""
+    spans = []
+    for point, flows in ((a, flows_a), (b, flows_b)):
+        side = 2 * flows.astype(np.int64)
+        first, last = point.order[point.starts[side]], point.order[point.starts[side + 1] - 1]
+        spans.append((point.packets.time[first], point.packets.time[last]))
+    (begin_a, end_a), (begin_b, end_b) = spans
+    met: NDArray[np.bool_] = (begin_b - offset <= end_a + WINDOW) & (end_b - offset >= begin_a - WINDOW)
+    return met
+
+
 def _heads(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int64]:
     """The first rows of each side of these flows, 4 of each; -1 where there are fewer."""
     sides = (2 * flows.astype(np.int64)[:, None] + (0, 1)).reshape(-1)
@@ -171,9 +192,10 @@ def syn_keys(flows: Flows) -> NDArray[np.uint64]:
     return key
 
 
-def tuple_keys(flows: Flows) -> NDArray[np.uint64]:
-    """One number per five-tuple, as the originator's packets show it."""
-    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64)).at(_LEVELS[0])
+def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
+    """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
+    reply = np.ones(len(flows), bool) if turned else None
+    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(_LEVELS[0])
 
 
 class _Keys:
@@ -243,6 +265,37 @@ def _by_syn(
     twins_a = left_a[among(key_a[left_a], key_b[left_b])]
     twins_b = left_b[among(key_b[left_b], key_a[left_a])]
     return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
+
+
+def _by_answer(
+    a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Flows of which one point saw the SYN and the other only the SYN-ACK, which acknowledges it (`tcpdump -Q in`)."""
+    found_a, found_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
+    for asked, of_asked, answered, of_answered in ((a, left_a, b, left_b), (b, left_b, a, left_a)):
+        marks = asked.flows.marks[of_asked]
+        mine = of_asked[(marks & SYN_X != 0) & (marks & SYNACK_Y == 0)]
+        marks = answered.flows.marks[of_answered]
+        theirs = of_answered[(marks & SYNACK_Y != 0) & (marks & SYN_X == 0)]
+        if not len(mine) or not len(theirs):
+            continue
+        first = answered.order[answered.starts[2 * theirs.astype(np.int64) + 1]]
+        i, j = unique_join(
+            scramble(asked.flows.isn_x[mine], 8), scramble(answered.packets.ack[first] - np.uint32(1), 8)
+        )
+        one, other = (mine[i], theirs[j]) if asked is a else (theirs[j], mine[i])
+        found_a.append(one)
+        found_b.append(other)
+        agreed.append(_same_ends(a.flows, one, b.flows, other))
+    return np.concatenate(found_a), np.concatenate(found_b), np.concatenate(agreed)
+
+
+def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Which of their addresses and ports agree."""
+    src = (a.src_hi[one] == b.src_hi[other]) & (a.src_lo[one] == b.src_lo[other])
+    dst = (a.dst_hi[one] == b.dst_hi[other]) & (a.dst_lo[one] == b.dst_lo[other])
+    changed = a.ports[one] ^ b.ports[other]
+    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(np.uint8)
 
 
 _BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])

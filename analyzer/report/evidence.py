@@ -79,6 +79,8 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
     if payload and key is not None:
         raise ValueError("payload cannot be redacted")
     redaction = None if key is None else Redaction(key)
+    if redaction:
+        redaction.learn(analysis)
     told, beyond = _told(analysis)
     frames = dict(_frames(_files(analysis), told, payload, redaction))
     packets = sorted(
@@ -203,16 +205,33 @@ def _blocks(
     indices: dict[tuple[str, int], int] = {}
     described = {point.name: point for point in analysis.capture_points}
     order = {name: place for place, name in enumerate(described)}
+    shown = _unique(
+        {name: text(printable(name, 200)) for name in (*described, *(p.sighting.point for p in packets))}
+    )
     used = {(p.sighting.point, frames[p.sighting.file, p.sighting.frame].link) for p in packets}
     for name, link in sorted(used, key=lambda key: (order.get(key[0], len(order)), key)):
         indices[name, link] = len(indices)
         role = described[name].role if name in described else "unknown"
-        yield blocks.interface(text(printable(name, 200)), f"capture point, {role}", link, offset)
+        yield blocks.interface(shown[name], f"capture point, {role}", link, offset)
     for packet in packets:
         frame = frames[packet.sighting.file, packet.sighting.frame]
         index = indices[packet.sighting.point, frame.link]
         time = packet.sighting.time - offset * 1_000_000_000
         yield blocks.packet(index, time, frame.data, frame.wirelen, map(text, packet.comments))
+
+
+def _unique(names: Mapping[str, str]) -> dict[str, str]:
+    """Number what is shown alike: interfaces of one name would be one point to who reads the file."""
+    taken: set[str] = set()
+    found = {}
+    for name, shown in names.items():
+        told, number = shown, 1
+        while told in taken:
+            number += 1
+            told = f"{shown} ({number})"
+        taken.add(told)
+        found[name] = told
+    return found
 
 
 def _about(analysis: Analysis, written: Written, payload: bool) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.lanes import BEYOND
@@ -167,6 +168,16 @@ def test_drops_are_told_per_interface(tmp_path: Path) -> None:
     )
 
     assert {"veth1": None, "eth0": 7} == {name: r.dropped for name, r in recordings(tmp_path).items()}
+
+
+def test_drops_that_cannot_be(tmp_path: Path) -> None:
+    """A counter of 64 bits that is all ones is told as it is, and in the table as far as it goes."""
+    lost = block(5, bytes(4) + bytes(8) + option(5, b"\xff" * 8))
+    (tmp_path / "eth0.pcapng").write_bytes(section() + named("eth0") + enhanced(0, 1, segment(1)) + lost * 2)
+    (tmp_path / "cni0.pcap").write_bytes(raw(1))
+
+    assert [2**64 - 1] == [r.dropped for r in recordings(tmp_path).values() if r.dropped]
+    assert 2**63 - 1 == analyze(tmp_path).points.dropped.max()
 
 
 def test_damage_is_told_once(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ RANK = 30
 COUNTED = False
 LOST = ("drop", "reject")
 WITNESSES = 3
-"""Requests that passed, nearest in time, which the rules must let through."""
+"""Requests that passed next, which the rules must let through."""
 
 REMEDIES = (
     Remedy(
@@ -225,7 +225,8 @@ def _look_alike(inner: Point, mine: int, case: Case, scene: Scene) -> Alike:
 def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     """The rule that drops or rejects the packet for certain, with what it counted; its file; and which of both.
 
-    None if these rules would drop what passed the gap, too: they are of another time or another node.
+    None if these rules would drop what passed the gap later, too: they are of another time or another node. What passed
+    before the first loss may have done so before the rule was there.
     """
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
@@ -234,9 +235,7 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     if case.outward and not case.replies:
         passed = scene.passed(gap, case.protocol)
         place = int(np.searchsorted(passed.time, case.lost[0].time))
-        begin = max(0, place - WITNESSES)
-        distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
-        for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
+        for row in passed.rows[place : place + WITNESSES]:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None
