@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
+from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def decide(scene: Scene) -> None:
     _refusals(scene)
     _by_rules(scene)
     _by_counters(scene)
+    _by_log(scene)
     _filtered(scene)
 
 
@@ -127,6 +129,37 @@ def _by_counters(scene: Scene) -> None:
     if waiting and dropped == waiting + _lost(scene):
         for at, places in left:
             at.reason[places] = CODES["counted"]
+
+
+def _by_log(scene: Scene) -> None:
+    """Where the log names, of a wrong checksum, as many lost and open packets as `invalid` rose by, the open ones are lost."""
+    wrong = {
+        (line.src, line.dst, line.sport, line.dport, line.seq)
+        for line in scene.evidence.log
+        if line.test == "bad-checksum"
+    }
+    if not wrong or not scene.counters.get("invalid"):
+        return
+    named = [
+        (at, place)
+        for at, places in _open(scene, CODES["lost"])
+        for place in places[:MOST].tolist()
+        if _numbers(at, place) in wrong
+    ]
+    if len(named) == scene.counters["invalid"]:
+        for at, place in named:
+            if at.reason[place] in OPEN:
+                at.reason[place] = CODES["counted"]
+
+
+def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
+    """A request as the kernel's log prints it: addresses, ports, and TCP's sequence number."""
+    row, flows = int(at.rows[place]), at.point.flows
+    flow = int(at.point.packets.flow[row])
+    src, dst = (address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow])) for end in ("src", "dst"))
+    ports = int(flows.ports[flow])
+    seq = int(at.point.packets.seq[row]) if flows.proto[flow] == TCP else None
+    return src, dst, ports >> 16, ports & 0xFFFF, seq
 
 
 def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:

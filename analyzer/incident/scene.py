@@ -134,7 +134,7 @@ def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
             local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow, own: False
+    return asked if evidence.rules else lambda *_: False
 
 
 @dataclass(kw_only=True)
@@ -388,7 +388,7 @@ class Scene:
             dport=dport if ported and (not reply or self._source_port_asked) else None,
             iif=iif,
             oif=oif,
-            state=self._state(point, row, gap) if reply else "new",
+            state=self.state(point, row, gap) if reply else "new",
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
@@ -408,7 +408,7 @@ class Scene:
             return None
         return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=gap.outer.name)
 
-    def _state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
+    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
         flow = int(point.packets.flow[row])
         there = gap.outer if point is gap.inner else gap.inner

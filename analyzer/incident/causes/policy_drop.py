@@ -31,6 +31,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import DST
+from analyzer.nat.passages import label
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
@@ -98,7 +99,11 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         cause=CODE,
         confidence="likely" if passed else "proven",
         facts={"rule": rule[0], **_facts(alike)},
-        evidence=(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]), *_evidence(alike, scene)),
+        evidence=(
+            Evidence(says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]),
+            *_unasked(case, scene),
+            *_evidence(alike, scene),
+        ),
         excluded=(
             Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
@@ -130,6 +135,20 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
             ),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
+        ),
+    )
+
+
+def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
+    """Why a reply is INVALID: conntrack made no entry, since the request that it answers came another way."""
+    point, row = case.lost[0].seen[-1]
+    if not case.replies or scene.state(point, row, case.crossing) != "invalid":
+        return ()
+    return (
+        Evidence(
+            says=f"conntrack calls the {label(point, row)} INVALID: the request that it answers never was on {_beyond(case)}, "
+            "so it has no entry",
+            source="captures",
         ),
     )
 
