@@ -44,7 +44,7 @@ AGREED = {
     DPORT: "destination port",
 }
 
-_LEVELS = (
+LEVELS = (
     SRC | SPORT | DST | DPORT,  # bridged, or routed without NAT
     SPORT | DST | DPORT,  # SNAT that kept the port
     DST | DPORT,  # SNAT
@@ -52,6 +52,7 @@ _LEVELS = (
     SPORT,  # both, port kept
     0,  # both
 )
+"""What is compared, from nothing translated to everything."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -195,7 +196,7 @@ def syn_keys(flows: Flows) -> NDArray[np.uint64]:
 def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
     """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
     reply = np.ones(len(flows), bool) if turned else None
-    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(_LEVELS[0])
+    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(LEVELS[0])
 
 
 class _Keys:
@@ -255,7 +256,7 @@ def _by_syn(
     keys_a, keys_b = _Keys(a.flows, left_a, key_a[left_a]), _Keys(b.flows, left_b, key_b[left_b])
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
     rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
-    for level in _LEVELS:
+    for level in LEVELS:
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         got_a.append(left_a[rest_a[i]])
         got_b.append(left_b[rest_b[j]])
@@ -306,10 +307,10 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     if not len(left_a) or not len(left_b):
         return np.zeros(0, _BALLOT)
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
-    keys_a, keys_b = _packet_keys(a, rows_a), _packet_keys(b, rows_b)
+    keys_a, keys_b = packet_keys(a, rows_a), packet_keys(b, rows_b)
     rest_a, rest_b = np.arange(len(rows_a)), np.arange(len(rows_b))
     found = [np.zeros(0, _BALLOT)]
-    for level in _LEVELS:
+    for level in LEVELS:
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         one, other = rows_a[rest_a[i]], rows_b[rest_b[j]]
         ballot = np.zeros(len(i), _BALLOT)
@@ -364,7 +365,8 @@ def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDAr
     return top & (tops == 1), top & (tops > 1)
 
 
-def _packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
+def packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
+    """Hashes of packets' contents with their addresses and ports, as the packets show them."""
     packets = point.packets
     content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY != 0
     return _Keys(point.flows, packets.flow[rows], content, reply)
