@@ -28,7 +28,7 @@ lint: $(STAMP) ## ruff, ruff format, mypy --strict
 	$(BIN)/mypy
 
 fast: $(STAMP) ## the tests that need neither root nor other programs
-	$(BIN)/pytest -n auto -m 'not kernel and not tshark and not browser'
+	$(BIN)/pytest -n auto -m 'not kernel and not tshark and not browser and not field'
 
 test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_STRICT=1: a skip is a failure)
 	$(BIN)/pytest -n auto -m 'not kernel'

@@ -8,7 +8,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
-from analyzer.incident import stale_entry
+from analyzer.incident import challenge_ack, stale_entry
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
@@ -152,6 +152,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
             "so many rules; their findings name no rule."
         )
     found += stale_entry.says(scene)
+    found += challenge_ack.says(scene)
     return tuple(dict.fromkeys(found))
 
 

@@ -32,6 +32,7 @@ hypothesis.settings.load_profile("lostsyn")
 NEEDS = {
     "kernel": ("ip", "nft", "conntrack", "tcpdump"),
     "tshark": ("tshark",),
+    "field": ("shellcheck", "dash", "busybox", "bash", "tcpdump", "promtool"),
     "browser": ("chromium|chromium-browser",),
 }
 """Marker to the programs that its tests run; of those between `|` one is enough. `kernel` needs root, too."""

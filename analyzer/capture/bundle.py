@@ -7,6 +7,7 @@ captures begin alike.
 from __future__ import annotations
 
 import errno
+import codecs
 import os
 import re
 import stat
@@ -31,6 +32,7 @@ _NEXT = (
     "record the bridge and the uplink at the same time: tcpdump -i cni0 -s 256 -w cni0.pcap & "
     "tcpdump -i eth0 -s 256 -w eth0.pcap &"
 )
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b\a")) + b"\x7f"
 
 
@@ -93,7 +95,18 @@ class EvidenceFile:
         if len(data) > limit:
             data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
             missing = f"only its first {len(data)} bytes were read"
-        return data.decode("utf-8", "replace"), missing
+        return _decoded(data), missing
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a text; PowerShell and editors on Windows write UTF-16, or UTF-8 with a mark."""
+    if data.startswith(_UTF_16):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _is_text(head: bytes) -> bool:
+    return head.startswith(_UTF_16) or len(head.translate(None, _NO_TEXT)) == len(head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +332,7 @@ class _Search:
             self.ignore(label, damage)
         elif not head:
             self.ignore(label, "empty")
-        elif len(head.translate(None, _NO_TEXT)) == len(head):
+        elif _is_text(head):
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         else:
             self.ignore(label, "neither a capture nor text")

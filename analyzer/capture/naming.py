@@ -84,7 +84,7 @@ def role_of(name: str) -> Role | None:
 
 def printable(name: str) -> str:
     """Replace what would play tricks on a terminal: names come from files."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
+    return name if name.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def hint(label: str, explicit: str | None = None) -> Hint:

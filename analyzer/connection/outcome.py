@@ -35,6 +35,9 @@ OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY
 FAILED = (REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED)
 FIRST_TIMEOUT = 1_000_000_000
 """ns after which a SYN is sent again (RFC 6298 section 2): a capture that ends before cannot show that nobody answered."""
+ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
+"""UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others, such as
+syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""
 NONE = -1
 
 
@@ -87,7 +90,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
     again, repeated = np.zeros((n, 2), np.int32), np.full((n, 2), NONE, np.int32)
     syn, reset, last = np.full((n, 3), NONE, np.int32), np.full((n, 2), NONE, np.int32), np.full(n, NONE, np.int32)
     history = np.zeros((n, 12), np.uint8)
-    proto, ended = np.zeros(n, np.uint8), np.zeros(n, np.int64)
+    proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
     time = _Times(n)
     for number, point in enumerate(chains.points):
@@ -100,6 +103,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
             chains.slots(number).data, *columns, seen, high, acked, again, repeated, syn, reset, last, history
         )
         proto[here] = point.flows.proto[flow]
+        dport[here] = point.flows.ports[flow] & 0xFFFF
         ended[here] = point.recording_span[1]
         starts = point.starts
         both = 2 * flow.astype(np.int64)
@@ -107,6 +111,8 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         sent[here, 1] = starts[both + 2] - starts[both + 1]
         time.take(point, here, flow, syn, reset, repeated, last)
     code, by, deciding, side = _decide(proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended)
+    unasked = (code == UNANSWERED) & (proto == UDP) & ~np.isin(dport, ASKING)
+    code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
         code=code,
         by=by,

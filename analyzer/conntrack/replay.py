@@ -19,6 +19,8 @@ from analyzer.conntrack.tcp import Connection
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.model import Judgement
     from analyzer.flow.point import Point
@@ -70,6 +72,23 @@ class Script:
             Judged(point=point, row=row, segment=segment, judgement=connection.judge(segment))
             for (point, row), segment in zip(self.packets, self.segments, strict=True)
         ]
+
+
+def refuted(judged: Sequence[Judged], gap: Gap, index: int) -> int | None:
+    """Find what proves a replay wrong: the first packet that it calls INVALID and that got through, translated.
+
+    Conntrack's own verdict was another one, so its window was not what the replay takes it for: a middlebox, an offload or a
+    capture of other packets is in between. From there on the replay is no evidence.
+    """
+    for place, j in enumerate(judged):
+        if j.judgement.verdict != "invalid":
+            continue
+        outward = j.point is gap.inner
+        there, beyond = (gap.outer, gap.matches.b) if outward else (gap.inner, gap.matches.a)
+        row = int((gap.in_outer if outward else gap.in_inner)[j.row])
+        if row >= 0 and there.packets.flow[row] == beyond[index]:
+            return place
+    return None
 
 
 def script(gap: Gap, index: int) -> Script:

@@ -31,7 +31,8 @@ _ZONES = {
 _LINE = re.compile(
     r"[^\w\n]{0,8}(?:Every [\d.]{1,8}s: [^\n]{1,150}[: ] )?"
     r"(?:(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))? ?(?P<offset>Z|UTC|[+-]\d\d:?\d\d)?"
-    r"|(?:\w{2,9},? )(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?P<half> [AP]M)? (?:(?P<zone>[A-Z]{3,5}|[+-]\d\d) )?(?P<year>\d{4})"
+    r"|(?:\w{2,9},? )(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?P<half> [AP]M)? "
+    r"(?:(?P<zone>[A-Z]{3,5}|[+-]\d\d) )?(?P<year>\d{4})"
     r"|(?P<unix>\d{10})(?:\.(?P<rest>\d{1,9}))?)[^\w\n]{0,8}"
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.naming import printable
@@ -87,6 +88,19 @@ class DropRecord:
     def wall(self) -> int | None:
         """Nanoseconds since the epoch; None where that cannot be told."""
         return None if self.time is None or self.offset is None else self.time + self.offset
+
+    @property
+    def means(self) -> Meaning:
+        """What became of the packet."""
+        told = meaning(self.reason, self.location, self.stack, self.hook)
+        if not self.rule:
+            return told
+        kind: Kind = "rule" if told.kind in ("netfilter", "unknown") or self.hook else told.kind
+        if not self.certain:
+            return Meaning(
+                kind=kind, says=f"perhaps by {self.rule}, the last that is known of it", sole=False
+            )
+        return Meaning(kind=kind, says=f"by {self.rule}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +297,7 @@ def place_of(stack: Sequence[str]) -> str:
     return next((frame for frame in stack if frame not in _FREEING), "")
 
 
+@lru_cache(maxsize=8192)
 def symbol(text: str) -> str:
     """Give a function's name: `nf_hook_slow` of `nf_hook_slow+0x7d/0x110`; empty of a bare address."""
     name = text.strip().split("+")[0].split()

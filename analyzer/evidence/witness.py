@@ -53,9 +53,8 @@ def join(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int, Dro
     """
     sure = [record for record in records if record.certain]
     found = _by_packet([record for record in sure if record.src and record.dst], losses)
-    rest = [number for number in range(len(losses)) if number not in found]
     bare = [record for record in sure if not record.src and _in_transit(record)]
-    return found | _by_order(bare, losses, rest)
+    return _by_order(bare, losses) | found
 
 
 def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
@@ -72,8 +71,8 @@ def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[in
         ):
             candidates.update((number, None) for number in index.get(key, ())[:_SAME])
         agreeing = [number for number in candidates if _agrees(record, losses[number])]
-        if (number := _choose(record, agreeing, losses)) is not None:
-            claims[number].append(record)
+        if (chosen := _choose(record, agreeing, losses)) is not None:
+            claims[chosen].append(record)
     return {number: _first(claimed, losses[number]) for number, claimed in claims.items()}
 
 
@@ -146,9 +145,7 @@ def _in_transit(record: DropRecord) -> bool:
     return meaning(record.reason, record.location, record.stack, record.hook).kind not in _NOT_LOST
 
 
-def _by_order(
-    records: Sequence[DropRecord], losses: Sequence[Loss], rest: Sequence[int]
-) -> dict[int, DropRecord]:
+def _by_order(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
     """Join records without addresses, each version of IP and each source by itself."""
     found: dict[int, DropRecord] = {}
     kinds: dict[tuple[str, int | None, str], list[DropRecord]] = defaultdict(list)
@@ -158,9 +155,8 @@ def _by_order(
     for (_, version, proto), group in kinds.items():
         chosen = [
             number
-            for number in rest
-            if number not in found
-            and (version is None or version == (6 if ":" in losses[number].src else 4))
+            for number in range(len(losses))
+            if (version is None or version == (6 if ":" in losses[number].src else 4))
             and (not proto or proto == losses[number].proto)
         ]
         group.sort(key=lambda record: record.wall or 0)
@@ -175,7 +171,7 @@ def _by_order(
                 else bisect_right(times, max(end for end in ends if end is not None))
             )
             if end - begin == len(block):
-                found |= _forced(group[begin:end], block, losses)
+                found = _forced(group[begin:end], block, losses) | found
     return found
 
 

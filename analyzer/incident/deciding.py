@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
-OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered"))
+OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown"))
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
@@ -68,7 +68,7 @@ def _own(at: Followed, gap: Gap, row: int) -> bool:
 def _by_rules(scene: Scene) -> None:
     if not scene.evidence.rules:
         return
-    for at, places in _open(scene, CODES["lost"]):
+    for at, places in _open(scene, CODES["lost"], replies=True):
         for place in places[:MOST].tolist():
             gap = scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
@@ -76,7 +76,7 @@ def _by_rules(scene: Scene) -> None:
                 continue
             if walked[0].verdict == "drop" and at.reason[place] in OPEN:
                 at.reason[place] = CODES["ruled"]
-            elif walked[0].verdict == "reject":
+            elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
 
 
@@ -92,9 +92,9 @@ def _by_counters(scene: Scene) -> None:
             at.reason[places] = CODES["counted"]
 
 
-def _open(scene: Scene, *more: int) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
+def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
     for protocol in (TCP, UDP):
-        for at in scene.requests[protocol]:
+        for at in (*scene.requests[protocol], *(scene.replies[protocol] if replies else ())):
             places = np.flatnonzero(np.isin(at.reason, (*OPEN, *more)) & ~at.answered)
             if len(places):
                 yield at, places

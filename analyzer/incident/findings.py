@@ -9,9 +9,17 @@ import numpy as np
 from analyzer.capture.layout import SYN_X, SYN_Y
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident import invalid_dropped, invalid_reset, unnatted_leak, vanished
+from analyzer.incident import (
+    challenge_ack,
+    invalid_dropped,
+    invalid_reset,
+    lost_entry,
+    misdelivered,
+    unnatted_leak,
+    vanished,
+)
 from analyzer.incident.cases import cases, lost, refused
-from analyzer.incident.host_resets import host_resets
+from analyzer.incident.host_resets import resets
 from analyzer.model import Counts
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import tuple_keys
@@ -29,28 +37,33 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     asked = [
         case
         for kind, decisive in ((scene.requests, lost), (scene.requests, refused), (scene.replies, lost))
-        for protocol in (TCP, UDP)
+        for protocol in kind
         for case in cases(kind[protocol], scene.gaps, scene.trails, protocol, decisive)
     ]
     found = vanished.findings(asked, scene)
-    resets = host_resets(scene.gaps)
-    found += invalid_reset.findings(resets, scene)
-    dropped = invalid_dropped.findings(scene, {(r.gap.outer.name, r.offender) for r in resets})
+    reset = resets(scene.gaps)
+    found += invalid_reset.findings(reset, scene)
+    dropped = invalid_dropped.findings(scene, {(r.gap.outer.name, r.offender) for r in reset})
     found += dropped
     leaked = unnatted_leak.findings(scene)
     found += leaked
+    found += misdelivered.findings(scene)
+    found += lost_entry.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),
         syn_attempts=sum(int(at.first.sum()) for at in tcp),
         syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),
-        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink"),
+        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink")
+        - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
-        invalid_packets=len({(r.gap.outer.name, r.offender) for r in resets})
+        reply_vanished=sum(int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed),
+        refused=sum(finding.kind == "refused" for finding in found),
+        invalid_packets=len({(r.gap.outer.name, r.offender) for r in reset})
         + sum(len(f.facts["offenders"]) for f in dropped)
         + sum(int(f.facts["packets"]) for f in leaked),
-        host_resets=len({(r.gap.outer.name, r.reset) for r in resets}),
+        host_resets=len({(r.gap.outer.name, r.reset) for r in reset if not r.by_pod}),
     )
 
 

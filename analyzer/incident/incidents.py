@@ -24,7 +24,7 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
     groups: list[list[Finding]] = []
     open_groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in sorted(findings, key=lambda f: f.time):
-        key = (finding.kind, finding.cause, finding.gap)
+        key = (finding.kind, finding.cause, finding.gap, finding.facts.get("reset_by"))
         group = open_groups.get(key)
         if group is None or finding.time - group[-1].time > APART:
             group = open_groups[key] = []
@@ -54,7 +54,9 @@ def _incident(name: str, group: list[Finding]) -> Incident:
         findings=tuple(group),
         evidence=first.evidence,
         excluded=first.excluded,
-        remedies=cause.REMEDIES,
+        remedies=invalid.forwarded(cause.REMEDIES)
+        if first.facts.get("reset_by") == "pod"
+        else cause.REMEDIES,
     )
 
 
@@ -63,7 +65,8 @@ def _summary(group: list[Finding]) -> str:
     cause = causes.module(first.cause)
     what = getattr(cause, "WHAT", "no window test explains it")
     if first.kind == "invalid-reset":
-        return invalid.summary(len(group), sum(len(f.facts["offenders"]) for f in group), what)
+        by_pod = first.facts.get("reset_by") == "pod"
+        return invalid.summary(len(group), sum(len(f.facts["offenders"]) for f in group), what, by_pod=by_pod)
     if first.kind == "invalid-dropped":
         return invalid.dropped(len(group), sum(len(f.facts["offenders"]) for f in group), what)
     if first.kind == "unnatted-leak":
@@ -71,7 +74,7 @@ def _summary(group: list[Finding]) -> str:
     assert first.gap is not None
     loss = Loss(
         connections=len(group),
-        packets=sum(int(f.facts["attempts_vanished"]) for f in group),
+        packets=sum(int(f.facts.get("attempts_vanished", f.facts.get("packets", 1))) for f in group),
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
     )

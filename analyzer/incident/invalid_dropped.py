@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_RST
 from analyzer.conntrack import Settings, generation_of
-from analyzer.conntrack.replay import script
+from analyzer.conntrack.replay import refuted, script
 from analyzer.flow.point import TCP
 from analyzer.incident.invalid_reset import TESTS, window_points
 from analyzer.model import Evidence, Exclusion, Fate, Finding
@@ -86,7 +86,7 @@ def _finding(gap: Gap, crossing: int, missing: set[int], scene: Scene) -> list[F
     liberal = scene.evidence.sysctls.get("net.netfilter.nf_conntrack_tcp_be_liberal") == "1"
     judged = script(gap, crossing).judge(generation_of(scene.evidence.kernel), Settings(be_liberal=liberal))
     by_test: dict[str, list[tuple[int, Judged]]] = {}
-    for place, j in enumerate(judged):
+    for place, j in enumerate(judged[: refuted(judged, gap, crossing)]):
         if (
             j.point is gap.outer
             and j.row in missing
@@ -166,6 +166,8 @@ def _told(
         cause=test,
         confidence="proven" if invalid >= len(group) else "likely",
         gap=gap.names,
+        point=gap.inner.name,
+        flow=int(gap.matches.a[crossing]),
         time=int(gap.outer.packets.time[first.row]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[crossing])),
         outer=flow_name(gap.outer.flows, int(gap.matches.b[crossing])),

@@ -1,20 +1,23 @@
-"""Conntrack called a reply INVALID, and the host answered it with a RST.
+"""Conntrack called a packet INVALID, and the host, or the pod, answered it with a RST.
 
 What happens
-    A reply that fails a test of conntrack's window tracking is not translated back. So it is addressed to the node itself,
-    which knows no such connection and answers with a RST (RFC 9293 section 3.10.7.1) that neither end asked for. The pod
-    hears nothing of it; the server closes, ignores it, or resets.
+    A packet from outside that fails a test of conntrack's window tracking is not translated. If the connection's source is
+    translated, it is addressed to the node itself, which knows no such connection and answers with a RST (RFC 9293
+    section 3.10.7.1) that neither end asked for. The pod hears nothing of it; the server closes, ignores it, or resets.
+    If the destination alone is translated (a service, and pods' addresses that are routed), it reaches the pod with
+    the endpoint's own address instead of the service's. The pod knows no such connection, and resets it.
 
 How it is recognised
-    A reply of a translated connection is on the uplink and not inside; within about a millisecond a RST leaves the uplink
-    that is its exact mirror: the sequence number is the reply's acknowledgement number, window 0, no options, never seen
-    inside. The connection is replayed through the rules of the kernel's generation; the test that fails is the cause:
-    `ack-under-lower-bound`, `ack-over-upper-bound`, `seq-over-upper-bound`, `seq-under-lower-bound`. `invalid`
-    rises by two for each, the reply and the host's own RST.
+    A reply of a translated connection is on the uplink, and inside it is not there, or untranslated; then a RST leaves the
+    uplink that is its exact mirror: the sequence number is the reply's acknowledgement number, window 0, no options, and it
+    was never seen inside, or it came from the pod with the endpoint's address. The connection is replayed through the
+    rules of the kernel's generation; the test that fails is the cause: `ack-under-lower-bound`, `ack-over-upper-bound`,
+    `seq-over-upper-bound`, `seq-under-lower-bound`. A replay that calls INVALID what got through is withdrawn. `invalid` rises
+    by two for each, the reply and the RST.
 
 What is ruled out
-    A RST of the server (it would come from outside), of the container (it would be seen inside first), of a closed port
-    (it would answer a SYN).
+    A RST of the server (it would come from outside), of the container for its own reasons (it would carry the service's
+    address), of a closed port (it would answer a SYN).
 
 Remedies and their risks
     Those of the cause: `lostsyn explain ack-under-lower-bound`, and so on.
@@ -30,7 +33,8 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.conntrack import CLASSIC, generation_of
-from analyzer.conntrack.replay import script
+from analyzer.conntrack.replay import refuted, script
+from analyzer.incident.lost_entry import gone
 from analyzer.model import Evidence, Exclusion, Fate, Finding, WindowPoint
 from analyzer.nat.passages import flow_name
 from analyzer.nat.ways import IN
@@ -43,7 +47,8 @@ if TYPE_CHECKING:
 
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.replay import Judged
-    from analyzer.incident.host_resets import HostReset
+    from analyzer.incident.host_resets import Reset
+    from analyzer.incident.lost_entry import Gone
     from analyzer.incident.scene import Scene
     from analyzer.model import Passage
 
@@ -52,34 +57,62 @@ BEFORE, AFTER = 40, 24
 TESTS = ("ack-under-lower-bound", "ack-over-upper-bound", "seq-over-upper-bound", "seq-under-lower-bound")
 
 
-def findings(resets: Sequence[HostReset], scene: Scene) -> list[Finding]:
-    """One finding per connection that the host reset, and the causes named by replaying it."""
-    by_connection: dict[tuple[str, int], list[HostReset]] = {}
+def findings(resets: Sequence[Reset], scene: Scene) -> list[Finding]:
+    """One finding per connection that the host, or the pod, reset; the causes are named by replaying it."""
+    by_connection: dict[tuple[str, int, bool], list[Reset]] = {}
     for reset in resets:
-        by_connection.setdefault(("/".join(reset.gap.names), reset.crossing), []).append(reset)
+        by_connection.setdefault(("/".join(reset.gap.names), reset.crossing, reset.by_pod), []).append(reset)
     return [f for group in by_connection.values() for f in _finding(group, scene)]
 
 
-def _finding(resets: list[HostReset], scene: Scene) -> list[Finding]:
+def _finding(resets: list[Reset], scene: Scene) -> list[Finding]:
     """The findings of one connection: one per test that failed."""
     gap, index = resets[0].gap, resets[0].crossing
-    replay = script(gap, index)
+    replay, contrary = script(gap, index), None
     offenders = {reset.offender for reset in resets}
     kernel = scene.evidence.kernel
     generation, judged = generation_of(kernel), []
     for generation in (generation_of(kernel), CLASSIC):
         judged = replay.judge(generation)
-        if all(j.judgement.verdict == "invalid" for j in judged if _is(j, gap.outer, offenders)):
+        contrary = refuted(judged, gap, index)
+        if contrary is None and all(
+            j.judgement.verdict == "invalid" for j in judged if _is(j, gap.outer, offenders)
+        ):
             break  # what the captures show decides, not what uname says
-    by_offender = {j.row: (place, j) for place, j in enumerate(judged) if _is(j, gap.outer, offenders)}
-    by_test: dict[str, list[HostReset]] = {}
+    by_offender = {
+        j.row: (place, j) for place, j in enumerate(judged[:contrary]) if _is(j, gap.outer, offenders)
+    }
+    by_test: dict[str, list[Reset]] = {}
+    lost: Gone | None = None
     for reset in resets:
         test = by_offender[reset.offender][1].judgement.test if reset.offender in by_offender else ""
-        by_test.setdefault(test if test in TESTS else "unknown", []).append(reset)
+        if test not in TESTS:
+            lost = lost or _entry_gone(reset, scene)
+            test = lost.cause if lost else "unknown"
+        by_test.setdefault(test, []).append(reset)
     return [
-        _told(test, group, judged, by_offender, generation, scene, whole=replay.whole)
+        _told(
+            test,
+            group,
+            judged,
+            by_offender,
+            generation,
+            scene,
+            whole=replay.whole,
+            contrary=contrary,
+            lost=lost,
+        )
         for test, group in by_test.items()
     ]
+
+
+def _entry_gone(reset: Reset, scene: Scene) -> Gone | None:
+    """Why conntrack did not know the connection any more, where no window test failed."""
+    gap, inner = reset.gap, reset.gap.inner
+    flow, time = int(gap.matches.a[reset.crossing]), int(gap.outer.packets.time[reset.offender])
+    rows = inner.rows(flow)
+    before = rows[inner.packets.time[rows] < time]
+    return gone(scene, inner, flow, int(before[-1]), time) if len(before) else None
 
 
 def _is(judged: Judged, outer: object, offenders: set[int]) -> bool:
@@ -88,20 +121,24 @@ def _is(judged: Judged, outer: object, offenders: set[int]) -> bool:
 
 def _told(
     test: str,
-    resets: list[HostReset],
+    resets: list[Reset],
     judged: list[Judged],
     by_offender: dict[int, tuple[int, Judged]],
     generation: Generation,
     scene: Scene,
     *,
     whole: bool,
+    contrary: int | None,
+    lost: Gone | None,
 ) -> Finding:
     """Write down what one test did to one connection."""
     gap, index = resets[0].gap, resets[0].crossing
     outer = gap.outer
     first = resets[0]
     place, offender = by_offender.get(first.offender, (len(judged), None))
-    failed = offender.judgement if offender and test != "unknown" else None
+    failed = offender.judgement if offender and test in TESTS else None
+    who = "pod" if first.by_pod else "host"
+    what = "packet" if gap.heading[index] == IN else "reply"
     evidence, details = [], []
     for reset in resets:
         seen, rst = scene.trails.sighting(outer, reset.offender), scene.trails.sighting(outer, reset.reset)
@@ -125,8 +162,13 @@ def _told(
             details.append({"frame": seen.frame, "rst_frame": rst.frame})
         evidence.append(
             Evidence(
-                says=f"the reply with ack {outer.packets.ack[reset.offender]} is on {outer.name} and not on "
-                f"{gap.inner.name}{reason}; {after:.0f} us later the host sent a RST with seq {outer.packets.seq[reset.reset]}",
+                says=f"the {what} with ack {outer.packets.ack[reset.offender]} is on {outer.name} and "
+                + (
+                    f"on {gap.inner.name} still from {seen.src}, untranslated"
+                    if reset.by_pod
+                    else f"not on {gap.inner.name}"
+                )
+                + f"{reason}; {after:.0f} us later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
                 source=f"{seen.file} frames {seen.frame} and {rst.frame}",
             )
         )
@@ -135,29 +177,43 @@ def _told(
         "generation": generation.name,
         "whole_connection": whole,
         "offenders": details,
+        "reset_by": who,
         "aftermath": _aftermath(first),
     }
     if failed:
         facts |= {"bound": failed.bound, "short_by": failed.short_by, "reason": failed.reason}
+    if lost is not None and test == lost.cause:
+        evidence += lost.evidence
+    elif contrary is not None and not failed:
+        through = scene.trails.sighting(judged[contrary].point, judged[contrary].row)
+        evidence.append(
+            Evidence(
+                says="no replay explains it: by the window that the captures show, this packet would have been INVALID "
+                "as well, and it got through",
+                source=f"{through.file} frame {through.frame}",
+            )
+        )
     invalid = scene.counters.get("invalid")
     if invalid:
         evidence.append(
             Evidence(
-                says=f"invalid rose by {invalid}: two for each of these replies (its own, and the host's RST)",
+                says=f"invalid rose by {invalid}: two for each of these (its own, and the {who}'s RST)",
                 source="conntrack -S before and after",
             )
         )
     return Finding(
         kind="invalid-reset",
         cause=test,
-        # The host's RST proves the verdict; the replay, also one that began mid-connection, names the test.
-        confidence="proven" if failed else "likely",
+        # The RST proves the verdict; the replay, also one that began mid-connection, names the test.
+        confidence="proven" if failed else lost.confidence if lost and test == lost.cause else "likely",
         gap=gap.names,
+        point=gap.inner.name,
+        flow=int(gap.matches.a[index]),
         time=int(outer.packets.time[first.offender]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[index])),
         outer=flow_name(outer.flows, int(gap.matches.b[index])),
         delay_s=None,
-        passages=_passages(resets, judged, place, scene),
+        passages=_passages(resets, judged, place, scene, failed=failed is not None),
         omitted=max(0, len(judged) - BEFORE - AFTER),
         window=_window(judged[max(0, place - BEFORE) : place + AFTER], resets),
         facts=facts,
@@ -167,14 +223,21 @@ def _told(
 
 
 def _excluded(
-    reset: HostReset, inner: str, failed: bool, kernel: str | None, generation: Generation
+    reset: Reset, inner: str, failed: bool, kernel: str | None, generation: Generation
 ) -> tuple[Exclusion, ...]:
     outer = reset.gap.outer
     found = [
         Exclusion(
             cause="reset by the server", because=f"the RST leaves {outer.name}; it does not arrive there"
         ),
-        Exclusion(cause="reset by the container", because=f"the RST was never on {inner}, nor inside of it"),
+        Exclusion(
+            cause="reset by the application",
+            because="the pod's connection is to the service; the RST is from a stack that knows no connection to the endpoint",
+        )
+        if reset.by_pod
+        else Exclusion(
+            cause="reset by the container", because=f"the RST was never on {inner}, nor inside of it"
+        ),
         Exclusion(cause="closed port", because="it answers a packet of an established connection, not a SYN"),
     ]
     if failed and not generation.late_ignored and kernel and generation_of(kernel).late_ignored:
@@ -187,7 +250,7 @@ def _excluded(
     return tuple(found)
 
 
-def _later(reset: HostReset) -> NDArray[np.int32]:
+def _later(reset: Reset) -> NDArray[np.int32]:
     """What came from the far side after the host's RST: rows at the uplink."""
     gap = reset.gap
     side = (0 if gap.heading[reset.crossing] == IN else 1) ^ int(gap.matches.flip[reset.crossing])
@@ -195,15 +258,15 @@ def _later(reset: HostReset) -> NDArray[np.int32]:
     return rows[rows > reset.reset]
 
 
-def _server_reset(reset: HostReset) -> int | None:
+def _server_reset(reset: Reset) -> int | None:
     """The first RST that came back."""
     later = _later(reset)
     rst = later[(reset.gap.outer.packets.flags[later] & TCP_RST) != 0]
     return int(rst[0]) if len(rst) else None
 
 
-def _aftermath(reset: HostReset) -> str:
-    """What the server did after the host's RST (RFC 5961 section 3.2 lets it ignore one that does not fit)."""
+def _aftermath(reset: Reset) -> str:
+    """What the server did after the RST (RFC 5961 section 3.2 lets it ignore one that does not fit)."""
     packets, later, answer = reset.gap.outer.packets, _later(reset), _server_reset(reset)
     if answer is not None:
         after = (packets.time[answer] - packets.time[reset.reset]) / 1e6
@@ -215,7 +278,7 @@ def _aftermath(reset: HostReset) -> str:
     return "the server ignored it and went on"
 
 
-def _window(judged: Sequence[Judged], resets: Sequence[HostReset]) -> tuple[WindowPoint, ...]:
+def _window(judged: Sequence[Judged], resets: Sequence[Reset]) -> tuple[WindowPoint, ...]:
     """The judged packets, and the host's RSTs among them, which conntrack judges by no window: they belong to no entry."""
     shown = list(window_points(judged))
     rows = {j.row for j in judged if j.point is resets[0].gap.outer}
@@ -272,7 +335,9 @@ def _letters(flags: int) -> str:
     return "".join(letter for bit, letter in letters if flags & bit) or "none"
 
 
-def _passages(resets: list[HostReset], judged: list[Judged], place: int, scene: Scene) -> tuple[Passage, ...]:
+def _passages(
+    resets: list[Reset], judged: list[Judged], place: int, scene: Scene, *, failed: bool
+) -> tuple[Passage, ...]:
     """The packets around the first offender, the offenders and the host's RSTs."""
     gap = resets[0].gap
     opened_outside = gap.heading[resets[0].crossing] == IN
@@ -287,11 +352,13 @@ def _passages(resets: list[HostReset], judged: list[Judged], place: int, scene: 
                 j.point,
                 j.row,
                 outward=j.segment.reply == opened_outside,
-                fate=Fate.VANISHED if lost else Fate.PASSED,
-                gap=gap.names if lost else None,
+                fate=Fate.VANISHED if lost and not resets[0].by_pod else Fate.PASSED,
+                gap=gap.names if lost and not resets[0].by_pod else None,
                 role="offender" if lost else "context",
                 note=f"INVALID, {short} bytes beyond the bound"
-                if lost and short
+                if lost and short and failed
+                else "INVALID, not translated"
+                if lost and resets[0].by_pod
                 else "INVALID"
                 if lost
                 else "",
@@ -299,7 +366,11 @@ def _passages(resets: list[HostReset], judged: list[Judged], place: int, scene: 
         )
     drawn += [
         scene.trails.passage(
-            gap.outer, r.reset, outward=True, role="host-reset", note="sent by the host itself"
+            gap.outer,
+            r.reset,
+            outward=True,
+            role="host-reset",
+            note=f"sent by the {'pod' if r.by_pod else 'host itself'}",
         )
         for r in offenders.values()
     ]

@@ -7,7 +7,7 @@ import inspect
 
 from analyzer.incident import causes
 
-OTHERS = ("invalid-reset", "invalid-dropped", "unnatted-leak", "stale-entry", "look-alikes")
+OTHERS = ("invalid-reset", "invalid-dropped", "unnatted-leak", "challenge-ack", "look-alikes")
 """Codes beside those of the causes; each is a module of this package."""
 CODES = (*causes.CODES, *OTHERS)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.connections import Connections
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
@@ -113,10 +114,10 @@ class Moments:
         return before
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
+def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
     """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
 
-    def asked(point: Point, flow: int) -> bool:
+    def asked(point: Point, flow: int, own: bool) -> bool:
         flows = point.flows
         proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
         packet = Packet(
@@ -127,9 +128,11 @@ def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
             iif=point.name,
         )
         local = frozenset(text for link in evidence.links for text in link.addresses)
+        if own:
+            local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow: False
+    return asked if evidence.rules else lambda point, flow, own: False
 
 
 @dataclass(kw_only=True)
@@ -147,6 +150,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: Evidence
+    connections: Connections | None = field(default=None, init=False)
+    """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
     """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
@@ -302,7 +307,7 @@ class Scene:
         """The conntrack table's estimated occupancy, from the captures."""
         generation = generation_of(self.evidence.kernel)
         timeouts = Timeouts.of(generation, self.evidence.sysctls)
-        requests = [at for followed in self.requests.values() for at in followed]
+        requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
     def logged(self, point: Point, row: int) -> list[Says]:
@@ -406,7 +411,8 @@ class Scene:
         if self._passed_rules >= MOST_RULES:
             self.unwalked += 1
             return None
-        steps = walk(rules, packet, local=self.local or None)
+        known = self.local or (frozenset({packet.dst}) if self.node.owns(packet.dst) else None)
+        steps = walk(rules, packet, local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP

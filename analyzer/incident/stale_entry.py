@@ -1,34 +1,17 @@
-"""An entry of conntrack outlived the endpoint to which it leads.
+"""Connections whose entry outlived its endpoint, as captures alone show them: told as caveats.
 
-What happens
-    A service's endpoint is replaced and the rules lead to the new one, but the rules are asked for new connections only.
-    A client that keeps its source port renews its entry with every request, so its packets go on to an address that is
-    gone. Of UDP nobody tells the client; it lasts until the client pauses for longer than the entry's timeout.
-
-How it is recognised
-    The requests leave the node for an endpoint and are not answered any more, while several connections to the same
-    service that began later get another endpoint, are answered, and none of them gets this one. Nothing was lost in
-    this node, so it is no incident: a caveat names the connection.
-
-What is ruled out
-    A loss in the node (the requests are on the uplink); a service whose endpoints are all chosen still (a later connection
-    would get this one, too).
-
-Remedies and their risks
-    `conntrack -D -p udp -r OLD-ENDPOINT` ends the entries, and with them whatever still works through that endpoint;
-    kube-proxy does it by itself for UDP, so a stuck one needs a restart. Clients that take a new source port for each
-    request are not affected.
-
-References
-    https://github.com/kubernetes/kubernetes/issues/125467; https://github.com/kubernetes/kubernetes/issues/48370; conntrack(8)
+Nothing of them was lost in this node. Where conntrack's table and the rules show such an entry for a lost packet, it is the cause
+`stale-entry` (`analyzer.incident.causes.stale_entry`), whose page tells of both.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.evidence.stale import delete
 from analyzer.flow.keys import address_key
 from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.ways import OUT
@@ -39,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows
+    from analyzer.evidence.table import Entry
     from analyzer.incident.scene import Scene
     from analyzer.nat.crossing import Gap
 
@@ -49,22 +33,89 @@ SHOWN = 3
 _NEVER = np.iinfo(np.int64).min
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Translated:
+    """Connections whose destination one gap translates; the arrays have one length."""
+
+    gap: Gap
+    index: NDArray[np.int64]
+    """Of each, into the gap's matches."""
+    service: NDArray[np.uint64]
+    endpoint: NDArray[np.uint64]
+    begun: NDArray[np.int64]
+    """When each began."""
+    last: NDArray[np.int64]
+    """Row of the last reply; -1 without one."""
+    waiting: NDArray[np.bool_]
+    """Whether it sent `ENOUGH` requests since."""
+
+    def vain(self, i: int) -> NDArray[np.int32]:
+        """The rows of what was sent since the last reply."""
+        requests = self.gap.inner.rows(int(self.gap.matches.a[self.index[i]]), 0)
+        return requests[np.searchsorted(requests, self.last[i], "right") :]
+
+
 def says(scene: Scene) -> list[str]:
     """One sentence per connection that a stale entry leads astray, and how many more there are."""
-    each = [_stale(gap) for gap in scene.gaps]
-    found = [sentence for sentences, _ in each for sentence in sentences][:SHOWN]
-    more = sum(count for _, count in each) - len(found)
+    parts = [part for gap in scene.gaps if (part := _translated(gap)) is not None]
+    if not parts:
+        return []
+    # A service has clients on several pods, so all gaps are looked at together.
+    whose = np.concatenate([np.full(len(part.index), n) for n, part in enumerate(parts)])
+    place = np.concatenate([np.arange(len(part.index)) for part in parts])
+    service, endpoint, begun, last, waiting = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("service", "endpoint", "begun", "last", "waiting")
+    )
+    some = np.flatnonzero(waiting)
+    if not len(some):
+        return []
+    since = [
+        parts[whose[i]].gap.inner.packets.time[parts[whose[i]].vain(int(place[i]))[0]] for i in some.tolist()
+    ]
+    stale, others = astray(service, endpoint, begun, last >= 0, some, np.array(since, np.int64))
+    found = []
+    for i, other in zip(stale[:SHOWN].tolist(), others, strict=False):
+        one, newer = parts[whose[i]], parts[whose[other[0]]]
+        found.append(_sentence(one, int(place[i]), newer, int(place[other[0]]), scene))
+    more = len(stale) - len(found)
     return found + ([f"stale entries lead {more} further connections astray"] if more > 0 else [])
 
 
-def _stale(gap: Gap) -> tuple[list[str], int]:
-    """The sentences on the gap's first connections, and how many connections there are."""
+def _sentence(one: _Translated, i: int, newer: _Translated, j: int, scene: Scene) -> str:
+    old, new = (
+        ends(part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))[1]
+        for part, k in ((one, i), (newer, j))
+    )
+    flows, flow = one.gap.inner.flows, int(one.gap.matches.a[one.index[i]])
+    entry = listed(scene, flows, flow, old)
+    return (
+        f"{flow_name(flows, flow)}: its last {len(one.vain(i))} packets left for {old} and were not answered, "
+        f"while newer connections to the same service get {new}, for one: a stale entry, it seems"
+        + (f" ({entry[1]} lists it; `{delete(entry[0])}` ends it)" if entry else "")
+        + "; no loss of this node (lostsyn explain stale-entry)"
+    )
+
+
+def listed(scene: Scene, flows: Flows, flow: int, target: str) -> tuple[Entry, str] | None:
+    """The entry of a flow that leads to a target, in the last listing of conntrack's table, and the listing's file."""
+    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends(flows, flow))
+    for table in scene.evidence.tables[-1:]:
+        for entry in table.only(orig_sport=int(sport), orig_dport=int(dport)):
+            if (entry.orig_src, entry.orig_dst) == (src.strip("[]"), dst.strip("[]")):
+                host = f"[{entry.reply_src}]" if ":" in entry.reply_src else entry.reply_src
+                if f"{host}:{entry.reply_sport}" == target:
+                    return entry, table.file
+    return None
+
+
+def _translated(gap: Gap) -> _Translated | None:
     inner, outer, m = gap.inner, gap.outer, gap.matches
     service, endpoint = _target(inner.flows, m.a), _target(outer.flows, m.b)
     chosen = np.flatnonzero((service != endpoint) & (gap.heading == OUT) & (m.flip == 0))
     if not len(chosen):
-        return [], 0
-    service, endpoint, flows = service[chosen], endpoint[chosen], m.a[chosen]
+        return None
+    flows = m.a[chosen]
     order, time = inner.order, inner.packets.time
     begin, middle, end = (inner.starts[2 * flows + side] for side in (0, 1, 2))
     replied, asked = end > middle, middle > begin
@@ -76,25 +127,15 @@ def _stale(gap: Gap) -> tuple[list[str], int]:
         np.where(asked, order[np.where(asked, begin, 0)], len(time) - 1),
         np.where(replied, order[np.where(replied, middle, 0)], len(time) - 1),
     )
-
-    def vain(i: int) -> NDArray[np.int32]:
-        requests = inner.rows(int(flows[i]), 0)
-        return requests[np.searchsorted(requests, last[i], "right") :]
-
-    unanswered = np.flatnonzero(enough)
-    if not len(unanswered):
-        return [], 0
-    since = np.array([time[vain(i)[0]] for i in unanswered.tolist()], np.int64)
-    stale, others = astray(service, endpoint, time[first], last >= 0, unanswered, since)
-    sentences = []
-    for i, other in zip(stale[:SHOWN].tolist(), others, strict=False):
-        old, new = (ends(outer.flows, int(m.b[chosen[j]]))[1] for j in (i, other[0]))
-        sentences.append(
-            f"{flow_name(inner.flows, int(flows[i]))}: its last {len(vain(i))} packets left for {old} and were not answered, "
-            f"while newer connections to the same service get {new}, for one: a stale entry, it seems; no loss of this node "
-            "(lostsyn explain stale-entry)"
-        )
-    return sentences, len(stale)
+    return _Translated(
+        gap=gap,
+        index=chosen,
+        service=service[chosen],
+        endpoint=endpoint[chosen],
+        begun=time[first],
+        last=last.astype(np.int64),
+        waiting=enough,
+    )
 
 
 def astray(

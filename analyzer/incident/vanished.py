@@ -64,6 +64,8 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         cause=explanation.cause,
         confidence=explanation.confidence,
         gap=case.gap,
+        point=case.point.name,
+        flow=case.flow,
         time=case.lost[0].time,
         inner=flow_name(case.point.flows, case.flow),
         outer=flow_name(case.outer[0].flows, case.outer[1]) if case.outer else None,

@@ -20,9 +20,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from analyzer.errors import MissingTool
-from analyzer.lab.namespaces import PREFIX
+from analyzer.lab.namespaces import PREFIX, Namespace
 
 FILE = "drops.txt"
+TOOLS = ("bpftrace", "tracefs")
+"""What records, the better one first."""
 PROGRAM = Path(__file__).parents[1] / "field/drops.bt"
 _TRACEFS = Path("/sys/kernel/tracing")
 _EVENT = Path("events/skb/kfree_skb")
@@ -31,6 +33,8 @@ _BUFFER_KIB = 8192
 _PATIENCE_S = 20
 """bpftrace compiles its program first: two seconds, more on a machine that is busy."""
 _SETTLE_S = 0.5
+"""Until bpftrace has printed what the kernel handed over."""
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 _CLONE_NEWNS = 0x00020000  # include/uapi/linux/sched.h
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # include/uapi/linux/mount.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,43 +42,45 @@ _fork = multiprocessing.get_context("fork")
 
 
 @contextmanager
-def recorded(directory: Path, tools: tuple[str, ...] = ("bpftrace", "tracefs")) -> Iterator[str | None]:
+def recorded(where: Namespace, directory: Path) -> Iterator[str | None]:
     """Record drops during a `with` block into `drops.txt`; it starts when the recorder does record.
 
     Args:
+        where: The namespace whose drops are wanted; tracefs knows no namespaces and records those of all.
         directory: Where to write.
-        tools: What may be used; the first that works here is.
 
     Yields:
-        Which one; None where none works here, and the bundle has no drop records.
+        Which of `TOOLS` records; None where none works here, and the bundle has no drop records.
     """
-    file = directory / FILE
+    with where.entered():
+        inode = Path("/proc/thread-self/ns/net").stat().st_ino
     with ExitStack() as stack:
         using = None
-        for tool in tools:
+        for tool in TOOLS:
             with suppress(MissingTool):
-                stack.enter_context(_TOOLS[tool](file))
+                stack.enter_context(_RECORDERS[tool](directory / FILE, inode))
                 using = tool
                 break
         yield using
 
 
 @contextmanager
-def _bpftrace(file: Path) -> Iterator[None]:
+def _bpftrace(file: Path, inode: int) -> Iterator[None]:
     if not (shutil.which("bpftrace") and shutil.which("unshare")):
         raise MissingTool("bpftrace is not installed")
-    # It finds its tracepoints through tracefs, which not every machine has mounted.
-    mounted = (
-        "test -d /sys/kernel/tracing/events || mount -t tracefs nodev /sys/kernel/tracing || exit 1; "
-        f"cat /sys/kernel/tracing/{_EVENT}/format; "
-        'exec bpftrace -q -B line "$0"'
+    # It finds its tracepoints through tracefs, which not every machine has mounted; and prints numbers for reasons,
+    # which the tracepoint's format names.
+    script = (
+        f"test -d {_TRACEFS}/events || mount -t tracefs nodev {_TRACEFS} || exit 1; "
+        f'cat {_TRACEFS}/{_EVENT}/format; exec bpftrace -q -B line "$@"'
     )
     with file.open("w") as out:
         process = subprocess.Popen(
-            ("unshare", "--mount", "--kill-child", "sh", "-c", mounted, str(PROGRAM)),
+            ("unshare", "--mount", "sh", "-c", script, "sh", str(PROGRAM), str(inode)),
             stdout=out,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT),
         )
     try:
         deadline = time.monotonic() + _PATIENCE_S
@@ -86,8 +92,7 @@ def _bpftrace(file: Path) -> Iterator[None]:
         yield
         time.sleep(_SETTLE_S)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -96,7 +101,7 @@ def _bpftrace(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _tracefs(file: Path) -> Iterator[None]:
+def _tracefs(file: Path, _: int) -> Iterator[None]:
     ours, theirs = _fork.Pipe()
     process = _fork.Process(target=_trace, args=(ours, theirs, file), daemon=True)
     process.start()
@@ -113,7 +118,7 @@ def _tracefs(file: Path) -> Iterator[None]:
             process.kill()
 
 
-_TOOLS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
+_RECORDERS: dict[str, Callable[[Path, int], AbstractContextManager[None]]] = {
     "bpftrace": _bpftrace,
     "tracefs": _tracefs,
 }

@@ -61,7 +61,7 @@ def conduct(
         with (
             recording(net.node, verdicts.programs(), Path(scratch)),
             recording(net.node, programs, directory) as captures,
-            drops.recorded(directory),
+            drops.recorded(net.node, directory),
         ):
             _log_to_dmesg(net.node)
             run = Run(net=net, rounds=rounds, captures=captures, directory=directory)

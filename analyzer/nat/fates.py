@@ -20,7 +20,7 @@ from analyzer.flow.selecting import ANSWER, answers
 from analyzer.nat.equals import came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
-from analyzer.nat.ways import IN, LOCAL, OUT, UNKNOWN
+from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def _at(
     judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
+        if replies:
+            ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
         if len(judged):
             gone = rows[went_on]
@@ -154,6 +156,19 @@ def _at(
         outward=outward,
         gap=of_gap,
     )
+
+
+def _returning(
+    point: Point, legs: Sequence[Leg], flow: NDArray[np.int32], heading: NDArray[np.int8]
+) -> NDArray[np.bool_]:
+    """Through which legs the request came, so that its reply must go back there.
+
+    Where the leg's other point never saw the flow, its request must have been routed at least once: else the node itself asked.
+    """
+    came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
+    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
+    return came | (routed & ~came.any(1))[:, None]
 
 
 def _judge(
@@ -215,7 +230,10 @@ def _judge(
         bridged = routed_only & ~to_router
     elif any(leg.there.role in ("uplink", "tunnel") for leg in legs):
         # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
-        unclear |= (routed_only & (point.role == "bridge"))[:, None] & ways
+        unclear |= routed_only[:, None] & ways
+    if replies:
+        # Its request came another way; nothing but the rules can tell where the reply went.
+        unknown_way |= ~met
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
     rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
@@ -230,7 +248,7 @@ def _judge(
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
-            unclear.any(1), unknown_way & outbound & ~to_pod.any(1),
+            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | replies),
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],

@@ -78,8 +78,11 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
-    left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     offset = _offset(a, b, by_syn_a, by_syn_b)
+    if offset is not None:
+        met = _met(a, b, by_syn_a, by_syn_b, offset)
+        by_syn_a, by_syn_b, agreed = by_syn_a[met], by_syn_b[met], agreed[met]
+    left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     ballots = _ballots(a, b, left_a, left_b)
     if offset is None and len(ballots):
         offset = _agreed_offset(ballots["delta"])
@@ -155,6 +158,20 @@ def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.
     return int(np.median(deltas[np.abs(deltas - nearest) <= JITTER]))
 
 
+def _met(
+    a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
+) -> NDArray[np.bool_]:
+    """Whether what the originators sent overlaps in time: a scanner's SYNs are all alike, and seconds apart not the same."""
+    spans = []
+    for point, flows in ((a, flows_a), (b, flows_b)):
+        side = 2 * flows.astype(np.int64)
+        first, last = point.order[point.starts[side]], point.order[point.starts[side + 1] - 1]
+        spans.append((point.packets.time[first], point.packets.time[last]))
+    (begin_a, end_a), (begin_b, end_b) = spans
+    met: NDArray[np.bool_] = (begin_b - offset <= end_a + WINDOW) & (end_b - offset >= begin_a - WINDOW)
+    return met
+
+
 def _heads(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int64]:
     """The first rows of each side of these flows, 4 of each; -1 where there are fewer."""
     sides = (2 * flows.astype(np.int64)[:, None] + (0, 1)).reshape(-1)
@@ -171,9 +188,10 @@ def syn_keys(flows: Flows) -> NDArray[np.uint64]:
     return key
 
 
-def tuple_keys(flows: Flows) -> NDArray[np.uint64]:
-    """One number per five-tuple, as the originator's packets show it."""
-    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64)).at(_LEVELS[0])
+def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
+    """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
+    reply = np.ones(len(flows), bool) if turned else None
+    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(_LEVELS[0])
 
 
 class _Keys:

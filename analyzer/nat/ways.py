@@ -48,13 +48,17 @@ class Node:
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
 
+    def owns(self, address: str) -> bool:
+        """Whether an address is one of the node's own."""
+        return bool(among(_keys([_number(address)]), self.own)[0])
+
 
 def explore(
     points: Sequence[Point],
     gaps: Sequence[Gap],
     links: Iterable[Link],
     routes: Iterable[Route] = (),
-    translates: Callable[[Point, int], bool] = lambda point, flow: False,
+    translates: Callable[[Point, int, bool], bool] = lambda point, flow, own: False,
 ) -> Node:
     """Learn the node's inside from what crossed, then say where every flow is heading.
 
@@ -63,7 +67,8 @@ def explore(
         gaps: All gaps.
         links: The node's interface table, as far as the bundle has it.
         routes: The node's routes, as far as the bundle has them.
-        translates: Whether the node's rules translate the destination of a flow that comes in.
+        translates: Whether the node's rules translate the destination of a flow that comes in; told whether it is addressed to
+            the node itself.
     """
     links = list(links)
     own = [_number(text) for link in links for text in link.addresses]
@@ -133,7 +138,7 @@ def explore(
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
         found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
-        _inbound(point, found, known, translates)
+        _inbound(point, found, known, lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])))
         stays = np.ones(len(found), bool)
         stays[routable(point.flows)] = False
         found[stays] = UNKNOWN
@@ -149,7 +154,7 @@ def explore(
 
 
 def _inbound(
-    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[Point, int], bool]
+    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[int], bool]
 ) -> None:
     """Give flows to an address of the node the heading of others to the same port that DNAT sent on to a pod; in place."""
     if point.role not in EXITS:
@@ -162,7 +167,7 @@ def _inbound(
     into = among(service[open_], distinct(service[crossed == IN]))
     asked, where = np.unique(service[open_[~into]], return_index=True)
     some = open_[~into][where]
-    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(point, int(f))], np.uint64))
+    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64))
     heading[open_[into]] = IN
 
 

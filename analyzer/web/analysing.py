@@ -15,7 +15,7 @@ from analyzer.capture.bundle import Bundle
 from analyzer.errors import LostsynError
 from analyzer.pipeline import analyze
 from analyzer.report import html, json_
-from analyzer.report.words import headline
+from analyzer.report.verdict import headline
 from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json
 from analyzer.web.recognition import told
 

@@ -20,6 +20,7 @@ from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.collecting import HEAD
 from analyzer.evidence.sources import ip_link, ip_link_text, sources
+from analyzer.evidence.unwrapping import unwrap, wrappers
 from analyzer.web.folder import write_json
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _text(file: EvidenceFile) -> str | None:
     head, damage = file.read(HEAD)
     if not head or "\0" in head or (damage and "first" not in damage):
         return None
+    head = unwrap(head, wrappers(head))
     named = [
         re.split(r"[:,.(\n]", inspect.getdoc(source) or "")[0].replace("`", "").strip()
         for source in sources()

@@ -15,10 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.bundle import EvidenceFile
-from analyzer.evidence import Evidence, collect, links
+from analyzer.evidence import Evidence, collect, collecting, links
+from analyzer.evidence.events import occupancy
 from analyzer.evidence.facts import Link
+from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
+from analyzer.evidence.stale import stale
+from analyzer.evidence.witness import join
 from analyzer.health import signals
 from tests.evidence.rules.texts import packet
 
@@ -73,7 +77,7 @@ def test_everything() -> None:
             index=5, name="eth0", mac="02:00:00:00:00:05", addresses=("192.0.2.10", "2001:db8::10"), file="d"
         ),
     } == evidence.interfaces
-    assert ("not used, in no known format: g",) == evidence.caveats
+    assert ("not used, in no known format: g (text that begins 'Dear diary,')",) == evidence.caveats
 
 
 def test_sources_in_one_file() -> None:
@@ -100,9 +104,16 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
         "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
         "ipvs_services": "Prot LocalAddress:Port Scheduler Flags\n",
+        "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
+        "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
+        "pwru": "SKB                CPU PROCESS          FUNC\n",
+        "retis": '{"common":{"timestamp":30415793489711},"startup":{}}\n',
+        "dropwatch": "drop at: ip_error+0x94/0x1b0 (0xffffffff86c73f8a)\norigin: software\n",
+        "hubble": '{"flow":{"verdict":"DROPPED","IP":{"source":"10.244.1.60"}}}\n',
+        "cilium_monitor": "xx drop (Policy denied) flow 0x0 to endpoint 1, identity 2->3: 10.0.0.1:4 -> 10.0.0.2:5 tcp SYN\n",
     }
     recorded = {
         "conntrack-L.txt": "conntrack_table", "proc-net-nf_conntrack.txt": "conntrack_table", "nft.txt": "nft_text",
@@ -111,7 +122,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
-        "ip-address-o.txt": "ip_link_text", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text", "manifest.json": "manifest", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
         "ip-br-link.txt": "ip_link_text", "ip-br-a.txt": "ip_link_text", "ip-j-d-s-link.json": "ip_link",
         "ip-route-all.txt": "ip_route", "ip-route-all.json": "ip_route", "route-n.txt": "ip_route",
         "netstat-rn.txt": "ip_route", "ip-rule.txt": "ip_rule", "ip-j-rule.json": "ip_rule", "fdb.txt": "bridge_fdb",
@@ -120,13 +131,18 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "netstat-s.txt": "netstat_s", "nstat.txt": "nstat", "nstat.json": "nstat", "proc-snmp.txt": "proc_snmp",
         "snmp6.txt": "proc_snmp", "proc-net-dev.txt": "proc_dev", "softnet_stat.txt": "softnet_stat",
         "ss-tanpi.txt": "sockets", "netstat-tanop.txt": "sockets", "tc.txt": "tc_qdisc", "tc.json": "tc_qdisc",
+        "drops-tracefs.txt": "tracefs", "drops-perf.txt": "perf_script", "drops-perf-nostack.txt": "perf_script",
+        "drops-bpftrace.txt": "bpftrace", "nft-monitor-trace.txt": "nft_trace", "iptables-trace.txt": "trace_log",
+        "conntrack-E.txt": "conntrack_events", "conntrack-E-plain.txt": "conntrack_events",
+        "conntrack-E.xml": "conntrack_events",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]
     pairs = [*samples.items(), *((source, sample(file)) for file, source in recorded.items())]
     for name, text in pairs:
         takers = [source.__name__.rpartition(".")[2] for source in sources() if source.recognises(text)]  # type: ignore[attr-defined]
-        assert [name] == takers
+        # What rules log stands among other lines of the kernel's log.
+        assert ([name] if name != "trace_log" else ["kernel_log", name]) == takers
 
 
 def test_contradicting_kernels() -> None:
@@ -234,6 +250,11 @@ TEXTS = [
     'kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\ncoredns_dns_responses_total{rcode="SERVFAIL"} 3\n',
     "pro expire state       source             virtual            destination\n"
     "TCP 01:57  NONE   10.0.0.1:3 10.0.0.2:4 10.0.0.3:5\n",
+    "SKB CPU PROCESS FUNC\n0xffff8b7f0331f800 0 ~/bin/curl:18515 10.0.0.1:4->10.0.0.2:8(tcp) kfree_skb_reason(SKB_DROP_REASON_IP_CSUM)\n",
+    '{"common":{"timestamp":30415793489711},"skb-drop":{"drop_reason":"NO_SOCKET"},"packet":{"data":"AAAA"}}\n',
+    "drop at: ip_error+0x9/0x1 (0xffffffff86c73f8a)\norigin: software\ntimestamp: Wed Apr 13 11:51:06 2022 1 nsec\n00 01  ..\n",
+    '{"flow":{"time":"2023-08-21T12:12:18Z","verdict":"DROPPED","IP":{"source":"10.0.0.1"},"l4":{"TCP":{"source_port":4}}}}\n',
+    "xx drop (Policy denied) flow 0x0 to endpoint 1, identity 2->3: 10.0.0.1:4 -> 10.0.0.2:5 tcp SYN\n",
 ]  # fmt: skip
 
 
@@ -252,6 +273,12 @@ def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
         broken.append("".join(letters).encode("utf-8", "replace"))
     evidence = collected(**{f"f{number}": text for number, text in enumerate(broken)})
     signals(evidence)
+    join(evidence.drops, [])
+    occupancy(evidence.events)
+    list(rises(evidence.counters, "drop"))
+    for listing in evidence.tables:
+        for ruleset in evidence.rules:
+            stale(listing, ruleset)
     for ruleset in evidence.rules:
         walk(ruleset, packet())
 

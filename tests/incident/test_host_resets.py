@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
-from analyzer.incident.host_resets import SOON, HostReset, host_resets
+from analyzer.incident.host_resets import Reset, resets
 from tests.conversation import START, Conversation, Sent, bystander, record
 from tests.incident.replies import early_ack, established
 
 
-def found(folder: Path, *talks: Conversation) -> list[HostReset]:
+def found(folder: Path, *talks: Conversation) -> list[Reset]:
     """What the detector finds."""
     scene = analyze(record(folder, *talks, bystander(-1), bystander(5))).scene
     assert scene is not None
-    return host_resets(scene.gaps)
+    return resets(scene.gaps)
 
 
 def seconds(packet: Sent, more: float = 0) -> float:
@@ -24,9 +24,9 @@ def seconds(packet: Sent, more: float = 0) -> float:
     return (packet.time - START) / 1e9 + more
 
 
-@pytest.mark.parametrize("after_us", [4, 60, 1500, 9_900])
+@pytest.mark.parametrize("after_us", [4, 60, 1500, 9_900, 140_000])
 def test_mirror_of_a_reply(after_us: int, tmp_path: Path) -> None:
-    """On the uplink only, from the node, seq = the offender's ack, window 0, soon after."""
+    """On the uplink only, from the node, seq = the offender's ack, window 0; a shaped uplink may keep it for long."""
     talk = established()
     offender = early_ack(talk)
     talk.reset_by_host(offender, after_us)
@@ -95,11 +95,6 @@ def near_misses() -> dict[str, Conversation]:
     talk = made["with an ACK"] = established()
     offender = early_ack(talk).only_at("eth0")
     talk.send("RA", seq=offender.ack, window=0, options=[], at=seconds(offender, 50e-6)).only_at("eth0")
-
-    talk = made["much later"] = established()
-    offender = early_ack(talk).only_at("eth0")
-    late = seconds(offender, SOON / 1e9 + 1e-6)
-    talk.send("R", seq=offender.ack, window=0, options=[], at=late).only_at("eth0")
 
     talk = made["before it"] = established()
     offender = early_ack(talk).only_at("eth0")

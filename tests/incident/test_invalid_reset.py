@@ -174,3 +174,54 @@ def test_opened_from_outside(tmp_path: Path) -> None:
         finding.inner,
         finding.outer,
     )
+
+
+def service(*, established: bool = True) -> Conversation:
+    """A pod's connection to a service whose endpoint's address is routed: the destination alone is translated."""
+    talk = Conversation(pod="10.244.1.5:33444", server="10.96.0.20:80", dnat="10.244.2.7:8080")
+    talk.syn(0)
+    if established:
+        talk.accept()
+        talk.data(100)
+        talk.reply(100)
+    return talk
+
+
+def untranslated(talk: Conversation, flags: str) -> list[Conversation]:
+    """A packet of the endpoint that conntrack does not know, handed to the pod as it is, and the pod's RST."""
+    talk.send(flags, by_pod=False, ack=talk.isn + 500_000).only_at("eth0")
+    stray = Conversation(pod="10.244.1.5:33444", server="10.244.2.7:8080")
+    offender = stray.send(flags, by_pod=False, seq=talk.sent[-1].seq, ack=talk.isn + 500_000, at=0.1)
+    talk.sent.pop()
+    stray.send("R", seq=offender.ack, window=0, options=[], at=0.101)
+    return [talk, stray]
+
+
+def test_the_pods_reset(tmp_path: Path) -> None:
+    """Reached by the endpoint's own address, the pod resets; that is told, with the rule that spares the pod."""
+    (incident,) = analyze(
+        record(tmp_path, *untranslated(service(), "PA"), bystander(-1), bystander(5))
+    ).incidents
+
+    assert ("invalid-reset", "ack-over-upper-bound") == (incident.kind, incident.cause)
+    assert "the pod, which knows no such connection, answered with a reset" in incident.summary
+    assert "iptables -I FORWARD" in incident.remedies[0].command
+    assert "still from 10.244.2.7:8080, untranslated" in incident.evidence[0].says
+
+
+def test_a_syn_ack_that_a_bridge_did_not_translate(tmp_path: Path) -> None:
+    """That is no verdict of conntrack's: the bridge does not call the rules."""
+    talks = untranslated(service(established=False), "SA")
+
+    assert () == analyze(record(tmp_path, *talks, bystander(-1), bystander(5))).incidents
+
+
+def test_a_replay_that_what_got_through_refutes(tmp_path: Path) -> None:
+    """A packet that the replay calls INVALID was translated: from there on no test is named, and nothing is proven."""
+    talk = established()
+    talk.reply(0, at=0.01).seq += 900_000
+    talk.reset_by_host(early_ack(talk))
+    (incident,) = analyze(record(tmp_path, talk, bystander(-1), bystander(5))).incidents
+
+    assert ("unknown", "likely") == (incident.cause, incident.confidence)
+    assert "no replay explains it" in incident.evidence[1].says

@@ -131,3 +131,20 @@ def test_the_laboratorys() -> None:
     (says,) = (c for c in analyze(CASES["stale-entry"].folder).caveats if "stale entr" in c)
 
     assert "its last 6 packets left for 10.244.1.20:53 and were not answered" in says
+
+
+def test_clients_on_several_pods(tmp_path: Path) -> None:
+    """Other pods' connections prove it as well, though no bridge joins them; the table's entry is named."""
+    talks = [orphan(2, 4, 6), *(asking(41000 + n, NEW, 3 + n) for n in range(3))]
+    for n, talk in enumerate(talks):
+        talk.way = "veth-b | eth0" if n else "veth-a | eth0"
+        talk.points = [word for word in talk.way.split() if word != "|"]
+        for packet in talk.sent:
+            packet.seen = [0, 1] if packet.outward else [1, 0]
+    tmp_path.joinpath("conntrack.txt").write_text(
+        "udp 17 100 src=10.244.0.11 dst=10.96.0.10 sport=40000 dport=53 src=10.244.1.20 dst=192.0.2.10 sport=53 dport=40000 "
+        "[ASSURED] mark=0 use=1\n"
+    )
+    (says,) = [c for c in analyze(record(tmp_path, *talks)).caveats if "stale entr" in c]
+
+    assert "(conntrack.txt lists it; `conntrack -D -p udp -s 10.244.0.11" in says

@@ -121,3 +121,38 @@ def test_ipv6_without_translation(tmp_path: Path) -> None:
     talk.send("FA", at=2)
 
     assert () == analysed(tmp_path, translated(), talk).incidents
+
+
+def published(*, routed: bool = False) -> Conversation:
+    """A client's connection to a published port, which the client resets."""
+    talk = Conversation(
+        pod="10.88.0.8:8443", server="203.0.113.10:45005", nat=None if routed else "192.0.2.10:8443"
+    )
+    talk.send("S", by_pod=False, at=0)
+    talk.send("SA")
+    talk.send("A", by_pod=False)
+    talk.send("R", by_pod=False)
+    return talk
+
+
+def late(talk: Conversation) -> Conversation:
+    """What the pod had under way when the RST closed the entry."""
+    rest = Conversation(pod=talk.pod, server=talk.server)
+    rest.send("R", seq=talk.isn + 1, at=0.01)
+    return rest
+
+
+def test_a_published_port(tmp_path: Path) -> None:
+    """What a pod sends after the client's RST leaves with the pod's own address, and the RST is named."""
+    talk = published()
+    (incident,) = analysed(tmp_path, talk, late(talk)).incidents
+
+    assert "unnatted-leak" == incident.kind
+    assert "203.0.113.10:45005 had reset the connection" in incident.evidence[1].says
+
+
+def test_a_pod_that_is_reached_by_its_own_address(tmp_path: Path) -> None:
+    """The near miss: the client's packets come for the pod's address as well."""
+    talk = published(routed=True)
+
+    assert () == analysed(tmp_path, talk, late(talk)).incidents

@@ -158,6 +158,7 @@ def test_a_run_leaves_a_bundle_and_nothing_else(
     evidence = {"conntrack-L.txt", "conntrack-S-after.txt", "conntrack-S-before.txt", "nft-ruleset.txt"}
     evidence |= {
         "dmesg.txt",
+        "drops.txt",
         "ip-addr.json",
         "ip-link.json",
         "ip-neigh.json",

@@ -30,7 +30,7 @@ _PLAIN = frozenset({
     "physdev", "addrtype", "comment",
 })  # fmt: skip
 """Matches that set no condition beside those of their options."""
-_GO_ON = frozenset({
+GO_ON = frozenset({
     "TCPMSS", "TOS", "DSCP", "TTL", "HL", "ECN", "CLASSIFY", "CHECKSUM", "SET", "TRACE", "AUDIT", "CT", "SECMARK",
     "CONNSECMARK", "TCPOPTSTRIP", "RATEEST", "NFACCT", "IDLETIMER", "LED", "HMARK", "TEE", "ACCOUNT",
 })  # fmt: skip
@@ -95,8 +95,11 @@ def _options(said: Sequence[str]) -> list[tuple[str, bool, list[str]]]:
             found.append((_ALIASES.get(word, word), negated, []))
             negated = False
         elif found:
+            option, before, values = found[-1]
+            values.append(word)
             # Before 1.4.3 the sign of negation stood behind the option.
-            found[-1] = (found[-1][0], found[-1][1] or negated, [*found[-1][2], word])
+            if negated and not before:
+                found[-1] = (option, True, values)
             negated = False
     return found
 
@@ -163,7 +166,7 @@ def _action(option: str, arguments: list[str], chains: Collection[str]) -> Actio
         return Action(kind="log", target=prefix)
     if target in ("QUEUE", "NFQUEUE"):
         return Action(kind="queue", target=told.get("--queue-num", ""))
-    going_on = target in _GO_ON or target == "CONNMARK" or not target
+    going_on = target in GO_ON or target == "CONNMARK" or not target
     return Action(kind="other" if going_on else "unknown", target=shown(" ".join(arguments)))
 
 

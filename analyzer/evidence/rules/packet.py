@@ -54,6 +54,8 @@ class Step:
     @property
     def text(self) -> str:
         """The rule, with its chain: `inet filter forward: tcp dport 25 counter drop`."""
+        if self.rule is None and self.action == "unknown":
+            return f"{self.chain.label}: not all of it is listed"
         if self.rule is None:
             return f"{self.chain.label}: policy {self.chain.policy}"
         return f"{self.rule.chain}: {self.rule.text}"
@@ -77,3 +79,5 @@ class Steps:
     """Every rule that matched, and the policies; the first hundred."""
     unwalked: tuple[str, ...]
     """Base chains that may concern the packet and are not followed: those of bridges."""
+    unlisted: tuple[str, ...] = ()
+    """Chains on the packet's way that no listing shows, so nobody knows what they hold: `ip raw prerouting`."""

@@ -39,6 +39,7 @@ LIMIT = 64 << 20
 """Bytes read: some hundred thousand drops with their stacks."""
 _CLOCK = re.compile(r"clock: t=(\d{1,19}) wall=(\d{9,10}\.\d{1,9})[ \t]*")
 _DROP = re.compile(r"drop: t=(\d{1,19}) ([^\n]{1,400})")
+_LOST = re.compile(r"Lost (\d{1,9}) events")
 _NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
 
 
@@ -84,6 +85,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             nearest += 1
         offset = clocks[nearest][1] - clocks[nearest][0] if clocks else None
         yield _record(found, file, begun, stack, named, offset)
+    if lost := sum(int(found[1]) for line in lines if (found := _LOST.fullmatch(line))):
+        yield Caveat(says=f"{file}: {lost} of bpftrace's records were lost before they were read")
     if damaged:
         yield Caveat(says=f"{file}: {damaged} lines on dropped packets were not understood")
     if left_out:

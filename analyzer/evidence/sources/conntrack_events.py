@@ -12,7 +12,7 @@ import ipaddress
 import re
 from array import array
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,6 +115,8 @@ class _Log:
             id2,
             rest,
         ) = match.groups()
+        if ((sport or id_) is None) != ((sport2 or id2) is None):  # cut short
+            return False
         flags = f"{between} {rest or ''} "
         number = _ID.search(rest or "")
         return self._add(
@@ -144,7 +146,7 @@ class _Log:
         told = dict(re.findall(r"<(state|timeout|id)>(\w{1,20})</", last))
         timeout, number = told.get("timeout", ""), told.get("id", "")
         return self._add(
-            KINDS.index(found[1].upper()),  # type: ignore[arg-type]  # `_FLOW` knows these three
+            KINDS.index(found[1].upper()),
             _when(found[2]),
             proto,
             told.get("state", ""),
@@ -207,7 +209,9 @@ class _Log:
         """Give the log, if there are events."""
         if not self._columns["kind"]:
             return
-        columns = {name: np.array(column, column.typecode) for name, column in self._columns.items()}
+        columns: dict[str, Any] = {
+            name: np.array(column, column.typecode) for name, column in self._columns.items()
+        }
         kind, time, id_, by_user, line = (
             columns.pop(name) for name in ("kind", "time", "id", "by_user", "line")
         )

@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 
 LIMIT = 64 << 20
 """Bytes read; a line has about 250."""
-_LINE = re.compile(
-    r"(?:TRACE: (?P<table>\w{1,16}):(?P<chain>[^\s:]{1,32}):(?P<kind>rule|policy|return):(?P<number>\d{1,6}) "
-    r"|(?P<prefix>[^\n=]{0,64}\b(?:drop|dropped|deny|denied|block|blocked|reject|rejected)\b[^\n=]{0,20}?))"
-    r"IN=(?P<iif>\S{0,32}) OUT=(?P<oif>\S{0,32}) (?P<rest>[^\n]{1,600})",
-    re.IGNORECASE,
-)
+_TRACE = re.compile(r"TRACE: (\w{1,16}):([^\s:]{1,32}):(rule|policy|return):(\d{1,6}) $")
+_SAYS_DROP = re.compile(r"\b(?:drop|dropp?ed|deny|denied|block|blocked|reject|rejected)\b", re.IGNORECASE)
+_PACKET = re.compile(r"IN=(\S{0,32}) OUT=(\S{0,32}) ")
 _FIELD = re.compile(r"\b(SRC|DST|ID|PROTO|SPT|DPT|SEQ)=(\S{1,45})")
 _UPTIME = re.compile(r"\[ *(\d{1,10}\.\d{6})\] ")
-_BEFORE = re.compile(r".*?(?:kernel: |\] )")
+_BEFORE = re.compile(r"^(?:.*kernel: )?(?:\[ *\d{1,10}\.\d{1,9}\] )?")
+_PREFIX = 120
+"""Characters before the packet that are looked at: iptables allows 29 for a prefix, nftables 127."""
 _HOOKS: tuple[Hook, ...] = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 
 def recognises(head: str) -> bool:
     """Say whether a packet is logged so."""
-    return any(_LINE.search(line[:1000]) for line in head.splitlines() if "IN=" in line)
+    return any(_says(line) for line in head.splitlines())
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -45,13 +44,14 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     last: dict[tuple[str, ...], DropRecord] = {}
     kept = left_out = 0
     for count, line in enumerate(text.splitlines(), 1):
-        if "IN=" not in line or not (found := _LINE.search(line[:1000])):
+        if not (said := _says(line)):
             continue
+        before, traced, packet = said
         fields: dict[str, str] = {}
-        for name, value in _FIELD.findall(found["rest"]):
+        for name, value in _FIELD.findall(line[packet.end() : packet.end() + 600]):
             fields.setdefault(name, value)  # an ICMP error quotes another packet behind its own
-        record = _record(found, fields, line, file, count)
-        if found["table"]:
+        record = _record(before, traced, packet, fields, file, count)
+        if traced:
             key = tuple(fields.get(name, "") for name in ("DST", "ID", "PROTO", "DPT", "SEQ"))
             if key in last or len(last) < MOST:
                 last[key] = record
@@ -67,30 +67,47 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         yield Caveat(says=f"{file}: {left_out} lines on packets beyond the first {MOST} were left out")
 
 
-def _record(found: re.Match[str], fields: dict[str, str], line: str, file: str, count: int) -> DropRecord:
-    uptime = _UPTIME.search(line[: found.start() + 100])
-    src, proto = address(fields.get("SRC", "")), fields.get("PROTO", "").lower()
-    if found["table"]:
-        rule = f"{found['table']} {found['chain']} {found['kind']} {found['number']}"
-        hook = next((hook for hook in _HOOKS if hook == found["chain"]), None)
+def _says(line: str) -> tuple[str, re.Match[str] | None, re.Match[str]] | None:
+    """Give what stands before a logged packet, the traced rule in it if there is one, and where the packet begins."""
+    at = line.find("IN=")
+    if at < 0 or not (packet := _PACKET.match(line, at)):
+        return None
+    before = line[max(0, at - _PREFIX) : at]
+    traced = _TRACE.search(before)
+    return (before, traced, packet) if traced or _SAYS_DROP.search(before) else None
+
+
+def _record(
+    before: str,
+    traced: re.Match[str] | None,
+    packet: re.Match[str],
+    fields: dict[str, str],
+    file: str,
+    line: int,
+) -> DropRecord:
+    uptime = _UPTIME.search(before)
+    src = address(fields.get("SRC", ""))
+    if traced:
+        rule = f"{traced[1]} {traced[2]} {traced[3]} {traced[4]}"
+        hook = next((hook for hook in _HOOKS if hook == traced[2]), None)
     else:
-        rule, hook = _BEFORE.sub("", found["prefix"]).strip(), None
+        rule, hook = _BEFORE.sub("", before).strip(), None
     return DropRecord(
         file=file,
-        line=count,
-        source="TRACE" if found["table"] else "LOG",
+        line=line,
+        source="TRACE" if traced else "LOG",
         time=nanoseconds(uptime[1]) if uptime else None,
         clock="boot" if uptime else "unknown",
         hook=hook,
-        device=printable(found["iif"] or found["oif"]),
+        device=printable(packet[1] or packet[2]),
         version=(6 if ":" in src else 4) if src else None,
-        proto=printable(proto[:16]),
+        proto=printable(fields.get("PROTO", "").lower()[:16]),
         src=src,
         dst=address(fields.get("DST", "")),
         sport=number(fields.get("SPT"), 0xFFFF),
         dport=number(fields.get("DPT"), 0xFFFF),
         seq=number(fields.get("SEQ"), 0xFFFFFFFF),
         ip_id=number(fields.get("ID"), 0xFFFF),
-        rule=printable(rule[:100]),
+        rule=printable(rule),
         certain=False,
     )

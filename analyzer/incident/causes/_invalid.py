@@ -10,6 +10,12 @@ DROP = Remedy(
     effect="The host sends no RST; the connection recovers by itself, since a late packet carries nothing new.",
     risk="Node-wide. Connections whose replies take another way (asymmetric routing) are cut.",
 )
+DROP_FORWARDED = Remedy(
+    do="Drop INVALID packets before they are forwarded to a pod",
+    command="iptables -I FORWARD -m conntrack --ctstate INVALID -j DROP",
+    effect="The pod never sees them, so it resets nothing; the connection recovers by itself. kube-proxy has this rule from 1.15 on.",
+    risk="Node-wide. Connections whose packets take different ways (asymmetric routing) are cut.",
+)
 LIBERAL = Remedy(
     do="Make conntrack trust the window",
     command="sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
@@ -24,8 +30,20 @@ UPGRADE = Remedy(
 )
 
 
-def summary(findings: int, resets: int, what: str) -> str:
+def forwarded(remedies: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
+    """The same remedies where the packets are forwarded to a pod, rather than taken by the host."""
+    return tuple(DROP_FORWARDED if remedy is DROP else remedy for remedy in remedies)
+
+
+def summary(findings: int, resets: int, what: str, *, by_pod: bool = False) -> str:
     """One sentence for people who do not read packets."""
+    if by_pod:
+        return (
+            f"This node broke {findings} connection{'s' * (findings != 1)}: its connection tracking called {resets} "
+            f"repl{'ies' if resets != 1 else 'y'} of the server INVALID ({what}) and passed {'them' if resets != 1 else 'it'} on "
+            f"with the endpoint's own address instead of the service's; the pod, which knows no such connection, answered with a "
+            f"reset."
+        )
     return (
         f"This node itself cut {findings} connection{'s' * (findings != 1)} short: its connection tracking did not recognise "
         f"{resets} repl{'ies' if resets != 1 else 'y'} of the server ({what}), and the host answered with a reset that "

@@ -188,8 +188,10 @@ def _confidence(
         met = destinations > 1 and drop >= total and enough and (together or not failed)
         return "likely" if met and not _selective(case, scene) else None
     if said:
+        # Of one or two attempts nobody can say that they were chosen while others passed: a full table takes them by chance.
+        few = said > 1 and len(case.lost) < SEVERAL
         met = together or dated
-        return "likely" if met and (case.passed is not None or not _selective(case, scene)) else None
+        return "likely" if met and (few or case.passed is not None or not _selective(case, scene)) else None
     through = sum(scene.passed_near(case.crossing, case.lost[0].time, TOGETHER, p) for p in scene.requests)
     if through > burst * FEW:
         return None  # a full table lets in what others leave room for, not nearly all
@@ -199,11 +201,14 @@ def _confidence(
 
 def _at_limit(scene: Scene) -> bool:
     """Whether a listing, or the kernel's own count, has as many entries as the table may hold; 0 is no limit."""
-    count = scene.evidence.sysctls.get("net.netfilter.nf_conntrack_count", "")
     counts = [len(table) + table.omitted for table in scene.evidence.tables]
-    if re.fullmatch("[0-9]{1,10}", count):
-        counts.append(int(count))
-    return bool(scene.table_limit) and max(counts, default=0) >= (scene.table_limit or 0)
+    return bool(scene.table_limit) and max(_counted(scene), *counts, 0) >= (scene.table_limit or 0)
+
+
+def _counted(scene: Scene) -> int:
+    """The kernel's own count of entries; 0 where no file tells it."""
+    count = scene.evidence.sysctls.get("net.netfilter.nf_conntrack_count", "")
+    return int(count) if re.fullmatch("[0-9]{1,10}", count) else 0
 
 
 def _logged(case: Case, scene: Scene) -> list[LogLine]:
@@ -293,6 +298,15 @@ def _holders(scene: Scene) -> list[Evidence]:
     else:
         return []
     says = "; ".join(f"{by} {_most(counts)}" for by, counts in told if counts)
+    held = max(_counted(scene), count if scene.evidence.tables else 0)
+    if held > count:
+        # What is listed or captured is a part of what the kernel counted.
+        return [
+            Evidence(says=f"the table held {held:,}{of} entries", source="net.netfilter.nf_conntrack_count"),
+            Evidence(says=f"{count:,} of them are known: {says}", source=source),
+        ]
+    if not scene.evidence.tables:
+        return [Evidence(says=f"the captures account for {count:,} entries: {says}", source=source)]
     return [Evidence(says=f"the table held {count:,}{of} entries: {says}", source=source)]
 
 

@@ -51,7 +51,7 @@ REMEDIES = (
     ),
     Remedy(
         do="Allow the traffic in whatever wrote the rule, if it is wanted",
-        command="",
+        command="kubectl get networkpolicy --all-namespaces; firewall-cmd --list-all-zones",
         effect="The next attempt reaches the peer.",
         risk="Opens what somebody closed: ask first. A rule that is changed by hand comes back with its owner's next sync.",
     ),

@@ -57,3 +57,23 @@ def test_other_text() -> None:
     """Text about CPUs is not taken for it."""
     for text in ("", "cpu=0 found=\n", "the cpu=0   \tfound=1\n", "cpu=0\tusr=3 sys=4\n"):
         assert not conntrack_stat.recognises(text)
+
+
+def test_times_of_snapshots() -> None:
+    """A date before an output is its time, however often that repeats; without one there is none."""
+    head = "Every 1.0s: conntrack -S        node7: Fri Nov 20 10:26:07 2026\n\n"
+    text = f"{NEW}Fri Nov 20 10:26:05 UTC 2026\n{NEW}2026-11-20T10:26:06+00:00\n{NEW}{head}{NEW}{NEW}"
+    found = [fact for fact in conntrack_stat.parse(text, "a") if isinstance(fact, CounterSnapshot)]
+    second = 10**9
+    assert [None, 1795170365 * second, 1795170366 * second, 1795170367 * second, None] == [
+        s.time for s in found
+    ]
+
+
+def test_a_date_ends_an_output() -> None:
+    """Outputs of machines whose CPUs differ are not put together."""
+    one = NEW.replace("cpu=0", "cpu=1")
+    first, second = conntrack_stat.parse(f"{NEW}2026-11-20T10:26:06+00:00\n{one}", "a")
+    assert isinstance(first, CounterSnapshot)
+    assert isinstance(second, CounterSnapshot)
+    assert ([0], [1]) == (list(first.cpus), list(second.cpus))

@@ -47,6 +47,13 @@ def test_several_snapshots_and_one_cut_short() -> None:
     assert isinstance(caveat, Caveat)
 
 
+def test_times_of_snapshots() -> None:
+    """A date right before a header is its time."""
+    text = f"{HEADERS['5.15']}{LINE}2026-11-20T10:26:05Z\n{HEADERS['5.15']}{LINE}"
+    found = [fact for fact in proc_stat.parse(text, "a") if isinstance(fact, CounterSnapshot)]
+    assert [None, 1795170365 * 10**9] == [snapshot.time for snapshot in found]
+
+
 def test_other_text() -> None:
     """Its neighbours in /proc are not taken for it."""
     assert not proc_stat.recognises("entries  allocs   destroys hash_grows  lookups  hits\n")

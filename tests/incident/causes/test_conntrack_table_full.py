@@ -331,3 +331,32 @@ def test_one_snapshot_is_no_rise(tmp_path: Path) -> None:
     (tmp_path / "conntrack-S-before.txt").unlink()
 
     assert ["unknown"] == causes(judged(tmp_path, whole(vanishing(connection(), 0), 1), clean()))
+
+
+def limit(folder: Path, count: int) -> None:
+    """The kernel's line of an unknown hour, and its count of entries."""
+    (folder / "dmesg.txt").write_text(f"[  100.000000] {FULL_LINE}")
+    (folder / "sysctl.txt").write_text(
+        f"net.netfilter.nf_conntrack_count = {count}\nnet.netfilter.nf_conntrack_max = 65536\n"
+    )
+
+
+def test_one_attempt_each_while_others_pass(tmp_path: Path) -> None:
+    """Log and count say that it was full: single attempts met it by chance, and nobody chose them."""
+    limit(tmp_path, 65536)
+    lost = vanishing(connection(0, server="192.0.2.53:53", proto="udp"), 0.5)
+    analysis = judged(tmp_path, lost, steady(), clean())
+
+    assert [CODE] == causes(analysis)
+    assert any("the table held 65,536 of 65,536 entries" == e.says for e in findings(analysis)[0].evidence)
+
+
+@pytest.mark.parametrize(("count", "attempts"), [(40000, 1), (65536, 4)], ids=["not full", "again and again"])
+def test_log_and_count_that_do_not_tell(count: int, attempts: int, tmp_path: Path) -> None:
+    """A line of some other hour, or a connection whose every attempt is lost while others pass: something else."""
+    limit(tmp_path, count)
+    lost = vanishing(
+        connection(0, server="192.0.2.53:53", proto="udp"), *(0.3 + 0.2 * n for n in range(attempts))
+    )
+
+    assert CODE not in causes(judged(tmp_path, lost, steady(), clean()))

@@ -1,0 +1,68 @@
+"""A program deleted the conntrack entry of a connection that lived.
+
+What happens
+    Something on the node runs `conntrack -D` or flushes the table: a CNI's agent that cleans up after a pod, a script, a firewall's
+    reload. The connection's next packet makes a new entry, and SNAT may give it another port. The server knows no connection
+    from there and resets it; packets of the server for the old port find no entry and never reach the pod.
+
+How it is recognised
+    A translated connection leaves the uplink with another port from some packet on, though its entry would have lived
+    longer. `conntrack -E` shows the entry's [DESTROY], and from conntrack-tools 1.4.7 on whether a program did it.
+
+What is ruled out
+    An entry that expired (the pause is shorter than its lifetime, or the log's time says so); a new connection from the
+    same port (it would begin with a SYN).
+
+Remedies and their risks
+    Find who deletes: `conntrack -E -e DESTROY -o timestamp` beside the logs of the CNI's agent. Deletions should name the
+    address of a pod that is gone (`-s`, `-d`), never a whole protocol or port.
+
+References
+    conntrack(8); https://github.com/projectcalico/felix/issues/1966; https://github.com/kubernetes/kubernetes/issues/84767
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.lost_entry import told
+from analyzer.model import Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Explanation, Loss, Scene
+
+CODE = "entry-deleted"
+TITLE = "the entry of a live connection was deleted"
+RANK = 44
+WHAT = "what it remembered of the connection had been deleted"
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="Watch which entries go, and when",
+        command="conntrack -E -e DESTROY -o timestamp,id",
+        effect="Each line is an entry that went; [USERSPACE] marks those that a program deleted.",
+        risk="None: it only reads. On a busy node it prints thousands of lines a second.",
+    ),
+    Remedy(
+        do="Compare the time with the logs of the CNI's agent and of kube-proxy, and update the one that deletes",
+        command="kubectl -n kube-system logs --timestamps daemonset/calico-node",
+        effect="Names the program.",
+        risk="None: it only reads.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} established connection{'s' * (loss.connections != 1)} broke in this node: something deleted what the node "
+        f"remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another port, which the server does "
+        f"not know."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it where a reply found no entry and conntrack's log says that it was deleted."""
+    return told(case, scene, CODE)

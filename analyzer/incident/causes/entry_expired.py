@@ -1,0 +1,67 @@
+"""The conntrack entry of a silent connection expired, and the connection went on.
+
+What happens
+    An entry is forgotten some time after its last packet: five days for an established TCP connection, or what
+    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The pod's next
+    packet makes a new entry with another outer port, which the server does not know; the server's next packet finds none
+    and never reaches the pod.
+
+How it is recognised
+    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default. From then on
+    the connection leaves with another port, or its replies vanish behind the uplink.
+
+What is ruled out
+    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not established.
+
+Remedies and their risks
+    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which the table
+    needs room.
+
+References
+    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7); https://github.com/moby/moby/issues/31208
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.lost_entry import told
+from analyzer.model import Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Explanation, Loss, Scene
+
+CODE = "entry-expired"
+TITLE = "the entry of a silent connection expired"
+RANK = 45
+WHAT = "what it remembered of the connection had expired"
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="Send keepalives more often than the entry's lifetime",
+        command="sysctl -w net.ipv4.tcp_keepalive_time=300",
+        effect="Connections that ask for keepalives renew their entry every five minutes.",
+        risk="In the pod's network namespace, and only for sockets with SO_KEEPALIVE; a little traffic.",
+    ),
+    Remedy(
+        do="Let entries of established connections live longer",
+        command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400",
+        effect="A connection may be silent for a day.",
+        risk="Node-wide: entries of connections whose ends are gone stay as long, so the table can fill.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection that is "
+        f"silent for long, and what was sent next was not recognised any more."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it where a reply came after a pause that no entry outlives."""
+    return told(case, scene, CODE)

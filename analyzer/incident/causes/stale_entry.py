@@ -1,0 +1,162 @@
+"""An entry of conntrack outlived the endpoint to which it leads.
+
+What happens
+    A service's endpoint is replaced and the rules lead to the new one, but the rules are asked for new connections only.
+    A client that keeps its source port renews its entry with every request, so its packets go on to an address that is
+    gone. Of UDP nobody tells the client; it lasts until the client pauses for longer than the entry's timeout.
+
+How it is recognised
+    A request vanishes on its way in or out, and conntrack's table (`conntrack -L`) has an entry for it whose target no rule gives any
+    more, or gives to other destinations only; the node asks in vain who has that target's address. Without a loss in this node, and
+    without the table, the captures show it: the requests leave for an endpoint and are not answered any more, while several
+    connections to the same service that began later get another endpoint, are answered, and none of them gets this one. That
+    is no incident: a caveat names the connection.
+
+What is ruled out
+    A loss in the node (the requests are on the uplink); a service whose endpoints are all chosen still (a later connection
+    would get this one, too).
+
+Remedies and their risks
+    `conntrack -D -p udp -r OLD-ENDPOINT` ends the entries, and with them whatever still works through that endpoint;
+    kube-proxy does it by itself for UDP, so a stuck one needs a restart. Clients that take a new source port for each
+    request are not affected.
+
+References
+    https://github.com/kubernetes/kubernetes/issues/125467; https://github.com/kubernetes/kubernetes/issues/48370; conntrack(8)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.stale import stale
+from analyzer.flow.point import TCP
+from analyzer.incident.scene import Explanation
+from analyzer.incident.unheard import asked_in_vain
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.passages import ends
+
+if TYPE_CHECKING:
+    from analyzer.evidence.stale import StaleEntry
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "stale-entry"
+TITLE = "an entry that leads to an endpoint that is gone"
+RANK = 15
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="See where the entries of this service lead",
+        command="conntrack -L -p udp",
+        effect="Shows the endpoints that connections were given when they began.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Restart what should have deleted the entry (kube-proxy, the CNI's port mapping), if it is stuck",
+        command="kubectl -n kube-system rollout restart daemonset/kube-proxy",
+        effect="kube-proxy deletes UDP entries of endpoints that are gone.",
+        risk="Rules are not updated while it restarts.",
+    ),
+)
+WHY = {
+    "gone": "no rule leads there any more",
+    "elsewhere": "the rules lead other destinations there, not this one",
+    "untranslated": "it was made before there was a rule for this destination",
+}
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} "
+        f"connection{'s' * (loss.connections != 1)} went astray in this node: its connection tracking still sends them to an "
+        f"endpoint that is gone, because an old (stale) entry outlived it."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the entry that conntrack's table has for the packet."""
+    entry = None if not case.requests else _entry(case, scene)
+    if entry is None:
+        return None
+    target, _ = entry.target.rsplit(":", 1)
+    inner = case.crossing.inner if not case.outward else case.crossing.outer
+    vain = asked_in_vain(inner, target.strip("[]"), scene) or _failed(target.strip("[]"), scene)
+    evidence = [
+        Evidence(
+            says=f"conntrack's entry for it is stale: it leads to {entry.target}, and {WHY[entry.kind]}"
+            + (f"; now they lead to {', '.join(entry.now)}" if entry.now else ""),
+            source=entry.file,
+        )
+    ]
+    if vain is not None:
+        evidence.append(vain)
+    return Explanation(
+        cause=CODE,
+        kind="misdelivered",
+        confidence="proven" if vain is not None else "likely",
+        facts={"target": entry.target, "now": list(entry.now)},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="policy-drop",
+                because="the packet was translated by an entry, which no rule is asked for",
+            ),
+            Exclusion(
+                cause="next-hop-unresolved",
+                because=f"nobody answers for {target} because the packets should not go there",
+            ),
+        ),
+        remedies=(
+            Remedy(
+                do="Delete this entry",
+                command=entry.command,
+                effect="The next packet is translated by the rules of today.",
+                risk="None for others: it is this one entry.",
+            ),
+            *REMEDIES[1:],
+        ),
+    )
+
+
+def _entry(case: Case, scene: Scene) -> StaleEntry | None:
+    """The stale entry of the case's packets, as they were before translation."""
+
+    def look() -> dict[tuple[str, str, str], StaleEntry]:
+        evidence = scene.evidence
+        if not evidence.tables or not evidence.rules:
+            return {}
+        virtual = [one.address.rsplit(":", 1)[0] for one in evidence.ipvs_services]
+        found = stale(evidence.tables[-1], evidence.rules[-1], local=scene.local or None, virtual=virtual)
+        return {
+            (
+                e.entry.proto,
+                _end(e.entry.orig_src, e.entry.orig_sport),
+                _end(e.entry.orig_dst, e.entry.orig_dport),
+            ): e
+            for e in found.entries
+        }
+
+    source, destination = ends(case.point.flows, case.flow)
+    return scene.once("stale-entries", look).get(
+        ("tcp" if case.protocol == TCP else "udp", source, destination)
+    )
+
+
+def _end(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _failed(target: str, scene: Scene) -> Evidence | None:
+    """The node's own word that it does not reach a neighbour."""
+    failed = next(
+        (n for n in scene.evidence.neighbours if n.address == target and n.state in ("FAILED", "INCOMPLETE")),
+        None,
+    )
+    if failed is None:
+        return None
+    return Evidence(
+        says=f"the node cannot reach {target} on {failed.dev}: {failed.state}", source=failed.file
+    )

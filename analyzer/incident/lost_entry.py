@@ -1,0 +1,260 @@
+"""Connections whose conntrack entry went while they lived: their next packet got another outer port.
+
+The pod's packet makes a new entry, in the middle of the connection, and SNAT gives that another port. The server knows no such
+connection and resets it. See the causes `entry-deleted` and `entry-expired`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
+from analyzer.conntrack import generation_of
+from analyzer.conntrack.timeouts import PREFIX, Timeouts
+from analyzer.evidence.events import lives
+from analyzer.flow.point import TCP
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Finding
+from analyzer.nat.matching import DST, SRC
+from analyzer.nat.passages import ends, flow_name
+from analyzer.nat.ways import OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.capture.columns import Flows
+    from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Scene
+    from analyzer.model import Confidence
+    from analyzer.nat.crossing import Gap
+
+MOST = 1000
+"""Connections that are told."""
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """Why a connection's entry was not there any more."""
+
+    cause: str
+    confidence: Confidence
+    evidence: tuple[Evidence, ...]
+    facts: dict[str, object]
+
+
+def gone(
+    scene: Scene, point: Point, flow: int, last: int, until: int, *, replied: bool = True
+) -> Gone | None:
+    """Say why the entry of a connection was gone at some time: deleted, or expired; None where nothing tells.
+
+    Args:
+        scene: The bundle.
+        point: That saw the connection as it was before translation.
+        flow: The connection there.
+        last: Row of the last packet that its entry was there for.
+        until: When it was not there any more, ns.
+        replied: Whether it was ever answered.
+    """
+    packets = point.packets
+    tcp = point.flows.proto[flow] == TCP
+    pause = (until - int(packets.time[last])) / SECOND
+    name, lifetime = _lifetime(scene, point, flow, last, tcp=bool(tcp), replied=replied)
+    told = name in scene.evidence.sysctls
+    facts: dict[str, object] = {"pause_s": pause, "lifetime_s": lifetime}
+    ended = _destroyed(scene, point.flows, flow, int(packets.time[last]), until)
+    if ended is not None:
+        deleted = ended[2] or (ended[0] - int(packets.time[last])) / SECOND < lifetime - 1
+        return Gone(
+            cause="entry-deleted" if deleted else "entry-expired",
+            confidence="proven",
+            evidence=(ended[1],),
+            facts=facts,
+        )
+    if pause >= lifetime:
+        says = f"nothing was sent for {pause:.1f} s, and an entry lives {lifetime} s after its last packet ({name})"
+        source = "sysctl" if told else "the kernel's default"
+        return Gone(
+            cause="entry-expired",
+            confidence="proven" if told else "likely",
+            evidence=(Evidence(says=says, source=source),),
+            facts=facts,
+        )
+    return None
+
+
+def _lifetime(
+    scene: Scene, point: Point, flow: int, last: int, *, tcp: bool, replied: bool
+) -> tuple[str, int]:
+    """The setting that rules how long the entry lives, and its seconds."""
+    timeouts = Timeouts.of(generation_of(scene.evidence.kernel), scene.evidence.sysctls)
+    if not tcp:
+        name = "udp_timeout_stream" if replied else "udp_timeout"
+        return PREFIX + name, timeouts.udp_stream if replied else timeouts.udp
+    rows = point.rows(flow)
+    flags = np.bitwise_or.reduce(point.packets.flags[rows[rows <= last]], initial=0)
+    state = "CLOSE" if flags & TCP_RST else "TIME_WAIT" if flags & TCP_FIN else "ESTABLISHED"
+    seconds = next(value for key, value in timeouts.tcp.items() if key == state)
+    return f"{PREFIX}tcp_timeout_{state.lower()}", seconds
+
+
+def _destroyed(
+    scene: Scene, flows: Flows, flow: int, since: int, until: int
+) -> tuple[int, Evidence, bool] | None:
+    """When conntrack's own log saw the entry go between two times, that line, and whether a program deleted it."""
+    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends(flows, flow))
+    proto = "tcp" if flows.proto[flow] == TCP else "udp"
+    for log in scene.evidence.events:
+        for life in lives(log, proto, src.strip("[]"), int(sport), dst.strip("[]"), int(dport)):
+            event = life.destroyed
+            # Clocks of the log and the captures are one node's, yet a capture's may have been moved.
+            if event is not None and event.time is not None and since - SECOND < event.time < until + SECOND:
+                by = " by a program" if event.by_user else ""
+                quiet = (event.time - since) / SECOND
+                says = f"conntrack destroyed the entry{by} {max(quiet, 0):.3f} s after the connection's last packet"
+                return (
+                    event.time,
+                    Evidence(says=says, source=f"{event.file} line {event.line}"),
+                    event.by_user,
+                )
+    return None
+
+
+def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
+    """The explanation of a reply that found no entry, if that is for this cause."""
+    if not case.replies:
+        return None
+    inner, flow = (
+        case.crossing.inner,
+        scene.trails.flows_of(case.point, case.flow).get(case.crossing.inner.name),
+    )
+    if flow is None:
+        return None
+    time = case.lost[0].time
+    rows = inner.rows(flow)
+    before = rows[inner.packets.time[rows] < time]
+    if not len(before):
+        return None
+    answered = len(inner.rows(flow, 1)) and int(inner.rows(flow, 1)[0]) <= int(before[-1])
+    why = scene.once(
+        ("gone", inner.name, flow, time),
+        lambda: gone(scene, inner, flow, int(before[-1]), time, replied=bool(answered)),
+    )
+    if why is None or why.cause != cause:
+        return None
+    return Explanation(
+        cause=cause,
+        confidence=why.confidence,
+        facts=why.facts,
+        evidence=why.evidence,
+        excluded=(
+            Exclusion(
+                cause="policy-drop",
+                because="rules admit what belongs to a connection, and this one was not known any more",
+            ),
+        ),
+    )
+
+
+def findings(scene: Scene) -> list[Finding]:
+    """One finding per TCP connection that changed its outer port in the middle."""
+    found = [one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene)]
+    return found[:MOST]
+
+
+def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
+    inner, outer, m = gap.inner, gap.outer, gap.matches
+    begun = SYN_X | SYN_Y | SYNACK_X | SYNACK_Y
+    rest = (outer.flows.proto == TCP) & (outer.flows.marks & begun == 0)
+    rest[m.b] = False
+    for flow in np.flatnonzero(rest).tolist():
+        rows = outer.rows(flow)
+        there = gap.in_inner[rows]
+        if not (there >= 0).any():
+            continue
+        first = int(rows[there >= 0][0])
+        row = int(gap.in_inner[first])
+        mine = int(inner.packets.flow[row])
+        index = int(gap.match_a[mine])
+        if index < 0 or gap.heading[index] != OUT or m.agreed[index] & SRC or m.flip[index]:
+            continue
+        old, new = ends(outer.flows, int(m.b[index])), ends(outer.flows, flow)
+        new = new[::-1] if old[1] == new[0] else new
+        if (old[1] != new[1] and m.agreed[index] & DST) or old == new or new[0] == ends(inner.flows, mine)[0]:
+            continue  # another connection, or the packet was not translated: another story
+        yield _finding(gap, index, row, first, " to ".join(old), " to ".join(new), scene)
+
+
+def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, scene: Scene) -> Finding:
+    inner, outer, m = gap.inner, gap.outer, gap.matches
+    mine, packets = int(m.a[index]), inner.packets
+    rows = inner.rows(mine)
+    before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
+    seen = scene.trails.sighting(outer, first)
+    changed = Evidence(
+        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer port, "
+        "so another entry",
+        source=f"{seen.file} frame {seen.frame}",
+    )
+    why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
+    pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
+    evidence = [changed, *(why.evidence if why else ())]
+    if why is None:
+        evidence.append(
+            Evidence(
+                says=f"it had been silent for {pause:.1f} s, less than its entry would have lived: something deleted the entry",
+                source="captures",
+            )
+        )
+    flow = int(outer.packets.flow[first])
+    refused = outer.rows(flow)[outer.packets.flags[outer.rows(flow)] & TCP_RST != 0]
+    if len(refused):
+        rst = scene.trails.sighting(outer, int(refused[0]))
+        evidence.append(
+            Evidence(
+                says=f"{rst.src}, which knows no connection with that port, reset it",
+                source=f"{rst.file} frame {rst.frame}",
+            )
+        )
+    near = [*before[-3:].tolist(), *rows[rows >= row][:6].tolist()]
+    return Finding(
+        kind="misdelivered",
+        cause=why.cause if why else "entry-deleted",
+        confidence=why.confidence if why else "likely",
+        gap=gap.names,
+        time=int(packets.time[row]),
+        inner=flow_name(inner.flows, mine),
+        outer=flow_name(outer.flows, int(m.b[index])),
+        delay_s=None,
+        passages=tuple(
+            scene.trails.passage(
+                inner,
+                int(r),
+                outward=not packets.bits[r] & 1,
+                role="offender" if r == row else "context",
+                note=f"leaves from {new}" if r == row else "",
+            )
+            for r in near
+        ),
+        omitted=max(0, len(rows) - len(near)),
+        facts={
+            "packets": int((rows >= row).sum()),
+            "old": old,
+            "new": new,
+            **(why.facts if why else {"pause_s": pause}),
+        },
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="loss in this node", because=f"the packets are on {outer.name}, under another port"
+            ),
+            Exclusion(
+                cause="snat-port-race",
+                because="a race befalls the first packet of a connection, not one in the middle",
+            ),
+        ),
+    )

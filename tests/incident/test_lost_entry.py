@@ -1,0 +1,113 @@
+"""Entries that go while their connection lives: deleted or expired, by the log, the lifetime and the pause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from tests.conversation import START, Conversation, bystander, record
+
+TUPLES = "src=10.244.0.11 dst=192.0.2.100 sport=43286 dport=5432 src=192.0.2.100 dst=192.0.2.10 sport=5432 dport=43286 [ASSURED]"
+
+
+def talks(pause: float, *, nat: str = "192.0.2.10:17342", reset: bool = True) -> list[Conversation]:
+    """A connection that is silent for a while, and leaves from another port then."""
+    ends = {"pod": "10.244.0.11:43286", "server": "192.0.2.100:5432"}
+    talk = Conversation(**ends, nat="192.0.2.10:43286")
+    talk.syn(0)
+    talk.accept()
+    talk.data(300)
+    talk.reply(800)
+    rest = Conversation(**ends, nat=nat)
+    rest.send("PA", 90, at=pause, seq=talk.isn + 301, ack=talk.server_isn + 801)
+    if reset:
+        rest.send("R", by_pod=False, seq=talk.server_isn + 801, window=0, options=[])
+    return [talk, rest]
+
+
+def destroyed(folder: Path, at: float, by: str = "") -> None:
+    """Conntrack's own log."""
+    folder.mkdir(exist_ok=True)
+    moment = f"{START // 10**9 + int(at)}.{round(at % 1 * 10**6):06d}"
+    (folder / "conntrack-E.txt").write_text(f"[{moment}]\t[DESTROY] tcp      6 {TUPLES}{by}\n")
+
+
+def analysed(folder: Path, *some: Conversation) -> Analysis:
+    """Analyse these conversations."""
+    return analyze(record(folder, *some, bystander(-1), bystander(95)))
+
+
+def named(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Kind, cause and confidence of every incident."""
+    return [(i.kind, i.cause, i.confidence) for i in analysis.incidents]
+
+
+def test_another_port_in_the_middle(tmp_path: Path) -> None:
+    """Without the log: silent for less than the entry's life, so something deleted it."""
+    analysis = analysed(tmp_path, *talks(60))
+    (finding,) = analysis.incidents[0].findings
+
+    assert [("misdelivered", "entry-deleted", "likely")] == named(analysis)
+    assert "192.0.2.10:17342" in finding.evidence[0].says
+    assert any("reset it" in e.says for e in finding.evidence)
+
+
+def test_the_log_shows_it(tmp_path: Path) -> None:
+    """The [DESTROY] came while the entry had days to live."""
+    destroyed(tmp_path, 58.5)
+
+    assert [("misdelivered", "entry-deleted", "proven")] == named(analysed(tmp_path, *talks(60)))
+
+
+@pytest.mark.parametrize(("lifetime", "cause"), [(50, "entry-expired"), (70, "entry-deleted")])
+def test_the_nodes_own_lifetime(lifetime: int, cause: str, tmp_path: Path) -> None:
+    """Silent for longer than an entry lives here, it expired; for less, it did not."""
+    (tmp_path / "sysctl.txt").write_text(f"net.netfilter.nf_conntrack_tcp_timeout_established = {lifetime}\n")
+
+    assert [cause] == [cause for _, cause, _ in named(analysed(tmp_path, *talks(60)))]
+
+
+def test_a_destroy_at_the_end_of_its_life(tmp_path: Path) -> None:
+    """The log's line comes when the entry's time was over: it expired."""
+    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 50\n")
+    destroyed(tmp_path, 50.1)
+
+    assert [("misdelivered", "entry-expired", "proven")] == named(analysed(tmp_path, *talks(60)))
+
+
+def test_the_same_port(tmp_path: Path) -> None:
+    """The near miss: it goes on as before."""
+    assert [] == named(analysed(tmp_path, *talks(60, nat="192.0.2.10:43286", reset=False)))
+
+
+def test_a_new_connection_from_that_port(tmp_path: Path) -> None:
+    """The near miss: it begins with a SYN."""
+    first, rest = talks(60)
+    rest.sent.clear()
+    rest.isn = 77_000_000
+    rest.syn(60)
+    rest.accept()
+
+    assert [] == named(analysed(tmp_path, first, rest))
+
+
+def test_a_reply_after_the_entrys_life(tmp_path: Path) -> None:
+    """The server speaks first after the pause; the host, which has no entry, resets it."""
+    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 50\n")
+    talk, _ = talks(60)
+    talk.reset_by_host(talk.reply(100, at=60))
+
+    assert [("invalid-reset", "entry-expired", "proven")] == named(analysed(tmp_path, talk))
+
+
+def test_a_late_udp_answer(tmp_path: Path) -> None:
+    """An answer after more than 30 s meets no entry: it vanishes behind the uplink."""
+    talk = Conversation(pod="10.244.0.11:43286", server="192.0.2.100:53", nat="192.0.2.10:43286", proto="udp")
+    talk.data(b"question", 0)
+    talk.reply(b"answer", 1)
+    talk.reply(b"another", 200).only_at("eth0")
+    analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(300)))
+
+    assert [("reply-vanished", "entry-expired", "likely")] == named(analysis)

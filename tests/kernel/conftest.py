@@ -1,0 +1,20 @@
+"""What the kernel's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.recorded import Script
+
+
+@pytest.fixture(autouse=True)
+def no_script_runs_on() -> Iterator[None]:
+    """End the scripts of a test that failed."""
+    yield
+    while Script.started:
+        process = Script.started.pop().process
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
