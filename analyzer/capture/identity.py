@@ -103,13 +103,18 @@ def distinguish(points: Sequence[Named], interfaces: Iterable[Link]) -> None:
     its interface's address, which no frame of the pod's bears, and keeps the name.
     """
     macs = {
-        link.name: int(link.mac.replace(":", ""), 16) for link in interfaces if _MAC.fullmatch(link.mac or "")
+        link.name: int(link.mac.replace(":", ""), 16)
+        for link in interfaces
+        if link.mac and _MAC.fullmatch(link.mac)
     }
-    counts = Counter(point.name for point in points)
-    taken = set(counts)
-    shared = []
-    for name in [name for name, count in counts.items() if count > 1]:
-        several = [point for point in points if point.name == name]
+    claims: dict[str, list[Named]] = {}
+    for point in points:
+        claims.setdefault(point.name, []).append(point)
+    taken = set(claims)
+    shared: list[Named] = []
+    for name, several in claims.items():
+        if len(several) == 1:
+            continue
         own = [point for point in several if name in macs and _bears(point.flows, macs[name])]
         if len(own) == 1:
             several.remove(own[0])
@@ -128,12 +133,12 @@ def distinguish(points: Sequence[Named], interfaces: Iterable[Link]) -> None:
                 point.name = wanted[id(point)]
                 taken.add(point.name)
         shared = [point for point in shared if id(point) in left]
+    numbers: Counter[str] = Counter()
     for point in shared:
-        name, number = "/".join(_path(point, "stem")), 1
-        point.name = name
+        name = point.name = "/".join(_path(point, "stem"))
         while point.name in taken:
-            number += 1
-            point.name = f"{name} ({number})"
+            numbers[name] += 1
+            point.name = f"{name} ({numbers[name] + 1})"
         taken.add(point.name)
 
 
