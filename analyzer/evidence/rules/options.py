@@ -92,8 +92,10 @@ def _options(said: Sequence[str]) -> list[tuple[str, bool, list[str]]]:
             found[-1][2].append(word)
         elif word == "!":
             negated = True
-        elif word[:1] == "-" and _OPTION.match(word) and not (
-            found and found[-1][0] == "--comment" and not found[-1][2]
+        elif (
+            word[:1] == "-"
+            and _OPTION.match(word)
+            and not (found and found[-1][0] == "--comment" and not found[-1][2])
         ):
             found.append((_ALIASES.get(word, word), negated, []))
             negated = False
