@@ -172,9 +172,10 @@ def test_udp(port: int, answered: bool, outcome: str, tmp_path: Path) -> None:
 
 def test_a_port_that_answers_others_is_not_one_way(tmp_path: Path) -> None:
     """The near miss of syslog: somebody else was answered there."""
+    asked = "192.0.2.100:9999"
     talks = [
-        out(server="192.0.2.100:9999", proto="udp"),
-        out(pod="10.244.0.12:20001", server="192.0.2.100:9999", nat="192.0.2.10:20001", proto="udp"),
+        out(server=asked, proto="udp"),
+        out(server=asked, proto="udp", pod="10.244.0.12:20001", nat="192.0.2.10:20001"),
     ]
     talks[0].data(b"question", at=0)
     talks[1].data(b"another", at=1)

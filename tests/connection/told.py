@@ -48,21 +48,19 @@ def told(analysis: Analysis, column: str = "outcome") -> dict[str, str]:
         column: `outcome`, `class`, `why`, `direction`, `state`, `history` or `point`.
     """
     all_ = connections(analysis)
-    of = {
-        "outcome": lambda i: OUTCOMES[all_.outcomes.code[i]],
-        "class": lambda i: CLASSES[all_.told[i]],
-        "why": lambda i: WHY[all_.why[i]],
-        "direction": lambda i: DIRECTIONS[all_.direction[i]],
-        "state": lambda i: STATES[all_.outcomes.state[i]],
-        "history": all_.outcomes.letters,
-        "point": lambda i: all_.chains.points[all_.chains.point[i]].name,
-    }[column]
-    points = all_.chains.points
-    names = [
-        flow_name(points[at].flows, int(flow))
-        for at, flow in zip(all_.chains.point, all_.chains.flow, strict=True)
-    ]
-    return {name: of(i) for i, name in enumerate(names) if "198.51.100.99" not in name}
+    points = [all_.chains.points[int(at)] for at in all_.chains.point]
+    values: dict[str, list[str]] = {
+        "outcome": [OUTCOMES[code] for code in all_.outcomes.code],
+        "class": [CLASSES[code] for code in all_.told],
+        "why": [WHY[code] for code in all_.why],
+        "direction": [DIRECTIONS[code] for code in all_.direction],
+        "state": [STATES[code] for code in all_.outcomes.state],
+        "history": [all_.outcomes.letters(i) for i in range(len(all_))],
+        "point": [point.name for point in points],
+    }
+    names = [flow_name(point.flows, int(flow)) for point, flow in zip(points, all_.chains.flow, strict=True)]
+    pairs = zip(names, values[column], strict=True)
+    return {name: value for name, value in pairs if "198.51.100.99" not in name}
 
 
 def one(analysis: Analysis, column: str = "outcome") -> str:
