@@ -105,7 +105,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             *_evidence(alike, scene),
         ),
         excluded=(
-            Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
+            Exclusion(
+                cause="snat-port-race",
+                because="the packet did not get as far as SNAT: a rule drops it before",
+            ),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
