@@ -9,6 +9,7 @@ from analyzer import Analysis, analyze
 from analyzer.flow.point import TCP
 from analyzer.nat.reasons import REASONS
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import Frames
 
 AROUND = (bystander(-5), bystander(20))
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:20000"
@@ -43,9 +44,9 @@ def asks(talk: Conversation, *times: float, after: str | None = None) -> Convers
     return talk
 
 
-def judged(folder: Path, *talks: Conversation, **options: Any) -> Analysis:
+def judged(folder: Path, *talks: Conversation | Frames, **options: Any) -> Analysis:
     """Analyse these conversations between two that were whole."""
-    return analyze(record(folder, *talks, *AROUND, **options))
+    return analyze(record(folder, *talks, *AROUND, **options))  # type: ignore[arg-type]
 
 
 def reasons(

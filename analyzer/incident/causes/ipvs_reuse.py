@@ -55,9 +55,9 @@ REMEDIES = (
     ),
     Remedy(
         do="Keep connections open, or let clients use more ports",
-        command="",
+        command="sysctl -w net.ipv4.ip_local_port_range='1024 65535'",
         effect="A port is not needed again while IPVS still knows it.",
-        risk="A change in the application.",
+        risk="It is set in the client's network namespace; what listens there on a port from 1024 on may find it taken.",
     ),
 )
 
