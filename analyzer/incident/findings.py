@@ -14,6 +14,7 @@ from analyzer.incident import (
     invalid_dropped,
     invalid_reset,
     lost_entry,
+    lost_errors,
     misdelivered,
     unnatted_leak,
     vanished,
@@ -49,6 +50,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += leaked
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
+    found += lost_errors.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),
@@ -58,7 +60,9 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
-        reply_vanished=sum(int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed),
+        reply_vanished=sum(
+            int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed
+        ),
         refused=sum(finding.kind == "refused" for finding in found),
         invalid_packets=len({(r.gap.outer.name, r.offender) for r in reset})
         + sum(len(f.facts["offenders"]) for f in dropped)

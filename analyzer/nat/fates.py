@@ -168,7 +168,8 @@ def _returning(
     came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
     first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
     routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
-    return came | (routed & ~came.any(1))[:, None]
+    ways: NDArray[np.bool_] = came | (routed & ~came.any(1))[:, None]
+    return ways
 
 
 def _judge(
@@ -214,9 +215,13 @@ def _judge(
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind = np.array([one_way(leg) for leg in legs])
+    if blind.any() and not replies:
+        soon = soon | _answered_beyond(
+            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
+        )
     blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -267,6 +272,24 @@ def _judge(
     return reason, leg
 
 
+def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
+    flow, time = point.packets.flow[rows], point.packets.time[rows]
+    following = np.full(len(rows), np.iinfo(np.int64).max)
+    order = np.lexsort((time, flow))
+    same = flow[order[1:]] == flow[order[:-1]]
+    following[order[:-1][same]] = time[order[1:][same]]
+    found = np.zeros(len(rows), bool)
+    for leg in legs:
+        came, _, _ = replied(leg.there, TCP)
+        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
+        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
+        match = leg.match[flow]
+        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
+        found |= (match >= 0) & (time <= answer) & (answer < following)
+    return found
+
+
 def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Tell the replies of a protocol: SYN-ACKs of TCP, datagrams of the responder of UDP.
 
@@ -284,7 +307,7 @@ def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.
     if protocol == TCP and len(rows):
         acknowledged = np.full(len(point.flows), -1, np.int64)
         flows = np.unique(flow)
-        for f in flows[: MOST_REPLIES].tolist():
+        for f in flows[:MOST_REPLIES].tolist():
             mine = point.rows(f, 0)
             acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
             if len(acks):
