@@ -463,16 +463,9 @@ begin_drops() {
 begin_bpftrace() {
     drops_program >"$work/drops.bt"
     cat "$tracing/events/skb/kfree_skb/format" >"$work/format"
-    mkfifo "$work/drops"
-    # The file is a ring of two, each with the names of the reasons.
-    awk -v to="$bundle/drops" -v format="$work/format" -v most=$((size * 1000000 / 16)) '
-        function head(line) { while ((getline line < format) > 0) print line > (to ".txt"); close(format); n = 0 }
-        BEGIN { head() }
-        { print > (to ".txt"); n += length($0) + 1; fflush() }
-        n > most { close(to ".txt"); system("mv \"" to ".txt\" \"" to "-earlier.txt\""); head() }
-        ' <"$work/drops" 2>/dev/null 9>&- &
-    echo "$! $(born $!)" >"$work/writer"
-    $alone bpftrace -q -B line "$work/drops.bt" >"$work/drops" 2>"$work/bpftrace.log" </dev/null 9>&- &
+    cp "$work/format" "$bundle/drops.txt"
+    # Appending: what is cut off at the front while it writes leaves no hole.
+    $alone bpftrace -q -B line "$work/drops.bt" >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null 9>&- &
     tracer=$!
     for _ in $(seq_to $((PATIENCE * 10))); do
         if grep -qs '^clock: ' "$bundle/drops.txt"; then
@@ -485,6 +478,13 @@ begin_bpftrace() {
     kill -KILL $tracer 2>/dev/null
     rm -f "$bundle/drops.txt"
     return 1
+}
+
+bound_drops() { # bpftrace's file is a ring of two; each begins with the names of the reasons
+    [ -r "$work/format" ] && [ -r "$bundle/drops.txt" ] || return 0
+    [ "$(wc -c <"$bundle/drops.txt")" -gt $((size * 1000000 / 16)) ] || return 0
+    cp "$bundle/drops.txt" "$bundle/drops-earlier.txt"
+    cat "$work/format" >"$bundle/drops.txt"
 }
 
 seq_to() { awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) print i }'; }
@@ -582,13 +582,6 @@ end_recorders() { # each by SIGINT, on which it writes what it holds
             blink
         done
     done <"$work/recorders"
-    if [ -r "$work/writer" ] && read -r process birth <"$work/writer"; then # it ends when its pipe does
-        tries=0
-        while lives "$process" "$birth" && [ $tries -lt $((PATIENCE * 10)) ]; do
-            tries=$((tries + 1))
-            blink
-        done
-    fi
 }
 
 check_recorders() { # one that ended by itself ends the recording, unless its interface is gone and others are left
@@ -896,6 +889,7 @@ tick() {
     check_recorders
     count || :
     snapshot "$moment"
+    bound_drops
     if [ -z "$event" ] && [ -n "$until" ] && happened; then
         event_ns=$moment
         event_at=$(uptime_s)
@@ -979,8 +973,18 @@ ending() {
     fi
 }
 
-finish() {
-    trap '' INT TERM HUP
+finish() { # undisturbed; who asks for an end meanwhile is heard afterwards
+    trap 'leave=true' INT TERM HUP
+    (
+        trap '' INT TERM HUP
+        wrap_up
+    )
+    dismiss
+    rm -rf "$work"
+    work=
+}
+
+wrap_up() {
     rm -f "$work/reserve"
     stopped=$(now)
     sleep $SETTLE
@@ -989,18 +993,16 @@ finish() {
     end_mount
     manifest
     ask after
+    manifest
     losses=$(awk '/"dropped": [1-9]/' "$bundle/manifest.json" | sed 's/.*"interface": "\([^"]*\)".*"dropped": \([0-9]*\).*/\1 \2/')
     written_to=stdout
     pack
-    dismiss
-    rm -rf "$work"
-    work=
     [ -z "$losses" ] || tell "packets that $program missed: $(one_line "$losses")"
     tell "$ended; $written_to"
 }
 
 main() {
-    work='' watchdog='' telling=false
+    work='' watchdog='' leave='' telling=false
     parse "$@"
     [ ! -t 2 ] || $dry || telling=true
     check
@@ -1017,7 +1019,7 @@ main() {
         record
         [ "$keep" = 0 ] && break
         prune
-        case $ended in
+        case $ended$leave in
             event | seconds) ;;
             *) break ;;
         esac
