@@ -9,7 +9,15 @@ import numpy as np
 from analyzer.capture.layout import SYN_X, SYN_Y
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident import challenge_ack, invalid_dropped, invalid_reset, lost_entry, unnatted_leak, vanished
+from analyzer.incident import (
+    challenge_ack,
+    invalid_dropped,
+    invalid_reset,
+    lost_entry,
+    second_connection,
+    unnatted_leak,
+    vanished,
+)
 from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
 from analyzer.model import Counts
@@ -39,7 +47,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += dropped
     leaked = unnatted_leak.findings(scene)
     found += leaked
-    found += lost_entry.findings(scene)
+    found += lost_entry.findings(scene) + second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),
