@@ -19,7 +19,7 @@ Remedies and their risks
     the table needs room.
 
 References
-    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7); https://github.com/moby/moby/issues/31208
+    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7)
 """
 
 from __future__ import annotations
