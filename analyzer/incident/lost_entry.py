@@ -7,6 +7,7 @@ connection and resets it. See the causes `entry-deleted` and `entry-expired`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,8 +163,8 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per TCP connection that changed its outer port in the middle."""
-    found = [one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene)]
-    return found[:MOST]
+    found = (one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene))
+    return list(islice(found, MOST))
 
 
 def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
@@ -171,12 +172,12 @@ def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
     begun = SYN_X | SYN_Y | SYNACK_X | SYNACK_Y
     rest = (outer.flows.proto == TCP) & (outer.flows.marks & begun == 0)
     rest[m.b] = False
-    for flow in np.flatnonzero(rest).tolist():
-        rows = outer.rows(flow)
-        there = gap.in_inner[rows]
-        if not (there >= 0).any():
-            continue
-        first = int(rows[there >= 0][0])
+    # Only those of which a packet was seen inside: the uplink may be full of what began before the capture.
+    rows = outer.rows_of(np.flatnonzero(rest).astype(np.int32)).astype(np.int64)
+    rows = np.sort(rows[gap.in_inner[rows] >= 0])
+    _, at = np.unique(outer.packets.flow[rows], return_index=True)
+    for first in rows[np.sort(at)].tolist():
+        flow = int(outer.packets.flow[first])
         row = int(gap.in_inner[first])
         mine = int(inner.packets.flow[row])
         index = int(gap.match_a[mine])

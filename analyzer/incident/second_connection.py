@@ -51,7 +51,7 @@ def _of(gap: Gap, scene: Scene) -> Iterator[Finding]:
         )
         if protocol == TCP:
             came &= (flows.marks & SYN_X != 0) & (sport == FTP_DATA)
-        for flow in np.flatnonzero(came).tolist():
+        for flow in np.flatnonzero(came)[:MOST].tolist():
             same = control[(outer.dst[control] == outer.src[flow]) & (outer.src[control] == outer.dst[flow])]
             if protocol == UDP:  # RFC 1350 section 4: to the port that asked, from a new one
                 same = same[(sport[same] == dport[flow]) & (sport[flow] != TFTP)]

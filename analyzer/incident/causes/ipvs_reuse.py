@@ -145,11 +145,12 @@ def _earlier(case: Case, scene: Scene) -> tuple[str, int] | None:
     """The end of the last connection before this one from the same port: where it was seen, and when."""
     point, packets = case.point, case.point.packets
     keys = scene.once(("tuples", point.name), lambda: tuple_keys(point.flows))
-    ended = [
-        int(point.rows(flow)[-1])
-        for flow in np.flatnonzero(keys == keys[case.flow]).tolist()
-        if flow != case.flow
-    ]
+    order = scene.once(("by-tuple", point.name), lambda: np.argsort(keys, kind="stable"))
+    begin, end = (
+        np.searchsorted(keys, keys[case.flow], "left", order),
+        np.searchsorted(keys, keys[case.flow], "right", order),
+    )
+    ended = [int(point.rows(flow)[-1]) for flow in order[begin:end].tolist() if flow != case.flow]
     ended = [row for row in ended if packets.time[row] < case.lost[0].time]
     if not ended:
         return None

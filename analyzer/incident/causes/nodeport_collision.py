@@ -62,7 +62,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.packets} answer{'s' * (loss.packets != 1)} to {loss.connections} connection{'s' * (loss.connections != 1)} "
-        f"never came back to the pod: the connection had left with a port on which this node offers a service, and that took them."
+        f"never came back to the pod: the connection had left with a port on which this node offers a service, which took them."
     )
 
 
