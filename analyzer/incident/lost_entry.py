@@ -204,10 +204,20 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
     pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
     evidence = [changed, *(why.evidence if why else ())]
+    told = (
+        len(before) > 0
+        and _lifetime(scene, inner, mine, int(before[-1]), tcp=True, replied=True)[0]
+        in scene.evidence.sysctls
+    )
     if why is None:
         evidence.append(
             Evidence(
-                says=f"it had been silent for {pause:.1f} s, less than its entry would have lived: something deleted the entry",
+                says=f"it had been silent for {pause:.1f} s, less than its entry lives "
+                + (
+                    "here: something deleted it"
+                    if told
+                    else "by default: something deleted it, or the timeout is shorter here"
+                ),
                 source="captures",
             )
         )
@@ -225,7 +235,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     return Finding(
         kind="misdelivered",
         cause=why.cause if why else "entry-deleted",
-        confidence=why.confidence if why else "likely",
+        confidence=why.confidence if why else "likely" if told else "possible",
         gap=gap.names,
         time=int(packets.time[row]),
         inner=flow_name(inner.flows, mine),
