@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from analyzer.capture import archive, naming
+from analyzer.capture import archive, formats, naming
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.reader import Reader, is_capture
@@ -288,6 +288,8 @@ class _Search:
             self.ignore(label, "empty")
         elif len(head.translate(None, _NO_TEXT)) == len(head):
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+        elif name := formats.other_format(head):
+            self.ignore(label, formats.advice(name))
         else:
             self.ignore(label, "neither a capture nor text")
 

@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.lanes import Lanes, Part, split
-from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
+from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -47,11 +47,19 @@ class Recording:
     """Where the packets' columns lie, and what is made of them shall."""
     skipped: dict[str, int]
     """Frames that became no row, by reason."""
+    unread: tuple[int, int] | None = None
+    """When the first and the last of those frames were seen, ns; None where every frame became a row."""
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
     caveats: tuple[str, ...] = ()
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
+
+    @property
+    def unread_share(self) -> float:
+        """How much of what was recorded became no row, of 1: a point of which that is most tells no absence."""
+        skipped = sum(self.skipped.values())
+        return skipped / (skipped + len(self.packets)) if skipped else 0.0
 
     def locate(self, row: int) -> tuple[CaptureFile, int]:
         """The file and the frame number of a row."""
@@ -143,6 +151,7 @@ def _group(
     cooked = any(lane >= SLL2_LANE for lane in used)
     used |= {lane for lane in range(len(lanes.names)) if decoder.skipped(lane) and not (cooked and lane == 0)}
     unclaimed = {} if 0 in used else decoder.skipped(0)
+    foreign = decoder.foreign()
     nothing = Part(
         packets=packets.between(0, 0),
         flows=flows.take(np.zeros(0, np.int64), storage),
@@ -156,6 +165,8 @@ def _group(
             skipped = decoder.skipped(lane)
         else:
             skipped, unclaimed = unclaimed, {}
+        told = list(caveats) if not recordings else []
+        told += _mostly_unread(captures[0].label, skipped, len(part.packets), foreign)
         recordings.append(
             Recording(
                 name=point.point,
@@ -169,12 +180,37 @@ def _group(
                 flows=part.flows,
                 storage=storage,
                 skipped=skipped,
+                unread=decoder.unread(lane if lane < SLL2_LANE else 0) if skipped else None,
                 dropped=dropped.get(lane if lane < SLL2_LANE else 0),
-                caveats=tuple(caveats) if not recordings else (),
+                caveats=tuple(told),
                 snaplen=min(limits, default=0),
             )
         )
     return recordings
+
+
+def _mostly_unread(
+    label: str, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
+) -> list[str]:
+    """Say it where more frames of an interface became no row than did, and what most of them are."""
+    count = sum(skipped.values())
+    if count <= rows:
+        return []
+    kind, most = next(iter(foreign.items()), (0, 0))
+    if skipped.get("not IP or ARP", 0) * 2 > count and most:
+        what = f"{min(most, count):,} of {count + rows:,} frames are {_called(kind)}"
+    else:
+        reason, most = max(skipped.items(), key=lambda item: item[1])
+        what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
+    return [
+        f"{label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+    ]
+
+
+def _called(kind: int) -> str:
+    """An EtherType by its name, where it has one that people know."""
+    name = ETHERTYPES.get(kind, "802.3 frames with LLC" if kind < 0x600 else "of a protocol that is not read")
+    return name if kind < 0x600 else f"{name} (EtherType {kind:#06x})"
 
 
 def _first_time(capture: CaptureFile) -> tuple[int, str]:

@@ -131,6 +131,8 @@ class _Section:
     order: str = "<"
     first: int = 0
     """Index of its first interface in `Reader.interfaces`."""
+    unknown: bool = False
+    """Whether its version is one that is not read: its blocks are passed over by their lengths."""
 
 
 class Reader:
@@ -168,6 +170,8 @@ class Reader:
         self._stream: Stream | None = None
         self._frames = 0
         self._not_packets = 0
+        self._sections = 0
+        self._first_section = ""
         self._time = 0
         self._count = 0
         self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
@@ -207,6 +211,11 @@ class Reader:
                 self._tell(window, damage)
             if self._stream.damage:
                 self.caveats.append(f"{self.name}: {self._stream.damage}; {self._kept()}")
+            if self._sections:
+                self.caveats.append(
+                    f"{self.name}: {self._sections} section{'s are' if self._sections > 1 else ' is'} of an unknown "
+                    f"version ({self._first_section}); packets in there were not read"
+                )
             if self._not_packets:
                 self.caveats.append(
                     f"{self.name}: {self._not_packets} frames are journal or custom entries, not packets"
@@ -287,7 +296,7 @@ class Reader:
                 continue
             kind, total = _next_block(window, section)
             if total <= window.left:
-                if kind in pcapng.OTHER_FRAMES:
+                if kind in pcapng.OTHER_FRAMES and not section.unknown:
                     if self._count:
                         yield self._records(window)
                     self._frames += 1
@@ -317,6 +326,14 @@ class Reader:
             raise _Damage(f"is a block of {total} bytes at its beginning and of {again} at its end")
         if kind == pcapng.SECTION:
             section.order, section.first = order, len(self.interfaces)
+            major, minor = struct.unpack_from(order + "HH", body, 4)
+            section.unknown = major != 1
+            if section.unknown:
+                self._sections += 1
+                if self._sections == 1:
+                    self._first_section = f"pcapng {major}.{minor}, at byte {window.base + at}"
+        elif section.unknown:
+            return
         elif kind == pcapng.INTERFACE:
             index = len(self.interfaces)
             if index == INTERFACES:
@@ -372,7 +389,8 @@ def _next_block(window: _Window, section: _Section) -> tuple[int, int]:
     if window.left < 12:
         return 0, 12
     kind, total = struct.unpack_from(_order(window, section) + "II", window.data, window.position)
-    if total < pcapng.LEAST.get(kind, 12) or total % 4:
+    least = 12 if section.unknown and kind != pcapng.SECTION else pcapng.LEAST.get(kind, 12)
+    if total < least or total % 4:
         raise _Damage(f"claims a block of {total} bytes, which cannot be")
     if total > LIMIT:
         raise _Damage(_excess(f"a block of {total} bytes", window.left, window))

@@ -66,6 +66,16 @@ def labels(bundle: Bundle) -> list[str]:
     return [capture.label for capture in bundle.captures]
 
 
+def test_a_capture_of_another_format_is_named(folder: Path) -> None:
+    """What it is and how to convert it are said beside the captures that are read."""
+    (folder / "eth1.snoop").write_bytes(b"snoop\0\0\0" + struct.pack(">II", 2, 4))
+
+    assert (
+        "ignored, a capture in the format of snoop (Solaris), convert it with: editcap -F pcapng IN OUT: eth1.snoop"
+        in Bundle.open([folder]).caveats
+    )
+
+
 @pytest.mark.parametrize("kind", ["", ".tar", ".tar.gz", ".zip"])
 def test_folder_and_archives(kind: str, folder: Path) -> None:
     """A folder, and the same packed in an archive, give the same bundle."""
