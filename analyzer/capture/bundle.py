@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from analyzer.capture import archive, formats, naming
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
+from analyzer.capture.listing.reading import ListingReader
+from analyzer.capture.listing.recognising import Form, form
+from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, is_capture
 from analyzer.errors import UnusableInput
 
@@ -45,6 +48,10 @@ class CaptureFile:
     """Bytes, as stored."""
     point_hint: naming.Hint
     """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
+    listing: Form | None = None
+    """Of a packet listing its form; `source` then gives the capture that it is translated to."""
+    stored: Callable[[], BinaryIO] | None = None
+    """Opens the listing itself."""
 
     @property
     def name(self) -> str:
@@ -53,6 +60,8 @@ class CaptureFile:
 
     def open(self) -> Reader:
         """Make a reader; nothing is opened before its `blocks` are asked for."""
+        if self.listing and self.stored:
+            return ListingReader(self.stored, self.listing, name=self.label, size=self.size)
         return Reader(self.source, name=self.label, size=self.size)
 
 
@@ -281,6 +290,19 @@ class _Search:
             self.heads[label] = head
             self.captures.append(
                 CaptureFile(label=label, source=source, size=size, point_hint=naming.hint(label))
+            )
+        elif listing := form(head):
+            label = self._unique(label)
+            self.heads[label] = head
+            self.captures.append(
+                CaptureFile(
+                    label=label,
+                    source=lambda: Translation(source, listing),  # type: ignore[arg-type,return-value]  # for `Stream`
+                    size=size,
+                    point_hint=naming.hint(label),
+                    listing=listing,
+                    stored=source,
+                )
             )
         elif damage:
             self.ignore(label, damage)

@@ -102,7 +102,7 @@ class Decoder:
     def _decode(self, records: Records, links: NDArray[np.int32], lanes: NDArray[np.int32]) -> None:
         self._reserve(self.rows + records.count)
         columns: Any = [column.data for column in self._packets.values()]
-        done = 0
+        done, first = 0, self.rows
         while done < records.count:
             limit = len(self._flows["proto"])
             done, self.rows = decode(
@@ -128,6 +128,9 @@ class Decoder:
             )
             if done < records.count:
                 self._attach(limit)
+        if records.frames is not None:
+            rows = self._packets["frame"][first : self.rows]
+            rows[:] = records.frames[rows - records.first_frame]
 
     def _reserve(self, rows: int) -> None:
         """Make room for so many rows, and, once some were read, for as many as the files will probably have.

@@ -52,6 +52,8 @@ class Recording:
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
     caveats: tuple[str, ...] = ()
+    lacks: frozenset[str] = frozenset()
+    """Columns that its files tell nothing of, `ip_id` say: see `analyzer.capture.listing.listed.Notes.lacks`."""
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
 
@@ -123,12 +125,14 @@ def _group(
     lanes = Lanes()
     caveats: list[str] = []
     limits: list[int] = []
+    lacks: frozenset[str] = frozenset()
     dropped: dict[int, int] = {}
     captures = sorted(captures, key=_first_time) if len(captures) > 1 else captures
     for capture in captures:
         reader = capture.open()
         decoder.read(reader, lanes.of, progress)
         caveats += reader.caveats
+        lacks |= reader.lacks
         limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
         strange = sorted({i.link for i in reader.interfaces} - LINKS)
         caveats += [
@@ -183,6 +187,7 @@ def _group(
                 unread=decoder.unread(lane if lane < SLL2_LANE else 0) if skipped else None,
                 dropped=dropped.get(lane if lane < SLL2_LANE else 0),
                 caveats=tuple(told),
+                lacks=lacks,
                 snaplen=min(limits, default=0),
             )
         )

@@ -88,6 +88,8 @@ class Records:
     """Nanoseconds since the epoch."""
     interface: NDArray[np.int32]
     """Index into `Reader.interfaces`."""
+    frames: NDArray[np.uint32] | None = None
+    """The rows' frame numbers where they are not counted from `first_frame` on: a listing has its own."""
 
 
 class _Damage(Exception):  # noqa: N818 - reads as the sentence it becomes
@@ -148,6 +150,8 @@ class Reader:
     """Interface index to packets dropped, from the last statistics block of each (pcapng)."""
     caveats: list[str]
     """What is damaged or missing."""
+    lacks: frozenset[str] = frozenset()
+    """Columns that the file tells nothing of: a listing does not print all."""
 
     def __init__(
         self, source: Callable[[], BinaryIO], *, name: str, size: int | None = None, block: int = BLOCK

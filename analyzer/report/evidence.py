@@ -12,9 +12,10 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
+from analyzer.capture import blocks
 from analyzer.errors import LostsynError
 from analyzer.model import Fate
-from analyzer.report import blocks, headers
+from analyzer.report import headers
 from analyzer.report.redaction import Redaction
 from analyzer.report.words import count, printable
 

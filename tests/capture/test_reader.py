@@ -565,5 +565,5 @@ def test_a_section_of_an_unknown_version_is_passed_over() -> None:
 
     assert 2 == len(found)
     assert [
-        "eth0.pcap: 2 sections are of an unknown version (pcapng 2.0, at byte 148); packets in there were not read"
+        "eth0.pcap: 2 sections are of an unknown version (pcapng 2.0, at byte 140); packets in there were not read"
     ] == reader.caveats
