@@ -11,7 +11,7 @@ from analyzer.health import Signal, signals
 from analyzer.incident import stale_entry
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
-from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
+from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
 from analyzer.nat.passages import ends
 from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import LOCAL
@@ -221,7 +221,7 @@ def _gap_caveats(gap: Gap) -> list[str]:
         found.append(
             f"{name} were not recorded at the same time: nothing is concluded about the gap between them."
         )
-    elif not len(gap.matches.a):
+    elif not len(gap.matches.a) and len(routable(inner.flows)) and len(routable(outer.flows)):
         found.append(
             f"no flow was seen at both {name}: they may be of different nodes, or of different traffic."
         )

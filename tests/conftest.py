@@ -74,6 +74,11 @@ class Case:
         """Its capture files."""
         return sorted(path for path in self.folder.iterdir() if ".pcap" in path.name)
 
+    @property
+    def listings(self) -> list[Path]:
+        """Its packet listings."""
+        return sorted(self.folder.glob("*.txt")) if not self.captures else []
+
 
 CASES = {
     path.parent.name: Case(

@@ -42,7 +42,9 @@ _INTERFACE = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(p for _, p in _ROLES) 
 _POD_WORD = re.compile(r"(?<![a-z])(?:container|pod)(?![a-z])")
 
 _COMPRESSED = re.compile(r"\.(?:gz|zst|xz)$", re.IGNORECASE)
-_CAPTURE = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump|txt|text|log|out|json|csv|tsv)(?:[._-]?\d+)?$", re.IGNORECASE)
+_CAPTURE = re.compile(
+    r"\.(?:pcapng|pcap|ntar|cap|dmp|dump|txt|text|log|out|json|csv|tsv)(?:[._-]?\d+)?$", re.IGNORECASE
+)
 _DATE = r"(?:19|20)\d\d-?\d\d-?\d\d"
 _CLOCK = r"\d\d[:.-]?\d\d(?:[:.-]?\d\d)?(?:[.,]\d+)?(?:Z|UTC|[+-]\d\d:?\d\d)?"
 _ROTATION = re.compile(rf"[._-](?:{_DATE}(?:[T_. -]?{_CLOCK})?|\d+)$")

@@ -15,8 +15,8 @@ import numpy as np
 
 from analyzer.capture import pcapng
 from analyzer.capture.compressed import Stream
-from analyzer.capture.scan import SLACK
 from analyzer.capture.walk import walk_pcap, walk_pcapng
+from analyzer.capture.window import Window
 from analyzer.errors import UnusableInput
 
 if TYPE_CHECKING:
@@ -91,39 +91,17 @@ class Records:
     frames: NDArray[np.uint32] | None = None
     """The rows' frame numbers where they are not counted from `first_frame` on: a listing has its own."""
 
+    def find(self, wanted: set[int]) -> list[tuple[int, int]]:
+        """Which of these frames are in the block: number and row, in the order of the rows."""
+        if self.frames is not None:
+            rows = np.flatnonzero(np.isin(self.frames, list(wanted))).tolist()
+            return [(int(self.frames[row]), row) for row in rows]
+        last = self.first_frame + self.count
+        return [(n, n - self.first_frame) for n in sorted(wanted) if self.first_frame <= n < last]
+
 
 class _Damage(Exception):  # noqa: N818 - reads as the sentence it becomes
     """Why the record at the window's position cannot be taken."""
-
-
-class _Window:
-    """The part of a stream that is in memory: `data[position:end]` is yet to be read."""
-
-    def __init__(self, stream: Stream, size: int) -> None:
-        self.stream = stream
-        self.data = bytearray(size + SLACK)
-        self.base = self.position = self.end = 0
-        self.exhausted = False
-
-    def more(self) -> bool:
-        """Drop what was read, else grow, and fill up; False at the end of the stream."""
-        if self.position:
-            keep = self.left
-            self.data[:keep] = self.data[self.position : self.end]
-            self.base += self.position
-            self.position, self.end = 0, keep
-        elif self.end == len(self.data) - SLACK:
-            self.data = self.data + bytes(len(self.data))
-        before, view = self.end, memoryview(self.data)[:-SLACK]
-        while self.end < len(view) and not self.exhausted:
-            count = self.stream.readinto(view[self.end :])
-            self.end += count
-            self.exhausted = count == 0
-        return self.end > before
-
-    @property
-    def left(self) -> int:
-        return self.end - self.position
 
 
 @dataclass(slots=True)
@@ -201,7 +179,7 @@ class Reader:
         except OSError as problem:
             raise UnusableInput(f"{self.name}: cannot be read: {problem.strerror or problem}") from None
         with Stream(raw) as self._stream:
-            window = _Window(self._stream, self._block)
+            window = Window(self._stream, self._block)
             while window.left < HEAD and window.more():
                 pass
             head = bytes(window.data[: min(window.end, HEAD)])
@@ -225,7 +203,7 @@ class Reader:
                     f"{self.name}: {self._not_packets} frames are journal or custom entries, not packets"
                 )
 
-    def _records(self, window: _Window) -> Records:
+    def _records(self, window: Window) -> Records:
         """Hand out the rows that are filled."""
         count, self._count = self._count, 0
         first, self._frames = self._frames + 1, self._frames + count
@@ -236,7 +214,7 @@ class Reader:
             start=start, caplen=caplen, wirelen=wirelen, time=time, interface=interface,
         )  # fmt: skip
 
-    def _tell(self, window: _Window, damage: _Damage) -> None:
+    def _tell(self, window: Window, damage: _Damage) -> None:
         """Note why reading ends before the file does."""
         unit = " of the uncompressed data" if self._stream and self._stream.compression else ""
         byte = window.base + window.position
@@ -248,7 +226,7 @@ class Reader:
         packets = self._frames - self._not_packets
         return f"{packets} packet{'s were' if packets != 1 else ' was'} read"
 
-    def _pcap(self, window: _Window) -> Iterator[Records]:
+    def _pcap(self, window: Window) -> Iterator[Records]:
         order, header, tick = _PCAP[bytes(window.data[:4])]
         while window.left < 24:
             if not window.more():
@@ -282,7 +260,7 @@ class Reader:
                     )
                 return
 
-    def _pcapng(self, window: _Window) -> Iterator[Records]:
+    def _pcapng(self, window: Window) -> Iterator[Records]:
         section = _Section()
         clocks = np.zeros((3, INTERFACES), np.int64)
         factor, shift, offset = (column.data for column in clocks)
@@ -319,7 +297,7 @@ class Reader:
                 return
 
     def _take(
-        self, window: _Window, kind: int, total: int, section: _Section, clocks: NDArray[np.int64]
+        self, window: Window, kind: int, total: int, section: _Section, clocks: NDArray[np.int64]
     ) -> None:
         """Take a whole block that the hot loop left."""
         at = window.position
@@ -377,7 +355,7 @@ class Reader:
             self.caveats.append(caveat)
 
 
-def _order(window: _Window, section: _Section) -> str:
+def _order(window: Window, section: _Section) -> str:
     """Give the byte order of the block at the window's position."""
     at = window.position
     if window.data[at : at + 4] != _SECTION:
@@ -388,7 +366,7 @@ def _order(window: _Window, section: _Section) -> str:
     return order
 
 
-def _next_block(window: _Window, section: _Section) -> tuple[int, int]:
+def _next_block(window: Window, section: _Section) -> tuple[int, int]:
     """Give type and length of the block at the window's position; a length beyond what is left if unknown."""
     if window.left < 12:
         return 0, 12
@@ -401,7 +379,7 @@ def _next_block(window: _Window, section: _Section) -> tuple[int, int]:
     return kind, total
 
 
-def _excess(claim: str, remain: int, window: _Window) -> str:
+def _excess(claim: str, remain: int, window: Window) -> str:
     """Say that a record claims more than the file, or any packet, has."""
     if window.exhausted:
         return f"claims {claim} but {remain} remain; the capture was cut short"

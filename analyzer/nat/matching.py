@@ -76,7 +76,7 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
 
     Returns: The matches, and by how much B's times are greater than A's in ns; None where nothing tells.
     """
-    left_a, left_b = _routable(a.flows), _routable(b.flows)
+    left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
     left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     offset = _offset(a, b, by_syn_a, by_syn_b)
@@ -110,7 +110,7 @@ def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> 
     return np.flatnonzero(chosen).astype(np.int32)
 
 
-def _routable(flows: Flows) -> NDArray[np.int32]:
+def routable(flows: Flows) -> NDArray[np.int32]:
     """Flows that a router may forward: not ARP, multicast or link-local, which both sides of a gap have of their own."""
     v4 = is_v4(flows.src_hi, flows.src_lo)
     own = np.where(

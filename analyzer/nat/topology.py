@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import SRC, match
+from analyzer.nat.prints import comparable
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
     ttl_a, ttl_b = a.packets.ttl[first_a].astype(np.int64), b.packets.ttl[first_b].astype(np.int64)
     hops = ttl_a - ttl_b
+    if "ttl" in a.recording.lacks | b.recording.lacks:
+        hops = np.zeros_like(hops)
     translated = (matches.agreed & SRC == 0) & (hops != 0)
     if translated.any():
         hops = hops[translated]
@@ -108,4 +111,10 @@ def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     """The neighbours, inner one first: each point of a layer with each point of the next layer that was captured."""
     layers = [[p for p in points if p.role == role] for role in LAYERS]
     present = [layer for layer in layers if layer]
-    return [(inner, outer) for here, beyond in pairwise(present) for inner in here for outer in beyond]
+    return [
+        (inner, outer)
+        for here, beyond in pairwise(present)
+        for inner in here
+        for outer in beyond
+        if comparable(inner, outer)
+    ]

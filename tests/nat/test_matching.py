@@ -10,7 +10,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.capture.columns import FLOW_DTYPES, Flows
-from analyzer.nat.matching import _routable
+from analyzer.nat.matching import routable
 from tests.conversation import Conversation, bystander, record
 
 Pairs = dict[str, tuple[str, str, str]]
@@ -159,7 +159,7 @@ def test_what_asks_whether_an_address_is_free_is_not_matched() -> None:
     flows.dst_hi[:] = 0xFF02 << 48, 0x20010DB8 << 32
     flows.dst_lo[:] = 0x1FF000001, 0xE0000001
 
-    assert [1] == _routable(flows).tolist()
+    assert [1] == routable(flows).tolist()
 
 
 def test_identical_syns_are_not_guessed(tmp_path: Path) -> None:

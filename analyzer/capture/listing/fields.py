@@ -9,7 +9,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.listing import crafting
-from analyzer.capture.listing.listed import ICMP, ICMP6, TCP, UDP, Listed, Notes, mac, nanoseconds, tcp_options
+from analyzer.capture.listing.listed import (
+    ICMP,
+    ICMP6,
+    TCP,
+    UDP,
+    Listed,
+    Notes,
+    mac,
+    nanoseconds,
+    tcp_options,
+)
 from analyzer.capture.listing.numbers import Numbers
 
 if TYPE_CHECKING:
@@ -80,7 +90,9 @@ def _objects(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[tuple[i
         held += text + "\n"
         # Decoded where a packet ends as tshark lays it out; of any other layout when there is twice as much as at the last
         # try, so that the whole is linear.
-        ends = text.rstrip(" ,]") in ("}", "  }", "\t}") or (text[:1] == "{" and text.rstrip(" ,]")[-1:] == "}")
+        ends = text.rstrip(" ,]") in ("}", "  }", "\t}") or (
+            text[:1] == "{" and text.rstrip(" ,]")[-1:] == "}"
+        )
         if not ends and len(held) < 2 * tried + (1 << 16):
             continue
         at = 0
@@ -208,7 +220,10 @@ class _Reading:
         raw = _last(get, "tcp.options")
         packet.options = bytes.fromhex(raw.replace(":", "")) if raw else b""
         if raw is None:
-            stamp, echo = _number(get, "tcp.options.timestamp.tsval"), _number(get, "tcp.options.timestamp.tsecr")
+            stamp, echo = (
+                _number(get, "tcp.options.timestamp.tsval"),
+                _number(get, "tcp.options.timestamp.tsecr"),
+            )
             size = _number(get, "tcp.hdr_len")
             self._missing("options", size != 20)
             packet.options = tcp_options(
@@ -231,8 +246,9 @@ class _Reading:
     def _icmp(self, packet: Listed, get: Get, six: bool) -> Listed:
         name = "icmpv6" if six else "icmp"
         packet.proto = ICMP6 if six else ICMP
-        packet.icmp = (_number(get, f"{name}.type", first=True) or 0) & 255, (
-            (_number(get, f"{name}.code", first=True) or 0) & 255
+        packet.icmp = (
+            (_number(get, f"{name}.type", first=True) or 0) & 255,
+            ((_number(get, f"{name}.code", first=True) or 0) & 255),
         )
         ident, sequence = (
             (_number(get, "icmpv6.echo.identifier"), _number(get, "icmpv6.echo.sequence_number"))
@@ -240,11 +256,15 @@ class _Reading:
             else (_number(get, "icmp.ident"), _number(get, "icmp.seq"))
         )
         packet.word = ((ident or 0) & 0xFFFF) << 16 | (sequence or 0) & 0xFFFF
-        total = (_number(get, "ipv6.plen", first=True) or 8) if six else (_number(get, "ip.len", first=True) or 28) - 20
+        total = (
+            (_number(get, "ipv6.plen", first=True) or 8)
+            if six
+            else (_number(get, "ip.len", first=True) or 28) - 20
+        )
         packet.length = max(total - 8, 0)
         self._missing("payload", True)
         quoted = [_values(get, f"{prefix}.{end}") for prefix in ("ip", "ipv6") for end in ("src", "dst")]
-        src, dst = (quoted[2:] if six else quoted[:2])
+        src, dst = quoted[2:] if six else quoted[:2]
         if len(src) > 1 and len(dst) > 1:
             proto, names = (TCP, "tcp") if _last(get, "tcp.srcport") else (UDP, "udp")
             ports = (_number(get, f"{names}.{end}port") or 0 for end in ("src", "dst"))

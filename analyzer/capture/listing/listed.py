@@ -48,6 +48,8 @@ class Listed:
     """Bytes behind the transport header."""
     ttl: int | None = None
     ip_id: int | None = None
+    total: int | None = None
+    """Bytes of the IP packet, its header among them."""
     fragment: int = 0
     """Offset in units of 8 bytes."""
     icmp: tuple[int, int] = (0, 0)
@@ -77,8 +79,8 @@ class Notes:
     dropped: int | None = None
     """What the listing says that the kernel dropped."""
     lacks: set[str] = field(default_factory=set)
-    """Columns that are unknown: `ip_id`, `ttl`, `window`, `options`, `payload`, `relative`; `bare_seq` where it is that of
-    segments without data."""
+    """Columns that are unknown: `ip_id`, `ttl`, `window`, `options`, `payload`; `bare_seq` where it is the number of segments
+    without data, `length` where it is that of some UDP datagrams."""
 
     def not_understood(self, line: int) -> None:
         """Count a line."""

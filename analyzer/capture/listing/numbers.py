@@ -108,6 +108,20 @@ class Numbers:
         own.last = packet
 
 
+class Asked:
+    """Who asked for an address last: a listing does not print whom an ARP reply is for."""
+
+    def __init__(self) -> None:
+        self._by: dict[str, str] = {}
+
+    def follow(self, packet: Listed) -> None:
+        """Remember a request, or say whom a reply answers."""
+        if packet.flags == 1 and len(self._by) < FLOWS:
+            self._by[packet.dst] = packet.src
+        elif packet.flags == 2:
+            packet.dst = self._by.get(packet.src, packet.dst)
+
+
 def _distance(one: int, other: int) -> int:
     ahead = (one - other) & _MASK
     return min(ahead, _MASK + 1 - ahead)

@@ -12,8 +12,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from analyzer.capture.listing.listed import ICMP, ICMP6, TCP, UDP, Listed, Notes, mac, nanoseconds, port, tcp_options
-from analyzer.capture.listing.numbers import Numbers
+from analyzer.capture.listing.listed import (
+    ICMP,
+    ICMP6,
+    TCP,
+    UDP,
+    Listed,
+    Notes,
+    mac,
+    nanoseconds,
+    port,
+    tcp_options,
+)
+from analyzer.capture.listing.numbers import Asked, Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,13 +36,17 @@ BEGINS = re.compile(
     r"(?P<protocol>[A-Za-z][\w./+-]{0,31}) +(?P<length>\d{1,8}) *(?P<info>.*)",
     re.ASCII,
 )
-HEADING = re.compile(r'\s*"?No\."?[\s,]+"?Time"?[\s,]+"?Source"?[\s,]+"?Destination"?[\s,]+"?Protocol"?[\s,]+"?Length')
+HEADING = re.compile(
+    r'\s*"?No\."?[\s,]+"?Time"?[\s,]+"?Source"?[\s,]+"?Destination"?[\s,]+"?Protocol"?[\s,]+"?Length'
+)
 _TIME = re.compile(_WHEN, re.ASCII)
 _MARK = re.compile(r"(?:\[[^\]]*\] *)*")
 _TCP = re.compile(r"(?P<sport>\S+?) ?(?:→|->|>|\?) ?(?P<dport>\S+) \[(?P<flags>[A-Za-z, <>]*)\](?P<rest>.*)")
 _PAIR = re.compile(r"\b(Seq|Ack|Win|Len|MSS|TSval|TSecr|WS|SLE|SRE)=(-?\d+)", re.ASCII)
 _UDP = re.compile(r"(?P<sport>\S+?) ?(?:→|->|>|\?) ?(?P<dport>\S+)\s+Len=(?P<length>\d+)", re.ASCII)
-_ECHO = re.compile(r"Echo \(ping\) (?P<what>request|reply)\s+id=0x(?P<id>[0-9a-f]+), seq=(?P<seq>\d+)", re.ASCII)
+_ECHO = re.compile(
+    r"Echo \(ping\) (?P<what>request|reply)\s+id=0x(?P<id>[0-9a-f]+), seq=(?P<seq>\d+)", re.ASCII
+)
 _FLAGS = {
     "FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "ECN": 64, "CWR": 128, "NS": 256, "AE": 256,
 }  # fmt: skip
@@ -68,7 +83,9 @@ _HEADERS, _HEADERS6 = 34, 54
 """Bytes of Ethernet and IP headers."""
 
 
-def packets(lines: Iterable[tuple[int, str]], notes: Notes, shifts: Mapping[tuple[str, str, str], int]) -> Iterator[Listed]:
+def packets(
+    lines: Iterable[tuple[int, str]], notes: Notes, shifts: Mapping[tuple[str, str, str], int]
+) -> Iterator[Listed]:
     """Read the packets of a listing.
 
     Args:
@@ -99,7 +116,13 @@ def shifts(lines: Iterable[tuple[int, str]]) -> dict[tuple[str, str, str], int]:
     found: dict[tuple[str, str, str], int] = {}
     for _, text in lines:
         window = re.search(r"\bWin=(\d{5,10})\b", text, re.ASCII)
-        if window and int(window[1]) >> 16 and (row := _row(text)) and (tcp := _segment(row["info"])) and len(found) < 1 << 16:
+        if (
+            window
+            and int(window[1]) >> 16
+            and (row := _row(text))
+            and (tcp := _segment(row["info"]))
+            and len(found) < 1 << 16
+        ):
             key = row["src"], row["dst"], f"{tcp['sport']} {tcp['dport']}"
             found[key] = max(found.get(key, 0), min(int(window[1]).bit_length() - 16, 14))
     return found
@@ -117,7 +140,9 @@ def _row(text: str) -> dict[str, str] | None:
     if found is None:
         return None
     when = text[found.end("number") : found.start("src")].strip()
-    return {name: found[name] for name in ("number", "src", "dst", "protocol", "length", "info")} | {"when": when}
+    return {name: found[name] for name in ("number", "src", "dst", "protocol", "length", "info")} | {
+        "when": when
+    }
 
 
 def _segment(info: str) -> re.Match[str] | None:
@@ -133,6 +158,7 @@ class _Reading:
         self.portless = False
         self._shifts = shifts
         self._numbers = Numbers()
+        self._asked = Asked()
         self._scales: dict[tuple[str, int, str, int], int | None] = {}
         notes.lacks |= {"ttl", "ip_id", "payload"}
 
@@ -143,7 +169,10 @@ class _Reading:
         )  # fmt: skip
         info, length = row["info"], int(row["length"])
         if row["protocol"] == "ARP":
-            return _arp(packet, info)
+            arp = _arp(packet, info)
+            if arp is not None:
+                self._asked.follow(arp)
+            return arp
         if tcp := _segment(info):
             return self._tcp(packet, tcp, row)
         if udp := _UDP.match(info):
@@ -177,7 +206,9 @@ class _Reading:
         said = {name: int(number) for name, number in _PAIR.findall(found["rest"])}
         packet.proto, packet.sport, packet.dport = TCP, sport, dport
         packet.flags = sum(_FLAGS.get(name.strip().upper(), 0) for name in set(found["flags"].split(",")))
-        packet.seq, packet.ack = (said[name] & 0xFFFFFFFF if name in said else None for name in ("Seq", "Ack"))
+        packet.seq, packet.ack = (
+            said[name] & 0xFFFFFFFF if name in said else None for name in ("Seq", "Ack")
+        )
         packet.length = max(said.get("Len", 0), 0)
         edges = [int(edge) for _, edge in re.findall(r"\b(SLE|SRE)=(\d+)", found["rest"])]
         packet.options = tcp_options(
@@ -188,7 +219,9 @@ class _Reading:
             blocks=tuple(zip(edges[::2], edges[1::2], strict=False)),
         )
         if packet.flags & 2:
-            self._scales[packet.src, sport, packet.dst, dport] = said["WS"].bit_length() - 1 if "WS" in said else None
+            self._scales[packet.src, sport, packet.dst, dport] = (
+                said["WS"].bit_length() - 1 if "WS" in said else None
+            )
             self.notes.relative |= packet.seq == 0
         packet.window = self._window(packet, said.get("Win", 0), found, row)
         self._numbers.plain(packet)
@@ -231,7 +264,9 @@ def _icmp(packet: Listed, info: str, length: int) -> Listed | None:
     six = ":" in packet.src
     packet.proto, packet.length = ICMP6 if six else ICMP, length
     if echo := _ECHO.match(info):
-        packet.icmp = ((128, 0) if six else (8, 0)) if echo["what"] == "request" else ((129, 0) if six else (0, 0))
+        packet.icmp = (
+            ((128, 0) if six else (8, 0)) if echo["what"] == "request" else ((129, 0) if six else (0, 0))
+        )
         packet.word = (int(echo["id"], 16) & 0xFFFF) << 16 | int(echo["seq"]) & 0xFFFF
         return packet
     for text, v4, v6 in _ERRORS:

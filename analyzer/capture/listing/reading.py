@@ -21,6 +21,7 @@ _MISSING = {
     "window": "the windows as they were sent",
     "options": "TCP options",
     "payload": "payload",
+    "length": "the length of some datagrams",
     "bare_seq": "the sequence number of segments without data",
 }
 

@@ -26,14 +26,14 @@ from analyzer.capture.listing.listed import (
     port,
     tcp_options,
 )
-from analyzer.capture.listing.numbers import Numbers
+from analyzer.capture.listing.numbers import Asked, Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MAC = r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"
 BEGINS = re.compile(
-    r" {0,6}(?:(?P<number>\d{1,10}) {2})?"
+    r" {0,6}(?:(?P<number>\d{1,10}) {2,3})?(?P<back>-)?"
     r"(?:(?P<date>\d{4}-\d\d-\d\d) )?(?:(?P<clock>\d\d:\d\d:\d\d)|(?P<epoch>\d{1,11}))\.(?P<fraction>\d{6}|\d{9}) "
     r"(?:(?P<interface>\S{1,64}) +(?P<way>In|Out|B|M|P) +)?"
     r"(?P<rest>IP6?[ :]|ARP, |ifindex \d|vlan \d|(?:[0-9a-f]{2}:){5}[0-9a-f]{2} |(?:In|Out|B|M|P) +[0-9a-f]{2}:)",
@@ -41,7 +41,7 @@ BEGINS = re.compile(
 )
 _LINK = re.compile(
     rf"(?:(?:In|Out|B|M|P) +)?(?:ifindex \d+ )?(?:(?P<src>{_MAC})(?: > (?P<dst>{_MAC}|Broadcast))?,? )?"
-    r"(?:ethertype [^(]*\((?P<type>0x[0-9a-f]{4})\), length \d+: )?"
+    r"(?:ethertype [^(]*\((?P<type>0x[0-9a-f]{4})\), length (?P<length>\d+): )?"
     r"(?:vlan \d+, p \d+(?:, DEI)?, (?:ethertype (?P<inner>\S+?)(?: \(0x[0-9a-f]+\))?, )?)*",
     re.ASCII,
 )
@@ -123,6 +123,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
     lines = iter(lines)
     first = list(islice(lines, PEEK))
     clock, numbers = _Clock(notes, (text for _, text in first)), Numbers()
+    asked = Asked()
     begun: _Begun | None = None
     for line, text in chain(first, lines):
         found = BEGINS.match(text)
@@ -134,24 +135,24 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
                 notes.not_understood(line)
             continue
         if begun is not None:
-            yield from _listed(begun, numbers, notes)
+            yield from _listed(begun, numbers, asked, notes)
         begun = _Begun(
             line,
             int(found["number"] or line),
             clock.read(found),
-            found["interface"],
+            found["interface"] if found["interface"] != "?" else None,
             text[found.start("rest") :],
             [],
         )
     if begun is not None:
-        yield from _listed(begun, numbers, notes)
+        yield from _listed(begun, numbers, asked, notes)
 
 
 class _Clock:
     """Times of any of the forms, as ns; of a time of day the date is unknown, and midnight makes it the next day."""
 
     def __init__(self, notes: Notes, first: Iterable[str]) -> None:
-        """Look at the first lines: indented times are since the packet before (`-ttt`) or, never falling, since the first (`-ttttt`)."""
+        """Look at the first lines: indented times are since the packet before (`-ttt`), or the first (`-ttttt`) and rise."""
         begun = [
             found["clock"] + "." + found["fraction"]
             for line in first
@@ -172,8 +173,9 @@ class _Clock:
                 self._dates = {found["date"]: _midnight(found["date"])}
             return self._dates[found["date"]] + time
         self._notes.dateless = True
-        if found.string[:1] == " " and not found["number"]:
-            self._last = self._last + time if self._deltas else time
+        indent = found.start("clock") - max(found.end("number"), 0) - 2 * (found["number"] is not None)
+        if indent > 0:
+            self._last = self._last + (-time if found["back"] else time) if self._deltas else time
             return self._last
         if time < self._last - DAY // 2:
             self._day += DAY
@@ -187,7 +189,7 @@ def _midnight(date: str) -> int:
     return 0
 
 
-def _listed(begun: _Begun, numbers: Numbers, notes: Notes) -> Iterator[Listed]:
+def _listed(begun: _Begun, numbers: Numbers, asked: Asked, notes: Notes) -> Iterator[Listed]:
     """Make the packet of a record, if its lines are understood."""
     packet: Listed | None = None
     with suppress(ValueError):
@@ -195,6 +197,8 @@ def _listed(begun: _Begun, numbers: Numbers, notes: Notes) -> Iterator[Listed]:
     if packet is None:
         notes.not_understood(begun.line)
         return
+    if packet.proto == 0:
+        asked.follow(packet)
     if packet.proto == TCP and not packet.fragment:
         if packet.seq is None:
             notes.lacks.add("bare_seq")
@@ -211,6 +215,9 @@ def _packet(begun: _Begun, notes: Notes) -> Listed | None:
     if link and link["src"]:
         packet.mac_src = mac(link["src"])
         packet.mac_dst = mac(link["dst"] or "") if link["dst"] != "Broadcast" else b"\xff" * 6
+        if link["length"] and link["type"] in ("0x0800", "0x86dd"):
+            # Ethernet's header is told by both addresses; SLL2's has 20 bytes, SLL's 16.
+            packet.total = int(link["length"]) - (14 if link["dst"] else 20 if "ifindex" in link[0] else 16)
     if network and network["arp"]:
         return _arp(packet, text)
     at = network.end() if network else at
@@ -225,7 +232,7 @@ def _packet(begun: _Begun, notes: Notes) -> Listed | None:
         if inner is None:
             break
         at = inner.end()
-        packet.ttl = packet.ip_id = None
+        packet.ttl = packet.ip_id = packet.total = None
     src, sport = _end(ends["src"])
     dst, dport = _end(ends["dst"])
     packet.src, packet.dst, packet.sport, packet.dport = src, dst, sport or 0, dport or 0
@@ -252,8 +259,9 @@ def _header(packet: Listed, at: int, text: str, more: list[str]) -> tuple[int, s
     packet.fragment = int(said.get("offset", 0)) // 8 & 0x1FFF
     proto = re.search(r"(?:proto|next-header) [^(]*\((\d+)\)", found[0])
     packet.proto = int(proto[1]) & 255 or -1 if proto else -1
-    if packet.fragment and (total := re.search(r"length (\d+)", found[0])):
-        packet.length = max(int(total[1]) - 20, 0)
+    if total := re.search(r"length:? (\d+)", found[0]):
+        packet.total = int(total[1]) + (40 if "hlim" in said else 0)
+        packet.length = max(packet.total - 20, 0) if packet.fragment else 0
     if found.end() >= len(text) and more:
         return 0, more[0], more[1:]
     return found.end(), text, more
@@ -319,6 +327,10 @@ def _udp(packet: Listed, told: str, notes: Notes) -> Listed | None:
         packet.payload = crafting.dns_question(int(dns["id"]), recursion | answers, name, kind)
     elif length := _LENGTH.search(told):
         packet.length = int(length[1])
+    elif packet.total is not None:
+        packet.length = max(packet.total - (48 if ":" in packet.src else 28), 0)
+    else:
+        notes.lacks.add("length")
     return packet
 
 

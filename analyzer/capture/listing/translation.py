@@ -28,7 +28,8 @@ _LAST = (1 << 62) - 1
 _LISTENING = re.compile(r"(?:tcpdump: )?listening on (\S+), link-type")
 _DROPPED = re.compile(r"(\d{1,18}) packets? dropped by kernel")
 _SAID = re.compile(
-    r"(?:tcpdump: |listening on |reading from file |Capturing on |Running as user |\d+ packets? (?:captured|received|dropped))|```"
+    r"(?:tcpdump: |listening on |reading from file |Capturing on |Running as user |```)"
+    r"|\d+ packets? (?:captured|received|dropped)"
 )
 
 
