@@ -86,7 +86,7 @@ def test_folder_and_archives(kind: str, folder: Path) -> None:
     assert ["dmesg.gz", "uname.txt"] == [file.label for file in bundle.evidence]
     assert {"ignored, empty: empty.log", "ignored, neither a capture nor text: core"} == set(bundle.caveats)
     assert ["node7.eth0.pcap9", "veth1a2b.pcap.gz"] == [bundle.captures[0].name, bundle.captures[3].name]
-    assert ["eth0", "eth0", "misnamed.txt", "veth1a2b"] == [file.point_hint.point for file in bundle.captures]
+    assert ["eth0", "eth0", "misnamed", "veth1a2b"] == [file.point_hint.point for file in bundle.captures]
     for capture in bundle.captures:
         reader = capture.open()
         assert 1 == sum(records.count for records in reader.blocks())
