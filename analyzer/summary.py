@@ -221,7 +221,9 @@ def _gap_caveats(gap: Gap) -> list[str]:
         found.append(
             f"{name} were not recorded at the same time: nothing is concluded about the gap between them."
         )
-    elif not len(gap.matches.a) + len(gap.matches.ambiguous_a) and all(len(routable(p.flows)) for p in (inner, outer)):
+    elif not len(gap.matches.a) + len(gap.matches.ambiguous_a) and all(
+        len(routable(p.flows)) for p in (inner, outer)
+    ):
         found.append(
             f"no flow was seen at both {name}: they may be of different nodes, or of different traffic."
         )
