@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from contextlib import suppress
@@ -18,6 +17,7 @@ from analyzer.capture.listing.listed import (
     Notes,
     mac,
     nanoseconds,
+    split,
     tcp_options,
 )
 from analyzer.capture.listing.numbers import Numbers
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"(?:_ws\.)?[a-z0-9_]+(?:\.[A-Za-z0-9_]+)+")
 RECORD = 4 << 20
 """Characters of one packet's JSON, at most."""
+_DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[\s,\[\]]*")
 _ERRORS = {ICMP: (3, 4, 5, 11, 12), ICMP6: (1, 2, 3, 4)}
 
@@ -58,7 +59,7 @@ def table(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
             found = heading(text)
             names, separator = found or (names, separator)
             continue
-        values = next(csv.reader([text], delimiter=separator), [])
+        values = split(text, separator)
         if len(values) != len(names):
             notes.not_understood(line)
             continue
@@ -84,7 +85,7 @@ def documents(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed
 
 def _objects(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each top-level object, or each of a top-level list, with its line; decoded one by one, in bounded memory."""
-    decoder, held, first, tried = json.JSONDecoder(), "", 0, 0
+    held, first, tried = "", 0, 0
     for line, text in lines:
         first = first if held else line
         held += text + "\n"
@@ -95,20 +96,30 @@ def _objects(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[tuple[i
         )
         if not ends and len(held) < 2 * tried + (1 << 16):
             continue
-        at = 0
-        with suppress(ValueError, RecursionError):
-            while (at := _BETWEEN.match(held, at).end()) < len(held):  # type: ignore[union-attr]  # matches anything
-                found, at = decoder.raw_decode(held, at)
-                if isinstance(found, dict):
-                    yield first, found
-                first = line
-        held = held[at:]
+        found, held = _decoded(held)
+        for one in found:
+            yield first, one
+            first = line
         tried = len(held)
         if tried > RECORD:
             notes.not_understood(first)
             held, tried = "", 0
-    if held.strip():
+    found, held = _decoded(held)
+    for one in found:
+        yield first, one
+    if held:
         notes.not_understood(first)
+
+
+def _decoded(text: str) -> tuple[list[dict[str, Any]], str]:
+    """The whole objects with which a text begins, lists around them aside, and what is left of it."""
+    found, at = [], 0
+    with suppress(ValueError, RecursionError):
+        while (at := _BETWEEN.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # matches anything
+            value, at = _DECODER.raw_decode(text, at)
+            if isinstance(value, dict):
+                found.append(value)
+    return found, text[at:]
 
 
 class _Layers:

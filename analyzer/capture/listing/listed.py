@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, field
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
@@ -99,6 +100,14 @@ def port(text: str) -> int | None:
 def nanoseconds(seconds: str, fraction: str) -> int:
     """Time from its digits before and behind the point."""
     return int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0"))
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The values of a line, in quotes or not; none of a line that cannot be one."""
+    try:
+        return next(csv.reader([text], delimiter=separator), [])
+    except csv.Error:
+        return []
 
 
 def mac(text: str) -> bytes:

@@ -6,7 +6,6 @@ connection's first unless told otherwise, and windows are scaled where the SYNs 
 
 from __future__ import annotations
 
-import csv
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from analyzer.capture.listing.listed import (
     mac,
     nanoseconds,
     port,
+    split,
     tcp_options,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
@@ -41,9 +41,11 @@ HEADING = re.compile(
 )
 _TIME = re.compile(_WHEN, re.ASCII)
 _MARK = re.compile(r"(?:\[[^\]]*\] *)*")
-_TCP = re.compile(r"(?P<sport>\S+?) ?(?:→|->|>|\?) ?(?P<dport>\S+) \[(?P<flags>[A-Za-z, <>]*)\](?P<rest>.*)")
+_TCP = re.compile(
+    r"(?P<sport>\S+?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S+) \[(?P<flags>[A-Za-z, <>]*)\](?P<rest>.*)"
+)
 _PAIR = re.compile(r"\b(Seq|Ack|Win|Len|MSS|TSval|TSecr|WS|SLE|SRE)=(-?\d+)", re.ASCII)
-_UDP = re.compile(r"(?P<sport>\S+?) ?(?:→|->|>|\?) ?(?P<dport>\S+)\s+Len=(?P<length>\d+)", re.ASCII)
+_UDP = re.compile(r"(?P<sport>\S+?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S+)\s+Len=(?P<length>\d+)", re.ASCII)
 _ECHO = re.compile(
     r"Echo \(ping\) (?P<what>request|reply)\s+id=0x(?P<id>[0-9a-f]+), seq=(?P<seq>\d+)", re.ASCII
 )
@@ -131,7 +133,7 @@ def shifts(lines: Iterable[tuple[int, str]]) -> dict[tuple[str, str, str], int]:
 def _row(text: str) -> dict[str, str] | None:
     """The columns of a line."""
     if text.startswith('"'):
-        columns = next(csv.reader([text]), [])
+        columns = split(text, ",")
         if len(columns) < 7 or not columns[0].isdecimal() or not _TIME.fullmatch(columns[1]):
             return None
         names = ("number", "when", "src", "dst", "protocol", "length", "info")

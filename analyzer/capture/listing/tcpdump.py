@@ -46,7 +46,7 @@ _LINK = re.compile(
     re.ASCII,
 )
 _NETWORK = re.compile(
-    r"(?P<arp>ARP, |Request who-has|Reply )|(?:IP6? )?(?:truncated-ip6? - \d+ bytes missing! ?)?"
+    r"(?P<arp>ARP, |Ethernet \(len 6\), |Request who-has|Reply )|(?:IP6? )?(?:truncated-ip6? - \d+ bytes missing! ?)?"
 )
 _HEADER = re.compile(r"\((?:tos|class|flowlabel|hlim) (?:[^()]|\([^()]*\))*\)")
 _ENDS = re.compile(r"\s*(?P<src>[0-9A-Za-z_.:%-]{2,255}) > (?P<dst>[0-9A-Za-z_.:%-]{2,255}): ?")

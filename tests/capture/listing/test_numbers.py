@@ -6,6 +6,7 @@ from analyzer.capture.listing.listed import Listed
 from analyzer.capture.listing.numbers import Asked, Numbers
 
 A, B = ("10.0.0.1", 2000), ("10.0.0.2", 80)
+NOBODY = "0.0.0.0"  # noqa: S104
 
 
 def segment(
@@ -105,9 +106,9 @@ def test_a_reply_of_arp_is_for_who_asked() -> None:
     asked = Asked()
     request = Listed(number=1, time=0, src="10.0.0.1", dst="10.0.0.2", proto=0, flags=1)
     replies = [
-        Listed(number=2, time=0, src=of, dst="0.0.0.0", proto=0, flags=2) for of in ("10.0.0.2", "10.0.0.3")
+        Listed(number=2, time=0, src=of, dst=NOBODY, proto=0, flags=2) for of in ("10.0.0.2", "10.0.0.3")
     ]
     for packet in (request, *replies):
         asked.follow(packet)
 
-    assert ["10.0.0.1", "0.0.0.0"] == [reply.dst for reply in replies]
+    assert ["10.0.0.1", NOBODY] == [reply.dst for reply in replies]

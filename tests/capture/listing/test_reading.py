@@ -30,9 +30,7 @@ def test_frames_are_the_listings_own() -> None:
 
 def test_caveats_name_the_line(tmp_path: Path) -> None:
     """One for what it cannot tell, one for what was not understood."""
-    line = "1795175319.5 IP 10.0.0.1.5 > 10.0.0.2.6: Flags [S], seq 5, win 64240, length 0\n".replace(
-        ".5 ", ".500000 "
-    )
+    line = "1795175319.500000 IP 10.0.0.1.5 > 10.0.0.2.6: Flags [S], seq 5, win 64240, length 0\n"
     (tmp_path / "eth0.txt").write_text(line + "what?\n" + line)
     (found,) = recorded(tmp_path)
 
@@ -77,4 +75,6 @@ def test_a_race_in_listings(command: list[str], listings: tuple[str, ...], tmp_p
     analysis = analyze(tmp_path)
     vanished = sum(len(incident.findings) for incident in analysis.incidents)
 
-    assert vanished == (0 if relative else CASES["snat-race"].expect["counts"]["syn_vanished"])
+    beside = "cni0" not in listings
+
+    assert vanished == (0 if relative and beside else CASES["snat-race"].expect["counts"]["syn_vanished"])

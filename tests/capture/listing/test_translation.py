@@ -58,10 +58,10 @@ def test_encodings_and_line_ends(encoded: str) -> None:
 
 def test_a_line_without_end_takes_no_memory() -> None:
     """It is one line that is not understood."""
-    source = io.BytesIO(b"x" * (16 << 20))
+    text = b"x" * (16 << 20)
     tracemalloc.start()
     try:
-        made = Translation(lambda: source, "packet list")
+        made = of(text, "packet list")
         made.read()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
