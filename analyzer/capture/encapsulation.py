@@ -2,7 +2,8 @@
 
 Each function takes one header off and says where the next one begins and what it is: `place << 16 | EtherType`, EtherType 0
 for "its first nibble tells the IP version". A negative number is `-1 - reason`, an index into `layout.REASONS`. Called by
-the loop of `scan` for what is not plain Ethernet with IP, so that the loop stays short; every length is checked as there.
+the loop of `scan` for what is not plain Ethernet with IP, so that the loop stays short, and by `analyzer.report.headers`;
+every length is checked before a field is read.
 
 Compiled by the package build, with `encapsulation.pxd` for that loop; runs uncompiled with the same results.
 """
@@ -77,7 +78,7 @@ def ppp(
     return found(p, 0x8847) if kind == 0x281 else NOT_IP  # MPLS, RFC 3032 section 4.2
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.boundscheck(False)
 @cython.exceptval(check=False)
@@ -95,7 +96,7 @@ def link_header(
     return UNKNOWN
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.boundscheck(False)
 @cython.exceptval(check=False)
@@ -121,9 +122,9 @@ def unwrap(
         if kind == 4 or kind == 6:
             return found(p, 0)
         # A first nibble of 0 is a pseudowire's control word (RFC 4385 section 3), and Ethernet follows (RFC 4448).
-        if kind or end - p < 18:
-            return NOT_IP
-        return found(p + 18, be16(data, p + 16))
+        return NOT_IP if kind or end - p < 18 else found(p + 4, ETHERNET)
+    if kind == ETHERNET:
+        return found(p + 14, be16(data, p + 12)) if end - p >= 14 else SHORT
     return NOT_IP
 
 
@@ -199,7 +200,7 @@ def gtp(
     return found(p, 0)
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.boundscheck(False)
 @cython.exceptval(check=False)

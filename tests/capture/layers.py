@@ -333,7 +333,7 @@ NOT_ROWS: dict[str, tuple[int, bytes, str]] = {
     "a pppoe packet of another code": (1, bytes(12) + b"\x88\x64\x11\xa7\0\7\0\0\0\x21", "not IP or ARP"),
     "a pseudowire without control word": (
         1,
-        bytes(12) + b"\x88\x47\0\1\1\x40\2" + bytes(40),
+        bytes(12) + b"\x88\x47\0\1\1\x40\xa2" + bytes(40),
         "not IP or ARP",
     ),
     "spanning tree": (
