@@ -42,10 +42,12 @@ HEADING = re.compile(
 _TIME = re.compile(_WHEN, re.ASCII)
 _MARK = re.compile(r"(?:\[[^\]]*\] *)*")
 _TCP = re.compile(
-    r"(?P<sport>\S+?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S+) \[(?P<flags>[A-Za-z, <>]*)\](?P<rest>.*)"
+    r"(?P<sport>\S{1,40}?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S{1,40}) \[(?P<flags>[A-Za-z, <>]*)\](?P<rest>.*)"
 )
 _PAIR = re.compile(r"\b(Seq|Ack|Win|Len|MSS|TSval|TSecr|WS|SLE|SRE)=(-?\d+)", re.ASCII)
-_UDP = re.compile(r"(?P<sport>\S+?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S+)\s+Len=(?P<length>\d+)", re.ASCII)
+_UDP = re.compile(
+    r"(?P<sport>\S{1,40}?) {0,2}(?:→|->|>|\?) {0,2}(?P<dport>\S{1,40})\s+Len=(?P<length>\d+)", re.ASCII
+)
 _ECHO = re.compile(
     r"Echo \(ping\) (?P<what>request|reply)\s+id=0x(?P<id>[0-9a-f]+), seq=(?P<seq>\d+)", re.ASCII
 )
@@ -81,6 +83,8 @@ _OVER_UDP = frozenset({
     "VXLAN", "WireGuard", "SIP", "RTP", "RTCP", "STUN", "DTLS", "DTLSv1.2", "IGMPv2", "IGMPv3", "ESP", "OSPF", "VRRP", "IPv4",
     "IPv6", "SCTP", "GRE", "STP", "LLDP", "PIMv2",
 })  # fmt: skip
+LINE = 4096
+"""Characters of a line that matter."""
 _HEADERS, _HEADERS6 = 34, 54
 """Bytes of Ethernet and IP headers."""
 
@@ -97,7 +101,7 @@ def packets(
     """
     reading = _Reading(notes, shifts)
     for line, text in lines:
-        row = _row(text)
+        row = _row(text[:LINE])
         packet = None
         if row is not None:
             with suppress(ValueError):
@@ -121,7 +125,7 @@ def shifts(lines: Iterable[tuple[int, str]]) -> dict[tuple[str, str, str], int]:
         if (
             window
             and int(window[1]) >> 16
-            and (row := _row(text))
+            and (row := _row(text[:LINE]))
             and (tcp := _segment(row["info"]))
             and len(found) < 1 << 16
         ):

@@ -57,7 +57,7 @@ _TCP = re.compile(
     re.ASCII,
 )
 _DNS = re.compile(
-    r"(?:\[.*?\] )*(?P<id>\d{1,5})(?P<marks>[-+%*|$]*)(?P<rest>.*)\((?P<length>\d+)\)$", re.ASCII
+    r"(?:\[[^\]]*\] )*(?P<id>\d{1,5})(?P<marks>[-+%*|$]*)(?P<rest>.*)\((?P<length>\d+)\)$", re.ASCII
 )
 _QUESTION = re.compile(r" (?:\[[^\]]*\] )*(?P<kind>[A-Z]+)\? (?P<name>\S+)")
 _LENGTH = re.compile(r"length:? (\d+)", re.ASCII)
@@ -97,6 +97,8 @@ _PROTOCOLS = {
     "ip-proto-": -1,
 }
 DAY = 86_400 * 10**9
+LINE = 4096
+"""Characters of a line that matter."""
 PEEK = 500
 """Lines by which the form of the times is told."""
 
@@ -126,6 +128,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
     asked = Asked()
     begun: _Begun | None = None
     for line, text in chain(first, lines):
+        text = text[:LINE]
         found = BEGINS.match(text)
         if found is None:
             if begun is not None and (text[:1] in " \t" or _TUNNEL.match(text)):

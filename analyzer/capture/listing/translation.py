@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from analyzer.capture.listing.recognising import Form
 
 LINE = 1 << 16
-"""Characters of a line that are looked at."""
+"""Characters of a line that are looked at; of JSON 16 times as many, since a packet may be one."""
 PIECE = 1 << 16
 _LAST = (1 << 62) - 1
 """ns: no time is later."""
@@ -123,7 +123,7 @@ class Translation(io.RawIOBase):
         head = stream.read(4096)
         name, rest, number = encoding(head), head, 0
         decoder = codecs.getincrementaldecoder(name)("replace")
-        held = ""
+        held, limit = "", LINE * (16 if self._form == "json" else 1)
         while True:
             held += decoder.decode(rest, final=not rest)
             *whole, held = held.split("\n")
@@ -131,13 +131,13 @@ class Translation(io.RawIOBase):
                 whole.append(held)
             for text in whole:
                 number += 1
-                text = text.rstrip("\r")[:LINE]
+                text = text.rstrip("\r")[:limit]
                 if not self._said(text):
                     yield number, text
             if not rest:
                 self.damage = stream.damage
                 return
-            held = held[: 4 * LINE]
+            held = held[: 4 * limit]
             rest = stream.read(PIECE)
             self.read_bytes = stream.position
 
