@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.analysis import Analysis
+from analyzer.capture.twins import leave_out
 from analyzer.connection.connections import connections
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
 from analyzer.incident.deciding import decide
@@ -17,7 +18,7 @@ from analyzer.incident.scene import translating
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
-from analyzer.nat.topology import place
+from analyzer.nat.topology import contradicted, place, rename
 from analyzer.nat.ways import EXITS, explore
 from analyzer.node.recording import witness
 from analyzer.threads import beside, side_by_side
@@ -36,9 +37,14 @@ FOLLOWED = (TCP, UDP, ICMP, ICMP6)
 
 def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Analysis:
     """Tell what happened to the packets that were recorded."""
+    twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)
-    caveats = place(captured)
+    caveats = [*filter(None, twice), *place(captured)]
+    rename(captured)
     gaps = cross(captured)
+    if swapped := contradicted(gaps):
+        caveats += swapped
+        gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)

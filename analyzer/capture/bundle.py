@@ -6,8 +6,8 @@ captures begin alike.
 
 from __future__ import annotations
 
-import errno
 import codecs
+import errno
 import os
 import re
 import stat

@@ -121,7 +121,7 @@ def record(
     if len(gone) == len(captures):
         raise UnusableInput(gone[0])
     recordings = [recording for found in each for recording in found]
-    distinguish(recordings)
+    distinguish(recordings, interfaces.values())
     for several in each:
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)

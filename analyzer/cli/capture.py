@@ -70,7 +70,7 @@ def command(context: click.Context, /, print_script: bool, **_: object) -> None:
       lostsyn capture --pod default/web-0
       lostsyn capture --until insert_failed --until table-full
       lostsyn capture -i cni0 -i eth0 --seconds 60 -o race.tar.gz
-      lostsyn capture --print-script | ssh NODE sudo sh -s -- --seconds 60 -o - > node.tar.gz
+      lostsyn capture --print-script > capture.sh    # for a node without Python
     """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.field.script import script
 

@@ -164,20 +164,22 @@ def _decide(  # type: ignore[no-untyped-def]
     tcp = proto == TCP
     opened, answered = syn[:, 0] >= 0, syn[:, 2] >= 0
     spoke = (seen & (tally.ACK | tally.DATA | tally.FIN)) != 0
-    established = answered | (~opened & spoke.all(1)) | (opened & spoke[:, 1] & (seen[:, 1] & tally.STRANGE == 0))
+    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`).
+    went_on = seen[:, 0] & (tally.ACK | tally.DATA) != 0
+    established = answered | (~opened & spoke.all(1)) | (opened & went_on & (seen[:, 1] & tally.STRANGE == 0))
     rst_first = np.where(
         (time.reset[:, 0] >= 0) & ((time.reset[:, 1] < 0) | (time.reset[:, 0] <= time.reset[:, 1])), 0, 1
     )
     any_reset = (reset >= 0).any(1)
     by_opener = any_reset & (rst_first == 0)
     fin = (seen & tally.FIN != 0).any(1)
-    # A side that aborts when all that it sent is acknowledged, and nothing had to be repeated, ends the connection; it loses nothing.
+    # An opener that aborts when all that both sent is acknowledged ends the connection and loses nothing.
     owed = np.zeros((n, 2), bool)
     for side in (0, 1):
         unacked = (acked[:, side] - high[:, side]).view(np.int32) < 0
         owed[:, side] = (seen[:, side] & tally.HELD != 0) & (unacked | (seen[:, side] & tally.ACKED == 0))
     stuck = owed & (again > 0)
-    reset_ = established & any_reset & ~fin
+    reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & ~fin & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bytes = npt.NDArray[np.uint8]
 
+IPV6 = 1 << 32
 _PAD = 128
 """Bytes behind the text that are read without a check."""
 _HEAD = 64
@@ -48,7 +49,7 @@ class Columns:
     unreplied: npt.NDArray[np.bool_]
     offload: npt.NDArray[np.bool_]
     addresses: tuple[Ints, ...]
-    """Source and destination, of the original and of the reply; index `known`."""
+    """Source and destination, of the original and of the reply: IPv4 as a number, IPv6 as `IPV6` plus its place in `known`."""
     known: list[str]
     ports: tuple[Ints, ...]
 
@@ -67,7 +68,7 @@ def columns(text: bytes) -> Columns:
     usual &= np.bincount(of["use"], minlength=len(starts)) == 1
     lines = np.flatnonzero(usual)
     for name, positions in keys.items():
-        at[name] = positions[usual[of[name]]].reshape(len(lines), -1) + 1
+        at[name] = positions[usual[of[name]]].reshape(len(lines), 1 if name == "use" else 2) + 1
     fits = np.ones(len(lines), bool)
     before = [at["src"][:, 0], at["src"][:, 1]]
     values: list[list[Ints]] = [[], []]
@@ -131,21 +132,27 @@ def _digit(byte: Bytes) -> npt.NDArray[np.bool_]:
     return (byte >= 48) & (byte <= 57)
 
 
+def _window(data: Bytes, begins: Ints, most: int) -> Bytes:
+    """Cut out so many bytes from each place on, each a row."""
+    return np.lib.stride_tricks.sliding_window_view(data, most)[begins]
+
+
 def _numbers(data: Bytes, begins: Ints, most: int) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
     """Read decimal numbers of at most so many digits: values, where they end, and whether there is one."""
-    value = np.zeros(len(begins), np.int64)
+    digits = _window(data, begins, most + 1) - np.uint8(48)  # what is below wraps round, and is none
+    value: npt.NDArray[Any] = np.zeros(len(begins), np.int32 if most < 9 else np.int64)
     length = np.zeros(len(begins), np.int64)
     going = np.ones(len(begins), bool)
     for place in range(most):
-        byte = data[begins + place]
-        going &= _digit(byte)
-        value = np.where(going, value * 10 + (byte.astype(np.int64) - 48), value)
+        digit = digits[:, place]
+        going &= digit < 10
+        value = np.where(going, value * 10 + digit, value)
         length += going
-    return value, begins + length, (length > 0) & ~_digit(data[begins + length])
+    return value, begins + length, (length > 0) & ~(going & (digits[:, most] < 10))
 
 
 def _addresses(data: Bytes, begins: Ints, known: dict[str, int]) -> tuple[Ints, Ints]:
-    """Number addresses, -1 for what is none; and tell where they end."""
+    """Read addresses, -1 for what is none; and tell where they end."""
     number = np.zeros(len(begins), np.int64)
     at, fits = begins, np.ones(len(begins), bool)
     for octet in range(4):
@@ -160,9 +167,7 @@ def _addresses(data: Bytes, begins: Ints, known: dict[str, int]) -> tuple[Ints, 
             fits &= data[end] == _SPACE
             at = end
     codes = np.full(len(begins), -1, np.int64)
-    distinct, inverse = np.unique(number[fits], return_inverse=True)
-    names = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in distinct.tolist()]
-    codes[fits] = np.array([known.setdefault(name, len(known)) for name in names], np.int64)[inverse]
+    codes[fits] = number[fits]
     if not fits.all():
         others = np.flatnonzero(~fits)
         words, lengths = _words(data, begins[others], _ADDRESS)
@@ -179,12 +184,12 @@ def _number(said: bytes, known: dict[str, int]) -> int:
         address = str(ipaddress.ip_address(said.decode("ascii", "replace")))
     except ValueError:
         return -1
-    return known.setdefault(address, len(known)) if b":" in said and b"%" not in said else -1
+    return IPV6 + known.setdefault(address, len(known)) if b":" in said and b"%" not in said else -1
 
 
 def _words(data: Bytes, begins: Ints, most: int) -> tuple[Bytes, Ints]:
     """Cut out words, filled up with zeros, and their lengths; one that is too long is cut."""
-    window = data[begins[:, None] + np.arange(most)]
+    window = _window(data, begins, most)
     inside = np.logical_and.accumulate(window > _SPACE, axis=1)
     return np.where(inside, window, 0).astype(np.uint8), inside.sum(axis=1)
 
@@ -214,7 +219,7 @@ class _Heads:
 
 def _heads(data: Bytes, starts: Ints, ends: Ints) -> _Heads:
     """Read what stands before the first tuple: `ipv4     2 tcp      6 119 SYN_SENT `."""
-    window = data[starts[:, None] + np.arange(_HEAD)]
+    window = _window(data, starts, _HEAD)
     inside = (window > _SPACE) & (np.arange(_HEAD) < (ends - starts)[:, None])
     begins = inside.copy()
     begins[:, 1:] &= ~inside[:, :-1]
@@ -228,7 +233,7 @@ def _heads(data: Bytes, starts: Ints, ends: Ints) -> _Heads:
         """Where a line's word begins; where the line has fewer, somewhere in the text."""
         return starts + column[np.minimum(first + number, len(column) - 1)]
 
-    family = data[starts[:, None] + np.arange(4)]
+    family = window[:, :4]
     listed = (family[:, :3] == np.frombuffer(b"ipv", np.uint8)).all(axis=1) & np.isin(family[:, 3], (52, 54))
     base = np.where(listed, 2, 0)
     left = count - base

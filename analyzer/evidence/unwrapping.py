@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST = 32 << 20
 """Characters that are decoded as JSON."""
+_FAILURES = 16
 _DEPTH = 12
 """Objects within objects that an envelope may have."""
 
@@ -166,15 +167,16 @@ def _is_envelope(head: str) -> bool:
 
 def _enveloped(text: str) -> str:
     found: list[str] = []
-    decoder, at = json.JSONDecoder(), 0
+    decoder, at, failed = json.JSONDecoder(), 0, 0
     said = text[:MOST]
-    while begin := re.compile(r"^(?:\S{1,255} \| \w+!? => )?\s*([\[{])", re.MULTILINE).search(said, at):
+    # Each that does not end may be read to the end, so few of them are tried.
+    while failed < _FAILURES and (
+        begin := re.compile(r"^(?:\S{1,255} \| \w+!? => )?\s*([\[{])", re.MULTILINE).search(said, at)
+    ):
         try:
             document, at = decoder.raw_decode(said, begin.start(1))
         except (ValueError, RecursionError):
-            at = begin.end()
-            if not found and at > 1 << 20:
-                break
+            at, failed = begin.end(), failed + 1
             continue
         found += _outputs(document, _DEPTH)
     # A word of its own here and there makes no envelope.

@@ -551,7 +551,6 @@ launch() { # "$@" in the bundle's folder, out of reach of the terminal's Ctrl-C,
 }
 
 begin_recorders() {
-    : >"$work/recorders"
     for device in $devices; do
         recorder "$device" launch
     done
@@ -584,7 +583,11 @@ end_recorders() { # each by SIGINT, on which it writes what it holds
         done
     done <"$work/recorders"
     if [ -r "$work/writer" ] && read -r process birth <"$work/writer"; then # it ends when its pipe does
-        while lives "$process" "$birth"; do blink; done
+        tries=0
+        while lives "$process" "$birth" && [ $tries -lt $((PATIENCE * 10)) ]; do
+            tries=$((tries + 1))
+            blink
+        done
     fi
 }
 
@@ -943,6 +946,7 @@ record() {
     mkdir "$work" 2>/dev/null && mkdir "$bundle" || die "$folder cannot be written to"
     work=$(cd "$work" && pwd) bundle=$work/$stamp
     echo "$$ $(born $$)" >"$work/owner"
+    : >"$work/recorders"
     dd if=/dev/zero of="$work/reserve" bs=65536 count=$((RESERVE / 65536)) 2>/dev/null
     trap 'ended=${ended:-interrupted}' INT TERM HUP
     trap '' PIPE

@@ -93,9 +93,9 @@ class Case:
 
     @property
     def passed(self) -> Step | None:
-        """The first attempt after the first loss that made the whole way."""
-        began = self.lost[0].time
-        return next((s for s in self.steps if s.fate is Fate.PASSED and s.time >= began), None)
+        """The first attempt after the first loss that made the whole way, or was answered though a point missed it."""
+        began, through = self.lost[0].time, (Fate.PASSED, Fate.CAPTURE_LOSS)
+        return next((s for s in self.steps if s.fate in through and s.time >= began), None)
 
     def attempts(self, trails: Trails) -> tuple[Attempt, ...]:
         """As findings tell them."""

@@ -14,6 +14,7 @@ from analyzer.incident import (
     invalid_dropped,
     invalid_reset,
     lost_entry,
+    lost_errors,
     misdelivered,
     unnatted_leak,
     vanished,
@@ -49,6 +50,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += leaked
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
+    found += lost_errors.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),

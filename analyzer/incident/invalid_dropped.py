@@ -24,12 +24,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_RST
 from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.flow.point import TCP
 from analyzer.incident.invalid_reset import TESTS, window_points
 from analyzer.model import Evidence, Exclusion, Fate, Finding
+from analyzer.nat.equals import copied
 from analyzer.nat.passages import flow_name
 from analyzer.nat.ways import IN
 
@@ -74,11 +77,27 @@ def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int,
     keep = (gap.outer.flows.proto[flow] == TCP) & from_outside
     keep &= gap.inner.recorded(packets.time[rows])
     keep &= packets.bits[rows] & FRAGMENT == 0
+    rows, crossing = rows[keep], crossing[keep]
+    if not len(rows):
+        return []
+    through = gap.outer.rows_of(np.unique(packets.flow[rows])).astype(np.int64)
+    twice = copied(gap.outer, rows, through[gap.in_inner[through] >= 0])
     by_crossing: dict[int, set[int]] = {}
-    for row, index in zip(rows[keep], crossing[keep], strict=True):
+    for row, index in zip(rows[~twice], crossing[~twice], strict=True):
         if (gap.outer.name, int(row)) not in answered:
             by_crossing.setdefault(int(index), set()).add(int(row))
-    return list(by_crossing.items())[:MOST]
+    return [
+        (index, some)
+        for index, some in list(by_crossing.items())[:MOST]
+        if not _rewritten(gap, index, len(some))
+    ]
+
+
+def _rewritten(gap: Gap, crossing: int, missing: int) -> bool:
+    """Whether as many packets of that direction are new inside: the same ones, changed on the way by a NAT helper or a proxy."""
+    side = 0 if gap.heading[crossing] == IN else 1
+    rows = gap.inner.rows(int(gap.matches.a[crossing]), side)
+    return int((gap.in_outer[rows] < 0).sum()) >= missing
 
 
 def _finding(gap: Gap, crossing: int, missing: set[int], scene: Scene) -> list[Finding]:

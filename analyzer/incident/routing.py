@@ -162,6 +162,7 @@ def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = Non
 def _way(scene: Scene, dst: str, src: str | None, iif: str | None) -> Way:
     target = ipaddress.ip_address(dst)
     rules = [rule for rule in scene.evidence.routing_rules if rule.family in ("", f"ipv{target.version}")]
+    rules.sort(key=lambda rule: rule.priority)
     sure = bool(rules)
     for table, action, certain in _asked(rules, target, src, iif) if rules else iter([("main", "", True)]):
         sure &= certain

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_RULES = 2_000_000
 """Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
+VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cilium_vxlan": 8472}
+"""UDP port by the beginning of a device's name, where its own settings are not in the bundle: what flannel, Calico and Cilium use."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
@@ -132,7 +134,7 @@ def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
             local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow, own: False
+    return asked if evidence.rules else lambda *_: False
 
 
 @dataclass(kw_only=True)
@@ -356,7 +358,10 @@ class Scene:
         """
         if not self.evidence.rules:
             return None
-        packet = self._packet(point, row, gap, outward=outward)
+        encapsulated = outward and gap.inner.role == "tunnel"
+        packet = self._outer(gap) if encapsulated else self._packet(point, row, gap, outward=outward)
+        if packet is None:
+            return None
         return self.once(("walked", packet), lambda: self._walked(packet))
 
     def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
@@ -383,12 +388,27 @@ class Scene:
             dport=dport if ported and (not reply or self._source_port_asked) else None,
             iif=iif,
             oif=oif,
-            state=self._state(point, row, gap) if reply else "new",
+            state=self.state(point, row, gap) if reply else "new",
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
-    def _state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
+    def _outer(self, gap: Gap) -> Packet | None:
+        """What carries the packets of a tunnel device: the node itself sends it, so the OUTPUT hook is asked.
+
+        None where it is not known how the device encapsulates, or which address the uplink has.
+        """
+        links = {link.name: link for link in self.evidence.links}
+        device, uplink = links.get(gap.inner.name), links.get(gap.outer.name)
+        port = (device.settings.get("port") if device else None) or next(
+            (port for begin, port in VXLAN_PORTS.items() if gap.inner.name.startswith(begin)), None
+        )
+        own = next((text for text in (uplink.addresses if uplink else ()) if "." in text), None)
+        if port is None or own is None or not str(port).isdecimal():
+            return None
+        return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=gap.outer.name)
+
+    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
         flow = int(point.packets.flow[row])
         there = gap.outer if point is gap.inner else gap.inner

@@ -215,6 +215,8 @@ def _judge(
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind = np.array([one_way(leg) for leg in legs])
+    if blind.any() and not replies:
+        soon = soon | _answered_beyond(point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows)
     blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
     elsewhere = answering.any(1) & ~met & ~blind & (not replies)
@@ -266,6 +268,24 @@ def _judge(
     busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
     leg = np.argmax(ways * (4 * matched + 2 * recording + 1 + busy[None, :]), axis=1)
     return reason, leg
+
+
+def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
+    flow, time = point.packets.flow[rows], point.packets.time[rows]
+    following = np.full(len(rows), np.iinfo(np.int64).max)
+    order = np.lexsort((time, flow))
+    same = flow[order[1:]] == flow[order[:-1]]
+    following[order[:-1][same]] = time[order[1:][same]]
+    found = np.zeros(len(rows), bool)
+    for leg in legs:
+        came, _, _ = replied(leg.there, TCP)
+        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
+        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
+        match = leg.match[flow]
+        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
+        found |= (match >= 0) & (time <= answer) & (answer < following)
+    return found
 
 
 def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:

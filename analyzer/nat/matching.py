@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, REPLY
+from analyzer.capture.layout import ARP, REPLY, SYN_X, SYNACK_Y
 from analyzer.flow.keys import among, is_v4, scramble, unique_join
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ AGREED = {
     DPORT: "destination port",
 }
 
-_LEVELS = (
+LEVELS = (
     SRC | SPORT | DST | DPORT,  # bridged, or routed without NAT
     SPORT | DST | DPORT,  # SNAT that kept the port
     DST | DPORT,  # SNAT
@@ -52,6 +52,7 @@ _LEVELS = (
     SPORT,  # both, port kept
     0,  # both
 )
+"""What is compared, from nothing translated to everything."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +79,10 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
+    by_answer = _by_answer(a, b, left_a, left_b)
+    left_a, left_b = _without(left_a, by_answer[0], len(a.flows)), _without(left_b, by_answer[1], len(b.flows))
+    by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
+    agreed = np.concatenate([agreed, by_answer[2]])
     offset = _offset(a, b, by_syn_a, by_syn_b)
     if offset is not None:
         met = _met(a, b, by_syn_a, by_syn_b, offset)
@@ -191,7 +196,7 @@ def syn_keys(flows: Flows) -> NDArray[np.uint64]:
 def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
     """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
     reply = np.ones(len(flows), bool) if turned else None
-    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(_LEVELS[0])
+    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(LEVELS[0])
 
 
 class _Keys:
@@ -251,7 +256,7 @@ def _by_syn(
     keys_a, keys_b = _Keys(a.flows, left_a, key_a[left_a]), _Keys(b.flows, left_b, key_b[left_b])
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
     rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
-    for level in _LEVELS:
+    for level in LEVELS:
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         got_a.append(left_a[rest_a[i]])
         got_b.append(left_b[rest_b[j]])
@@ -263,6 +268,37 @@ def _by_syn(
     return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
 
 
+def _by_answer(
+    a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Flows of which one point saw the SYN and the other only the SYN-ACK, which acknowledges it (`tcpdump -Q in`)."""
+    found_a, found_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
+    for asked, of_asked, answered, of_answered in ((a, left_a, b, left_b), (b, left_b, a, left_a)):
+        marks = asked.flows.marks[of_asked]
+        mine = of_asked[(marks & SYN_X != 0) & (marks & SYNACK_Y == 0)]
+        marks = answered.flows.marks[of_answered]
+        theirs = of_answered[(marks & SYNACK_Y != 0) & (marks & SYN_X == 0)]
+        if not len(mine) or not len(theirs):
+            continue
+        first = answered.order[answered.starts[2 * theirs.astype(np.int64) + 1]]
+        i, j = unique_join(
+            scramble(asked.flows.isn_x[mine], 8), scramble(answered.packets.ack[first] - np.uint32(1), 8)
+        )
+        one, other = (mine[i], theirs[j]) if asked is a else (theirs[j], mine[i])
+        found_a.append(one)
+        found_b.append(other)
+        agreed.append(_same_ends(a.flows, one, b.flows, other))
+    return np.concatenate(found_a), np.concatenate(found_b), np.concatenate(agreed)
+
+
+def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Which of their addresses and ports agree."""
+    src = (a.src_hi[one] == b.src_hi[other]) & (a.src_lo[one] == b.src_lo[other])
+    dst = (a.dst_hi[one] == b.dst_hi[other]) & (a.dst_lo[one] == b.dst_lo[other])
+    changed = a.ports[one] ^ b.ports[other]
+    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(np.uint8)
+
+
 _BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])
 
 
@@ -271,10 +307,10 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     if not len(left_a) or not len(left_b):
         return np.zeros(0, _BALLOT)
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
-    keys_a, keys_b = _packet_keys(a, rows_a), _packet_keys(b, rows_b)
+    keys_a, keys_b = packet_keys(a, rows_a), packet_keys(b, rows_b)
     rest_a, rest_b = np.arange(len(rows_a)), np.arange(len(rows_b))
     found = [np.zeros(0, _BALLOT)]
-    for level in _LEVELS:
+    for level in LEVELS:
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         one, other = rows_a[rest_a[i]], rows_b[rest_b[j]]
         ballot = np.zeros(len(i), _BALLOT)
@@ -329,7 +365,8 @@ def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDAr
     return top & (tops == 1), top & (tops > 1)
 
 
-def _packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
+def packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
+    """Hashes of packets' contents with their addresses and ports, as the packets show them."""
     packets = point.packets
     content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY != 0
     return _Keys(point.flows, packets.flow[rows], content, reply)

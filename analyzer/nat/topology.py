@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
-from analyzer.nat.matching import SRC, match
+from analyzer.nat.matching import DST, SRC, match
 from analyzer.nat.prints import comparable, hops
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
+    from analyzer.nat.crossing import Gap
 
 LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
 """Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it again,
@@ -85,6 +88,47 @@ def place(points: Sequence[Point]) -> list[str]:
             f"{point.name}: taken for the {point.role} by its traffic; --role {point.name}=ROLE corrects it."
         )
     return caveats
+
+
+def rename(points: Sequence[Point]) -> None:
+    """Let the uplink have the name that a pod's own interface, captured inside the pod, has as well; in place."""
+    taken = {point.name: point for point in points}
+    for point in points:
+        pod = taken.get(re.sub(r"-\d+$", "", point.name))
+        if point.role == "uplink" and pod is not None and pod is not point and pod.role == "pod":
+            point.name, pod.name = pod.name, f"{pod.name} of the pod"
+            point.recording.name, pod.recording.name = point.name, pod.name
+
+
+def contradicted(gaps: Sequence[Gap]) -> list[str]:
+    """Swap bridge and uplink where their names say the contrary of what their packets do; in place.
+
+    SNAT gives what leaves the node another source. Where that is seen the wrong way round, again and again and never the right
+    way, the point that is called the uplink is the inner one.
+
+    Returns: A caveat for each pair; the gaps must be made anew then.
+    """
+    told = []
+    for gap in gaps:
+        if gap.inner.role != "bridge" or gap.outer.role != "uplink":
+            continue
+        m = gap.matches
+        snat = (m.agreed & SRC == 0) & (m.agreed & DST != 0) & (m.flip == 0)
+        right, wrong = int((snat & (gap.heading == 1)).sum()), int((snat & (gap.heading == -1)).sum())
+        if wrong > 1 and not right:
+            gap.inner.role, gap.outer.role = "uplink", "bridge"
+            if role_of(gap.inner.name) == "bridge" and role_of(gap.outer.name) == "uplink":
+                gap.inner.name, gap.outer.name = gap.outer.name, gap.inner.name  # what the node calls them
+            told.append(
+                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show the "
+                "contrary: their source is translated on the way from the former to the latter. The former is taken for "
+                f"{gap.outer.name}, the bridge, and the latter for {gap.inner.name}, the uplink."
+            )
+    return told
+
+
+def _files(point: Point) -> str:
+    return ", ".join(file.label for file in point.recording.files[:3])
 
 
 def _compare(compared: Compared) -> tuple[int | None, int]:

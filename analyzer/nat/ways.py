@@ -58,7 +58,7 @@ def explore(
     gaps: Sequence[Gap],
     links: Iterable[Link],
     routes: Iterable[Route] = (),
-    translates: Callable[[Point, int, bool], bool] = lambda point, flow, own: False,
+    translates: Callable[[Point, int, bool], bool] = lambda *_: False,
 ) -> Node:
     """Learn the node's inside from what crossed, then say where every flow is heading.
 

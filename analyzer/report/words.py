@@ -121,7 +121,7 @@ def between(gap: Gap | None) -> str:
 def losses(incident: Incident) -> int:
     """Return how many packets *incident* is about; of one that is about connections, how many of those."""
     if incident.kind.endswith("-vanished") or incident.kind == "refused":
-        counted = [int(finding.facts.get("attempts_vanished", 0)) for finding in incident.findings]
+        counted = [int(finding.facts.get("attempts_vanished", finding.facts.get("packets", 0))) for finding in incident.findings]
         return sum(counted) or len(incident.findings)
     if incident.kind.startswith("invalid-"):
         return sum(len(finding.facts.get("offenders", ())) or 1 for finding in incident.findings)

@@ -17,6 +17,8 @@ from analyzer.evidence.facts import Link
 from tests.capture.test_decoder import segment
 from tests.capture.test_points import named, raw, recordings
 from tests.capture.test_reader import enhanced, interface, pcap, section
+from tests.conversation import UPLINK, Conversation
+from tests.conversation import record as write
 
 
 def several(*names: str | None, sections: int = 1) -> bytes:
@@ -84,6 +86,24 @@ def test_one_interface_name_in_two_files(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pcapng").write_bytes(several("eth0"))
 
     assert {"cap.bridge-side/eth0", "cap.wan-side/eth0"} == set(recordings(tmp_path))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_nodes_own_is_recognised_by_its_address(known: bool, tmp_path: Path) -> None:
+    """`eth0.pcap` of the pod, `eth0-1.pcap` of the node: what bears the address of the node's eth0 is called so."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:1024")
+    talk.syn()
+    talk.accept()
+    write(tmp_path, talk, names={"veth-a": "eth0", "eth0": "eth0-1"})
+    mac = UPLINK if known else "02:00:00:00:00:99"
+    links = {2: Link(index=2, name="eth0", mac=mac, addresses=(), file="ip-link.json")}
+    found = record(Bundle.open([tmp_path]).captures, links, {}, lambda _: None, Memory())
+    told = {(r.name, r.files[0].label, r.role) for r in found if r.name != "cni0"}
+
+    if known:
+        assert {("eth0", "eth0-1.pcap", "uplink"), ("eth0.pcap", "eth0.pcap", None)} == told
+    else:
+        assert {("eth0-1", "eth0-1.pcap", None), ("eth0", "eth0.pcap", None)} == told
 
 
 def test_names_that_become_equal(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
         "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
+        "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
         "pwru": "SKB                CPU PROCESS          FUNC\n",

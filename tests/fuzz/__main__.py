@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-
-from tests.fuzz.mutate import mutate
-from tests.fuzz.running import campaign, case, fails
-from tests.fuzz.targets import TARGETS
 
 
 def main() -> int:
     """Run, and return 1 if there was any find."""
+    # What libFuzzer is to follow has to be instrumented as it is imported.
+    with _instrumented() if "--atheris" in sys.argv else nullcontext():
+        from tests.fuzz.running import campaign, case, fails
+        from tests.fuzz.targets import TARGETS
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument(
         "targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET", help=", ".join(TARGETS)
@@ -56,11 +57,22 @@ def main() -> int:
     return int(finds > 0)
 
 
+def _instrumented() -> AbstractContextManager[None]:
+    import atheris
+
+    made: AbstractContextManager[None] = atheris.instrument_imports(include=["analyzer"])
+    return made
+
+
 def _atheris(name: str, seconds: float) -> int:
     """Let coverage of the Python code guide what is mutated; the mutations are ours and libFuzzer's in turn."""
     import random
 
     import atheris
+
+    from tests.fuzz.mutate import mutate
+    from tests.fuzz.running import fails
+    from tests.fuzz.targets import TARGETS
 
     target, seeds = TARGETS[name], TARGETS[name].seeds()
     corpus = Path("build/fuzz/corpus") / name
@@ -76,7 +88,6 @@ def _atheris(name: str, seconds: float) -> int:
         rng = random.Random(seed)
         return atheris.Mutate(data, most) if rng.random() < 0.3 else mutate(data, seeds, rng, most)
 
-    atheris.instrument_all()
     atheris.Setup(
         [sys.argv[0], str(corpus), f"-max_total_time={int(seconds)}"],
         one,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -17,4 +21,8 @@ def no_script_runs_on() -> Iterator[None]:
         process = Script.started.pop().process
         if process.poll() is None:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from analyzer.capture.bundle import Bundle
 from analyzer.evidence.collecting import collect
 from analyzer.lab.node import V4, Node, built
 from analyzer.lab.ping import ping
+from tests.deploy.test_deploy import load
 from tests.kernel.recorded import SHELLS, Script, packets, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -229,22 +231,64 @@ def _flood(count: int) -> None:
                 time.sleep(0.01)
 
 
-def test_drop_records(net: Node, tmp_path: Path) -> None:
-    """Each packet that a rule drops has a record with its reason; the instance of tracefs is gone afterwards."""
+MOUNTED = ("sh", "-c", 'mount -t tracefs nodev /sys/kernel/tracing && exec dash "$@"', "sh")
+"""A shell for which tracefs is where bpftrace looks for it: `ip netns exec` gives it a mount namespace of its own."""
+
+
+@pytest.mark.parametrize(
+    ("shell", "first", "record"),
+    [
+        (SHELLS["dash"], "# clock: mono t=", "reason: NETFILTER_DROP"),
+        pytest.param(
+            MOUNTED,
+            "name: kfree_skb",
+            f"dst={V4.server} dport=99",
+            marks=pytest.mark.skipif(not shutil.which("bpftrace"), reason="needs bpftrace"),
+        ),
+    ],
+    ids=["tracefs", "bpftrace"],
+)
+def test_drop_records(net: Node, tmp_path: Path, shell: tuple[str, ...], first: str, record: str) -> None:
+    """Each packet that a rule drops has a record with its reason; no instance of tracefs and no bpftrace is left."""
     net.node.run(
         "nft",
         "-f",
         "-",
         stdin=f"table ip f {{ chain c {{ type filter hook forward priority 0; ip daddr {V4.server} udp dport 99 drop; }}; }}",
     )
-    script = Script(net.node, tmp_path / "out", "--drops").begun()
+    script = Script(net.node, tmp_path / "out", "--drops", shell=shell).begun()
     net.a.start(_to, 99, 5).result(20)
-    time.sleep(0.2)
+    time.sleep(0.5)
     script.end()
     told = (script.unpacked() / "drops.txt").read_text()
 
-    assert told.startswith("# clock: mono t=")
-    assert 5 <= told.count("reason: NETFILTER_DROP")
+    assert told.startswith(first)
+    assert "# clock: mono t= " not in told
+    assert 5 <= told.count(record)
+    assert [] == script.leftovers()
+
+
+def test_the_capabilities_of_the_manifests_are_enough(net: Node, tmp_path: Path) -> None:
+    """With what deploy/daemonset.yaml asks for, and nothing else, it records and asks the node."""
+    (manifest,) = load("daemonset.yaml")
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    rights = ",".join(f"+{name.lower()}" for name in container["securityContext"]["capabilities"]["add"])
+    shell = (
+        "setpriv",
+        f"--bounding-set=-all,{rights}",
+        "--inh-caps=-all",
+        "--no-new-privs",
+        "busybox",
+        "ash",
+    )
+    script = Script(net.node, tmp_path / "out", shell=shell).begun()
+    talk(net)
+    script.end()
+    folder = script.unpacked()
+
+    assert 2 == packets(folder / "eth0.pcap", ECHO)
+    for file in ("conntrack-S.txt", "conntrack-L.txt", "nft-ruleset.txt", "dmesg.txt", "ip-link.txt"):
+        assert (folder / "after" / file).exists(), file
     assert [] == script.leftovers()
 
 

@@ -1,4 +1,4 @@
-"""Packets whose flows do not fit as wholes are paired by content and moment; equal ones are not guessed."""
+"""Packets whose flows do not fit as wholes are paired by content and moment, equal ones in order."""
 
 from __future__ import annotations
 
@@ -72,3 +72,41 @@ def test_what_is_paired_is_mutual_and_alike(tmp_path: Path) -> None:
 
     assert there.tolist() == gap.in_inner[gap.in_outer[there]].tolist()
     assert gap.inner.packets.print[there].tolist() == gap.outer.packets.print[gap.in_outer[there]].tolist()
+
+
+def same(pod: str, port: int, *times: float) -> list[Conversation]:
+    """The same datagram again and again: of one pod's socket while SNAT gives it one outer port."""
+    talk = query(
+        b"ping", times[0], pod=f"{pod}:30000", server="192.0.2.53:8125", dnat=None, nat=f"192.0.2.10:{port}"
+    )
+    for at in times[1:]:
+        talk.data(b"ping", at)
+    for number, packet in enumerate(talk.sent):
+        packet.number = number + 1
+    return [talk]
+
+
+def equals() -> list[Conversation]:
+    """Two pods whose datagrams are equal; both entries expire in the pause, and the ports change."""
+    return [
+        *same("10.244.0.11", 30000, 0, 1),
+        *same("10.244.0.11", 1024, 10, 11),
+        *same("10.244.0.12", 2000, 0.0001, 1.0001),
+        *same("10.244.0.12", 30000, 10.0001, 11.0001),
+    ]
+
+
+def test_equal_datagrams_after_their_entries_expired(tmp_path: Path) -> None:
+    """As many came out as went in: none is lost, whatever port they have."""
+    analysis, gap = analysed(tmp_path, *equals())
+
+    assert (gap.in_outer.whole() >= 0).all()
+    assert 0 == analysis.counts.udp_vanished
+
+
+def test_one_of_many_equals_is_lost(tmp_path: Path) -> None:
+    """The near miss: one fewer came out."""
+    talks = equals()
+    talks[1].sent[0].lost_after("cni0")
+
+    assert 1 == analysed(tmp_path, *talks)[0].counts.udp_vanished

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,29 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 
     assert -signal.SIGKILL == ran.returncode
     assert b"old" == path.read_bytes()
+    assert all(left.name.startswith(".") for left in tmp_path.iterdir() if left != path)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_killed_at_any_moment(number: int, tmp_path: Path) -> None:
+    """The file is one that was written whole; nothing else than hidden pieces lies beside it."""
+    path = tmp_path / "report.html"
+    program = (
+        "import sys; from pathlib import Path; from analyzer.report.saving import saving\n"
+        "for letter in iter(lambda: b'ab', None):\n"
+        "    for one in letter:\n"
+        "        with saving(Path(sys.argv[1])) as file: [file.write(bytes([one]) * 4096) for _ in range(64)]\n"
+        "        print(flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        time.sleep(number * 0.0017)
+        writer.kill()
+    data = path.read_bytes()
+
+    assert 64 * 4096 == len(data)
+    assert 1 == len(set(data))
     assert all(left.name.startswith(".") for left in tmp_path.iterdir() if left != path)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.rules.model import Kind
 
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}(),;]|[^\s{}(),;"]+')
+_WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}(),;]|[^\s{}(),;"]+')
 _COUNTED = re.compile(r"\bcounter packets \d+ bytes \d+")
 _OPERATORS = {"==": "==", "!=": "!=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "eq": "==", "ne": "!="}
 _OPTIONS = frozenset({"random", "fully-random", "persistent"})

@@ -112,6 +112,8 @@ def _at(rows: list[list[_Listed]], back: int) -> Ruleset:
 
 def _with_counters(listed: _Listed, twins: list[_Listed]) -> _Listed:
     """Give the counters of another tool's listing to rules that come without."""
+    if not twins:
+        return listed
     others = {chain.name: chain.rules for twin in twins for chain in twin.chains}
     chains = []
     for chain in listed.chains:

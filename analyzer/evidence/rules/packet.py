@@ -18,6 +18,7 @@ class Packet:
     src: str
     """Of a `new` packet as before NAT; of others, which no nat chain is asked for, as the forward hook sees it."""
     dst: str
+    """Empty where it is not known."""
     sport: int | None = None
     dport: int | None = None
     iif: str | None = None

@@ -47,7 +47,7 @@ class View:
             "family": self.family,
             "proto": packet.proto,
             "src": values.address(packet.src),
-            "dst": values.address(packet.dst),
+            "dst": values.address(packet.dst) if packet.dst else None,
             "sport": packet.sport,
             "dport": packet.dport,
             "mark": packet.mark,
@@ -84,12 +84,21 @@ class View:
         """Say whether fields equal a key; None where that is not known."""
         answer: bool | None = True
         for name, element in zip(names, key, strict=True):
-            equal = _equal(self._state() if name == "state" else self._field[name], element)
+            equal = self._in_state(element) if name == "state" else _equal(self._field[name], element)
             if equal is False:
                 return False
             if equal is None:
                 answer = None
         return answer
+
+    def _in_state(self, element: Element) -> bool | None:
+        """Say whether conntrack calls the packet so; whether it is translated says nothing of the other states."""
+        if self._status is None and element not in ("snat", "dnat"):
+            known, self._status = self._status, frozenset()
+            equal = _equal(self._state(), element)
+            self._status = known
+            return equal
+        return _equal(self._state(), element)
 
     def lacks(self, names: tuple[str, ...]) -> bool:
         """Say whether the packet has not one of these fields, so that no comparison holds."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.evidence.conntrack_columns import columns
+from analyzer.evidence.conntrack_columns import IPV6, columns
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
 
@@ -154,7 +154,10 @@ class _Listing:
         names = np.array([self._names.setdefault(name, len(self._names)) for name in read.names], np.int64)
         known = [self._addresses.setdefault(address, len(self._addresses)) for address in read.known]
         codes = np.array(known or [0], np.int64)
-        src, dst, reply_src, reply_dst = (codes[address] for address in read.addresses)
+        src, dst, reply_src, reply_dst = (
+            np.where(column < IPV6, column, IPV6 + codes[np.maximum(column - IPV6, 0)])
+            for column in read.addresses
+        )
         sport, dport, reply_sport, reply_dport = read.ports
         return {
             "proto": names[read.proto],
@@ -209,22 +212,38 @@ class _Listing:
 
     def tables(self) -> Iterator[Table]:
         """Give the table, if there are entries."""
-        if self._kept:
-            yield Table(
-                file=self._file,
-                names=tuple(self._names),
-                addresses=tuple(self._addresses),
-                omitted=self._omitted,
-                **{name: np.concatenate(column) for name, column in self._columns.items()},  # type: ignore[arg-type]
-            )
+        if not self._kept:
+            return
+        columns = {name: np.concatenate(column) for name, column in self._columns.items()}
+        # Each address is named once, however many entries have it.
+        sides = [name for name in _KINDS if name.endswith(("src", "dst"))]
+        numbers, codes = np.unique(np.concatenate([columns[name] for name in sides]), return_inverse=True)
+        long = list(self._addresses)
+        columns |= dict(zip(sides, np.split(codes.astype(np.uint32), len(sides)), strict=True))
+        yield Table(
+            file=self._file,
+            names=tuple(self._names),
+            addresses=tuple(
+                long[number - IPV6]
+                if number >= IPV6
+                else f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+                for number in numbers.tolist()
+            ),
+            omitted=self._omitted,
+            **columns,
+        )
 
     def _address(self, text: str) -> int:
         """Number an address; -1 where it is none. /proc writes IPv6 at full length."""
         code = self._codes.get(text)
         if code is None:
             try:
-                address = str(ipaddress.ip_address(text))
-                code = self._addresses.setdefault(address, len(self._addresses))
+                address = ipaddress.ip_address(text)
+                code = (
+                    int(address)
+                    if address.version == 4
+                    else IPV6 + self._addresses.setdefault(str(address), len(self._addresses))
+                )
             except ValueError:
                 code = -1
             self._codes[text] = code
@@ -233,7 +252,7 @@ class _Listing:
 
 _KINDS = {
     "proto": "H", "state": "H", "timeout": "I", "flags": "B",
-    "orig_src": "I", "orig_dst": "I", "orig_sport": "H", "orig_dport": "H",
-    "reply_src": "I", "reply_dst": "I", "reply_sport": "H", "reply_dport": "H",
+    "orig_src": "q", "orig_dst": "q", "orig_sport": "H", "orig_dport": "H",
+    "reply_src": "q", "reply_dst": "q", "reply_sport": "H", "reply_dport": "H",
 }  # fmt: skip
-"""Column to its type, as numpy names it."""
+"""Column to its type, as numpy names it; addresses are numbered when all are known."""

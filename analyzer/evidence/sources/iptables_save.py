@@ -43,6 +43,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     endless: Counter[str] = Counter()
     for raw in text.splitlines():
         line = raw.strip()
+        if line.startswith(("-", "[")) and table and table.read(line):
+            continue
         if header := _GENERATED.match(line):
             family, legacy = header[1], not header[2]
         elif begin := _TABLE.fullmatch(line):
@@ -91,11 +93,11 @@ class _Table:
 
     def read(self, line: str) -> bool:
         """Read a chain or a rule; False where it is neither."""
-        if chain := _CHAIN.fullmatch(line):
+        if rule := _RULE.fullmatch(line):
+            self._rules.setdefault(rule[3], []).append(rule)
+        elif chain := _CHAIN.fullmatch(line):
             self._policies[chain[1]] = chain[2]
             self._rules.setdefault(chain[1], [])
-        elif rule := _RULE.fullmatch(line):
-            self._rules.setdefault(rule[3], []).append(rule)
         else:
             return False
         return True
@@ -130,8 +132,10 @@ class _Table:
 
     def _of(self) -> str:
         """Give the family: the header's, else what the rules tell."""
+        if self._family:
+            return self._family
         ipv6 = any(IPV6.search(rule[4]) for rules in self._rules.values() for rule in rules)
-        return self._family or ("ip6" if ipv6 else "ip")
+        return "ip6" if ipv6 else "ip"
 
 
 def make_rule(

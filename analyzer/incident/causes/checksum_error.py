@@ -125,7 +125,11 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence=confidence,
-        facts={"tunnel": _kind(*last_seen(case)), "named": names},
+        facts={
+            "tunnel": _kind(*last_seen(case)),
+            "named": names,
+            "called_invalid": bool(line and line.verdict == "invalid"),
+        },
         evidence=tuple(evidence),
         excluded=(
             Exclusion(cause="loss before the node", because=f"the packet came in by {point.name}"),

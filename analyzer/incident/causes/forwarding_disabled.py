@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.incident.records import risen
+from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import ends, entered, went_on
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
@@ -72,11 +72,17 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if case.refused or device is None:
         return None
     setting = _setting(device, scene, v6=":" in ends(case)[0])
-    if setting is None or len(went_on(case, scene)[1]):
+    record = recorded(case, scene, reason="IP_INADDRERRORS")
+    if record is None and (setting is None or len(went_on(case, scene)[1])):
         return None
-    evidence = [Evidence(says=f"{setting} is 0: what comes in by {device} is not forwarded", source="sysctl")]
+    evidence = [record] if record else []
+    if setting is not None:
+        evidence.append(
+            Evidence(says=f"{setting} is 0: what comes in by {device} is not forwarded", source="sysctl")
+        )
     evidence += risen(scene, "Ip.InAddrErrors")
-    evidence.append(Evidence(says=f"nothing got from {device} through this gap since", source="captures"))
+    if not len(went_on(case, scene)[1]):
+        evidence.append(Evidence(says=f"nothing got from {device} through this gap since", source="captures"))
     return Explanation(
         cause=CODE,
         confidence="proven",
@@ -89,7 +95,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             ),
             Exclusion(cause="snat-port-race", because="the packet is dropped as it is routed, before SNAT"),
         ),
-        remedies=(_set(setting), REMEDIES[1]),
+        remedies=(_set(setting or f"net.ipv4.conf.{device}.forwarding"), REMEDIES[1])
+        if ":" not in ends(case)[0] or setting
+        else (),
     )
 
 

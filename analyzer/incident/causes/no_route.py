@@ -76,7 +76,11 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     device = entered(case)
     if device is None:
         return None
-    record = None if case.refused else recorded(case, scene, "no-route")
+    record = (
+        None
+        if case.refused
+        else recorded(case, scene, reason="IP_INNOROUTES") or recorded(case, scene, reason="IP_OUTNOROUTES")
+    )
     told = _told(case, scene)
     found = _nowhere(case, device, scene)
     if record is None and told is None and found is None:
