@@ -2,7 +2,9 @@
 
 Link, network and transport headers are read in one pass; a frame either becomes a row or is counted under
 a reason, never dropped silently. Every length is checked against the captured bytes before a field is read.
-Compiled by the package build; runs uncompiled with the same results (`tests/capture/test_scan.py`).
+Compiled by the package build; runs uncompiled with the same results (`tests/capture/test_scan.py`). What every frame needs
+is in this one loop, so that the compiler sees it whole: functions of other modules are called, and never inlined. What
+few frames need, and the table of flows, whose methods are calls anyway, are modules of their own (`scan.pxd`).
 
 Integer constants of 2**31 and more are module variables because Cython takes such literals for Python
 objects, which a loop without the GIL cannot hold; products are kept under 2**64, or cut to that, so that both modes agree.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ HEAD = 64
 """Bytes behind the transport header that are kept: more than a fingerprint is made of, and a name of a DNS question."""
 
 
+_address = lru_cache(1 << 14)(ip_address)
+"""Few hosts send most packets."""
+
+
 def frame(packet: Listed) -> tuple[bytes, int]:
     """Make an Ethernet frame.
 
@@ -25,7 +30,7 @@ def frame(packet: Listed) -> tuple[bytes, int]:
         ValueError: An address is none, or a number does not fit its field.
     """
     try:
-        src, dst = ip_address(packet.src), ip_address(packet.dst)
+        src, dst = _address(packet.src), _address(packet.dst)
         if src.version != dst.version:
             raise ValueError(f"{src} and {dst} are of two families")
         macs = packet.mac_dst + packet.mac_src
