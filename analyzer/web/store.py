@@ -11,14 +11,16 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.web.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from analyzer.web.folder import Outcome
 
 State = Literal["open", "queued", "running", "done", "failed"]
 
@@ -225,13 +227,13 @@ class Store:
                 (upload.id,),
             )
 
-    def finish(self, upload: Upload, outcome: Mapping[str, Any]) -> None:
-        """Note how an analysis succeeded: what it `says`, how many `incidents`, why it is `inconclusive`."""
+    def finish(self, upload: Upload, outcome: Outcome) -> None:
+        """Note how an analysis succeeded."""
         with self._change() as db:
             db.execute(
                 "UPDATE upload SET state = 'done', queued = NULL, says = :says, incidents = :incidents, "
                 "inconclusive = :inconclusive WHERE id = :id",
-                {**outcome, "id": upload.id},
+                {**asdict(outcome), "id": upload.id},
             )
 
     def fail(self, upload: Upload, says: str) -> None:

@@ -118,6 +118,29 @@ def test_a_crash_ends_that_analysis_alone(serve: Callable[..., Server], bundle: 
     assert "done" == server.ended(crashed)["state"]
 
 
+def test_killed_from_outside_it_is_tried_once_more(
+    serve: Callable[..., Server], bundle: dict[str, bytes]
+) -> None:
+    """An analysis that the kernel, short of memory, killed is begun anew; one that is killed again is told as such."""
+    server = serve()
+    upload = server.post(bundle)["id"]
+    killed: list[int] = []
+    for _ in range(2):
+        (child,) = until(
+            lambda: [pid for pid in server.children("analyse") if pid not in killed], "the analysis to begin"
+        )
+        os.kill(child, signal.SIGKILL)
+        killed.append(child)
+    told = server.ended(upload)
+
+    assert "failed" == told["state"]
+    assert told["says"].startswith("Something outside killed its process (SIGKILL), also when")
+    again = server.post(bundle)["id"]
+    (child,) = until(lambda: server.children("analyse"), "the analysis to begin")
+    os.kill(child, signal.SIGKILL)
+    assert "done" == server.ended(again)["state"]
+
+
 def test_deleting_stops_the_analysis(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
     """An upload that is deleted while it is analysed is gone, its process and its files as well."""
     server = serve()
