@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 
 from analyzer.web import api, pages
-from analyzer.web.guard import Guard, Token, access_token
+from analyzer.web.guard import Based, Guard, Token, access_token, route
 from analyzer.web.jobs import Jobs
 from analyzer.web.receiving import Receiver
 from analyzer.web.refusal import Refusal
@@ -39,7 +39,7 @@ class Desk:
 
 def build(settings: Settings) -> Starlette:
     """Return the application on `settings.data`, which exists and is this process's alone."""
-    (settings.data / "uploads").mkdir(exist_ok=True)
+    (settings.data / "uploads").mkdir(mode=0o700, exist_ok=True)
     token = Token(access_token(settings.data))
     store = Store(settings.data)
     jobs = Jobs(store, settings)
@@ -58,7 +58,10 @@ def build(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[*pages.ROUTES, *api.ROUTES],
         lifespan=running,
-        middleware=[Middleware(Guard, token=token, refuse=pages.ask_for_token)],
+        middleware=[
+            Middleware(Based, base=settings.base),
+            Middleware(Guard, token=token, refuse=pages.ask_for_token),
+        ],
         exception_handlers={Refusal: _refused, 404: _not_found, 405: _not_found, 500: _broken},
     )
     app.state.desk = desk
@@ -67,7 +70,7 @@ def build(settings: Settings) -> Starlette:
 
 def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
-    answer = api.refusal if request.url.path.startswith("/api/") else pages.refusal
+    answer = api.refusal if route(request).startswith("/api/") else pages.refusal
     return answer(request, refusal)
 
 

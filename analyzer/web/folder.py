@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import stat
 from contextlib import suppress
@@ -121,6 +123,36 @@ def _is_plain(path: Path) -> bool:
         status = path.lstat()
         return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
     return False
+
+
+def private(data: Path) -> None:
+    """Let nobody else into the data folder and what is ours in it: folders 0700, files 0600, also where they are there.
+
+    Raises:
+        OSError: It is somebody else's, or others may use it, and what lies in it is not ours.
+    """
+    ours = [
+        path for path in data.iterdir() if re.fullmatch(r"lock|token|uploads|lostsyn\.sqlite3.*", path.name)
+    ]
+    if data.stat().st_mode & 0o077 and len(ours) < len(list(data.iterdir())):
+        raise OSError(
+            errno.EPERM, "others may enter it, and it holds other files; give --data a folder of its own"
+        )
+    data.chmod(0o700)
+    for path in ours:
+        _restrict(path, 0o700 if path.name == "uploads" else 0o600)
+    for folder, folders, files in os.walk(data / "uploads"):  # which follows no links
+        for name in folders:
+            _restrict(Path(folder, name), 0o700)
+        for name in files:
+            _restrict(Path(folder, name), 0o600)
+
+
+def _restrict(path: Path, mode: int) -> None:
+    with suppress(FileNotFoundError):
+        found = path.lstat().st_mode
+        if not stat.S_ISLNK(found) and stat.S_IMODE(found) & 0o077:
+            path.chmod(mode)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

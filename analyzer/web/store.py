@@ -126,9 +126,17 @@ class Store:
         """Return the upload whose report is shared under *secret*."""
         return next(self._uploads("share = ?", secret), None)
 
-    def search(self, words: str = "", limit: int = 200) -> tuple[list[Upload], int]:
-        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are."""
-        terms = [f"%{_escaped(word)}%" for word in words.split()[:10]]
+    def search(
+        self, words: str = "", limit: int = 50, after: tuple[float, str] | None = None
+    ) -> tuple[list[Upload], int]:
+        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are.
+
+        Args:
+            words: What to look for.
+            limit: Uploads to return, at most.
+            after: `created` and `id` of an upload, which need not be there any more: those that follow it in the list.
+        """
+        terms: list[object] = [f"%{_escaped(word)}%" for word in words.split()[:10]]
         condition = " AND ".join(
             [
                 "1",
@@ -143,7 +151,10 @@ class Store:
                 f"SELECT count(*) FROM upload WHERE {condition}",  # noqa: S608 - placeholders only
                 terms,
             ).fetchone()
-            return list(self._uploads(f"{condition} ORDER BY created DESC LIMIT {limit:d}", *terms)), count
+            if after:
+                condition, terms = f"{condition} AND (created, id) < (?, ?)", [*terms, *after]
+            order = f"ORDER BY created DESC, id DESC LIMIT {limit:d}"
+            return list(self._uploads(f"{condition} {order}", *terms)), count
 
     def all(self) -> list[Upload]:
         """Return every upload."""
@@ -185,14 +196,15 @@ class Store:
             self._touch(db, upload)
         return File(number=number, name=free, size=size, complete=False)
 
-    def complete(self, upload: Upload, number: int, size: int) -> None:
-        """Note that all *size* bytes of a file are on the disk."""
+    def complete(self, upload: Upload, number: int, size: int) -> bool:
+        """Note that all *size* bytes of a file are on the disk; say whether it is still wanted."""
         with self._change() as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE file SET complete = 1, size = ? WHERE upload = ? AND number = ?",
                 (size, upload.id, number),
-            )
+            ).rowcount
             self._touch(db, upload)
+        return changed > 0
 
     def remove(self, upload: Upload, number: int) -> None:
         """Take a file out of an upload."""

@@ -13,7 +13,7 @@ from analyzer.web.points import RecognisedPoint, join, missing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.web.folder import Progress
+    from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
     from analyzer.web.looks import Look
     from analyzer.web.store import File, Upload
@@ -73,6 +73,18 @@ class View:
         return sum(not view.file.complete for view in self.files)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One upload in a list: what costs no look at what was recognised."""
+
+    upload: Upload
+    title: str
+    expires: float
+    files: int
+    size: int
+    """Bytes that have arrived."""
+
+
 def title(upload: Upload, files: Sequence[File]) -> str:
     """Return what to call an upload: its name, else what its files have in common."""
     if upload.name or not files:
@@ -81,6 +93,22 @@ def title(upload: Upload, files: Sequence[File]) -> str:
     if len(folders) == 1:
         return folders.pop()
     return f"{files[0].name} and {count(len(files) - 1, 'more file', 'more files')}"
+
+
+def row(upload: Upload, jobs: Jobs) -> Row:
+    """Gather what a list shows of an upload."""
+    folder, files = jobs.store.folder(upload), jobs.store.files(upload)
+    return Row(
+        upload=upload,
+        title=title(upload, files),
+        expires=upload.touched + jobs.settings.keep,
+        files=len(files),
+        size=sum(_received(folder, file) for file in files),
+    )
+
+
+def _received(folder: Folder, file: File) -> int:
+    return file.size if file.complete and file.size is not None else folder.received(file.number)
 
 
 def build(upload: Upload, jobs: Jobs) -> View:
@@ -95,7 +123,7 @@ def build(upload: Upload, jobs: Jobs) -> View:
     views = tuple(
         FileView(
             file=file,
-            received=folder.received(file.number),
+            received=_received(folder, file),
             says=_says(look) if (look := looked[file.number]) else (),
         )
         for file in files
@@ -123,19 +151,30 @@ def _says(look: Look) -> tuple[str, ...]:
     return (*said, *list(dict.fromkeys(look.texts.values()))[:LISTED]) or ("not used",)
 
 
-def as_json(view: View) -> dict[str, Any]:
-    """Return what the API tells of an upload; docs: `openapi.json`."""
-    upload = view.upload
-    base = f"/api/uploads/{upload.id}"
+def row_as_json(row: View | Row, base: str) -> dict[str, Any]:
+    """Return what the API tells of an upload in a list; *base* is the path before ours."""
+    upload = row.upload
     return {
         "id": upload.id,
-        "name": view.title,
+        "name": row.title,
         "created": _time(upload.created),
-        "expires": _time(view.expires),
+        "expires": _time(row.expires),
         "state": upload.state,
         "says": upload.says,
         "incidents": upload.incidents,
         "inconclusive": upload.inconclusive,
+        "file_count": row.files if isinstance(row, Row) else len(row.files),
+        "size": row.size,
+        "url": f"{base}/api/uploads/{upload.id}",
+    }
+
+
+def as_json(view: View, base: str) -> dict[str, Any]:
+    """Return what the API tells of an upload; docs: `openapi.json`."""
+    upload = view.upload
+    told = row_as_json(view, base)
+    return {
+        **told,
         "roles": upload.roles,
         "files": [
             {
@@ -145,7 +184,7 @@ def as_json(view: View) -> dict[str, Any]:
                 "received": each.received,
                 "complete": each.file.complete,
                 "says": list(each.says),
-                "url": f"{base}/files/{each.file.number}",
+                "url": f"{told['url']}/files/{each.file.number}",
             }
             for each in view.files
         ],
@@ -164,8 +203,8 @@ def as_json(view: View) -> dict[str, Any]:
         "notes": list(view.notes[:NOTES]),
         "recognising": view.recognising,
         "progress": asdict(view.progress) if view.progress else None,
-        "results": {name: f"{base}/{name}" for name in view.results},
-        "shared": f"/shared/{upload.share}" if upload.share else None,
+        "results": {name: f"{told['url']}/{name}" for name in view.results},
+        "shared": f"{base}/shared/{upload.share}" if upload.share else None,
     }
 
 

@@ -57,5 +57,5 @@ def test_what_is_no_role(server: Server, role: object) -> None:
     answer = server.client.post(f"/api/uploads/{upload}/analysis", json={"roles": {"eth0": role}})
 
     assert 400 == answer.status_code
-    assert "eth0 can be pod, bridge or uplink" in answer.json()["error"]
+    assert "'eth0' can be pod, bridge or uplink" in answer.json()["error"]
     assert "open" == server.get(upload)["state"]
