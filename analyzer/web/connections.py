@@ -99,7 +99,9 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Free the place."""
         self.places.leave(self)
-        self._cancel()
+        for timer in (self._deadline, self._reading):
+            if timer:
+                timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -110,7 +112,6 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is here already; also where the last one's body still comes."""
         super().on_response_complete()
-        self._cancel()
         self._look()
         if self._deadline is None and not self._busy():
             self._await_request()
@@ -118,7 +119,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """Give a client that does not read what it asked for some time."""
         super().pause_writing()
-        self._reading = self.loop.call_later(STALLED, self.transport.abort)
+        self._watch()
 
     def resume_writing(self) -> None:
         """Go on: it has read."""
@@ -126,6 +127,13 @@ class Connection(H11Protocol):
             self._reading.cancel()
             self._reading = None
         super().resume_writing()
+
+    def _watch(self, before: int | None = None) -> None:
+        left = self.transport.get_write_buffer_size()
+        if before is None or left < before:
+            self._reading = self.loop.call_later(STALLED, self._watch, left)
+        else:
+            self.transport.abort()
 
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -139,13 +147,15 @@ class Connection(H11Protocol):
 
     def _await_request(self) -> None:
         self.places.wait(self)
-        self._deadline = self.loop.call_later(HEADER, self.transport.abort)
+        self._deadline = self.loop.call_later(HEADER, self._late)
 
-    def _cancel(self) -> None:
-        for timer in (self._deadline, self._reading):
-            if timer:
-                timer.cancel()
-        self._deadline = self._reading = None
+    def _late(self, before: int | None = None) -> None:
+        """End, unless the client still reads the answer before."""
+        left = self.transport.get_write_buffer_size()
+        if left and (before is None or left < before):
+            self._deadline = self.loop.call_later(HEADER, self._late, left)
+        else:
+            self.transport.abort()
 
 
 def limited() -> type[Connection]:
