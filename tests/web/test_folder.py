@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from analyzer.web.folder import TOLD, Folder, Refused, read_bytes, told, write_json
+from analyzer.web.folder import TOLD, Folder, Refused, private, read_bytes, told, write_json
 
 
 def test_a_file_knows_how_much_of_it_arrived(tmp_path: Path) -> None:
@@ -78,3 +79,35 @@ def test_only_plain_files_are_read(tmp_path: Path) -> None:
     assert b"{}" == read_bytes(tmp_path / "file", 2)
     with pytest.raises(OSError, match="longer than 1 bytes"):
         read_bytes(tmp_path / "file", 1)
+
+
+def test_nobody_else_is_let_in(tmp_path: Path) -> None:
+    """The data folder and all of ours in it, also what is there from before; no link is followed."""
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    (data / "uploads/a/files").mkdir(parents=True)
+    outside.write_text("")
+    for path in (outside, data / "token", data / "lostsyn.sqlite3-wal", data / "uploads/a/files/1"):
+        path.write_text("")
+        path.chmod(0o644)
+    (data / "uploads/a/link").symlink_to(outside)
+    data.chmod(0o755)
+    private(data)
+
+    assert {0o700} == {
+        stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*")) if path.is_dir()
+    }
+    files = [path for path in data.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert 0o644 == stat.S_IMODE(outside.stat().st_mode)
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    """A folder that others may enter and that holds other files is refused as it is: it may be /tmp."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "theirs").write_text("")
+
+    with pytest.raises(OSError, match="folder of its own"):
+        private(tmp_path)
+    assert 0o755 == stat.S_IMODE(tmp_path.stat().st_mode)
+    tmp_path.chmod(0o700)
+    private(tmp_path)

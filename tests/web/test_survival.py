@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -153,6 +154,45 @@ def test_deleting_stops_the_analysis(serve: Callable[..., Server], bundle: dict[
     assert server.client.get(f"/api/uploads/{upload}").status_code == 404
     until(lambda: not (server.data / "uploads" / upload).exists(), "the folder to go")
     assert "done" == server.ended(server.post(bundle)["id"])["state"]
+
+
+def test_deleting_stops_transfers(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
+    """What is still being sent to a deleted upload, or to a file that was taken out, ends at once, also in silence."""
+    server = serve()
+    data = bundle["eth0.pcap"] * 40
+    upload, url = server.begin("eth0.pcap", len(data))
+    _, other = server.begin("cni0.pcap", len(data), upload)
+    with _half(server, url, data) as first, _half(server, other, data) as second:
+        until(lambda: server.received(url) > 0 and server.received(other) > 0, "some of both")
+        assert 204 == server.client.delete(url).status_code
+        first.settimeout(10)
+        assert b"404" in first.recv(1000).partition(b"\r\n")[0]
+        assert server.received(other) > 0
+        assert 204 == server.client.delete(f"/api/uploads/{upload}").status_code
+        second.settimeout(10)
+        assert b"404" in second.recv(1000).partition(b"\r\n")[0]
+    assert not (server.data / "uploads" / upload).exists()
+
+
+def test_below_a_base_path(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
+    """Every link, redirect and cookie is below the path that a server in front puts before ours."""
+    server = serve("--base-path", "/tools/lostsyn/")
+    assert server.url.endswith("/tools/lostsyn")
+    upload = server.post({name: bundle[name] for name in ("cni0.pcap", "eth0.pcap")})["id"]
+    told = server.ended(upload)
+    with httpx.Client(trust_env=False) as browser:
+        page = browser.get(f"{server.url}/?token={server.token}", follow_redirects=True)
+        assert 200 == page.status_code
+        links = re.findall(r'(?:href|action|src)="(/[^"]*)"', page.text)
+        assert len(links) > 3
+        for link in {*links, told["url"], *told["results"].values(), f"/tools/lostsyn/uploads/{upload}"}:
+            assert link.startswith("/tools/lostsyn/")
+            assert browser.request("GET", httpx.URL(server.url).join(link)).status_code in (200, 405)
+        assert {"/tools/lostsyn"} == {cookie.path for cookie in browser.cookies.jar}
+        shared = browser.post(
+            f"{server.url}/uploads/{upload}/share", data={"share": "yes"}, follow_redirects=True
+        )
+        assert "/tools/lostsyn/shared/" in shared.text
 
 
 def test_twenty_at_once(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
