@@ -165,9 +165,7 @@ def command(
                 "others can reach this address, and it is not encrypted: put a server in front of it that speaks TLS"
             )
         if left := sandbox.missing(data.resolve()):
-            note(
-                f"what reads uploads can reach {' and '.join(left)}: no Landlock or namespace here hides it"
-            )
+            note(f"what reads uploads can reach {' and '.join(left)}: no Landlock or namespace here hides it")
         logs.begin()
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has stopped
             uvicorn.Server(config).run(sockets=[listening])

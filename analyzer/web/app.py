@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.routing import Match
 
 from analyzer.web import api, pages
 from analyzer.web.guard import Based, Guard, Token, access_token, route
@@ -77,7 +78,14 @@ def _refused(request: Request, refusal: Exception) -> Response:
 def _not_found(request: Request, problem: Exception) -> Response:
     status = getattr(problem, "status_code", 404)
     sentence = "There is no such page." if status == 404 else f"{request.method} is not possible here."
-    return _refused(request, Refusal(status, sentence))
+    answer = _refused(request, Refusal(status, sentence))
+    if status == 405:
+        # Starlette knows the methods of the first route of that path only.
+        fitting = (one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE)
+        answer.headers["Allow"] = ", ".join(
+            sorted({method for one in fitting for method in one.methods or ()})
+        )
+    return answer
 
 
 def _broken(request: Request, _: Exception) -> Response:

@@ -33,6 +33,8 @@ BODY_TIME = 30.0
 """Seconds that it may take, at most."""
 PAGE, PAGES = 50, 200
 """Uploads on a page of their list, and how many may be asked for."""
+WORDS = 200
+"""Characters that can be searched for."""
 _HEAD = 4096
 _MARK = b'<meta http-equiv="Content-Security-Policy" content="'
 
@@ -59,7 +61,9 @@ class Listed:
 def listed(request: Request) -> Listed:
     """Return the page of the list that a query asks for: words `q`, how many `limit`, behind which one `after`."""
     asked = request.query_params
-    words, limit = asked.get("q", "")[:200], asked.get("limit", str(PAGE))
+    words, limit = asked.get("q", ""), asked.get("limit", str(PAGE))
+    if len(words) > WORDS:
+        raise Refusal(400, f"'q' may have {WORDS} characters.")
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= PAGES):
         raise Refusal(400, f"'limit' must be a number from 1 to {PAGES}.")
     after = None
@@ -129,6 +133,8 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
     if late:
         raise Refusal(409, f"{late[0]} has not arrived whole; send the rest, or take it out.")
     for point, role in roles.items():
+        if not point:
+            raise Refusal(400, "A role is given for a capture point without a name.")
         if role and role not in tuple(LAYERS):
             raise Refusal(
                 400, f"{ascii(role)[:40]} is no role; {ascii(point)[:40]} can be pod, bridge or uplink."

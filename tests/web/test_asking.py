@@ -114,6 +114,7 @@ def test_the_list_has_pages(serve: Callable[..., Server]) -> None:
         "after=1.5-%27",
         "after=nan-a",
         "after=1.5",
+        "q=" + "a" * 201,
     ],
 )
 def test_what_is_no_page(server: Server, query: str) -> None:
