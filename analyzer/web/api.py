@@ -100,7 +100,8 @@ async def add(request: Request) -> Response:
     upload = asking.changeable(await run_in_threadpool(asking.upload, request))
     receiver = desk(request).receiver
     if is_form(request):
-        await take_form(request, receiver, upload)
+        if not (await take_form(request, receiver, upload))[0]:
+            raise Refusal(400, "The form has no file.")
         return _told(request, upload, 201)
     found = await _object(request)
     size = found.get("size")

@@ -95,6 +95,8 @@ async def take_form(request: Request, receiver: Receiver, upload: Upload) -> tup
                     transfer = await _begin(receiver, upload, name, body) if name else None
                 elif event == "field":
                     field = value.decode("utf-8", "replace")[:FIELD]
+                    if field == "files":
+                        raise Refusal(400, "No file was chosen: a part called 'files' has no file name.")
                     if len(fields) == FIELDS:
                         raise Refusal(413, f"The form has more than {FIELDS} fields.")
                     fields[field] = ""
