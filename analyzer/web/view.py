@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.report.words import count, iso
 from analyzer.web import looks
 from analyzer.web.folder import RESULTS
+from analyzer.web.looks import Part
 from analyzer.web.points import RecognisedPoint, join, missing
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def build(upload: Upload, jobs: Jobs) -> View:
     looked = {file.number: known.get(file.number) for file in files}
     told = [look for look in looked.values() if look]
     texts = [text for look in told for text in look.texts.values()]
-    parts = [{**asdict(part), "complete": look.complete} for look in told for part in look.parts]
+    parts = [{**_mapping(part), "complete": look.complete} for look in told for part in look.parts]
     points = join(parts, upload.roles)
     views = tuple(
         FileView(
@@ -141,6 +142,11 @@ def build(upload: Upload, jobs: Jobs) -> View:
         progress=jobs.progress(upload) if upload.state == "running" else None,
         results=tuple(name for name in RESULTS if (folder.results / name).is_file()),
     )
+
+
+def _mapping(part: Part) -> dict[str, Any]:
+    """Return a part as a mapping; `asdict` copies each field, which for thousands of parts is what a page costs."""
+    return {name: getattr(part, name) for name in Part.__slots__}
 
 
 def _says(look: Look) -> tuple[str, ...]:
