@@ -127,7 +127,6 @@ def command(
     base = base.rstrip("/")
     if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*", base, re.ASCII):
         raise LostsynError(f"--base-path: {base!r} is no path such as /lostsyn")
-    os.umask(0o077)
     with _owned(data):
         _private(folder.private, data)
         settings = Settings(
@@ -190,17 +189,21 @@ def _private(restrict: Callable[[Path], None], data: Path) -> None:
 
 @contextmanager
 def _owned(data: Path) -> Iterator[None]:
-    """Make the data folder, for our eyes only, and keep other servers off it."""
+    """Make the data folder, for our eyes only as all that is made in it, and keep other servers off it."""
+    before = os.umask(0o077)
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "lock").open("wb")
-    except OSError as problem:
-        raise LostsynError(f"{data}: cannot be used: {problem.strerror}") from None
-    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LostsynError(
-                f"{data}: another lostsyn serve works there; give --data another folder"
-            ) from None
-        yield
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (data / "lock").open("wb")
+        except OSError as problem:
+            raise LostsynError(f"{data}: cannot be used: {problem.strerror}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise LostsynError(
+                    f"{data}: another lostsyn serve works there; give --data another folder"
+                ) from None
+            yield
+    finally:
+        os.umask(before)
