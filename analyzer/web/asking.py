@@ -188,5 +188,7 @@ def _sandbox(report: Path) -> str:
     """Return the policy of a report: what it allows itself, in an origin of its own, without our cookies."""
     with report.open("rb") as opened:
         head = opened.read(_HEAD)
-    own = head.partition(_MARK)[2].partition(b'"')[0].decode("ascii", "replace").replace("&#39;", "'")
-    return "sandbox allow-scripts; " + (own or "default-src 'none'")
+    own = head.partition(_MARK)[2].partition(b'"')[0].decode("latin-1").replace("&#39;", "'")
+    # A confined process wrote it: what no header may hold is no policy. Of two directives of one name the first counts.
+    fit = own and own.isascii() and own.isprintable()
+    return "sandbox allow-scripts; " + (own if fit else "default-src 'none'")

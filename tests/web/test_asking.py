@@ -28,6 +28,11 @@ def test_a_report_is_sandboxed_by_its_own_policy(tmp_path: Path) -> None:
     assert "allow-same-origin" not in policy
     assert "unsafe" not in policy
     assert "sandbox allow-scripts; default-src 'none'" == _sandbox(tmp_path / "none.html")
+    for policy in (b"x\r\nSet-Cookie: a=b", b"\xff", b""):
+        (tmp_path / "crafted.html").write_bytes(
+            b'<meta http-equiv="Content-Security-Policy" content="' + policy + b'">'
+        )
+        assert "sandbox allow-scripts; default-src 'none'" == _sandbox(tmp_path / "crafted.html")
 
 
 def test_requests_are_bounded(server: Server) -> None:
