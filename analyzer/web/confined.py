@@ -30,6 +30,8 @@ TOO_MUCH_MEMORY = 3
 """Exit status of a process that was denied memory."""
 REFUSED = "refused.json"
 """What a task writes that cannot be done: one sentence."""
+ERRORS = ".stderr"
+"""Suffix of the file with what the last process wrote to standard error, beside its folder."""
 _PR_SET_PDEATHSIG = 1
 _OWN = frozenset(
     (
@@ -90,7 +92,8 @@ async def _process(task: str, work: Path, order: dict[str, Any], limits: Limits)
         # Each thread of the linear algebra library would take address space; nothing here uses it.
         "OPENBLAS_NUM_THREADS": "1",
     }
-    with (work / "stderr.txt").open("wb") as errors:
+    # Beside the folder, not in it: what is read again must be the file that was opened here.
+    with work.with_suffix(ERRORS).open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "analyzer.web", task, str(work),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=errors,
@@ -117,11 +120,20 @@ def _ended(status: int, work: Path, limits: Limits) -> str | None:
         return f"It needed more than {limits.memory / GIB:.3g} GiB of memory, the limit, and was stopped."
     if status == -signal.SIGXCPU:
         return f"It needed more than {_span(limits.cpu)} of processor time, the limit, and was stopped."
+    _LOG.warning("%s: ended with status %d: %s", work, status, _last_words(work))
     if status < 0:
         return (
             f"The process crashed ({signal.Signals(-status).name}); one of the files may be made to do that."
         )
     return f"The process ended unexpectedly with status {status}; the server's log says more."
+
+
+def _last_words(work: Path) -> str:
+    """Return the end of what a process wrote to standard error: of a traceback, what matters."""
+    with suppress(OSError), work.with_suffix(ERRORS).open("rb") as errors:
+        errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
+        return printable(errors.read(2000).decode("utf-8", "replace").strip(), 4000)
+    return ""
 
 
 def _span(seconds: float) -> str:

@@ -131,7 +131,7 @@ def _allow(rules: int, path: Path, rights: int) -> None:
 def _roots() -> list[Path]:
     """Return where Python, its packages and this one are."""
     found = {Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix) if entry}
-    return [*sorted(found - {Path("/")}), *map(Path, _SYSTEM)]
+    return [*sorted(found - {Path("/")}), *(Path(path).resolve() for path in _SYSTEM)]
 
 
 def _without(root: Path, hidden: Path) -> Iterator[Path]:

@@ -100,6 +100,16 @@ def test_how_a_task_goes_wrong(stand_in: Callable[[str], Path], code: str, says:
     assert says in said
 
 
+def test_the_log_says_more(stand_in: Callable[[str], Path], caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody foresaw ends in the server's log, as far as it says why, and printable."""
+    said = _run("recognise", stand_in("raise ValueError('why \\x1b[2J' + 'x' * 9000)"), _order("uname.txt"))
+
+    assert said == "The process ended unexpectedly with status 1; the server's log says more."
+    assert "xxx" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert len(caplog.text) < 5000
+
+
 @pytest.mark.parametrize(
     ("statuses", "says"),
     [

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.capture.test_reader import pcap
 from tests.web.serving import Server, gone, until
 
 
@@ -193,6 +194,24 @@ def test_below_a_base_path(serve: Callable[..., Server], bundle: dict[str, bytes
             f"{server.url}/uploads/{upload}/share", data={"share": "yes"}, follow_redirects=True
         )
         assert "/tools/lostsyn/shared/" in shared.text
+
+
+def test_many_interfaces_cost_the_server_little(serve: Callable[..., Server]) -> None:
+    """A capture with another interface number in each packet: whoever looks at it, the server's memory stays what it was."""
+    frames = [b"\x08\0\0\0" + number.to_bytes(4, "big") + bytes(12) for number in range(1, 30_000)]
+    data = pcap([(n, len(frame), frame) for n, frame in enumerate(frames)], link=276)
+    server = serve()
+    before = server.peak()
+    upload, url = server.begin("any.pcap", len(data))
+    server.client.patch(url, content=data, headers={"Upload-Offset": "0"})
+    told = server.recognised(upload)
+    for _ in range(6):
+        for path in (f"/uploads/{upload}", "/", "/api/uploads"):
+            assert 200 == server.client.get(path).status_code
+
+    assert 1000 == len(told["points"])
+    assert any("more than 4095 interfaces are named" in note for note in told["notes"])
+    assert server.peak() - before < 64 << 20
 
 
 def test_twenty_at_once(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
