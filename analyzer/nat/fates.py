@@ -19,6 +19,7 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 from analyzer.nat.equals import came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
+from analyzer.nat.prints import hops
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
 from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
@@ -386,7 +387,7 @@ def _stray_heading(
 ) -> NDArray[np.int8]:
     """Where packets of unmatched flows are heading: by the hop that routing takes, by who saw them first, by addresses."""
     here, there = leg.here.packets, leg.there.packets
-    onward = here.ttl[rows].astype(np.int16) - there.ttl[partner].astype(np.int16)
+    onward = hops(leg.here, leg.there, rows, partner)
     onward = np.where(onward != 0, onward, np.sign(there.time[partner] - here.time[rows]))
     out = 1 if leg.outward else -1
     by_address = np.where(node.heading[leg.here.name][here.flow[rows]] == IN, IN, OUT)
