@@ -111,7 +111,11 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
 
 
 def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
-    outside, inside, pods = np.zeros(len(chains), bool), np.zeros(len(chains), bool), np.zeros(len(chains), np.int8)
+    outside, inside, pods = (
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), np.int8),
+    )
     for number, point in enumerate(chains.points):
         met = np.zeros(len(chains), bool)
         met[chains.of[number][chains.of[number] >= 0]] = True
