@@ -304,7 +304,8 @@ def replied(point: Point, protocol: int) -> NDArray[np.int64]:
     keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    return rows[keep]
+    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
+    return replies
 
 
 def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
