@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analyzer.model import Connection, Finding, Incident
+from analyzer.model import Account, Connection, Finding, Incident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,8 @@ class Analysis:
     capture_points: tuple[CapturePoint, ...]
     """Pod to uplink."""
     counts: Counts
+    account: Account
+    """What became of every connection, in four numbers."""
     incidents: tuple[Incident, ...]
     reconciliation: tuple[Reconciled, ...]
     caveats: tuple[str, ...]
@@ -70,6 +72,7 @@ class Analysis:
             kernel=scene.evidence.kernel,
             capture_points=summary.capture_points(scene),
             counts=counts,
+            account=scene.connections.account() if scene.connections is not None else Account(),
             incidents=incidents,
             reconciliation=reconciliation,
             caveats=summary.caveats(bundle, scene, caveats),
@@ -130,6 +133,17 @@ class Analysis:
         from analyzer import tables
 
         return tables.findings(self.incidents)
+
+    @property
+    def connections(self) -> pd.DataFrame:
+        """One row per connection, followed through all points: what became of it, whose doing that was, and why.
+
+        >>> table = analysis.connections
+        >>> table[table["class"] == "node"].groupby("pod").size()  # which pod lost most
+        """
+        from analyzer import tables
+
+        return tables.connections(self.captured)
 
     def follow(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Connection:
         """Follow one connection through all points, whether or not anything befell it.

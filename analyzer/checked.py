@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.expectations import judge, plain_exit
 from analyzer.model import Fate
+from analyzer.report.verdict import headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ class Checked:
         return cls(
             paths=tuple(paths),
             analysis=replace(analysis, scene=None),
-            error=analysis.inconclusive or "" if not foreseen else "",
+            error="" if foreseen else _untold(analysis),
             expectation=expectation,
             unmet=judge(analysis, expectation) if expectation else (),
         )
@@ -85,6 +86,15 @@ class Checked:
                 if ".." not in Path(label).parts and file.is_file():
                     return file.as_posix()
         return Path(self.paths[0]).as_posix()
+
+
+def _untold(analysis: Analysis) -> str:
+    """Why there is no verdict: nothing can be said at all, or of failed connections nobody can tell where."""
+    if analysis.incidents:
+        return ""
+    if analysis.account.open:
+        return headline((), analysis)
+    return analysis.inconclusive or ""
 
 
 def last_seen(finding: Finding) -> Sighting | None:

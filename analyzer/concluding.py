@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.analysis import Analysis
-from analyzer.flow.point import TCP, UDP, assemble
+from analyzer.capture.twins import leave_out
+from analyzer.connection.connections import connections
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
 from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
-from analyzer.incident.scene import Scene
+from analyzer.incident.scene import Scene, translating
 from analyzer.nat.crossing import cross
-from analyzer.incident.scene import translating
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
-from analyzer.nat.topology import place
+from analyzer.nat.topology import contradicted, place, rename
 from analyzer.nat.ways import EXITS, explore
 from analyzer.node.recording import witness
 from analyzer.threads import beside, side_by_side
@@ -29,17 +30,28 @@ if TYPE_CHECKING:
     from analyzer.evidence import Evidence
 
 
+FOLLOWED = (TCP, UDP, ICMP, ICMP6)
+"""Protocols whose requests and replies are followed."""
+
+
 def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Analysis:
     """Tell what happened to the packets that were recorded."""
+    twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)
-    caveats = place(captured)
+    caveats = [*filter(None, twice), *place(captured)]
+    rename(captured)
     gaps = cross(captured)
+    if swapped := contradicted(gaps):
+        caveats += swapped
+        gaps = cross(captured)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)
     refusals = Refusals([point for point in captured if point.role in EXITS])
-    sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in (TCP, UDP)}
-    answered = {protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in (TCP, UDP)}
+    sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in FOLLOWED}
+    answered = {
+        protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in FOLLOWED
+    }
     scene = Scene(
         points=captured,
         gaps=gaps,
@@ -54,4 +66,6 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
         findings, counts = find(scene)
     told = incidents(findings)
+    followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
+    scene.connections = connections(captured, gaps, node, followed, told)
     return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)

@@ -165,6 +165,10 @@ class Finding:
     """The same flow as the outermost point saw it, if it got there."""
     delay_s: float | None
     """What the user waited beyond a loss-free handshake; None where the captures cannot tell."""
+    point: str = ""
+    """A point that saw the connection: with `flow` the finding joins every table."""
+    flow: int = -1
+    """Its flow there."""
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     passages: tuple[Passage, ...] = field(default=(), repr=False)
     """What the ladder draws, in time order; bounded."""
@@ -227,8 +231,37 @@ class Counts:
     syn_unanswered: int = 0
     udp_requests: int = 0
     udp_vanished: int = 0
+    reply_vanished: int = 0
+    refused: int = 0
+    """Connections that this node refused itself."""
     invalid_packets: int = 0
     host_resets: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Every connection in exactly one class; the four numbers add up to `connections`."""
+
+    connections: int = 0
+    """TCP connections, UDP flows and ICMP echo flows, each counted once."""
+    worked: int = 0
+    node: int = 0
+    """Delayed or failed because of this node."""
+    outside: int = 0
+    """Failed outside the node, or by the peer's will."""
+    unknown: int = 0
+    """Nobody can tell from these captures."""
+    why_unknown: dict[str, int] = field(default_factory=dict)
+    """Why not: a reason's code (`lostsyn explain reasons`) to connections."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Outcome to connections, of all."""
+    outcomes_outside: dict[str, int] = field(default_factory=dict)
+    """The same of those in `outside`."""
+
+    @property
+    def open(self) -> int:
+        """Connections of which nobody can tell whether this node lost them; not those that the capture's end cut off."""
+        return self.unknown - self.why_unknown.get("unfinished", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

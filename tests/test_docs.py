@@ -247,6 +247,11 @@ def test_tables_page_is_current() -> None:
     assert runpy.run_path(str(ROOT / "docs/tables.py"))["page"]() == _text(ROOT / "docs/tables.md")
 
 
+def test_evidence_page_is_current() -> None:
+    """docs/evidence.md is what docs/evidence.py writes: every source of side evidence."""
+    assert runpy.run_path(str(ROOT / "docs/evidence.py"))["page"]() == _text(ROOT / "docs/evidence.md")
+
+
 def test_every_plot_is_documented() -> None:
     """docs/notebooks.md lists the plots that there are, and no others."""
     told = re.findall(r"^\| `plot\.(\w+)\(", _text(ROOT / "docs/notebooks.md"), re.MULTILINE)

@@ -6,6 +6,7 @@ captures begin alike.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
@@ -14,9 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from analyzer.capture import archive, naming, pcapng
+from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
+from analyzer.capture.listing.reading import ListingReader
+from analyzer.capture.listing.recognising import Form, form
+from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, is_capture
 from analyzer.errors import UnusableInput
 
@@ -31,6 +35,7 @@ _NEXT = (
     "record the bridge and the uplink at the same time: tcpdump -i cni0 -s 256 -w cni0.pcap & "
     "tcpdump -i eth0 -s 256 -w eth0.pcap &"
 )
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b\a")) + b"\x7f"
 
 
@@ -48,6 +53,10 @@ class CaptureFile:
     """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
     if_name: str | None = None
     """Of the one interface that a pcapng file begins with, if it has a name."""
+    listing: Form | None = None
+    """Of a packet listing its form; `source` then gives the capture that it is translated to."""
+    stored: Callable[[], BinaryIO] | None = None
+    """Opens the listing itself."""
 
     @property
     def name(self) -> str:
@@ -56,6 +65,8 @@ class CaptureFile:
 
     def open(self) -> Reader:
         """Make a reader; nothing is opened before its `blocks` are asked for."""
+        if self.listing and self.stored:
+            return ListingReader(self.stored, self.listing, name=self.label, size=self.size)
         return Reader(self.source, name=self.label, size=self.size)
 
 
@@ -93,7 +104,18 @@ class EvidenceFile:
         if len(data) > limit:
             data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
             missing = f"only its first {len(data)} bytes were read"
-        return data.decode("utf-8", "replace"), missing
+        return _decoded(data), missing
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a text; PowerShell and editors on Windows write UTF-16, or UTF-8 with a mark."""
+    if data.startswith(_UTF_16):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _is_text(head: bytes) -> bool:
+    return head.startswith(_UTF_16) or len(head.translate(None, _NO_TEXT)) == len(head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,12 +337,27 @@ class _Search:
                     if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
                 )
             )
+        elif listing := form(head):
+            label = self._unique(label)
+            self.heads[label] = head
+            self.captures.append(
+                CaptureFile(
+                    label=label,
+                    source=lambda: Translation(source, listing),  # type: ignore[arg-type,return-value]  # for `Stream`
+                    size=size,
+                    point_hint=naming.hint(label),
+                    listing=listing,
+                    stored=source,
+                )
+            )
         elif damage:
             self.ignore(label, damage)
         elif not head:
             self.ignore(label, "empty")
-        elif len(head.translate(None, _NO_TEXT)) == len(head):
+        elif _is_text(head):
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+        elif name := formats.other_format(head):
+            self.ignore(label, formats.advice(name))
         else:
             self.ignore(label, "neither a capture nor text")
 

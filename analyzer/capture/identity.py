@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import Link
 
 
+_MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+
+
 class Named(Protocol):
     """A point whose name and role may still change."""
 
     name: str
     role: str | None
     files: tuple[CaptureFile, ...]
+    flows: Flows
 
 
 def hints(
@@ -91,40 +96,66 @@ def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> None:
         flows.lane[mine] = to[np.searchsorted(lanes, flows.lane[mine])]
 
 
-def distinguish(points: Sequence[Named]) -> None:
+def distinguish(points: Sequence[Named], interfaces: Iterable[Link]) -> None:
     """Give points that claim one name (eth0 of the pod and of the node) what else is in their file's path, or a number.
 
-    That two have it makes the name no sign of a role; what else is in the path may be one.
+    That two have it makes the name no sign of a role; what else is in the path may be one. The node's own is recognised by
+    its interface's address, which no frame of the pod's bears, and keeps the name.
     """
-    counts = Counter(point.name for point in points)
-    taken = {name for name, count in counts.items() if count == 1}
-    shared = [point for point in points if counts[point.name] > 1]
+    macs = {
+        link.name: int(link.mac.replace(":", ""), 16)
+        for link in interfaces
+        if link.mac and _MAC.fullmatch(link.mac)
+    }
+    claims: dict[str, list[Named]] = {}
+    for point in points:
+        claims.setdefault(point.name, []).append(point)
+    taken = set(claims)
+    shared: list[Named] = []
+    for name, several in claims.items():
+        if len(several) == 1:
+            continue
+        own = [point for point in several if name in macs and _bears(point.flows, macs[name])]
+        if len(own) == 1:
+            several.remove(own[0])
+        else:
+            taken.discard(name)
+        shared += several
     for point in shared:
-        parts = _path(point, whole=False)
-        roles = (naming.role_of(part) for part in reversed(parts) if part != point.name)
+        roles = (naming.role_of(part) for part in reversed(_path(point, "series")) if part != point.name)
         point.role = next((role for role in roles if role in naming.ROLES), None)
-    for whole in (False, True):
-        wanted = {id(point): "/".join(_path(point, whole)) for point in shared}
+    for form in ("series", "stem", "file"):
+        wanted = {id(point): "/".join(_path(point, form)) for point in shared}
         times = Counter(wanted.values())
-        left = [point for point in shared if times[wanted[id(point)]] > 1 or wanted[id(point)] in taken]
+        left = {key for key, name in wanted.items() if times[name] > 1 or name in taken}
         for point in shared:
-            if not any(point is one for one in left):
+            if id(point) not in left:
                 point.name = wanted[id(point)]
                 taken.add(point.name)
-        shared = left
+        shared = [point for point in shared if id(point) in left]
+    numbers: Counter[str] = Counter()
     for point in shared:
-        name, number = "/".join(_path(point, whole=True)), 1
-        point.name = name
+        name = point.name = "/".join(_path(point, "stem"))
         while point.name in taken:
-            number += 1
-            point.name = f"{name} ({number})"
+            numbers[name] += 1
+            point.name = f"{name} ({numbers[name] + 1})"
         taken.add(point.name)
 
 
-def _path(point: Named, whole: bool) -> list[str]:
-    """The folders, the file's stem and the point's name, as far as they are not told by each other."""
+def _bears(flows: Flows, mac: int) -> bool:
+    """Whether any frame came from that address, or went to it."""
+    return bool((flows.mac_src == mac).any() or (flows.mac_dst == mac).any())
+
+
+def _path(point: Named, form: str) -> list[str]:
+    """The folders, the file and the point's name, as far as they are not told by each other.
+
+    Args:
+        point: Whose first file's path it is.
+        form: How much of the file's name is kept: `series`, without number and date; `stem`, with these; `file`, all.
+    """
     *folders, file = point.files[0].label.split("/")
-    stem = naming.stem(file, rotation=whole)
+    stem = file if form == "file" else naming.stem(file, rotation=form == "stem")
     parts = [part for part in folders if part != point.name]
     if point.name in stem:
         return [*parts, stem]

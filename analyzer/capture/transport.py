@@ -39,6 +39,30 @@ def transports(recording: Recording, rows: Iterable[int]) -> Iterator[tuple[int,
             yield row, b"" if recording.packets.bits[row] & CUT else data
 
 
+def enclosing(recording: Recording, row: int) -> bytes:
+    """The addresses and ports of the UDP datagram that a VXLAN or Geneve packet came in: 4 + 4 or 16 + 16, 2 + 2 bytes.
+
+    Read backwards from the inner transport header, over an inner IP header without options; empty where it is otherwise, or cut.
+    """
+    offset = recording.offset_of(row)
+    begin = max(0, offset - _AROUND)
+    data = next(_read(recording.files[recording.file_of(row)], [begin]), b"")[: offset - begin]
+    for inner, first in ((20, 0x45), (40, 0x60)):
+        udp = len(data) - inner - 14 - 8 - 8  # Ethernet, VXLAN or Geneve, UDP
+        if udp < 40 or data[-inner] & (0xFF if inner == 20 else 0xF0) != first:
+            continue
+        ports = data[udp : udp + 4]
+        if data[udp - 20] == 0x45 and data[udp - 11] == 17:
+            return data[udp - 8 : udp] + ports
+        if data[udp - 40] >> 4 == 6 and data[udp - 34] == 17:
+            return data[udp - 32 : udp] + ports
+    return b""
+
+
+_AROUND = 160
+"""Bytes before an inner transport header in which the tunnel's headers lie."""
+
+
 def _read(file: CaptureFile, offsets: Sequence[int]) -> Iterator[bytes]:
     """Read at most `MOST` bytes at each of these places, ascending; fewer at the file's end."""
     try:

@@ -15,16 +15,17 @@ import click
 from click.shell_completion import CompletionItem
 
 from analyzer import __version__
-from analyzer.cli.saying import note, say
 from analyzer.errors import LostsynError
 
 # Name -> what `lostsyn --help` says of it. The module `analyzer.cli.NAME` holds the command, `-` being `_`.
 COMMANDS = {
+    "capture": "Record an incident on this node into one archive.",
     "check": "Analyse captures; print what was found; exit 1 if anything was.",
     "completion": "Print the completion script of bash, zsh or fish.",
     "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
     "fleet": "Analyse the bundles of many nodes on many machines; write one report.",
     "lab": "Reproduce an incident on this machine's kernel and capture it.",
+    "probe": "Ask a server again and again, and log which requests were slow.",
     "report": "Analyse captures and write one self-contained HTML report.",
     "serve": "Let people upload captures to a page and read the report there.",
     "what-if": "Say which incidents another setting would have avoided.",
@@ -138,6 +139,8 @@ def _run() -> int:
 
 
 def _tell(error: BaseException) -> None:
+    from analyzer.cli.saying import note, say
+
     if group.debug:
         say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

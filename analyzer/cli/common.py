@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from analyzer.capture.naming import ROLES as ROLES
 from analyzer.cli.saying import document, note, say
 from analyzer.errors import UnusableInput
 from analyzer.report.saving import inode, saving

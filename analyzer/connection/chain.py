@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from analyzer.flow.point import Point
     from analyzer.nat.crossing import Gap
+    from analyzer.nat.fates import Followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,15 @@ class Chains:
         return slots
 
 
-def chain(points: Sequence[Point], gaps: Sequence[Gap]) -> Chains:
-    """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before."""
+def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed]) -> Chains:
+    """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
+
+    Args:
+        points: All points.
+        gaps: All gaps.
+        requests: All that were followed: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
+            one socket to different servers.
+    """
     begins = np.cumsum([0, *(len(point.flows) for point in points)])
     place = {point.name: n for n, point in enumerate(points)}
     before = np.arange(begins[-1])
@@ -55,6 +63,8 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap]) -> Chains:
         inward = gap.heading == IN
         before[outer[~inward]] = inner[~inward]
         before[inner[inward]] = outer[inward]
+    for at in requests:
+        _by_packets(at, gaps, begins, place, before)
     # No way leads past more points than there are roles, and none leads back.
     for _ in range(len(points) + 1):
         further = before[before]
@@ -68,13 +78,40 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap]) -> Chains:
     number[roots] = np.arange(len(roots))
     of = number[root]
     of[~counted] = -1
-    at = np.searchsorted(begins, roots, side="right") - 1
+    owner = np.searchsorted(begins, roots, side="right") - 1
     return Chains(
         points=points,
-        point=at.astype(np.int16),
-        flow=(roots - begins[at]).astype(np.int32),
+        point=owner.astype(np.int16),
+        flow=(roots - begins[owner]).astype(np.int32),
         of=tuple(np.split(of, begins[1:-1])),
     )
+
+
+def _by_packets(
+    at: Followed,
+    gaps: Sequence[Gap],
+    begins: NDArray[np.int64],
+    place: dict[str, int],
+    before: NDArray[np.int64],
+) -> None:
+    """Chain flows that were not matched by a request of theirs that another point saw before; in place."""
+    rows = at.rows[~at.first]
+    here = begins[place[at.point.name]] + at.point.packets.flow[rows]
+    alone = before[here] == here
+    rows, here = rows[alone], here[alone]
+    for gap in gaps:
+        if at.point is gap.outer:
+            other, partner = gap.inner, gap.in_inner
+        elif at.point is gap.inner:
+            other, partner = gap.outer, gap.in_outer
+        else:
+            continue
+        met = partner[rows]
+        paired = met >= 0
+        if paired.any():
+            there = begins[place[other.name]] + other.packets.flow[met[paired]]
+            chained = before[there] != here[paired]  # else it went on there
+            before[here[paired][chained]] = there[chained]
 
 
 def _counted(point: Point) -> NDArray[np.bool_]:
@@ -86,4 +123,5 @@ def _counted(point: Point) -> NDArray[np.bool_]:
     errors[quoting] = True
     some = np.zeros(len(flows), bool)
     some[routable(flows)] = True
-    return some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
+    counted: NDArray[np.bool_] = some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
+    return counted

@@ -35,6 +35,9 @@ OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY
 FAILED = (REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED)
 FIRST_TIMEOUT = 1_000_000_000
 """ns after which a SYN is sent again (RFC 6298 section 2): a capture that ends before cannot show that nobody answered."""
+ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
+"""UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others, such as
+syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""
 NONE = -1
 
 
@@ -85,9 +88,13 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
     again, repeated = np.zeros((n, 2), np.int32), np.full((n, 2), NONE, np.int32)
-    syn, reset, last = np.full((n, 3), NONE, np.int32), np.full((n, 2), NONE, np.int32), np.full(n, NONE, np.int32)
+    syn, reset, last = (
+        np.full((n, 3), NONE, np.int32),
+        np.full((n, 2), NONE, np.int32),
+        np.full(n, NONE, np.int32),
+    )
     history = np.zeros((n, 12), np.uint8)
-    proto, ended = np.zeros(n, np.uint8), np.zeros(n, np.int64)
+    proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
     time = _Times(n)
     for number, point in enumerate(chains.points):
@@ -100,13 +107,18 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
             chains.slots(number).data, *columns, seen, high, acked, again, repeated, syn, reset, last, history
         )
         proto[here] = point.flows.proto[flow]
+        dport[here] = point.flows.ports[flow] & 0xFFFF
         ended[here] = point.recording_span[1]
         starts = point.starts
         both = 2 * flow.astype(np.int64)
         sent[here, 0] = starts[both + 1] - starts[both]
         sent[here, 1] = starts[both + 2] - starts[both + 1]
-        time.take(point, here, flow, syn, reset, repeated, last)
-    code, by, deciding, side = _decide(proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended)
+        time.take(point, here, flow, syn, reset, last)
+    code, by, deciding, side = _decide(
+        proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+    )
+    unasked = (code == UNANSWERED) & (proto == UDP) & ~np.isin(dport, ASKING)
+    code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
         code=code,
         by=by,
@@ -133,7 +145,7 @@ class _Times:
         self.reset = np.full((n, 2), NONE, np.int64)
         self.first_row = np.full(n, NONE, np.int32)
 
-    def take(self, point, here, flow, syn, reset, repeated, last) -> None:  # type: ignore[no-untyped-def]
+    def take(self, point, here, flow, syn, reset, last) -> None:  # type: ignore[no-untyped-def]
         times = point.packets.time
         both = 2 * flow.astype(np.int64)
         order = point.order
@@ -144,7 +156,11 @@ class _Times:
             earlier = (self.first[at] < 0) | (times[rows] < self.first[at])
             self.first[at[earlier]], self.first_row[at[earlier]] = times[rows[earlier]], rows[earlier]
         self.last[here] = times[last[here]]
-        for column, rows in ((self.first_syn, syn[here, 0]), (self.last_syn, syn[here, 1]), (self.answer, syn[here, 2])):
+        for column, rows in (
+            (self.first_syn, syn[here, 0]),
+            (self.last_syn, syn[here, 1]),
+            (self.answer, syn[here, 2]),
+        ):
             column[here] = np.where(rows >= 0, times[rows], NONE)
         for side in (0, 1):
             rows = reset[here, side]
@@ -158,20 +174,22 @@ def _decide(  # type: ignore[no-untyped-def]
     tcp = proto == TCP
     opened, answered = syn[:, 0] >= 0, syn[:, 2] >= 0
     spoke = (seen & (tally.ACK | tally.DATA | tally.FIN)) != 0
-    established = answered | (~opened & spoke.all(1)) | (opened & spoke[:, 1] & (seen[:, 1] & tally.STRANGE == 0))
+    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`).
+    went_on = seen[:, 0] & (tally.ACK | tally.DATA) != 0
+    established = answered | (~opened & spoke.all(1)) | (opened & went_on & (seen[:, 1] & tally.STRANGE == 0))
     rst_first = np.where(
         (time.reset[:, 0] >= 0) & ((time.reset[:, 1] < 0) | (time.reset[:, 0] <= time.reset[:, 1])), 0, 1
     )
     any_reset = (reset >= 0).any(1)
     by_opener = any_reset & (rst_first == 0)
     fin = (seen & tally.FIN != 0).any(1)
-    # A side that aborts when all that it sent is acknowledged, and nothing had to be repeated, ends the connection; it loses nothing.
+    # An opener that aborts when all that both sent is acknowledged ends the connection and loses nothing.
     owed = np.zeros((n, 2), bool)
     for side in (0, 1):
         unacked = (acked[:, side] - high[:, side]).view(np.int32) < 0
         owed[:, side] = (seen[:, side] & tally.HELD != 0) & (unacked | (seen[:, side] & tally.ACKED == 0))
     stuck = owed & (again > 0)
-    reset_ = established & any_reset & ~fin
+    reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & ~fin & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
@@ -185,19 +203,19 @@ def _decide(  # type: ignore[no-untyped-def]
         OK,
     ).astype(np.int8)  # fmt: skip
     by = np.where(code == RESET, np.where(by_opener, 0, 1), NONE).astype(np.int8)
-    side = np.zeros(n, np.int8)
+    sender = np.zeros(n, np.int8)
     deciding = np.full(n, NONE, np.int32)
     asks = np.isin(code, (REFUSED, TIMED_OUT, DELAYED)) & tcp
     deciding[asks] = syn[asks, 0]
     silent = np.isin(code, (UNANSWERED, REFUSED)) & ~tcp
     deciding[silent] = time.first_row[silent]
     sat = code == STALLED
-    side[sat] = np.where(stuck[sat, 0], 0, 1)
+    sender[sat] = np.where(stuck[sat, 0], 0, 1)
     deciding[sat] = np.where(stuck[sat, 0], repeated[sat, 0], repeated[sat, 1])
     cut = code == RESET
-    side[cut] = rst_first[cut]
+    sender[cut] = rst_first[cut]
     deciding[cut] = reset[cut, rst_first[cut]]
-    return code, by, deciding, side
+    return code, by, deciding, sender
 
 
 def _states(proto, sent, seen, syn) -> NDArray[np.int8]:  # type: ignore[no-untyped-def]
@@ -226,4 +244,6 @@ def _states(proto, sent, seen, syn) -> NDArray[np.int8]:  # type: ignore[no-unty
         (up & half[1], "S3"),
         (up, "S1"),
     ]
-    return np.select([mask for mask, _ in pairs], [number[name] for _, name in pairs], number["OTH"]).astype(np.int8)
+    return np.select([mask for mask, _ in pairs], [number[name] for _, name in pairs], number["OTH"]).astype(
+        np.int8
+    )

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
-from analyzer.evidence import counting
+from analyzer.evidence import counting, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
@@ -29,12 +29,14 @@ from analyzer.evidence.facts import (
     LogLine,
     Module,
     Neighbour,
+    RecordingInterval,
     Route,
     RoutingRule,
     Socket,
     Sysctl,
 )
 from analyzer.evidence.links import merge
+from analyzer.evidence.naming import Name, by_address
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
@@ -50,8 +52,6 @@ S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)
 
 HEAD = 1 << 16
 """Bytes by which a file is recognised; the rest of an unknown file is never read."""
-MORE = 1 << 22
-"""Bytes by which further sources are recognised in a file that is read anyway: outputs come in a row."""
 FEW = 5
 """Caveats of one kind that are told; further ones are counted."""
 QUIET = frozenset({"case.toml", "truth.json"})
@@ -59,6 +59,19 @@ QUIET = frozenset({"case.toml", "truth.json"})
 _ELSEWHERE = re.compile(r"(?:^|/)ip_netns_exec_|/namespaces/[^/]+/")
 """Paths of what sosreport asks in every other network namespace of the node; its content would not say so."""
 _VARIES = frozenset({"net.netfilter.nf_conntrack_count"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """A file in which a source recognised its format."""
+
+    file: str
+    source: str
+    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`."""
+    facts: int
+    """How many facts it told; none where the format was there, and nothing in it."""
+    wrapped: tuple[str, ...]
+    """What was around the output and was taken off: `colours`, `HTML`, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +86,8 @@ class Evidence:
     """By ifindex; those that no file gives an index are among `links` only."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
+    recordings: tuple[RecordingInterval, ...] = ()
+    """When each point was recorded, where a manifest says so."""
     tables: tuple[Table, ...] = ()
     """Listings of conntrack's table, in order of time as far as they tell it."""
     rules: tuple[Ruleset, ...] = ()
@@ -106,6 +121,10 @@ class Evidence:
     sockets: tuple[Socket, ...] = ()
     modules: frozenset[str] | None = None
     """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
+    names: dict[str, Name] = field(default_factory=dict)
+    """Address to the pod, service, node or container that has it."""
+    read: tuple[ReadFile, ...] = ()
+    """What was recognised in which file."""
     caveats: tuple[str, ...] = ()
 
     def readings(self, name: str, of: str | None = None) -> tuple[Reading, ...]:
@@ -126,6 +145,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     facts: list[Fact] = []
     caveats: list[str] = []
     unknown: list[str] = []
+    used: list[ReadFile] = []
     elsewhere: list[str] = []
     for file in files:
         if file.name in QUIET:
@@ -134,18 +154,29 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             elsewhere.append(file.label)
             continue
         head, missing = file.read(HEAD)
+        wrapped = unwrapping.wrappers(head)
+        if wrapped:
+            head = unwrapping.unwrap(file.read(EVIDENCE)[0], wrapped)[:HEAD]
         fitting = [source for source in sources() if source.recognises(head)]
         if fitting:
             text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
+            text = unwrapping.unwrap(text, wrapped)
             if len(text) > HEAD:
-                more = text[:MORE]
+                more = unwrapping.digest(text)
                 fitting = [source for source in sources() if source in fitting or source.recognises(more)]
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
         elif not fitting:
-            unknown.append(file.label)
+            unknown.append(f"{file.label} ({unwrapping.resembles(head)})")
         for source in fitting:
-            facts += _few(source.parse(text, file.label), file.label)
+            told = list(_few(source.parse(text, file.label), file.label))
+            facts += told
+            count = sum(not isinstance(fact, Caveat) for fact in told)
+            used.append(
+                ReadFile(
+                    file=file.label, source=source.__name__.rpartition(".")[2], facts=count, wrapped=wrapped
+                )
+            )
     for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
@@ -158,6 +189,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces={link.index: link for link in links if link.index is not None},
         capture_drops=_drops(_of(facts, CaptureDrops)),
+        recordings=tuple(_of(facts, RecordingInterval)),
         tables=_in_time(_of(facts, Table)),
         rules=join(_of(facts, Ruleset)),
         log=tuple(_of(facts, LogLine)),
@@ -171,6 +203,8 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         events=tuple(_of(facts, EventLog)),
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,
+        names=by_address(_of(facts, Name)),
+        read=tuple(used),
         routing_rules=tuple(
             sorted(_told_once(_of(facts, RoutingRule)), key=lambda rule: (rule.family, rule.priority))
         ),

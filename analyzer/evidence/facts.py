@@ -5,11 +5,13 @@ from __future__ import annotations
 from calendar import isleap
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
+from analyzer.evidence.naming import Name as Name
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -142,6 +144,33 @@ class CaptureDrops:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingInterval:
+    """From when to when a point was recorded, as the program that recorded says."""
+
+    point: str
+    """The interface."""
+    files: str
+    """Its captures: a pattern (`fnmatch`) of their paths within the bundle."""
+    start: int | None
+    """Nanoseconds since the epoch; None where the oldest packet tells it, since a ring overwrote what was before."""
+    stop: int | None
+    """Nanoseconds since the epoch: what passed until then is in the files; None where the newest packet tells it."""
+    filter: str
+    """What tcpdump's filter let through; empty for all."""
+    snaplen: int
+    """Bytes recorded of each packet at most; 0 for no limit."""
+    direction: str
+    """`in`, `out` or `inout`."""
+    dropped: int | None
+    """Packets that the recording program missed; None where it could not say."""
+    file: str
+
+    def holds(self, label: str) -> bool:
+        """Say whether a capture, by its path within the bundle, is of this recording."""
+        return fnmatchcase(label, self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl:
     """A kernel setting, or a number that the kernel shows beside them."""
 
@@ -242,6 +271,7 @@ Fact = (
     | CounterSnapshot
     | Link
     | CaptureDrops
+    | RecordingInterval
     | Sysctl
     | LogLine
     | Route
@@ -256,6 +286,7 @@ Fact = (
     | Socket
     | Module
     | Counters
+    | Name
     | Caveat
     | DropRecord
     | EventLog

@@ -134,8 +134,10 @@ class Unmet:
 
 
 def plain_exit(analysis: Analysis) -> int:
-    """Return the exit status that *analysis* has where nothing is expected."""
-    return 2 if analysis.inconclusive else 1 if analysis.incidents else 0
+    """Return the exit status where nothing is expected: 1 incidents, 2 failures that nothing places, or nothing told at all."""
+    if analysis.incidents:
+        return 1
+    return 2 if analysis.inconclusive or analysis.account.open else 0
 
 
 def judge(analysis: Analysis, expectation: Expectation) -> tuple[Unmet, ...]:

@@ -16,7 +16,7 @@ from analyzer.incident import causes
 from analyzer.model import Counts, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from analyzer.analysis import Analysis
 
@@ -97,13 +97,12 @@ def update(known: Expectations, found: Sequence[tuple[Sequence[str], Analysis]])
 
     told = known.content.get("expect", [])
     tables = [told] if isinstance(told, dict) else list(told)
-    names = [_key(table.get("bundle", "."), known.path) for table in tables]
+    places = {_key(table.get("bundle", "."), known.path): at for at, table in enumerate(tables)}
     for paths, analysis in found:
         name = key(paths, known.path)
-        if name not in names:
-            names.append(name)
+        at = places.setdefault(name, len(tables))
+        if at == len(tables):
             tables.append({} if name == (".",) else {"bundle": name[0] if len(name) == 1 else list(name)})
-        at = names.index(name)
         tables[at] = _described(analysis, tables[at])
     one = len(tables) == 1 and (isinstance(told, dict) or "bundle" not in tables[0])
     expect = tables[0] if one else tables
@@ -143,7 +142,7 @@ class _Reader:
         if not isinstance(told, dict | list) or (isinstance(told, list) and not told):
             raise self._wrong("the file", "has no table [expect]")
         tables = [("expect", told)] if isinstance(told, dict) else self._tables(told, "expect")
-        lines = [self.text.count("\n", 0, match.end()) + 1 for match in _HEADING.finditer(self.text)]
+        lines = list(self._headings())
         if len(lines) != len(tables):  # tables can be written in other ways, too
             lines = [1] * len(tables)
         bundles: dict[Key, Expectation] = {}
@@ -154,6 +153,14 @@ class _Reader:
                 raise self._wrong(where, f"is the second for {', '.join(name)!r}")
             bundles[name] = self._expectation(table, where, line)
         return bundles
+
+    def _headings(self) -> Iterator[int]:
+        """Yield the line of each table, going through the text once."""
+        line, at = 1, 0
+        for match in _HEADING.finditer(self.text):
+            line += self.text.count("\n", at, match.end())
+            at = match.end()
+            yield line
 
     def _expectation(self, table: dict[str, Any], where: str, line: int) -> Expectation:
         counts = self._table(table.get("counts", {}), f"{where}.counts", set(_COUNTS))

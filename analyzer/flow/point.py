@@ -137,8 +137,8 @@ class Point:
         """Requests, answers, resets, ICMP errors and questions for neighbours."""
         packets = self.packets
         columns = views(
-            packets.flow, packets.bits, packets.flags, packets.window, packets.length, self.flows.proto
-        )
+            packets.flow, packets.bits, packets.flags, packets.window, packets.length, self.flows.proto, self.flows.ports
+        )  # fmt: skip
         found: list[tuple[NDArray[np.int32], NDArray[np.uint8]]] = []
         rows, kinds = np.empty(SLICE, np.int32), np.empty(SLICE, np.uint8)
         for begin, stop in slices(len(packets)):

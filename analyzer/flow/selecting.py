@@ -21,10 +21,10 @@ TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
 # What a selected packet is; several may apply.
 REQUEST = 1
-"""A SYN without ACK, or a UDP datagram, of the originator: what fates are decided for. The other side's SYN of a simultaneous
+"""A SYN without ACK, a UDP datagram, or an ICMP echo, of the originator: what fates are decided for. The other side's SYN of a simultaneous
 open (RFC 9293 section 3.5) goes the other way; it is none."""
 ANSWER = 2
-"""What the responder sent that answers a request: a SYN-ACK, a RST, a UDP datagram."""
+"""What the responder sent that answers a request: a SYN-ACK, a RST, a UDP datagram, an echo reply."""
 BARE_RESET = 4
 """A RST with window 0 and without data, as a host answers what it does not know."""
 ERROR = 8
@@ -43,6 +43,7 @@ def select(
     window: cython.ushort[::1],
     length: cython.int[::1],
     proto: cython.uchar[::1],
+    ports: cython.uint[::1],
     rows: cython.int[::1],
     kinds: cython.uchar[::1],
 ) -> cython.Py_ssize_t:
@@ -57,6 +58,7 @@ def select(
         window: Each row's window.
         length: Each row's payload.
         proto: Each flow's protocol.
+        ports: Each flow's ports, an echo's identifier twice.
         rows: As long as the slice; filled with the selected rows, ascending.
         kinds: As long; filled with what they are.
 
@@ -87,6 +89,9 @@ def select(
                         kind |= 4
             elif protocol == 17:
                 kind = 2 if bits[row] & REPLY else 0 if bits[row] & (FRAGMENT | CUT) else 1
+            elif (protocol == 1 or protocol == 58) and ports[flow[row]] >> 16 == ports[flow[row]] & 0xFFFF:
+                # An echo: the flow has its identifier on both sides; other types have type and code there.
+                kind = 0 if bits[row] & (QUOTES | FRAGMENT) else 2 if bits[row] & REPLY else 1
             elif protocol == 58 or protocol == 0:
                 kind = 16
             if bits[row] & QUOTES:

@@ -93,9 +93,9 @@ class Case:
 
     @property
     def passed(self) -> Step | None:
-        """The first attempt after the first loss that made the whole way."""
-        began = self.lost[0].time
-        return next((s for s in self.steps if s.fate is Fate.PASSED and s.time >= began), None)
+        """The first attempt after the first loss that made the whole way, or was answered though a point missed it."""
+        began, through = self.lost[0].time, (Fate.PASSED, Fate.CAPTURE_LOSS)
+        return next((s for s in self.steps if s.fate in through and s.time >= began), None)
 
     def attempts(self, trails: Trails) -> tuple[Attempt, ...]:
         """As findings tell them."""
@@ -107,12 +107,14 @@ class Case:
 
 def lost(at: Followed) -> NDArray[np.bool_]:
     """Which packets vanished."""
-    return at.fate == VANISHED
+    mask: NDArray[np.bool_] = at.fate == VANISHED
+    return mask
 
 
 def refused(at: Followed) -> NDArray[np.bool_]:
     """Which packets this node refused."""
-    return np.isin(at.reason, REFUSED)
+    mask: NDArray[np.bool_] = np.isin(at.reason, REFUSED)
+    return mask
 
 
 def cases(
@@ -194,7 +196,8 @@ def _case(
             lost.append((int(first.packets.time[first_row]), first.name, first_row))
     begun = sorted({*begun, *lost})
     steps = tuple(
-        _step(requests[name], row, requests, gaps, trails, outward, decisive) for _, name, row in _chosen(begun, lost)
+        _step(requests[name], row, requests, gaps, trails, outward, decisive)
+        for _, name, row in _chosen(begun, lost)
     )
     loss = next(step for step in steps if step.decisive)
     assert loss.gap is not None

@@ -7,6 +7,7 @@ that a rule drops for certain, and that nobody answered, did not get further, wh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
+from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
 
 if TYPE_CHECKING:
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
-OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered"))
+OPEN = tuple(
+    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
+)
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
+REPLIES_OPEN = (CODES["way-unknown"],)
+"""Of replies: that a rule drops one says nothing of whether it came so far before the capture ended."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
 
@@ -36,6 +43,41 @@ def decide(scene: Scene) -> None:
     _refusals(scene)
     _by_rules(scene)
     _by_counters(scene)
+    _by_log(scene)
+    _filtered(scene)
+
+
+def _filtered(scene: Scene) -> None:
+    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter on a port would hide.
+
+    So looks a point all of whose packets are of one port, without a single question for a neighbour, and none of that service.
+    """
+    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+        return
+    for protocol in (TCP, UDP):
+        for at in scene.requests[protocol]:
+            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
+                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
+                there = gap.outer if at.outward[place] else gap.inner
+                ports = int(at.point.flows.ports[at.point.packets.flow[row]])
+                only = scene.once(("only port", there.name), partial(_only_port, there))
+                if only is None or only in (ports >> 16, ports & 0xFFFF):
+                    continue
+                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
+                if walked is not None and walked[0].verdict == "accept":
+                    at.reason[place] = CODES["filtered"]
+
+
+def _only_port(point: Point) -> int | None:
+    """The port that every packet of a point has on one side; None where there is none, or several."""
+    flows = point.flows
+    if not len(flows) or not np.isin(flows.proto, (TCP, UDP)).all():
+        return None
+    first = int(flows.ports[0])
+    for port in (first & 0xFFFF, first >> 16):
+        if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all():
+            return port
+    return None
 
 
 def _refusals(scene: Scene) -> None:
@@ -68,15 +110,15 @@ def _own(at: Followed, gap: Gap, row: int) -> bool:
 def _by_rules(scene: Scene) -> None:
     if not scene.evidence.rules:
         return
-    for at, places in _open(scene, CODES["lost"]):
+    for at, places in _open(scene, CODES["lost"], replies=True):
         for place in places[:MOST].tolist():
             gap = scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
             if walked is None or at.answered[place]:
                 continue
-            if walked[0].verdict == "drop" and at.reason[place] in OPEN:
+            if walked[0].verdict == "drop" and at.reason[place] in (REPLIES_OPEN if at.replies else OPEN):
                 at.reason[place] = CODES["ruled"]
-            elif walked[0].verdict == "reject":
+            elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
 
 
@@ -92,9 +134,43 @@ def _by_counters(scene: Scene) -> None:
             at.reason[places] = CODES["counted"]
 
 
-def _open(scene: Scene, *more: int) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
+def _by_log(scene: Scene) -> None:
+    """Where the log names, of a wrong checksum, as many lost and open packets as `invalid` rose by, the open ones are lost."""
+    wrong = {
+        (line.src, line.dst, line.sport, line.dport, line.seq)
+        for line in scene.evidence.log
+        if line.test == "bad-checksum"
+    }
+    if not wrong or not scene.counters.get("invalid"):
+        return
+    named = [
+        (at, place)
+        for at, places in _open(scene, CODES["lost"])
+        for place in places[:MOST].tolist()
+        if _numbers(at, place) in wrong
+    ]
+    if len(named) == scene.counters["invalid"]:
+        for at, place in named:
+            if at.reason[place] in OPEN:
+                at.reason[place] = CODES["counted"]
+
+
+def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
+    """A request as the kernel's log prints it: addresses, ports, and TCP's sequence number."""
+    row, flows = int(at.rows[place]), at.point.flows
+    flow = int(at.point.packets.flow[row])
+    src, dst = (
+        address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
+        for end in ("src", "dst")
+    )
+    ports = int(flows.ports[flow])
+    seq = int(at.point.packets.seq[row]) if flows.proto[flow] == TCP else None
+    return src, dst, ports >> 16, ports & 0xFFFF, seq
+
+
+def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
     for protocol in (TCP, UDP):
-        for at in scene.requests[protocol]:
+        for at in (*scene.requests[protocol], *(scene.replies[protocol] if replies else ())):
             places = np.flatnonzero(np.isin(at.reason, (*OPEN, *more)) & ~at.answered)
             if len(places):
                 yield at, places
@@ -105,7 +181,9 @@ def _lost(scene: Scene) -> int:
     lost = 0
     for protocol in (TCP, UDP):
         for at in scene.requests[protocol]:
-            for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[: MOST * 10]:
+            for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
+                : MOST * 10
+            ]:
                 gap = scene.gaps[int(at.gap[place])]
                 walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
                 lost += walked is None or walked[0].verdict not in ("drop", "reject")

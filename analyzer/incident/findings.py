@@ -14,6 +14,8 @@ from analyzer.incident import (
     invalid_dropped,
     invalid_reset,
     lost_entry,
+    lost_errors,
+    misdelivered,
     second_connection,
     unnatted_leak,
     vanished,
@@ -37,7 +39,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     asked = [
         case
         for kind, decisive in ((scene.requests, lost), (scene.requests, refused), (scene.replies, lost))
-        for protocol in (TCP, UDP)
+        for protocol in kind
         for case in cases(kind[protocol], scene.gaps, scene.trails, protocol, decisive)
     ]
     found = vanished.findings(asked, scene)
@@ -47,7 +49,10 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += dropped
     leaked = unnatted_leak.findings(scene)
     found += leaked
-    found += lost_entry.findings(scene) + second_connection.findings(scene)
+    found += misdelivered.findings(scene)
+    found += lost_entry.findings(scene)
+    found += lost_errors.findings(scene)
+    found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),
@@ -57,6 +62,10 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
+        reply_vanished=sum(
+            int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed
+        ),
+        refused=sum(finding.kind == "refused" for finding in found),
         invalid_packets=len({(r.gap.outer.name, r.offender) for r in reset})
         + sum(len(f.facts["offenders"]) for f in dropped)
         + sum(int(f.facts["packets"]) for f in leaked),

@@ -185,6 +185,8 @@ def _told(
         cause=test,
         confidence="proven" if invalid >= len(group) else "likely",
         gap=gap.names,
+        point=gap.inner.name,
+        flow=int(gap.matches.a[crossing]),
         time=int(gap.outer.packets.time[first.row]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[crossing])),
         outer=flow_name(gap.outer.flows, int(gap.matches.b[crossing])),

@@ -207,6 +207,8 @@ def _told(
         # The RST proves the verdict; the replay, also one that began mid-connection, names the test.
         confidence="proven" if failed else lost.confidence if lost and test == lost.cause else "likely",
         gap=gap.names,
+        point=gap.inner.name,
+        flow=int(gap.matches.a[index]),
         time=int(outer.packets.time[first.offender]),
         inner=flow_name(gap.inner.flows, int(gap.matches.a[index])),
         outer=flow_name(outer.flows, int(gap.matches.b[index])),

@@ -27,10 +27,16 @@ def reconcile(
         if incident.kind in ("syn-vanished", "udp-vanished"):
             attempts[incident.cause] += sum(int(f.facts["attempts_vanished"]) for f in incident.findings)
     clashed = sum(attempts[cause] for cause in ("snat-port-race", "snat-port-exhaustion", "dns-insert-race"))
+    wrong = sum(
+        int(f.facts["attempts_vanished"])
+        for i in incidents
+        for f in i.findings
+        if f.facts.get("called_invalid")
+    )
     explained = {
         "insert_failed": clashed,
         "drop": clashed + attempts["conntrack-table-full"],
-        "invalid": counts.invalid_packets + counts.host_resets,
+        "invalid": counts.invalid_packets + counts.host_resets + wrong,
     }
     rows = [
         _one(counter, counters[counter], there) for counter, there in explained.items() if counter in counters

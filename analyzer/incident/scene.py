@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.connections import Connections
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_RULES = 2_000_000
 """Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
+VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cilium_vxlan": 8472}
+"""UDP port by the beginning of a device's name, where its own settings are not in the bundle: what flannel, Calico and Cilium use."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
@@ -113,10 +116,10 @@ class Moments:
         return before
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
+def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
     """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
 
-    def asked(point: Point, flow: int) -> bool:
+    def asked(point: Point, flow: int, own: bool) -> bool:
         flows = point.flows
         proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
         packet = Packet(
@@ -127,9 +130,11 @@ def translating(evidence: Evidence) -> Callable[[Point, int], bool]:
             iif=point.name,
         )
         local = frozenset(text for link in evidence.links for text in link.addresses)
+        if own:
+            local |= {packet.dst}
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
-    return asked if evidence.rules else lambda point, flow: False
+    return asked if evidence.rules else lambda *_: False
 
 
 @dataclass(kw_only=True)
@@ -147,6 +152,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: Evidence
+    connections: Connections | None = field(default=None, init=False)
+    """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
     """Vanished requests that something else than conntrack explains."""
     unwalked: int = field(default=0, init=False)
@@ -302,7 +309,7 @@ class Scene:
         """The conntrack table's estimated occupancy, from the captures."""
         generation = generation_of(self.evidence.kernel)
         timeouts = Timeouts.of(generation, self.evidence.sysctls)
-        requests = [at for followed in self.requests.values() for at in followed]
+        requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
     def logged(self, point: Point, row: int) -> list[Says]:
@@ -351,7 +358,10 @@ class Scene:
         """
         if not self.evidence.rules:
             return None
-        packet = self._packet(point, row, gap, outward=outward)
+        encapsulated = outward and gap.inner.role == "tunnel"
+        packet = self._outer(gap) if encapsulated else self._packet(point, row, gap, outward=outward)
+        if packet is None:
+            return None
         return self.once(("walked", packet), lambda: self._walked(packet))
 
     def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
@@ -365,7 +375,10 @@ class Scene:
             at = self.trails.flows_of(point, flow)
             flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
         hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
-        src, dst = (address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow])) for h, w in zip(hi, lo, strict=True))
+        src, dst = (
+            address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow]))
+            for h, w in zip(hi, lo, strict=True)
+        )
         sport, dport = ports >> 16, ports & 0xFFFF
         if reply:
             src, dst, sport, dport = dst, src, dport, sport
@@ -378,12 +391,27 @@ class Scene:
             dport=dport if ported and (not reply or self._source_port_asked) else None,
             iif=iif,
             oif=oif,
-            state=self._state(point, row, gap) if reply else "new",
+            state=self.state(point, row, gap) if reply else "new",
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
-    def _state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
+    def _outer(self, gap: Gap) -> Packet | None:
+        """What carries the packets of a tunnel device: the node itself sends it, so the OUTPUT hook is asked.
+
+        None where it is not known how the device encapsulates, or which address the uplink has.
+        """
+        links = {link.name: link for link in self.evidence.links}
+        device, uplink = links.get(gap.inner.name), links.get(gap.outer.name)
+        port = (device.settings.get("port") if device else None) or next(
+            (port for begin, port in VXLAN_PORTS.items() if gap.inner.name.startswith(begin)), None
+        )
+        own = next((text for text in (uplink.addresses if uplink else ()) if "." in text), None)
+        if port is None or own is None or not str(port).isdecimal():
+            return None
+        return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=gap.outer.name)
+
+    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
         flow = int(point.packets.flow[row])
         there = gap.outer if point is gap.inner else gap.inner
@@ -406,7 +434,8 @@ class Scene:
         if self._passed_rules >= MOST_RULES:
             self.unwalked += 1
             return None
-        steps = walk(rules, packet, local=self.local or None)
+        known = self.local or (frozenset({packet.dst}) if self.node.owns(packet.dst) else None)
+        steps = walk(rules, packet, local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP

@@ -133,6 +133,8 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         cause="unknown",
         confidence="proven",
         gap=gap.names,
+        point=outer.name,
+        flow=flow,
         time=seen.time,
         inner=name,
         outer=name,

@@ -19,8 +19,9 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 from analyzer.nat.equals import came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
+from analyzer.nat.prints import hops
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
-from analyzer.nat.ways import IN, LOCAL, OUT, UNKNOWN
+from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ def _at(
     *,
     replies: bool,
 ) -> Followed:
-    rows, first, soon = replied(point, protocol) if replies else answered(point, protocol)
+    if replies:
+        rows = replied(point, protocol)
+        first, soon = np.full(len(rows), -1, np.int64), np.zeros(len(rows), bool)
+    else:
+        rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
     heading = node.heading[point.name][flow]
     dst = point.dst
@@ -130,7 +135,11 @@ def _at(
     judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
+        if replies:
+            ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
+        if replies and protocol == TCP and len(judged):
+            soon[judged] = _acknowledged(point, rows[judged])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
@@ -154,6 +163,20 @@ def _at(
         outward=outward,
         gap=of_gap,
     )
+
+
+def _returning(
+    point: Point, legs: Sequence[Leg], flow: NDArray[np.int32], heading: NDArray[np.int8]
+) -> NDArray[np.bool_]:
+    """Through which legs the request came, so that its reply must go back there.
+
+    Where the leg's other point never saw the flow, its request must have been routed at least once: else the node itself asked.
+    """
+    came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
+    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
+    ways: NDArray[np.bool_] = came | (routed & ~came.any(1))[:, None]
+    return ways
 
 
 def _judge(
@@ -199,9 +222,13 @@ def _judge(
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind = np.array([one_way(leg) for leg in legs])
+    if blind.any() and not replies:
+        soon = soon | _answered_beyond(
+            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
+        )
     blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -215,7 +242,10 @@ def _judge(
         bridged = routed_only & ~to_router
     elif any(leg.there.role in ("uplink", "tunnel") for leg in legs):
         # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
-        unclear |= (routed_only & (point.role == "bridge"))[:, None] & ways
+        unclear |= routed_only[:, None] & ways
+    if replies:
+        # Its request came another way; nothing but the rules can tell where the reply went.
+        unknown_way |= ~met
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
     rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
@@ -230,7 +260,7 @@ def _judge(
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
-            unclear.any(1), unknown_way & outbound & ~to_pod.any(1),
+            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | replies),
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
@@ -249,30 +279,46 @@ def _judge(
     return reason, leg
 
 
-def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Tell the replies of a protocol: SYN-ACKs of TCP, datagrams of the responder of UDP.
+def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
+    flow, time = point.packets.flow[rows], point.packets.time[rows]
+    following = np.full(len(rows), np.iinfo(np.int64).max)
+    order = np.lexsort((time, flow))
+    same = flow[order[1:]] == flow[order[:-1]]
+    following[order[:-1][same]] = time[order[1:][same]]
+    found = np.zeros(len(rows), bool)
+    for leg in legs:
+        came = replied(leg.there, TCP)
+        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
+        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
+        match = leg.match[flow]
+        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
+        found |= (match >= 0) & (time <= answer) & (answer < following)
+    return found
 
-    Returns: Their rows, ascending; -1 for each (nothing answers a reply); and whether the originator acknowledged it: its later
-    packets with ACK here prove that it arrived.
-    """
+
+def replied(point: Point, protocol: int) -> NDArray[np.int64]:
+    """Tell the replies of a protocol: SYN-ACKs of TCP, what the responder sent of UDP and echoes; their rows, ascending."""
     packets = point.packets
     rows = point.events.of(ANSWER)
-    flow = packets.flow[rows]
-    keep = point.flows.proto[flow] == protocol
+    keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    rows, flow = rows[keep], flow[keep]
-    known = np.zeros(len(rows), bool)
-    if protocol == TCP and len(rows):
-        acknowledged = np.full(len(point.flows), -1, np.int64)
-        flows = np.unique(flow)
-        for f in flows[: MOST_REPLIES].tolist():
-            mine = point.rows(f, 0)
-            acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
-            if len(acks):
-                acknowledged[f] = int(packets.time[acks].max())
-        known = acknowledged[flow] >= packets.time[rows]
-    return rows, np.full(len(rows), -1, np.int64), known
+    return rows[keep]
+
+
+def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the originator acknowledged each SYN-ACK: its later packets with ACK here prove that it arrived."""
+    packets = point.packets
+    flow = packets.flow[rows]
+    latest = np.full(len(point.flows), -1, np.int64)
+    for f in np.unique(flow)[:MOST_REPLIES].tolist():
+        mine = point.rows(f, 0)
+        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
+        if len(acks):
+            latest[f] = int(packets.time[acks].max())
+    known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
+    return known
 
 
 def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -341,7 +387,7 @@ def _stray_heading(
 ) -> NDArray[np.int8]:
     """Where packets of unmatched flows are heading: by the hop that routing takes, by who saw them first, by addresses."""
     here, there = leg.here.packets, leg.there.packets
-    onward = here.ttl[rows].astype(np.int16) - there.ttl[partner].astype(np.int16)
+    onward = hops(leg.here, leg.there, rows, partner)
     onward = np.where(onward != 0, onward, np.sign(there.time[partner] - here.time[rows]))
     out = 1 if leg.outward else -1
     by_address = np.where(node.heading[leg.here.name][here.flow[rows]] == IN, IN, OUT)

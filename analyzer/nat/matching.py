@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, REPLY
+from analyzer.capture.layout import ARP, REPLY, SYN_X, SYNACK_Y
 from analyzer.flow.keys import among, is_v4, scramble, unique_join
 
 if TYPE_CHECKING:
@@ -79,6 +79,13 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
+    by_answer = _by_answer(a, b, left_a, left_b)
+    left_a, left_b = (
+        _without(left_a, by_answer[0], len(a.flows)),
+        _without(left_b, by_answer[1], len(b.flows)),
+    )
+    by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
+    agreed = np.concatenate([agreed, by_answer[2]])
     offset = _offset(a, b, by_syn_a, by_syn_b)
     if offset is not None:
         met = _met(a, b, by_syn_a, by_syn_b, offset)
@@ -125,7 +132,9 @@ def routable(flows: Flows) -> NDArray[np.int32]:
         flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
     )
     # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
-    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (dst >> np.uint64(8) == flows.src_lo >> np.uint64(8))
+    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
+        dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)
+    )
     v6_own = flows.dst_hi >> np.uint64(56) == 255
     v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
     return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
@@ -262,6 +271,39 @@ def _by_syn(
     twins_a = left_a[among(key_a[left_a], key_b[left_b])]
     twins_b = left_b[among(key_b[left_b], key_a[left_a])]
     return np.concatenate(got_a), np.concatenate(got_b), np.concatenate(agreed), twins_a, twins_b
+
+
+def _by_answer(
+    a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Flows of which one point saw the SYN and the other only the SYN-ACK, which acknowledges it (`tcpdump -Q in`)."""
+    found_a, found_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
+    for asked, of_asked, answered, of_answered in ((a, left_a, b, left_b), (b, left_b, a, left_a)):
+        marks = asked.flows.marks[of_asked]
+        mine = of_asked[(marks & SYN_X != 0) & (marks & SYNACK_Y == 0)]
+        marks = answered.flows.marks[of_answered]
+        theirs = of_answered[(marks & SYNACK_Y != 0) & (marks & SYN_X == 0)]
+        if not len(mine) or not len(theirs):
+            continue
+        first = answered.order[answered.starts[2 * theirs.astype(np.int64) + 1]]
+        i, j = unique_join(
+            scramble(asked.flows.isn_x[mine], 8), scramble(answered.packets.ack[first] - np.uint32(1), 8)
+        )
+        one, other = (mine[i], theirs[j]) if asked is a else (theirs[j], mine[i])
+        found_a.append(one)
+        found_b.append(other)
+        agreed.append(_same_ends(a.flows, one, b.flows, other))
+    return np.concatenate(found_a), np.concatenate(found_b), np.concatenate(agreed)
+
+
+def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Which of their addresses and ports agree."""
+    src = (a.src_hi[one] == b.src_hi[other]) & (a.src_lo[one] == b.src_lo[other])
+    dst = (a.dst_hi[one] == b.dst_hi[other]) & (a.dst_lo[one] == b.dst_lo[other])
+    changed = a.ports[one] ^ b.ports[other]
+    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(
+        np.uint8
+    )
 
 
 _BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])

@@ -132,12 +132,14 @@ class Refusals:
             return found
         for i, row in enumerate(rows.tolist()):
             one = self.of(point, row)
-            found[i] = one is not None and not self.waited(one, int(point.packets.time[row]))
+            found[i] = one is not None and not self.waited(
+                one, int(point.packets.time[point.rows(int(point.packets.flow[row]), 0)[0]])
+            )
         return found
 
-    def waited(self, one: Refusal, sent: int) -> bool:
-        """Whether an error tells of a next hop that was asked for and did not answer."""
-        return one.kind in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE) and self._asked(sent, one.time)
+    def waited(self, one: Refusal, begun: int) -> bool:
+        """Whether an error tells of a next hop that was asked for, since the flow began, and did not answer."""
+        return one.kind in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE) and self._asked(begun, one.time)
 
     def _asked(self, begin: int, end: int) -> bool:
         for point in self._exits:

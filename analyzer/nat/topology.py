@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
-from analyzer.nat.matching import SRC, match
+from analyzer.nat.matching import DST, SRC, match
+from analyzer.nat.prints import comparable, hops
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
+    from analyzer.nat.crossing import Gap
 
 LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
 """Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it again,
@@ -86,6 +90,47 @@ def place(points: Sequence[Point]) -> list[str]:
     return caveats
 
 
+def rename(points: Sequence[Point]) -> None:
+    """Let the uplink have the name that a pod's own interface, captured inside the pod, has as well; in place."""
+    taken = {point.name: point for point in points}
+    for point in points:
+        pod = taken.get(re.sub(r"-\d+$", "", point.name))
+        if point.role == "uplink" and pod is not None and pod is not point and pod.role == "pod":
+            point.name, pod.name = pod.name, f"{pod.name} of the pod"
+            point.recording.name, pod.recording.name = point.name, pod.name
+
+
+def contradicted(gaps: Sequence[Gap]) -> list[str]:
+    """Swap bridge and uplink where their names say the contrary of what their packets do; in place.
+
+    SNAT gives what leaves the node another source. Where that is seen the wrong way round, again and again and never the right
+    way, the point that is called the uplink is the inner one.
+
+    Returns: A caveat for each pair; the gaps must be made anew then.
+    """
+    told = []
+    for gap in gaps:
+        if gap.inner.role != "bridge" or gap.outer.role != "uplink":
+            continue
+        m = gap.matches
+        snat = (m.agreed & SRC == 0) & (m.agreed & DST != 0) & (m.flip == 0)
+        right, wrong = int((snat & (gap.heading == 1)).sum()), int((snat & (gap.heading == -1)).sum())
+        if wrong > 1 and not right:
+            gap.inner.role, gap.outer.role = "uplink", "bridge"
+            if role_of(gap.inner.name) == "bridge" and role_of(gap.outer.name) == "uplink":
+                gap.inner.name, gap.outer.name = gap.outer.name, gap.inner.name  # what the node calls them
+            told.append(
+                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show the "
+                "contrary: their source is translated on the way from the former to the latter. The former is taken for "
+                f"{gap.outer.name}, the bridge, and the latter for {gap.inner.name}, the uplink."
+            )
+    return told
+
+
+def _files(point: Point) -> str:
+    return ", ".join(file.label for file in point.recording.files[:3])
+
+
 def _compare(compared: Compared) -> tuple[int | None, int]:
     """How two points, *a* and *b*, lie along the way of the flows that both saw.
 
@@ -97,16 +142,16 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
     if not len(matches.a):
         return None, 0
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
-    ttl_a, ttl_b = a.packets.ttl[first_a].astype(np.int64), b.packets.ttl[first_b].astype(np.int64)
-    hops = ttl_a - ttl_b
-    translated = (matches.agreed & SRC == 0) & (hops != 0)
+    lost = hops(a, b, first_a, first_b)
+    translated = (matches.agreed & SRC == 0) & (lost != 0)
     if translated.any():
-        hops = hops[translated]
+        lost = lost[translated]
     else:
         # What other routers had before comes from outside: it loses its hop on the way in.
-        hops = np.where(np.isin(np.maximum(ttl_a, ttl_b), FIRST_TTLS), hops, -hops)
+        oldest = np.maximum(a.packets.ttl[first_a], b.packets.ttl[first_b])
+        lost = np.where(np.isin(oldest, FIRST_TTLS), lost, -lost)
     later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
-    return int(np.sign(np.sign(hops).sum())), int(later)
+    return int(np.sign(np.sign(lost).sum())), int(later)
 
 
 def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
@@ -120,7 +165,8 @@ def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     pairs = list(product(pods, bridges))
     if not bridges and len(pods) <= MOST_NEIGHBOURS:
         pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
-    return pairs + [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
 
 
 def _meet(a: Point, b: Point) -> bool:
@@ -128,4 +174,6 @@ def _meet(a: Point, b: Point) -> bool:
     of_a, of_b = pod_address(a), pod_address(b)
     if not len(of_a) or not len(of_b):
         return False
-    return bool(among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any())
+    return bool(
+        among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any()
+    )

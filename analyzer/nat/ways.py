@@ -48,13 +48,17 @@ class Node:
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
 
+    def owns(self, address: str) -> bool:
+        """Whether an address is one of the node's own."""
+        return bool(among(_keys([_number(address)]), self.own)[0])
+
 
 def explore(
     points: Sequence[Point],
     gaps: Sequence[Gap],
     links: Iterable[Link],
     routes: Iterable[Route] = (),
-    translates: Callable[[Point, int], bool] = lambda point, flow: False,
+    translates: Callable[[Point, int, bool], bool] = lambda *_: False,
 ) -> Node:
     """Learn the node's inside from what crossed, then say where every flow is heading.
 
@@ -63,7 +67,8 @@ def explore(
         gaps: All gaps.
         links: The node's interface table, as far as the bundle has it.
         routes: The node's routes, as far as the bundle has them.
-        translates: Whether the node's rules translate the destination of a flow that comes in.
+        translates: Whether the node's rules translate the destination of a flow that comes in; told whether it is addressed to
+            the node itself.
     """
     links = list(links)
     own = [_number(text) for link in links for text in link.addresses]
@@ -78,6 +83,8 @@ def explore(
         if gap.outer.role in EXITS:
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
+    if not len(routers):
+        routers = distinct(np.concatenate([_NONE, *(_far(p) for p in points if p.role in ("pod", "bridge"))]))
     of_pods = [point for point in points if point.role == "pod"]
     found = side_by_side(lambda point: pod_address(point, routers), of_pods)
     pods = {point.name: addresses for point, addresses in zip(of_pods, found, strict=True)}
@@ -133,7 +140,12 @@ def explore(
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
         found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
-        _inbound(point, found, known, translates)
+        _inbound(
+            point,
+            found,
+            known,
+            lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])),
+        )
         stays = np.ones(len(found), bool)
         stays[routable(point.flows)] = False
         found[stays] = UNKNOWN
@@ -148,21 +160,45 @@ def explore(
     return node
 
 
+def _far(point: Point) -> NDArray[np.uint64]:
+    """To which link-layer addresses packets go that are for another network: no bridge spans more than a /16, or a /64.
+
+    Asked for only where nothing got out, so that no crossing shows who routes.
+    """
+    flows = point.flows
+    begin = point.starts[:-1:2]
+    sent = point.starts[1::2] > begin
+    fresh = np.zeros(len(flows), bool)
+    fresh[sent] = np.isin(point.packets.ttl[point.order[begin[sent]]], FIRST_TTLS)
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    near = np.where(
+        v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
+    )
+    far = np.zeros(len(flows), bool)
+    far[routable(flows)] = True
+    return flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+
+
 def _inbound(
-    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[Point, int], bool]
+    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[int], bool]
 ) -> None:
     """Give flows to an address of the node the heading of others to the same port that DNAT sent on to a pod; in place."""
     if point.role not in EXITS:
         return
     flows = point.flows
-    service = point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto
+    service = (
+        point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto.astype(np.uint64)
+    )
     open_ = np.flatnonzero((heading == UNKNOWN) & np.isin(flows.proto, (6, 17)))
     if not len(open_):
         return
     into = among(service[open_], distinct(service[crossed == IN]))
     asked, where = np.unique(service[open_[~into]], return_index=True)
     some = open_[~into][where]
-    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(point, int(f))], np.uint64))
+    into |= among(
+        service[open_],
+        np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64),
+    )
     heading[open_[into]] = IN
 
 

@@ -26,7 +26,11 @@ def witness(points: Sequence[Point], evidence: Evidence) -> None:
             by_file.setdefault(file.label, []).append(point)
     for point in points:
         files = [file.label for file in point.recording.files]
-        found = [*_manifest(point, evidence), *_ended(point), *_together(point, [by_file[file] for file in files])]
+        found = [
+            *_manifest(point, evidence),
+            *_ended(point),
+            *_together(point, [by_file[file] for file in files]),
+        ]
         if found:
             point.interval = Interval(
                 first=min(one.first for one in found),
@@ -36,10 +40,19 @@ def witness(points: Sequence[Point], evidence: Evidence) -> None:
 
 
 def _manifest(point: Point, evidence: Evidence) -> Iterable[Interval]:
-    labels = {file.label.rpartition("/")[2] for file in point.recording.files}
-    for one in getattr(evidence, "recordings", ()):
-        if one.point == point.name or one.file.rpartition("/")[2] in labels:
-            yield Interval(first=one.start + point.clock_offset, last=one.stop + point.clock_offset, why=one.source)
+    """What a manifest says; where a ring overwrote the beginning, or the end is not told, the packets tell it."""
+    for one in evidence.recordings:
+        if (
+            one.filter
+            or one.direction != "inout"
+            or not any(one.holds(file.label) for file in point.recording.files)
+        ):
+            continue
+        first, last = point.span
+        start = first if one.start is None else one.start + point.clock_offset
+        stop = last if one.stop is None else one.stop + point.clock_offset
+        if start <= stop:
+            yield Interval(first=start, last=stop, why=one.file)
 
 
 def _ended(point: Point) -> Iterable[Interval]:

@@ -12,8 +12,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
+from analyzer.capture import blocks
 from analyzer.model import Fate
-from analyzer.report import blocks, headers
+from analyzer.report import headers
 from analyzer.report.redaction import Redaction
 from analyzer.report.saving import saving
 from analyzer.report.words import count, printable
@@ -79,6 +80,8 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
     if payload and key is not None:
         raise ValueError("payload cannot be redacted")
     redaction = None if key is None else Redaction(key)
+    if redaction:
+        redaction.learn(analysis)
     told, beyond = _told(analysis)
     frames = dict(_frames(_files(analysis), told, payload, redaction))
     packets = sorted(
@@ -163,19 +166,15 @@ def _frames(
     redaction: Redaction | None,
 ) -> Iterator[tuple[tuple[str, int], _Frame]]:
     """Read each file once, up to the last frame that is wanted of it."""
-    wanted: dict[str, list[int]] = {}
+    wanted: dict[str, set[int]] = {}
     for label, frame in told:
-        wanted.setdefault(label, []).append(frame)
+        wanted.setdefault(label, set()).add(frame)
     room = BYTES
     for label, numbers in wanted.items():
-        numbers.sort(reverse=True)
         reader = files[label].open()
         for records in reader.blocks():
-            while numbers and numbers[-1] < records.first_frame + records.count:
-                number = numbers.pop()
-                row = number - records.first_frame
-                if row < 0:  # journal entries have numbers, and are in no block
-                    continue
+            for number, row in records.find(numbers):
+                numbers.discard(number)
                 begin = int(records.start[row])
                 data = bytes(records.data[begin : begin + int(records.caplen[row])])
                 link = reader.interfaces[records.interface[row]].link
@@ -203,16 +202,33 @@ def _blocks(
     indices: dict[tuple[str, int], int] = {}
     described = {point.name: point for point in analysis.capture_points}
     order = {name: place for place, name in enumerate(described)}
+    shown = _unique(
+        {name: text(printable(name, 200)) for name in (*described, *(p.sighting.point for p in packets))}
+    )
     used = {(p.sighting.point, frames[p.sighting.file, p.sighting.frame].link) for p in packets}
     for name, link in sorted(used, key=lambda key: (order.get(key[0], len(order)), key)):
         indices[name, link] = len(indices)
         role = described[name].role if name in described else "unknown"
-        yield blocks.interface(text(printable(name, 200)), f"capture point, {role}", link, offset)
+        yield blocks.interface(shown[name], f"capture point, {role}", link, offset)
     for packet in packets:
         frame = frames[packet.sighting.file, packet.sighting.frame]
         index = indices[packet.sighting.point, frame.link]
         time = packet.sighting.time - offset * 1_000_000_000
         yield blocks.packet(index, time, frame.data, frame.wirelen, map(text, packet.comments))
+
+
+def _unique(names: Mapping[str, str]) -> dict[str, str]:
+    """Number what is shown alike: interfaces of one name would be one point to who reads the file."""
+    taken: set[str] = set()
+    found = {}
+    for name, shown in names.items():
+        told, number = shown, 1
+        while told in taken:
+            number += 1
+            told = f"{shown} ({number})"
+        taken.add(told)
+        found[name] = told
+    return found
 
 
 def _about(analysis: Analysis, written: Written, payload: bool) -> str:

@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from analyzer.report.verdict import headline
 from analyzer.report.words import iso
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.model import CapturePoint, Evidence, Exclusion, Finding, Incident, Occupancy
+    from analyzer.model import Account, CapturePoint, Evidence, Exclusion, Finding, Incident, Occupancy
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
@@ -41,9 +42,13 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
             "syn_unanswered": counts.syn_unanswered,
             "udp_requests": counts.udp_requests,
             "udp_vanished": counts.udp_vanished,
+            "reply_vanished": counts.reply_vanished,
+            "refused": counts.refused,
             "invalid_packets": counts.invalid_packets,
             "host_resets": counts.host_resets,
         },
+        "account": _account(analysis.account),
+        "headline": headline(analysis.incidents, analysis),
         "incidents": [_incident(incident) for incident in analysis.incidents],
         "reconciliation": [
             {"counter": row.counter, "delta": row.delta, "explained": row.explained, "note": row.note}
@@ -66,6 +71,19 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
             }
             for a in analysis.advice
         ],
+    }
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "connections": account.connections,
+        "worked": account.worked,
+        "node": account.node,
+        "outside": account.outside,
+        "unknown": account.unknown,
+        "why_unknown": dict(account.why_unknown),
+        "outcomes": dict(account.outcomes),
+        "outcomes_outside": dict(account.outcomes_outside),
     }
 
 

@@ -17,7 +17,8 @@ from analyzer.model import CapturePoint
 from analyzer.report import ladder as ladder_
 from analyzer.report import page, timeline, window_chart
 from analyzer.report.html import environment, ladder_svg, source
-from analyzer.report.words import headline, short
+from analyzer.report.verdict import headline
+from analyzer.report.words import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from analyzer.model import (
     Sighting,
 )
 from analyzer.report import coverage, filters, ladder, occupancy_chart, timeline, window_chart
-from analyzer.report.words import headline
+from analyzer.report.verdict import headline
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis

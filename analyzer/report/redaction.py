@@ -16,21 +16,38 @@ import numpy as np
 
 from analyzer.report import headers
 from analyzer.report.aliases import Aliases
+from analyzer.report.names import Names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from analyzer.analysis import Analysis
 
 T = TypeVar("T")
 
+# Where a MAC address ends: not before another group of its kind, as an IPv6 address has.
+_END = r"(?![0-9A-Za-z])(?!:(?:[0-9A-Fa-f]{1,4}(?![0-9A-Za-z])|:))"
+_MAC = (
+    r"(?<![0-9A-Za-z])(?:"
+    # Nine and more are none of IPv6; asked apart, so that a long row is gone through once.
+    r"(?P<pairs>[0-9A-Fa-f]{2}(?P<sep>[:_-])(?:(?:[0-9A-Fa-f]{2}(?P=sep)){7,}[0-9A-Fa-f]{2}(?![0-9A-Za-z])"
+    r"|(?:[0-9A-Fa-f]{2}(?P=sep)){4,6}[0-9A-Fa-f]{2}" + _END + "))|"
+    r"(?P<short>[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5})" + _END + "|"
+    r"(?P<quads>[0-9A-Fa-f]{4}(?P<dot>[.:-])[0-9A-Fa-f]{4}(?P=dot)[0-9A-Fa-f]{4})(?!(?P=dot)[0-9A-Fa-f])"
+    + _END
+    + "|"
+    # Alone, and behind letters as in enx02005e102030: not a number, nor a date.
+    r"(?P<whole>(?:0x|[0-9A-Za-z]*[g-zG-Z])?(?!\d{12}(?![0-9A-Za-z]))[0-9A-Fa-f]{12}|[a-z]{2}x\d{12}"
+    r"|(?!\d{6}-\d{6}(?![0-9A-Za-z]))[0-9A-Fa-f]{6}-[0-9A-Fa-f]{6})(?![0-9A-Za-z]))"
+)
 _TOKEN = re.compile(
-    r"(?P<macs>(?<![0-9A-Za-z:])(?:[0-9A-Fa-f]{2}:){5,}[0-9A-Fa-f]{2}(?![0-9A-Za-z:]))"
-    r"|(?P<dashed_mac>(?<![0-9A-Za-z-])(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}(?![0-9A-Za-z-]))"
-    r"|(?P<v6>(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:)"
+    _MAC + r"|(?P<v6>(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:)"
     r"(?:[0-9A-Fa-f:]*:\d{1,3}(?:\.\d{1,3}){3}(?!\d)|[0-9A-Fa-f:]+))"
     r"(?:/(?P<length6>\d{1,3}))?"
     r"|(?P<v4>(?<!\d)(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d))(?:/(?P<length4>\d{1,2}(?![\d.])|\d{1,3}(?:\.\d{1,3}){3}))?"
     r"|(?P<dashed>(?<![\d])(?<!\d-)\d{1,3}(?:-\d{1,3}){3}(?!-?\d))"
 )
+_ONLY_MAC = re.compile(_MAC)
 
 
 def redact(analysis: Analysis, key: bytes) -> Analysis:
@@ -41,6 +58,7 @@ def redact(analysis: Analysis, key: bytes) -> Analysis:
         key: The same key gives the same aliases.
     """
     redaction = Redaction(key)
+    redaction.learn(analysis)
     told = redaction.value(dataclasses.replace(analysis, scene=None))
     return dataclasses.replace(told, caveats=(redaction.caveat, *told.caveats))
 
@@ -50,10 +68,17 @@ class Redaction:
 
     def __init__(self, key: bytes) -> None:
         self._aliases = Aliases(key)
+        self._names = Names(key)
         self.caveat = (
             f"addresses are aliases that keep prefixes (key {hmac.digest(key, b'name', 'sha256')[:4].hex()}): "
             "one address has one alias wherever this key was used."
         )
+
+    def learn(self, analysis: Analysis) -> None:
+        """Find what hosts *analysis* tells of, to replace their names as well."""
+        labels = [label for point in analysis.capture_points for label in point.files]
+        bare = dataclasses.replace(analysis, scene=None)
+        self._names.learn(_texts(bare), labels, lambda name: _TOKEN.search(name) is not None)
 
     def value(self, value: T) -> T:
         """Replace the addresses in all texts of *value*: of dataclasses, dicts and sequences, at any depth.
@@ -78,8 +103,8 @@ class Redaction:
         return cast("T", found)
 
     def text(self, text: str) -> str:
-        """Replace the addresses in *text*: IPv4, IPv6, MAC; networks stay networks."""
-        return _TOKEN.sub(self._token, text)
+        """Replace the addresses in *text*: IPv4, IPv6, MAC; networks stay networks. And names, see `analyzer.report.names`."""
+        return _TOKEN.sub(self._token, self._names.text(text))
 
     def frame(self, data: bytes, link: int) -> bytes:
         """Replace the addresses in the headers of a frame; what follows them is left out.
@@ -98,6 +123,9 @@ class Redaction:
                 out[at : at + size] = alias(int.from_bytes(data[at : at + size], "big")).to_bytes(size, "big")
         for begin, end, filler in found.options:
             out[begin:end] = bytes([filler]) * (end - begin)
+        for begin, end in found.blank:
+            end = min(end, len(out))
+            out[begin:end] = bytes(max(end - begin, 0))
         for at in found.checksums:
             out[at : at + 2] = bytes(2)
         for begin, end in found.ipv4:
@@ -106,21 +134,37 @@ class Redaction:
         return bytes(out)
 
     def _token(self, match: re.Match[str]) -> str:
-        if match["macs"] or match["dashed_mac"]:
-            return self._macs(match["macs"] or match["dashed_mac"])
+        if match["pairs"] and match["sep"] == ":" and match["pairs"].count(":") == 7:
+            return self._v6(match["pairs"], None)  # eight groups are an IPv6 address, though each is short
+        if not (match["v6"] or match["v4"] or match["dashed"]):
+            return self._macs(match)
         if match["v6"]:
             return self._v6(match["v6"], match["length6"])
         if match["dashed"]:
             return self._v4(match["dashed"].replace("-", "."), None).replace(".", "-")
         return self._v4(match["v4"], match["length4"])
 
-    def _macs(self, text: str) -> str:
+    def _macs(self, match: re.Match[str]) -> str:
         """Replace one MAC address, or several in a row as netfilter's LOG prints them: destination, source, EtherType."""
-        pairs = re.split("[:-]", text)
-        for at in range(0, len(pairs) - 5, 6):
-            alias = self._aliases.mac(int("".join(pairs[at : at + 6]), 16))
-            pairs[at : at + 6] = (f"{byte:02x}" for byte in alias.to_bytes(6, "big"))
-        return text[2].join(pairs)
+        if match["pairs"]:
+            pairs = match["pairs"].split(match["sep"])
+            # What is left over of six are the EtherType behind, and in a name what stands before.
+            first = 0 if match["sep"] == ":" else len(pairs) % 6
+            for at in range(first, len(pairs) - 5, 6):
+                pairs[at : at + 6] = re.findall("..", self._mac("".join(pairs[at : at + 6])))
+            return match["sep"].join(pairs)
+        if match["short"]:
+            digits = self._mac("".join(part.zfill(2) for part in match["short"].split(":")))
+            return ":".join(part.lstrip("0") or "0" for part in re.findall("..", digits))
+        if match["quads"]:
+            return match["dot"].join(re.findall("....", self._mac(match["quads"].replace(match["dot"], ""))))
+        whole = match["whole"]
+        if "-" in whole:
+            return "-".join(re.findall("." * 6, self._mac(whole.replace("-", ""))))
+        return whole[:-12] + self._mac(whole[-12:])
+
+    def _mac(self, digits: str) -> str:
+        return f"{self._aliases.mac(int(digits, 16)):012x}"
 
     def _v4(self, text: str, length: str | None) -> str:
         parts = [int(part) for part in text.split(".")]
@@ -135,15 +179,36 @@ class Redaction:
         """Replace an IPv6 address: the longest one that *text* ends in, but for colons of the sentence."""
         behind = "" if length is None else f"/{length}"
         for end in (len(text), len(text.rstrip(":"))):
-            for begin in [0, *(at.end() for at in re.finditer(":", text[:end]))]:
+            least = max(end - 45, 0)  # no address is longer
+            begins = [0] if not least else []
+            for begin in [*begins, *(at.end() for at in re.finditer(":", text[least:end]))]:
+                begin += least
                 try:
                     address = ipaddress.IPv6Address(text[begin:end])
                 except ValueError:
                     continue
                 alias = self._aliases.v6(int(address)) & _mask(f"{address}{behind}")
                 return f"{text[:begin]}{ipaddress.IPv6Address(alias)}{text[end:]}{behind}"
+        if _ONLY_MAC.search(text):
+            return _ONLY_MAC.sub(self._macs, text) + behind
         head, colon, tail = text.rpartition(":")
         return head + colon + (self.text(tail + behind) if "." in tail else tail + behind)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all texts of dataclasses, dicts and sequences, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _texts(name)
+            yield from _texts(part)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _texts(part)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _texts(getattr(value, field.name))
 
 
 def _mask(network: str) -> int:

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.model import Fate
+from analyzer.report.verdict import headline
 from analyzer.report.words import (
-    beyond,
     cause_title,
     clock,
     count,
     day,
     duration,
-    headline,
     offset,
     period,
     printable,
@@ -88,10 +87,7 @@ def overview(analysis: Analysis) -> str:
 
 def _head(analysis: Analysis) -> list[str]:
     span = period(analysis)
-    lines = [*_wrap(headline(analysis.incidents, analysis))]
-    if not analysis.incidents and (sentence := beyond(analysis)):
-        lines += _wrap(sentence)
-    lines.append("")
+    lines = [*_wrap(headline(analysis.incidents, analysis)), ""]
     lines += _wrap(f"bundle  {short(analysis.bundle, 60)}", "  ", "          ")
     if analysis.kernel:
         lines.append(f"  kernel  {short(analysis.kernel, 60)}")
@@ -174,17 +170,32 @@ def _advice(advice: Advice) -> list[str]:
 
 def _counts(analysis: Analysis) -> list[str]:
     counts = analysis.counts
+    account = analysis.account
     numbers = (
-        ("connections", counts.connections),
+        ("connections", account.connections),
+        ("worked", account.worked),
+        ("delayed or failed because of this node", account.node),
+        ("failed outside it, or by the peer's will", account.outside),
+        ("nobody can tell", account.unknown),
+    )
+    more = (
         ("SYN attempts", counts.syn_attempts),
         ("SYNs vanished", counts.syn_vanished),
-        ("SYNs unanswered outside", counts.syn_unanswered),
+        ("SYNs sent, no reply", counts.syn_unanswered),
         ("UDP requests", counts.udp_requests),
         ("UDP requests vanished", counts.udp_vanished),
+        ("replies vanished", counts.reply_vanished),
+        ("connections refused by this node", counts.refused),
         ("packets judged INVALID", counts.invalid_packets),
         ("RSTs by the host", counts.host_resets),
     )
-    return ["Counts", *(f"  {number:>12,}  {label}" for label, number in numbers)]
+    return [
+        "Connections",
+        *(f"  {number:>12,}  {label}" for label, number in numbers),
+        "",
+        "Packets",
+        *(f"  {number:>12,}  {label}" for label, number in more if number),
+    ]
 
 
 def _reconciliation(analysis: Analysis) -> list[str]:

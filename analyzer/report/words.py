@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from analyzer.incident import causes
-from analyzer.model import Fate
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
-    from analyzer.model import Counts, Gap, Incident
+    from analyzer.model import Gap, Incident
 
 # What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
 # controls but tab and newline, zero-width and direction marks, separators, lone surrogates, noncharacters.
@@ -33,27 +30,6 @@ _KINDS = {
     "invalid-reset": "INVALID and reset by the host",
     "invalid-dropped": "INVALID and dropped",
     "unnatted-leak": "left without translation",
-}
-
-# (one, many): what happened to how many, before the place.
-_EVENTS = {
-    "syn-vanished": ("{n} SYN vanished", "{n} SYNs vanished"),
-    "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
-    "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
-    "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
-    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
-    "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
-    "refused": ("{n} connection was refused by this node", "{n} connections were refused by this node"),
-    "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),
-    "invalid-reset": (
-        "{n} packet was judged INVALID and the host answered with a RST",
-        "{n} packets were judged INVALID and the host answered with RSTs",
-    ),
-    "invalid-dropped": (
-        "{n} packet was judged INVALID and dropped",
-        "{n} packets were judged INVALID and dropped",
-    ),
-    "unnatted-leak": ("{n} packet left without translation", "{n} packets left without translation"),
 }
 
 
@@ -144,36 +120,16 @@ def between(gap: Gap | None) -> str:
 
 
 def losses(incident: Incident) -> int:
-    """Return how many packets *incident* is about: lost attempts where there are some, else its findings."""
-    lost = sum(attempt.fate is Fate.VANISHED for finding in incident.findings for attempt in finding.attempts)
-    return lost if lost and incident.kind.endswith("-vanished") else len(incident.findings)
-
-
-def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
-    """Return the verdict in one line: what vanished where, or of how much nothing did, or that nothing can be said."""
-    if analysis.inconclusive:
-        return "Nothing can be concluded from these captures"
-    if not incidents:
-        return _all_clear(analysis.counts)
-    sums: Counter[tuple[str, Gap | None]] = Counter()
-    for incident in incidents:
-        gap = incident.gap if incident.kind.endswith("-vanished") else None
-        sums[incident.kind, gap] += losses(incident)
-    told = [
-        _EVENTS[kind][number != 1].format(n=f"{number:,}") + between(gap)
-        for (kind, gap), number in sums.items()
-    ]
-    rest = len(told) - 2
-    return "; ".join(told[:2]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _all_clear(counts: Counts) -> str:
-    if not counts.connections and not counts.udp_requests:
-        return "No incident: the captures hold no connection to follow"
-    followed = [count(counts.connections, "connection", "connections")] if counts.connections else []
-    if counts.udp_requests:
-        followed.append(count(counts.udp_requests, "UDP request", "UDP requests"))
-    return "No incident: nothing vanished in " + " and ".join(followed)
+    """Return how many packets *incident* is about; of one that is about connections, how many of those."""
+    if incident.kind.endswith("-vanished") or incident.kind == "refused":
+        counted = [
+            int(finding.facts.get("attempts_vanished", finding.facts.get("packets", 0)))
+            for finding in incident.findings
+        ]
+        return sum(counted) or len(incident.findings)
+    if incident.kind.startswith("invalid-"):
+        return sum(len(finding.facts.get("offenders", ())) or 1 for finding in incident.findings)
+    return len(incident.findings)
 
 
 def beyond(analysis: Analysis) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.lanes import BEYOND
@@ -169,6 +170,16 @@ def test_drops_are_told_per_interface(tmp_path: Path) -> None:
     assert {"veth1": None, "eth0": 7} == {name: r.dropped for name, r in recordings(tmp_path).items()}
 
 
+def test_drops_that_cannot_be(tmp_path: Path) -> None:
+    """A counter of 64 bits that is all ones is told as it is, and in the table as far as it goes."""
+    lost = block(5, bytes(4) + bytes(8) + option(5, b"\xff" * 8))
+    (tmp_path / "eth0.pcapng").write_bytes(section() + named("eth0") + enhanced(0, 1, segment(1)) + lost * 2)
+    (tmp_path / "cni0.pcap").write_bytes(raw(1))
+
+    assert [2**64 - 1] == [r.dropped for r in recordings(tmp_path).values() if r.dropped]
+    assert 2**63 - 1 == analyze(tmp_path).points.dropped.max()
+
+
 def test_damage_is_told_once(tmp_path: Path) -> None:
     """A file cut short in the middle of a record yields the whole ones and one caveat."""
     (tmp_path / "node.pcapng").write_bytes(
@@ -309,3 +320,36 @@ def test_split_as_if_captured_alone(sent: list[tuple[int, int]]) -> None:
             for column in ("time", "flow", "seq", "length", "print"):
                 assert np.array_equal(getattr(expected.packets, column), getattr(found[name].packets, column))
             assert expected.flows.ports.tolist() == found[name].flows.ports.tolist()
+
+
+def test_a_point_of_which_most_was_not_decoded_says_so(tmp_path: Path) -> None:
+    """MACsec hides what it carries: by count, EtherType and name, and when it was seen."""
+    frames = [bytes(12) + b"\x88\xe5" + bytes(46)] * 3 + [bytes(12) + b"\x08\0" + segment(7)]
+    capture = pcap([(i * 10**9, len(frame), frame) for i, frame in enumerate(frames)], link=1)
+    (tmp_path / "eth0.pcap").write_bytes(capture)
+    (found,) = recordings(tmp_path).values()
+
+    assert (1, 0.75, (0, 2 * 10**9)) == (len(found.packets), found.unread_share, found.unread)
+    assert (
+        "eth0.pcap: 3 of 4 frames are MACsec (EtherType 0x88e5): what they carried cannot be told, so that a packet is "
+        "missing here proves nothing",
+    ) == found.caveats
+
+
+def test_a_few_frames_of_other_protocols_are_normal(tmp_path: Path) -> None:
+    """Spanning tree between packets is no caveat; it is counted."""
+    frames = [bytes(12) + b"\0\x26" + bytes(46)] + [bytes(12) + b"\x08\0" + segment(7)] * 3
+    (tmp_path / "eth0.pcap").write_bytes(
+        pcap([(i * 10**9, len(frame), frame) for i, frame in enumerate(frames)], link=1)
+    )
+    (found,) = recordings(tmp_path).values()
+
+    assert ((), 0.25) == (found.caveats, found.unread_share)
+
+
+def test_a_link_that_cannot_be_read_is_told_by_its_reason(tmp_path: Path) -> None:
+    """No EtherType is known of it."""
+    (tmp_path / "eth0.pcap").write_bytes(raw(1, 2, link=189))
+    (found,) = recordings(tmp_path).values()
+
+    assert found.caveats[1].startswith("eth0.pcap: 2 of 2 frames are not decoded (unknown link type): ")

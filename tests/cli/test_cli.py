@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analyzer.cli import COMMANDS
+from tests.conftest import ROOT
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -57,3 +59,88 @@ def test_a_terminal_that_is_not_utf_8() -> None:
     assert 2 == ran.returncode
     assert b"Traceback" not in ran.stderr
     assert b"?" in ran.stderr
+
+
+BROKEN = "from analyzer.cli import main; import sys; sys.argv = ['lostsyn', *sys.argv[1:]]; {then}; main()"
+
+
+def _run(*arguments: str, then: str = "pass", **options: Any) -> subprocess.CompletedProcess[str]:
+    program = BROKEN.format(then=then)
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], text=True, stderr=subprocess.PIPE, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["explain"], ["check", "--help"], ["completion", "bash"]])
+def test_a_full_output(arguments: list[str]) -> None:
+    """What cannot be written is no result: 2, and one sentence."""
+    with Path("/dev/full").open("w") as full:
+        ran = _run(*arguments, stdout=full)
+
+    assert (2, "lostsyn: stdout: No space left on device\n") == (ran.returncode, ran.stderr)
+
+
+def test_incidents_that_cannot_be_written() -> None:
+    """Not even they are 1: who reads the code believes that the result is there."""
+    with Path("/dev/full").open("w") as full:
+        ran = _run("check", "fixtures/snat-race", stdout=full, cwd=ROOT)
+
+    assert (2, 1) == (ran.returncode, ran.stderr.count("No space left on device"))
+
+
+def test_a_reader_that_has_gone() -> None:
+    """A closed pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = _run("explain", "snat-port-race", stdout=writing)
+    os.close(writing)
+
+    assert (2, "lostsyn: stdout was closed before everything was written\n") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("KeyboardInterrupt", "lostsyn: interrupted; what was not finished is not written\n"),
+        ("MemoryError", "lostsyn: this takes more memory than there is; give --memory SIZE"),
+        (
+            "ValueError('a\\n::error::b')",
+            "lostsyn: failed unexpectedly: ValueError in <string> line 1: a ::error::b",
+        ),
+        ("OSError(28, 'No space left on device', '/tmp/x')", "lostsyn: /tmp/x: No space left on device\n"),
+    ],
+)
+def test_whatever_goes_wrong(error: str, says: str) -> None:
+    """One sentence and 2; 1 is only ever incidents."""
+    then = f"import analyzer.cli.explain as e; e.pages.page = lambda _: (_ for _ in ()).throw({error})"
+    ran = _run("explain", "snat-port-race", then=then, stdout=subprocess.DEVNULL)
+
+    assert 2 == ran.returncode
+    assert ran.stderr.startswith(says)
+    assert 1 == ran.stderr.count("\n")
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "explain", "unknown"], ["explain", "unknown", "--debug"]])
+def test_details_on_request(arguments: list[str]) -> None:
+    """`--debug` tells where it failed, wherever it stands, and then the sentence."""
+    then = "import analyzer.cli.explain as e; e.pages.page = lambda _: 1 / 0"
+    ran = _run(*arguments, then=then, stdout=subprocess.DEVNULL)
+
+    assert 2 == ran.returncode
+    assert ran.stderr.startswith("Traceback (most recent call last):\n")
+    assert "lostsyn: failed unexpectedly: ZeroDivisionError" in ran.stderr.splitlines()[-1]
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C while captures are read."""
+    then = (
+        "import os, signal, analyzer.pipeline as p; "
+        "p.collect = lambda _: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(9)"
+    )
+    ran = _run("check", "fixtures/snat-race", then=then, stdout=subprocess.PIPE, cwd=ROOT)
+
+    assert (2, "", "lostsyn: interrupted; what was not finished is not written\n") == (
+        ran.returncode,
+        ran.stdout,
+        ran.stderr,
+    )

@@ -77,7 +77,7 @@ def test_everything() -> None:
             index=5, name="eth0", mac="02:00:00:00:00:05", addresses=("192.0.2.10", "2001:db8::10"), file="d"
         ),
     } == evidence.interfaces
-    assert ("not used, in no known format: g",) == evidence.caveats
+    assert ("not used, in no known format: g (text that begins 'Dear diary,')",) == evidence.caveats
 
 
 def test_sources_in_one_file() -> None:
@@ -104,7 +104,10 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "sysctl": "net.netfilter.nf_conntrack_max = 262144\n",
         "metrics": "kubeproxy_sync_proxy_rules_last_timestamp_seconds 1.7e+09\n",
         "ipvs_services": "Prot LocalAddress:Port Scheduler Flags\n",
+        "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
+        "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
+        "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
         "pwru": "SKB                CPU PROCESS          FUNC\n",
@@ -120,7 +123,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "ip6tables-nft-save-c.txt": "iptables_save", "iptables-vnxL.txt": "iptables_list",
         "iptables-t-nat-nvL.txt": "iptables_list", "ip-route.txt": "ip_route", "ip-route.json": "ip_route",
         "ip-neigh-s.txt": "ip_neigh", "ip-neigh.json": "ip_neigh", "ip-address.txt": "ip_link_text",
-        "ip-address-o.txt": "ip_link_text", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
+        "ip-address-o.txt": "ip_link_text", "manifest.json": "manifest", "ip-d-link.txt": "ip_link_text", "ip-s-s-link.txt": "ip_link_text",
         "ip-br-link.txt": "ip_link_text", "ip-br-a.txt": "ip_link_text", "ip-j-d-s-link.json": "ip_link",
         "ip-route-all.txt": "ip_route", "ip-route-all.json": "ip_route", "route-n.txt": "ip_route",
         "netstat-rn.txt": "ip_route", "ip-rule.txt": "ip_rule", "ip-j-rule.json": "ip_rule", "fdb.txt": "bridge_fdb",

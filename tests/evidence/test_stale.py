@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -256,7 +257,16 @@ def test_the_command_deletes_one_entry(where: Namespace) -> None:
             sender.sendto(b"x", ("127.0.0.1", 9))
             sender.sendto(b"x", ("127.0.0.1", 10))
             sender.close()
+        echo = struct.pack("!BBHHH", 8, 0, 0, 4660, 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
+            sender.sendto(
+                echo[:2] + struct.pack("!H", 0xFFFF - 0x0800 - 4660 - 1) + echo[4:], ("127.0.0.1", 0)
+            )
+    listed = table(where.run("conntrack", "-L"))
+    (ping,) = listed.only(proto="icmp")
+    where.run(*delete(ping).split())
     before = table(where.run("conntrack", "-L"))
+    assert len(listed) - 1 == len(before)
     chosen = next(one for one in before if (one.orig_sport, one.orig_dport) == (40002, 10))
     where.run(*delete(chosen).split())
     after = table(where.run("conntrack", "-L"))

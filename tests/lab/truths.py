@@ -62,6 +62,16 @@ def _policy(truth: Truth) -> Expected:
     return counts, {("syn-vanished", "policy-drop"): _late(truth)}
 
 
+def _routing(cause: str) -> Callable[[Truth], Expected]:
+    """Every SYN of the failing side is counted by the kernel."""
+
+    def following(truth: Truth) -> Expected:
+        assert truth["traffic"]["syns"] == truth["traffic"]["dropped"]
+        return {"syn_vanished": truth["traffic"]["dropped"]}, {("syn-vanished", cause): _late(truth)}
+
+    return following
+
+
 def _next_hop(truth: Truth) -> Expected:
     counts = {"syn_vanished": sum(truth["traffic"]["syns"].values())}
     return counts, {("syn-vanished", "next-hop-unresolved"): _late(truth)}
@@ -155,6 +165,7 @@ FOLLOWING: dict[str, Callable[[Truth], Expected]] = {
     "capture-loss": _all_answered,
     "clean": _clean,
     "dns-race": _dns,
+    "forwarding-disabled": _routing("forwarding-disabled"),
     "entry-expired": _expired,
     "invalid-dropped": _dropped,
     "late-ack": _late_ack,
@@ -164,6 +175,7 @@ FOLLOWING: dict[str, Callable[[Truth], Expected]] = {
     "policy-drop-iptables": _policy,
     "port-exhaustion": _exhaustion,
     "remote-loss": _remote,
+    "rp-filter": _routing("rp-filter"),
     "second-way": _second_way,
     "service-local": _all_answered,
     "service-local-br-netfilter": _all_answered,

@@ -339,3 +339,160 @@ def test_the_report_says_that_it_is_redacted(cases: dict[str, Case]) -> None:
     assert first != other
     assert KEY.hex() not in first
     assert first == redact(dataclasses.replace(analysis, caveats=()), KEY).caveats[0]
+
+
+def _mac(digits: str) -> str:
+    return f"{ALIASES.mac(int(digits, 16)):012x}"
+
+
+def _split(digits: str, size: int, sep: str) -> str:
+    return sep.join(digits[at : at + size] for at in range(0, 12, size))
+
+
+NOTATIONS = {
+    "colons": lambda digits: _split(digits, 2, ":"),
+    "upper case": lambda digits: _split(digits, 2, ":").upper(),
+    "dashes": lambda digits: _split(digits, 2, "-"),
+    "underscores": lambda digits: _split(digits, 2, "_"),
+    "dots": lambda digits: _split(digits, 4, "."),
+    "halves": lambda digits: _split(digits, 6, "-"),
+    "without leading zeros": lambda digits: ":".join(
+        f"{int(digits[at : at + 2], 16):x}" for at in range(0, 12, 2)
+    ),
+    "bare": str,
+    "interface": lambda digits: f"enx{digits}",
+}
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@given(
+    digits=st.binary(min_size=6, max_size=6).map(bytes.hex).filter(lambda digits: not digits.isdecimal()),
+    before=st.sampled_from(["", "(", "node-", "pod_", "interface:", "MAC ", "a/", "ns.", "de-"]),
+    behind=st.sampled_from(["", ")", ": refused", ".pcap", "-eth0", "_eth0", ", ", "/b", ":eth0"]),
+)
+def test_macs_in_any_notation(notation: str, digits: str, before: str, behind: str) -> None:
+    """Within names of interfaces, hosts, pods and files as well; the alias is written as the address was."""
+    written, alias = NOTATIONS[notation](digits), NOTATIONS[notation](_mac(digits))
+    if notation in ("upper case", "colons"):  # the alias is in lower case
+        alias = alias.lower()
+    if notation == "without leading zeros" and written == NOTATIONS["colons"](digits):
+        alias = NOTATIONS["colons"](_mac(digits))
+    if (notation, before) in {("halves", "de-"), ("dots", "ns.")}:  # the groups might as well begin before
+        before = ""
+    told = REDACTION.text(f"{before}{written}{behind}")
+
+    assert f"{before}{alias}{behind}" == told
+
+
+@pytest.mark.parametrize(
+    "text", ["202611201058", "20261120-105816", "at 261120-105816", "1234567890123", "nf_conntrack_count"]
+)
+def test_what_is_no_mac(text: str) -> None:
+    """Dates and numbers."""
+    assert text == REDACTION.text(text)
+
+
+def test_eight_short_groups_are_ipv6() -> None:
+    """Though they read as a row of bytes."""
+    assert _alias("10:20:30:40:50:60:70:80") == REDACTION.text("10:20:30:40:50:60:70:80")
+
+
+@pytest.mark.parametrize(
+    "piece", ["00:", "00-", "a:", "1.2.3.", "::1.2.3.4:", "0242ac11", "z0", "a-", "02:42:ac:11:00:02:"]
+)
+def test_long_texts_take_linear_steps(piece: str) -> None:
+    """Twice the text is looked at twice as long: counted in calls of the pattern's replacements, and in matched letters."""
+    import sys
+
+    def steps(times: int) -> int:
+        count = 0
+
+        def trace(_: object, event: str, __: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(trace)
+        try:
+            Redaction(KEY).text(piece * times + "g")
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert steps(400) <= 2.2 * steps(200) + 500
+
+
+def _cooked(link: int, hardware: int, address: bytes, size: int) -> bytes:
+    padded = address.ljust(8, b"\xaa")
+    inner = bytes(IP(src="10.244.0.11", dst="192.0.2.100") / TCP())
+    if link == 113:
+        return b"\0\0" + hardware.to_bytes(2, "big") + size.to_bytes(2, "big") + padded + b"\x08\0" + inner
+    return b"\x08\0\xaa\xaa\0\0\0\7" + hardware.to_bytes(2, "big") + b"\0" + bytes([size]) + padded + inner
+
+
+@pytest.mark.parametrize("link", [113, 276])
+@pytest.mark.parametrize(
+    ("hardware", "address", "size", "told"),
+    [
+        (1, bytes.fromhex("0242ac110002"), 6, "mac"),
+        (778, bytes([198, 51, 100, 7]), 4, "v4"),  # ip_gre
+        (768, bytes([198, 51, 100, 7]), 4, "v4"),  # ipip
+        (823, bytes.fromhex("20010db800000001"), 16, ""),  # ip6gre: half of an address
+        (32, bytes.fromhex("0242ac110002aabb"), 20, ""),  # InfiniBand
+        (65534, bytes.fromhex("c6336407"), 4, ""),
+        (1, bytes.fromhex("c6336407"), 4, ""),
+    ],
+)
+def test_senders_of_cooked_frames(link: int, hardware: int, address: bytes, size: int, told: str) -> None:
+    """A MAC and a tunnel's outer address become aliases; any other is blanked, as is what lay behind in memory."""
+    out = REDACTION.frame(_cooked(link, hardware, address, size), link)
+    at = 6 if link == 113 else 12
+    number = int.from_bytes(address, "big")
+    alias = {"mac": lambda: ALIASES.mac(number), "v4": lambda: ALIASES.v4(number), "": lambda: 0}[told]()
+
+    assert alias.to_bytes(len(address), "big").ljust(8, b"\0") == out[at : at + 8]
+    assert b"\xaa" not in out
+
+
+def test_what_covers_the_originals_is_blanked() -> None:
+    """AH's integrity value, SCTP's and GRE's checksums, a key that is an address."""
+    from scapy.layers.inet6 import IPv6ExtHdrHopByHop  # noqa: F401 - loads the protocol's table
+    from scapy.layers.l2 import GRE
+
+    ah = bytes([6, 4, 0xAA, 0xAA]) + bytes(8) + b"\xaa" * 12
+    frame = bytes(IPv6(src="2001:db8::1", dst="2001:db8::2", nh=51)) + ah + bytes(TCP())
+    assert b"\xaa" not in REDACTION.frame(frame, 101)
+
+    sctp = bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=132)) + bytes(8) + b"\xaa" * 4 + bytes(4)
+    assert b"\xaa" not in REDACTION.frame(sctp, 101)
+
+    gre = GRE(chksum_present=1, key_present=1, seqnum_present=1, chksum=0xAAAA, key=0xAAAAAAAA, offset=0xAAAA)
+    gre.sequence_number = 7
+    tunnel = IP(src="198.51.100.1", dst="198.51.100.2") / gre / IP(src="10.0.0.1", dst="10.0.0.2") / TCP()
+    out = REDACTION.frame(bytes(tunnel), 101)
+    assert b"\xaa" not in out
+    assert b"\0\0\0\7" in out
+
+
+@pytest.mark.parametrize(
+    "options", [b"\2\x0c" + b"\xaa" * 10, b"\0" + b"\xaa" * 11, b"\1\1\x08\x0a" + bytes(8)]
+)
+def test_options_of_the_wrong_length(options: bytes) -> None:
+    """A known kind with a length of its own is none; nothing behind the end of the list counts."""
+    tcp = bytearray(bytes(TCP()) + options)
+    tcp[12] = (5 + len(options) // 4) << 4
+    tcp[18:20] = b"\xaa\xaa"
+
+    assert b"\xaa" not in REDACTION.frame(
+        bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=6)) + bytes(tcp), 101
+    )
+
+
+@given(st.binary(max_size=8), st.sampled_from([3, 4, 5, 11, 12, 0, 8, 17]), st.binary(min_size=4, max_size=4))
+def test_the_second_word_of_icmp(quoted: bytes, kind: int, word: bytes) -> None:
+    """What means nothing there is blanked; an MTU, a pointer, an identifier stay, and a gateway has its alias."""
+    frame = bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=1)) + bytes([kind, 0, 1, 2]) + word + quoted
+    out = REDACTION.frame(frame, 101)[24:28]
+    kept = {0: word, 8: word, 3: b"\0" + word[1:], 11: b"\0" + word[1:2] + b"\0\0", 12: word[:2] + b"\0\0"}
+    gateway = ALIASES.v4(int.from_bytes(word, "big")).to_bytes(4, "big")
+
+    assert {5: gateway, **kept}.get(kind, bytes(4)) == out

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.model import NAT, SHOWN, Action, Match, Rule, shown
+from analyzer.evidence.rules.nft import Elements as Elements
+from analyzer.evidence.rules.options import GO_ON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Elements = list[tuple[list[str], "Action | None"]]
-"""Of a set or a map: the words of each key, and what a verdict map does for it."""
+    from analyzer.evidence.rules.model import Kind
 
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}(),;]|[^\s{}(),;"]+')
+_WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}(),;]|[^\s{}(),;"]+')
 _COUNTED = re.compile(r"\bcounter packets \d+ bytes \d+")
 _OPERATORS = {"==": "==", "!=": "!=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "eq": "==", "ne": "!="}
 _OPTIONS = frozenset({"random", "fully-random", "persistent"})
+_TARGETS: dict[str, Kind] = {
+    "REJECT": "reject", "MASQUERADE": "masquerade", "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect",
+    "NFQUEUE": "queue", "LOG": "log", "NFLOG": "log", "MARK": "mark", "CONNMARK": "mark",
+}  # fmt: skip
+"""iptables' targets, as far as their names alone tell what becomes of the packet."""
 _LOG = frozenset({"prefix", "level", "group", "snaplen", "queue-threshold", "flags"})
 _SET_ONE = frozenset({"mark"})
 _SET_TWO = frozenset({"meta", "ct", "ip", "ip6", "tcp", "udp", "th", "ether", "vlan", "icmp", "icmpv6"})
@@ -47,7 +53,7 @@ def parse_rule(text: str, chain: str, number: int, sets: Mapping[str, Elements])
         chain=chain,
         number=number,
         text=shown(_COUNTED.sub("counter", text[: 4 * SHOWN])),
-        matches=tuple(dict.fromkeys(reading.matches)),
+        matches=nft.distinct(reading.matches),
         actions=tuple(reading.actions),
         packets=reading.packets,
         bytes=reading.bytes,
@@ -56,7 +62,7 @@ def parse_rule(text: str, chain: str, number: int, sets: Mapping[str, Elements])
 
 def parse_elements(said: Sequence[str]) -> Elements:
     """Read what stands between the braces of a set or a map: `192.0.2.4 . 80 : jump a, ...`."""
-    elements: Elements = []
+    elements = Elements()
     for part in _split(said, ","):
         key, colon, verdict = _partition(part, ":")
         # After the key come its timeout, counter and comment.
@@ -71,6 +77,14 @@ def simple(word: str, target: str = "") -> Action:
     if word in ("jump", "goto", "accept", "drop", "return", "notrack"):
         return Action(kind=word, target=target)  # type: ignore[arg-type] # one of Kind
     return Action(kind="other" if word == "continue" else "unknown", target=target or word)
+
+
+def extension(target: str) -> Action:
+    """Make the action of an iptables target that nft names without its options."""
+    if target in _TARGETS:
+        return Action(kind=_TARGETS[target])
+    going_on = target in GO_ON and target != "CT"  # which may take the packet from conntrack
+    return Action(kind="other" if going_on else "unknown", target=f"xt target {target}")
 
 
 class _Reading:
@@ -160,8 +174,8 @@ class _Reading:
         """Read what nft cannot print: `xt match physdev counter packets 0 bytes 0 accept`."""
         text = " ".join(["xt", *rest[:2]])
         if rest[:1] == ["target"]:
-            self.actions.append(Action(kind="unknown", target=text))
-        else:
+            self.actions.append(extension(rest[1]) if len(rest) > 1 else Action(kind="unknown", target=text))
+        elif rest[1:2] != ["comment"]:
             self.matches.append(Match(text=text))
         self._at -= len(rest[2:])
 
@@ -207,7 +221,7 @@ class _Reading:
         elif self._peek() == "vmap":
             self._at += 1
             self.matches += nft.implied(self._text(begin), left)
-            self.actions.append(nft.choose(left, _verdicts(self._values())))
+            self.actions.append(nft.choose(left, self._values().choices))
         else:
             self._comparison(begin, left)
 
@@ -226,10 +240,10 @@ class _Reading:
         said = self._peek()
         op = _OPERATORS.get(said, "")
         self._at += bool(op)
-        right = [key for key, _ in self._values()]
+        right: Sequence[list[str]] = self._values().words
         if self._peek() == "/" and left == ["tcp flags"]:  # `tcp flags syn / fin,syn,rst,ack`
             self._at += 1
-            of = ",".join(key[0] for key, _ in self._values())
+            of = ",".join(key[0] for key in self._values().words)
             value = ",".join(key[0] for key in right)
             self.matches += nft.masked(self._text(begin), left[0], of, op or "==", value)
             return
@@ -254,8 +268,8 @@ class _Reading:
             return parse_elements(inside)
         first = self._take()
         if first.startswith("@"):
-            return self._sets.get(first[1:], [])
-        found: Elements = [([_bare(first)], None)]
+            return self._sets.get(first[1:], Elements())
+        found = Elements([([_bare(first)], None)])
         while self._peek() == ",":
             self._at += 1
             found.append(([_bare(self._take())], None))
@@ -268,7 +282,7 @@ class _Reading:
         said = self._said[begin : self._at]
         if self._peek() == "vmap":
             self._at += 1
-            self.actions.append(nft.choose((), _verdicts(self._values())))
+            self.actions.append(nft.choose((), self._values().choices))
         elif said:
             self.matches.append(Match(text=shown(" ".join(said[:50]))))
             if "set" in said:
@@ -282,10 +296,6 @@ def _verdict(said: Sequence[str]) -> Action:
     if len(said) == 2 and said[0] in ("jump", "goto"):
         return simple(said[0], _bare(said[1]))
     return simple(" ".join(said))
-
-
-def _verdicts(elements: Elements) -> list[tuple[list[str], Action]]:
-    return [(key, action) for key, action in elements if action]
 
 
 def _split(said: Sequence[str], at: str) -> list[list[str]]:

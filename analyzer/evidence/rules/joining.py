@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.rules.model import Chain, Ruleset
+from analyzer.evidence.rules.model import Chain, Place, Ruleset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Key = tuple[str, str, bool]
 """Family and name of a table, and whether it is of iptables' own kernel part."""
-_RANKS = {"iptables-save": 0, "nft list ruleset": 1, "nft -j list ruleset": 2, "iptables -L": 3}
+_RANKS = {
+    "iptables-save": 0,
+    "iptables -S": 1,
+    "nft list ruleset": 2,
+    "nft -j list ruleset": 3,
+    "iptables -L": 4,
+}
 """Where several tools list a table, the first one's wording is kept: it tells most."""
 
 
@@ -50,7 +56,7 @@ def join(rulesets: Iterable[Ruleset]) -> tuple[Ruleset, ...]:
             row.sort(key=lambda listed: listed.counted)
         best, *others = sorted(by_tool, key=lambda source: _RANKS.get(source, 9))
         twins = by_tool[others[0]] if others else []
-        rows.append([_with_counters(listed, twins[-1:]) for listed in by_tool[best]])
+        rows.append([_with_counters(listed, twins[-1:]) for listed in _pieced(by_tool[best])])
     times = max(map(len, rows), default=0)
     return tuple(_at(rows, time - times) for time in range(times))
 
@@ -63,19 +69,51 @@ def _tables(rulesets: Iterable[Ruleset]) -> Iterator[tuple[tuple[str, str, bool 
         yield from ((key, _Listed(ruleset, tuple(chains))) for key, chains in tables.items())
 
 
+def _pieced(row: list[_Listed]) -> list[_Listed]:
+    """Put together what lists different chains of the table: `iptables -L FORWARD`, then `iptables -L INPUT`."""
+    pieced: list[_Listed] = []
+    for listed in row:
+        last = pieced[-1] if pieced else None
+        if last and not {chain.name for chain in last.chains} & {chain.name for chain in listed.chains}:
+            source = replace(
+                last.source,
+                file=", ".join(dict.fromkeys((last.source.file, listed.source.file))),
+                complete=last.source.complete and listed.source.complete,
+                unlisted=last.source.unlisted & listed.source.unlisted,
+            )
+            pieced[-1] = _Listed(source, last.chains + listed.chains)
+        else:
+            pieced.append(listed)
+    return pieced
+
+
+def _unlisted(parts: list[_Listed], chains: tuple[Chain, ...]) -> frozenset[Place]:
+    """Give the places that none of the listings shows."""
+    # What iptables-save and `nft list ruleset` do not print, there is not.
+    whole = {chain.family for part in parts for chain in part.chains if not part.source.unlisted}
+    listed = {Place(chain.family, chain.table, chain.hook) for chain in chains}
+    return frozenset(
+        place for part in parts for place in part.source.unlisted - listed if place.family not in whole
+    )
+
+
 def _at(rows: list[list[_Listed]], back: int) -> Ruleset:
     """Join what was in force so many listings before the end; a table that was listed less often stays."""
     parts = [row[max(0, len(row) + back)] for row in rows]
+    chains = tuple(chain for part in parts for chain in part.chains)
     return Ruleset(
         file=", ".join(dict.fromkeys(part.source.file for part in parts)),
         source=", ".join(dict.fromkeys(part.source.source for part in parts)),
-        chains=tuple(chain for part in parts for chain in part.chains),
+        chains=chains,
         complete=all(part.source.complete for part in parts),
+        unlisted=_unlisted(parts, chains),
     )
 
 
 def _with_counters(listed: _Listed, twins: list[_Listed]) -> _Listed:
     """Give the counters of another tool's listing to rules that come without."""
+    if not twins:
+        return listed
     others = {chain.name: chain.rules for twin in twins for chain in twin.chains}
     chains = []
     for chain in listed.chains:

@@ -33,6 +33,14 @@ class Bits(NamedTuple):
     mask: int
 
 
+class Place(NamedTuple):
+    """Where a table has, or may have, a chain."""
+
+    family: str
+    table: str
+    hook: str
+
+
 SHOWN = 400
 """Characters of a rule's text that are kept."""
 
@@ -92,6 +100,8 @@ class Rule:
     packets: int | None = field(default=None, compare=False)
     """As the rule counted; None where it does not, or the source does not say."""
     bytes: int | None = field(default=None, compare=False)
+    handle: int | None = field(default=None, compare=False)
+    """nft's number for it, by which it is deleted or replaced; None where the listing was made without `-a`."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -114,10 +124,13 @@ class Chain:
     hook: str = ""
     """`prerouting`, `forward`, ...; empty for a chain that is jumped to."""
     priority: int = 0
-    policy: Literal["accept", "drop"] = "accept"
+    policy: Literal["accept", "drop", "unknown"] = "accept"
+    """`unknown` where the listing lacks it."""
     devices: tuple[str, ...] = ()
     """Of the hooks `ingress` and `egress`; empty where the source does not say."""
     rules: tuple[Rule, ...] = ()
+    partial: bool = False
+    """Whether rules may be missing: the text is what `grep` left of a listing."""
 
     @property
     def label(self) -> str:
@@ -136,6 +149,8 @@ class Ruleset:
     """Base chains of one hook and priority in the order of the source."""
     complete: bool = True
     """False where the text is cut short or a part was not understood: there may be further rules."""
+    unlisted: frozenset[Place] = frozenset()
+    """Where iptables may have chains that were not asked for: `iptables -L` lists one table of four."""
 
     def rules(self, *kinds: Kind) -> Iterator[Rule]:
         """Give the rules that have an action of one of these kinds; all without any."""

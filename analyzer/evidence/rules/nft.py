@@ -7,7 +7,7 @@ each value consists of: `10.1.1.0/24 . 80-90` is `["10.1.1.0/24", "80-90"]`.
 from __future__ import annotations
 
 import re
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from analyzer.evidence.rules import values
 from analyzer.evidence.rules.model import Action, Bits, Match, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from analyzer.evidence.rules.model import Element
 
@@ -26,6 +26,7 @@ BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 """nft(8), standard priority names; those of the bridge family differ."""
 VERDICTS = frozenset({"accept", "drop", "return", "continue", "notrack"})
 
+_SMALL = 16
 _PORTED = ("tcp", "udp", "sctp", "dccp", "udplite")
 # Phrase to the field and to what else must hold for it: kernel nft inserts such conditions itself.
 _PHRASES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
@@ -45,6 +46,45 @@ _PHRASES |= {
     f"{proto} {field}": (field, (("proto", proto),)) for proto in _PORTED for field in ("sport", "dport")
 }
 LONGEST = max(len(phrase.split()) for phrase in _PHRASES)
+
+
+class Words(list[list[str]]):
+    """The words of a set's keys, and what they mean as fields, read once however many rules name the set."""
+
+    def __init__(self, said: Iterable[list[str]]) -> None:
+        super().__init__(said)
+        self.among: dict[tuple[str, ...], tuple[tuple[Element, ...], ...] | None] = {}
+
+
+class Choices(list[tuple[list[str], Action]]):
+    """What a verdict map has for which key, and the actions made of it, once however many rules name the map."""
+
+    def __init__(self, said: Iterable[tuple[list[str], Action]]) -> None:
+        super().__init__(said)
+        self.made: dict[tuple[str, ...], Action] = {}
+
+
+class Elements(list[tuple[list[str], "Action | None"]]):
+    """Of a set or a map: the words of each key, and what a verdict map does for it."""
+
+    @cached_property
+    def words(self) -> Words:
+        """The keys alone."""
+        return Words(key for key, _ in self)
+
+    @cached_property
+    def choices(self) -> Choices:
+        """The keys that have a verdict."""
+        return Choices((key, action) for key, action in self if action)
+
+
+def distinct(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Leave out conditions that are there twice; large sets are compared by identity, since rules share them."""
+    found: dict[tuple[object, ...], Match] = {}
+    for match in matches:
+        among: object = match.among if len(match.among) < _SMALL else id(match.among)
+        found.setdefault((match.fields, match.negated, among), match)
+    return tuple(found.values())
 
 
 def phrase(words: Sequence[str]) -> str | None:
@@ -105,6 +145,15 @@ def masked(text: str, left: str, mask: str, op: str, value: str) -> list[Match]:
 
 def keys(fields: Sequence[str], right: Sequence[Sequence[str]]) -> tuple[tuple[Element, ...], ...] | None:
     """Read values, each a word per field; None where one is not understood."""
+    if not isinstance(right, Words):
+        return _keys(fields, right)
+    of = tuple(fields)
+    if of not in right.among:
+        right.among[of] = _keys(fields, right)
+    return right.among[of]
+
+
+def _keys(fields: Sequence[str], right: Sequence[Sequence[str]]) -> tuple[tuple[Element, ...], ...] | None:
     among = []
     for words in right:
         if len(words) != len(fields):
@@ -118,6 +167,15 @@ def keys(fields: Sequence[str], right: Sequence[Sequence[str]]) -> tuple[tuple[E
 
 def choose(left: Sequence[str], choices: Sequence[tuple[Sequence[str], Action]]) -> Action:
     """Make a verdict map's action; with a left side that is not understood each choice remains possible."""
+    if not isinstance(choices, Choices):
+        return _choose(left, choices)
+    of = tuple(left)
+    if of not in choices.made:
+        choices.made[of] = _choose(left, choices)
+    return choices.made[of]
+
+
+def _choose(left: Sequence[str], choices: Sequence[tuple[Sequence[str], Action]]) -> Action:
     fields = tuple(_PHRASES[part][0] for part in left if part in _PHRASES)
     found = keys(fields, [words for words, _ in choices]) if len(fields) == len(left) and fields else None
     if found is None:

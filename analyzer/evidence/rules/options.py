@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from analyzer.evidence.rules.model import Action, Bits, Match, shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|\S+')
+_ESCAPED = re.compile(r"\\(.)")
+_WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|\S+')
+_OPTION = re.compile(r"-{1,2}[a-zA-Z]")
 _ALIASES = {
     "--source": "-s", "--src": "-s", "--destination": "-d", "--dst": "-d", "--protocol": "-p", "--proto": "-p",
     "--in-interface": "-i", "--out-interface": "-o", "--jump": "-j", "--goto": "-g", "--match": "-m",
@@ -30,7 +33,7 @@ _PLAIN = frozenset({
     "physdev", "addrtype", "comment",
 })  # fmt: skip
 """Matches that set no condition beside those of their options."""
-_GO_ON = frozenset({
+GO_ON = frozenset({
     "TCPMSS", "TOS", "DSCP", "TTL", "HL", "ECN", "CLASSIFY", "CHECKSUM", "SET", "TRACE", "AUDIT", "CT", "SECMARK",
     "CONNSECMARK", "TCPOPTSTRIP", "RATEEST", "NFACCT", "IDLETIMER", "LED", "HMARK", "TEE", "ACCOUNT",
 })  # fmt: skip
@@ -46,7 +49,7 @@ _NAT_FLAGS = {"--random": "random", "--random-fully": "fully-random", "--persist
 def words(text: str) -> list[str]:
     """Split into options and values; strings lose their quotes and backslashes."""
     return [
-        re.sub(r"\\(.)", r"\1", word[1:].removesuffix('"')) if word.startswith('"') else word
+        _ESCAPED.sub(r"\1", word[1:].removesuffix('"')) if word[0] == '"' else word
         for word in _WORD.findall(text)
     ]
 
@@ -71,7 +74,7 @@ def parse_options(said: Sequence[str], chains: Collection[str]) -> tuple[list[Ma
             continue
         else:
             ours = not module or module in _PLAIN or not option.startswith("--")
-            match = _match(module, option, negated, arguments) if ours else None
+            match = _match(module, option, negated, tuple(arguments)) if ours else None
             if match is None:
                 unknown += [*["!"] * negated, option, *arguments]
             else:
@@ -89,14 +92,19 @@ def _options(said: Sequence[str]) -> list[tuple[str, bool, list[str]]]:
             found[-1][2].append(word)
         elif word == "!":
             negated = True
-        elif re.match(r"-{1,2}[a-zA-Z]", word) and not (
-            found and found[-1][0] == "--comment" and not found[-1][2]
+        elif (
+            word[:1] == "-"
+            and _OPTION.match(word)
+            and not (found and found[-1][0] == "--comment" and not found[-1][2])
         ):
             found.append((_ALIASES.get(word, word), negated, []))
             negated = False
         elif found:
+            option, before, values = found[-1]
+            values.append(word)
             # Before 1.4.3 the sign of negation stood behind the option.
-            found[-1] = (found[-1][0], found[-1][1] or negated, [*found[-1][2], word])
+            if negated and not before:
+                found[-1] = (option, True, values)
             negated = False
     return found
 
@@ -108,7 +116,8 @@ def _rest(module: str, unknown: list[str]) -> list[Match]:
     return [Match(text=text)] if text else []
 
 
-def _match(module: str, option: str, negated: bool, arguments: list[str]) -> Match | None:
+@lru_cache(maxsize=1 << 14)  # thousands of rules have the same few conditions
+def _match(module: str, option: str, negated: bool, arguments: tuple[str, ...]) -> Match | None:
     text = shown(" ".join([*["!"] * negated, option, *arguments]))
     first = arguments[0] if arguments else ""
     if option in _FIELDS:
@@ -163,7 +172,7 @@ def _action(option: str, arguments: list[str], chains: Collection[str]) -> Actio
         return Action(kind="log", target=prefix)
     if target in ("QUEUE", "NFQUEUE"):
         return Action(kind="queue", target=told.get("--queue-num", ""))
-    going_on = target in _GO_ON or target == "CONNMARK" or not target
+    going_on = target in GO_ON or target == "CONNMARK" or not target
     return Action(kind="other" if going_on else "unknown", target=shown(" ".join(arguments)))
 
 

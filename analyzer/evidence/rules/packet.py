@@ -18,6 +18,7 @@ class Packet:
     src: str
     """Of a `new` packet as before NAT; of others, which no nat chain is asked for, as the forward hook sees it."""
     dst: str
+    """Empty where it is not known."""
     sport: int | None = None
     dport: int | None = None
     iif: str | None = None
@@ -54,6 +55,8 @@ class Step:
     @property
     def text(self) -> str:
         """The rule, with its chain: `inet filter forward: tcp dport 25 counter drop`."""
+        if self.rule is None and self.action == "unknown":
+            return f"{self.chain.label}: not all of it is listed"
         if self.rule is None:
             return f"{self.chain.label}: policy {self.chain.policy}"
         return f"{self.rule.chain}: {self.rule.text}"
@@ -77,3 +80,5 @@ class Steps:
     """Every rule that matched, and the policies; the first hundred."""
     unwalked: tuple[str, ...]
     """Base chains that may concern the packet and are not followed: those of bridges."""
+    unlisted: tuple[str, ...] = ()
+    """Chains on the packet's way that no listing shows, so nobody knows what they hold: `ip raw prerouting`."""

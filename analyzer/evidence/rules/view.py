@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import values
 from analyzer.evidence.rules.model import Bits, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from analyzer.evidence.rules.model import Action, Element, Match, Rule
     from analyzer.evidence.rules.packet import Packet
 
-Value = int | str | frozenset[str] | None
-"""Of a packet's field; None where it is not known."""
+Value = int | str | frozenset[str] | tuple["int | str", ...] | None
+"""Of a packet's field: a tuple where it is one of several; None where it is not known."""
 
 _CONNTRACK = -200
 """Priority at which conntrack sees packets, in prerouting and output (NF_IP_PRI_CONNTRACK)."""
 _ABSENT = ""
 """An interface that there is none of at a hook; a comparison with it fails, negated or not."""
+_LARGE = 32
+_NUMBERS = values.ADDRESSES | values.PORTS
+_MANY = 1000
+"""Endpoints of one service that are kept apart."""
 _PORTED = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
 
 
@@ -36,11 +42,12 @@ class View:
         self._local = None if local is None else {values.address(text) for text in local}
         self._status: frozenset[str] | None = frozenset()
         self._early = False
+        self._sorted: dict[int, tuple[list[int], list[int]]] = {}
         self._field: dict[str, Value] = {
             "family": self.family,
             "proto": packet.proto,
             "src": values.address(packet.src),
-            "dst": values.address(packet.dst),
+            "dst": values.address(packet.dst) if packet.dst else None,
             "sport": packet.sport,
             "dport": packet.dport,
             "mark": packet.mark,
@@ -77,12 +84,21 @@ class View:
         """Say whether fields equal a key; None where that is not known."""
         answer: bool | None = True
         for name, element in zip(names, key, strict=True):
-            equal = _equal(self._state() if name == "state" else self._field[name], element)
+            equal = self._in_state(element) if name == "state" else _equal(self._field[name], element)
             if equal is False:
                 return False
             if equal is None:
                 answer = None
         return answer
+
+    def _in_state(self, element: Element) -> bool | None:
+        """Say whether conntrack calls the packet so; whether it is translated says nothing of the other states."""
+        if self._status is None and element not in ("snat", "dnat"):
+            known, self._status = self._status, frozenset()
+            equal = _equal(self._state(), element)
+            self._status = known
+            return equal
+        return _equal(self._state(), element)
 
     def lacks(self, names: tuple[str, ...]) -> bool:
         """Say whether the packet has not one of these fields, so that no comparison holds."""
@@ -117,17 +133,40 @@ class View:
         elif after != before and self._status is not None:
             self._status |= {"dnat"}
 
-    def forget_translation(self, *, destination: bool) -> None:
-        """Forget what a doubtful translation might have changed."""
+    def doubt_translation(self, perhaps: Sequence[Action], *, untouched: bool) -> None:
+        """Take the packet to have been translated by one of these, or as it is.
+
+        Where a service's endpoints are chosen at random, a rule that concerns all of them alike still decides.
+
+        Args:
+            perhaps: What rules may have done that are not certain.
+            untouched: Whether none may have been applied, although one was.
+        """
         self._status = None
-        if destination:
-            self._field["dst"] = self._field["dport"] = None
+        addresses, ports = [self._field["dst"]], [self._field["dport"]]
+        before = values.address(self._packet.dst), self._packet.dport
+        if untouched:
+            addresses.append(before[0])
+            ports.append(before[1])
+        for action in perhaps:
+            if action.kind in ("dnat", "redirect"):
+                address, port = endpoint(action.target)
+                only_port = action.kind == "dnat" and action.target.startswith(":")
+                addresses.append(before[0] if only_port else values.address(address) if address else None)
+                ports.append(
+                    before[1] if port is None and not re.search(r":\d+-|map", action.target) else port
+                )
+        self._field["dst"], self._field["dport"] = _one_of(addresses), _one_of(ports)
 
     def _match(self, match: Match) -> bool | None:
         if not match.fields:
             return None
         if self.lacks(match.fields):
             return False
+        if len(match.among) > _LARGE and match.fields[0] in _NUMBERS and len(match.fields) == 1:
+            number = self._field[match.fields[0]]
+            if isinstance(number, int):
+                return self._within(match.among, number) != match.negated
         answer: bool | None = False
         for key in match.among:
             equal = self.equal(match.fields, key)
@@ -137,6 +176,16 @@ class View:
             if equal is None:
                 answer = None
         return answer if answer is None or not match.negated else not answer
+
+    def _within(self, among: tuple[tuple[Element, ...], ...], number: int) -> bool:
+        """Look a number up in a large set, which many rules may share; they are sorted once for each packet."""
+        known = self._sorted.get(id(among))
+        if known is None:
+            spans = sorted(element for (element,) in among if isinstance(element, Span))
+            ends = list(accumulate((span.high for span in spans), max))
+            known = self._sorted[id(among)] = ([span.low for span in spans], ends)
+        at = bisect_right(known[0], number)
+        return at > 0 and known[1][at - 1] >= number
 
     def _absent(self, name: str) -> bool:
         if name in ("iif", "oif"):
@@ -178,9 +227,22 @@ def endpoint(target: str) -> tuple[str | None, int | None]:
     return known, values.number(port.lstrip(":"))
 
 
+def _one_of(said: Sequence[Value]) -> Value:
+    """Give a value that is one of these; None where one of them is not known."""
+    flat: dict[int | str, None] = {}
+    for value in said:
+        if value is None or isinstance(value, frozenset) or len(flat) > _MANY:
+            return None
+        flat |= dict.fromkeys(value if isinstance(value, tuple) else (value,))
+    return next(iter(flat)) if len(flat) == 1 else tuple(flat)
+
+
 def _equal(value: Value, element: Element) -> bool | None:
     if value is None:
         return None
+    if isinstance(value, tuple):
+        answers = {_equal(one, element) for one in value}
+        return answers.pop() if len(answers) == 1 else None
     if isinstance(element, Span):
         return isinstance(value, int) and element.low <= value <= element.high
     if isinstance(element, Bits):

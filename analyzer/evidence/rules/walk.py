@@ -60,6 +60,7 @@ class _Walk:
         self._chains = {(c.legacy, c.family, c.table, c.name): c for c in rules.chains}
         self._packet = packet
         self._view = view
+        self._way = "output" if packet.iif is None else "input" if packet.oif is None else "forward"
         self._left = _RULES
         self._steps: list[Step] = []
         self._doubts: list[Step] = []
@@ -67,9 +68,8 @@ class _Walk:
         self._nat_doubts: list[Step] = []
 
     def result(self) -> Steps:
-        way = "output" if self._packet.iif is None else "input" if self._packet.oif is None else "forward"
         pending: list[Step] = []
-        for hook in _WAYS[way]:
+        for hook in _WAYS[self._way]:
             for chain in self._base(hook):
                 if chain.kind == "nat" and not self._asks_nat(hook):
                     continue
@@ -82,7 +82,8 @@ class _Walk:
                 if end.action in ("queue", "unknown"):
                     return self._told("cannot-tell", end, pending + other)
                 pending += [doubt for doubt in other if doubt.action != "accept"]
-        return self._told("accept" if self._rules.complete and not pending else "cannot-tell", None, pending)
+        whole = self._rules.complete and not self._unlisted()
+        return self._told("accept" if whole and not pending else "cannot-tell", None, pending)
 
     def _told(self, verdict: str, end: Step | None, doubts: list[Step]) -> Steps:
         bridged = [chain.label for chain in self._rules.chains if chain.family == "bridge" and chain.hook]
@@ -95,7 +96,19 @@ class _Walk:
             nat_doubts=tuple(self._nat_doubts[:_STEPS]),
             steps=tuple(self._steps),
             unwalked=tuple(bridged),
+            unlisted=self._unlisted(),
         )
+
+    def _unlisted(self) -> tuple[str, ...]:
+        """Give the places on the packet's way that may have chains which nobody listed."""
+        family = "ip6" if self._view.family == "ipv6" else "ip"
+        places = (
+            place
+            for place in self._rules.unlisted
+            if place.family == family and place.hook in _WAYS[self._way]
+        )
+        # nat chains are not asked for packets of a known connection, and drop nothing.
+        return tuple(sorted(" ".join(place) for place in places if place.table != "nat"))
 
     def _base(self, hook: str) -> Iterator[Chain]:
         families = ("inet", "ip6" if self._view.family == "ipv6" else "ip", "netdev")
@@ -125,6 +138,8 @@ class _Walk:
             if certain:
                 return policy
             self._doubts.append(policy)
+        if chain.policy == "unknown":
+            self._doubts.append(Step(hook=hook, chain=chain, rule=None, action="unknown", certain=False))
         return Step(hook=hook, chain=chain, rule=None, action="accept")
 
     def _run(self, hook: str, base: Chain, chain: Chain, *, certain: bool, depth: int) -> bool:
@@ -137,6 +152,8 @@ class _Walk:
             Whether a verdict ended the look into this chain, so that nobody returns from it.
         """
         sure = certain
+        if chain.partial:
+            self._doubts.append(Step(hook=hook, chain=chain, rule=None, action="unknown", certain=False))
         for rule in chain.rules:
             self._left -= 1
             if self._left < 0:
@@ -217,9 +234,21 @@ class _Walk:
         doubts = [d for d in self._doubts if d.action in NAT or (d.action == "accept" and end.action in NAT)]
         if doubts:
             self._nat_doubts += doubts
-            self._view.forget_translation(destination=any(d.action in _DESTINATION for d in (*doubts, end)))
+            self._view.doubt_translation(
+                [action for doubt in doubts for action in _translations(doubt)],
+                untouched=any(doubt.action == "accept" for doubt in doubts),
+            )
 
     def _note(self, step: Step) -> Step:
         if len(self._steps) < _STEPS:
             self._steps.append(step)
         return step
+
+
+def _translations(step: Step) -> Iterator[Action]:
+    """Give what a rule may translate the packet to, whichever choice it makes."""
+    actions = list(step.rule.actions) if step.rule else []
+    for action in actions:
+        actions += [choice for _, choice in action.choices]
+        if action.kind in NAT:
+            yield action

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """What a module here offers."""
 
+    __name__: str
+
     def recognises(self, head: str) -> bool:
         """Say whether a file that begins like this holds the source's format."""
         ...

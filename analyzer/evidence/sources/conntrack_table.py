@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.evidence.conntrack_columns import IPV6, columns
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
+    from analyzer.evidence.conntrack_columns import Columns
     from analyzer.evidence.facts import Fact
 
 LIMIT = 192 << 20
@@ -37,6 +40,10 @@ _ENTRY = re.compile(rf"{_HEAD}{_TUPLE} (.{{0,300}}?){_TUPLE} (.{{0,600}}?\buse=\
 _SHOWN = re.compile(r"conntrack v\S+ \(conntrack-tools\): \d+ flow entries have been shown")
 _LINE = re.compile(r"[^\n]+")
 _PORTS = 1 << 16
+_PIECE = 8 << 20
+"""Characters that are read at once."""
+_FEW = 64
+"""Lines that are read one by one; arrays would take longer."""
 
 
 def recognises(head: str) -> bool:
@@ -48,22 +55,34 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the listings; IPv4 and IPv6 listed one after the other are one."""
     listing = _Listing(file)
     lost, example = 0, ""
-    for found in _LINE.finditer(text):  # splitting a million lines would take as much memory again
-        line = found[0]
-        if match := _ENTRY.fullmatch(line.strip()):
-            if listing.begins_again(match[4]):
+    at = 0
+    while at < len(text):
+        shown = _SHOWN.search(text, at)
+        end = shown.start() if shown else len(text)
+        for part in _parts(text, at, end):
+            families = listing.families(part)
+            if listing.begins_again(families):
                 yield from listing.tables()
                 listing = _Listing(file)
-            if not listing.add(match):
-                lost, example = lost + 1, example or line
-        elif _SHOWN.search(line):
-            listing.shown()
-        elif "src=" in line:
-            lost, example = lost + 1, example or line
+            listing.seen(families)
+            left, first = listing.read(part)
+            lost, example = lost + left, example or first
+        if not shown:
+            break
+        listing.shown()
+        at = shown.end()
     if lost:
         entries = f"{lost} entries were" if lost > 1 else "an entry was"
         yield Caveat(says=f"{file}: {entries} not understood and left out, the first: {example[:80]!r}")
     yield from listing.tables()
+
+
+def _parts(text: str, at: int, end: int) -> Iterator[str]:
+    """Cut into pieces that end with a line, so that memory stays bounded."""
+    while at < end:
+        stop = end if end - at <= _PIECE else text.find("\n", at + _PIECE, end) + 1 or end
+        yield text[at:stop]
+        at = stop
 
 
 class _Listing:
@@ -74,31 +93,97 @@ class _Listing:
         self._names = {"": 0}
         self._addresses: dict[str, int] = {}
         self._codes: dict[str, int] = {}
-        self._columns = {name: array(kind) for name, kind in _KINDS.items()}
-        self._omitted = 0
-        self._families: set[bool] = set()
-        self._shown: set[bool] = set()
+        self._columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _KINDS}
+        self._kept = self._omitted = 0
+        self._families: set[str] = set()
+        self._shown: set[str] = set()
 
-    def add(self, match: re.Match[str]) -> bool:
-        """Take an entry; False where its numbers or addresses are none."""
+    def families(self, part: str) -> set[str]:
+        """Say of which families entries are listed here."""
+        found = set()
+        if re.search(r"\bsrc=\d{1,3}\.", part):
+            found.add("ipv4")
+        if ":" in part and re.search(r"\bsrc=[\da-fA-F]{0,4}:", part):
+            found.add("ipv6")
+        return found
+
+    def read(self, part: str) -> tuple[int, str]:
+        """Take the entries of some lines; tell how many lines with an address are none, and the first of them."""
+        told = part.encode("utf-8", "replace")
+        rows: dict[str, npt.NDArray[np.generic]] = {}
+        taken = np.zeros(0, np.int64)
+        if part.count("\n") < _FEW:
+            begins = [found.start() for found in _LINE.finditer(part)]
+            others = [found[0] for found in _LINE.finditer(part)]
+            numbers = list(range(len(begins)))
+        else:
+            read = columns(told)
+            taken, rows = read.lines, self._rows(read)
+            free = np.ones(len(read.starts), bool)
+            free[taken] = False
+            numbers = np.flatnonzero(free).tolist()
+            ends = np.append(read.starts[1:], len(told) + 1)
+            others = [
+                told[read.starts[number] : ends[number] - 1].decode("utf-8", "replace") for number in numbers
+            ]
+        slow: dict[str, list[int]] = {name: [] for name in _KINDS}
+        order: list[int] = []
+        lost, example = 0, ""
+        for number, line in zip(numbers, others, strict=True):
+            match = _ENTRY.fullmatch(line.strip())
+            row = self._row(match) if match else None
+            if row:
+                order.append(number)
+                for name, value in zip(slow, row, strict=True):
+                    slow[name].append(value)
+            elif "src=" in line:
+                lost, example = lost + 1, example or line
+        places = np.concatenate((taken, np.array(order, np.int64)))
+        sort = np.argsort(places, kind="stable")
+        room = max(MOST - self._kept, 0)
+        for name, kind in _KINDS.items():
+            fast = rows.get(name, np.zeros(0, kind)).astype(kind)
+            whole = np.concatenate((fast, np.array(slow[name], kind)))[sort]
+            self._columns[name].append(whole[:room])
+        self._kept += min(len(places), room)
+        self._omitted += max(len(places) - room, 0)
+        return lost, example
+
+    def _rows(self, read: Columns) -> dict[str, npt.NDArray[np.generic]]:
+        """Bring columns that were read at once to this listing's numbers."""
+        names = np.array([self._names.setdefault(name, len(self._names)) for name in read.names], np.int64)
+        known = [self._addresses.setdefault(address, len(self._addresses)) for address in read.known]
+        codes = np.array(known or [0], np.int64)
+        src, dst, reply_src, reply_dst = (
+            np.where(column < IPV6, column, IPV6 + codes[np.maximum(column - IPV6, 0)])
+            for column in read.addresses
+        )
+        sport, dport, reply_sport, reply_dport = read.ports
+        return {
+            "proto": names[read.proto],
+            "state": names[read.state],
+            "timeout": read.timeout,
+            "flags": ASSURED * read.assured | UNREPLIED * read.unreplied | OFFLOAD * read.offload,
+            "orig_src": src, "orig_dst": dst, "orig_sport": sport, "orig_dport": dport,
+            "reply_src": reply_src, "reply_dst": reply_dst, "reply_sport": reply_sport, "reply_dport": reply_dport,
+        }  # fmt: skip
+
+    def _row(self, match: re.Match[str]) -> tuple[int, ...] | None:
+        """Read an entry; None where its numbers or addresses are none."""
         proto, timeout, state, src, dst, sport, dport, id_, between, src2, dst2, sport2, dport2, id2, rest = (
             match.groups()
         )
         ports = [int(port or 0) for port in (sport or id_, dport, sport2 or id2, dport2)]
         codes = [self._address(address) for address in (src, dst, src2, dst2)]
         if max(ports) >= _PORTS or min(codes) < 0 or len(self._names) > _PORTS - 2:
-            return False
-        self._families.add(":" in src)
-        if len(self._columns["proto"]) == MOST:
-            self._omitted += 1
-            return True
+            return None
         flags = (
             ASSURED * ("[ASSURED]" in rest)
             | UNREPLIED * ("[UNREPLIED]" in between)
             | OFFLOAD * ("OFFLOAD]" in rest)
         )
         names = self._names
-        row = (
+        return (
             names.setdefault(proto, len(names)),
             names.setdefault(state or "", len(names)),
             min(int(timeout or 0), 0xFFFFFFFF),
@@ -112,36 +197,53 @@ class _Listing:
             ports[2],
             ports[3],
         )
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
-        return True
+
+    def seen(self, families: set[str]) -> None:
+        """Note of which families there are entries."""
+        self._families |= families
 
     def shown(self) -> None:
         """Note that the tool said its listing was complete."""
         self._shown |= self._families
 
-    def begins_again(self, address: str) -> bool:
-        """Say whether an entry of this address belongs to another listing than those before."""
-        return (":" in address) in self._shown
+    def begins_again(self, families: set[str]) -> bool:
+        """Say whether entries of these families belong to another listing than those before."""
+        return bool(families & self._shown)
 
     def tables(self) -> Iterator[Table]:
         """Give the table, if there are entries."""
-        if self._columns["proto"]:
-            yield Table(
-                file=self._file,
-                names=tuple(self._names),
-                addresses=tuple(self._addresses),
-                omitted=self._omitted,
-                **{name: np.array(column, column.typecode) for name, column in self._columns.items()},
-            )
+        if not self._kept:
+            return
+        columns = {name: np.concatenate(column) for name, column in self._columns.items()}
+        # Each address is named once, however many entries have it.
+        sides = [name for name in _KINDS if name.endswith(("src", "dst"))]
+        numbers, codes = np.unique(np.concatenate([columns[name] for name in sides]), return_inverse=True)
+        long = list(self._addresses)
+        columns |= dict(zip(sides, np.split(codes.astype(np.uint32), len(sides)), strict=True))
+        yield Table(
+            file=self._file,
+            names=tuple(self._names),
+            addresses=tuple(
+                long[number - IPV6]
+                if number >= IPV6
+                else f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+                for number in numbers.tolist()
+            ),
+            omitted=self._omitted,
+            **columns,
+        )
 
     def _address(self, text: str) -> int:
         """Number an address; -1 where it is none. /proc writes IPv6 at full length."""
         code = self._codes.get(text)
         if code is None:
             try:
-                address = str(ipaddress.ip_address(text))
-                code = self._addresses.setdefault(address, len(self._addresses))
+                address = ipaddress.ip_address(text)
+                code = (
+                    int(address)
+                    if address.version == 4
+                    else IPV6 + self._addresses.setdefault(str(address), len(self._addresses))
+                )
             except ValueError:
                 code = -1
             self._codes[text] = code
@@ -150,7 +252,7 @@ class _Listing:
 
 _KINDS = {
     "proto": "H", "state": "H", "timeout": "I", "flags": "B",
-    "orig_src": "I", "orig_dst": "I", "orig_sport": "H", "orig_dport": "H",
-    "reply_src": "I", "reply_dst": "I", "reply_sport": "H", "reply_dport": "H",
+    "orig_src": "q", "orig_dst": "q", "orig_sport": "H", "orig_dport": "H",
+    "reply_src": "q", "reply_dst": "q", "reply_sport": "H", "reply_dport": "H",
 }  # fmt: skip
-"""Column to its type, as `array` and numpy name it."""
+"""Column to its type, as numpy names it; addresses are numbered when all are known."""

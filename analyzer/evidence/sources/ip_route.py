@@ -28,7 +28,8 @@ _LINE = re.compile(rf"(?:({_KINDS}) )?(default|[\da-fA-F.:]{{3,45}}(?:/\d{{1,3}}
 _SAYS = re.compile(
     r"^(?![\da-f]{2}(?::[\da-f]{2}){5} )"
     rf"(?:(?:{_KINDS}) )?(?:default|[\da-f.:]{{3,45}}(?:/\d+)?) (?:via \S+ )?dev \S+ (?!lladdr)"
-    r"|^(?:blackhole|unreachable|prohibit|throw) (?:default|[\da-f.:]{3,45}(?:/\d+)?) |^[^\n]{0,200}\bnexthop via \S+ +dev \S+", re.M
+    r"|^(?:blackhole|unreachable|prohibit|throw) (?:default|[\da-f.:]{3,45}(?:/\d+)?) "
+    r"|^[^\n]{0,200}\bnexthop via \S+ +dev \S+", re.M
 )  # fmt: skip
 _NEIGHBOUR = re.compile(r" (?:INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED|NOARP|PERMANENT)\b")
 _FLAGS = frozenset({"onlink", "linkdown", "dead", "pervasive", "offload"})

@@ -19,7 +19,7 @@ MOST = 20_000
 """Rules kept of one file; a node has two for each of its pods' addresses where the cloud's CNI gives them."""
 _ACTIONS = "lookup|blackhole|unreachable|prohibit|goto|nop"
 _LINE = re.compile(
-    rf"(\d{{1,10}}):\s+(not )?(from \S{{1,50}}(?: [^\n]{{0,300}}?)?(?:{_ACTIONS})\b[^\n]{{0,100}})"
+    rf"(\d{{1,10}}):\s+(not )?(from \S{{1,50}}\s(?:[^\n]{{0,300}}?\s)?(?:{_ACTIONS})(?!\S)[^\n]{{0,100}})"
 )
 
 

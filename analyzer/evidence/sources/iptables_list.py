@@ -1,18 +1,22 @@
-"""`iptables -L -v -n`, with `-x` or without, as sosreport and Retina ask for it: a table for people to read.
+"""`iptables -L`, with `-v`, `-n`, `-x`, `--line-numbers` or without: a table for people to read, often of one chain.
 
-Which of iptables' tables it is, its built-in chains tell. Other listings of the same rules tell more exactly
-what a rule compares, so this one is used only where there is none.
+Which of iptables' tables it is, the command above it or its built-in chains tell; the others stay open. Other
+listings of the same rules tell more exactly what a rule compares, so this one is used only where there is none.
+Without `-v` it hides a rule's interfaces, so that nobody can tell whether the rule applies to a packet; without `-n`
+it has names for numbers.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import values
+from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
-from analyzer.evidence.sources.iptables_save import HOOKS, PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -20,15 +24,21 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import Fact
 
 _CHAIN = re.compile(r"Chain (\S{1,256}) \((?:policy (\w+)|\d+ references)")
-_HEAD = re.compile(r"^ *pkts +bytes +target +prot +opt +in +out +source +destination", re.MULTILINE)
+_HEAD = re.compile(
+    r"^ *(?P<num>num +)?(?P<counts>pkts +bytes +)?target +prot +opt +(?P<interfaces>in +out +)?source +destination",
+    re.MULTILINE,
+)
+_LEGACY = re.compile(r"^# Warning: ip6?tables-legacy tables present", re.MULTILINE)
 _COUNT = re.compile(r"(\d{1,20})([KMGT]?)")
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_OPTIONS = ("--", "-f", "!f")
+_EVERYTHING = ("0", "all", "*", "any", "anywhere", "0.0.0.0/0", "::/0")
 _COMMENT = re.compile(r"/\* .*? \*/")
 # What stands behind the addresses, to the options that iptables-save has for it; `!` goes before them.
 _TOLD: tuple[tuple[str, str], ...] = (
     (r"\b(?:tcp|udp|sctp|dccp|icmp|icmpv6|ipv6-icmp)(?= |$)(?! match)", ""),
-    (r"\b(?P<side>[sd])pts?:(?P<no>!?)(?P<value>[\d:]+)", "-m tcp {no} --{side}port {value}"),
-    (r"\bmultiport (?P<side>[sd])ports (?P<no>! ?)?(?P<value>[\d:,]+)", "-m multiport {no} --{side}ports {value}"),
+    (r"\b(?P<side>[sd])pts?:(?P<no>!?)(?P<value>[\w:-]+)", "-m tcp {no} --{side}port {value}"),
+    (r"\bmultiport (?P<side>[sd])ports (?P<no>! ?)?(?P<value>[\w:,-]+)", "-m multiport {no} --{side}ports {value}"),
     (r"\bflags:(?P<no>!?)(?P<mask>0x\w+)/(?P<value>0x\w+)", "-m tcp {no} --tcp-flags {mask} {value}"),
     (r"(?P<no>! )?\b(?:ct)?state (?P<value>[A-Z,]+)", "-m conntrack {no} --ctstate {value}"),
     (r"\bmark match (?P<no>! )?(?P<value>[\w/]+)", "-m mark {no} --mark {value}"),
@@ -48,84 +58,123 @@ _TARGETS: dict[str, tuple[tuple[str, str], ...]] = {
     "CT": ((r"\b(?:CT )?(?P<value>notrack)", "--{value}"),),
     "LOG": ((r"\bLOG flags .*?(?:prefix \"(?P<value>[^\"]*)\".*)?$", "--log-prefix {value}"),),
 }
+_SERVICES = {
+    "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53, "bootps": 67, "bootpc": 68, "http": 80, "kerberos": 88,
+    "pop3": 110, "sunrpc": 111, "ntp": 123, "imap2": 143, "imap": 143, "snmp": 161, "bgp": 179, "ldap": 389, "https": 443,
+    "microsoft-ds": 445, "submission": 587, "syslog": 514, "ldaps": 636, "imaps": 993, "pop3s": 995, "ms-sql-s": 1433,
+    "mysql": 3306, "ms-wbt-server": 3389, "postgresql": 5432, "amqp": 5672, "mdns": 5353, "x11": 6000, "redis": 6379,
+    "http-alt": 8080, "webcache": 8080, "nfs": 2049, "openvpn": 1194, "isakmp": 500, "ipsec-nat-t": 4500, "memcached": 11211,
+}  # fmt: skip
+"""/etc/services, as far as rules of a node ask for them; a name that is not here is not understood."""
+_NAME = re.compile(r"[a-z][\w-]*")
 _FLAGS = r"\b(?P<value>random-fully|random|persistent)\b"
 _MARK = re.compile(r"\bMARK (set|or|and|xor|xset) (0x[\da-f]+)(?:/(0x[\da-f]+))?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a chain's head is there, with counters."""
+    """Say whether a chain's head is there, and that of its columns."""
     return _CHAIN.search(head) is not None and _HEAD.search(head) is not None
+
+
+@dataclass
+class _Section:
+    """What is listed of one table."""
+
+    said: Command = field(default_factory=Command)
+    policies: dict[str, str | None] = field(default_factory=dict)
+    rows: dict[str, list[str]] = field(default_factory=dict)
+    columns: _Columns = field(default_factory=lambda: _Columns(num=False, counts=True, interfaces=True))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns there are beside those that always are."""
+
+    num: bool
+    counts: bool
+    interfaces: bool
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a ruleset for every table that is listed."""
-    listing: dict[str, tuple[str | None, list[str]]] = {}
-    name = ""
+    section = _Section()
+    name = last = ""
+    legacy = _LEGACY.search(text) is not None
     for raw in text.splitlines():
         line = raw.strip()
         if chain := _CHAIN.match(line):
-            if (
-                chain[1] == "PREROUTING"
-                or (chain[1] == "INPUT" and name != "PREROUTING")
-                or chain[1] in listing
-            ):
-                yield from _ruleset(listing, file)
-                listing = {}
-            name = chain[1]
-            listing[name] = (chain[2], [])
+            again = chain[1] in section.rows
+            if chain[1] == "PREROUTING" or (chain[1] == "INPUT" and last != "PREROUTING") or again:
+                yield from _ruleset(section, file, legacy=legacy)
+                section = _Section(section.said)
+            name = last = chain[1]
+            section.policies[name], section.rows[name] = chain[2], []
+        elif head := _HEAD.match(raw):
+            section.columns = _Columns(**{key: value is not None for key, value in head.groupdict().items()})
+        elif asked := command(line) if line and not line[0].isdecimal() else None:
+            yield from _ruleset(section, file, legacy=legacy)
+            section, name, last = _Section(asked), "", ""
         elif not line:
-            continue
-        elif name and not _HEAD.match(line):
-            listing[name][1].append(line)
-    yield from _ruleset(listing, file)
+            # Other output may follow the last chain.
+            name = ""
+        elif name:
+            section.rows[name].append(line)
+    yield from _ruleset(section, file, legacy=legacy)
 
 
-def _ruleset(listing: dict[str, tuple[str | None, list[str]]], file: str) -> Iterator[Ruleset]:
-    built_in = {name for name, (policy, _) in listing.items() if policy and name in HOOKS}
-    table = (
-        "" if not built_in
-        else "mangle" if {"PREROUTING", "FORWARD"} <= built_in
-        else "nat" if "POSTROUTING" in built_in
-        else "raw" if "PREROUTING" in built_in
-        else "filter"
-    )  # fmt: skip
-    if not table:
+def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
+    if not section.rows:
         return
-    ipv6 = any("::/0" in line for _, lines in listing.values() for line in lines)
-    family = "ip6" if ipv6 else "ip"
+    said, rows = section.said, section.rows
+    built_in = [name for name, policy in section.policies.items() if policy and name in HOOKS]
+    lines = [line for listed in rows.values() for line in listed]
+    table = said.table or table_of(built_in, "\n".join(lines))
+    family = said.family or "ip"
+    if any("::/0" in line for line in lines):
+        family = "ip6"
     chains = []
-    for name, (policy, lines) in listing.items():
+    for name, listed in rows.items():
+        policy = section.policies[name]
         hook = HOOKS.get(name, "") if policy else ""
         rules = (
-            _rule(line, f"{family} {table} {name}", number, listing)
-            for number, line in enumerate(lines, start=1)
+            _rule(line, f"{family} {table} {name}", number, rows, section.columns)
+            for number, line in enumerate(listed, start=1)
         )
         chains.append(
             Chain(
                 family=family,
                 table=table,
                 name=name,
-                legacy=None,
+                legacy=False if legacy else said.legacy,
                 kind=("nat" if table == "nat" else "filter") if hook else "",
                 hook=hook,
-                priority=100
-                if table == "nat" and hook in ("input", "postrouting")
-                else PRIORITIES[table]
-                if hook
-                else 0,
+                priority=priority(table, hook) if hook else 0,
                 policy="drop" if policy == "DROP" else "accept",
                 rules=tuple(rules),
+                partial=said.piped,
             )
         )
-    yield Ruleset(file=file, source="iptables -L", chains=tuple(chains))
+    yield Ruleset(
+        file=file,
+        source="iptables -L",
+        chains=tuple(chains),
+        complete=not (said.piped or legacy) and table in TABLES,
+        unlisted=unlisted(family, {(table, name) for name in built_in}),
+    )
+    if not section.columns.interfaces:
+        yield Caveat(
+            says=f"{file}: listed without -v, so the interfaces that rules of the table {table!r} ask for are unknown"
+        )
 
 
-def _rule(line: str, chain: str, number: int, chains: Collection[str]) -> Rule:
+def _rule(line: str, chain: str, number: int, chains: Collection[str], columns: _Columns) -> Rule:
     """Read a row; one that is none may hide a rule, so it stays as one that is not understood."""
     cells = line.split()
-    at = next((n for n in range(4, len(cells) - 1) if _is_net(cells[n]) and _is_net(cells[n + 1])), 0)
-    counted = [_COUNT.fullmatch(cell) for cell in cells[:2]]
-    if not at or len(counted) < 2 or not counted[0] or not counted[1]:
+    cells = cells[1:] if columns.num else cells
+    counted = [_COUNT.fullmatch(cell) for cell in cells[:2]] if columns.counts else []
+    first = 2 if columns.counts else 0
+    at = _source(cells, first, interfaces=columns.interfaces)
+    if not at or (columns.counts and (len(counted) < 2 or not all(counted))):
         unknown = Action(kind="unknown", target=shown(line))
         return Rule(
             chain=chain,
@@ -134,32 +183,45 @@ def _rule(line: str, chain: str, number: int, chains: Collection[str]) -> Rule:
             matches=(Match(text=shown(line)),),
             actions=(unknown,),
         )
-    before = [cell for cell in cells[2 : at - 2] if cell not in ("--", "-f", "!f")]
+    begin = at - 2 if columns.interfaces else at
+    before = [cell for cell in cells[first:begin] if cell not in _OPTIONS]
     target, protocol = (before[0], before[1]) if len(before) > 1 else ("", before[0] if before else "0")
     # Behind the last end of a comment none is looked for: a search from each beginning would take the square of the row.
     comments, end, rest = " ".join(cells[at + 2 :]).rpartition(" */")
     rest = (_COMMENT.sub(" ", comments + end) + rest).strip()
     options, rest = _translated(rest, target)
+    interfaces = (("-i", cells[at - 2]), ("-o", cells[at - 1])) if columns.interfaces else ()
     said: list[str] = []
-    for option, value, everything in (
-        ("-p", protocol, ("0", "all")), ("-i", cells[at - 2], ("*",)), ("-o", cells[at - 1], ("*",)),
-        ("-s", cells[at], ("0.0.0.0/0", "::/0")), ("-d", cells[at + 1], ("0.0.0.0/0", "::/0")),
-    ):  # fmt: skip
-        if value not in everything:
+    for option, value in (("-p", protocol), *interfaces, ("-s", cells[at]), ("-d", cells[at + 1])):
+        if value not in _EVERYTHING:
             said += [*["!"] * value.startswith("!"), option, value.lstrip("!")]
     matches, actions = parse_options([*said, *options], chains)
     if rest:
         matches.append(Match(text=shown(rest)))
-    packets, size = (int(count[1]) * _SCALE[count[2]] for count in counted if count)
+    if not columns.interfaces:
+        matches.append(Match(text="interfaces that are not listed"))
+    packets, size = (
+        (int(count[1]) * _SCALE[count[2]] for count in counted if count) if counted else (None, None)
+    )
     return Rule(
         chain=chain,
         number=number,
-        text=shown(" ".join(cells[2:])),
+        text=shown(" ".join(cells[first:])),
         matches=tuple(matches),
         actions=tuple(actions),
         packets=packets,
         bytes=size,
     )
+
+
+def _source(cells: list[str], first: int, *, interfaces: bool) -> int:
+    """Find the column of the source: behind the options, else where two networks stand; 0 without one."""
+    skipped = 2 if interfaces else 0
+    for at in (first + 1, first + 2):
+        if cells[at : at + 1] and cells[at] in _OPTIONS and len(cells) > at + skipped + 2:
+            return at + skipped + 1
+    begin = first + 1 + skipped
+    return next((n for n in range(begin, len(cells) - 1) if _is_net(cells[n]) and _is_net(cells[n + 1])), 0)
 
 
 def _translated(rest: str, target: str) -> tuple[list[str], str]:
@@ -189,6 +251,10 @@ def _translated(rest: str, target: str) -> tuple[list[str], str]:
 def _filled(option: str, told: re.Match[str]) -> list[str]:
     groups = {name: value or "" for name, value in told.groupdict().items()}
     groups["no"] = "!" if groups.get("no", "").strip() else ""
+    if "port" in option:
+        groups["value"] = _NAME.sub(
+            lambda name: str(_SERVICES.get(name[0], name[0])), groups.get("value", "")
+        )
     return option.format(**groups).split()
 
 
@@ -201,4 +267,4 @@ def _xmark(how: str, value: str, mask: str | None) -> str:
 
 
 def _is_net(cell: str) -> bool:
-    return values.element("src", cell.lstrip("!")) is not None and "-" not in cell
+    return cell == "anywhere" or (values.element("src", cell.lstrip("!")) is not None and "-" not in cell)

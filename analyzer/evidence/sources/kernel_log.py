@@ -75,6 +75,8 @@ def recognises(head: str) -> bool:
             r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT)[^\n]{1,100}?\S: \S", head, re.MULTILINE
         )
         is not None
+        or re.search(r"^\d{9,10}\.\d{6} \S{1,64} \S{1,64}: \S", head, re.MULTILINE) is not None
+        or any(worth(line) and message(line[:2000]) for line in head.splitlines()[:1000])
     )
 
 

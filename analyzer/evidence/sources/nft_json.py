@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from analyzer.capture.naming import printable
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
-from analyzer.evidence.rules.expressions import simple
+from analyzer.evidence.rules.expressions import Elements, extension, simple
 from analyzer.evidence.rules.model import NAT, Action, Chain, Match, Rule, Ruleset, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.evidence.facts import Fact
-    from analyzer.evidence.rules.expressions import Elements
 
 _MOST = 32 << 20
 _BEGIN = re.compile(r'\{\s*"nftables"\s*:\s*\[')
@@ -105,7 +104,7 @@ def _rule(rule: dict[str, Any], chain: str, number: int, sets: Mapping[str, Elem
         elif kind == "vmap":
             left = [_phrase(part) for part in _parts(told["key"])]
             matches += nft.implied(" . ".join(left), left)
-            actions.append(nft.choose(left, [(k, a) for k, a in _data(told["data"], sets) if a]))
+            actions.append(nft.choose(left, _data(told["data"], sets).choices))
             texts.append(f"{' . '.join(left)} vmap {_short(told['data'])}")
         else:
             actions.append(_action(kind, told))
@@ -116,8 +115,9 @@ def _rule(rule: dict[str, Any], chain: str, number: int, sets: Mapping[str, Elem
         chain=chain,
         number=number,
         text=shown(" ".join(texts)),
-        matches=tuple(dict.fromkeys(matches)),
+        matches=nft.distinct(matches),
         actions=tuple(actions),
+        handle=_count(rule.get("handle")),
         packets=_count(counted.get("packets")),
         bytes=_count(counted.get("bytes")),
     )
@@ -125,7 +125,7 @@ def _rule(rule: dict[str, Any], chain: str, number: int, sets: Mapping[str, Elem
 
 def _match(told: dict[str, Any], sets: Mapping[str, Elements]) -> tuple[str, list[Match]]:
     op, left, right = told["op"], told["left"], told["right"]
-    values = [key for key, _ in _data(right, sets)]
+    values: Sequence[list[str]] = _data(right, sets).words
     if isinstance(left, dict) and "&" in left:
         field, mask = (_phrase(left["&"][0]), _joined(left["&"][1]))
         text = f"{field} & {mask} {op} {_joined(right)}"
@@ -157,7 +157,10 @@ def _action(kind: str, told: Any) -> Action:
     if kind == "mangle" and told["key"] == {"meta": {"key": "mark"}}:
         return nft.marked(_operands(told["value"]))
     if kind == "xt":
-        return Action(kind="unknown", target=f"xt {_short(told)}")
+        name = told.get("name") if isinstance(told, dict) else None
+        return (
+            extension(name) if isinstance(name, str) else Action(kind="unknown", target=f"xt {_short(told)}")
+        )
     return Action(kind="other", target=kind)
 
 
@@ -185,14 +188,14 @@ def _parts(left: Any) -> list[Any]:
 
 def _data(right: Any, sets: Mapping[str, Elements]) -> Elements:
     if isinstance(right, str) and right.startswith("@"):
-        return sets.get(right[1:], [])
+        return sets.get(right[1:], Elements())
     if isinstance(right, dict) and "set" in right:
         return _elements(right["set"])
     return _elements(right if isinstance(right, list) else [right])
 
 
 def _elements(said: Any) -> Elements:
-    elements: Elements = []
+    elements = Elements()
     for item in said if isinstance(said, list) else [said]:
         key, verdict = item if isinstance(item, list) and len(item) == 2 else (item, None)
         if isinstance(key, dict) and "elem" in key:

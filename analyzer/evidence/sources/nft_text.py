@@ -9,11 +9,12 @@ where both are equal.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
-from analyzer.evidence.rules.expressions import parse_elements, parse_rule, words
+from analyzer.evidence.rules.expressions import Elements, parse_elements, parse_rule, words
 from analyzer.evidence.rules.model import Chain, Ruleset, shown
 
 if TYPE_CHECKING:
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from analyzer.evidence.facts import Fact
-    from analyzer.evidence.rules.expressions import Elements
+    from analyzer.evidence.rules.model import Rule
 
 _TABLE = re.compile(r"table (ip|ip6|inet|arp|bridge|netdev) (\S{1,256}) \{")
 _BLOCK = re.compile(r"(chain|set|map) (\S{1,256}) \{")
 _BASE = re.compile(
     r"type (\w+) hook (\w+)(?: devices? (?:= )?(\{[^}]*\}|\S+))? priority ([^;]{1,40}); ?(?:policy (accept|drop);)?"
 )
+_HANDLE = re.compile(r" # handle (\d{1,19})$")
+_EXTENSION = re.compile(r"# (?:xt_|match |target )\"?(\w{1,40})\"?")
+"""How nft before 1.0 writes what it cannot print of iptables' extensions."""
+_PARTIAL = re.compile(r"\bnft (?:-\S+ )*list (?:table|chain|map|set)\b|\bnft [^\n|]{0,80}\|")
 _LONGEST = 8 << 20
 """Characters of one rule or set; a set of a hundred thousand addresses has 2 million."""
 
@@ -52,7 +57,15 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         where = shown(listing.blocks[-1]) if listing.blocks else last
         yield Caveat(says=f"{file}: the rules are cut short within {where!r}")
         listing.close()
-    yield Ruleset(file=file, source="nft list ruleset", chains=tuple(listing.chains), complete=not cut)
+    # The command is above its output: `nft list table` leaves the other tables open.
+    part = _PARTIAL.search(text, 0, 4000) is not None
+    yield Ruleset(
+        file=file, source="nft list ruleset", chains=tuple(listing.chains), complete=not cut and not part
+    )
+
+
+def _extension(said: re.Match[str]) -> str:
+    return f'xt {"target" if said[1].isupper() else "match"} "{said[1]}"'
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -60,11 +73,15 @@ def _lines(text: str) -> Iterator[str]:
     pending: list[str] = []
     depth = length = 0
     for raw in text.splitlines():
-        line = raw.strip()
+        line = _EXTENSION.sub(_extension, raw.strip()) if "#" in raw else raw.strip()
         said = words(line)
-        if "#" in said:
+        # A rule keeps its handle, which is what it is deleted by; that of a chain or table is of no use.
+        if "#" in said and not _HANDLE.search(line):
             said = said[: said.index("#")]
             line = line[: line.rindex("#")].rstrip()
+        elif "#" in said and (said[0] in ("table", "chain", "set", "map") or "{" in said[-4:]):
+            line = _HANDLE.sub("", line)
+            said = words(line)
         if not said:
             continue
         if not pending and (said[-1] == "{" or said == ["}"]):
@@ -108,7 +125,10 @@ class _Listing:
                 self._family, self._table = table[1], table[2]
                 self._seen.add((table[1], table[2]))
             elif self.blocks and (block := _BLOCK.match(line)):
-                (self._rules if block[1] == "chain" else self._sets).setdefault(block[2], [])
+                if block[1] == "chain":
+                    self._rules.setdefault(block[2], [])
+                else:
+                    self._sets.setdefault(block[2], Elements())
             elif not self.blocks:
                 return
             self.blocks.append(line)
@@ -128,9 +148,7 @@ class _Listing:
         base = _BASE.match(lines[0]) if lines else None
         priority = nft.priority(base[4].strip(), self._family) if base else None
         said = [line for line in lines[1 if base else 0 :] if not line.startswith("comment ")]
-        rules = tuple(
-            parse_rule(line, label, number, self._sets) for number, line in enumerate(said, start=1)
-        )
+        rules = tuple(_rule(line, label, number, self._sets) for number, line in enumerate(said, start=1))
         if not base:
             return Chain(family=self._family, table=self._table, name=name, legacy=False, rules=rules)
         return Chain(
@@ -145,3 +163,9 @@ class _Listing:
             devices=tuple(word.strip('"') for word in words(base[3] or "") if word not in "{},="),
             rules=rules,
         )
+
+
+def _rule(line: str, label: str, number: int, sets: dict[str, Elements]) -> Rule:
+    handle = _HANDLE.search(line)
+    rule = parse_rule(line[: handle.start()] if handle else line, label, number, sets)
+    return replace(rule, handle=int(handle[1])) if handle else rule

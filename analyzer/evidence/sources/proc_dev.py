@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import Fact
 
 _HEAD = re.compile(r"^ face \|bytes +packets errs drop fifo frame", re.MULTILINE)
-_LINE = re.compile(r"^ *(\S{1,64}?):((?: *\d{1,20}){16}) *$", re.MULTILINE)
+_LINE = re.compile(r"^ *(\S{1,64}?):((?: *\d{1,20}(?!\d)){16}) *$", re.MULTILINE)
 # `drop` also counts what the device itself missed, see dev_seq_printf_stats.
 _NAMES = (
     "rx_bytes", "rx_packets", "rx_errors", "rx_dropped_or_missed", "rx_fifo_errors", "rx_frame_or_length_errors",

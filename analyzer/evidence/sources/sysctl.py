@@ -94,7 +94,7 @@ def _answers(lines: list[str]) -> Iterator[tuple[str, str]]:
         stripped = line.strip()
         if asked and _ALONE.fullmatch(line):
             yield asked, stripped
-        question = _ASKED.search(stripped[-300:]) if len(stripped) < 300 and "/" in stripped else None
+        question = _ASKED.search(stripped[-300:]) if len(stripped) < 300 else None
         asked = question[1] if question else ""
 
 

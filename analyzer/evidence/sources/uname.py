@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.facts import Kernel
+from analyzer.evidence.unwrapping import without_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 def _found(text: str) -> str | None:
     if match := _SENTENCE.search(text):
         return match[1] or match[2]
-    if len(text) < 200 and (match := _ALONE.fullmatch(text)) and not _ADDRESS.fullmatch(text):
-        return match[1]
-    return None
+    if len(text) > 500:
+        return None
+    alone = without_commands(text)
+    match = _ALONE.fullmatch(alone)
+    return match[1] if match and len(alone) < 200 and not _ADDRESS.fullmatch(alone) else None

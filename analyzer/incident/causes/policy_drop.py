@@ -31,6 +31,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.matching import DST
+from analyzer.nat.passages import label
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
@@ -43,7 +44,7 @@ RANK = 30
 COUNTED = False
 LOST = ("drop", "reject")
 WITNESSES = 3
-"""Requests that passed, nearest in time, which the rules must let through."""
+"""Requests that passed next, which the rules must let through."""
 
 REMEDIES = (
     Remedy(
@@ -98,9 +99,16 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         cause=CODE,
         confidence="likely" if passed else "proven",
         facts={"rule": rule[0], **_facts(alike)},
-        evidence=(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]), *_evidence(alike, scene)),
+        evidence=(
+            Evidence(says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]),
+            *_unasked(case, scene),
+            *_evidence(alike, scene),
+        ),
         excluded=(
-            Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
+            Exclusion(
+                cause="snat-port-race",
+                because="the packet did not get as far as SNAT: a rule drops it before",
+            ),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
@@ -130,6 +138,20 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
             ),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
+        ),
+    )
+
+
+def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
+    """Why a reply is INVALID: conntrack made no entry, since the request that it answers came another way."""
+    point, row = case.lost[0].seen[-1]
+    if not case.replies or scene.state(point, row, case.crossing) != "invalid":
+        return ()
+    return (
+        Evidence(
+            says=f"conntrack calls the {label(point, row)} INVALID: the request that it answers never was on {_beyond(case)}, "
+            "so it has no entry",
+            source="captures",
         ),
     )
 
@@ -206,7 +228,8 @@ def _look_alike(inner: Point, mine: int, case: Case, scene: Scene) -> Alike:
 def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     """The rule that drops or rejects the packet for certain, with what it counted; its file; and which of both.
 
-    None if these rules would drop what passed the gap, too: they are of another time or another node.
+    None if these rules would drop what passed the gap later, too: they are of another time or another node. What passed
+    before the first loss may have done so before the rule was there.
     """
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
@@ -215,9 +238,7 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     if case.outward and not case.replies:
         passed = scene.passed(gap, case.protocol)
         place = int(np.searchsorted(passed.time, case.lost[0].time))
-        begin = max(0, place - WITNESSES)
-        distance = abs(passed.time[begin : place + WITNESSES] - case.lost[0].time)
-        for row in passed.rows[begin + np.argsort(distance, kind="stable")[:WITNESSES]]:
+        for row in passed.rows[place : place + WITNESSES]:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None

@@ -51,7 +51,7 @@ REMEDIES = (
     ),
     Remedy(
         do="Allow the traffic in whatever wrote the rule, if it is wanted",
-        command="",
+        command="kubectl get networkpolicy --all-namespaces; firewall-cmd --list-all-zones",
         effect="The next attempt reaches the peer.",
         risk="Opens what somebody closed: ask first. A rule that is changed by hand comes back with its owner's next sync.",
     ),
@@ -106,8 +106,13 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
         if case.protocol != TCP:
             continue
         rows = point.rows(int(point.packets.flow[row]), 1)
-        resets = rows[(point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])]
+        resets = rows[
+            (point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])
+        ]
         if len(resets):
             seen = scene.trails.sighting(point, int(resets[0]))
-            return f"a RST in the name of {seen.src} answered, which no point further on saw", f"{seen.file} frame {seen.frame}"
+            return (
+                f"a RST in the name of {seen.src} answered, which no point further on saw",
+                f"{seen.file} frame {seen.frame}",
+            )
     return None

@@ -39,6 +39,8 @@ from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from analyzer.incident.cases import Case, Step
     from analyzer.model import Confidence
 
@@ -93,7 +95,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     step = case.lost[0]
     partner = _partner(case, step, scene, mappings)
     if partner is None:
-        return _by_counters(case, scene)
+        return None
     row, kept, apart = partner
     name = flow_name(mappings.point.flows, int(mappings.point.packets.flow[row]))
     inner = gap.in_inner[row]
@@ -136,9 +138,16 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
-def _by_counters(case: Case, scene: Scene) -> Explanation | None:
+def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
-    if not scene.only_clashes or case.passed is None:
+    # Losing the race twice in a row is a coincidence; exhausted ports do it.
+    if (
+        not scene.only_clashes
+        or case.passed is None
+        or len(case.lost) > 1
+        or not case.requests
+        or not case.outward
+    ):
         return None
     return Explanation(
         cause=CODE,
@@ -174,9 +183,8 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     retry = next((other.time for other in case.steps if other.time > step.time), lost_at + NEAR)
     begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, max(retry, lost_at + NEAR)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
-    fits = kept.copy()
-    if scene.only_clashes:
-        fits |= np.abs(apart) <= NEAR
+    near = np.minimum(np.abs(apart), _apart_inside(case, mappings, slice(begin, end), lost_at)) <= NEAR
+    fits = near & (kept | scene.only_clashes) | (kept & scene.clashes)
     some = np.flatnonzero(fits)
     near = begin + some
     alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
@@ -188,6 +196,13 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
         if kept[i] or _searched(case, mappings, begin + i):  # one that kept its own port raced for none
             return int(mappings.rows[begin + i]), bool(kept[i]), int(apart[i])
     return None
+
+
+def _apart_inside(case: Case, mappings: NewMappings, some: slice, lost_at: int) -> NDArray[np.int64]:
+    """Ns between the lost packet and each of these connections' first one, both inside: a queue behind does not count."""
+    inner = case.crossing.in_inner[mappings.rows[some]]
+    times = case.crossing.inner.packets.time[inner]
+    return np.where(inner >= 0, np.abs(times - lost_at), np.iinfo(np.int64).max)
 
 
 def _searched(case: Case, mappings: NewMappings, i: int) -> bool:

@@ -19,6 +19,7 @@ from analyzer.lab.scenarios import (
     policy,
     race,
     remote,
+    routing,
     stale,
     ways,
 )
@@ -40,6 +41,7 @@ SCENARIOS = {
     "capture-loss": Scenario(provoke=captures.capture_loss, rounds=80),
     "clean": Scenario(provoke=clean.clean, rounds=2),
     "dns-race": Scenario(provoke=dns.dns_race, rounds=200),
+    "forwarding-disabled": Scenario(provoke=routing.forwarding_disabled, rounds=4),
     "entry-expired": Scenario(provoke=leak.entry_expired, rounds=4),
     "invalid-dropped": Scenario(provoke=injected.invalid_dropped, rounds=4),
     "late-ack": Scenario(provoke=injected.late_ack, rounds=1),
@@ -49,6 +51,7 @@ SCENARIOS = {
     "policy-drop-iptables": Scenario(provoke=policy.policy_drop_iptables, rounds=8),
     "port-exhaustion": Scenario(provoke=exhaustion.port_exhaustion, rounds=4),
     "remote-loss": Scenario(provoke=remote.remote_loss, rounds=60),
+    "rp-filter": Scenario(provoke=routing.rp_filter, rounds=4),
     "second-way": Scenario(provoke=ways.second_way, rounds=8),
     "service-local": Scenario(provoke=ways.service_local, rounds=8),
     "service-local-br-netfilter": Scenario(provoke=ways.service_local_br_netfilter, rounds=8),

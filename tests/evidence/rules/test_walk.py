@@ -359,3 +359,50 @@ def _played(ruleset: Ruleset, coins: object) -> str:
         return ""
 
     return run("f") or chains["f"].policy
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        (
+            "-A FORWARD -d 10.244.0.0/16 -p tcp -m tcp --dport 8080 -j REJECT --reject-with icmp-port-unreachable",
+            "reject",
+        ),
+        ("-A FORWARD -d 10.244.0.2/32 -j REJECT --reject-with icmp-port-unreachable", "cannot-tell"),
+        ("-A FORWARD -d 10.96.0.0/16 -j REJECT --reject-with icmp-port-unreachable", "accept"),
+    ],
+)
+def test_endpoints_chosen_at_random(rule: str, verdict: str) -> None:
+    """A rule that concerns every endpoint decides, whichever was chosen; one that concerns some does not."""
+    ruleset = iptables(nat=NAT, filter=f":FORWARD ACCEPT [0:0]\n{rule}")
+    steps = walk(ruleset, packet(80, dst="10.96.0.10", oif="cni0", iif="cni0"))
+    assert (verdict, ()) == (steps.verdict, () if verdict != "accept" else steps.doubts)
+
+
+def test_a_port_of_its_own_at_random() -> None:
+    """An endpoint that only changes the port keeps the address."""
+    nat = (
+        ":PREROUTING ACCEPT [0:0]\n-A PREROUTING -m statistic --mode random --probability 0.5 -j DNAT --to-destination :81\n"
+        "-A PREROUTING -j DNAT --to-destination :82"
+    )
+    for ports, verdict in (("81:82", "drop"), ("82", "cannot-tell"), ("80", "accept")):
+        ruleset = iptables(
+            nat=nat,
+            filter=f":FORWARD ACCEPT [0:0]\n-A FORWARD -d 192.0.2.100 -p tcp -m tcp --dport {ports} -j DROP",
+        )
+        assert verdict == walk(ruleset, packet()).verdict
+
+
+def test_an_accept_that_may_pass_a_translation_by() -> None:
+    """Then the packet may have kept its destination."""
+    nat = (
+        ":PREROUTING ACCEPT [0:0]\n-A PREROUTING -m statistic --mode random --probability 0.5 -j ACCEPT\n"
+        "-A PREROUTING -j DNAT --to-destination 10.0.0.1"
+    )
+    for net, verdict in (
+        ("10.0.0.1", "cannot-tell"),
+        ("192.0.2.100", "cannot-tell"),
+        ("192.0.2.101", "accept"),
+    ):
+        ruleset = iptables(nat=nat, filter=f":FORWARD ACCEPT [0:0]\n-A FORWARD -d {net} -j DROP")
+        assert verdict == walk(ruleset, packet()).verdict

@@ -42,3 +42,9 @@ def test_other_text() -> None:
         '[{"ifindex":1,"src":"x","priority":2}]',
     ):
         assert not ip_rule.recognises(text)
+
+
+def test_words_that_only_look_like_an_action() -> None:
+    """A line without an action of its own is no rule."""
+    for text in ("0: from all alookup b", "0: from all lookup-b", "0: from lookup"):
+        assert [] == list(ip_rule.parse(text, "a"))

@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.rules.packet import Steps
+from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import iptables_list, iptables_save
+from tests.evidence.rules.texts import packet
 
 HEAD = " pkts bytes target     prot opt in     out     source               destination\n"
 
@@ -108,8 +112,79 @@ def test_rows_that_are_cut() -> None:
     )
 
 
-def test_other_text() -> None:
-    """Without counters the interfaces are missing, so it is not used."""
-    assert not iptables_list.recognises(
-        "Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+def walked(text: str, **of: object) -> Steps:
+    """Send a packet through what is listed."""
+    return walk(rulesets(text)[0], packet(**({"iif": "cni0", "oif": "eth0"} | of)))  # type: ignore[arg-type]
+
+
+def test_line_numbers() -> None:
+    """The number in front is the rule's place, and no counter."""
+    text = (
+        "[root@node ~]# iptables -L FORWARD -n -v --line-numbers\nChain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n"
+        "num   pkts bytes target     prot opt in     out     source               destination\n"
+        "1      230 18400 ACCEPT     icmp --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+        "2        8   480 REJECT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            reject-with icmp-host-prohibited\n"
+    )  # fmt: skip
+    steps = walked(text)
+    assert steps.end is not None
+    assert ("reject", 2, 8, "icmp-host-prohibited") == (
+        steps.verdict, steps.end.rule.number, steps.end.rule.packets, steps.end.rule.actions[0].target,
+    )  # type: ignore[union-attr] # fmt: skip
+
+
+def test_names() -> None:
+    """Without `-n` names stand for numbers; one that is not known is not understood."""
+    rows = (
+        "    0     0 DROP       tcp  --  any    any     anywhere             anywhere             tcp dpt:{}\n"
+        "   24  1440 DROP       all  --  any    any     anywhere             anywhere             /* cali:k */ ctstate INVALID\n"
     )
+    known, unknown = (
+        rulesets(f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}{rows.format(name)}")[0]
+        .chains[0]
+        .rules
+        for name in ("https", "frobnicate")
+    )
+    assert [("proto",), ("dport",)] == [match.fields for match in known[0].matches] if known else False
+    assert "443" in known[0].matches[1].text
+    assert () in [match.fields for match in unknown[0].matches]
+    assert [("state",)] == [match.fields for match in known[1].matches]
+
+
+def test_without_interfaces() -> None:
+    """Without `-v` nobody can tell which interfaces a rule asks for, so no verdict is certain."""
+    text = (
+        "$ sudo iptables -L FORWARD\nChain FORWARD (policy ACCEPT)\ntarget     prot opt source               destination\n"
+        "ACCEPT     icmp --  anywhere             anywhere\n"
+        "REJECT     all  --  anywhere             anywhere             reject-with icmp-host-prohibited\n"
+    )
+    steps = walked(text)
+    assert ("cannot-tell", ["reject"]) == (steps.verdict, [doubt.action for doubt in steps.doubts])
+    (caveat,) = (fact for fact in iptables_list.parse(text, "a") if isinstance(fact, Caveat))
+    assert caveat.says.startswith("a: listed without -v")
+
+
+def test_one_chain() -> None:
+    """What was not listed is not taken for an accept: other hooks and tables stay open."""
+    accepting = f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{HEAD}"
+    steps = walked(accepting)
+    assert "cannot-tell" == steps.verdict
+    assert (
+        "ip mangle forward",
+        "ip mangle postrouting",
+        "ip mangle prerouting",
+        "ip raw prerouting",
+    ) == steps.unlisted
+    assert "drop" == walked(accepting.replace("ACCEPT 0", "DROP 0")).verdict
+
+
+def test_chain_of_its_own() -> None:
+    """A chain that others jump to is known, though nobody tells from where."""
+    text = f"Chain cali-tw-x (1 references)\n{HEAD}   24  1440 DROP       all  --  any    any     anywhere  anywhere  ctstate INVALID\n"
+    (ruleset,) = rulesets(text)
+    assert [("ip filter cali-tw-x", 24)] == [(rule.chain, rule.packets) for rule in ruleset.rules("drop")]
+    assert "cannot-tell" == walked(text).verdict
+
+
+def test_other_text() -> None:
+    """A chain's head alone is nothing."""
+    assert not iptables_list.recognises("Chain INPUT (policy ACCEPT)\n")

@@ -9,6 +9,7 @@ import pytest
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import nft_text
+from tests.evidence.rules.texts import forward
 
 
 def rulesets(text: str) -> list[Ruleset]:
@@ -86,3 +87,46 @@ def test_other_text() -> None:
     """Talk of tables is not taken for it."""
     for text in ("", "the table ip nat {\n", "table ip\n", "routing table inet {\n"):
         assert not nft_text.recognises(text)
+
+
+def test_handles_and_counters() -> None:
+    """`-a` prints what a rule is deleted by; its text is the same as without."""
+    text = (
+        "table inet filter { # handle 2\n\tchain forward { # handle 1\n\t\ttype filter hook forward priority filter; policy accept;\n"
+        "\t\ttcp dport 25 counter packets 5 bytes 300 reject with tcp reset # handle 7\n\t}\n}\n"
+    )  # fmt: skip
+    (ruleset,) = nft_text.parse(text, "a")
+    assert isinstance(ruleset, Ruleset)
+    ((rule,),) = (chain.rules for chain in ruleset.chains)
+    assert (7, 5, "tcp dport 25 counter reject with tcp reset", "tcp reset") == (
+        rule.handle, rule.packets, rule.text, rule.actions[-1].target,
+    )  # fmt: skip
+    assert ruleset.complete
+
+
+def test_iptables_extensions() -> None:
+    """What nft cannot print of iptables' rules keeps the target's name; old releases write it as a comment."""
+    for line in (
+        'iifname "cni0" xt match "comment" counter packets 5 bytes 300 xt target "REJECT"',
+        'iifname "cni0" # xt_comment counter packets 5 bytes 300 # xt_REJECT',
+    ):
+        rule = forward(line).chains[0].rules[0]
+        assert (5, ["reject"], [("iif",)]) == (
+            rule.packets, [action.kind for action in rule.actions], [match.fields for match in rule.matches],
+        )  # fmt: skip
+    doubtful = forward("# match physdev counter packets 5 bytes 300 drop # handle 9").chains[0].rules[0]
+    assert ([()], ["drop"], 9) == (
+        [match.fields for match in doubtful.matches], [action.kind for action in doubtful.actions], doubtful.handle,
+    )  # fmt: skip
+
+
+def test_a_part() -> None:
+    """One table, as the command above it says, leaves the others open."""
+    text = "table inet f {\n}\n"
+    for command, complete in (
+        ("$ sudo nft list table inet f", False), ("# nft -a list chain inet f c", False), ("$ nft list ruleset", True),
+        ("# nft list ruleset | head", False), ("", True),
+    ):  # fmt: skip
+        (ruleset,) = nft_text.parse(f"{command}\n{text}", "a")
+        assert isinstance(ruleset, Ruleset)
+        assert complete == ruleset.complete

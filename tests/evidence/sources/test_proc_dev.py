@@ -21,3 +21,8 @@ def test_interfaces(sample: Callable[[str], str]) -> None:
 def test_other_text() -> None:
     """Without its head it is nothing."""
     assert not proc_dev.recognises("eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n")
+
+
+def test_a_row_of_digits_is_looked_at_once() -> None:
+    """It can be taken for sixteen numbers in very many ways, and is none."""
+    assert [] == list(proc_dev.parse("eth0:" + "1" * 400 + " x\n", "a"))

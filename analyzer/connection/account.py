@@ -1,0 +1,194 @@
+"""Whose doing it was: every connection in exactly one class, so that the four numbers add up.
+
+A connection that worked is told no further. Of one that failed, or was delayed, what was followed says where its deciding packet
+ended: in a gap of this node, outside it, or nobody can tell, and why not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.connection.outcome import (
+    DELAYED,
+    OUTCOMES,
+    REFUSED,
+    RESET,
+    STALLED,
+    TIMED_OUT,
+    UNANSWERED,
+    UNFINISHED,
+)
+from analyzer.model import Account, Fate
+from analyzer.nat.reasons import CODES, REASONS
+from analyzer.nat.ways import IN, LOCAL, OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.connection.chain import Chains
+    from analyzer.connection.outcome import Outcomes
+    from analyzer.nat.crossing import Gap
+    from analyzer.nat.fates import Followed
+    from analyzer.nat.ways import Node
+
+CLASSES = ("worked", "node", "outside", "unknown")
+WORKED, NODE, OUTSIDE, UNTOLD = range(4)
+DIRECTIONS = ("out", "in", "local", "transit")
+_FATE = np.array([list(Fate).index(reason.fate) for reason in REASONS])
+_VANISHED, _OPEN = list(Fate).index(Fate.VANISHED), list(Fate).index(Fate.UNDECIDABLE)
+_HERE = tuple(CODES[code] for code in ("refused-here", "rejected"))
+_OWN = CODES["own-address"]
+_NEIGHBOUR = tuple(CODES[code] for code in ("bridged", "turned"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Fates:
+    """What was followed of each connection, summed up; one row per connection."""
+
+    reason: NDArray[np.int8]
+    """Index into `REASONS`: of the followed packet that tells most of it; `seen-beyond` where none was held up."""
+    gap: NDArray[np.int16]
+    """The gap of that packet, an index into all gaps; -1 without one."""
+    reached: NDArray[np.bool_]
+    """Whether a request got to the last point of its way that was captured."""
+    alone: NDArray[np.bool_]
+    """Whether no gap lies on its way: nothing can be told of it."""
+
+
+# Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
+_RANK = np.zeros(len(REASONS), np.int8)
+for _number, _reason in enumerate(REASONS):
+    _RANK[_number] = (
+        5 if _reason.fate is Fate.VANISHED
+        else 4 if _number in _HERE
+        else 3 if _reason.code in ("other-way", "own-address", "bridged", "turned", "answered-here")
+        else 2 if _reason.fate is Fate.UNDECIDABLE
+        else 1 if _reason.code != "seen-beyond"
+        else 0
+    )  # fmt: skip
+
+
+def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> Fates:
+    """Sum up what was followed, connection by connection.
+
+    Args:
+        chains: All connections.
+        followed: Requests and replies of all protocols at all points.
+        gaps: All gaps.
+    """
+    n = len(chains)
+    reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
+    reached, any_gap = np.zeros(n, bool), np.zeros(n, bool)
+    place = {point.name: number for number, point in enumerate(chains.points)}
+    has_gap = {name for each in gaps for name in each.names}
+    for at in followed:
+        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows]]
+        known = of >= 0
+        rank = _RANK[at.reason]
+        order = np.argsort(rank[known], kind="stable")  # the last of equal indices stays
+        chosen = np.flatnonzero(known)[order]
+        better = rank[chosen] > _RANK[reason[of[chosen]]]
+        chosen = chosen[better]
+        reason[of[chosen]], gap[of[chosen]] = at.reason[chosen], at.gap[chosen]
+        if not at.replies:
+            reached[of[known & (at.reason == CODES["seen-beyond"]) & at.last]] = True
+        if at.point.name in has_gap:
+            any_gap[of[known]] = True
+    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap)
+
+
+def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
+    """Index into `DIRECTIONS` of each connection."""
+    found = np.full(len(chains), DIRECTIONS.index("transit"), np.int8)
+    for number, point in enumerate(chains.points):
+        here = np.flatnonzero(chains.point == number)
+        heading = node.heading[point.name][chains.flow[here]]
+        own = np.isin(point.src[chains.flow[here]], node.own)
+        found[here] = np.select(
+            [heading == OUT, heading == IN, heading == LOCAL, own],
+            [DIRECTIONS.index(name) for name in ("out", "in", "local", "out")],
+            DIRECTIONS.index("transit"),
+        )
+    return found
+
+
+def classes(
+    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Put every connection into one of `CLASSES`.
+
+    Args:
+        outcomes: Of all connections.
+        told: What was followed of them.
+        causes: Connection to the cause of its incident.
+
+    Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
+    """
+    code, fate = outcomes.code, _FATE[told.reason]
+    trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
+    accused = np.zeros(len(code), bool)
+    accused[list(causes)] = True
+    here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
+    # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
+    late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
+    aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
+    onward = told.reached | aside | late | (code == REFUSED)
+    local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
+    why = np.select(
+        [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
+        [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
+        0,
+    )
+    found = np.select(
+        [here, code == UNFINISHED, ~trouble, why > 0],
+        [NODE, UNTOLD, WORKED, UNTOLD],
+        OUTSIDE,
+    ).astype(np.int8)
+    why = np.where(code == UNFINISHED, WHY.index("unfinished"), why)
+    return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
+
+
+WHY = ("", "open", "alone", "local", "untold", "unfinished")
+"""Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node where
+nobody captured, nothing was followed, the capture ended too early."""
+
+
+def account(
+    outcomes: Outcomes, found: NDArray[np.int8], why: NDArray[np.int8], reasons: NDArray[np.int8]
+) -> Account:
+    """Count the classes.
+
+    Args:
+        outcomes: Of all connections.
+        found: Class of each.
+        why: Index into `WHY` of each.
+        reasons: Index into `REASONS` of each.
+    """
+    unknown: dict[str, int] = {}
+    for number, name in enumerate(WHY):
+        if not name:
+            continue
+        mine = why == number
+        if name == "open":
+            for reason, count in zip(*np.unique(reasons[mine], return_counts=True), strict=True):
+                unknown[REASONS[int(reason)].code] = int(count)
+        elif mine.any():
+            unknown[name] = int(mine.sum())
+    counts = np.bincount(found, minlength=len(CLASSES))
+    by_outcome = np.bincount(outcomes.code, minlength=len(OUTCOMES))
+    outside = np.bincount(outcomes.code[found == OUTSIDE], minlength=len(OUTCOMES))
+    return Account(
+        connections=len(found),
+        worked=int(counts[WORKED]),
+        node=int(counts[NODE]),
+        outside=int(counts[OUTSIDE]),
+        unknown=int(counts[UNTOLD]),
+        why_unknown=unknown,
+        outcomes={name: int(n) for name, n in zip(OUTCOMES, by_outcome, strict=True) if n},
+        outcomes_outside={name: int(n) for name, n in zip(OUTCOMES, outside, strict=True) if n},
+    )

@@ -1,0 +1,244 @@
+"""What people and tools put around the output of a command, taken off before anyone reads it.
+
+A terminal's colours and prompts, Markdown's fences and quotes, HTML's `<pre>`, the JSON that ansible, AWS SSM, Azure and
+container runtimes put output into, and what `kubectl logs --prefix`, `docker compose logs`, CRI and systemd put before
+each line. A wrapper is recognised by the beginning of a file.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MOST = 32 << 20
+"""Characters that are decoded as JSON."""
+_FAILURES = 16
+_DEPTH = 12
+"""Objects within objects that an envelope may have."""
+
+_BEGINNING, _ALIKE, _FOLLOWING = 6, 20, 4
+_DIGEST = 1 << 18
+"""Characters of a digest."""
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
+_BANNER = re.compile(
+    r"^(?:Defaulted container \"|If you don't see a command prompt|Creating debugging pod |Unable to use a TTY"
+    r"|command terminated with exit code|Starting pod/|Removing debug pod|Temporary namespace |To use host binaries, run"
+    r"|Warning: Permanently added |Pseudo-terminal will not be allocated|Connection to \S+ closed|Targeting container \")"
+    r"[^\n]*\n?",
+    re.MULTILINE,
+)
+_PROMPT = re.compile(
+    r"^\s*(?:\[[^\]\n]{1,80}\][$#] |[\w.-]{1,32}@[\w.-]{1,64}[^\n]{0,80}?[$#%>] ?|[$#%] )(?P<command>[^\n]*)$"
+)
+_PRE = re.compile(r"<pre\b[^>]{0,500}>(.*?)(?:</pre>|\Z)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]{0,500}>")
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\n`]{0,40}$")
+_QUOTE = re.compile(r"^ {0,3}(?:> ?)+")
+_ENVELOPE = re.compile(
+    r'"(?:stdout|stdout_lines|StandardOutputContent|standardOutputContent|Output|output|logs|log|message|MESSAGE|content)"\s*:'
+)
+_KEYS = frozenset({
+    "stdout", "StandardOutputContent", "standardOutputContent", "Output", "output", "logs", "message", "content",
+})  # fmt: skip
+_ANSIBLE = re.compile(r"^\S{1,255} \| (?:CHANGED|SUCCESS|FAILED!?) (?:\| rc=\d+ >>|=> \{)\s*$", re.MULTILINE)
+_AZURE = re.compile(r"^\[std(?:out|err)\]$", re.MULTILINE)
+_LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("kubectl logs --prefix", re.compile(r"^\[pod/[\w./-]{1,300}\] ?")),
+    ("a container's log", re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] ")),
+    ("docker compose logs", re.compile(r"^[\w.-]{1,80} +\| ")),
+    # What a service of systemd's printed; the kernel's own lines and the daemons' logs have other names there.
+    ("the journal", re.compile(
+        r"^[A-Z][a-z]{2} [ \d]\d [\d:]{8} \S{1,64} (?!kernel\b)[\w./-]*(?:diag|collect|dump|capture|bash|sh|node-debug)[\w./-]*"
+        r"(?:\[\d+\])?: ?")),
+)  # fmt: skip
+_LOGGED = re.compile(r'^\{"(?:log|MESSAGE|_[A-Z_]+|SYSLOG_\w+|PRIORITY)":')
+_LISTING = re.compile(
+    r'"(?:ifindex|nftables|kernel|dst|qdisc|kind|mac|apiVersion|NetworkSettings|sandboxId|flow|priority)"\s*:'
+)
+"""Keys of JSON that is an output itself, or tells of pods and containers."""
+
+
+def wrappers(head: str) -> tuple[str, ...]:
+    """Name what is around the output in a file that begins like this, the outermost first."""
+    found = [name for name, fits, _ in _WRAPPERS if fits(head)]
+    return tuple(found)
+
+
+def unwrap(text: str, names: tuple[str, ...]) -> str:
+    """Take off what was recognised."""
+    for name, _, strip in _WRAPPERS:
+        if name in names:
+            text = strip(text)
+    return text
+
+
+def commands(text: str) -> list[str]:
+    """Give the commands that stand behind prompts, in order."""
+    return [
+        said["command"]
+        for line in text.splitlines()
+        if (said := _PROMPT.match(line[:400])) and said["command"]
+    ]
+
+
+def without_commands(text: str) -> str:
+    """Leave out the lines with prompts."""
+    return "".join(
+        line for line in text.splitlines(keepends=True) if not _PROMPT.match(line[:400].rstrip("\r\n"))
+    )
+
+
+def digest(text: str) -> str:
+    """Leave out of a long text what is like what was before, so that further outputs in it are recognised fast.
+
+    Of lines that begin alike the first few are kept, with those that follow them.
+    """
+    alike: dict[str, int] = {}
+    kept: list[str] = []
+    length = following = 0
+    for line in text.splitlines():
+        count = alike.get(line[:_BEGINNING], 0)
+        if count < _ALIKE:
+            alike[line[:_BEGINNING]] = count + 1
+            following = _FOLLOWING
+        if following:
+            following -= 1
+            kept.append(line)
+            length += len(line)
+            if length > _DIGEST:
+                break
+    return "\n".join(kept) + "\n"
+
+
+def resembles(head: str) -> str:
+    """Say what a file that nobody knows looks like; empty where it looks like nothing in particular."""
+    text = head.strip()
+    if not text:
+        return "nothing in it"
+    failed = re.search(
+        r"^[^\n]{0,200}(?:command not found|: not found|[Pp]ermission denied|Operation not permitted|No such file or directory"
+        r"|cannot open|Could not fetch rule set|must be root|Unknown device|does not exist)[^\n]{0,80}$", text, re.MULTILINE
+    )  # fmt: skip
+    if failed and text.count("\n") < 5:
+        return f"an error of the tool: {failed[0].strip()[:100]!r}"
+    if re.match(r"\s*(?:<!DOCTYPE|<html|<\?xml)", text, re.IGNORECASE):
+        return "HTML or XML without <pre>"
+    if text[0] in "[{":
+        keys = list(dict.fromkeys(re.findall(r'"([\w.-]{1,40})"\s*:', text[:4000])))[:4]
+        return f"JSON with {', '.join(keys)}" if keys else "JSON"
+    if text.startswith("#!"):
+        return "a script"
+    if re.match(r"(?:---\s*\n|apiVersion: )", text):
+        return "YAML"
+    if re.search(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8} |\d{4}-\d\d-\d\d[T ][\d:]{8})", text, re.MULTILINE):
+        return "a log of something else than the kernel"
+    lines = text.splitlines()[:20]
+    if len(lines) > 2 and len({line.count(",") for line in lines}) == 1 and lines[0].count(",") > 1:
+        return "CSV"
+    return f"text that begins {lines[0][:60]!r}"
+
+
+def _most(head: str, pattern: re.Pattern[str], *, share: float = 0.8) -> bool:
+    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    return bool(lines) and sum(pattern.match(line) is not None for line in lines) >= share * len(lines)
+
+
+def _stripped(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    return lambda text: "".join(pattern.sub("", line, count=1) for line in text.splitlines(keepends=True))
+
+
+def _pre(text: str) -> str:
+    return "\n".join(html.unescape(_TAG.sub("", part)).strip("\n") + "\n" for part in _PRE.findall(text))
+
+
+def _fenced(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not _FENCE.match(line.rstrip("\r\n")))
+
+
+def _is_envelope(head: str) -> bool:
+    begins = re.match(r"\s*[\[{]", head) is not None or _ANSIBLE.search(head) is not None
+    return begins and not _LISTING.search(head[:2000]) and _ENVELOPE.search(head) is not None
+
+
+def _enveloped(text: str) -> str:
+    found: list[str] = []
+    decoder, at, failed = json.JSONDecoder(), 0, 0
+    said = text[:MOST]
+    # Each that does not end may be read to the end, so few of them are tried.
+    while failed < _FAILURES and (
+        begin := re.compile(r"^(?:\S{1,255} \| \w+!? => )?\s*([\[{])", re.MULTILINE).search(said, at)
+    ):
+        try:
+            document, at = decoder.raw_decode(said, begin.start(1))
+        except (ValueError, RecursionError):
+            at, failed = begin.end(), failed + 1
+            continue
+        found += _outputs(document, _DEPTH)
+    # A word of its own here and there makes no envelope.
+    outputs = any("\n" in one for one in found) or 4 * sum(map(len, found)) > len(said)
+    return "\n".join(found) if outputs else text
+
+
+def _outputs(value: Any, depth: int) -> Iterator[str]:
+    if depth == 0:
+        return
+    if isinstance(value, dict):
+        lines = value.get("stdout_lines")
+        if isinstance(lines, list) and "stdout" not in value:
+            yield "\n".join(line for line in lines if isinstance(line, str))
+        for key, inner in value.items():
+            if key in _KEYS and isinstance(inner, str):
+                yield _AZURE.sub("", inner)
+            elif key != "stdout_lines":
+                yield from _outputs(inner, depth - 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _outputs(inner, depth - 1)
+
+
+def _logged(text: str) -> str:
+    """Take lines out of a log that has a JSON object for each (docker's `json-file`, `journalctl -o json`)."""
+    lines = []
+    for line in text.splitlines():
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(told, dict):
+            continue
+        said = told.get("log", told.get("MESSAGE"))
+        if isinstance(said, str):
+            when = told.get("__REALTIME_TIMESTAMP", "")
+            kernel = told.get("_TRANSPORT") == "kernel" or told.get("SYSLOG_IDENTIFIER") == "kernel"
+            stamp = (
+                f"{when[:-6]}.{when[-6:]} node kernel: "
+                if kernel and str(when).isdecimal() and len(when) > 6
+                else ""
+            )
+            lines.append(stamp + said.rstrip("\n"))
+    return "\n".join(lines) + "\n" if lines else text
+
+
+_WRAPPERS: tuple[tuple[str, Callable[[str], bool], Callable[[str], str]], ...] = (
+    ("colours", lambda head: "\x1b" in head, lambda text: _ESCAPE.sub("", text)),
+    ("HTML", lambda head: _PRE.search(head) is not None, _pre),
+    ("a log in JSON", lambda head: _LOGGED.match(head) is not None, _logged),
+    ("JSON", _is_envelope, _enveloped),
+    *(
+        (name, lambda head, pattern=pattern: _most(head, pattern), _stripped(pattern))
+        for name, pattern in _LINES
+    ),
+    ("quotes", lambda head: _most(head, _QUOTE), _stripped(_QUOTE)),
+    ("fences", lambda head: any(_FENCE.match(line) for line in head.splitlines()), _fenced),
+    (
+        "indentation",
+        lambda head: _most(head, re.compile(r" {4}|\t"), share=1),
+        _stripped(re.compile(r" {4}|\t")),
+    ),
+    ("banners", lambda head: _BANNER.search(head) is not None, lambda text: _BANNER.sub("", text)),
+)

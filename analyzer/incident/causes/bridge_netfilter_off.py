@@ -1,0 +1,65 @@
+"""Answers of a service's endpoint on the same bridge came untranslated, since bridged packets pass no NAT: br_netfilter is off.
+
+What happens
+    A pod asks for a service whose endpoint is another pod on its own bridge. The request goes to the node, which translates
+    it (DNAT) and sends it on to the endpoint. The answer is addressed to a neighbour on the bridge and is bridged straight
+    back. Only with br_netfilter and `bridge-nf-call-iptables=1` do bridged packets pass conntrack; without it nobody
+    translates the answer back: it has the endpoint's own address, the client knows no such connection and resets it.
+    Endpoints elsewhere work, so it seems random.
+
+How it is recognised
+    A SYN to the service is answered by a SYN-ACK that acknowledges this very SYN (its number), from another address, in a
+    frame that the endpoint itself sent, not the node; the client resets it. `net.bridge.bridge-nf-call-iptables` is 0, or
+    `br_netfilter` is not among the loaded modules.
+
+What is ruled out
+    A loss: request and answer both arrived. A reset by the service: it is the client that resets. An answer that came back by
+    another node or router, which would have been routed to the client, not bridged.
+
+Remedies and their risks
+    Load br_netfilter and set the sysctl, and see that both survive a boot: the module must be loaded before sysctl.d is
+    applied.
+
+References
+    https://kubernetes.io/docs/setup/production-environment/container-runtimes/#forwarding-ipv4-and-letting-iptables-see-bridged-traffic
+    https://github.com/kubernetes/kubernetes/issues/122174; net/bridge/br_netfilter_hooks.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.model import Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.scene import Loss
+
+CODE = "bridge-netfilter-off"
+TITLE = "bridged answers bypass NAT"
+
+REMEDIES = (
+    Remedy(
+        do="Let bridged packets pass conntrack and NAT",
+        command="modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",
+        effect="The endpoint's answers are translated back; the next attempt works.",
+        risk="Bridged traffic between pods meets the rules of FORWARD as well: what they do not allow stops.",
+    ),
+    Remedy(
+        do="Keep it over the next boot",
+        command="echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; "
+        "echo 'net.bridge.bridge-nf-call-iptables = 1' > /etc/sysctl.d/99-bridge-nf.conf",
+        effect="The module is loaded before the setting is applied, which does not exist without it.",
+        risk="None beyond that of the first.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} to a service failed though request and answer both "
+        "arrived: "
+        "the answer came with the endpoint's own address instead of the service's, since this node does not translate what "
+        "it bridges "
+        f"(br_netfilter), and the client reset it."
+    )

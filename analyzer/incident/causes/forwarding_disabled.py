@@ -1,0 +1,123 @@
+"""The node does not forward packets: `ip_forward` is 0, for all interfaces or for the one that they came in by.
+
+What happens
+    A packet for somebody else is dropped as soon as routing sees that it is not for the node itself: the interface that it
+    came in by has `forwarding` 0 (`ip_route_input_slow`, IN_DEV_FORWARD). Nobody is told. Usually a program that applies
+    /etc/sysctl.d anew, or a network manager that made the interface, has reset what the container runtime had set.
+
+How it is recognised
+    Everything that comes in by that interface to be forwarded vanishes behind it, and nothing gets through;
+    `net.ipv4.conf.INTERFACE.forwarding` is 0, or, where that is not told, `net.ipv4.ip_forward`. What is addressed to the
+    node, and what it sends itself, works. `IpInAddrErrors` rises, no counter of conntrack does.
+
+What is ruled out
+    Whatever is chosen per packet - the race, a policy, a full table: nothing at all is forwarded. A setting of 1 on that very
+    interface rules it out, whatever `ip_forward` says.
+
+Remedies and their risks
+    Set it again, and find what reset it.
+
+References
+    Documentation/networking/ip-sysctl.rst ip_forward, forwarding; net/ipv4/route.c `ip_route_input_slow`
+    https://github.com/NixOS/nixpkgs/issues/118656; https://github.com/vmware/photon/issues/1277
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.records import recorded, risen
+from analyzer.incident.routing import ends, entered, went_on
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "forwarding-disabled"
+TITLE = "forwarding is switched off"
+RANK = 15
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="Let the node forward again",
+        command="sysctl -w net.ipv4.ip_forward=1",
+        effect="It sets `forwarding` of every interface; the next attempt passes.",
+        risk="The node routes between all its networks: FORWARD rules must say which of them may talk.",
+    ),
+    Remedy(
+        do="Find what resets it, and set it where that is read last",
+        command="grep -rs 'ip_forward\\|forwarding' /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d /run/sysctl.d",
+        effect="The setting survives the next boot, update or reload of the network.",
+        risk="None: it only reads.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"packet{'s' * (loss.packets != 1)} inside this node: it does not forward packets (ip_forward = 0), so nothing gets "
+        "from one "
+        f"side of it to the other between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the setting of the interface that the packet came in by, where nothing gets through."""
+    device = entered(case)
+    if case.refused or device is None:
+        return None
+    setting = _setting(device, scene, v6=":" in ends(case)[0])
+    record = recorded(case, scene, reason="IP_INADDRERRORS")
+    if record is None and (setting is None or len(went_on(case, scene)[1])):
+        return None
+    evidence = [record] if record else []
+    if setting is not None:
+        evidence.append(
+            Evidence(says=f"{setting} is 0: what comes in by {device} is not forwarded", source="sysctl")
+        )
+    evidence += risen(scene, "Ip.InAddrErrors")
+    if not len(went_on(case, scene)[1]):
+        evidence.append(Evidence(says=f"nothing got from {device} through this gap since", source="captures"))
+    return Explanation(
+        cause=CODE,
+        confidence="proven",
+        facts={"setting": setting, "interface": device},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="policy-drop",
+                because="the packet is dropped as it is routed, before the rules of FORWARD",
+            ),
+            Exclusion(cause="snat-port-race", because="the packet is dropped as it is routed, before SNAT"),
+        ),
+        remedies=(_set(setting or f"net.ipv4.conf.{device}.forwarding"), REMEDIES[1])
+        if ":" not in ends(case)[0] or setting
+        else (),
+    )
+
+
+def _setting(device: str, scene: Scene, *, v6: bool) -> str | None:
+    """The setting that forbids it; of IPv4 the interface's own decides, of IPv6 that of all (`ip6_forward`)."""
+    settings = scene.evidence.sysctls
+    names = (
+        ("net.ipv6.conf.all.forwarding",)
+        if v6
+        else (f"net.ipv4.conf.{device}.forwarding", "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding")
+    )
+    told = next((name for name in names if name in settings), None)
+    if told is None or settings[told] != "0":
+        return None
+    # ip_forward sets those of all interfaces: where it is 0 as well, it is what people know.
+    return "net.ipv4.ip_forward" if not v6 and settings.get("net.ipv4.ip_forward") == "0" else told
+
+
+def _set(setting: str) -> Remedy:
+    first = REMEDIES[0]
+    return Remedy(
+        do=first.do, command=f"sysctl -w {setting}=1", effect="The next attempt passes.", risk=first.risk
+    )

@@ -1,0 +1,134 @@
+"""The interface that the packets were to leave by was down.
+
+What happens
+    An interface without carrier, or one that was switched off, takes no packets: its queue is replaced by one that drops
+    everything (`dev_deactivate`, noop_qdisc). Routes over it may stay, so the kernel goes on sending there. Nobody is told.
+
+How it is recognised
+    Packets vanish before the interface, which shows nothing at all meanwhile. The log has `Link is Down`, and no `Link is Up`
+    before the loss; or the interface's state is DOWN or NO-CARRIER, and it never showed a packet again. Routes marked
+    `linkdown` say the same.
+
+What is ruled out
+    Whatever loses single packets: everything that leaves by this interface is lost. An interface that shows packets after the
+    loss was not down, whatever a listing of another time says.
+
+Remedies and their risks
+    Bring the link up. `ignore_routes_with_linkdown` makes the kernel take another route, where there is one.
+
+References
+    net/sched/sch_generic.c `dev_deactivate`; Documentation/networking/operstates.rst; ip-sysctl.rst ignore_routes_with_linkdown
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.routing import beyond, targets, way
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.evidence.facts import LogLine
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "link-down"
+TITLE = "link down"
+RANK = 35
+COUNTED = False
+SECOND = 1_000_000_000
+"""ns: logs are dated to the second, so a line of the loss's own second came before it as well as after."""
+
+REMEDIES = (
+    Remedy(
+        do="See why the interface is down",
+        command="ip -d link show eth0; ethtool eth0; dmesg -T | grep -i 'link is\\|carrier'",
+        effect="Tells a missing cable or switch port (NO-CARRIER) from an interface that somebody switched off.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Switch it on, if it was switched off",
+        command="ip link set eth0 up",
+        effect="The next attempt passes.",
+        risk="Routes that went with it are not all restored: compare `ip route` with before.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the interface that they were to leave "
+        "by was down."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the log's account of the link, or by its state where it never carried anything again."""
+    if case.refused:
+        return None
+    point = beyond(case)
+    silent = not bool((point.packets.time > case.lost[0].time).any())
+    link = next((link for link in scene.evidence.links if link.name == point.name), None)
+    down = _down(point.name, case.lost[0].time, scene)
+    listed = link is not None and link.up is False and silent
+    if down is None and not listed:
+        return None
+    evidence = []
+    if down is not None:
+        evidence.append(Evidence(says=f"before the loss the kernel logged: {down.says}", source=down.file))
+    if link is not None and listed:
+        state = "NO-CARRIER" if "NO-CARRIER" in link.flags else link.state or "not UP"
+        evidence.append(Evidence(says=f"{link.name} is down: {state}", source=link.file))
+    for target in sorted(targets(case, scene)):
+        route = way(scene, target).route
+        if route and any(hop.dev == point.name and {"linkdown", "dead"} & hop.flags for hop in route.hops):
+            evidence.append(
+                Evidence(says=f"the route to {target} by {point.name} is marked linkdown", source=route.file)
+            )
+            break
+    if silent:
+        evidence.append(Evidence(says=f"{point.name} shows no packet after this one", source="captures"))
+    confidence: Confidence = "proven" if down is not None and (silent or _quiet(case, down)) else "likely"
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={"interface": point.name, "state": link.state if link else None},
+        evidence=tuple(evidence),
+        excluded=(Exclusion(cause="loss beyond the node", because=f"the packet never got to {point.name}"),),
+        remedies=tuple(
+            Remedy(do=r.do, command=r.command.replace("eth0", point.name), effect=r.effect, risk=r.risk)
+            for r in REMEDIES
+        ),
+    )
+
+
+def _events(name: str, at: int, scene: Scene) -> list[tuple[int, LogLine]]:
+    """What the log says of an interface's link, with its times, in order."""
+    lines = (
+        line for line in scene.evidence.log if line.about in ("link-down", "link-up") and line.iif == name
+    )
+    return sorted(
+        ((time, line) for line in lines if (time := line.near(at)) is not None), key=lambda event: event[0]
+    )
+
+
+def _down(name: str, at: int, scene: Scene) -> LogLine | None:
+    """The line by which the link was down at a time: the last one before it says so; None without a date."""
+    before = [line for time, line in _events(name, at, scene) if time <= at + SECOND]
+    last = before[-1] if before else None
+    if last is not None and last.about == "link-up":
+        # Dated in the loss's own second, it may have come after it.
+        times = [time for time, line in _events(name, at, scene) if line is last]
+        last = before[-2] if len(before) > 1 and times[0] // SECOND >= at // SECOND else None
+    return last if last is not None and last.about == "link-down" else None
+
+
+def _quiet(case: Case, down: LogLine) -> bool:
+    """Whether the point showed nothing from the line to the loss, but for the second that its date leaves open."""
+    at, time = case.lost[0].time, beyond(case).packets.time
+    since = down.near(at)
+    return since is not None and not bool(((time > since + SECOND) & (time < at)).any())

@@ -1,0 +1,208 @@
+"""The neighbour table was full, so the next hop's link-layer address could not even be asked for.
+
+What happens
+    For each next hop, on-link destinations above all, the kernel keeps an entry in its neighbour table. With `gc_thresh3`
+    entries in it and none to give up it makes no further one (`neigh_alloc`), and drops packets to whoever is not in it: no
+    ARP request is sent. Destinations that have an entry go on. Large flat networks and scans of them fill it.
+
+How it is recognised
+    Requests vanish before the uplink, to destinations of which none is reached meanwhile, and nobody was asked for there. The
+    log says `neighbour: arp_cache: neighbor table overflow!`, or the node's neighbours are as many as `gc_thresh3`. Of IPv6
+    it is `ndisc_cache`, a table of its own. No counter of conntrack moves.
+
+What is ruled out
+    A next hop that does not answer (it would have been asked for), a policy (the next hop's entry decides, not the port), a
+    full conntrack table (established connections of new neighbours would go on).
+
+Remedies and their risks
+    Raise the three thresholds; ask why so many neighbours are on one link.
+
+References
+    net/core/neighbour.c `neigh_alloc`; arp(7) gc_thresh3; https://github.com/kubernetes/kops/issues/4533
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from analyzer.capture.layout import ARP
+from analyzer.flow.point import ICMP6
+from analyzer.incident.records import recorded
+from analyzer.incident.routing import beyond, ends, senders, targets, way, went_on
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.nat.passages import address
+from analyzer.nat.ways import EXITS
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "neighbour-table-full"
+TITLE = "neighbour table full"
+RANK = 42
+COUNTED = False
+SOLICITATION = 135
+LAST_BITS = 0xFFFFFF
+"""Of an address: what the group holds that a solicitation is sent to (RFC 4291 section 2.7.1)."""
+
+REMEDIES = (
+    Remedy(
+        do="Make the table larger",
+        command="sysctl -w net.ipv4.neigh.default.gc_thresh1=8192 net.ipv4.neigh.default.gc_thresh2=32768 "
+        "net.ipv4.neigh.default.gc_thresh3=65536",
+        effect="New neighbours get an entry at once.",
+        risk="Each entry takes about half a kilobyte of kernel memory; beyond thresh2 the kernel looks for old ones more "
+        "often.",
+    ),
+    Remedy(
+        do="See who fills it",
+        command="ip -s neigh | awk '{print $NF, $3}' | sort | uniq -c | sort -rn | head; cat /proc/net/stat/arp_cache",
+        effect="Many FAILED or INCOMPLETE entries: something scans the network; many REACHABLE ones: the network is that "
+        "large.",
+        risk="None: it only reads.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets} "
+        f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
+        "for the "
+        f"link-layer address of machines that it does not know yet."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the log or the table's size, where nobody was asked for and the next hop is not known to answer."""
+    if case.refused or beyond(case).role not in EXITS:
+        return None
+    v6 = ":" in ends(case)[1]
+    record = recorded(case, scene, reason="NEIGH_CREATEFAIL")
+    hops = _hops(case, scene)
+    lines = _lines(scene, v6=v6)
+    size = _size(scene, v6=v6)
+    if record is None and ((not lines and size is None) or _known(case, hops, scene)):
+        return None
+    confidence: Confidence = "proven" if record or (lines and size) else "likely"
+    evidence = [record] if record else []
+    if lines:
+        evidence.append(
+            Evidence(says=f"the kernel logged {len(lines)} times: {lines[0][0]}", source=lines[0][1])
+        )
+    if size is not None:
+        evidence.append(
+            Evidence(
+                says=f"the node has {size[0]:,} neighbours, and gc_thresh3 is {size[1]:,}: its neighbour table is full",
+                source=size[2],
+            )
+        )
+    elif limit := _limit(scene, v6=v6):
+        evidence.append(
+            Evidence(
+                says=f"gc_thresh3 is {limit:,}: so many neighbours fill the neighbour table", source="sysctl"
+            )
+        )
+    evidence.append(
+        Evidence(
+            says=f"nobody on {beyond(case).name} was asked for {' or '.join(sorted(hops))}, and nothing to it passed since",
+            source="captures",
+        )
+    )
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={
+            "next_hop": min(hops),
+            "log_lines": len(lines),
+            "neighbours": size[0] if size else None,
+            "gc_thresh3": _limit(scene, v6=v6),
+        },
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="next-hop-unresolved", because="the next hop was not asked for"),
+            *(
+                (Exclusion(cause="conntrack-table-full", because="conntrack counted no drop"),)
+                if scene.counters and not scene.counters.get("drop")
+                else ()
+            ),
+        ),
+        remedies=tuple(
+            Remedy(
+                do=r.do,
+                command=r.command.replace("ipv4", "ipv6").replace("arp_cache", "ndisc_cache"),
+                effect=r.effect,
+                risk=r.risk,
+            )
+            for r in REMEDIES
+        )
+        if v6
+        else (),
+    )
+
+
+def _hops(case: Case, scene: Scene) -> set[str]:
+    """Whom the packet is handed to: by the routes the gateway, else its destination."""
+    found: set[str] = set()
+    for target in targets(case, scene):
+        found |= set(way(scene, target).gateways) or {target}
+    return found
+
+
+def _lines(scene: Scene, *, v6: bool) -> list[tuple[str, str]]:
+    """The log's lines of this table; those of older kernels do not name it."""
+    other = "arp_cache" if v6 else "ndisc_cache"
+    return [
+        (line.says, line.file)
+        for line in scene.evidence.log
+        if line.about == "neighbour-overflow" and other not in line.says
+    ]
+
+
+def _limit(scene: Scene, *, v6: bool) -> int | None:
+    said = scene.evidence.sysctls.get(f"net.ipv{6 if v6 else 4}.neigh.default.gc_thresh3", "")
+    return int(said) if re.fullmatch("[0-9]{1,9}", said) else None
+
+
+def _size(scene: Scene, *, v6: bool) -> tuple[int, int, str] | None:
+    """Neighbours listed, the limit and the file, where the listing alone fills the table."""
+    limit = _limit(scene, v6=v6)
+    mine = [
+        n
+        for n in scene.evidence.neighbours
+        if (":" in n.address) == v6 and n.state not in ("PERMANENT", "NOARP")
+    ]
+    return (len(mine), limit, mine[0].file) if limit and len(mine) >= limit else None
+
+
+def _known(case: Case, hops: set[str], scene: Scene) -> bool:
+    """Whether a next hop had an entry: it was asked for, its address is listed, or something to it passed since."""
+    if any(
+        n.mac and n.address in hops and n.state not in ("FAILED", "INCOMPLETE")
+        for n in scene.evidence.neighbours
+    ):
+        return True
+    return bool(hops & senders(*went_on(case, scene), to=True)) or bool(hops & _asked(case, scene, hops))
+
+
+def _asked(case: Case, scene: Scene, hops: set[str]) -> set[str]:
+    """Which of them somebody asked for where the packet was to leave, at any time."""
+    point = beyond(case)
+    flows = point.flows
+    asked = set()
+    for flow in {int(f) for f in point.packets.flow[scene.neighbours[point.name]]}:
+        hi, lo = int(flows.dst_hi[flow]), int(flows.dst_lo[flow])
+        if flows.proto[flow] == ARP:
+            asked |= {address(hi, lo), address(int(flows.src_hi[flow]), int(flows.src_lo[flow]))}
+        elif flows.proto[flow] == ICMP6 and flows.ports[flow] >> 16 == SOLICITATION:
+            asked |= {hop for hop in hops if ":" in hop and _same_group(hop, lo)}
+    return asked
+
+
+def _same_group(hop: str, lo: int) -> bool:
+    return (int(ipaddress.ip_address(hop)) ^ lo) & LAST_BITS == 0

@@ -1,0 +1,185 @@
+"""The node has no route for the packets, or one that leads nowhere.
+
+What happens
+    Routing finds no route to the destination, or one of kind `unreachable`, `prohibit` or `blackhole`, and drops the packet
+    before any FORWARD rule. The sender is told by ICMP: network unreachable (3/0, `no route` in IPv6) without a route, host
+    unreachable (3/1) and prohibited (3/13) by the kinds of that name; a blackhole is silent, and ICMP errors are sent at a
+    limited rate.
+
+How it is recognised
+    An ICMP network unreachable that quotes the packet was made by this node: the point beyond was recording and did not have
+    it. Or the node's rules and routes, walked for this destination, end in no route or in one that leads nowhere, and nothing
+    to that destination gets through. `IpExtInNoRoutes` rises.
+
+What is ruled out
+    A rule that rejects with `icmp-net-unreachable` (it would be found in the rules), a refusal by a router on the way (it
+    would have come in), an unresolved next hop (there is none to ask for).
+
+Remedies and their risks
+    Add the route, or repair what should have: the CNI's agent, BGP, the network manager.
+
+References
+    net/ipv4/route.c `ip_error`; ip-route(8) types; https://github.com/flannel-io/flannel/blob/master/Documentation/troubleshooting.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.causes.policy_drop import dropped_by
+from analyzer.incident.records import recorded, risen
+from analyzer.incident.routing import NOWHERE, ends, entered, senders, targets, way, went_on
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.routing import Way
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "no-route"
+TITLE = "no route"
+RANK = 24
+COUNTED = False
+NO_ROUTE = frozenset({(3, 0), (101, 0)})
+"""ICMP errors that a router sends without a route (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1)."""
+OF_KIND = {"unreachable": frozenset({(3, 1), (101, 0), (101, 3)}), "prohibit": frozenset({(3, 13), (101, 1)})}
+"""Errors that belong to a kind of route (`fib_props`)."""
+
+REMEDIES = (
+    Remedy(
+        do="See which route the node has for the destination",
+        command="ip route get DESTINATION from SOURCE iif INTERFACE; ip rule; ip route show table all",
+        effect="Tells the route that this very packet takes, or that there is none.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Add the route, or have whoever owns it write it again",
+        command="ip route replace DESTINATION via GATEWAY dev INTERFACE",
+        effect="The next attempt passes.",
+        risk="A wrong route takes traffic elsewhere; what is added by hand is gone after the next boot.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not get through this node, "
+        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: it has no route to where they should go."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the error that only this gives, or by the routes."""
+    device = entered(case)
+    if device is None:
+        return None
+    record = (
+        None
+        if case.refused
+        else recorded(case, scene, reason="IP_INNOROUTES") or recorded(case, scene, reason="IP_OUTNOROUTES")
+    )
+    told = _told(case, scene)
+    found = _nowhere(case, device, scene)
+    if record is None and told is None and found is None:
+        return None
+    if case.refused and told is None:
+        return None
+    if told is not None and (rule := dropped_by(case, scene)) is not None and rule[2] == "reject":
+        return None
+    kind = found.kind if found else ""
+    if told is not None and told[0] not in NO_ROUTE and told[0] not in OF_KIND.get(kind, ()):
+        return None
+    target = ends(case)[1]
+    if record is None and told is None and target in senders(*went_on(case, scene), to=True):
+        return None
+    evidence = [record] if record else []
+    if told is not None:
+        evidence.append(Evidence(says=told[1], source=told[2]))
+    if found is not None:
+        where = found.route.file if found.route else next((r.file for r in scene.evidence.routes), "ip rule")
+        evidence.append(
+            Evidence(
+                says=f"its routes have {'only a ' + kind + ' route' if kind else 'none'} for {target}",
+                source=where,
+            )
+        )
+    evidence += risen(scene, "IpExt.InNoRoutes")
+    confidence: Confidence = "proven" if record or (told and found) or (found and found.sure) else "likely"
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={"destination": target, "interface": device, "route": kind or "none"},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="next-hop-unresolved", because="there is no next hop to ask for"),
+            *(
+                (
+                    Exclusion(
+                        cause="refused by a router on the way",
+                        because=f"the error never was on {_beyond(case)}: this node made it",
+                    ),
+                )
+                if told
+                else ()
+            ),
+        ),
+        remedies=_remedies(case, device),
+    )
+
+
+def _beyond(case: Case) -> str:
+    return case.gap[1] if case.outward else case.gap[0]
+
+
+def _told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | None:
+    """The first error that this node answered with: its kind, in words, and where it was seen."""
+    if not case.refused:
+        return None
+    for step in case.lost:
+        point, row = step.seen[-1]
+        one = scene.refusals.of(point, row)
+        if one is not None:
+            seen = scene.trails.sighting(point, one.row)
+            return (
+                one.kind,
+                f"{seen.src} answered with an ICMP error, {one.words}",
+                f"{seen.file} frame {seen.frame}",
+            )
+    return None
+
+
+def _nowhere(case: Case, device: str, scene: Scene) -> Way | None:
+    """What routing answers, where that leads nowhere whatever translation makes of the destination."""
+    if not scene.evidence.routes and not scene.evidence.routing_rules:
+        return None
+    source = ends(case)[0]
+    ways = [way(scene, target, src=source, iif=device) for target in sorted(targets(case, scene))]
+    if any(found.kind not in (*NOWHERE, "") for found in ways):
+        return None
+    # Without a route that was listed it takes a whole listing to say that there is none.
+    return next((found for found in ways if found.kind or found.sure or _main_listed(scene, source)), None)
+
+
+def _main_listed(scene: Scene, source: str) -> bool:
+    """Whether the main table was listed with what every node has: a route of its own network, of this version of IP."""
+    return any(
+        route.table == "main" and route.dev and (":" in route.dst) == (":" in source)
+        for route in scene.evidence.routes
+    )
+
+
+def _remedies(case: Case, device: str) -> tuple[Remedy, ...]:
+    source, target = ends(case)
+    look, add = REMEDIES
+    return (
+        Remedy(
+            do=look.do,
+            command=f"ip route get {target} from {source} iif {device}; ip rule; ip route show table all",
+            effect=look.effect,
+            risk=look.risk,
+        ),
+        Remedy(do=add.do, command="", effect=add.effect, risk=add.risk),
+    )

@@ -1,0 +1,127 @@
+"""The queue of the interface that the packets were to leave by was full.
+
+What happens
+    Before a packet is handed to the device it waits in a queue (qdisc). Where more comes than leaves - a shaper, a slow
+    uplink, a bandwidth annotation of the pod - the queue fills, and drops what does not fit, or, as fq_codel and RED do, what
+    has waited too long. The capture at the interface sees what left the queue only.
+
+How it is recognised
+    Packets vanish before an interface while others pass it; `tc -s qdisc` counts `dropped` of that interface, which rose
+    between two snapshots. The kernel's own records say `QDISC_DROP`. Conntrack counts nothing.
+
+What is ruled out
+    Conntrack's losses (it would have counted them), a rule (every attempt would be lost), loss beyond the node (the packet
+    never left the queue). A queue whose counter did not rise dropped nothing.
+
+Remedies and their risks
+    Send less, shape with a fair queue so that new connections are not behind bulk data, or allow more.
+
+References
+    tc(8), tc-fq_codel(8), tc-tbf(8); net/core/dev.c `__dev_xmit_skb`; enum skb_drop_reason QDISC_DROP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.records import recorded
+from analyzer.incident.routing import beyond
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.evidence.counting import Reading
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "queue-full"
+TITLE = "queue full"
+RANK = 50
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="See which queue drops, and how long it is",
+        command="tc -s qdisc show dev eth0; ip -s link show dev eth0",
+        effect="Names the qdisc whose `dropped` rises, its limit and what waits in it.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Put a fair queue where the traffic is shaped",
+        command="tc qdisc replace dev eth0 root fq_codel",
+        effect="First packets of new connections overtake bulk data, and a full queue drops from the longest flow.",
+        risk="It replaces the shaping that is there, which may be somebody's limit; what waits in the old queue is lost.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: more was to be sent than the interface takes, and its "
+        "queue dropped "
+        f"them between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by a record, or by the queue's counter where conntrack says that it dropped nothing."""
+    if case.refused:
+        return None
+    record = recorded(case, scene, "queue-full")
+    if record is None and (not scene.counters or scene.counters.get("drop")):
+        return None
+    return _explanation(case, scene, record, "proven" if record else "likely")
+
+
+def suggest(case: Case, scene: Scene) -> Explanation | None:
+    """Take the queue's counter alone, where nothing tells what conntrack did."""
+    return None if case.refused or scene.counters else _explanation(case, scene, None, "possible")
+
+
+def _explanation(
+    case: Case, scene: Scene, record: Evidence | None, confidence: Confidence
+) -> Explanation | None:
+    device = beyond(case).name
+    risen = _risen(device, scene)
+    if record is None and risen is None:
+        return None
+    evidence = [record] if record else []
+    if risen is not None:
+        evidence.append(
+            Evidence(
+                says=f"the queue of {device} ({risen.of.removeprefix(device).strip() or 'transmit'}) dropped {risen.rose:,} "
+                "packets meanwhile",
+                source=f"{risen.files[0]} and {risen.files[-1]}",
+            )
+        )
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={"interface": device, "dropped": risen.rose if risen else None},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="loss beyond the node", because=f"the packet never got to {device}"),
+            *(
+                Exclusion(cause=cause, because="conntrack counted no drop")
+                for cause in ("conntrack-table-full", "snat-port-race")
+                if scene.counters and not scene.counters.get("drop")
+            ),
+        ),
+        remedies=tuple(
+            Remedy(do=r.do, command=r.command.replace("eth0", device), effect=r.effect, risk=r.risk)
+            for r in REMEDIES
+        ),
+    )
+
+
+def _risen(device: str, scene: Scene) -> Reading | None:
+    """The queue of a device that dropped most between the first and the last snapshot.
+
+    A classful qdisc counts what its children drop as well, so the largest is taken, not the sum.
+    """
+    readings = [r for r in scene.evidence.readings("dropped") if r.of.split(" ")[0] == device]
+    return max((r for r in readings if r.rose), key=lambda r: r.rose or 0, default=None)

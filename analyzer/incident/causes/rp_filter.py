@@ -1,0 +1,193 @@
+"""The reverse path filter dropped the packets: the way back to their sender leads out by another interface.
+
+What happens
+    With `rp_filter=1` the kernel takes a packet only from the interface by which it would answer its sender. Where routing is
+    asymmetric - several uplinks, policy routing with a table for each pod address, a tunnel beside the default route - it
+    drops what arrives elsewhere, after DNAT and before any FORWARD rule (`fib_validate_source`). Nobody is told.
+
+How it is recognised
+    Packets vanish right behind the interface they came in by, all of one sender alike.
+    `net.ipv4.conf.{all,INTERFACE}.rp_filter` is 1 (the greater of both counts); the log has `martian source` lines with this
+    sender and this interface (`log_martians`), or `TcpExtIPReversePathFilter` rose, or the routes to the sender lead out by
+    another interface.
+
+What is ruled out
+    A rule (it would count the packets), `ip_forward=0` (nothing at all would be forwarded), a loss before the node (the
+    packet was seen coming in). A setting of 0 in both places, or a counter that did not rise, rules the filter itself out.
+
+Remedies and their risks
+    Loose mode (2) on that interface takes whatever has any route back. Better, make the answer leave by the interface that
+    the request came in by: a mark that is kept with the connection (CONNMARK) and a rule that looks it up.
+
+References
+    Documentation/networking/ip-sysctl.rst rp_filter; RFC 3704; net/ipv4/fib_frontend.c `fib_validate_source`
+    https://github.com/aws/amazon-vpc-cni-k8s/issues/130
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.incident.records import recorded, risen
+from analyzer.incident.routing import ends, entered, senders, targets, way, went_on
+from analyzer.incident.scene import Explanation
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+    from analyzer.model import Confidence
+
+CODE = "rp-filter"
+TITLE = "dropped by the reverse path filter"
+RANK = 18
+COUNTED = False
+STRICT = 1
+COUNTER = "TcpExt.IPReversePathFilter"
+
+REMEDIES = (
+    Remedy(
+        do="See what the filter is set to, and which way leads back to the sender",
+        command="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.eth0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip "
+        "rule; "
+        "ip route get SENDER",
+        effect="The greater of the two settings counts; the counter rises with every packet that the filter drops.",
+        risk="None: it only reads.",
+    ),
+    Remedy(
+        do="Let the filter take packets that have any route back (loose mode)",
+        command="sysctl -w net.ipv4.conf.eth0.rp_filter=2",
+        effect="The next attempt passes, if a route to the sender exists at all.",
+        risk="Forged source addresses that are routed elsewhere are taken on this interface; the answers still leave by "
+        "another one, "
+        "where a firewall on the way may not know them.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"packet{'s' * (loss.packets != 1)} inside this node: its reverse path filter (rp_filter) drops packets whose "
+        "answers would leave "
+        f"by another interface than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by a record, by martian lines of this sender on this interface, or by setting and counter together."""
+    device = entered(case)
+    if case.refused or device is None:
+        return None
+    record = recorded(case, scene, "reverse-path")
+    sender = ends(case)[0]
+    if record is None and (":" in sender or _off(device, scene)):
+        return None
+    value = _setting(device, scene)
+    lines = [
+        line
+        for line in scene.evidence.log
+        if line.about == "martian" and line.iif == device and line.src == sender
+    ]
+    named = [line for line in lines if line.dst in targets(case, scene)]
+    counted = risen(scene, COUNTER)
+    back = _back(case, device, scene)
+    strict = value == STRICT
+    if record is None and ((not lines and value != STRICT) or sender in senders(*went_on(case, scene))):
+        return None
+    confidence: Confidence
+    if record is not None or (named and strict):
+        confidence = "proven"
+    elif lines or (strict and counted and back and back[1]):
+        confidence = "likely"
+    elif strict and (counted or (back and back[1])):
+        confidence = "possible"
+    else:
+        return None
+    evidence = [record] if record else []
+    if lines:
+        line = (named or lines)[0]
+        evidence.append(Evidence(says=f"the kernel logged {len(lines)} times: {line.says}", source=line.file))
+    evidence += counted
+    if value is not None:
+        evidence.append(
+            Evidence(
+                says=f"net.ipv4.conf.{_where(device, scene)}.rp_filter is {value}: {'strict' if strict else 'loose'}",
+                source="sysctl",
+            )
+        )
+    if back:
+        evidence.append(
+            Evidence(says=f"answers to {sender} would leave by {back[0]}, not by {device}", source=back[2])
+        )
+    return Explanation(
+        cause=CODE,
+        confidence=confidence,
+        facts={"interface": device, "rp_filter": value, "sender": sender, "martian_lines": len(lines)},
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="loss before the node", because=f"the packet came in by {device}"),
+            *(
+                (
+                    Exclusion(
+                        cause="snat-port-race", because="the packet was dropped as it was routed, before SNAT"
+                    ),
+                )
+                if confidence == "proven"
+                else ()
+            ),
+        ),
+        remedies=_remedies(device),
+    )
+
+
+def _value(name: str, scene: Scene) -> int | None:
+    said = scene.evidence.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "")
+    return int(said) if said in ("0", "1", "2") else None
+
+
+def _setting(device: str, scene: Scene) -> int | None:
+    """The filter in force, as far as told: the greater of the interface's value and that of `all` (IN_DEV_RPFILTER)."""
+    return max((v for v in (_value("all", scene), _value(device, scene)) if v is not None), default=None)
+
+
+def _where(device: str, scene: Scene) -> str:
+    return device if _value(device, scene) == _setting(device, scene) else "all"
+
+
+def _off(device: str, scene: Scene) -> bool:
+    """Whether the files say that the filter drops nothing: it is off, or its counter did not rise."""
+    both = (_value("all", scene), _value(device, scene))
+    readings = scene.evidence.readings(COUNTER)
+    return both == (0, 0) or any(reading.rose == 0 for reading in readings)
+
+
+def _back(case: Case, device: str, scene: Scene) -> tuple[str, bool, str] | None:
+    """Where routes lead back to the sender: devices, none of them the packet's own; whether that is sure; the file."""
+    sender = ends(case)[0]
+    if ":" in sender:
+        return None
+    for target in sorted(targets(case, scene)):
+        found = way(scene, sender, src=target)
+        if found.devices and device not in found.devices and found.route is not None:
+            return ", ".join(found.devices), found.sure, found.route.file
+    return None
+
+
+def _remedies(device: str) -> tuple[Remedy, ...]:
+    look, loosen = REMEDIES
+    return (
+        Remedy(
+            do=look.do,
+            command=look.command.replace("eth0", device).replace("; ip route get SENDER", ""),
+            effect=look.effect,
+            risk=look.risk,
+        ),
+        Remedy(
+            do=loosen.do,
+            command=loosen.command.replace("eth0", device),
+            effect=loosen.effect,
+            risk=loosen.risk,
+        ),
+    )

@@ -1,0 +1,110 @@
+"""The verdict in one line: how many connections failed, whose doing that was, and what nobody can tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from analyzer.nat.reasons import CODES, REASONS
+from analyzer.report.words import between, cause_title, count, losses, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.analysis import Analysis
+    from analyzer.model import Account, Gap, Incident
+
+# (one, many): what happened to how many, before the place.
+_EVENTS = {
+    "syn-vanished": ("{n} SYN vanished", "{n} SYNs vanished"),
+    "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
+    "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
+    "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
+    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
+    "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
+    "refused": ("{n} request was refused by this node", "{n} requests were refused by this node"),
+    "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),
+    "invalid-reset": (
+        "{n} packet was judged INVALID and answered with a RST",
+        "{n} packets were judged INVALID and answered with RSTs",
+    ),
+    "invalid-dropped": (
+        "{n} packet was judged INVALID and dropped",
+        "{n} packets were judged INVALID and dropped",
+    ),
+    "unnatted-leak": ("{n} packet left without translation", "{n} packets left without translation"),
+}
+_WHY = {
+    "alone": "only one point of their way was captured",
+    "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
+    "untold": "no point that was captured shows how far they got",
+    "not-recording": "nothing shows that the next point was recording then",
+    "one-direction": "the next point recorded the other direction only",
+    "undecoded": "frames of the next point could not be decoded",
+    "filtered": "the next point seems to have been recorded with a filter",
+    "ambiguous": "they cannot be told apart from others, or routed from bridged",
+    "way-unknown": "their way may lead by a point that was not captured",
+}
+
+
+def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
+    """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
+    account = analysis.account
+    if incidents:
+        told = [_node(incidents, account), *_events(incidents)]
+        if account.open:
+            told.append(f"for {account.open:,} more nobody can tell")
+        return "; ".join(told)
+    if account.open:
+        return _open(account)
+    if analysis.inconclusive:
+        return "Nothing can be concluded from these captures"
+    if account.outside:
+        failed = count(account.outside, "connection", "connections")
+        return f"{failed} of {account.connections:,} failed outside this node, or by the peer's will; none because of it"
+    if not account.connections:
+        return "No incident: the captures hold no connection to follow"
+    if account.worked + account.unknown == account.connections and not account.worked:
+        return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
+    return f"No incident: {_all(account.worked)} worked"
+
+
+def _all(worked: int) -> str:
+    return "the one connection" if worked == 1 else f"all {worked:,} connections"
+
+
+def _node(incidents: Sequence[Incident], account: Account) -> str:
+    """How many connections, and the causes with how sure they are."""
+    ranked = Counter[tuple[str, str]]()
+    for incident in incidents:
+        ranked[incident.cause, incident.confidence] += len(incident.findings)
+    causes = [f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)] + [
+        f"and {len(ranked) - 2} more"
+    ] * (len(ranked) > 2)
+    node = account.node or sum(len(incident.findings) for incident in incidents)
+    of = f" of {account.connections:,}" if account.connections else ""
+    verb = "was" if node == 1 else "were"
+    return f"{node:,}{of} connections {verb} delayed or failed because of this node: {', '.join(causes)}"
+
+
+def _events(incidents: Sequence[Incident]) -> list[str]:
+    sums: Counter[tuple[str, Gap | None]] = Counter()
+    for incident in incidents:
+        gap = incident.gap if incident.kind.endswith("-vanished") else None
+        sums[incident.kind, gap] += losses(incident)
+    told = [
+        _EVENTS[kind][number != 1].format(n=f"{number:,}") + between(gap)
+        for (kind, gap), number in sums.items()
+    ]
+    rest = len(told) - 2
+    return told[:2] + ([f"and {rest} more"] if rest > 0 else [])
+
+
+def _open(account: Account) -> str:
+    why = max(
+        ((n, code) for code, n in account.why_unknown.items() if code != "unfinished"), default=(0, "untold")
+    )[1]
+    says = _WHY.get(why) or (REASONS[CODES[why]].says if why in CODES else why)
+    failed = f"{account.open:,} of {account.connections:,} connections failed"
+    beyond = f"; {account.outside:,} more failed outside this node" if account.outside else ""
+    return f"{failed}, and nobody can tell where: {short(says, 120)}{beyond}"

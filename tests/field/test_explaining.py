@@ -1,0 +1,98 @@
+"""Slow requests and their connections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from analyzer.field.explaining import Connection, explain, summary
+from analyzer.field.slowlog import SlowRequest
+
+S = 10**9
+NOW = 1_795_992_073_595_061_901
+
+
+def slow(at: float = 0.0, duration: float = 1.02, **told: object) -> SlowRequest:
+    """A request of `lostsyn probe`, some seconds after NOW."""
+    begin = NOW + int(at * S)
+    fields = {"src": "10.244.0.11", "sport": 20000, "dst": "192.0.2.100", "dport": 80, "file": "a", "line": 1}
+    return SlowRequest(begin=begin, latest=begin, duration=duration, **(fields | told))  # type: ignore[arg-type]
+
+
+def connection(
+    at: float = 0.0, delay: float = 1.01, cause: str = "snat-port-race", sport: int = 20000, dport: int = 80
+) -> Connection:
+    """A connection that began some seconds after NOW."""
+    return Connection(
+        "10.244.0.11", sport, "192.0.2.100", dport, NOW + int(at * S) + 30_000, delay, "delayed", cause
+    )
+
+
+def verdicts(requests: list[SlowRequest], connections: list[Connection]) -> list[tuple[int | None, str]]:
+    """Which connection, and where the time went."""
+    return [(each.connection, each.verdict) for each in explain(requests, connections)]
+
+
+def test_by_its_port() -> None:
+    """The connection of the logged port is taken, though another began nearer and waited as long."""
+    assert [(1, "node")] == verdicts([slow()], [connection(0, 1.019, sport=20001), connection(0.0002)])
+
+
+def test_a_port_that_came_again() -> None:
+    """Of two connections of one port the one that began with the request."""
+    assert [(1, "node")] == verdicts([slow(200)], [connection(0), connection(200), connection(400)])
+
+
+def test_another_connection_of_the_port_is_none() -> None:
+    """A connection that began before the request, or after it was over, is not its own."""
+    assert [(None, "unmatched")] == verdicts([slow(10)], [connection(9), connection(11.1)])
+
+
+def test_slow_at_the_server() -> None:
+    """The connection stood at once: the time went afterwards, whatever else is known of it."""
+    assert [(0, "server")] == verdicts([slow()], [connection(delay=0.0004)])
+
+
+def test_slow_elsewhere() -> None:
+    """A handshake that took long without a loss on this node is not explained by it."""
+    assert [(0, "network")] == verdicts([slow()], [connection(cause="")])
+
+
+def test_a_log_without_ports() -> None:
+    """The wait that explains the request best tells the connection; it must not be longer than the request."""
+    application = replace(slow(), sport=None, src=None, begin=NOW - S, latest=NOW + 2 * S)
+    others = [connection(0, 0.0003, "", 1), connection(0.1, 1.01, sport=2), connection(0.2, 3.05, sport=3)]
+
+    assert [(1, "node")] == verdicts([application], others)
+
+
+def test_each_connection_explains_one() -> None:
+    """Two requests and one loss: one is explained, and the other is told apart."""
+    twice = [replace(slow(), sport=None), replace(slow(duration=1.5), sport=None)]
+
+    assert [(0, "node"), (None, "unmatched")] == verdicts(twice, [connection()])
+
+
+def test_a_log_that_notes_seconds() -> None:
+    """A time without a fraction may lie a second off."""
+    second = replace(slow(), begin=NOW // S * S - S, latest=NOW // S * S, sport=None)
+
+    assert [(0, "node")] == verdicts([second], [connection()])
+
+
+def test_without_connections() -> None:
+    """Nothing fits."""
+    assert [(None, "unmatched")] == verdicts([slow()], [])
+    assert [(None, "unmatched")] == verdicts([slow(dport=81)], [connection()])
+
+
+def test_the_sentence() -> None:
+    """All verdicts in one sentence, causes by their number."""
+    connections = [connection(n, sport=n) for n in range(13)] + [connection(20, 0.001, sport=99)]
+    requests = [slow(n, sport=n) for n in range(13)] + [slow(20, sport=99)]
+    said = summary(explain(requests, connections), connections)
+
+    assert "of 14 slow requests 13 are explained: 13 by snat-port-race; 1 was slow at the server" == said
+    assert "no slow request" == summary([], [])
+    assert "of 1 slow request none is explained; 1 was of no connection that was captured" == summary(
+        explain([slow()], []), []
+    )

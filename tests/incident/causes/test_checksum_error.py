@@ -1,0 +1,101 @@
+"""Wrong checksums: by the log's line on the packet, or on its tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+
+from tests.conversation import START
+from tests.incident.causes.test_rp_filter import inbound
+from tests.incident.evidence import causes, counters, findings, judged
+from tests.incident.node import known, risen, told
+
+CODE = "checksum-error"
+INNER = (
+    "[   12.500000] nf_ct_proto_6: bad checksum IN=eth0 OUT= MAC= SRC=198.51.100.7 DST=10.244.0.11 LEN=60 TOS=0x00 "
+    "PREC=0x00 TTL=63 "
+    "ID=0 DF PROTO=TCP SPT=40000 DPT=80 SEQ=50 ACK=0 WINDOW=502 RES=0x00 SYN\n"
+)
+OUTER = "[   12.500000] UDP: bad checksum. From 192.0.2.77:26900 to 192.0.2.10:8472 ulen 82\n"
+
+
+class Tunnelled:
+    """A SYN that came to eth0 in VXLAN, three times, and went nowhere."""
+
+    points = ("eth0",)
+
+    def __init__(self, sport: int = 26900) -> None:
+        self.sport = sport
+
+    def frames(self) -> Iterator[tuple[str, int, bytes]]:
+        """As a conversation tells its own."""
+        syn = IP(src="10.244.3.9", dst="10.244.0.11", ttl=63) / TCP(sport=40000, dport=80, flags="S", seq=50)
+        inner = Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:08") / syn
+        outer = (
+            IP(src="192.0.2.77", dst="192.0.2.10")
+            / UDP(sport=self.sport, dport=8472, chksum=0xFFFF)
+            / VXLAN(flags="Instance", vni=1)
+        )
+        for at in (0, 1, 3):
+            yield (
+                "eth0",
+                START + at * 10**9,
+                bytes(Ether(src="02:00:00:00:00:03", dst="02:00:00:00:00:02") / outer / inner),
+            )
+
+
+def test_the_packet_is_named(tmp_path: Path) -> None:
+    """Conntrack's line has its addresses, ports and number; the counter of INVALID packets is explained by it."""
+    counters(tmp_path, invalid=3)
+    told(tmp_path, dmesg=INNER)
+    analysis = judged(tmp_path, known(), inbound())
+    (finding,) = findings(analysis)
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert ["3 of 3 explained"] == [row.note for row in analysis.reconciliation if row.counter == "invalid"]
+
+
+@pytest.mark.parametrize(("sport", "confidence"), [(26900, "proven"), (26901, "likely")])
+def test_the_tunnel_is_named(tmp_path: Path, sport: int, confidence: str) -> None:
+    """The line has the tunnel's addresses and port; another port is another flow of the same tunnel."""
+    told(tmp_path, dmesg=OUTER)
+    (finding,) = findings(judged(tmp_path, known(), Tunnelled(sport)))  # type: ignore[arg-type]
+
+    assert (CODE, confidence, "vxlan") == (finding.cause, finding.confidence, finding.facts["tunnel"])
+
+
+def test_counted(tmp_path: Path) -> None:
+    """As many wrong checksums of UDP were counted as packets of the tunnel are lost: likely."""
+    risen(tmp_path, "UdpInCsumErrors", 3)
+
+    assert [(CODE, "likely")] == [
+        (f.cause, f.confidence) for f in findings(judged(tmp_path, known(), Tunnelled()))
+    ]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        INNER.replace("SEQ=50", "SEQ=51"),
+        INNER.replace("SRC=198.51.100.7", "SRC=198.51.100.8"),
+        INNER.replace("bad checksum", "invalid packet ignored"),
+        OUTER,
+    ],
+)
+def test_near_misses(tmp_path: Path, line: str) -> None:
+    """Another packet's line, another reason, or a tunnel's where there is none."""
+    told(tmp_path, dmesg=line)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), inbound()))
+
+
+def test_the_counter_without_a_tunnel(tmp_path: Path) -> None:
+    """TCP that is not in a tunnel has no checksum of UDP."""
+    risen(tmp_path, "UdpInCsumErrors", 30)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), inbound()))

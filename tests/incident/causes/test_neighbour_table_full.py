@@ -1,0 +1,79 @@
+"""A full neighbour table: nobody was asked for, and the kernel says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing, whole
+from tests.incident.node import told
+
+CODE = "neighbour-table-full"
+LOG = "[   12.500000] neighbour: arp_cache: neighbor table overflow!\n"
+FULL = "".join(f"? (192.0.2.{n}) at <incomplete> on eth0\n" for n in range(60, 70))
+LIMIT = "net.ipv4.neigh.default.gc_thresh3 = 10\n"
+
+
+def lost(n: int = 0) -> Conversation:
+    """A pod asks a machine on the node's own link, in vain."""
+    return vanishing(connection(n, server="192.0.2.200:8300"), n, n + 1, n + 3)
+
+
+def test_log_and_size(tmp_path: Path) -> None:
+    """The log says so, and so many neighbours are listed as there may be."""
+    told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT)
+    (finding,) = findings(judged(tmp_path, lost()))
+
+    assert (CODE, "proven", "192.0.2.200") == (finding.cause, finding.confidence, finding.facts["next_hop"])
+
+
+@pytest.mark.parametrize("files", [{"dmesg": LOG}, {"arp": FULL, "sysctl": LIMIT}])
+def test_one_of_both(tmp_path: Path, files: dict[str, str]) -> None:
+    """Either may be of another time: likely."""
+    told(tmp_path, **files)
+
+    assert [(CODE, "likely")] == [(f.cause, f.confidence) for f in findings(judged(tmp_path, lost()))]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"arp": FULL}, {"arp": FULL, "sysctl": LIMIT.replace("10", "11")}, {"dmesg": LOG.replace("arp", "ndisc")},
+     {"dmesg": LOG, "arp": "? (192.0.2.200) at 02:00:00:00:00:77 [ether] on eth0\n"}],
+    ids=["no-limit", "room-for-one", "of-ipv6", "known"],
+)  # fmt: skip
+def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
+    """There was room, it is the other table, or the next hop is known."""
+    told(tmp_path, **files)
+
+    assert CODE not in causes(judged(tmp_path, lost()))
+
+
+def test_it_was_asked_for(tmp_path: Path) -> None:
+    """A next hop that is asked for in vain has an entry."""
+    told(tmp_path, dmesg=LOG)
+
+    assert ["next-hop-unresolved"] == causes(
+        judged(tmp_path, lost(), Frames().asks("192.0.2.200", 0.0, 1.0, 2.0))
+    )
+
+
+def test_others_reach_it(tmp_path: Path) -> None:
+    """The same machine is reached meanwhile: it has an entry."""
+    told(tmp_path, dmesg=LOG)
+    other = whole(connection(3, server="192.0.2.200:22"), 0.5)
+
+    assert CODE not in causes(judged(tmp_path, lost(), other))
+
+
+def test_behind_a_gateway(tmp_path: Path) -> None:
+    """The next hop is the gateway, which others use."""
+    told(
+        tmp_path,
+        dmesg=LOG,
+        routes="default via 192.0.2.1 dev eth0\n192.0.2.0/25 dev eth0 scope link\n",
+        arp="? (192.0.2.1) at 02:00:00:00:00:03 [ether] on eth0\n",
+    )
+
+    assert CODE not in causes(judged(tmp_path, lost()))

@@ -1,0 +1,49 @@
+"""An overlay whose table lacks the next hop: by the frame's MAC address, or by routes and neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import causes, connection, findings, judged, vanishing
+from tests.incident.node import told
+
+CODE = "no-fdb-entry"
+MAC = "3a:00:00:00:09:63"
+ROUTES = "default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link\n10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink\n"
+NEIGHBOURS = f"10.244.3.0 dev flannel.1 lladdr {MAC} PERMANENT\n"
+OTHER = "5e:00:00:00:00:07 dev flannel.1 dst 192.0.2.77 self permanent\n"
+
+
+def lost() -> Conversation:
+    """A pod asks one on another node, in vain."""
+    return vanishing(connection(server="10.244.3.9:8080", nat=None), 0, 1, 3)
+
+
+def test_the_entry_is_missing(tmp_path: Path) -> None:
+    """Route and neighbour are there, the forwarding entry is not, while another node's is."""
+    told(tmp_path, routes=ROUTES, neigh=NEIGHBOURS, fdb=OTHER)
+    (finding,) = findings(judged(tmp_path, lost()))
+
+    assert (CODE, "proven", MAC) == (finding.cause, finding.confidence, finding.facts["mac"])
+    assert "flannel.1" == finding.facts["interface"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"fdb": f"{OTHER}{MAC} dev flannel.1 dst 192.0.2.78 self permanent\n"},
+        {"fdb": f"{OTHER}00:00:00:00:00:00 dev flannel.1 dst 192.0.2.79 self permanent\n"},
+        {"fdb": OTHER, "routes": ROUTES.replace("flannel.1 onlink", "eth0")},
+        {"fdb": OTHER, "neigh": "10.244.4.0 dev flannel.1 lladdr 3a:00:00:00:09:99 PERMANENT\n"},
+        {},
+    ],
+    ids=["there", "default", "routed-elsewhere", "neighbour-unknown", "not-listed"],
+)
+def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
+    """There is an entry, the way leads elsewhere, or it cannot be told."""
+    told(tmp_path, **{"routes": ROUTES, "neigh": NEIGHBOURS, **files})
+
+    assert CODE not in causes(judged(tmp_path, lost()))

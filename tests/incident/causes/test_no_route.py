@@ -1,0 +1,107 @@
+"""No route: by the error that only this gives, or by the routes themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing
+from tests.incident.node import LINKS, told
+
+CODE = "no-route"
+ROUTES = "10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n192.0.2.0/24 dev eth0 scope link src 192.0.2.10\n"
+DEFAULT = "default via 192.0.2.1 dev eth0\n"
+
+
+def lost(*times: float) -> Conversation:
+    """A pod asks a server in another network, in vain."""
+    return vanishing(connection(server="203.0.113.5:80"), *(times or (0, 1, 3)))
+
+
+def test_the_node_says_so(tmp_path: Path) -> None:
+    """ICMP network unreachable that only the inside saw: this node has no route."""
+    talk = lost(0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
+
+    assert (CODE, "likely", "refused") == (finding.cause, finding.confidence, finding.kind)
+    assert "network unreachable" in finding.evidence[0].says
+
+
+def test_routes_and_error(tmp_path: Path) -> None:
+    """Both agree: proven."""
+    told(tmp_path, routes=ROUTES)
+    talk = lost(0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
+
+    assert (CODE, "proven", "none") == (finding.cause, finding.confidence, finding.facts["route"])
+
+
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
+def test_a_route_that_leads_nowhere(tmp_path: Path, kind: str) -> None:
+    """Silent, or its errors were not sent: the errors are limited in rate."""
+    told(
+        tmp_path,
+        routes=f"{DEFAULT}{ROUTES}{kind} 203.0.113.0/24\n",
+        rules="0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
+    )
+    (finding,) = findings(judged(tmp_path, lost()))
+
+    assert (CODE, "proven", kind) == (finding.cause, finding.confidence, finding.facts["route"])
+
+
+def test_a_listing_alone(tmp_path: Path) -> None:
+    """Without the rules of routing another table may be asked: likely."""
+    told(tmp_path, routes=ROUTES)
+
+    assert [(CODE, "likely")] == [(f.cause, f.confidence) for f in findings(judged(tmp_path, lost()))]
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        DEFAULT + ROUTES,
+        "blackhole 203.0.113.0/28 table 7\n" + DEFAULT + ROUTES,
+        "blackhole 203.0.113.0/24 \n203.0.113.5 via 192.0.2.1 dev eth0\n" + DEFAULT + ROUTES,
+    ],
+    ids=["default", "another-table", "a-longer-prefix"],
+)
+def test_near_misses(tmp_path: Path, routes: str) -> None:
+    """There is a route for this very packet."""
+    told(tmp_path, routes=routes)
+
+    assert CODE not in causes(judged(tmp_path, lost()))
+
+
+def test_it_passes_later(tmp_path: Path) -> None:
+    """What passes to the same destination shows that the listing is of another time."""
+    told(tmp_path, routes=ROUTES)
+    talk = lost(0)
+    talk.syn(1)
+    talk.accept()
+
+    assert CODE not in causes(judged(tmp_path, talk))
+
+
+def test_a_rule_says_it(tmp_path: Path) -> None:
+    """`reject with icmp net-unreachable`: the error is the rule's."""
+    told(
+        tmp_path,
+        nft="table inet f {\n\tchain c {\n\t\ttype filter hook forward priority 0; policy accept;\n"
+        "\t\tip daddr 203.0.113.5 reject with icmp net-unreachable\n\t}\n}\n",
+    )
+    talk = lost(0)
+
+    assert ["policy-reject"] == causes(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
+
+
+def test_another_table_was_not_listed(tmp_path: Path) -> None:
+    """A rule asks a table that no file lists: it cannot be told, so nothing is claimed."""
+    told(
+        tmp_path,
+        rules="0:\tfrom all lookup local\n9:\tfrom all lookup 7\n32766:\tfrom all lookup main\n",
+        **{"ip-addr": LINKS},
+    )
+
+    assert CODE not in causes(judged(tmp_path, lost()))

@@ -1,0 +1,112 @@
+"""The reverse path filter: recognised by the kernel's word on this sender and this interface, never by the setting alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import causes, findings, judged
+from tests.incident.node import known, risen, told
+
+CODE = "rp-filter"
+COUNTER = "TcpExtIPReversePathFilter"
+STRICT = "net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.eth0.rp_filter = 1\n"
+MARTIAN = "[   12.500000] IPv4: martian source 10.244.0.11 from 198.51.100.7, on dev eth0\n"
+
+
+def inbound(n: int = 0, *, passes: bool = False, client: str = "198.51.100.7") -> Conversation:
+    """A client outside asks the pod, three times in vain or once with success."""
+    talk = Conversation(
+        pod="10.244.0.11:80", server=f"{client}:{40000 + n}", isn=1_000 + n, server_isn=2_000 + n
+    )
+    for at in (n,) if passes else (n, n + 1, n + 3):
+        syn = talk.send("S", by_pod=False, at=at, seq=50 + n)
+        if not passes:
+            syn.lost_after("eth0")
+    if passes:
+        talk.send("SA", ack=51 + n)
+        talk.send("A", by_pod=False, seq=51 + n)
+    return talk
+
+
+def test_setting_and_log(tmp_path: Path) -> None:
+    """The filter is strict there, and the log names this sender, this destination and this interface."""
+    told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
+    (finding,) = findings(judged(tmp_path, known(), inbound()))
+
+    assert (CODE, "proven", "syn-vanished") == (finding.cause, finding.confidence, finding.kind)
+    assert ("eth0", 1, "198.51.100.7") == tuple(
+        finding.facts[name] for name in ("interface", "rp_filter", "sender")
+    )
+    assert "martian source" in finding.evidence[0].says
+
+
+def test_the_greater_setting_counts(tmp_path: Path) -> None:
+    """`all` is strict, the interface's own is off: strict."""
+    told(
+        tmp_path,
+        sysctl=STRICT.replace("all", "x").replace("eth0", "all") + "net.ipv4.conf.eth0.rp_filter = 0\n",
+        dmesg=MARTIAN,
+    )
+    (finding,) = findings(judged(tmp_path, known(), inbound()))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+
+
+def test_counter_and_routes(tmp_path: Path) -> None:
+    """Without log: the counter rose, and a listed rule sends answers to this client out by another interface."""
+    told(
+        tmp_path,
+        sysctl=STRICT,
+        rules="0:\tfrom all lookup local\n512:\tfrom 10.244.0.11 lookup 2\n32766:\tfrom all lookup main\n",
+        routes="default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 scope link \ndefault via 192.0.2.65 dev eth1 table 2 \n",
+    )
+    risen(tmp_path, COUNTER, 3)
+    (finding,) = findings(judged(tmp_path, known(), inbound()))
+
+    assert (CODE, "likely") == (finding.cause, finding.confidence)
+    assert any("would leave by eth1, not by eth0" in e.says for e in finding.evidence)
+
+
+def test_only_the_counter(tmp_path: Path) -> None:
+    """It may have counted others: possible."""
+    told(tmp_path, sysctl=STRICT)
+    risen(tmp_path, COUNTER, 3)
+
+    assert [(CODE, "possible")] == [
+        (f.cause, f.confidence) for f in findings(judged(tmp_path, known(), inbound()))
+    ]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sysctl": STRICT},
+        {"sysctl": STRICT.replace("= 1", "= 0"), "dmesg": MARTIAN},
+        {"sysctl": STRICT, "dmesg": MARTIAN.replace("eth0", "eth1")},
+        {"sysctl": STRICT, "dmesg": MARTIAN.replace("from 198.51.100.7", "from 198.51.100.8")},
+    ],
+    ids=["only-the-setting", "off", "another-interface", "another-sender"],
+)
+def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
+    """Every distribution sets the filter; a line on others is not of this loss."""
+    told(tmp_path, **files)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), inbound()))
+
+
+def test_a_counter_that_did_not_rise(tmp_path: Path) -> None:
+    """The filter dropped nothing meanwhile, whatever an old log says."""
+    told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
+    risen(tmp_path, COUNTER, 0)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), inbound()))
+
+
+def test_others_of_the_same_sender_pass(tmp_path: Path) -> None:
+    """The filter judges senders, not ports: what passes later shows that it was not the filter."""
+    told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), inbound(), inbound(7, passes=True)))

@@ -1,0 +1,70 @@
+"""Answers from another address than was asked: bridged past NAT, recognised by numbers and by who sent the frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conversation import Conversation
+from tests.incident.evidence import findings, judged
+from tests.incident.node import LINKS, told
+
+CODE = "bridge-netfilter-off"
+OFF = "net.bridge.bridge-nf-call-iptables = 0\n"
+
+
+def service(*, reset: bool = True, ack: int = 1_000_001) -> list[Conversation]:
+    """A pod asks a service; its endpoint on the same bridge answers with its own address; the pod resets that."""
+    asked = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.1:80",
+        dnat="10.244.0.12:8080",
+        way="veth-a cni0 | cni0 veth-b",
+    )
+    asked.syn(0)
+    straight = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:8080", way="veth-a cni0 veth-b")
+    straight.send("SA", by_pod=False, at=0.0001, seq=5_000, ack=ack)
+    if reset:
+        straight.send("R", at=0.0002, seq=ack, options=[])
+    return [asked, straight]
+
+
+def test_bridged_past_nat(tmp_path: Path) -> None:
+    """The setting is off: proven, and nothing was lost."""
+    told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
+    analysis = judged(tmp_path, *service())
+    (finding,) = findings(analysis)
+
+    assert ("misdelivered", CODE, "proven") == (finding.kind, finding.cause, finding.confidence)
+    assert ("10.96.0.1:80", "10.244.0.12:8080") == (finding.facts["service"], finding.facts["endpoint"])
+    assert "(br_netfilter)" in analysis.incidents[0].summary
+    assert 0 == analysis.counts.syn_vanished
+
+
+@pytest.mark.parametrize(
+    ("files", "confidence"),
+    [
+        (
+            {
+                "lsmod": "Module                  Size  Used by\nbridge 389120 0\nnf_conntrack 196608 1 xt_conntrack\n"
+            },
+            "proven",
+        ),
+        ({}, "likely"),
+        ({"sysctl": OFF.replace("0", "1")}, "possible"),
+    ],
+)
+def test_what_the_files_tell(tmp_path: Path, files: dict[str, str], confidence: str) -> None:
+    """The module is not loaded; nothing tells; the setting says otherwise."""
+    told(tmp_path, **{"ip-addr": LINKS, **files})
+
+    assert [(CODE, confidence)] == [(f.cause, f.confidence) for f in findings(judged(tmp_path, *service()))]
+
+
+def test_near_misses(tmp_path: Path) -> None:
+    """The client does not reset it, or it acknowledges another SYN."""
+    for name, talks in {"kept": service(reset=False), "other": service(ack=7)}.items():
+        told(tmp_path / name, sysctl=OFF, **{"ip-addr": LINKS})
+
+        assert "misdelivered" not in [f.kind for f in findings(judged(tmp_path / name, *talks))]
