@@ -171,10 +171,13 @@ def _far(point: Point) -> NDArray[np.uint64]:
     fresh = np.zeros(len(flows), bool)
     fresh[sent] = np.isin(point.packets.ttl[point.order[begin[sent]]], FIRST_TTLS)
     v4 = is_v4(flows.src_hi, flows.src_lo)
-    near = np.where(v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi)
+    near = np.where(
+        v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
+    )
     far = np.zeros(len(flows), bool)
     far[routable(flows)] = True
-    return flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+    handed: NDArray[np.uint64] = flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+    return handed
 
 
 def _inbound(
