@@ -60,12 +60,15 @@ def _open(scene: Scene) -> Iterator[Coverage]:
                     whole=end - begin,
                     packets=packets,
                     open=int(why.sum()),
-                    why={REASONS[code].code: int(why[code]) for code in np.argsort(-why)[: np.count_nonzero(why)]},
+                    why={
+                        REASONS[code].code: int(why[code])
+                        for code in np.argsort(-why)[: np.count_nonzero(why)]
+                    },
                 )
 
 
 def _recorded(point: Point, begin: int, end: int) -> int:
-    """ns between two times for which the point was recording."""
+    """How many ns between two times for which the point was recording."""
     first, last = point.recording_span
     missing = sum(max(min(to, end) - max(since, begin), 0) for since, to in point.holes)
     return max(min(last, end) - max(first, begin) - missing, 0)

@@ -41,7 +41,6 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
 
 def _incident(name: str, group: list[Finding]) -> Incident:
     first = group[0]
-    cause = causes.module(first.cause)
     return Incident(
         id=name,
         kind=first.kind,

@@ -42,7 +42,7 @@ MOST = 2_000
 USUAL_PORT = 32_768
 """Lowest source port that Linux picks by itself: net.ipv4.ip_local_port_range's default since 2.4."""
 LARGE = 1_200
-"""Bytes of payload from which a segment is taken for a full one; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
+"""Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
 NEARLY_ALL, FEW = 0.9, 0.5
@@ -150,8 +150,8 @@ def _traits(
         yield Trait(
             code="challenge-ack",
             connections=len(strange),
-            says=f"{len(strange):,} were answered, by an ACK that fits no SYN of theirs (challenge ACK): the server still knows an "
-            "older connection from the same address and port",
+            says=f"{len(strange):,} were answered by an ACK that fits no SYN of theirs (challenge ACK): the server still knows "
+            "an older connection from the same address and port",
             next="See whose connection that was: lostsyn explain challenge-ack. On the server, `ss -tan` shows it.",
         )
     if not len(silent):
@@ -185,13 +185,18 @@ def _traits(
         yield Trait(
             code="unroutable-source",
             connections=int(own[0].sum()),
-            says=f"{_shares(own)} left with the pod's own or a unique-local address as the source: nobody outside may know a way back",
-            next="See whether the SNAT rule covers these pods and this destination, or whether the network routes the pods' addresses.",
+            says=f"{_shares(own)} left with the pod's own or a unique-local address as the source: "
+            "perhaps nobody outside knows a way back",
+            next="Does the SNAT rule cover these pods and this destination, or does the network route the pods' addresses?",
         )
     yield from _timestamps(told, points, at, flow, unanswered, answered)
     yield from _sizes(told, silent, worked)
     names = _names(told, silent)[:, 2:4]
-    if len(silent) > 1 and (names == names[0]).all() and (_names(told, worked)[:, 2:4] != names[0]).any(1).any():
+    if (
+        len(silent) > 1
+        and (names == names[0]).all()
+        and (_names(told, worked)[:, 2:4] != names[0]).any(1).any()
+    ):
         yield Trait(
             code="one-destination",
             connections=len(silent),
@@ -203,13 +208,18 @@ def _traits(
 def _lowest(scene: Scene) -> tuple[int, str]:
     """The lowest source port that the node picks by itself, and where that is from."""
     said = re.match(r"\s*(\d{1,5})\s+\d", scene.evidence.sysctls.get("net.ipv4.ip_local_port_range", ""))
-    return (int(said[1]), "net.ipv4.ip_local_port_range") if said else (USUAL_PORT, "where Linux' usual range begins")
+    return (
+        (int(said[1]), "net.ipv4.ip_local_port_range")
+        if said
+        else (USUAL_PORT, "where Linux' usual range begins")
+    )
 
 
 def _foreign(of, scene: Scene, some: NDArray[np.int64]) -> NDArray[np.bool_]:  # type: ignore[no-untyped-def]
     """Which left with a pod's own address, or with a unique-local one (RFC 4193) towards one that is none."""
     local = [of(f"{side}_hi", some) >> np.uint64(57) == 0xFC >> 1 for side in ("src", "dst")]
-    return among(of("src", some), scene.node.inside) | (local[0] & ~local[1])
+    found: NDArray[np.bool_] = among(of("src", some), scene.node.inside) | (local[0] & ~local[1])
+    return found
 
 
 def _common(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> bool:
@@ -253,9 +263,9 @@ def _timestamps(  # type: ignore[no-untyped-def]
         yield Trait(
             code="older-timestamp",
             connections=lower,
-            says=f"{lower:,} of {of:,} unanswered SYNs carry a lower TCP timestamp than an earlier one of the same address to the same "
-            f"destination, {others:,} of {of_others:,} that worked: the server may discard them as old (PAWS)",
-            next="Look at the server for net.ipv4.tcp_tw_recycle (up to Linux 4.11) and at `nstat -az TcpExtPAWSPassive TcpExtPAWSActive`; "
+            says=f"{lower:,} of {of:,} unanswered SYNs carry a lower TCP timestamp than an earlier one of the same address to "
+            f"the same destination, {others:,} of {of_others:,} that worked: the server may discard them as old (PAWS)",
+            next="Look at the server for net.ipv4.tcp_tw_recycle (up to Linux 4.11) and at `nstat -az TcpExtPAWSPassive`; "
             "several pods behind one address need net.ipv4.tcp_timestamps=1 with random offsets (Linux 4.10).",
         )
 
@@ -297,19 +307,29 @@ def _sizes(told: Connections, silent: NDArray[np.int64], worked: NDArray[np.int6
     lengths = _lengths(told, silent)
     stalled = told.outcomes.code[silent] == STALLED
     if stalled.all() and (lengths >= LARGE).mean() >= NEARLY_ALL:
-        says = f"all stalled at a full segment ({int(lengths.min()):,} to {int(lengths.max()):,} bytes) after smaller ones were acknowledged"
-    elif not stalled.any() and (told.outcomes.proto[silent] != TCP).all() and (others := _first_lengths(told, worked)).size:
+        says = (
+            f"all stalled at a full segment ({int(lengths.min()):,} to {int(lengths.max()):,} bytes), after smaller ones "
+            "were acknowledged"
+        )
+    elif (
+        not stalled.any()
+        and (told.outcomes.proto[silent] != TCP).all()
+        and (others := _first_lengths(told, worked)).size
+    ):
         if int(lengths.min()) <= int(others.max()) or int(lengths.min()) < LARGE:
             return
-        says = f"the unanswered have {int(lengths.min()):,} bytes or more, and no larger one than {int(others.max()):,} bytes was answered"
+        says = (
+            f"the unanswered have {int(lengths.min()):,} bytes or more, and none with more than {int(others.max()):,} bytes "
+            "was answered"
+        )
     else:
         return
     yield Trait(
         code="large-only",
         connections=len(silent),
         says=says,
-        next="Look for the path MTU: `tracepath -n` towards the destination, and ICMP `need to frag` (type 3 code 4) or `packet too "
-        "big` (ICMPv6 type 2) on the way back, which a firewall may drop.",
+        next="Look for the path MTU: `tracepath -n` towards the destination, and ICMP `need to frag` (type 3 code 4) or `packet "
+        "too big` (ICMPv6 type 2) on the way back, which a firewall may drop.",
     )
 
 
@@ -341,12 +361,16 @@ def _advice(told: Connections, number: int) -> Advice | None:
         return None
     point, flow = told.chains.points[int(points[number])], int(flows[number])
     src, dst = map(_bare, ends(point.flows, flow))
-    port = f" and port {int(point.flows.ports[flow]) & 0xFFFF}" if int(point.flows.proto[flow]) in (TCP, UDP) else ""
+    port = (
+        f" and port {int(point.flows.ports[flow]) & 0xFFFF}"
+        if int(point.flows.proto[flow]) in (TCP, UDP)
+        else ""
+    )
     return Advice(
         situation=f"What failed was seen at {point.name}, the last point that was captured.",
         tells="To whom, from where and when it happened, and what the failed connections have in common.",
         hides="Whether the packets reached the other end, and whether it answered.",
-        next=f"Record on {dst}, or on the last router before it, while {point.name} is recorded here, and compare what arrives there.",
+        next=f"Record on {dst}, or on the last router before it, while {point.name} is recorded here, and compare.",
         command=f"tcpdump -ni any -s 256 -w far-end.pcap 'host {src}{port}'",
     )
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.incident import rule_edits
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
@@ -104,11 +105,21 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
+        remedies=edits(case, scene),
         excluded=(
             Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
+
+
+def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return ()
+    own = rule_edits.remove(walked[0].end)
+    return (*own, REMEDIES[1]) if own else ()
 
 
 def suggest(case: Case, scene: Scene) -> Explanation | None:

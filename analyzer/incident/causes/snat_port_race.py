@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.flow.point import TCP
+from analyzer.incident import rule_edits
 from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
@@ -55,14 +56,15 @@ counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 2
 REMEDIES = (
     Remedy(
         do="Let SNAT choose its ports at random",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR ! -o cni0 -j MASQUERADE --random-fully",
+        command="iptables -t nat -S POSTROUTING\n"
+        "iptables -t nat -R POSTROUTING NUMBER -s POD-CIDR ! -o DEVICE -j MASQUERADE --random-fully",
         effect="Two new connections hit the same port in about 1 of 64,000 coincidences instead of nearly every one.",
         risk="Needs iptables 1.6.2 (nft: `masquerade fully-random`) and goes into the rule of whoever writes it: kube-proxy "
         "from 1.16 and flannel do it by themselves where iptables can. Rarer, not gone.",
     ),
     Remedy(
         do="Give SNAT more source addresses, or spread the destination over several addresses",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
         effect="Every further address divides the collisions.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
@@ -133,6 +135,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence=confidence,
         facts=facts,
         evidence=tuple(evidence),
+        remedies=_remedies(case, scene),
         excluded=_excluded(case, scene, step, counted),
         partner=(mappings.point, row),
     )
@@ -148,6 +151,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
         confidence="likely",
         facts={"partner_outer": None},
         evidence=(_counted(scene), _retry(case, case.passed), *_rule(case, scene)),
+        remedies=_remedies(case, scene),
         excluded=_excluded(case, scene, case.lost[0], counted=True),
     )
 
@@ -216,6 +220,15 @@ def _rule(case: Case, scene: Scene) -> list[Evidence]:
     step, file = walked[0].source_nat, walked[1]
     flags = ", ".join(sorted(step.flags)) or "neither random nor fully-random"
     return [Evidence(says=f"it is translated by {step.text}, which has {flags}", source=file)]
+
+
+def _remedies(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The SNAT rule of this packet, edited in place; none where no rule is known, or it chooses at random already."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].source_nat is None:
+        return ()
+    own = rule_edits.randomise(walked[0].source_nat)
+    return (*own, *REMEDIES[1:]) if own else ()
 
 
 def _whose(inner_name: str | None) -> str:
