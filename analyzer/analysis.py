@@ -144,6 +144,17 @@ class Analysis:
 
         return tables.findings(self.incidents)
 
+    @property
+    def connections(self) -> pd.DataFrame:
+        """One row per connection, followed through all points: what became of it, whose doing that was, and why.
+
+        >>> table = analysis.connections
+        >>> table[table["class"] == "node"].groupby("pod").size()  # which pod lost most
+        """
+        from analyzer import tables
+
+        return tables.connections(self.captured)
+
     def follow(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Connection:
         """Follow one connection through all points, whether or not anything befell it.
 

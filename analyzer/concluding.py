@@ -12,9 +12,8 @@ from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
-from analyzer.incident.scene import Scene
+from analyzer.incident.scene import Scene, translating
 from analyzer.nat.crossing import cross
-from analyzer.incident.scene import translating
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
@@ -50,7 +49,9 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     witness(captured, evidence)
     refusals = Refusals([point for point in captured if point.role in EXITS])
     sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in FOLLOWED}
-    answered = {protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in FOLLOWED}
+    answered = {
+        protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in FOLLOWED
+    }
     scene = Scene(
         points=captured,
         gaps=gaps,

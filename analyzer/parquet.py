@@ -39,7 +39,7 @@ def write(analysis: Analysis, folder: Path | str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, "packets", packets)
-        for name in ("points", "flows", "crossings", "passages", "findings"):
+        for name in ("points", "flows", "crossings", "passages", "connections", "findings"):
             _write(folder, name, [getattr(analysis, name)])
     except OSError as error:
         if isinstance(error, LostsynError):

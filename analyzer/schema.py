@@ -223,6 +223,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "first": Column(dtype="bool", meaning="no point before saw it; the sum counts every request once"),
         "fate": Column(dtype="category", meaning="in the gap behind this point"),
         "answered": Column(dtype="bool", meaning="an answer came before the flow's next request"),
+        "reason": Column(dtype="category", meaning="why it has that fate: see docs/reading.md"),
     },
     "findings": {
         "incident": Column(dtype="str", meaning="the incident it belongs to"),
@@ -244,5 +245,73 @@ COLUMNS: dict[str, dict[str, Column]] = {
         ),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
         "vanished": Column(dtype="int64", meaning="how many of them vanished", unit="packets"),
+        "pod": Column(
+            dtype="str", meaning="address of the pod's side, or of the opener where neither is a pod's"
+        ),
+        "dst": Column(dtype="str", meaning="address that the opener asked for", ecs="destination.ip"),
+        "dst_port": Column(
+            dtype="Int64", meaning="its port; missing where there is none", ecs="destination.port"
+        ),
+        "point": Column(
+            dtype="str", meaning="a point that saw the connection; with `flow` the row joins `flows`"
+        ),
+        "flow": Column(dtype="int64", meaning="its flow there; -1 where none is named"),
+    },
+    "connections": {
+        "connection": Column(dtype="int64", meaning="its number in this table"),
+        "time": Column(
+            dtype=_TIME,
+            meaning="its first packet",
+            unit="ns",
+            wireshark="frame.time",
+            zeek="ts",
+            ecs="event.start",
+        ),
+        "proto": Column(
+            dtype="uint8", meaning="IP protocol number", wireshark="ip.proto", ecs="network.iana_number"
+        ),
+        "src": Column(dtype="str", meaning="who opened it, at `point`", zeek="id.orig_h", ecs="source.ip"),
+        "src_port": Column(
+            dtype="Int64", meaning="its port, or the echo's identifier", zeek="id.orig_p", ecs="source.port"
+        ),
+        "dst": Column(
+            dtype="str", meaning="whom it asked for, at `point`", zeek="id.resp_h", ecs="destination.ip"
+        ),
+        "dst_port": Column(dtype="Int64", meaning="its port", zeek="id.resp_p", ecs="destination.port"),
+        "direction": Column(dtype="category", meaning="out of the node, in, local (on the node), or transit"),
+        "pod": Column(
+            dtype="str", meaning="address of the pod's side; None where neither is known to be a pod's"
+        ),
+        "point": Column(dtype="category", meaning="the point that its opener's packets reach first"),
+        "flow": Column(dtype="int64", meaning="its flow there: joins `flows`"),
+        "points": Column(
+            dtype="str", meaning="every point that saw it with the first frame there, `cni0:12 eth0:9`"
+        ),
+        "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
+        "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
+        "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
+        "why_unknown": Column(dtype="category", meaning="why nobody can tell, where the class is unknown"),
+        "reason": Column(
+            dtype="category", meaning="of the followed packet that tells most: why it has its fate"
+        ),
+        "gap": Column(dtype="str", meaning="where that packet was held up, inner point first"),
+        "incident": Column(dtype="str", meaning="the incident it belongs to; None without one"),
+        "cause": Column(dtype="category", meaning="of that incident"),
+        "delay_s": Column(
+            dtype="float64", meaning="how long a request had to be repeated before it was answered", unit="s"
+        ),
+        "packets": Column(dtype="int64", meaning="both directions, at `point`", unit="packets"),
+        "repeated": Column(dtype="int64", meaning="segments with data that were sent again", unit="packets"),
+        "deciding_frame": Column(
+            dtype="Int64",
+            meaning="frame at `point` of the packet that decided the outcome; missing for a success",
+        ),
+        "conn_state": Column(dtype="category", meaning="as Zeek says", zeek="conn_state"),
+        "history": Column(
+            dtype="str", meaning="as Zeek says, each letter once per direction", zeek="history"
+        ),
+        "duration": Column(
+            dtype="float64", meaning="first to last packet at `point`", unit="s", zeek="duration"
+        ),
     },
 }

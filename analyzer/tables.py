@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -9,10 +10,14 @@ import pandas as pd
 
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.storage import Memory
+from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
+from analyzer.connection.outcome import OUTCOMES, STATES
 from analyzer.flow.community_id import community_ids
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.keys import among
 from analyzer.nat.fates import FATES
 from analyzer.nat.passages import address
+from analyzer.nat.reasons import REASONS
+from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import IN, LOCAL, OUT
 from analyzer.schema import COLUMNS
 from analyzer.summary import agreed, confidence
@@ -24,9 +29,10 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.capture.columns import Flows
+    from analyzer.connection.chain import Chains
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.model import CapturePoint, Incident
+    from analyzer.model import CapturePoint, Finding, Incident
 
 _NEVER = np.iinfo(np.int64).min
 """What numpy and pandas take for no time."""
@@ -184,8 +190,8 @@ def crossings(scene: Scene) -> pd.DataFrame:
 def passages(scene: Scene) -> pd.DataFrame:
     """Requests at every point that saw them; columns as `COLUMNS["passages"]` says."""
     tables = []
-    for proto in (TCP, UDP):
-        for at in scene.requests[proto]:
+    for proto, followed in scene.requests.items():
+        for at in followed:
             point = at.point
             labels = [f.label for f in point.recording.files]
             file = np.searchsorted(point.recording.first_rows, at.rows, side="right") - 1
@@ -203,6 +209,9 @@ def passages(scene: Scene) -> pd.DataFrame:
                             at.fate, dtype=pd.CategoricalDtype([str(f) for f in FATES])
                         ),
                         "answered": at.answered,
+                        "reason": pd.Categorical.from_codes(
+                            at.reason, dtype=pd.CategoricalDtype([r.code for r in REASONS])
+                        ),
                     }
                 )
             )
@@ -224,11 +233,111 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
             "delay_s": f.delay_s,
             "attempts": len(f.attempts),
             "vanished": sum(a.fate == "vanished" for a in f.attempts),
+            **_parties(f),
+            "point": f.point or None,
+            "flow": f.flow,
         }
         for incident in incidents
         for f in incident.findings
     ]
     return _typed(pd.DataFrame(rows, columns=list(COLUMNS["findings"])), "findings")
+
+
+_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d+)$")
+
+
+def _parties(finding: Finding) -> dict[str, Any]:
+    """The pod's side and the destination of a finding, of the texts that it is told with."""
+    src, _, dst = finding.inner.rpartition("/")[0].partition(" > ")
+    pod, (address_, port) = _split(src)[0], _split(dst)
+    return {"pod": pod, "dst": address_, "dst_port": port}
+
+
+def _split(end: str) -> tuple[str, int | None]:
+    said = _PORT.fullmatch(end)
+    return (said[1] or said[2], int(said[3])) if said else (end, None)
+
+
+def connections(scene: Scene) -> pd.DataFrame:
+    """One row per connection; columns as `COLUMNS["connections"]` says."""
+    found = scene.connections
+    if found is None or not len(found):
+        return _typed(pd.DataFrame(columns=list(COLUMNS["connections"])), "connections")
+    chains, outcomes, n = found.chains, found.outcomes, len(found)
+    columns: dict[str, Any] = {name: np.empty(n, object) for name in ("src", "dst", "pod", "points")}
+    ports, deciding = np.zeros((n, 2), np.int64), np.full(n, -1, np.int64)
+    for number, point in enumerate(chains.points):
+        here = np.flatnonzero(chains.point == number)
+        flow = chains.flow[here]
+        src, dst = _addresses(point.flows.take(flow, Memory()))
+        columns["src"][here], columns["dst"][here] = np.asarray(src, object), np.asarray(dst, object)
+        inside = among(point.src[flow], scene.node.inside), among(point.dst[flow], scene.node.inside)
+        columns["pod"][here] = np.where(
+            inside[0], columns["src"][here], np.where(inside[1], columns["dst"][here], None)
+        )
+        ports[here, 0], ports[here, 1] = point.flows.ports[flow] >> 16, point.flows.ports[flow] & 0xFFFF
+        rows = outcomes.deciding[here]
+        deciding[here] = np.where(rows >= 0, point.packets.frame[rows].astype(np.int64), -1)
+    columns["points"] = _seen_by(chains)
+    gaps = np.array(["-".join(gap.names) for gap in scene.gaps] + [None], object)
+    incident = [found.incidents.get(i) for i in range(n)]
+    table = pd.DataFrame(
+        {
+            "connection": np.arange(n),
+            "time": _times(outcomes.first),
+            "proto": outcomes.proto,
+            "src": _texts(columns["src"]),
+            "src_port": pd.array(ports[:, 0], dtype="Int64"),
+            "dst": _texts(columns["dst"]),
+            "dst_port": pd.array(ports[:, 1], dtype="Int64"),
+            "direction": pd.Categorical.from_codes(found.direction, categories=list(DIRECTIONS)),
+            "pod": _texts(columns["pod"]),
+            "point": pd.Categorical.from_codes(chains.point, categories=[p.name for p in chains.points]),
+            "flow": chains.flow.astype(np.int64),
+            "points": _texts(columns["points"]),
+            "outcome": pd.Categorical.from_codes(outcomes.code, categories=list(OUTCOMES)),
+            "reset_by": pd.Categorical.from_codes(outcomes.by, categories=["opener", "responder"]),
+            "class": pd.Categorical.from_codes(found.told, categories=list(CLASSES)),
+            "why_unknown": pd.Categorical.from_codes(found.why - 1, categories=list(WHY[1:])),
+            "reason": pd.Categorical.from_codes(found.fates.reason, categories=[r.code for r in REASONS]),
+            "gap": _texts(gaps[found.fates.gap]),
+            "incident": _texts(np.array([i.id if i else None for i in incident], object)),
+            "cause": pd.Categorical([i.cause if i else None for i in incident]),
+            "delay_s": np.where(outcomes.delay > 0, outcomes.delay / 1e9, np.nan),
+            "packets": outcomes.packets,
+            "repeated": outcomes.repeated.astype(np.int64),
+            "deciding_frame": pd.array(np.where(deciding >= 0, deciding, 0), dtype="Int64"),
+            "conn_state": pd.Categorical.from_codes(outcomes.state, categories=list(STATES)),
+            "history": _texts(np.array([outcomes.letters(i) for i in range(n)], object)),
+            "duration": (outcomes.last - outcomes.first) / 1e9,
+        }
+    )
+    table.loc[deciding < 0, "deciding_frame"] = pd.NA
+    return table
+
+
+def _seen_by(chains: Chains) -> NDArray[np.object_]:
+    """Per connection the points that saw it, each with the first frame there."""
+    found = np.full(len(chains), "", object)
+    for number in sorted(range(len(chains.points)), key=lambda n: LAYERS.get(chains.points[n].role or "", 4)):
+        point, of = chains.points[number], chains.of[number]
+        flows = np.flatnonzero(of >= 0)
+        begin = 2 * flows.astype(np.int64)
+        # Rows that one side sent follow those of the other; a side that sent nothing has none of its own.
+        rows = [
+            np.where(
+                point.starts[begin + side + 1] > point.starts[begin + side],
+                point.order[np.minimum(point.starts[begin + side], len(point.order) - 1)],
+                len(point.packets),
+            )
+            for side in (0, 1)
+        ]
+        frames = point.packets.frame[np.minimum(*rows)]
+        told = np.array([f"{point.name}:{frame}" for frame in frames.tolist()], object)
+        _, once = np.unique(of[flows], return_index=True)
+        at = of[flows[once]]
+        found[at] = found[at] + np.where(found[at] == "", "", " ") + told[once]
+    return found
 
 
 def _times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import note
+from analyzer.cli.saying import note
 from analyzer.errors import LostsynError, UnusableInput
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from analyzer.connection.outcome import (
     UNANSWERED,
     UNFINISHED,
 )
-from analyzer.nat.reasons import CODES, REASONS
 from analyzer.model import Account, Fate
+from analyzer.nat.reasons import CODES, REASONS
 from analyzer.nat.ways import IN, LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
     return found
 
 
-def classes(outcomes: Outcomes, told: Fates, causes: Mapping[int, str]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def classes(
+    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
     Args:

@@ -78,17 +78,21 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
     number[roots] = np.arange(len(roots))
     of = number[root]
     of[~counted] = -1
-    at = np.searchsorted(begins, roots, side="right") - 1
+    owner = np.searchsorted(begins, roots, side="right") - 1
     return Chains(
         points=points,
-        point=at.astype(np.int16),
-        flow=(roots - begins[at]).astype(np.int32),
+        point=owner.astype(np.int16),
+        flow=(roots - begins[owner]).astype(np.int32),
         of=tuple(np.split(of, begins[1:-1])),
     )
 
 
 def _by_packets(
-    at: Followed, gaps: Sequence[Gap], begins: NDArray[np.int64], place: dict[str, int], before: NDArray[np.int64]
+    at: Followed,
+    gaps: Sequence[Gap],
+    begins: NDArray[np.int64],
+    place: dict[str, int],
+    before: NDArray[np.int64],
 ) -> None:
     """Chain flows that were not matched by a request of theirs that another point saw before; in place."""
     rows = at.rows[~at.first]
@@ -119,4 +123,5 @@ def _counted(point: Point) -> NDArray[np.bool_]:
     errors[quoting] = True
     some = np.zeros(len(flows), bool)
     some[routable(flows)] = True
-    return some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
+    counted: NDArray[np.bool_] = some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
+    return counted

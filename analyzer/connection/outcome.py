@@ -88,7 +88,11 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
     again, repeated = np.zeros((n, 2), np.int32), np.full((n, 2), NONE, np.int32)
-    syn, reset, last = np.full((n, 3), NONE, np.int32), np.full((n, 2), NONE, np.int32), np.full(n, NONE, np.int32)
+    syn, reset, last = (
+        np.full((n, 3), NONE, np.int32),
+        np.full((n, 2), NONE, np.int32),
+        np.full(n, NONE, np.int32),
+    )
     history = np.zeros((n, 12), np.uint8)
     proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
@@ -109,8 +113,10 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         both = 2 * flow.astype(np.int64)
         sent[here, 0] = starts[both + 1] - starts[both]
         sent[here, 1] = starts[both + 2] - starts[both + 1]
-        time.take(point, here, flow, syn, reset, repeated, last)
-    code, by, deciding, side = _decide(proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended)
+        time.take(point, here, flow, syn, reset, last)
+    code, by, deciding, side = _decide(
+        proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+    )
     unasked = (code == UNANSWERED) & (proto == UDP) & ~np.isin(dport, ASKING)
     code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
@@ -139,7 +145,7 @@ class _Times:
         self.reset = np.full((n, 2), NONE, np.int64)
         self.first_row = np.full(n, NONE, np.int32)
 
-    def take(self, point, here, flow, syn, reset, repeated, last) -> None:  # type: ignore[no-untyped-def]
+    def take(self, point, here, flow, syn, reset, last) -> None:  # type: ignore[no-untyped-def]
         times = point.packets.time
         both = 2 * flow.astype(np.int64)
         order = point.order
@@ -150,7 +156,11 @@ class _Times:
             earlier = (self.first[at] < 0) | (times[rows] < self.first[at])
             self.first[at[earlier]], self.first_row[at[earlier]] = times[rows[earlier]], rows[earlier]
         self.last[here] = times[last[here]]
-        for column, rows in ((self.first_syn, syn[here, 0]), (self.last_syn, syn[here, 1]), (self.answer, syn[here, 2])):
+        for column, rows in (
+            (self.first_syn, syn[here, 0]),
+            (self.last_syn, syn[here, 1]),
+            (self.answer, syn[here, 2]),
+        ):
             column[here] = np.where(rows >= 0, times[rows], NONE)
         for side in (0, 1):
             rows = reset[here, side]
@@ -193,19 +203,19 @@ def _decide(  # type: ignore[no-untyped-def]
         OK,
     ).astype(np.int8)  # fmt: skip
     by = np.where(code == RESET, np.where(by_opener, 0, 1), NONE).astype(np.int8)
-    side = np.zeros(n, np.int8)
+    sender = np.zeros(n, np.int8)
     deciding = np.full(n, NONE, np.int32)
     asks = np.isin(code, (REFUSED, TIMED_OUT, DELAYED)) & tcp
     deciding[asks] = syn[asks, 0]
     silent = np.isin(code, (UNANSWERED, REFUSED)) & ~tcp
     deciding[silent] = time.first_row[silent]
     sat = code == STALLED
-    side[sat] = np.where(stuck[sat, 0], 0, 1)
+    sender[sat] = np.where(stuck[sat, 0], 0, 1)
     deciding[sat] = np.where(stuck[sat, 0], repeated[sat, 0], repeated[sat, 1])
     cut = code == RESET
-    side[cut] = rst_first[cut]
+    sender[cut] = rst_first[cut]
     deciding[cut] = reset[cut, rst_first[cut]]
-    return code, by, deciding, side
+    return code, by, deciding, sender
 
 
 def _states(proto, sent, seen, syn) -> NDArray[np.int8]:  # type: ignore[no-untyped-def]
@@ -234,4 +244,6 @@ def _states(proto, sent, seen, syn) -> NDArray[np.int8]:  # type: ignore[no-unty
         (up & half[1], "S3"),
         (up, "S1"),
     ]
-    return np.select([mask for mask, _ in pairs], [number[name] for _, name in pairs], number["OTH"]).astype(np.int8)
+    return np.select([mask for mask, _ in pairs], [number[name] for _, name in pairs], number["OTH"]).astype(
+        np.int8
+    )

@@ -120,7 +120,10 @@ def tally(
                             again[c, side] += 1
                             new |= 64
                 if some & 16 and not some & 4:
-                    if not seen[c, 1 - side] & 512 or cython.cast(cython.int, ack[row] - acked[c, 1 - side]) > 0:
+                    if (
+                        not seen[c, 1 - side] & 512
+                        or cython.cast(cython.int, ack[row] - acked[c, 1 - side]) > 0
+                    ):
                         acked[c, 1 - side] = ack[row]
                         seen[c, 1 - side] |= 512
             else:

@@ -107,12 +107,14 @@ class Case:
 
 def lost(at: Followed) -> NDArray[np.bool_]:
     """Which packets vanished."""
-    return at.fate == VANISHED
+    mask: NDArray[np.bool_] = at.fate == VANISHED
+    return mask
 
 
 def refused(at: Followed) -> NDArray[np.bool_]:
     """Which packets this node refused."""
-    return np.isin(at.reason, REFUSED)
+    mask: NDArray[np.bool_] = np.isin(at.reason, REFUSED)
+    return mask
 
 
 def cases(
@@ -194,7 +196,8 @@ def _case(
             lost.append((int(first.packets.time[first_row]), first.name, first_row))
     begun = sorted({*begun, *lost})
     steps = tuple(
-        _step(requests[name], row, requests, gaps, trails, outward, decisive) for _, name, row in _chosen(begun, lost)
+        _step(requests[name], row, requests, gaps, trails, outward, decisive)
+        for _, name, row in _chosen(begun, lost)
     )
     loss = next(step for step in steps if step.decisive)
     assert loss.gap is not None

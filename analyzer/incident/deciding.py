@@ -7,6 +7,7 @@ that a rule drops for certain, and that nobody answered, did not get further, wh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
-OPEN = tuple(CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown"))
+OPEN = tuple(
+    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
+)
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
 REPLIES_OPEN = (CODES["way-unknown"],)
 """Of replies: that a rule drops one says nothing of whether it came so far before the capture ended."""
@@ -57,7 +60,7 @@ def _filtered(scene: Scene) -> None:
                 gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
                 there = gap.outer if at.outward[place] else gap.inner
                 ports = int(at.point.flows.ports[at.point.packets.flow[row]])
-                only = scene.once(("only port", there.name), lambda there=there: _only_port(there))
+                only = scene.once(("only port", there.name), partial(_only_port, there))
                 if only is None or only in (ports >> 16, ports & 0xFFFF):
                     continue
                 walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
@@ -156,7 +159,10 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
     """A request as the kernel's log prints it: addresses, ports, and TCP's sequence number."""
     row, flows = int(at.rows[place]), at.point.flows
     flow = int(at.point.packets.flow[row])
-    src, dst = (address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow])) for end in ("src", "dst"))
+    src, dst = (
+        address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
+        for end in ("src", "dst")
+    )
     ports = int(flows.ports[flow])
     seq = int(at.point.packets.seq[row]) if flows.proto[flow] == TCP else None
     return src, dst, ports >> 16, ports & 0xFFFF, seq
@@ -175,7 +181,9 @@ def _lost(scene: Scene) -> int:
     lost = 0
     for protocol in (TCP, UDP):
         for at in scene.requests[protocol]:
-            for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[: MOST * 10]:
+            for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
+                : MOST * 10
+            ]:
                 gap = scene.gaps[int(at.gap[place])]
                 walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
                 lost += walked is None or walked[0].verdict not in ("drop", "reject")

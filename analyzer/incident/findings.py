@@ -60,7 +60,9 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
-        reply_vanished=sum(int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed),
+        reply_vanished=sum(
+            int((at.fate == VANISHED).sum()) for followed in scene.replies.values() for at in followed
+        ),
         refused=sum(finding.kind == "refused" for finding in found),
         invalid_packets=len({(r.gap.outer.name, r.offender) for r in reset})
         + sum(len(f.facts["offenders"]) for f in dropped)

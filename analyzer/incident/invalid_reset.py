@@ -85,7 +85,7 @@ def _finding(resets: list[Reset], scene: Scene) -> list[Finding]:
     by_test: dict[str, list[Reset]] = {}
     lost: Gone | None = None
     for reset in resets:
-        test = by_offender[reset.offender][1].judgement.test if reset.offender in by_offender else ""
+        test: str = by_offender[reset.offender][1].judgement.test if reset.offender in by_offender else ""
         if test not in TESTS:
             lost = lost or _entry_gone(reset, scene)
             test = lost.cause if lost else "unknown"

@@ -46,7 +46,9 @@ def _stopped(gap: Gap, match: int, scene: Scene) -> list[Refusal]:
     errors = [one for one in there if one.too_big and gap.in_inner[one.row] < 0]
     if not errors:
         return []
-    inside = scene.refusals.at(gap.inner).get(_ends(gap.inner.flows, inner, reverse=bool(gap.heading[match] == IN)), [])
+    inside = scene.refusals.at(gap.inner).get(
+        _ends(gap.inner.flows, inner, reverse=bool(gap.heading[match] == IN)), []
+    )
     times = np.array([one.time for one in errors])
     return [] if inside or not gap.inner.recorded(times).any() else errors
 
@@ -67,11 +69,15 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     repeated = len(large) - len(np.unique(packets.seq[large])) if inner.flows.proto[flow] == TCP else 0
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
-    says = f"{first.src} said {len(errors)} times, {errors[0].words}" + (f", at most {mtu} bytes" if mtu else "")
+    says = f"{first.src} said {len(errors)} times, {errors[0].words}" + (
+        f", at most {mtu} bytes" if mtu else ""
+    )
     evidence = [
         Evidence(
             says=f"{says}; the error is on {gap.outer.name} and never on {gap.inner.name}",
-            source=f"{first.file} frames {first.frame} to {last.frame}" if len(errors) > 1 else f"{first.file} frame {first.frame}",
+            source=f"{first.file} frames {first.frame} to {last.frame}"
+            if len(errors) > 1
+            else f"{first.file} frame {first.frame}",
         )
     ]
     if repeated:
@@ -98,7 +104,11 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
                 [
                     *(
                         scene.trails.passage(
-                            gap.outer, one.row, outward=False, role="offender", note=f"{one.words}, not passed on"
+                            gap.outer,
+                            one.row,
+                            outward=False,
+                            role="offender",
+                            note=f"{one.words}, not passed on",
                         )
                         for one in errors[:8]
                     ),

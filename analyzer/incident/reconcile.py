@@ -28,7 +28,10 @@ def reconcile(
             attempts[incident.cause] += sum(int(f.facts["attempts_vanished"]) for f in incident.findings)
     clashed = sum(attempts[cause] for cause in ("snat-port-race", "snat-port-exhaustion", "dns-insert-race"))
     wrong = sum(
-        int(f.facts["attempts_vanished"]) for i in incidents for f in i.findings if f.facts.get("called_invalid")
+        int(f.facts["attempts_vanished"])
+        for i in incidents
+        for f in i.findings
+        if f.facts.get("called_invalid")
     )
     explained = {
         "insert_failed": clashed,

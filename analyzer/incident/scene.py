@@ -375,7 +375,10 @@ class Scene:
             at = self.trails.flows_of(point, flow)
             flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
         hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
-        src, dst = (address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow])) for h, w in zip(hi, lo, strict=True))
+        src, dst = (
+            address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow]))
+            for h, w in zip(hi, lo, strict=True)
+        )
         sport, dport = ports >> 16, ports & 0xFFFF
         if reply:
             src, dst, sport, dport = dst, src, dport, sport

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Explanation, Scene
     from analyzer.model import Kind, Passage
 
-_KINDS: dict[int, Kind] = {TCP: "syn-vanished", UDP: "udp-vanished", ICMP: "icmp-vanished", ICMP6: "icmp-vanished"}
+_KINDS: dict[int, Kind] = {
+    TCP: "syn-vanished",
+    UDP: "udp-vanished",
+    ICMP: "icmp-vanished",
+    ICMP6: "icmp-vanished",
+}
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
@@ -29,7 +34,9 @@ def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
     """
     explained = [_explain(case, scene, counted=False) for case in cases]
     scene.explained = sum(
-        case.vanished for case, found in zip(cases, explained, strict=True) if found is not None and case.requests
+        case.vanished
+        for case, found in zip(cases, explained, strict=True)
+        if found is not None and case.requests
     )
     return [
         _finding(case, scene, found or _explain(case, scene, counted=True) or _suggest(case, scene))
@@ -46,7 +53,9 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
 def _suggest(case: Case, scene: Scene) -> Explanation:
     """What the captures alone suggest where nothing proves a cause."""
     found = (cause.suggest(case, scene) for cause in detectors() if hasattr(cause, "suggest"))
-    return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(case, scene)
+    return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(
+        case, scene
+    )
 
 
 def _kind(case: Case) -> Kind:

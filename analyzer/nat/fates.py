@@ -168,7 +168,8 @@ def _returning(
     came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
     first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
     routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
-    return came | (routed & ~came.any(1))[:, None]
+    ways: NDArray[np.bool_] = came | (routed & ~came.any(1))[:, None]
+    return ways
 
 
 def _judge(
@@ -215,10 +216,12 @@ def _judge(
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
-        soon = soon | _answered_beyond(point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows)
+        soon = soon | _answered_beyond(
+            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
+        )
     blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -304,7 +307,7 @@ def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.
     if protocol == TCP and len(rows):
         acknowledged = np.full(len(point.flows), -1, np.int64)
         flows = np.unique(flow)
-        for f in flows[: MOST_REPLIES].tolist():
+        for f in flows[:MOST_REPLIES].tolist():
             mine = point.rows(f, 0)
             acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
             if len(acks):

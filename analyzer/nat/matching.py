@@ -80,7 +80,10 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
     by_answer = _by_answer(a, b, left_a, left_b)
-    left_a, left_b = _without(left_a, by_answer[0], len(a.flows)), _without(left_b, by_answer[1], len(b.flows))
+    left_a, left_b = (
+        _without(left_a, by_answer[0], len(a.flows)),
+        _without(left_b, by_answer[1], len(b.flows)),
+    )
     by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
     agreed = np.concatenate([agreed, by_answer[2]])
     offset = _offset(a, b, by_syn_a, by_syn_b)
@@ -129,7 +132,9 @@ def routable(flows: Flows) -> NDArray[np.int32]:
         flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
     )
     # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
-    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (dst >> np.uint64(8) == flows.src_lo >> np.uint64(8))
+    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
+        dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)
+    )
     v6_own = flows.dst_hi >> np.uint64(56) == 255
     v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
     return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
@@ -296,7 +301,9 @@ def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int
     src = (a.src_hi[one] == b.src_hi[other]) & (a.src_lo[one] == b.src_lo[other])
     dst = (a.dst_hi[one] == b.dst_hi[other]) & (a.dst_lo[one] == b.dst_lo[other])
     changed = a.ports[one] ^ b.ports[other]
-    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(np.uint8)
+    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(
+        np.uint8
+    )
 
 
 _BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])

@@ -62,7 +62,9 @@ def onward(
         elif leg.outward:
             ways[:, n] = heading == OUT
         else:
-            ways[:, n] = (heading == IN) & ~(_encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs))
+            ways[:, n] = (heading == IN) & ~(
+                _encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs)
+            )
     _choose_exit(point, legs, node, flow, dst, ways)
     return ways
 
@@ -80,13 +82,14 @@ def _translated(
     for n in to_pods:
         ways[:, n] |= asked & among(service[flow], distinct(service[legs[n].flows_here]))
     left = asked & ~ways[:, to_pods].any(1)
-    ways[np.ix_(left, to_pods)] = True
+    ways[np.ix_(np.flatnonzero(left), np.array(to_pods))] = True
 
 
 def _encapsulated(point: Point, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Whether the packets of these flows were seen inside a tunnel's packets, by the first of each flow."""
     first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
-    return (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
+    inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
+    return inside
 
 
 def _choose_exit(
@@ -107,7 +110,9 @@ def _choose_exit(
     names = [legs[n].there.name for n in exits]
     taken = np.column_stack([among(dst[flow[several]], distinct(dst[legs[n].flows_here])) for n in exits])
     for i, f in enumerate(flow[several].tolist()):
-        devices = node.routes.devices(int(point.flows.dst_hi[f]), int(point.flows.dst_lo[f])) if node.routes else ()
+        devices = (
+            node.routes.devices(int(point.flows.dst_hi[f]), int(point.flows.dst_lo[f])) if node.routes else ()
+        )
         routed = np.array([name in devices for name in names])
         keep = routed if routed.any() else taken[i] if taken[i].any() else None
         if keep is not None:

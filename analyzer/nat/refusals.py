@@ -132,7 +132,9 @@ class Refusals:
             return found
         for i, row in enumerate(rows.tolist()):
             one = self.of(point, row)
-            found[i] = one is not None and not self.waited(one, int(point.packets.time[point.rows(int(point.packets.flow[row]), 0)[0]]))
+            found[i] = one is not None and not self.waited(
+                one, int(point.packets.time[point.rows(int(point.packets.flow[row]), 0)[0]])
+            )
         return found
 
     def waited(self, one: Refusal, begun: int) -> bool:

@@ -172,4 +172,6 @@ def _meet(a: Point, b: Point) -> bool:
     of_a, of_b = pod_address(a), pod_address(b)
     if not len(of_a) or not len(of_b):
         return False
-    return bool(among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any())
+    return bool(
+        among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any()
+    )

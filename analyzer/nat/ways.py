@@ -138,7 +138,12 @@ def explore(
         across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
         known = crossed[point.name]
         found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
-        _inbound(point, found, known, lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])))
+        _inbound(
+            point,
+            found,
+            known,
+            lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])),
+        )
         stays = np.ones(len(found), bool)
         stays[routable(point.flows)] = False
         found[stays] = UNKNOWN
@@ -160,14 +165,19 @@ def _inbound(
     if point.role not in EXITS:
         return
     flows = point.flows
-    service = point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto
+    service = (
+        point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto.astype(np.uint64)
+    )
     open_ = np.flatnonzero((heading == UNKNOWN) & np.isin(flows.proto, (6, 17)))
     if not len(open_):
         return
     into = among(service[open_], distinct(service[crossed == IN]))
     asked, where = np.unique(service[open_[~into]], return_index=True)
     some = open_[~into][where]
-    into |= among(service[open_], np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64))
+    into |= among(
+        service[open_],
+        np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64),
+    )
     heading[open_[into]] = IN
 
 

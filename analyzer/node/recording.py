@@ -26,7 +26,11 @@ def witness(points: Sequence[Point], evidence: Evidence) -> None:
             by_file.setdefault(file.label, []).append(point)
     for point in points:
         files = [file.label for file in point.recording.files]
-        found = [*_manifest(point, evidence), *_ended(point), *_together(point, [by_file[file] for file in files])]
+        found = [
+            *_manifest(point, evidence),
+            *_ended(point),
+            *_together(point, [by_file[file] for file in files]),
+        ]
         if found:
             point.interval = Interval(
                 first=min(one.first for one in found),
@@ -38,7 +42,11 @@ def witness(points: Sequence[Point], evidence: Evidence) -> None:
 def _manifest(point: Point, evidence: Evidence) -> Iterable[Interval]:
     """What a manifest says; where a ring overwrote the beginning, or the end is not told, the packets tell it."""
     for one in evidence.recordings:
-        if one.filter or one.direction != "inout" or not any(one.holds(file.label) for file in point.recording.files):
+        if (
+            one.filter
+            or one.direction != "inout"
+            or not any(one.holds(file.label) for file in point.recording.files)
+        ):
             continue
         first, last = point.span
         start = first if one.start is None else one.start + point.clock_offset

@@ -78,9 +78,9 @@ def _node(incidents: Sequence[Incident], account: Account) -> str:
     ranked = Counter[tuple[str, str]]()
     for incident in incidents:
         ranked[incident.cause, incident.confidence] += len(incident.findings)
-    causes = [
-        f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)
-    ] + [f"and {len(ranked) - 2} more"] * (len(ranked) > 2)
+    causes = [f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)] + [
+        f"and {len(ranked) - 2} more"
+    ] * (len(ranked) > 2)
     node = account.node or sum(len(incident.findings) for incident in incidents)
     of = f" of {account.connections:,}" if account.connections else ""
     verb = "was" if node == 1 else "were"
@@ -101,9 +101,10 @@ def _events(incidents: Sequence[Incident]) -> list[str]:
 
 
 def _open(account: Account) -> str:
-    why = max(((n, code) for code, n in account.why_unknown.items() if code != "unfinished"), default=(0, "untold"))[1]
+    why = max(
+        ((n, code) for code, n in account.why_unknown.items() if code != "unfinished"), default=(0, "untold")
+    )[1]
     says = _WHY.get(why) or (REASONS[CODES[why]].says if why in CODES else why)
     failed = f"{account.open:,} of {account.connections:,} connections failed"
     beyond = f"; {account.outside:,} more failed outside this node" if account.outside else ""
     return f"{failed}, and nobody can tell where: {short(says, 120)}{beyond}"
-

@@ -32,6 +32,7 @@ _KINDS = {
     "unnatted-leak": "left without translation",
 }
 
+
 def printable(text: str, limit: int = 2000) -> str:
     r"""Return *text* with characters that act instead of showing spelt out, cut to *limit* characters.
 
@@ -121,7 +122,10 @@ def between(gap: Gap | None) -> str:
 def losses(incident: Incident) -> int:
     """Return how many packets *incident* is about; of one that is about connections, how many of those."""
     if incident.kind.endswith("-vanished") or incident.kind == "refused":
-        counted = [int(finding.facts.get("attempts_vanished", finding.facts.get("packets", 0))) for finding in incident.findings]
+        counted = [
+            int(finding.facts.get("attempts_vanished", finding.facts.get("packets", 0)))
+            for finding in incident.findings
+        ]
         return sum(counted) or len(incident.findings)
     if incident.kind.startswith("invalid-"):
         return sum(len(finding.facts.get("offenders", ())) or 1 for finding in incident.findings)

@@ -92,7 +92,12 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     gap = case.crossing
     point, row = case.lost[0].seen[-1]
     flow = int(point.packets.flow[row])
-    if case.protocol != UDP or not case.requests or not case.outward or int(point.flows.ports[flow] & 0xFFFF) != DNS:
+    if (
+        case.protocol != UDP
+        or not case.requests
+        or not case.outward
+        or int(point.flows.ports[flow] & 0xFFFF) != DNS
+    ):
         return None
     packets, rows = point.packets, point.rows(flow, 0)
     passed = rows[gap.in_outer[rows] >= 0]

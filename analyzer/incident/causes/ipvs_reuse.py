@@ -36,7 +36,7 @@ from analyzer.nat.matching import tuple_keys
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
-    from analyzer.evidence import IpvsConnection
+    from analyzer.evidence.network import IpvsConnection
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 

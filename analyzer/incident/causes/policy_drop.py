@@ -107,7 +107,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         ),
         remedies=edits(case, scene),
         excluded=(
-            Exclusion(cause="snat-port-race", because="the packet did not get as far as SNAT: a rule drops it before"),
+            Exclusion(
+                cause="snat-port-race",
+                because="the packet did not get as far as SNAT: a rule drops it before",
+            ),
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )

@@ -107,8 +107,13 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
         if case.protocol != TCP:
             continue
         rows = point.rows(int(point.packets.flow[row]), 1)
-        resets = rows[(point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])]
+        resets = rows[
+            (point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])
+        ]
         if len(resets):
             seen = scene.trails.sighting(point, int(resets[0]))
-            return f"a RST in the name of {seen.src} answered, which no point further on saw", f"{seen.file} frame {seen.frame}"
+            return (
+                f"a RST in the name of {seen.src} answered, which no point further on saw",
+                f"{seen.file} frame {seen.frame}",
+            )
     return None

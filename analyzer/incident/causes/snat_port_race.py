@@ -144,7 +144,13 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
     # Losing the race twice in a row is a coincidence; exhausted ports do it.
-    if not scene.only_clashes or case.passed is None or len(case.lost) > 1 or not case.requests or not case.outward:
+    if (
+        not scene.only_clashes
+        or case.passed is None
+        or len(case.lost) > 1
+        or not case.requests
+        or not case.outward
+    ):
         return None
     return Explanation(
         cause=CODE,
@@ -197,7 +203,7 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
 
 
 def _apart_inside(case: Case, mappings: NewMappings, some: slice, lost_at: int) -> NDArray[np.int64]:
-    """ns between the lost packet and each of these connections' first one, both inside: a queue behind does not count."""
+    """Ns between the lost packet and each of these connections' first one, both inside: a queue behind does not count."""
     inner = case.crossing.in_inner[mappings.rows[some]]
     times = case.crossing.inner.packets.time[inner]
     return np.where(inner >= 0, np.abs(times - lost_at), np.iinfo(np.int64).max)
