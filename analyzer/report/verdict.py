@@ -50,7 +50,7 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return "Nothing can be concluded from these captures"
     if account.outside:
         some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_happened(account)} outside this node, or by the peer's will; none because of it"
+        return f"{some} {_elsewhere(account)}; none because of it"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
@@ -91,11 +91,16 @@ def _befell(incidents: Sequence[Incident]) -> str:
     return "were delayed or failed" if len(findings) != 1 else "was delayed or failed"
 
 
-def _happened(account: Account) -> str:
+def _elsewhere(account: Account) -> str:
+    """What happened outside the node: late answers, or failures."""
     late = account.outcomes_outside.get("delayed", 0)
     if late == account.outside:
-        return "were answered late" if late > 1 else "was answered late"
-    return "failed or were answered late" if late else "failed"
+        return "waited for a second attempt outside this node"
+    return (
+        "failed outside this node, or by the peer's will"
+        if not late
+        else "failed or waited outside this node, or by the peer's will"
+    )
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:

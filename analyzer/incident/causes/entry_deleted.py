@@ -57,7 +57,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} established connection{'s' * (loss.connections != 1)} broke in this node: something deleted what the node "
+        f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something deleted what the node "
         f"remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another port, which the server does "
         f"not know."
     )

@@ -81,8 +81,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node"
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
         f"{waited}: another connection was given the same port for the outside at the same moment, and the kernel "
         f"dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
     )
@@ -107,7 +107,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
-            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} us "
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} µs "
             f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
             + (
                 "the very port that the lost connection would have kept"
