@@ -80,11 +80,6 @@ uptime_s() {
     echo "${up%.*}"
 }
 
-nap() { # sleep, and wake up for a signal
-    sleep "$1" 9>&- &
-    wait $! 2>/dev/null || kill $! 2>/dev/null
-}
-
 blink() { sleep 0.1 2>/dev/null || sleep 1; }
 
 # --- processes ---
@@ -330,7 +325,7 @@ answer() { # FILE COMMAND
         echo "$2 > $1"
         return
     fi
-    eval "$limit $2" >"$bundle/$1" 2>/dev/null </dev/null 9>&-
+    eval "$limit $2" >"$bundle/$1" 2>/dev/null </dev/null
     [ -s "$bundle/$1" ] || rm -f "$bundle/$1"
 }
 
@@ -410,7 +405,7 @@ happened() { # whether one event of --until has come; sets `event`. Commands are
                 # Pods come and go; whoever came within ten seconds is watched from then on.
                 [ -n "$event" ] || [ $(($(uptime_s) - watching_since)) -lt 10 ] || watch_namespaces "$(uptime_s)"
                 ;;
-            *) ! $asking || ! sh -c "$what" >/dev/null 2>&1 </dev/null 9>&- || event=$what ;;
+            *) ! $asking || ! sh -c "$what" >/dev/null 2>&1 </dev/null || event=$what ;;
         esac
         [ -z "$event" ] || break
     done <<END
@@ -463,16 +458,9 @@ begin_drops() {
 begin_bpftrace() {
     drops_program >"$work/drops.bt"
     cat "$tracing/events/skb/kfree_skb/format" >"$work/format"
-    mkfifo "$work/drops"
-    # The file is a ring of two, each with the names of the reasons.
-    awk -v to="$bundle/drops" -v format="$work/format" -v most=$((size * 1000000 / 16)) '
-        function head(line) { while ((getline line < format) > 0) print line > (to ".txt"); close(format); n = 0 }
-        BEGIN { head() }
-        { print > (to ".txt"); n += length($0) + 1; fflush() }
-        n > most { close(to ".txt"); system("mv \"" to ".txt\" \"" to "-earlier.txt\""); head() }
-        ' <"$work/drops" 2>/dev/null 9>&- &
-    echo "$! $(born $!)" >"$work/writer"
-    $alone bpftrace -q -B line "$work/drops.bt" >"$work/drops" 2>"$work/bpftrace.log" </dev/null 9>&- &
+    cp "$work/format" "$bundle/drops.txt"
+    # Appending: what is cut off at the front while it writes leaves no hole.
+    $alone bpftrace -q -B line "$work/drops.bt" >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
     tracer=$!
     for _ in $(seq_to $((PATIENCE * 10))); do
         if grep -qs '^clock: ' "$bundle/drops.txt"; then
@@ -485,6 +473,13 @@ begin_bpftrace() {
     kill -KILL $tracer 2>/dev/null
     rm -f "$bundle/drops.txt"
     return 1
+}
+
+bound_drops() { # bpftrace's file is a ring of two; each begins with the names of the reasons
+    [ -r "$work/format" ] && [ -r "$bundle/drops.txt" ] || return 0
+    [ "$(wc -c <"$bundle/drops.txt")" -gt $((size * 1000000 / 16)) ] || return 0
+    cp "$bundle/drops.txt" "$bundle/drops-earlier.txt"
+    cat "$work/format" >"$bundle/drops.txt"
 }
 
 seq_to() { awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) print i }'; }
@@ -546,7 +541,7 @@ recorder() { # the command line for one interface, run by "$@" in front of it
 tcpdump_takes() { case $tcpdump_help in *"$1"*) ;; *) return 1 ;; esac; }
 
 launch() { # "$@" in the bundle's folder, out of reach of the terminal's Ctrl-C, which is ours to handle
-    (cd "$bundle" && exec $alone "$@" >"$program-$device.log" 2>&1 </dev/null 9>&-) &
+    (cd "$bundle" && exec $alone "$@" >"$program-$device.log" 2>&1 </dev/null) &
     echo "$! $device" >>"$work/launched"
 }
 
@@ -582,13 +577,6 @@ end_recorders() { # each by SIGINT, on which it writes what it holds
             blink
         done
     done <"$work/recorders"
-    if [ -r "$work/writer" ] && read -r process birth <"$work/writer"; then # it ends when its pipe does
-        tries=0
-        while lives "$process" "$birth" && [ $tries -lt $((PATIENCE * 10)) ]; do
-            tries=$((tries + 1))
-            blink
-        done
-    fi
 }
 
 check_recorders() { # one that ended by itself ends the recording, unless its interface is gone and others are left
@@ -677,7 +665,6 @@ abandon() { # nothing was recorded: leave nothing
     end_recorders
     end_drops
     end_mount
-    dismiss
     rm -rf "$work"
     work=
 }
@@ -697,35 +684,15 @@ salvage() {
 
 salvage_earlier() { # of runs that nobody could end: their folders lie where archives go
     for work in "$folder"/.lostsyn-*; do
-        [ -r "$work/owner" ] && read -r process birth <"$work/owner" || continue
-        ! lives "$process" "$birth" || continue
+        [ -r "$work/owner" ] || continue
+        while read -r process birth; do
+            ! lives "$process" "$birth" || continue 2
+        done <"$work/owner"
         for bundle in "$work"/lostsyn-*; do :; done
         archive=$folder/$(basename "$bundle").tar.$suffix
         (salvage)
     done
     work=
-}
-
-# A second process, which waits for the first to end: its pipe says so even after kill -9.
-begin_watchdog() {
-    mkfifo "$work/pipe"
-    exec 9<>"$work/pipe"
-    (
-        trap '' INT TERM HUP
-        exec 8<"$work/pipe" 9>&-
-        ! read -r word <&8 || exit
-        ask after
-        salvage
-    ) </dev/null &
-    watchdog=$!
-}
-
-dismiss() {
-    [ -n "$watchdog" ] || return 0
-    echo over >&9
-    wait "$watchdog" 2>/dev/null
-    exec 9>&-
-    watchdog=
 }
 
 # --- the way ---
@@ -896,6 +863,7 @@ tick() {
     check_recorders
     count || :
     snapshot "$moment"
+    bound_drops
     if [ -z "$event" ] && [ -n "$until" ] && happened; then
         event_ns=$moment
         event_at=$(uptime_s)
@@ -938,19 +906,44 @@ tell() {
     say "$*"
 }
 
+# One recording, by a process of its own. A terminal sends Ctrl-C to all of its programs, and would end commands that this
+# script waits for; so signals are ignored there, and taken here. The two look after each other: what one that is killed
+# leaves, the other ends and packs.
 record() {
-    ended='' event='' event_ns='' steps='' gone='' started=null stopped='' last_text='' last_offset='' quiet_told=''
-    written=0 instance='' watchdog='' beat=60 ask_at=0
     work=$folder/.$stamp-$$
-    bundle=$work/$stamp
-    mkdir "$work" 2>/dev/null && mkdir "$bundle" || die "$folder cannot be written to"
+    mkdir "$work" 2>/dev/null && mkdir "$work/$stamp" || die "$folder cannot be written to"
     work=$(cd "$work" && pwd) bundle=$work/$stamp
-    echo "$$ $(born $$)" >"$work/owner"
+    front=$(born $$)
+    echo "$$ $front" >"$work/owner"
     : >"$work/recorders"
+    : >"$work/go"
+    trap 'leave=true; rm -f "$work/go"' INT TERM HUP
+    (
+        trap '' INT TERM HUP PIPE
+        recording
+    ) &
+    worker=$!
+    echo "$worker $(born $worker)" >>"$work/owner"
+    while :; do
+        wait $worker
+        status=$?
+        kill -0 $worker 2>/dev/null || break # else a signal came
+    done
+    if [ -d "$work" ]; then
+        status=1
+        (
+            trap '' INT TERM HUP
+            ask after
+            salvage
+        )
+    fi
+    work=
+}
+
+recording() {
+    ended='' event='' event_ns='' steps='' gone='' started=null stopped='' last_text='' last_offset='' quiet_told=''
+    written=0 instance='' beat=60 ask_at=0
     dd if=/dev/zero of="$work/reserve" bs=65536 count=$((RESERVE / 65536)) 2>/dev/null
-    trap 'ended=${ended:-interrupted}' INT TERM HUP
-    trap '' PIPE
-    begin_watchdog
     ! $drops || begin_drops
     ask before
     first_packets=$(packets)
@@ -962,11 +955,18 @@ record() {
     manifest
     tell "recording $(one_line "$devices"), at most $size MB; $(ending)"
     while :; do
-        [ -z "$ended" ] || break
         tick
-        [ -n "$ended" ] || nap 1
+        [ -e "$work/go" ] || ended=${ended:-interrupted}
+        lives $$ "$front" || ended=${ended:-killed}
+        [ -z "$ended" ] || break
+        sleep 1
     done
-    finish
+    wrap_up
+    rm -rf "$work"
+    case $ended in
+        event | seconds | interrupted) exit 0 ;;
+        *) exit 1 ;;
+    esac
 }
 
 ending() {
@@ -979,8 +979,7 @@ ending() {
     fi
 }
 
-finish() {
-    trap '' INT TERM HUP
+wrap_up() {
     rm -f "$work/reserve"
     stopped=$(now)
     sleep $SETTLE
@@ -989,18 +988,16 @@ finish() {
     end_mount
     manifest
     ask after
+    manifest
     losses=$(awk '/"dropped": [1-9]/' "$bundle/manifest.json" | sed 's/.*"interface": "\([^"]*\)".*"dropped": \([0-9]*\).*/\1 \2/')
     written_to=stdout
     pack
-    dismiss
-    rm -rf "$work"
-    work=
     [ -z "$losses" ] || tell "packets that $program missed: $(one_line "$losses")"
     tell "$ended; $written_to"
 }
 
 main() {
-    work='' watchdog='' telling=false
+    work='' telling=false
     parse "$@"
     [ ! -t 2 ] || $dry || telling=true
     check
@@ -1013,20 +1010,15 @@ main() {
         return
     fi
     salvage_earlier
-    while :; do
-        record
-        [ "$keep" = 0 ] && break
+    event='' ended='' leave=''
+    record
+    while [ "$keep" != 0 ] && [ "$status" = 0 ] && [ -z "$leave" ]; do
         prune
-        case $ended in
-            event | seconds) ;;
-            *) break ;;
-        esac
         find_room
+        record
     done
-    case $ended in
-        event | seconds | interrupted) ;;
-        *) exit 1 ;;
-    esac
+    [ "$keep" = 0 ] || prune
+    exit "$status"
 }
 
 main "$@"

@@ -16,6 +16,7 @@ from analyzer.incident import (
     lost_entry,
     lost_errors,
     misdelivered,
+    second_connection,
     unnatted_leak,
     vanished,
 )
@@ -51,6 +52,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
     found += lost_errors.findings(scene)
+    found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),

@@ -19,6 +19,7 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 from analyzer.nat.equals import came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
+from analyzer.nat.prints import hops
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
 from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
@@ -110,7 +111,11 @@ def _at(
     *,
     replies: bool,
 ) -> Followed:
-    rows, first, soon = replied(point, protocol) if replies else answered(point, protocol)
+    if replies:
+        rows = replied(point, protocol)
+        first, soon = np.full(len(rows), -1, np.int64), np.zeros(len(rows), bool)
+    else:
+        rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
     heading = node.heading[point.name][flow]
     dst = point.dst
@@ -133,6 +138,8 @@ def _at(
         if replies:
             ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
+        if replies and protocol == TCP and len(judged):
+            soon[judged] = _acknowledged(point, rows[judged])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
@@ -281,7 +288,7 @@ def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64])
     following[order[:-1][same]] = time[order[1:][same]]
     found = np.zeros(len(rows), bool)
     for leg in legs:
-        came, _, _ = replied(leg.there, TCP)
+        came = replied(leg.there, TCP)
         first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
         np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
         match = leg.match[flow]
@@ -290,30 +297,28 @@ def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64])
     return found
 
 
-def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Tell the replies of a protocol: SYN-ACKs of TCP, datagrams of the responder of UDP.
-
-    Returns: Their rows, ascending; -1 for each (nothing answers a reply); and whether the originator acknowledged it: its later
-    packets with ACK here prove that it arrived.
-    """
+def replied(point: Point, protocol: int) -> NDArray[np.int64]:
+    """Tell the replies of a protocol: SYN-ACKs of TCP, what the responder sent of UDP and echoes; their rows, ascending."""
     packets = point.packets
     rows = point.events.of(ANSWER)
-    flow = packets.flow[rows]
-    keep = point.flows.proto[flow] == protocol
+    keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    rows, flow = rows[keep], flow[keep]
-    known = np.zeros(len(rows), bool)
-    if protocol == TCP and len(rows):
-        acknowledged = np.full(len(point.flows), -1, np.int64)
-        flows = np.unique(flow)
-        for f in flows[:MOST_REPLIES].tolist():
-            mine = point.rows(f, 0)
-            acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
-            if len(acks):
-                acknowledged[f] = int(packets.time[acks].max())
-        known = acknowledged[flow] >= packets.time[rows]
-    return rows, np.full(len(rows), -1, np.int64), known
+    return rows[keep]
+
+
+def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the originator acknowledged each SYN-ACK: its later packets with ACK here prove that it arrived."""
+    packets = point.packets
+    flow = packets.flow[rows]
+    latest = np.full(len(point.flows), -1, np.int64)
+    for f in np.unique(flow)[:MOST_REPLIES].tolist():
+        mine = point.rows(f, 0)
+        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
+        if len(acks):
+            latest[f] = int(packets.time[acks].max())
+    known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
+    return known
 
 
 def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -382,7 +387,7 @@ def _stray_heading(
 ) -> NDArray[np.int8]:
     """Where packets of unmatched flows are heading: by the hop that routing takes, by who saw them first, by addresses."""
     here, there = leg.here.packets, leg.there.packets
-    onward = here.ttl[rows].astype(np.int16) - there.ttl[partner].astype(np.int16)
+    onward = hops(leg.here, leg.there, rows, partner)
     onward = np.where(onward != 0, onward, np.sign(there.time[partner] - here.time[rows]))
     out = 1 if leg.outward else -1
     by_address = np.where(node.heading[leg.here.name][here.flow[rows]] == IN, IN, OUT)

@@ -171,7 +171,7 @@ def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time: a scanner's SYNs are all alike, and seconds apart not the same."""
+    """Whether what the originators sent overlaps in time: a scanner's SYNs are alike, and seconds apart not the same."""
     spans = []
     for point, flows in ((a, flows_a), (b, flows_b)):
         side = 2 * flows.astype(np.int64)

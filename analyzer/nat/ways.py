@@ -83,6 +83,8 @@ def explore(
         if gap.outer.role in EXITS:
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
+    if not len(routers):
+        routers = distinct(np.concatenate([_NONE, *(_far(p) for p in points if p.role in ("pod", "bridge"))]))
     of_pods = [point for point in points if point.role == "pod"]
     found = side_by_side(lambda point: pod_address(point, routers), of_pods)
     pods = {point.name: addresses for point, addresses in zip(of_pods, found, strict=True)}
@@ -156,6 +158,25 @@ def explore(
         guess = node.heading[gap.inner.name][gap.matches.a[open_]]
         gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
     return node
+
+
+def _far(point: Point) -> NDArray[np.uint64]:
+    """To which link-layer addresses packets go that are for another network: no bridge spans more than a /16, or a /64.
+
+    Asked for only where nothing got out, so that no crossing shows who routes.
+    """
+    flows = point.flows
+    begin = point.starts[:-1:2]
+    sent = point.starts[1::2] > begin
+    fresh = np.zeros(len(flows), bool)
+    fresh[sent] = np.isin(point.packets.ttl[point.order[begin[sent]]], FIRST_TTLS)
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    near = np.where(
+        v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
+    )
+    far = np.zeros(len(flows), bool)
+    far[routable(flows)] = True
+    return flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
 
 
 def _inbound(

@@ -29,7 +29,7 @@ _LABELS = {
     "next_hop": "next hop",
     "now": "endpoints now",
     "old": "old mapping",
-    "partner_apart_us": "partner came",
+    "partner_apart_us": "partner came after",
     "partner_inner": "partner, inside",
     "partner_outer": "partner, outside",
     "passed_alike": "passed to the same destination",

@@ -16,6 +16,7 @@ from analyzer.errors import LostsynError
 from analyzer.pipeline import analyze
 from analyzer.report import html, json_
 from analyzer.report.verdict import headline
+from analyzer.report.words import printable
 from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json
 from analyzer.web.recognition import told
 
@@ -43,7 +44,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
     write_json(
         folder / OUTCOME,
         {
-            "says": headline(analysis.incidents, analysis),
+            "says": printable(headline(analysis.incidents, analysis), 2000),
             "incidents": len(analysis.incidents),
             "inconclusive": analysis.inconclusive,
         },

@@ -17,7 +17,8 @@ ROLES: dict[str | None, str] = {
     "podman1 cilium_host",
     "uplink": "eth0 eth10 ens192 ens3f0np0 enp0s31f6 eno1 enx001122334455 em1 bond0 team0 wlan0 wlp2s0 ib0 "
     "ibp5s0 p4p1 host",
-    None: "flannel.1 vxlan.calico tunl0 lo something ethernet company embed vethernet_switch",
+    "tunnel": "flannel.1 vxlan.calico tunl0 wg0 gre1",
+    None: "lo something ethernet company embed vethernet_switch",
 }
 
 
@@ -61,8 +62,8 @@ def test_roles(name: str, role: str | None) -> None:
         ("tcpdump-veth-b_2.pcap.gz", "veth-b", "pod", None),
         ("any.pcap", "any", "any", None),
         ("node7-any-20261120.pcapng", "any", "any", None),
-        ("flannel.1.pcap", "flannel.1", None, None),
-        ("node7.flannel.1.pcap", "flannel.1", None, "node7"),
+        ("flannel.1.pcap", "flannel.1", "tunnel", None),
+        ("node7.flannel.1.pcap", "flannel.1", "tunnel", "node7"),
         # folders
         ("node7/eth0/trace.pcap", "eth0", "uplink", None),
         ("eth0/veth1a2b.pcap", "veth1a2b", "pod", None),

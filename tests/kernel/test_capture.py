@@ -16,6 +16,7 @@ import pytest
 from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.evidence.collecting import collect
+from analyzer.field.script import script as script_text
 from analyzer.lab.node import V4, Node, built
 from analyzer.lab.ping import ping
 from tests.deploy.test_deploy import load
@@ -63,6 +64,58 @@ def test_a_signal_ends_it_well(net: Node, tmp_path: Path, shell: str, number: in
     assert (folder / "after/conntrack-S.txt").exists()
     assert (folder / "after/conntrack-L.txt").exists()
     assert [] == script.leftovers()
+
+
+def test_ctrl_c_on_a_terminal(net: Node, tmp_path: Path) -> None:
+    """It reaches every program of the terminal, and a second one comes while the archive is packed: nothing is cut short."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "capture.sh").write_text(script_text())
+    leader, follower = os.openpty()
+    shell = f"exec dash -s -- -o {tmp_path}/out --size 12 <{tmp_path}/capture.sh"
+    argv = ["setsid", "--ctty", "ip", "netns", "exec", net.node.name, "sh", "-c", shell]
+    said = b""
+    with subprocess.Popen(argv, stdin=follower, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        while b"Ctrl-C ends it" not in said:
+            said += os.read(leader, 1000)
+        talk(net)
+        os.write(leader, b"\x03")
+        time.sleep(1)
+        os.write(leader, b"\x03")
+        with suppress(OSError):  # the terminal's end
+            while more := os.read(leader, 1000):
+                said += more
+    os.close(leader)
+    (archive,) = (tmp_path / "out").iterdir()
+    subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
+    (folder,) = tmp_path.glob("lostsyn-*")
+
+    assert 0 == process.returncode, said
+    assert f"interrupted; {archive}".encode() in said
+    assert b"insert_failed +0" in said
+    assert 2 == packets(folder / "eth0.pcap", ECHO)
+    assert (folder / "after/conntrack-S.txt").exists()
+
+
+def test_what_cannot_be_recorded(net: Node, tmp_path: Path) -> None:
+    """No root, no room, an interface that is not there, a filter that is none: one sentence, exit status 2, and nothing left."""
+    for shell, options, says in (
+        (("setpriv", "--reuid=65534", "--clear-groups", "dash"), (), "recording packets needs root"),
+        (
+            ("dash",),
+            ("--size", "1000000"),
+            "MB free, and 1000020 are needed; give less (--size) or another place (-o)",
+        ),
+        (("dash",), ("-i", "eth7"), "there is no interface eth7; there are lo, cni0, "),
+        (("dash",), ("--filter", "prot 80"), "tcpdump does not record veth-a: tcpdump: "),
+        (("dash",), ("-o", "/nonexistent"), "there is no folder /nonexistent"),
+    ):
+        script = Script(net.node, tmp_path / "out", *options, shell=shell)
+        assert 2 == script.ended()
+        assert says in script.said
+        assert 1 == script.said.count("\n")
+        assert [] == list((tmp_path / "out").iterdir())
+        assert [] == script.leftovers()
 
 
 def test_the_archive_is_a_bundle(net: Node, tmp_path: Path) -> None:
@@ -165,24 +218,29 @@ def test_an_interface_goes_away(net: Node, tmp_path: Path) -> None:
     assert [] == script.leftovers()
 
 
-def test_kill_9_is_noticed(net: Node, tmp_path: Path) -> None:
-    """The second process ends what the first began, and packs it; no time is claimed that nobody noted."""
+@pytest.mark.parametrize("whom", ["front", "worker"])
+def test_kill_9_is_noticed(net: Node, tmp_path: Path, whom: str) -> None:
+    """Of its two processes each packs what the other leaves; no time is claimed that nobody noted."""
     script = Script(net.node, tmp_path / "out", "--drops").begun()
     talk(net)
     time.sleep(1.2)
-    script.process.kill()
-    script.process.wait()
-    wait_for(lambda: "is kept" in script.said)
+    (worker,) = Path(f"/proc/{script.process.pid}/task/{script.process.pid}/children").read_text().split()
+    os.kill(script.process.pid if whom == "front" else int(worker), signal.SIGKILL)
+    status = script.process.wait()
+    wait_for(lambda: list((tmp_path / "out").glob("lostsyn-*.tar.*")) and not script.leftovers())
     manifest = script.manifest()
+    known = {each["start_ns"] is not None and each["stop_ns"] is not None for each in manifest["recordings"]}
 
+    assert (-signal.SIGKILL if whom == "front" else 1) == status
     assert "killed" == manifest["ended"]
-    assert {(None, None)} == {(each["start_ns"], each["stop_ns"]) for each in manifest["recordings"]}
+    assert {whom == "front"} == known
     assert 2 == packets(script.unpacked() / "eth0.pcap", ECHO)
+    assert (script.unpacked() / "after/conntrack-S.txt").exists()
     assert [] == script.leftovers()
 
 
 def test_a_rerun_keeps_what_kill_9_of_all_left(net: Node, tmp_path: Path) -> None:
-    """With its second process killed as well, the next run ends the recorders and packs their captures."""
+    """With both of its processes killed, the next run ends the recorders and packs their captures."""
     first = Script(net.node, tmp_path / "out").begun()
     talk(net)
     time.sleep(1.2)

@@ -2,23 +2,24 @@
 
 What happens
     An entry is forgotten some time after its last packet: five days for an established TCP connection, or what
-    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The pod's next
-    packet makes a new entry with another outer port, which the server does not know; the server's next packet finds none
-    and never reaches the pod.
+    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The
+    pod's next packet makes a new entry with another outer port, which the server does not know; the server's next packet
+    finds none and never reaches the pod.
 
 How it is recognised
-    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default. From then on
-    the connection leaves with another port, or its replies vanish behind the uplink.
+    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default.
+    From then on the connection leaves with another port, or its replies vanish behind the uplink.
 
 What is ruled out
-    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not established.
+    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not
+    established.
 
 Remedies and their risks
-    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which the table
-    needs room.
+    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which
+    the table needs room.
 
 References
-    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7); https://github.com/moby/moby/issues/31208
+    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7)
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection that is "
-        f"silent for long, and what was sent next was not recognised any more."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection "
+        f"that is silent for long, and what was sent next was not recognised any more."
     )
 
 

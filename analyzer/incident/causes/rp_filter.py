@@ -82,7 +82,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     record = recorded(case, scene, "reverse-path")
     sender = ends(case)[0]
-    if record is None and (":" in sender or _off(device, scene) or sender in senders(*went_on(case, scene))):
+    if record is None and (":" in sender or _off(device, scene)):
         return None
     value = _setting(device, scene)
     lines = [
@@ -94,6 +94,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     counted = risen(scene, COUNTER)
     back = _back(case, device, scene)
     strict = value == STRICT
+    if record is None and ((not lines and value != STRICT) or sender in senders(*went_on(case, scene))):
+        return None
     confidence: Confidence
     if record is not None or (named and strict):
         confidence = "proven"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scapy.utils import RawPcapNgReader
 
-from analyzer.report import blocks
+from analyzer.capture import blocks
 from tests.capture.rows import rows
 
 
