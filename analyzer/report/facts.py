@@ -41,10 +41,23 @@ _LABELS = {
     "taken": "ports taken",
     "whole_connection": "captured from its SYN on",
 }
-_PLAIN = frozenset(
-    {"contested_port", "bound", "frame", "ack", "seq", "end", "row", "port", "mtu", "rp_filter", "gc_thresh3"}
+_COUNTS = frozenset(
+    {
+        *("attempts_vanished", "burst", "destinations", "entries", "gc_thresh3", "log_lines", "lost_alike"),
+        *(
+            "martian_lines",
+            "neighbours",
+            "packets",
+            "passed_alike",
+            "ports",
+            "refused",
+            "repeated",
+            "requests",
+            "taken",
+        ),
+    }
 )
-"""Numbers that are names: ports, frames, sequence numbers. They stay as Wireshark has them."""
+"""Numbers of things. All others are names, such as ports, frames and sequence numbers: they stay as Wireshark has them."""
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _BYTES = frozenset({"short_by"})
 
@@ -59,7 +72,7 @@ def readable(facts: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def value(item: object, key: str = "") -> str:
-    """Return *item* for reading: `yes`, `1,204`, `34.1 µs`; numbers that are names as they are."""
+    """Return *item* for reading: `yes`, `1,204`, `34.1 µs`; other numbers as they are."""
     if isinstance(item, bool):
         return "yes" if item else "no"
     if item is None:
@@ -73,6 +86,6 @@ def value(item: object, key: str = "") -> str:
         return duration(round(item * unit))
     if isinstance(item, int) and key in _BYTES:
         return f"{item:,} byte{'s' * (item != 1)}"
-    if isinstance(item, int) and key not in _PLAIN:
+    if isinstance(item, int) and key in _COUNTS:
         return f"{item:,}"
     return str(item)

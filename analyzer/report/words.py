@@ -115,7 +115,7 @@ def count(number: int, one: str, many: str) -> str:
 
 def cause_title(cause: str) -> str:
     """Return the title of *cause*; an unknown code stands for itself."""
-    return str(causes.module(cause).TITLE) if cause in causes.CODES else cause
+    return str(causes.module(cause).TITLE) if cause in causes.CODES else short(cause, 60)
 
 
 def title(incident: Incident) -> str:
