@@ -101,8 +101,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} new connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
         f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
     )
 

@@ -83,7 +83,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and took up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} name look-up{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
         f"queries left one socket at once, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
     )

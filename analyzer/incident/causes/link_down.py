@@ -61,7 +61,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the interface that they were to leave "
         "by was down."
     )

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP
-from analyzer.incident.causes.policy_drop import dropped_by
+from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
@@ -63,8 +63,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
-        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
+        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
     )
 
 
@@ -87,6 +87,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence="proven" if record or (rule is not None and rule[2] == "reject") else "likely",
         facts={"rule": rule[0] if rule else None},
         evidence=tuple(evidence),
+        remedies=(*own, REMEDIES[1]) if rule is not None and (own := edits(case, scene)[:1]) else (),
         excluded=(
             Exclusion(
                 cause="refused by the peer",

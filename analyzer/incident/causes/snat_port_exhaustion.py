@@ -61,13 +61,13 @@ AGAIN = 500_000_000
 REMEDIES = (
     Remedy(
         do="Widen the port range of the SNAT rule",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -p tcp -j MASQUERADE --to-ports 1024-65535 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -p tcp -j MASQUERADE --to-ports 1024-65535 --random-fully",
         effect="More connections to one destination can be told apart.",
         risk="Firewalls behind the node must accept the new range.",
     ),
     Remedy(
         do="Give SNAT more source addresses",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
         effect="Each address brings the whole range once more.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
@@ -83,8 +83,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: every "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: every "
         f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
         f"between {loss.gap[0]} and {loss.gap[1]}."
     )
