@@ -30,9 +30,11 @@ def test_80_columns(sample, name: str) -> None:
 
 def test_the_verdict_comes_first(sample) -> None:
     """The first line answers the question."""
-    assert text.render(sample.race()).startswith("4 SYNs vanished between cni0 and eth0\n")
+    assert text.render(sample.race()).startswith(
+        "4 of 612 connections were delayed or failed because of this node: "
+    )
     assert text.render(sample.clean()).startswith(
-        "No incident: nothing vanished in 412 connections and 96 UDP requests\n2 SYNs left the uplink"
+        "2 connections of 508 failed outside this node, or by the peer's will; none\nbecause of it\n"
     )
     assert text.render(sample.empty()).startswith("No incident: the captures hold no connection to follow\n")
 
