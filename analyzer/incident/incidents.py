@@ -77,6 +77,7 @@ def _summary(group: list[Finding]) -> str:
         packets=sum(int(f.facts.get("attempts_vanished", f.facts.get("packets", 1))) for f in group),
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
+        to_node=all(f.facts.get("to_node") for f in group),
     )
     text: str = cause.summary(loss)
     return text
