@@ -25,8 +25,12 @@ Row = tuple[int, int, int, int, int]
 """Protocol, bits, flags, window, length."""
 
 
-def selected(form: Any, rows: list[Row], begin: int = 0) -> list[tuple[int, int]]:
-    """Select from rows of which each is a flow of its own: (row, kind)."""
+UNREACHABLE = 3 << 16 | 1
+"""What an ICMP error has in place of ports: its type and code."""
+
+
+def selected(form: Any, rows: list[Row], begin: int = 0, ports: int = UNREACHABLE) -> list[tuple[int, int]]:
+    """Select from rows of which each is a flow of its own, of these ports: (row, kind)."""
     n = len(rows)
     columns = [
         np.array([row[k] for row in rows], dtype) for k, dtype in ((1, "u1"), (2, "u2"), (3, "u2"), (4, "i4"))
@@ -39,6 +43,7 @@ def selected(form: Any, rows: list[Row], begin: int = 0) -> list[tuple[int, int]
         np.arange(n, dtype=np.int32).data,
         *(c.data for c in columns),
         proto.data,
+        np.full(n, ports, np.uint32).data,
         out.data,
         kinds.data,
     )
@@ -76,6 +81,22 @@ def test_kinds(row: Row, kind: int) -> None:
     """What each packet is."""
     for form in FORMS:
         assert [(0, kind)][: bool(kind)] == selected(form, [row])
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ((ICMP, 0, 0, 0, 9), REQUEST),
+        ((ICMP, REPLY, 0, 0, 9), ANSWER),
+        ((ICMP, FRAGMENT, 0, 0, 9), 0),
+        ((ICMP6, 0, 0, 0, 9), REQUEST),
+        ((ICMP6, REPLY, 0, 0, 9), ANSWER),
+    ],
+)
+def test_echo(row: Row, kind: int) -> None:
+    """A ping asks, and its answer answers: the flow has the identifier twice where others have type and code."""
+    for form in FORMS:
+        assert [(0, kind)][: bool(kind)] == selected(form, [row], ports=0x1234_1234)
 
 
 @given(
