@@ -73,13 +73,14 @@ for _number, _reason in enumerate(REASONS):
     )  # fmt: skip
 
 
-def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> Fates:
+def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], node: Node) -> Fates:
     """Sum up what was followed, connection by connection.
 
     Args:
         chains: All connections.
         followed: Requests and replies of all protocols at all points.
         gaps: All gaps.
+        node: What is known of the node.
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
@@ -87,16 +88,21 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> 
     place = {point.name: number for number, point in enumerate(chains.points)}
     has_gap = {name for each in gaps for name in each.names}
     for at in followed:
-        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows]]
-        known = of >= 0
-        rank = _RANK[at.reason]
+        flow = at.point.packets.flow[at.rows]
+        of = chains.of[place[at.point.name]][flow]
+        known, why = of >= 0, at.reason
+        if at.point.role == "bridge" and not at.replies:
+            # What is for a neighbour on the bridge whose own interface nobody captured was not seen to arrive.
+            ends = at.last & (why == CODES["seen-beyond"]) & (node.heading[at.point.name][flow] == LOCAL)
+            why = np.where(ends, CODES["bridged"], why).astype(np.int8)
+        rank = _RANK[why]
         order = np.argsort(rank[known], kind="stable")  # the last of equal indices stays
         chosen = np.flatnonzero(known)[order]
         better = rank[chosen] > _RANK[reason[of[chosen]]]
         chosen = chosen[better]
-        reason[of[chosen]], gap[of[chosen]] = at.reason[chosen], at.gap[chosen]
+        reason[of[chosen]], gap[of[chosen]] = why[chosen], at.gap[chosen]
         if not at.replies:
-            reached[of[known & (at.reason == CODES["seen-beyond"]) & at.last]] = True
+            reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
     return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap)

@@ -221,14 +221,14 @@ def _judge(
     answer = np.where(first >= 0, packets.time[first], -1)
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
-    blind = np.array([one_way(leg) for leg in legs])
+    blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
         soon = soon | _answered_beyond(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
-    blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
+    unseen: NDArray[np.bool_] = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -255,8 +255,8 @@ def _judge(
     reason = np.select(
         [
             twice, own, bridged, round_, refused,
-            soon & blind,
-            blind,
+            soon & unseen,
+            unseen,
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
@@ -304,7 +304,8 @@ def replied(point: Point, protocol: int) -> NDArray[np.int64]:
     keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    return rows[keep]
+    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
+    return replies
 
 
 def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
