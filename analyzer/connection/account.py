@@ -23,7 +23,7 @@ from analyzer.connection.outcome import (
 )
 from analyzer.model import Account, Fate
 from analyzer.nat.reasons import CODES, REASONS
-from analyzer.nat.ways import IN, LOCAL, OUT
+from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,8 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    far: NDArray[np.bool_]
+    """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -105,7 +107,25 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap)
+    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+
+
+def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
+    outside, inside, pods = (
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), np.int8),
+    )
+    for number, point in enumerate(chains.points):
+        met = np.zeros(len(chains), bool)
+        met[chains.of[number][chains.of[number] >= 0]] = True
+        outside |= met & (point.role is None or point.role in EXITS)
+        inside |= met & (point.role not in EXITS)
+        pods[met] += point.role == "pod"
+    direction = directions(chains, node)
+    out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
+    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))
+    return far
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -143,8 +163,8 @@ def classes(
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
-    onward = told.reached | aside | late | (code == REFUSED)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
+    onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
     why = np.select(
         [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],

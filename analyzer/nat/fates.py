@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["FATES", "Followed", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
+MOSTLY = 0.5
+"""Share of frames that could not be decoded from which on a point tells no absence."""
 MOST_REPLIES = 100_000
 """Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
 
@@ -226,7 +228,9 @@ def _judge(
         soon = soon | _answered_beyond(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
-    unseen: NDArray[np.bool_] = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
+    unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
+    unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
+    undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
     elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
     outbound = (heading == OUT) & (not replies)
@@ -257,6 +261,7 @@ def _judge(
             twice, own, bridged, round_, refused,
             soon & unseen,
             unseen,
+            undecoded,
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
@@ -266,6 +271,7 @@ def _judge(
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
             codes["answered"],
             codes["one-direction"],
+            codes["undecoded"],
             codes["not-recording"],
             codes["answered"],
             codes["answered-here"], codes["other-way"],

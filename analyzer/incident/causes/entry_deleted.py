@@ -37,6 +37,7 @@ TITLE = "the entry of a live connection was deleted"
 RANK = 44
 WHAT = "what it remembered of the connection had been deleted"
 COUNTED = False
+RECORDS = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
@@ -57,7 +58,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} established connection{'s' * (loss.connections != 1)} broke in this node: something "
+        f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something "
         f"deleted what the node remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another "
         f"port, which the server does not know."
     )

@@ -38,6 +38,7 @@ CODE = "link-down"
 TITLE = "link down"
 RANK = 35
 COUNTED = False
+RECORDS = ("queue-full", "no-route")
 SECOND = 1_000_000_000
 """ns: logs are dated to the second, so a line of the loss's own second came before it as well as after."""
 
@@ -60,7 +61,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the interface that they were to leave "
         "by was down."
     )

@@ -50,6 +50,7 @@ CODE = "next-hop-unresolved"
 TITLE = "next hop unresolved"
 RANK = 40
 COUNTED = False
+RECORDS = ("no-neighbour",)
 PATIENCE = 5_000_000_000
 """ns around the loss in which the vain requests are looked for: three of them, a second apart."""
 ANSWER = 1_000_000_000
@@ -80,8 +81,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: the "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
         f"machine that should carry them on does not answer on {loss.gap[1]}."
     )
 

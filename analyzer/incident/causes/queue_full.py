@@ -39,6 +39,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
+RECORDS = ("queue-full",)
 
 REMEDIES = (
     Remedy(
@@ -60,7 +61,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node{waited}: more was to be sent than the interface takes, and its "
         "queue dropped "
         f"them between {loss.gap[0]} and {loss.gap[1]}."

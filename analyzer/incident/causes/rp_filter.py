@@ -42,6 +42,7 @@ CODE = "rp-filter"
 TITLE = "dropped by the reverse path filter"
 RANK = 18
 COUNTED = False
+RECORDS = ("reverse-path",)
 STRICT = 1
 COUNTER = "TcpExt.IPReversePathFilter"
 
@@ -68,7 +69,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node: its reverse path filter (rp_filter) drops packets whose "
         "answers would leave "
         f"by another interface than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."

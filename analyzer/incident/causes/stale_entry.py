@@ -45,6 +45,7 @@ CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"
 RANK = 15
 COUNTED = False
+RECORDS = ("no-neighbour", "no-route", "no-listener", "receiver")
 
 REMEDIES = (
     Remedy(
@@ -70,7 +71,7 @@ WHY = {
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} "
+        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
         f"connection{'s' * (loss.connections != 1)} went astray in this node: its connection tracking still sends them to an "
         f"endpoint that is gone, because an old (stale) entry outlived it."
     )
