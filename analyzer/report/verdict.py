@@ -40,7 +40,8 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
     """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
-        told = [_node(incidents, account), *_events(incidents)]
+        whole = len(incidents) == len(analysis.incidents)
+        told = [_node(incidents, account, whole=whole), *_events(incidents)]
         if account.open:
             told.append(f"for {account.open:,} more nobody can tell")
         return "; ".join(told)
@@ -62,7 +63,7 @@ def _all(worked: int) -> str:
     return "the one connection" if worked == 1 else f"all {worked:,} connections"
 
 
-def _node(incidents: Sequence[Incident], account: Account) -> str:
+def _node(incidents: Sequence[Incident], account: Account, *, whole: bool) -> str:
     """How many connections, and the causes with how sure they are."""
     ranked = Counter[tuple[str, str]]()
     for incident in incidents:
@@ -70,7 +71,7 @@ def _node(incidents: Sequence[Incident], account: Account) -> str:
     causes = [f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)] + [
         f"and {len(ranked) - 2} more"
     ] * (len(ranked) > 2)
-    node = account.node or sum(len(incident.findings) for incident in incidents)
+    node = (whole and account.node) or sum(len(incident.findings) for incident in incidents)
     of = f" of {account.connections:,}" if account.connections else ""
     many = "" if (account.connections or node) == 1 else "s"
     return f"{node:,}{of} connection{many} {_befell(incidents)} because of this node: {', '.join(causes)}"
