@@ -24,7 +24,13 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
     groups: list[list[Finding]] = []
     open_groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in sorted(findings, key=lambda f: f.time):
-        key = (finding.kind, finding.cause, finding.gap, finding.facts.get("reset_by"))
+        key = (
+            finding.kind,
+            finding.cause,
+            finding.gap,
+            finding.facts.get("reset_by"),
+            finding.facts.get("dropped"),
+        )
         group = open_groups.get(key)
         if group is None or finding.time - group[-1].time > APART:
             group = open_groups[key] = []
@@ -84,6 +90,7 @@ def _summary(group: list[Finding]) -> str:
         packets=sum(int(f.facts.get("attempts_vanished", f.facts.get("packets", 1))) for f in group),
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
+        dropped=first.facts.get("dropped", "") if first.cause == "unknown" else "",
     )
     text: str = cause.summary(loss)
     return text

@@ -76,6 +76,8 @@ class Loss:
     gap: tuple[str, str]
     delay_s: float
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
+    dropped: str = ""
+    """What the kernel recorded of them, where no cause is known: completes "the kernel dropped them ..."."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["FATES", "Followed", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
+MOSTLY = 0.5
+"""Share of frames that could not be decoded from which on a point tells no absence."""
 MOST_REPLIES = 100_000
 """Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
 
@@ -221,14 +223,16 @@ def _judge(
     answer = np.where(first >= 0, packets.time[first], -1)
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
-    blind = np.array([one_way(leg) for leg in legs])
+    blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
         soon = soon | _answered_beyond(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
-    blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
+    unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
+    unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
+    undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -255,8 +259,9 @@ def _judge(
     reason = np.select(
         [
             twice, own, bridged, round_, refused,
-            soon & blind,
-            blind,
+            soon & unseen,
+            unseen,
+            undecoded,
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
@@ -266,6 +271,7 @@ def _judge(
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
             codes["answered"],
             codes["one-direction"],
+            codes["undecoded"],
             codes["not-recording"],
             codes["answered"],
             codes["answered-here"], codes["other-way"],
@@ -304,7 +310,8 @@ def replied(point: Point, protocol: int) -> NDArray[np.int64]:
     keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    return rows[keep]
+    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
+    return replies
 
 
 def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

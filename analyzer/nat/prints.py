@@ -59,7 +59,8 @@ def hops(a: Point, b: Point, rows: NDArray[Any], there: NDArray[Any]) -> NDArray
     """By how much the TTL of each packet is smaller at B than at A; 0 where one of the two, a listing, does not tell it."""
     if "ttl" in a.recording.lacks | b.recording.lacks:
         return np.zeros(len(rows), np.int16)
-    return a.packets.ttl[rows].astype(np.int16) - b.packets.ttl[there].astype(np.int16)
+    fewer: NDArray[np.int16] = a.packets.ttl[rows].astype(np.int16) - b.packets.ttl[there].astype(np.int16)
+    return fewer
 
 
 def plain(point: Point, lacks: frozenset[str] = frozenset()) -> Point:

@@ -39,7 +39,7 @@ class Part:
     label: str
     """The file within the bundle; a member of an archive has the archive's name before its own."""
     point: str
-    role: Literal["pod", "bridge", "uplink"] | None
+    role: Literal["pod", "bridge", "tunnel", "uplink"] | None
     """By the name; None where only the traffic can tell."""
     packets: int = 0
     first: int = 0

@@ -197,5 +197,5 @@ def _part(
     return Part(label=label, point=point, role=_role(role), packets=packets, first=span[0], last=span[1])
 
 
-def _role(role: naming.Role | None) -> Literal["pod", "bridge", "uplink"] | None:
+def _role(role: naming.Role | None) -> Literal["pod", "bridge", "tunnel", "uplink"] | None:
     return None if role == "any" else role

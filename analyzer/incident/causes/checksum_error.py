@@ -50,6 +50,7 @@ CODE = "checksum-error"
 TITLE = "wrong checksum"
 RANK = 20
 COUNTED = False
+RECORDS = ("checksum",)
 BY_UDP = ("vxlan", "geneve")
 FEATURES = ("tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksumming")
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from analyzer.capture.transport import transports
 from analyzer.flow.point import UDP
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
@@ -42,6 +43,7 @@ CODE = "dns-insert-race"
 TITLE = "DNS insert race"
 RANK = 70
 COUNTED = True
+RECORDS = ("conntrack-insertion", "netfilter")
 DNS = 53
 TWINS = 1_000_000
 """ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""
@@ -103,7 +105,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     passed = rows[gap.in_outer[rows] >= 0]
     apart_ns = packets.time[passed] - packets.time[row]
     twins = passed[abs(apart_ns) <= TWINS]
-    if not len(twins) or not _fits(scene):
+    record = recorded(case, scene, "conntrack-insertion", alone=False)
+    if not len(twins) or not (record or _fits(scene)):
         return None
     twin = int(twins[np.argmin(abs(packets.time[twins] - packets.time[row]))])
     if _entry_before(point, passed, min(twin, row)) or _both_answered(point, flow, max(twin, row)):
@@ -138,7 +141,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence="proven"
-        if drop == total and failed
+        if record or (drop == total and failed)
         else "likely"
         if failed or again is not None
         else "possible",

@@ -37,6 +37,7 @@ TITLE = "the entry of a live connection was deleted"
 RANK = 44
 WHAT = "what it remembered of the connection had been deleted"
 COUNTED = False
+RECORDS = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(

@@ -38,6 +38,7 @@ TITLE = "the entry of a silent connection expired"
 RANK = 45
 WHAT = "what it remembered of the connection had expired"
 COUNTED = False
+RECORDS = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(

@@ -39,6 +39,7 @@ CODE = "forwarding-disabled"
 TITLE = "forwarding is switched off"
 RANK = 15
 COUNTED = False
+RECORDS = ("no-route", "reverse-path")
 
 REMEDIES = (
     Remedy(

@@ -45,6 +45,7 @@ CODE = "ipvs-reuse"
 TITLE = "IPVS dropped a reused port's first SYN"
 RANK = 40
 COUNTED = False
+RECORDS = ("conntrack-insertion", "netfilter")
 MODE, CONNTRACK = "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack"
 
 REMEDIES = (

@@ -38,6 +38,7 @@ CODE = "link-down"
 TITLE = "link down"
 RANK = 35
 COUNTED = False
+RECORDS = ("queue-full", "no-route")
 SECOND = 1_000_000_000
 """ns: logs are dated to the second, so a line of the loss's own second came before it as well as after."""
 

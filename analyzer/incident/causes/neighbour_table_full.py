@@ -45,6 +45,7 @@ CODE = "neighbour-table-full"
 TITLE = "neighbour table full"
 RANK = 42
 COUNTED = False
+RECORDS = ("no-neighbour",)
 SOLICITATION = 135
 LAST_BITS = 0xFFFFFF
 """Of an address: what the group holds that a solicitation is sent to (RFC 4291 section 2.7.1)."""

@@ -50,6 +50,7 @@ CODE = "next-hop-unresolved"
 TITLE = "next hop unresolved"
 RANK = 40
 COUNTED = False
+RECORDS = ("no-neighbour",)
 PATIENCE = 5_000_000_000
 """ns around the loss in which the vain requests are looked for: three of them, a second apart."""
 ANSWER = 1_000_000_000

@@ -42,6 +42,7 @@ CODE = "no-route"
 TITLE = "no route"
 RANK = 24
 COUNTED = False
+RECORDS = ("no-route", "reverse-path")
 NO_ROUTE = frozenset({(3, 0), (101, 0)})
 """ICMP errors that a router sends without a route (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1)."""
 OF_KIND = {"unreachable": frozenset({(3, 1), (101, 0), (101, 3)}), "prohibit": frozenset({(3, 13), (101, 1)})}

@@ -7,7 +7,8 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other
     ports of that address pass. No conntrack counter moves. With the rules in the bundle the packet is walked
-    through them, and the rule is named; its own counter may show it.
+    through them, and the rule is named; its own counter may show it. A drop record of the kernel shows a rule in
+    FORWARD, or the function that evaluates rules (`nft_do_chain`).
 
 What is ruled out
     A full table and failed insertions (conntrack would have counted them), an unresolved next hop (others reach it, or
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.incident import rule_edits
+from analyzer.incident.records import record_of, recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
@@ -43,6 +45,9 @@ CODE = "policy-drop"
 TITLE = "dropped by a rule"
 RANK = 30
 COUNTED = False
+RECORDS = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
+"""Records of hooks in which rules are rare, and conntrack drops."""
 LOST = ("drop", "reject")
 WITNESSES = 3
 """Requests that passed next, which the rules must let through."""
@@ -91,17 +96,30 @@ class Alike:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the rule that drops the packet."""
-    rule = None if case.refused or case.passed is not None else dropped_by(case, scene)
-    if rule is None or rule[2] != "drop":
+    if case.refused:
+        return None
+    record = recorded(case, scene, "rule", "policy")
+    rule = dropped_by(case, scene) if record or case.passed is None else None
+    if rule is not None and rule[2] != "drop":
+        rule = None
+    if rule is None and record is None:
         return None
     alike = _alike(case, scene) if case.requests and case.outward else None
     passed = alike.passed if alike else 0
     return Explanation(
         cause=CODE,
-        confidence="likely" if passed else "proven",
-        facts={"rule": rule[0], **_facts(alike)},
+        confidence="proven" if record or not passed else "likely",
+        facts={"rule": rule[0] if rule else None, **_facts(alike)},
         evidence=(
-            Evidence(says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]),
+            *(
+                (
+                    Evidence(
+                        says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]
+                    ),
+                )
+                if rule
+                else ()
+            ),
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
@@ -240,10 +258,14 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     """The rule that drops or rejects the packet for certain, with what it counted; its file; and which of both.
 
     None if these rules would drop what passed the gap later, too: they are of another time or another node. What passed
-    before the first loss may have done so before the rule was there.
+    before the first loss may have done so before the rule was there. And none where the kernel recorded that the packet
+    died in another hook, where conntrack could have dropped it.
     """
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return None
+    record = record_of(case, scene)
+    if record is not None and record.means.kind in ELSEWHERE and record.died_in != walked[0].end.hook.upper():
         return None
     gap = case.crossing
     if case.outward and not case.replies:

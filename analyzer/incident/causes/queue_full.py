@@ -39,6 +39,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
+RECORDS = ("queue-full",)
 
 REMEDIES = (
     Remedy(

@@ -42,6 +42,7 @@ CODE = "rp-filter"
 TITLE = "dropped by the reverse path filter"
 RANK = 18
 COUNTED = False
+RECORDS = ("reverse-path",)
 STRICT = 1
 COUNTER = "TcpExt.IPReversePathFilter"
 

@@ -34,6 +34,7 @@ from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.ways import OUT
@@ -51,6 +52,7 @@ CODE = "snat-port-exhaustion"
 TITLE = "SNAT ports exhausted"
 RANK = 80
 COUNTED = True
+RECORDS = ("conntrack-insertion", "nat-rule", "netfilter")
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
 AGAIN = 500_000_000
@@ -92,10 +94,13 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by outer ports that are all taken when the packet is lost."""
     gap, counters = case.crossing, scene.counters
     failed = counters.get("insert_failed", 0)
-    if not case.requests or not case.outward or gap.outer.role != "uplink" or (counters and not failed):
+    if not case.requests or not case.outward or gap.outer.role != "uplink":
+        return None
+    record = recorded(case, scene, "conntrack-insertion", "nat-rule", alone=False)
+    if counters and not failed and record is None:
         return None
     allowed = _allowed(case, scene)
-    if allowed is None and not failed:
+    if allowed is None and not failed and record is None:
         return None
     point, row = case.lost[0].seen[-1]
     wanted = frozenset(scene.translated(gap, int(point.packets.flow[row])))
@@ -127,7 +132,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         )
     return Explanation(
         cause=CODE,
-        confidence="proven" if allowed and failed == total else "likely",
+        confidence="proven" if allowed and (record or failed == total) else "likely",
         facts={"ports": width, "taken": taken},
         evidence=tuple(evidence),
         excluded=(

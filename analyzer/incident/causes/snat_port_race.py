@@ -11,7 +11,8 @@ How it is recognised
     The SYN is seen on the bridge and not on the uplink. Within a few milliseconds a *partner*, another new connection
     to the same destination address and port, left the uplink with just the source port that the lost connection
     would have kept, or with one found by the same search. The next attempt passes, often with another port.
-    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts.
+    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts. A drop record of
+    the kernel shows the packet in POSTROUTING, freed by `nf_hook_slow` and not by a rule (`nft_do_chain`).
 
 What is ruled out
     A full table (drops every new connection and leaves `insert_failed` alone), a policy (drops every attempt), an
@@ -35,6 +36,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
@@ -49,6 +51,7 @@ CODE = "snat-port-race"
 TITLE = "SNAT port race"
 RANK = 75
 COUNTED = True
+RECORDS = ("conntrack-insertion", "netfilter")
 NEAR = 5_000_000
 """ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
 counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""
@@ -103,7 +106,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     inner = gap.in_inner[row]
     inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
     counted = scene.clashes
-    confidence: Confidence = "proven" if kept and counted else "likely"
+    record = recorded(case, scene, *RECORDS[:1], alone=False)
+    confidence: Confidence = "proven" if kept and (counted or record) else "likely"
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
@@ -136,7 +140,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts=facts,
         evidence=tuple(evidence),
         remedies=_remedies(case, scene),
-        excluded=_excluded(case, scene, step, counted),
+        excluded=_excluded(case, scene, step, counted=counted, record=record is not None),
         partner=(mappings.point, row),
     )
 
@@ -144,8 +148,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
     # Losing the race twice in a row is a coincidence; exhausted ports do it.
+    record = recorded(case, scene, *RECORDS[:1], alone=False)
     if (
-        not scene.only_clashes
+        not (scene.only_clashes or record)
         or case.passed is None
         or len(case.lost) > 1
         or not case.requests
@@ -156,9 +161,13 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
         cause=CODE,
         confidence="likely",
         facts={"partner_outer": None},
-        evidence=(_counted(scene), _retry(case, case.passed), *_rule(case, scene)),
+        evidence=(
+            *((_counted(scene),) if scene.only_clashes else ()),
+            _retry(case, case.passed),
+            *_rule(case, scene),
+        ),
         remedies=_remedies(case, scene),
-        excluded=_excluded(case, scene, case.lost[0], counted=True),
+        excluded=_excluded(case, scene, case.lost[0], counted=scene.only_clashes, record=record is not None),
     )
 
 
@@ -255,7 +264,7 @@ def _retry(case: Case, passed: Step) -> Evidence:
     )
 
 
-def _excluded(case: Case, scene: Scene, step: Step, counted: bool) -> tuple[Exclusion, ...]:
+def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bool) -> tuple[Exclusion, ...]:
     """The look-alikes, each with what rules it out here."""
     gap, protocol = case.crossing, case.protocol
     point, row = step.seen[-1]
@@ -266,6 +275,8 @@ def _excluded(case: Case, scene: Scene, step: Step, counted: bool) -> tuple[Excl
             cause="conntrack-table-full",
             because="insert_failed rose, which a full table leaves alone"
             if counted
+            else "the packet had its entry already: it was dropped when that was to be inserted"
+            if record
             else f"{near} other new connection{'s' * (near != 1)} passed the same gap within 5 ms",
         ),
         Exclusion(

@@ -45,6 +45,7 @@ CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"
 RANK = 15
 COUNTED = False
+RECORDS = ("no-neighbour", "no-route", "no-listener", "receiver")
 
 REMEDIES = (
     Remedy(
