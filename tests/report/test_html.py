@@ -291,7 +291,7 @@ def test_what_a_page_must_say(sample) -> None:
     text = html.render(sample.both())
     for expected in (
         "5 of 613 connections were delayed or failed because of this node",
-        "3 SYNs vanished between cni0 and eth0",
+        "4 SYNs vanished between cni0 and eth0",
         "Three connections from two pods",
         'class="drawing ladder"',
         'class="drawing timeline"',
