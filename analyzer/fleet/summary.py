@@ -6,7 +6,7 @@ Every list has a limit, so thousands of bundles make a page that opens; what is 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -127,7 +127,7 @@ class FleetReport:
     """Found unchanged, so not analysed again."""
     period: tuple[int, int] | None
     requests: int
-    account: Account
+    account: Account = field(default_factory=Account)
     """Of all bundles together."""
     lost: int
     losing: int
