@@ -40,9 +40,9 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
     """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
-        whole = len(incidents) == len(analysis.incidents)
+        whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
         told = [_node(incidents, account, whole=whole), *_events(incidents)]
-        if account.open:
+        if account.open and whole:
             told.append(f"for {account.open:,} more nobody can tell")
         return "; ".join(told)
     if account.open:
@@ -56,7 +56,8 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
         return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
-    return f"No incident: {_all(account.worked)} worked"
+    cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
+    return f"No incident: {_all(account.worked)} worked{cut}"
 
 
 def _all(worked: int) -> str:
@@ -68,9 +69,9 @@ def _node(incidents: Sequence[Incident], account: Account, *, whole: bool) -> st
     ranked = Counter[tuple[str, str]]()
     for incident in incidents:
         ranked[incident.cause, incident.confidence] += len(incident.findings)
-    causes = [f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)] + [
-        f"and {len(ranked) - 2} more"
-    ] * (len(ranked) > 2)
+    causes = [
+        f"{short(cause_title(cause), 80)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)
+    ] + [f"and {len(ranked) - 2} more"] * (len(ranked) > 2)
     node = (whole and account.node) or sum(len(incident.findings) for incident in incidents)
     of = f" of {account.connections:,}" if account.connections else ""
     many = "" if (account.connections or node) == 1 else "s"

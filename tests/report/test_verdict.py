@@ -45,6 +45,14 @@ def test_incidents_and_more_that_nobody_can_tell(sample) -> None:
     assert "4 SYNs vanished between cni0 and eth0; 1 packet was judged INVALID" in said
 
 
+def test_some_of_the_incidents(sample) -> None:
+    """Of a part of a bundle's incidents no more is counted than theirs."""
+    assert (
+        "1 of 613 connections was delayed or failed because of this node: ACK under the lower bound (proven); "
+        "1 packet was judged INVALID and answered with a RST" == headline((sample.LATE_ACK,), sample.both())
+    )
+
+
 def test_one_is_singular(sample) -> None:
     """One connection was, one packet was."""
     late = sample.late_ack()
@@ -68,6 +76,9 @@ def test_nothing_to_say(sample) -> None:
     assert "No incident: all 7 connections worked" == _of(sample, Account(connections=7, worked=7))
     assert "No incident: the one connection worked" == _of(sample, Account(connections=1, worked=1))
     assert "No incident: the captures hold no connection to follow" == _of(sample, Account())
+    assert "No incident: all 7 connections worked; the capture ends before 2 more can be told of" == _of(
+        sample, Account(connections=9, worked=7, unknown=2, why_unknown={"unfinished": 2})
+    )
     assert "The capture ends before 2 connections can be told of" == _of(
         sample, Account(connections=2, unknown=2, why_unknown={"unfinished": 2})
     )

@@ -40,6 +40,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -50,7 +51,7 @@ CODE = "checksum-error"
 TITLE = "wrong checksum"
 RANK = 20
 COUNTED = False
-RECORDS = ("checksum",)
+RECORDS: tuple[Kind, ...] = ("checksum",)
 BY_UDP = ("vxlan", "geneve")
 FEATURES = ("tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksumming")
 

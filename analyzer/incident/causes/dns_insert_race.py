@@ -35,6 +35,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -43,7 +44,7 @@ CODE = "dns-insert-race"
 TITLE = "DNS insert race"
 RANK = 70
 COUNTED = True
-RECORDS = ("conntrack-insertion", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 DNS = 53
 TWINS = 1_000_000
 """ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""

@@ -32,6 +32,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -39,7 +40,7 @@ CODE = "forwarding-disabled"
 TITLE = "forwarding is switched off"
 RANK = 15
 COUNTED = False
-RECORDS = ("no-route", "reverse-path")
+RECORDS: tuple[Kind, ...] = ("no-route", "reverse-path")
 
 REMEDIES = (
     Remedy(

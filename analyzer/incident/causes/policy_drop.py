@@ -37,6 +37,7 @@ from analyzer.nat.matching import DST
 from analyzer.nat.passages import label
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -45,7 +46,7 @@ CODE = "policy-drop"
 TITLE = "dropped by a rule"
 RANK = 30
 COUNTED = False
-RECORDS = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
 """Records of hooks in which rules are rare, and conntrack drops."""
 LOST = ("drop", "reject")

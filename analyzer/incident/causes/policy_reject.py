@@ -33,6 +33,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -40,7 +41,7 @@ CODE = "policy-reject"
 TITLE = "refused by a rule of this node"
 RANK = 25
 COUNTED = False
-RECORDS = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
 """What only a rule of the node says of a packet that it forwards."""
 

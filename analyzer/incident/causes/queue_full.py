@@ -31,6 +31,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -39,7 +40,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
-RECORDS = ("queue-full",)
+RECORDS: tuple[Kind, ...] = ("queue-full",)
 
 REMEDIES = (
     Remedy(

@@ -34,6 +34,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -42,7 +43,7 @@ CODE = "rp-filter"
 TITLE = "dropped by the reverse path filter"
 RANK = 18
 COUNTED = False
-RECORDS = ("reverse-path",)
+RECORDS: tuple[Kind, ...] = ("reverse-path",)
 STRICT = 1
 COUNTER = "TcpExt.IPReversePathFilter"
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -52,7 +53,7 @@ CODE = "snat-port-exhaustion"
 TITLE = "SNAT ports exhausted"
 RANK = 80
 COUNTED = True
-RECORDS = ("conntrack-insertion", "nat-rule", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "nat-rule", "netfilter")
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
 AGAIN = 500_000_000

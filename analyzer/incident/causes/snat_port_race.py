@@ -44,6 +44,7 @@ from analyzer.nat.passages import ends, flow_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case, Step
     from analyzer.model import Confidence
 
@@ -51,7 +52,7 @@ CODE = "snat-port-race"
 TITLE = "SNAT port race"
 RANK = 75
 COUNTED = True
-RECORDS = ("conntrack-insertion", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 NEAR = 5_000_000
 """ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
 counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""

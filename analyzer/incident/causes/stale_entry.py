@@ -37,6 +37,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -45,7 +46,7 @@ CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"
 RANK = 15
 COUNTED = False
-RECORDS = ("no-neighbour", "no-route", "no-listener", "receiver")
+RECORDS: tuple[Kind, ...] = ("no-neighbour", "no-route", "no-listener", "receiver")
 
 REMEDIES = (
     Remedy(
