@@ -12,6 +12,7 @@ from typing import Any
 
 from analyzer.analysis import Analysis
 from analyzer.capture.bundle import Bundle
+from analyzer.checked import untold
 from analyzer.errors import LostsynError, UnknownPoint
 from analyzer.pipeline import analyze
 from analyzer.report import html, json_
@@ -51,7 +52,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
         {
             "says": printable(headline(analysis.incidents, analysis), 2000),
             "incidents": len(analysis.incidents),
-            "inconclusive": analysis.inconclusive,
+            "inconclusive": untold(analysis) or None,
         },
     )
 
