@@ -95,16 +95,19 @@ class EvidenceFile:
         Returns:
             The text, with undecodable bytes replaced, and why it is not all of it (None when it is).
         """
-        try:
-            with Stream(self.source()) as stream:
-                data = stream.read(limit + 1)
-                missing = stream.damage
-        except OSError as problem:
-            return "", f"cannot be read: {problem.strerror or problem}"
+        data, missing = self.stored(limit)
         if len(data) > limit:
             data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
             missing = f"only its first {len(data)} bytes were read"
         return _decoded(data), missing
+
+    def stored(self, limit: int = EVIDENCE) -> tuple[bytes, str | None]:
+        """Read the bytes, decompressed, one more than *limit* at most; and why they are not all (None when they are)."""
+        try:
+            with Stream(self.source()) as stream:
+                return stream.read(limit + 1), stream.damage
+        except OSError as problem:
+            return b"", f"cannot be read: {problem.strerror or problem}"
 
 
 def _decoded(data: bytes) -> str:
@@ -323,8 +326,12 @@ class _Search:
         self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
     ) -> None:
         """Sort a file by what it begins with."""
+        from analyzer.evidence.dwdump import recognises  # evidence imports this module
+
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
+        elif recognises(head):  # a capture by its form only
+            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         elif is_capture(head):
             label = self._unique(label)
             self.heads[label] = head

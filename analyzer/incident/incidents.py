@@ -12,7 +12,7 @@ from analyzer.model import Incident
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import Confidence, Finding
+    from analyzer.model import Confidence, Finding, Remedy
 
 APART = 60_000_000_000
 """ns of silence that end an incident."""
@@ -47,7 +47,6 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
 
 def _incident(name: str, group: list[Finding]) -> Incident:
     first = group[0]
-    cause = causes.module(first.cause)
     return Incident(
         id=name,
         kind=first.kind,
@@ -60,10 +59,18 @@ def _incident(name: str, group: list[Finding]) -> Incident:
         findings=tuple(group),
         evidence=first.evidence,
         excluded=first.excluded,
-        remedies=invalid.forwarded(cause.REMEDIES)
-        if first.facts.get("reset_by") == "pod"
-        else cause.REMEDIES,
+        remedies=_remedies(group),
     )
+
+
+def _remedies(group: list[Finding]) -> tuple[Remedy, ...]:
+    """Those for this node where a finding has such, before those of the cause that only say in general what to do."""
+    first = group[0]
+    own = next((finding.remedies for finding in group if finding.remedies), ())
+    if own:
+        return own
+    general: tuple[Remedy, ...] = causes.module(first.cause).REMEDIES
+    return invalid.forwarded(general) if first.facts.get("reset_by") == "pod" else general
 
 
 def _summary(group: list[Finding]) -> str:

@@ -129,6 +129,7 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         },
         evidence=explanation.evidence,
         excluded=explanation.excluded,
+        remedies=explanation.remedies,
     )
 
 

@@ -43,6 +43,7 @@ from analyzer.nat.ways import IN, OUT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -54,7 +55,7 @@ CODE = "conntrack-table-full"
 TITLE = "conntrack table full"
 RANK = 85
 COUNTED = True
-RECORDS = ("conntrack-entry", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-entry", "netfilter")
 TOGETHER = 1_000_000_000
 """ns around a loss in which the others of its burst are looked for."""
 ENOUGH = 1 << 14
@@ -101,8 +102,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} new connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
         f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
     )
 

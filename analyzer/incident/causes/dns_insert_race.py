@@ -35,6 +35,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -43,7 +44,7 @@ CODE = "dns-insert-race"
 TITLE = "DNS insert race"
 RANK = 70
 COUNTED = True
-RECORDS = ("conntrack-insertion", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 DNS = 53
 TWINS = 1_000_000
 """ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""
@@ -83,7 +84,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and took up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} name look-up{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
         f"queries left one socket at once, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
     )

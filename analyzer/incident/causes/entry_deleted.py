@@ -29,6 +29,7 @@ from analyzer.incident.lost_entry import told
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Explanation, Loss, Scene
 
@@ -37,7 +38,7 @@ TITLE = "the entry of a live connection was deleted"
 RANK = 44
 WHAT = "what it remembered of the connection had been deleted"
 COUNTED = False
-RECORDS = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
+RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
@@ -58,7 +59,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} established connection{'s' * (loss.connections != 1)} broke in this node: something "
+        f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something "
         f"deleted what the node remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another "
         f"port, which the server does not know."
     )

@@ -30,6 +30,7 @@ from analyzer.incident.lost_entry import told
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Explanation, Loss, Scene
 
@@ -38,7 +39,7 @@ TITLE = "the entry of a silent connection expired"
 RANK = 45
 WHAT = "what it remembered of the connection had expired"
 COUNTED = False
-RECORDS = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
+RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
@@ -59,7 +60,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection "
         f"that is silent for long, and what was sent next was not recognised any more."
     )
 

@@ -37,6 +37,7 @@ from analyzer.nat.matching import tuple_keys
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.network import IpvsConnection
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -45,7 +46,7 @@ CODE = "ipvs-reuse"
 TITLE = "IPVS dropped a reused port's first SYN"
 RANK = 40
 COUNTED = False
-RECORDS = ("conntrack-insertion", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 MODE, CONNTRACK = "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack"
 
 REMEDIES = (
@@ -67,7 +68,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second "
         f"attempt: the virtual server (IPVS) on this node still knew an older connection of the same client port and dropped the "
         f"first packet of the new one."
     )

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.incident import rule_edits
 from analyzer.incident.records import record_of, recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
@@ -36,6 +37,7 @@ from analyzer.nat.matching import DST
 from analyzer.nat.passages import label
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -44,7 +46,7 @@ CODE = "policy-drop"
 TITLE = "dropped by a rule"
 RANK = 30
 COUNTED = False
-RECORDS = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
 """Records of hooks in which rules are rare, and conntrack drops."""
 LOST = ("drop", "reject")
@@ -70,8 +72,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule "
         f"on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
     )
 
@@ -122,6 +124,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
+        remedies=edits(case, scene),
         excluded=(
             Exclusion(
                 cause="snat-port-race",
@@ -130,6 +133,15 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
+
+
+def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return ()
+    own = rule_edits.remove(walked[0].end)
+    return (*own, REMEDIES[1]) if own else ()
 
 
 def suggest(case: Case, scene: Scene) -> Explanation | None:

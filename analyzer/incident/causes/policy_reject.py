@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP
-from analyzer.incident.causes.policy_drop import dropped_by
+from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -40,7 +41,7 @@ CODE = "policy-reject"
 TITLE = "refused by a rule of this node"
 RANK = 25
 COUNTED = False
-RECORDS = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
 """What only a rule of the node says of a packet that it forwards."""
 
@@ -63,8 +64,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
-        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
+        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
     )
 
 
@@ -87,6 +88,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence="proven" if record or (rule is not None and rule[2] == "reject") else "likely",
         facts={"rule": rule[0] if rule else None},
         evidence=tuple(evidence),
+        remedies=(*own, REMEDIES[1]) if rule is not None and (own := edits(case, scene)[:1]) else (),
         excluded=(
             Exclusion(
                 cause="refused by the peer",

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.flow.point import TCP
+from analyzer.incident import rule_edits
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
 from analyzer.model import Evidence, Exclusion, Remedy
@@ -43,6 +44,7 @@ from analyzer.nat.passages import ends, flow_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case, Step
     from analyzer.model import Confidence
 
@@ -50,7 +52,7 @@ CODE = "snat-port-race"
 TITLE = "SNAT port race"
 RANK = 75
 COUNTED = True
-RECORDS = ("conntrack-insertion", "netfilter")
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 NEAR = 5_000_000
 """ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
 counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""
@@ -58,14 +60,15 @@ counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 2
 REMEDIES = (
     Remedy(
         do="Let SNAT choose its ports at random",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR ! -o cni0 -j MASQUERADE --random-fully",
+        command="iptables -t nat -S POSTROUTING\n"
+        "iptables -t nat -R POSTROUTING NUMBER -s POD-CIDR ! -o DEVICE -j MASQUERADE --random-fully",
         effect="Two new connections hit the same port in about 1 of 64,000 coincidences instead of nearly every one.",
         risk="Needs iptables 1.6.2 (nft: `masquerade fully-random`) and goes into the rule of whoever writes it: kube-proxy "
         "from 1.16 and flannel do it by themselves where iptables can. Rarer, not gone.",
     ),
     Remedy(
         do="Give SNAT more source addresses, or spread the destination over several addresses",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
         effect="Every further address divides the collisions.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
@@ -82,8 +85,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node"
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
         f"{waited}: another connection was given the same port for the outside at the same moment, and the kernel "
         f"dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
     )
@@ -109,7 +112,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
-            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} us "
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} µs "
             f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
             + (
                 "the very port that the lost connection would have kept"
@@ -137,6 +140,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence=confidence,
         facts=facts,
         evidence=tuple(evidence),
+        remedies=_remedies(case, scene),
         excluded=_excluded(case, scene, step, counted=counted, record=record is not None),
         partner=(mappings.point, row),
     )
@@ -163,6 +167,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             _retry(case, case.passed),
             *_rule(case, scene),
         ),
+        remedies=_remedies(case, scene),
         excluded=_excluded(case, scene, case.lost[0], counted=scene.only_clashes, record=record is not None),
     )
 
@@ -231,6 +236,15 @@ def _rule(case: Case, scene: Scene) -> list[Evidence]:
     step, file = walked[0].source_nat, walked[1]
     flags = ", ".join(sorted(step.flags)) or "neither random nor fully-random"
     return [Evidence(says=f"it is translated by {step.text}, which has {flags}", source=file)]
+
+
+def _remedies(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The SNAT rule of this packet, edited in place; none where no rule is known, or it chooses at random already."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].source_nat is None:
+        return ()
+    own = rule_edits.randomise(walked[0].source_nat)
+    return (*own, *REMEDIES[1:]) if own else ()
 
 
 def _whose(inner_name: str | None) -> str:

@@ -37,6 +37,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -45,7 +46,7 @@ CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"
 RANK = 15
 COUNTED = False
-RECORDS = ("no-neighbour", "no-route", "no-listener", "receiver")
+RECORDS: tuple[Kind, ...] = ("no-neighbour", "no-route", "no-listener", "receiver")
 
 REMEDIES = (
     Remedy(
@@ -71,7 +72,7 @@ WHY = {
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} "
+        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
         f"connection{'s' * (loss.connections != 1)} went astray in this node: its connection tracking still sends them to an "
         f"endpoint that is gone, because an old (stale) entry outlived it."
     )

@@ -49,8 +49,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
         + (
             f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
             if loss.dropped
