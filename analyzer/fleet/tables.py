@@ -36,11 +36,11 @@ MORE: dict[str, list[pa.Field]] = {
     "crossings": [pa.field("bundle", pa.string()), pa.field("first", _TIME)],
     "findings": [
         pa.field("bundle", pa.string()),
-        pa.field("pod", pa.string()),
         pa.field("destination", pa.string()),
     ],
 }
-"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean."""
+"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean. A finding's `pod` is
+taken from what is known of the node, where that tells more than the finding's own text."""
 
 
 def schema(name: str) -> pa.Schema:
