@@ -16,7 +16,7 @@ import io
 import json
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,9 +27,11 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 from analyzer import typed
+from analyzer.checked import untold
 from analyzer.fleet import tables
 from analyzer.fleet.bundles import key
 from analyzer.model import Counts
+from analyzer.report.verdict import headline
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ class Result:
     incidents: int = 0
     inconclusive: str | None = None
     caveats: int = 0
+    headline: str = ""
+    account: dict[str, int] = field(default_factory=dict)
+    """Connections by class, as `analyzer.model.Account` has them, and `open`; empty in results of earlier versions."""
 
     @classmethod
     def of(cls, bundle: FleetBundle, *, problem: str | None = None, **found: Any) -> Result:
@@ -123,8 +128,13 @@ def write(analysis: Analysis, bundle: FleetBundle, target: Place) -> Result:
         counts=asdict(analysis.counts),
         points=tuple(points),
         incidents=len(analysis.incidents),
-        inconclusive=analysis.inconclusive,
+        inconclusive=untold(analysis) or None,
         caveats=len(analysis.caveats),
+        headline=headline(analysis.incidents, analysis),
+        account={
+            name: getattr(analysis.account, name)
+            for name in ("connections", "worked", "node", "outside", "unknown", "open")
+        },
     )
     target.write(f"bundles/{bundle.key}.json", json.dumps(asdict(result), indent=1).encode())
     return result
@@ -159,8 +169,8 @@ def _is_ours(result: Result) -> bool:
         and key(result.path) == result.key
         and not {"", ".", ".."} & set(result.path.split("/"))
         and re.fullmatch("[0-9a-f]{16}", result.fingerprint) is not None
-        and {field.name for field in fields(Counts)} == result.counts.keys()
-        and min([0, result.incidents, result.caveats, *result.counts.values()]) == 0
+        and {each.name for each in fields(Counts)} == result.counts.keys()
+        and min([0, result.incidents, result.caveats, *result.counts.values(), *result.account.values()]) == 0
         and all(re.fullmatch(r"\d{4}-\d\d-\d\d", day, re.ASCII) for day in days)
         and all(
             part.name in {_part(table, result, day) for table in tables.MORE}

@@ -75,7 +75,14 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
     made.globals.update({name: getattr(words, name) for name in ("beyond", "period", "title")})
-    made.globals.update({"numbers": account.numbers, "whys": account.whys, "outcome_names": account.OUTCOMES})
+    made.globals.update(
+        {
+            "numbers": account.numbers,
+            "whys": account.whys,
+            "account_line": account.line,
+            "outcome_names": account.OUTCOMES,
+        }
+    )
     return made
 
 

@@ -28,7 +28,7 @@ def test_incidents(sample) -> None:
     """How many connections, the cause and how sure it is; then the packets and where."""
     race = sample.race()
     assert (
-        "4 of 612 connections were delayed or failed because of this node: SNAT port race (proven); "
+        "4 of 612 connections waited up to 2.08 s because of this node: SNAT port race (proven); "
         "4 SYNs vanished between cni0 and eth0" == headline(race.incidents, race)
     )
 
@@ -57,7 +57,7 @@ def test_one_is_singular(sample) -> None:
     """One connection was, one packet was."""
     late = sample.late_ack()
     assert headline(late.incidents, late).startswith(
-        "1 of 1 connections was delayed or failed because of this node: "
+        "1 of 1 connection was delayed or failed because of this node: "
     )
 
 
@@ -87,7 +87,7 @@ def test_nothing_to_say(sample) -> None:
 def test_outside(sample) -> None:
     """Failures elsewhere are said, and that none is of this node."""
     assert (
-        "2 connections of 508 failed outside this node, or by the peer's will; none because of it"
+        "2 of 508 connections failed outside this node, or by the peer's will; none because of it"
         == headline((), sample.clean())
     )
 
