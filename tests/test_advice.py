@@ -183,7 +183,7 @@ def test_a_point_that_is_nowhere(tmp_path: Path) -> None:
     )
 
     assert "Only veth-z was captured." == pods.advice[1].situation
-    assert "all captures of one place, the pod" in analyze(two).advice[0].situation
+    assert "do not overlap in time" in analyze(two).advice[0].situation
     assert "wg0 holds no packet" in analyze(strange).advice[0].situation
 
 
@@ -194,7 +194,7 @@ def test_places_that_nothing_tells(tmp_path: Path) -> None:
     several = analyze(record(tmp_path / "several", talk, points=("wg0", "wg1")))
     one = analyze(record(tmp_path / "one", talk, points=("wg0", "eth0")))
 
-    assert several.advice[0].situation.startswith("Where on the way wg0 and wg1 were captured is not known")
+    assert several.advice[0].situation.startswith("wg0 and wg1 are all captures of one place, the tunnel")
     assert one.advice[0].situation.startswith("Where on the way wg0 was captured is not known")
 
 

@@ -40,7 +40,7 @@ def test_representations(analysis: Analysis, tmp_path: Path) -> None:
     """A terminal shows the verdict and the points in a few lines, a notebook a fragment of the report."""
     shown = repr(analysis)
 
-    assert shown.startswith("No incident: nothing vanished in 2 connections")
+    assert shown.startswith("No incident: all 2 connections worked")
     assert all(point.name in shown for point in analysis.capture_points)
     assert "No incident: nothing vanished in 2 connections" in analysis._repr_html_()
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "flow": {"capture", "uncompiled"},
     "nat": {"flow", "capture", "threads", "uncompiled", "model"},
     "conntrack": {"nat", "flow", "capture", "evidence", "model", "threads", "uncompiled"},
-    "incident": {"conntrack", "nat", "flow", "capture", "evidence", "model"},
+    "incident": {"connection", "conntrack", "nat", "flow", "capture", "evidence", "model"},
 }
 # The words that fates and passages are told in; it imports nothing itself.
 STANDARD_ONLY = {"lab", "errors", "uncompiled"}
@@ -32,7 +32,7 @@ NO_TESTS_OF_THEIR_OWN = {
     "analyzer/evidence/rules/packet.py": "what tests/evidence/rules/test_walk.py walks with",
     "analyzer/evidence/sources/__init__.py": "tests/evidence/test_collecting.py finds every source through it",
     "analyzer/model.py": "data",
-    "analyzer/incident/causes/invalid.py": "texts that the four window tests share: tests/incident/test_invalid_reset.py",
+    "analyzer/incident/causes/_invalid.py": "texts that the four window tests share: tests/incident/test_invalid_reset.py",
     "analyzer/web/__main__.py": "the entry point of confined processes: tests/web/test_confined.py",
     "analyzer/web/refusal.py": "an error without code: every refusal in tests/web",
     "analyzer/lab/__main__.py": "the entry point inside an emulated machine: tests/lab/test_machine.py",

@@ -37,6 +37,7 @@ def every_table(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "crossings": analysis.crossings,
         "passages": analysis.passages,
         "findings": analysis.findings,
+        "connections": analysis.connections,
     }
 
 

@@ -39,7 +39,8 @@ MORE: dict[str, list[pa.Field]] = {
         pa.field("destination", pa.string()),
     ],
 }
-"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean."""
+"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean. A finding's `pod` is
+taken from what is known of the node, where that tells more than the finding's own text."""
 
 
 def schema(name: str) -> pa.Schema:

@@ -9,6 +9,8 @@ except ImportError:
     from analyzer.uncompiled import cython
 
 LETTERS = cython.declare(cython.int, 12)  # of a history at most
+M32 = cython.declare(cython.uint, 0xFFFFFFFF)  # compiled, sums and differences wrap by themselves
+HALF = cython.declare(cython.uint, 0x80000000)  # ahead by less than that is ahead (RFC 9293 section 3.4)
 # Bits of a side's `seen`, in the order of Zeek's letters below.
 SYN = 1
 SYN_ACK = 2
@@ -74,6 +76,7 @@ def tally(
     n: cython.int
     bit: cython.int
     end: cython.uint
+    ahead: cython.uint
     with cython.nogil:
         for row in range(flow.shape[0]):
             c = slot[flow[row]]
@@ -109,9 +112,10 @@ def tally(
                     if not window[row]:
                         new |= 128
                     if length[row] > 0:
-                        end = seq[row] + cython.cast(cython.uint, length[row])
+                        end = (seq[row] + cython.cast(cython.uint, length[row])) & M32
+                        ahead = (end - high[c, side]) & M32
                         # One byte of old data is a keepalive's (RFC 9293 section 3.8.4): nothing had to be repeated.
-                        if not seen[c, side] & 256 or cython.cast(cython.int, end - high[c, side]) > 0:
+                        if not seen[c, side] & 256 or (ahead != 0 and ahead < HALF):
                             high[c, side] = end
                             new |= 256
                         elif length[row] > 1:
@@ -120,10 +124,8 @@ def tally(
                             again[c, side] += 1
                             new |= 64
                 if some & 16 and not some & 4:
-                    if (
-                        not seen[c, 1 - side] & 512
-                        or cython.cast(cython.int, ack[row] - acked[c, 1 - side]) > 0
-                    ):
+                    ahead = (ack[row] - acked[c, 1 - side]) & M32
+                    if not seen[c, 1 - side] & 512 or (ahead != 0 and ahead < HALF):
                         acked[c, 1 - side] = ack[row]
                         seen[c, 1 - side] |= 512
             else:

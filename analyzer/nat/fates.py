@@ -237,7 +237,6 @@ def _judge(
     elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
-    away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
     own = outbound & among(dst[flow], node.own)
     bridged = np.zeros(len(rows), bool)
     macs = point.flows.mac_dst[flow]
@@ -249,13 +248,16 @@ def _judge(
     elif any(leg.there.role in ("uplink", "tunnel") for leg in legs):
         # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
         unclear |= routed_only[:, None] & ways
-    if replies:
-        # Its request came another way; nothing but the rules can tell where the reply went.
-        unknown_way |= ~met
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
     rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
     round_[rest] = turned(point, points, node, rows[rest])
+    # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
+    near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
+    away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
+    if replies:
+        # Its request came another way; nothing but the rules can tell where the reply went.
+        unknown_way |= ~met
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
     codes = CODES
     reason = np.select(

@@ -33,4 +33,4 @@ def test_no_such_cause(lostsyn: Callable[..., Any]) -> None:
     ran = lostsyn("explain", "gremlins")
 
     assert (2, "") == (ran.code, ran.out)
-    assert ran.err.startswith("lostsyn: 'gremlins' is no cause; the causes are snat-port-race, ")
+    assert ran.err.startswith("lostsyn: 'gremlins' is no cause; the causes are ack-over-upper-bound, ")
