@@ -185,7 +185,7 @@ def _by_rules(scene: Scene) -> None:
 
 
 def _to_the_node(scene: Scene) -> None:
-    """Say which packets to the node itself a rule of its INPUT hook drops or rejects.
+    """Say which packets to the node itself a rule of its INPUT hook drops or rejects; of other SYNs nobody can tell.
 
     They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
     """
@@ -195,13 +195,20 @@ def _to_the_node(scene: Scene) -> None:
         own |= at.reason == CODES["own-address"]
         mine = [n for n, gap in enumerate(scene.gaps) if at.point in (gap.inner, gap.outer)]
         idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
-        places = np.flatnonzero(own & idle & at.last & ~at.answered)[:MOST]
+        reset = np.zeros(len(at.rows), bool)
+        if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
+            _, answer, _ = answered(at.point, TCP)
+            reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
+            silent = own & idle & at.last & ~at.answered & ~reset
+            at.reason[silent] = CODES["own-address"]
+        places = np.flatnonzero(own & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             inner = [n for n in mine if scene.gaps[n].inner is at.point]
             outward = bool(inner)
             number = inner[-1] if inner else mine[-1]
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
-            if walked is not None and walked[0].verdict in ("drop", "reject") and _local(walked[0]):
+            verdicts = ("reject",) if reset[place] else ("drop", "reject")
+            if walked is not None and walked[0].verdict in verdicts and _local(walked[0]):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
 

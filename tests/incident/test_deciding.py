@@ -132,3 +132,12 @@ def test_a_capture_that_lost_nothing(tmp_path: Path) -> None:
     assert [("reply-vanished", "unknown", ("cni0", "eth0"), 1)] == told_of(
         _missing_reply(tmp_path, dropped=0)
     )
+
+
+def test_a_node_that_says_nothing(tmp_path: Path) -> None:
+    """No rule drops what comes in, and still nobody answers: that is this node's, and nobody can tell why."""
+    analysis = judged(
+        tmp_path, in_vain("10.244.0.1:9100", way="veth-a cni0"), hook="input", rule="tcp dport 22 drop"
+    )
+
+    assert {"local": 1} == analysis.account.why_unknown
