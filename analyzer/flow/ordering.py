@@ -80,7 +80,9 @@ def _connections(flows: Flows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Number each five-tuple, whichever end spoke first, and tell which end of it is each flow's source."""
     one = address_key(flows.src_hi, flows.src_lo) ^ scramble(flows.ports >> 16, 4)
     other = address_key(flows.dst_hi, flows.dst_lo) ^ scramble(flows.ports & 0xFFFF, 4)
-    both = scramble(np.minimum(one, other), 5) ^ scramble(np.maximum(one, other), 6) ^ scramble(flows.proto, 1)
+    both = (
+        scramble(np.minimum(one, other), 5) ^ scramble(np.maximum(one, other), 6) ^ scramble(flows.proto, 1)
+    )
     _, connection = np.unique(both, return_inverse=True)
     return connection, one > other
 
@@ -109,9 +111,7 @@ def _backwards(
     turned = p.bits[order] & REPLY != 0
     source = np.where(turned, ports & 0xFFFF, ports >> 16)
     target = np.where(turned, ports >> 16, ports & 0xFFFF)
-    return wrong + int(
-        (begins & (flows.proto[flow] == UDP) & (source < 1024) & (target >= 1024)).sum()
-    )
+    return wrong + int((begins & (flows.proto[flow] == UDP) & (source < 1024) & (target >= 1024)).sum())
 
 
 def _reassign(recording: Recording, connection: NDArray[np.int64], upper: NDArray[np.bool_]) -> None:
@@ -171,5 +171,3 @@ def _marks(p: Packets, flows: Flows, turned: NDArray[np.bool_]) -> None:
             marks[p.flow[some]] |= mark
             isn[p.flow[some]] = p.seq[some]
     flows.marks[tcp] = marks[tcp]
-
-
