@@ -50,15 +50,33 @@ def settle(recording: Recording) -> None:
     for begin, end in late:
         order[begin:end] = begin + np.argsort(time[begin:end], kind="stable")
     connection, upper = _connections(recording.flows)
-    some = slice(late[0][0], late[0][0] + LOOKED_AT)
-    if _backwards(recording, order[some], connection, upper) > _backwards(
-        recording, np.arange(len(time))[some], connection, upper
-    ):
-        return
+    rows = _disturbed(recording.packets, order, connection)
+    if len(rows):
+        then = order[rows]
+        some = slice(LOOKED_AT)
+        if _backwards(recording, then[some], connection, upper) > _backwards(
+            recording, np.sort(then)[some], connection, upper
+        ):
+            return
+    moved = np.flatnonzero(order != np.arange(len(order)))
     for name in PACKET_DTYPES:
         column = getattr(recording.packets, name)
-        column[:] = column[order]
-    _reassign(recording, connection, upper)
+        column[moved] = column[order[moved]]
+    if len(rows):
+        _reassign(recording, connection, upper)
+
+
+def _disturbed(p: Packets, order: NDArray[np.int64], connection: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where in the new order the packets of those connections are that have theirs in another order than in the file."""
+    touched = np.zeros(len(connection), bool)
+    touched[connection[p.flow[order[order != np.arange(len(order))]]]] = True
+    rows = np.flatnonzero(touched[connection[p.flow[order]]])
+    whose = connection[p.flow[order[rows]]]
+    together = np.argsort(whose, kind="stable")
+    whose, before = whose[together], order[rows[together]]
+    wrong = np.zeros(len(connection), bool)
+    wrong[whose[1:][(whose[1:] == whose[:-1]) & (before[1:] < before[:-1])]] = True
+    return rows[wrong[connection[p.flow[order[rows]]]]]
 
 
 def exchange(flows: Flows, some: NDArray[np.bool_]) -> None:

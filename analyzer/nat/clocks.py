@@ -3,7 +3,8 @@
 What both points saw bounds how far their clocks are apart: no packet arrives before it was sent. In one direction a
 packet's time at the outer point minus that at the inner one is the offset and its transit, in the other the offset less its
 transit. So the offset lies between the smallest of the one and the largest of the other, and half-way is the best guess
-(as in NTP, RFC 5905 section 8). Zero is kept wherever it lies between: then it contradicts nothing, and the clocks of one host are one.
+(as in NTP, RFC 5905 section 8). Zero is kept wherever it lies between: then it contradicts nothing,
+and the clocks of one host are one.
 """
 
 from __future__ import annotations
