@@ -17,6 +17,7 @@ from analyzer.incident import (
     lost_errors,
     misdelivered,
     second_connection,
+    stale_entry,
     unnatted_leak,
     vanished,
 )
@@ -51,6 +52,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += leaked
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
+    found += stale_entry.findings(scene)
     found += lost_errors.findings(scene)
     found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
