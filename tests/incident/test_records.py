@@ -9,7 +9,7 @@ from analyzer.nat.reasons import REASONS
 from tests.conversation import START, Conversation
 from tests.incident.evidence import connection, counters, findings, judged, vanishing, whole
 
-STACKS = {
+STACKS: dict[str, tuple[str, ...]] = {
     "FORWARD": ("nf_hook_slow", "ip_forward"),
     "POSTROUTING": ("nf_hook_slow", "ip_output"),
     "PREROUTING": ("nf_hook_slow", "ip_rcv"),
@@ -114,6 +114,7 @@ def test_a_record_decides_what_the_captures_leave_open(tmp_path: Path) -> None:
         if reason:
             record(tmp_path / name, talk, 60, reason=reason, stack="POSTROUTING")
         analysis = judged(tmp_path / name, talk)
+        assert analysis.scene is not None
         reasons = {REASONS[r].code for f in analysis.scene.requests[6] for r in f.reason}
 
         assert expected == analysis.counts.syn_vanished, name

@@ -23,6 +23,7 @@ LATE = {"next-hop"}
 
 def agree(analysis: Analysis, run: Path, scenario: str) -> None:
     """Check that the captures without the kernel's drop records tell of the same losses, and that a record names each one."""
+    assert analysis.scene is not None
     records = [record.means.kind for record in joined(analysis.scene).values()]
     assert (run / "drops.txt").exists()
     (run / "drops.txt").rename(run.parent / "drops.txt")
@@ -117,6 +118,7 @@ FRESH: dict[str, set[tuple[str, str, tuple[str, str]]]] = {
     "be-liberal": set(),
     "capture-loss": set(),
     "dns-race": set(),
+    "entry-expired": {("misdelivered", "entry-expired", OUT)},
     "forwarding-disabled": {("syn-vanished", "forwarding-disabled", OUT)},
     "invalid-dropped": {("invalid-dropped", "ack-over-upper-bound", OUT)},
     "late-start": set(),
