@@ -8,7 +8,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP, UDP
 from analyzer.health import Signal, signals
-from analyzer.incident import challenge_ack, stale_entry
+from analyzer.incident import challenge_ack
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
 from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
@@ -151,7 +151,6 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
             f"{scene.unwalked:,} different packets were not led through {scene.evidence.rules[-1].file}: too many of them for "
             "so many rules; their findings name no rule."
         )
-    found += stale_entry.says(scene)
     found += challenge_ack.says(scene)
     return tuple(dict.fromkeys(found))
 

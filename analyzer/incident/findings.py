@@ -18,6 +18,7 @@ from analyzer.incident import (
     lost_errors,
     misdelivered,
     second_connection,
+    stale_entry,
     unnatted_leak,
     vanished,
 )
@@ -52,6 +53,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += leaked
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
+    found += stale_entry.findings(scene)
     found += lost_errors.findings(scene)
     told = {(f.point, f.flow) for f in found}
     found += [f for f in lost_data.findings(scene) if (f.point, f.flow) not in told]

@@ -38,7 +38,7 @@ REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected", "refused"))
 ARRIVED = frozenset({"receiver", "no-listener"})
 """What is recorded of packets that got to a socket's own stack: no loss on the way."""
 COPIES: frozenset[Kind] = frozenset({"not-a-loss", "other-host"})
-"""What is recorded of copies: of a packet that a bridge flooded, or an interface in promiscuous mode took, another one went on."""
+"""What is recorded of copies: of a packet that a bridge flooded, or that an interface in promiscuous mode took."""
 _NAMES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}
 
 

@@ -1,7 +1,7 @@
-"""Connections whose entry outlived its endpoint, as captures alone show them: told as caveats.
+"""Connections whose entry outlived its endpoint, as the captures show them: their packets leave, for where nobody answers.
 
-Nothing of them was lost in this node. Where conntrack's table and the rules show such an entry for a lost packet, it is the cause
-`stale-entry` (`analyzer.incident.causes.stale_entry`), whose page tells of both.
+Nothing of them was lost in this node, but it is this node's entry that leads them astray. Where such packets are lost, the
+cause `stale-entry` (`analyzer.incident.causes.stale_entry`) explains the loss; its page tells of both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from analyzer.evidence.stale import delete
 from analyzer.flow.keys import address_key
+from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.ways import OUT
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
 ENOUGH = 3
 """Requests without answer, and answered connections that got another endpoint since, before anything is said."""
-SHOWN = 3
-"""Connections that are named."""
+MOST = 1000
+"""Connections that are told."""
+DRAWN = 6
+"""Packets of one connection that the ladder draws."""
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -55,8 +58,8 @@ class _Translated:
         return requests[np.searchsorted(requests, self.last[i], "right") :]
 
 
-def says(scene: Scene) -> list[str]:
-    """One sentence per connection that a stale entry leads astray, and how many more there are."""
+def findings(scene: Scene) -> list[Finding]:
+    """One finding per connection that a stale entry leads astray."""
     parts = [part for gap in scene.gaps if (part := _translated(gap)) is not None]
     if not parts:
         return []
@@ -74,26 +77,68 @@ def says(scene: Scene) -> list[str]:
         parts[whose[i]].gap.inner.packets.time[parts[whose[i]].vain(int(place[i]))[0]] for i in some.tolist()
     ]
     stale, others = astray(service, endpoint, begun, last >= 0, some, np.array(since, np.int64))
-    found = []
-    for i, other in zip(stale[:SHOWN].tolist(), others, strict=False):
-        one, newer = parts[whose[i]], parts[whose[other[0]]]
-        found.append(_sentence(one, int(place[i]), newer, int(place[other[0]]), scene))
-    more = len(stale) - len(found)
-    return found + ([f"stale entries lead {more} further connections astray"] if more > 0 else [])
+    return [
+        _finding(
+            parts[whose[i]], int(place[i]), parts[whose[other[0]]], int(place[other[0]]), len(other), scene
+        )
+        for i, other in zip(stale[:MOST].tolist(), others, strict=False)
+    ]
 
 
-def _sentence(one: _Translated, i: int, newer: _Translated, j: int, scene: Scene) -> str:
+def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, scene: Scene) -> Finding:
+    """Tell of connection *i* of one gap, of whose service the newer *j* got another endpoint, as all *others* did."""
+    outer, left = one.gap.outer, int(one.gap.matches.b[one.index[i]])
     old, new = (
         ends(part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))[1]
         for part, k in ((one, i), (newer, j))
     )
-    flows, flow = one.gap.inner.flows, int(one.gap.matches.a[one.index[i]])
-    entry = listed(scene, flows, flow, old)
-    return (
-        f"{flow_name(flows, flow)}: its last {len(one.vain(i))} packets left for {old} and were not answered, "
-        f"while newer connections to the same service get {new}, for one: a stale entry, it seems"
-        + (f" ({entry[1]} lists it; `{delete(entry[0])}` ends it)" if entry else "")
-        + "; no loss of this node (lostsyn explain stale-entry)"
+    inner, flow = one.gap.inner, int(one.gap.matches.a[one.index[i]])
+    entry, vain = listed(scene, inner.flows, flow, old), one.vain(i)
+    first = scene.trails.sighting(inner, int(vain[0]))
+    evidence = [
+        Evidence(
+            says=f"its last {len(vain)} packets left for {old} and were not answered, while {others} newer connections to "
+            f"{ends(inner.flows, flow)[1]} were, and none of them got {old}; one got {new}",
+            source=f"{first.file} frame {first.frame}",
+        )
+    ]
+    if entry is not None:
+        evidence.append(
+            Evidence(
+                says=f"conntrack's table still has its entry, which leads to {old}: stale; `{delete(entry[0])}` ends it",
+                source=entry[1],
+            )
+        )
+    return Finding(
+        kind="misdelivered",
+        cause="stale-entry",
+        confidence="proven" if entry is not None else "likely",
+        gap=one.gap.names,
+        point=inner.name,
+        flow=flow,
+        time=first.time,
+        inner=flow_name(inner.flows, flow),
+        outer=flow_name(outer.flows, left),
+        delay_s=None,
+        passages=tuple(
+            scene.trails.passage(inner, int(row), outward=True, role="offender", note=f"leaves for {old}")
+            for row in vain[:DRAWN]
+        ),
+        omitted=len(inner.rows(flow)) - len(vain[:DRAWN]),
+        facts={
+            "packets": len(vain),
+            "target": old,
+            "now": [new],
+            "command": delete(entry[0]) if entry else None,
+        },
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(cause="loss in this node", because=f"the packets are on {outer.name}"),
+            Exclusion(
+                cause="an endpoint that is slow",
+                because="no connection that began since was given this endpoint",
+            ),
+        ),
     )
 
 

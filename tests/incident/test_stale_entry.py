@@ -1,4 +1,4 @@
-"""An entry that outlives its endpoint: told as a caveat, where newer connections prove it."""
+"""An entry that outlives its endpoint, and what newer connections and conntrack's table say of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from analyzer import analyze
+from analyzer import Analysis, analyze
 from analyzer.incident.stale_entry import ENOUGH, astray
 from tests.conftest import CASES
 from tests.conversation import Conversation, bystander, record
@@ -45,9 +45,13 @@ def orphan(*later: float, port: int = 40000) -> Conversation:
 
 def told(folder: Path, *talks: Conversation) -> list[str]:
     """What is said of stale entries."""
-    analysis = analyze(record(folder, *talks, bystander(-5), bystander(30)))
-    assert () == analysis.incidents
-    return [caveat for caveat in analysis.caveats if "stale entr" in caveat]
+    return _told(analyze(record(folder, *talks, bystander(-5), bystander(30))))
+
+
+def _told(analysis: Analysis) -> list[str]:
+    assert {("misdelivered", "stale-entry")} >= {(i.kind, i.cause) for i in analysis.incidents}
+    findings = [finding for incident in analysis.incidents for finding in incident.findings]
+    return [f"{f.confidence}: {f.inner}: {'; '.join(e.says for e in f.evidence)}" for f in findings]
 
 
 def test_a_stale_entry(tmp_path: Path) -> None:
@@ -55,9 +59,10 @@ def test_a_stale_entry(tmp_path: Path) -> None:
     (says,) = told(tmp_path, orphan(2, 4, 6), *(asking(41000 + n, NEW, 3 + n) for n in range(3)))
 
     assert says.startswith(
-        "10.244.0.11:40000 > 10.96.0.10:53/udp: its last 3 packets left for 10.244.1.20:53 "
+        "likely: 10.244.0.11:40000 > 10.96.0.10:53/udp: its last 3 packets left for 10.244.1.20:53 "
     )
-    assert "newer connections to the same service get 10.244.1.21:53" in says
+    assert "while 3 newer connections to 10.96.0.10:53 were" in says
+    assert says.endswith("one got 10.244.1.21:53")
 
 
 @pytest.mark.parametrize(
@@ -82,12 +87,10 @@ def test_too_few_to_tell(vain: tuple[float, ...], newer: int, tmp_path: Path) ->
 
 
 def test_many(tmp_path: Path) -> None:
-    """Three are named, the rest is a number."""
+    """Each is a finding."""
     orphans = [orphan(2, 3, 4, port=40000 + n) for n in range(5)]
-    *named, rest = told(tmp_path, *orphans, *(asking(41000 + n, NEW, 5 + n) for n in range(3)))
 
-    assert 3 == len(named)
-    assert "stale entries lead 2 further connections astray" == rest
+    assert 5 == len(told(tmp_path, *orphans, *(asking(41000 + n, NEW, 5 + n) for n in range(3))))
 
 
 @given(
@@ -128,8 +131,9 @@ def test_lookup_equals_comparing_all(connections: list[tuple[int, int, int, bool
 
 def test_the_laboratorys() -> None:
     """The real one."""
-    (says,) = (c for c in analyze(CASES["stale-entry"].folder).caveats if "stale entr" in c)
+    (says,) = _told(analyze(CASES["stale-entry"].folder))
 
+    assert says.startswith("proven: ")
     assert "its last 6 packets left for 10.244.1.20:53 and were not answered" in says
 
 
@@ -145,6 +149,10 @@ def test_clients_on_several_pods(tmp_path: Path) -> None:
         "udp 17 100 src=10.244.0.11 dst=10.96.0.10 sport=40000 dport=53 src=10.244.1.20 dst=192.0.2.10 sport=53 dport=40000 "
         "[ASSURED] mark=0 use=1\n"
     )
-    (says,) = [c for c in analyze(record(tmp_path, *talks)).caveats if "stale entr" in c]
+    analysis = analyze(record(tmp_path, *talks))
+    (says,) = _told(analysis)
+    (source,) = {e.source for i in analysis.incidents for e in i.evidence if "conntrack -D" in e.says}
 
-    assert "(conntrack.txt lists it; `conntrack -D -p udp -s 10.244.0.11" in says
+    assert "conntrack.txt" == source
+    assert says.startswith("proven: ")
+    assert "stale; `conntrack -D -p udp -s 10.244.0.11" in says

@@ -131,7 +131,8 @@ def _dns(truth: Truth) -> Expected:
 
 def _stale(truth: Truth) -> Expected:
     told = truth["traffic"]
-    return NOTHING | {"udp_requests": told["answered"] + told["unanswered"] + told["fresh"]}, {}
+    counts = {"udp_requests": told["answered"] + told["unanswered"] + told["fresh"]}
+    return NOTHING | counts, {("misdelivered", "stale-entry"): 1}
 
 
 def _second_way(truth: Truth) -> Expected:

@@ -75,7 +75,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     rule = dropped_by(case, scene)
     how = _refusal(case, scene)
-    record = recorded(case, scene, *RECORDS[:2])
+    record = recorded(case, scene, "rule", "policy")
     if rule is None and how is None and record is None:
         return None
     evidence = []

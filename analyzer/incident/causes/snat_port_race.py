@@ -107,7 +107,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     inner = gap.in_inner[row]
     inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
     counted = scene.clashes
-    record = recorded(case, scene, *RECORDS[:1], alone=False)
+    record = recorded(case, scene, "conntrack-insertion", alone=False)
     confidence: Confidence = "proven" if kept and (counted or record) else "likely"
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
@@ -149,7 +149,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
     # Losing the race twice in a row is a coincidence; exhausted ports do it.
-    record = recorded(case, scene, *RECORDS[:1], alone=False)
+    record = recorded(case, scene, "conntrack-insertion", alone=False)
     if (
         not (scene.only_clashes or record)
         or case.passed is None
