@@ -18,7 +18,7 @@ from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
 from analyzer.capture.rotation import candidates, in_order
-from analyzer.errors import UnusableInput
+from analyzer.errors import UnknownPoint, UnusableInput
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def record(
         recording.role = roles.get(recording.name, recording.role)
     if missing := sorted(roles.keys() - {recording.name for recording in recordings}):
         known = ", ".join(recording.name for recording in recordings)
-        raise UnusableInput(f"roles: no capture point is called {', '.join(missing)}; there are {known}")
+        raise UnknownPoint(
+            f"roles: no capture point is called {', '.join(missing)}; there are {known}", missing
+        )
     return recordings
 
 

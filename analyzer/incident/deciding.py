@@ -8,35 +8,40 @@ recorded the drop itself, nothing needs to be counted.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.keys import among
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
 from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
+from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
 REPLIES_OPEN = (CODES["way-unknown"],)
-"""Of replies: that a rule drops one says nothing of whether it came so far before the capture ended."""
+"""Of replies: that a rule drops one does not say that it came so far before the capture ended; what the rule counted does."""
 LOST = tuple(CODES[code] for code in ("lost", "ruled"))
 CONNTRACK = ("conntrack-insertion", "conntrack-entry", "netfilter", "unknown")
 """Kinds of records of what conntrack may have counted."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
+ALL = (TCP, UDP, ICMP, ICMP6)
 
 
 def decide(scene: Scene) -> None:
@@ -44,6 +49,7 @@ def decide(scene: Scene) -> None:
     _refusals(scene)
     _by_rules(scene)
     _by_records(scene)
+    _to_the_node(scene)
     _by_counters(scene)
     _by_log(scene)
     _filtered(scene)
@@ -93,13 +99,16 @@ def _refusals(scene: Scene) -> None:
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
-                if one is not None and not one.harmless and _own(at, gap, one.row):
+                if one is None or one.harmless:
+                    continue
+                if _own(at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
             if protocol == TCP:
                 _, answer, _ = answered(at.point, protocol)
                 for place in np.flatnonzero((at.reason == CODES["answered-here"]) & (answer >= 0)).tolist():
                     row = int(answer[place])
-                    if packets.flags[row] & TCP_RST and _own(at, scene.gaps[int(at.gap[place])], row):
+                    own = _own(at, scene.gaps[int(at.gap[place])], row)
+                    if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
 
 
@@ -109,9 +118,22 @@ def _own(at: Followed, gap: Gap, row: int) -> bool:
     return bool(partner[row] < 0 and there.recorded(at.point.packets.time[row : row + 1])[0])
 
 
+def _ruled(scene: Scene, at: Followed, place: int, answer: int) -> bool:
+    """Whether a rule refuses a packet for certain, and no further point saw the refusal come in."""
+    gap = scene.gaps[int(at.gap[place])]
+    partner = gap.in_outer if at.point is gap.inner else gap.in_inner
+    if partner[answer] >= 0:
+        return False
+    walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
+    return walked is not None and walked[0].verdict == "reject"
+
+
 def _by_rules(scene: Scene) -> None:
     if not scene.evidence.rules:
         return
+    left: dict[int, list[tuple[Followed, int]]] = {}
+    lost: Counter[int] = Counter()
+    counted: dict[int, int] = {}
     for at, places in _open(scene, CODES["lost"], replies=True):
         for place in places[:MOST].tolist():
             gap = scene.gaps[int(at.gap[place])]
@@ -122,6 +144,44 @@ def _by_rules(scene: Scene) -> None:
                 at.reason[place] = CODES["ruled"]
             elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
+            elif (
+                walked[0].verdict == "drop" and at.replies and (rule := walked[0].end and walked[0].end.rule)
+            ):
+                counted[id(rule)] = rule.packets or 0
+                if at.reason[place] == CODES["lost"]:
+                    lost[id(rule)] += 1
+                elif at.reason[place] == CODES["not-recording"]:
+                    left.setdefault(id(rule), []).append((at, place))
+    for key, found in left.items():
+        if lost[key] + len(found) <= counted[key]:
+            for at, place in found:
+                at.reason[place] = CODES["ruled"]
+
+
+def _to_the_node(scene: Scene) -> None:
+    """Say which packets to the node itself a rule of its INPUT hook drops or rejects.
+
+    They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
+    """
+    for at in (at for protocol in ALL for at in scene.requests[protocol]):
+        flow = at.point.packets.flow[at.rows]
+        own = among(at.point.dst[flow], scene.node.own) & (scene.node.heading[at.point.name][flow] != OUT)
+        own |= at.reason == CODES["own-address"]
+        mine = [n for n, gap in enumerate(scene.gaps) if at.point in (gap.inner, gap.outer)]
+        idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
+        places = np.flatnonzero(own & idle & at.last & ~at.answered)[:MOST]
+        for place in places.tolist() if mine and scene.evidence.rules else ():
+            inner = [n for n in mine if scene.gaps[n].inner is at.point]
+            outward = bool(inner)
+            number = inner[-1] if inner else mine[-1]
+            walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
+            if walked is not None and walked[0].verdict in ("drop", "reject") and _local(walked[0]):
+                at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
+                at.gap[place], at.outward[place] = number, outward
+
+
+def _local(steps: Steps) -> bool:
+    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", "input")
 
 
 def _by_records(scene: Scene) -> None:
@@ -188,7 +248,7 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
 
 
 def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
-    for protocol in (TCP, UDP):
+    for protocol in ALL:
         for at in (*scene.requests[protocol], *(scene.replies[protocol] if replies else ())):
             places = np.flatnonzero(np.isin(at.reason, (*OPEN, *more)) & ~at.answered)
             if len(places):
@@ -199,7 +259,7 @@ def _lost(scene: Scene) -> int:
     """Requests that are lost otherwise than by a rule, or by what a record names."""
     lost = 0
     known = joined(scene) if scene.evidence.drops else {}
-    for protocol in (TCP, UDP):
+    for protocol in ALL:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
                 : MOST * 10

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X
+from analyzer.capture.naming import role_of
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
@@ -78,6 +79,8 @@ class Loss:
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
     dropped: str = ""
     """What the kernel recorded of them, where no cause is known: completes "the kernel dropped them ..."."""
+    to_node: bool = False
+    """Whether they are addressed to the node itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,11 +363,25 @@ class Scene:
         """
         if not self.evidence.rules:
             return None
-        encapsulated = outward and gap.inner.role == "tunnel"
-        packet = self._outer(gap) if encapsulated else self._packet(point, row, gap, outward=outward)
-        if packet is None:
+        device = self._tunnel(point, row, gap, outward=outward)
+        outer = self._outer(device, gap.outer.name, outward=outward) if device else None
+        if gap.inner.role == "tunnel":
+            return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
+        packet = self._packet(point, row, gap, outward=outward)
+        walked = self.once(("walked", packet), lambda: self._walked(packet))
+        if outer is not None and walked is not None and walked[0].verdict == "accept":
+            return self.once(("walked", outer), lambda: self._walked(outer))
+        return walked
+
+    def _tunnel(self, point: Point, row: int, gap: Gap, *, outward: bool) -> str | None:
+        """The tunnel device that a packet passes within the gap: an end of it, or where the route of what leaves leads."""
+        if gap.inner.role == "tunnel":
+            return gap.inner.name
+        flow, flows = int(point.packets.flow[row]), point.flows
+        if not outward or gap.outer.role != "uplink" or point.packets.bits[row] & REPLY:
             return None
-        return self.once(("walked", packet), lambda: self._walked(packet))
+        devices = self.node.routes.devices(int(flows.dst_hi[flow]), int(flows.dst_lo[flow]))
+        return devices[0] if len(devices) == 1 and role_of(devices[0]) == "tunnel" else None
 
     def _packet(self, point: Point, row: int, gap: Gap, *, outward: bool) -> Packet:
         """The packet as the rules see it: without a source port where none asks for it, so that more packets are alike."""
@@ -398,20 +415,22 @@ class Scene:
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
-    def _outer(self, gap: Gap) -> Packet | None:
-        """What carries the packets of a tunnel device: the node itself sends it, so the OUTPUT hook is asked.
+    def _outer(self, tunnel: str, uplink: str, *, outward: bool) -> Packet | None:
+        """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.
 
         None where it is not known how the device encapsulates, or which address the uplink has.
         """
         links = {link.name: link for link in self.evidence.links}
-        device, uplink = links.get(gap.inner.name), links.get(gap.outer.name)
+        device, outer = links.get(tunnel), links.get(uplink)
         port = (device.settings.get("port") if device else None) or next(
-            (port for begin, port in VXLAN_PORTS.items() if gap.inner.name.startswith(begin)), None
+            (port for begin, port in VXLAN_PORTS.items() if tunnel.startswith(begin)), None
         )
-        own = next((text for text in (uplink.addresses if uplink else ()) if "." in text), None)
+        own = next((text for text in (outer.addresses if outer else ()) if "." in text), None)
         if port is None or own is None or not str(port).isdecimal():
             return None
-        return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=gap.outer.name)
+        if outward:
+            return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=uplink)
+        return Packet(proto="udp", src="", dst=own, dport=int(port), iif=uplink, oif=None, state=None)
 
     def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
@@ -436,8 +455,11 @@ class Scene:
         if self._passed_rules >= MOST_RULES:
             self.unwalked += 1
             return None
-        known = self.local or (frozenset({packet.dst}) if self.node.owns(packet.dst) else None)
-        steps = walk(rules, packet, local=known)
+        own = bool(packet.dst) and self.node.owns(packet.dst)
+        known = self.local or (frozenset({packet.dst}) if own else None)
+        steps = walk(rules, replace(packet, oif=None) if own else packet, local=known)
+        if own and (steps.destination_nat is not None or steps.nat_doubts):
+            steps = walk(rules, packet, local=known)  # translated, it is forwarded after all
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP

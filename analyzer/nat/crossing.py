@@ -57,9 +57,9 @@ class Gap:
         return self.inner.name, self.outer.name
 
     @property
-    def between_pods(self) -> bool:
-        """Whether both points are pods', with no bridge between them: neither is further out."""
-        return self.inner.role == self.outer.role == "pod"
+    def abreast(self) -> bool:
+        """Whether both points are pods', with no bridge between them, or both bridges: neither is further out."""
+        return self.inner.role == self.outer.role and self.inner.role in ("pod", "bridge")
 
     def outward(self) -> Leg:
         """The gap as the inner point sees it."""

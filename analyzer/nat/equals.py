@@ -82,6 +82,20 @@ def came_back(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return back | np.isin(rows, other) | np.isin(rows, one[~np.isin(other, rows)])
 
 
+def again(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each request is the same as an earlier one of these, at the same moment: a bridge that floods has it twice.
+
+    Not to be asked of SYN-ACKs: a repeated SYN and the server's own timer make it send two that are equal at once.
+    """
+    packets = point.packets
+    same = scramble(packets.print[rows], 1) ^ scramble(packets.ttl[rows], 2) ^ scramble(packets.flow[rows], 4)
+    order = np.lexsort((packets.time[rows], same))
+    copies = (np.diff(same[order]) == 0) & (np.diff(packets.time[rows[order]]) <= FLOODED)
+    found = np.zeros(len(rows), bool)
+    found[order[1:][copies]] = True
+    return found
+
+
 def _alike(point: Point, prints: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Rows of the packets that have one of these prints."""
     if not len(prints):

@@ -17,7 +17,7 @@ from analyzer.capture.layout import REPLY, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
-from analyzer.nat.equals import came_back, copied, turned
+from analyzer.nat.equals import again, came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
 from analyzer.nat.prints import hops
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
@@ -151,6 +151,8 @@ def _at(
                 point, points, node, refusals, legs, ways, rows[judged], first[judged], soon[judged],
                 heading[judged], dst, twice, replies=replies,
             )  # fmt: skip
+            if point.role == "bridge" and not replies:
+                reason[judged[again(point, rows[judged])]] = CODES["seen-beyond"]
             outward[judged] = np.array([one.outward for one in legs])[leg]
             number = {gap.names: n for n, gap in enumerate(gaps)}
             of_gap[judged] = np.array([number[one.gap.names] for one in legs], np.int16)[leg]

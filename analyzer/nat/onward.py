@@ -46,13 +46,19 @@ def onward(
     for n, leg in enumerate(legs):
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there.
-            ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.between_pods)
+            ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
             into_pod |= ways[:, n]
     inward_to_pods = [n for n, leg in enumerate(legs) if leg.there.role == "pod" and not leg.outward]
     if inward_to_pods and point.role in EXITS:
         _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod, ways)
+    over = [n for n, leg in enumerate(legs) if leg.gap.abreast and leg.there.role == "bridge"]
+    for n in over:
+        ways[:, n] = _routed_to(point, legs[n], node, flow, dst)
+    to_bridge = ways[:, over].any(1)
+    ways[np.ix_(to_bridge, [n for n in range(len(legs)) if n not in over])] = False
+    into_pod |= to_bridge
     for n, leg in enumerate(legs):
-        if leg.there.role == "pod":
+        if leg.there.role == "pod" or n in over:
             continue
         if leg.there.role in EXITS:
             if leg.outward:
@@ -67,6 +73,24 @@ def onward(
             )
     _choose_exit(point, legs, node, flow, dst, ways)
     return ways
+
+
+def _routed_to(
+    point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Whether packets are for another bridge's network: so say the routes, or others to the same address that went there."""
+    to = dst[flow]
+    found: NDArray[np.bool_] = among(
+        to, distinct(dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]])
+    )
+    if node.routes:
+        addresses, where = np.unique(to, return_index=True)
+        flows, there = point.flows, []
+        for f in flow[where].tolist():
+            hi, lo = (flows.dst_hi, flows.dst_lo) if dst[f] == point.dst[f] else (flows.src_hi, flows.src_lo)
+            there.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
+        found |= among(to, addresses[np.array(there, bool)])
+    return found
 
 
 def _translated(
@@ -100,7 +124,9 @@ def _choose_exit(
     dst: NDArray[np.uint64],
     ways: NDArray[np.bool_],
 ) -> None:
-    """Of several exits keep the one that the routes name, or that others to the same address took; in place."""
+    """Of several exits keep the one that others between the same addresses took, which policy routing may have chosen by the source;
+    else the one that the routes name, or that others to the same address took; in place.
+    """
     exits = [n for n, leg in enumerate(legs) if leg.there.role in EXITS and leg.outward]
     if len(exits) < 2:
         return
@@ -109,7 +135,12 @@ def _choose_exit(
         return
     names = [legs[n].there.name for n in exits]
     taken = np.column_stack([among(dst[flow[several]], distinct(dst[legs[n].flows_here])) for n in exits])
+    ends = point.src + point.dst * np.uint64(0x9E3779B97F4A7C15)  # both directions of a flow have the same
+    same = np.column_stack([among(ends[flow[several]], distinct(ends[legs[n].flows_here])) for n in exits])
     for i, f in enumerate(flow[several].tolist()):
+        if same[i].any():
+            ways[several[i], exits] &= same[i]
+            continue
         devices = (
             node.routes.devices(int(point.flows.dst_hi[f]), int(point.flows.dst_lo[f])) if node.routes else ()
         )
@@ -142,7 +173,11 @@ def exits_known(
     """
     flows = point.flows
     crossing = distinct(np.concatenate([dst[:0], *(dst[leg.flows_here] for leg in legs if leg.outward)]))
-    names = {leg.there.name for leg in legs if leg.there.role in EXITS and leg.outward}
+    names = {
+        leg.there.name
+        for leg in legs
+        if (leg.there.role in EXITS and leg.outward) or (leg.gap.abreast and leg.there.role == "bridge")
+    }
     away_of: list[np.uint64] = []
     here_of: list[np.uint64] = []
     if node.routes and names:

@@ -26,7 +26,7 @@ LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
 """Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it again,
 encapsulated; the rest goes to the uplink at once."""
 MOST_NEIGHBOURS = 32
-"""Pods without a bridge between which packets may pass: each is compared with each."""
+"""Pods without a bridge, or bridges, between which packets may pass: each is compared with each."""
 MOST_GUESSED = 128
 """Points whose roles are guessed; each is compared with all others. A node has 110 pods (kubelet's `maxPods`), or few more."""
 
@@ -157,14 +157,16 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
 def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     """The neighbours, inner one first, in the order of the way out.
 
-    Where there is no bridge, pods are neighbours of each other: the node routes between them. What a pod sends to another
-    one over a bridge passes two gaps that are listed anyhow.
+    Where there is no bridge, pods are neighbours of each other: the node routes between them, as between two bridges. What a pod
+    sends to another one over a bridge passes two gaps that are listed anyhow.
     """
     pods, bridges, tunnels, uplinks = ([p for p in points if p.role == role] for role in LAYERS)
     inside = bridges or pods
     pairs = list(product(pods, bridges))
     if not bridges and len(pods) <= MOST_NEIGHBOURS:
         pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
+    if len(bridges) <= MOST_NEIGHBOURS:
+        pairs += combinations(bridges, 2)
     pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
     return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
 

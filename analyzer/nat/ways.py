@@ -101,8 +101,8 @@ def explore(
             guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
             told = (guess == OUT) | (guess == IN)
             gap.heading[told] = guess[told]
-        # Of two pods without a bridge each is the other's outside.
-        reverse = (m.flip == 1) ^ gap.between_pods
+        # Of two pods without a bridge, or two bridges, each is the other's outside.
+        reverse = (m.flip == 1) ^ gap.abreast
         outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
         crossed[gap.inner.name][m.a] = gap.heading
         crossed[gap.outer.name][m.b] = outer_heading
@@ -259,7 +259,18 @@ def pod_address(
         shared = values[np.bincount(inverse, packets[may_be], len(values)) >= enough]
         own = shared[among(shared, fresh)]
         found.append(own if len(own) == 1 else _NONE)
-    return np.concatenate(found)
+    told = np.concatenate(found)
+    return told if len(told) or not len(routers) else _asked_for(point, routers)
+
+
+def _asked_for(point: Point, routers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The address of a pod that did nothing but answer the node's ARP requests; none where several answered."""
+    flows = point.flows
+    answered = point.starts[2::2] > point.starts[1:-1:2]
+    some = (flows.proto == ARP) & answered
+    by_node = some & np.isin(flows.mac_src, routers)
+    found = distinct(np.concatenate([point.dst[by_node], point.src[some & ~by_node]]))
+    return found if len(found) == 1 else _NONE
 
 
 def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:

@@ -11,7 +11,7 @@ from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record as read
 from analyzer.capture.storage import Memory
 from analyzer.flow.point import Point, assemble
-from analyzer.nat.prints import comparable, held, plain
+from analyzer.nat.prints import comparable, held, hops, plain
 from tests.conversation import Conversation, record
 
 
@@ -84,3 +84,14 @@ def test_relative_numbers_are_comparable_among_themselves(tmp_path: Path) -> Non
     assert not comparable(inner, outer)
     outer.recording.lacks = frozenset({"relative"})
     assert comparable(inner, outer)
+
+
+def test_hops_are_told_only_where_both_know_the_ttl(tmp_path: Path) -> None:
+    """A routed packet is a hop older at the uplink; beside a listing without TTLs, nothing is said."""
+    inner, outer = points(tmp_path)
+    first = np.zeros(1, np.int64)
+
+    assert [1] == hops(inner, outer, first, first).tolist()
+    outer.recording.lacks = frozenset({"ttl"})
+    assert [0] == hops(inner, outer, first, first).tolist()
+    assert [0] == hops(outer, inner, first, first).tolist()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,18 @@ def test_neither(tmp_path: Path, data: bytes) -> None:
 
     assert ((), {}) == (found.parts, found.texts)
     assert [f"ignored, {'neither a capture nor text' if data else 'empty'}: holiday.jpg"] == list(found.notes)
+
+
+def test_a_tunnel_and_a_listing(tmp_path: Path) -> None:
+    """The node's tunnel device is a point like the others, and what tcpdump printed of one is a capture, with a word on it."""
+    (tmp_path / "1").write_bytes((RACE / "cni0.pcap").read_bytes())
+    tunnel = look(tmp_path / "1", "flannel.1.pcap", True, {})
+    listing = look(FIXTURES / "late-ack-seed" / "eth0.txt", "eth0.txt", True, {})
+
+    assert [("flannel.1", "tunnel", 1466)] == _points(tunnel)
+    assert tunnel == typed.read(Look, json.dumps(asdict(tunnel)))
+    assert [("eth0", "uplink", 22)] == _points(listing)
+    assert listing.notes[0].startswith("eth0.txt: a packet listing")
 
 
 def test_an_archive(tmp_path: Path) -> None:

@@ -23,11 +23,13 @@ References
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.flow.keys import among
 from analyzer.incident import rule_edits
 from analyzer.incident.records import record_of, recorded
 from analyzer.incident.scene import Explanation
@@ -50,6 +52,8 @@ RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack
 ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
 """Records of hooks in which rules are rare, and conntrack drops."""
 LOST = ("drop", "reject")
+RANDOM = re.compile(r"\b(numgen|statistic)\b")
+"""Conditions that some packets meet and others, just alike, do not: `numgen inc mod 10 0`, `-m statistic --mode random`."""
 WITNESSES = 3
 """Requests that passed next, which the rules must let through."""
 
@@ -71,6 +75,11 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
+    if loss.to_node:
+        return (
+            f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
+            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops what comes in for it."
+        )
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
         f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule "
@@ -110,7 +119,11 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence="proven" if record or not passed else "likely",
-        facts={"rule": rule[0] if rule else None, **_facts(alike)},
+        facts={
+            "rule": rule[0] if rule else None,
+            **_facts(alike),
+            **({"to_node": True} if _to_node(case, scene) else {}),
+        },
         evidence=(
             *(
                 (
@@ -145,7 +158,23 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
 
 
 def suggest(case: Case, scene: Scene) -> Explanation | None:
-    """Recognise it without the rules: flows alike never pass while others do, and conntrack counts nothing."""
+    """Recognise it by a rule that drops at random, or without the rules: flows alike never pass while others do."""
+    if not case.refused and (rule := _at_random(case, scene)):
+        return Explanation(
+            cause=CODE,
+            confidence="likely",
+            facts={"rule": rule[0]},
+            evidence=(
+                Evidence(
+                    says=f"the {label(*case.lost[0].seen[-1])} meets this rule, which drops some and spares others: {rule[0]}",
+                    source=rule[1],
+                ),
+                *_evidence(None, scene),
+            ),
+            excluded=(
+                Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
+            ),
+        )
     if not case.requests or not case.outward or case.passed is not None:
         return None
     counters, alike = scene.counters, _alike(case, scene)
@@ -170,6 +199,27 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
         ),
     )
+
+
+def _to_node(case: Case, scene: Scene) -> bool:
+    """Whether its packets are addressed to the node itself, and no rule sends them elsewhere."""
+    walked = scene.walked(case)
+    point, row = case.lost[0].seen[-1]
+    own = among(point.dst[point.packets.flow[[row]]], scene.node.own)
+    return bool(case.requests and own[0] and walked is not None and walked[0].destination_nat is None)
+
+
+def _at_random(case: Case, scene: Scene) -> tuple[str, str] | None:
+    """A rule on the packet's way that would drop it for certain if it did not choose at random, and its file."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict != "cannot-tell":
+        return None
+    for step in walked[0].doubts:
+        if step.action == "drop" and step.rule is not None and step.rule.packets != 0:
+            unclear = [match.text for match in step.rule.matches if not match.fields]
+            if unclear and all(RANDOM.search(text) for text in unclear):
+                return step.text, walked[1]
+    return None
 
 
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
