@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analyzer.capture.bundle import Bundle
+    from analyzer.evidence.collecting import ReadFile
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
     from analyzer.model import Advice, CapturePoint, Counts, Coverage, Occupancy, Outside, Reconciled, Untold
@@ -56,6 +57,8 @@ class Analysis:
     """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
     untold: tuple[Untold, ...] = ()
     """The first failed connections of which nobody can tell where."""
+    read: tuple[ReadFile, ...] = ()
+    """What was recognised in the files beside the captures."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
     """The columns behind the tables; None in an analysis that was not made by `analyze`."""
 
@@ -91,6 +94,7 @@ class Analysis:
             outside=outside.outside(scene),
             coverage=covering.coverage(scene),
             untold=covering.untold(scene),
+            read=scene.evidence.read,
             scene=scene,
         )
 

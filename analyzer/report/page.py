@@ -24,7 +24,7 @@ from analyzer.model import (
     Remedy,
     Sighting,
 )
-from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, timeline, window_chart
+from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, reading, timeline, window_chart
 from analyzer.report.verdict import headline
 from analyzer.report.words import title
 
@@ -180,6 +180,7 @@ class Page:
     health: Folded[Signal]
     occupancy: occupancy_chart.OccupancyChart | None
     caveats: Folded[str]
+    read: Folded[reading.Row]
 
 
 def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
@@ -215,6 +216,7 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         health=fold(analysis.health, NOTES),
         occupancy=occupancy_chart.build(analysis.occupancy) if analysis.occupancy else None,
         caveats=fold(analysis.caveats, NOTES),
+        read=fold(reading.rows(analysis.read), MAPPINGS),
     )
     return replace(made, contents=tuple(_contents(made)))
 
@@ -267,6 +269,7 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
         ("health", "Node health", made.health.shown),
         ("occupancy", "Conntrack table", made.occupancy),
         ("caveats", "Caveats", made.caveats.shown),
+        ("read", "What was read", made.read.shown),
         ("nat", "NAT mappings", made.mappings.shown),
     )
     yield from ((anchor, name) for anchor, name, there in sections if there)

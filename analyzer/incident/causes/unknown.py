@@ -54,7 +54,7 @@ def summary(loss: Loss) -> str:
         + (
             f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
             if loss.dropped
-            else f"they went into the stretch between {loss.gap[0]} and {loss.gap[1]} "
+            else f"they went into the gap between {loss.gap[0]} and {loss.gap[1]} "
             f"and never came out of it; the captures do not show which step dropped them."
         )
     )

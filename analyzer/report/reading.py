@@ -1,0 +1,75 @@
+"""What was read beside the captures, and what each file is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.evidence.collecting import ReadFile
+
+_DROPS = "the kernel's own record of each dropped packet: proof of place and cause"
+_RULES = "rules that packets are walked through: what drops, rejects or translates them"
+_COUNTERS = "counters that rise where packets are dropped"
+_LINKS = "interfaces, their addresses, MTU and state: roles, routes, bad links"
+_NAMES = "names of pods, services and nodes for their addresses"
+_FOR = {
+    "conntrack_stat": "insert_failed, drop and invalid, compared with the losses",
+    "conntrack_table": "entries: stale ones, taken ports, how full the table is",
+    "conntrack_events": "entries made and destroyed: who had a port, what was deleted",
+    "ip_neigh": "neighbours that did not answer",
+    "arp": "neighbours that did not answer",
+    "ip_route": "which way a packet should have gone",
+    "ip_rule": "which routing table a packet was sent by",
+    "sysctl": "settings: table size, timeouts, forwarding, reverse path filter, port range",
+    "uname": "which kernel's conntrack is replayed",
+    "kernel_log": "the kernel's lines about dropped and INVALID packets",
+    "tcpdump": "packets that the capturing program lost",
+    "manifest": "when each point was recorded",
+    "bridge_fdb": "where an overlay sends the frames of a MAC address",
+    "ipvs": "connections of the virtual server",
+    "ipvs_services": "services of the virtual server",
+    "lsmod": "which modules are loaded: br_netfilter, NAT helpers",
+    "sockets": "which ports are listened on",
+    "metrics": "kube-proxy's and CoreDNS' own counters",
+    "node_exporter": _COUNTERS,
+    "ethtool_features": "offloads: checksums and sizes that a capture shows before the interface makes them",
+    **dict.fromkeys(("iptables_save", "iptables_rules", "iptables_list", "nft_text", "nft_json"), _RULES),
+    **dict.fromkeys(("ip_link", "ip_link_text", "ifconfig"), _LINKS),
+    **dict.fromkeys(
+        ("bpftrace", "cilium_monitor", "dropwatch", "hubble", "nft_trace", "perf_script", "pwru", "retis",
+         "trace_log", "tracefs"),
+        _DROPS,
+    ),
+    **dict.fromkeys(
+        ("ethtool_statistics", "netstat_s", "nstat", "proc_dev", "proc_snmp", "proc_stat", "softnet_stat", "tc_qdisc"), _COUNTERS
+    ),
+    "cluster_names": _NAMES,
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """One file."""
+
+    file: str
+    what: str
+    """The format, as its source is called: `conntrack stat`."""
+    facts: int
+    purpose: str
+    wrapped: str
+    """What was taken off: colours, HTML."""
+
+
+def rows(read: Iterable[ReadFile]) -> list[Row]:
+    """Return what was read, in the order of the files."""
+    return [
+        Row(
+            one.file,
+            one.source.replace("_", " "),
+            one.facts,
+            _FOR.get(one.source, ""),
+            ", ".join(one.wrapped),
+        )
+        for one in read
+    ]

@@ -1,0 +1,24 @@
+"""What was read, and what for."""
+
+from __future__ import annotations
+
+import pkgutil
+
+from analyzer.evidence import sources
+from analyzer.evidence.collecting import ReadFile
+from analyzer.report import reading
+
+
+def test_every_source_has_a_purpose() -> None:
+    """Whatever can be recognised has a sentence that says what it is for."""
+    names = [name for _, name, _ in pkgutil.iter_modules(sources.__path__) if not name.startswith("_")]
+    read = [ReadFile(file="x", source=name, facts=1, wrapped=()) for name in names]
+
+    assert [] == [row.what for row in reading.rows(read) if not row.purpose]
+
+
+def test_a_row() -> None:
+    """The file, its format, how much it told, and what was around it."""
+    (row,) = reading.rows([ReadFile(file="a.txt", source="ip_route", facts=3, wrapped=("HTML", "colours"))])
+
+    assert ("a.txt", "ip route", 3, "HTML, colours") == (row.file, row.what, row.facts, row.wrapped)
