@@ -50,15 +50,33 @@ def settle(recording: Recording) -> None:
     for begin, end in late:
         order[begin:end] = begin + np.argsort(time[begin:end], kind="stable")
     connection, upper = _connections(recording.flows)
-    some = slice(late[0][0], late[0][0] + LOOKED_AT)
-    if _backwards(recording, order[some], connection, upper) > _backwards(
-        recording, np.arange(len(time))[some], connection, upper
-    ):
-        return
+    rows = _disturbed(recording.packets, order, connection)
+    if len(rows):
+        then = order[rows]
+        some = slice(LOOKED_AT)
+        if _backwards(recording, then[some], connection, upper) > _backwards(
+            recording, np.sort(then)[some], connection, upper
+        ):
+            return
+    moved = np.flatnonzero(order != np.arange(len(order)))
     for name in PACKET_DTYPES:
         column = getattr(recording.packets, name)
-        column[:] = column[order]
-    _reassign(recording, connection, upper)
+        column[moved] = column[order[moved]]
+    if len(rows):
+        _reassign(recording, connection, upper)
+
+
+def _disturbed(p: Packets, order: NDArray[np.int64], connection: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where in the new order the packets of those connections are that have theirs in another order than in the file."""
+    touched = np.zeros(len(connection), bool)
+    touched[connection[p.flow[order[order != np.arange(len(order))]]]] = True
+    rows = np.flatnonzero(touched[connection[p.flow[order]]])
+    whose = connection[p.flow[order[rows]]]
+    together = np.argsort(whose, kind="stable")
+    whose, before = whose[together], order[rows[together]]
+    wrong = np.zeros(len(connection), bool)
+    wrong[whose[1:][(whose[1:] == whose[:-1]) & (before[1:] < before[:-1])]] = True
+    return rows[wrong[connection[p.flow[order[rows]]]]]
 
 
 def exchange(flows: Flows, some: NDArray[np.bool_]) -> None:
@@ -80,7 +98,9 @@ def _connections(flows: Flows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Number each five-tuple, whichever end spoke first, and tell which end of it is each flow's source."""
     one = address_key(flows.src_hi, flows.src_lo) ^ scramble(flows.ports >> 16, 4)
     other = address_key(flows.dst_hi, flows.dst_lo) ^ scramble(flows.ports & 0xFFFF, 4)
-    both = scramble(np.minimum(one, other), 5) ^ scramble(np.maximum(one, other), 6) ^ scramble(flows.proto, 1)
+    both = (
+        scramble(np.minimum(one, other), 5) ^ scramble(np.maximum(one, other), 6) ^ scramble(flows.proto, 1)
+    )
     _, connection = np.unique(both, return_inverse=True)
     return connection, one > other
 
@@ -109,9 +129,7 @@ def _backwards(
     turned = p.bits[order] & REPLY != 0
     source = np.where(turned, ports & 0xFFFF, ports >> 16)
     target = np.where(turned, ports >> 16, ports & 0xFFFF)
-    return wrong + int(
-        (begins & (flows.proto[flow] == UDP) & (source < 1024) & (target >= 1024)).sum()
-    )
+    return wrong + int((begins & (flows.proto[flow] == UDP) & (source < 1024) & (target >= 1024)).sum())
 
 
 def _reassign(recording: Recording, connection: NDArray[np.int64], upper: NDArray[np.bool_]) -> None:
@@ -171,5 +189,3 @@ def _marks(p: Packets, flows: Flows, turned: NDArray[np.bool_]) -> None:
             marks[p.flow[some]] |= mark
             isn[p.flow[some]] = p.seq[some]
     flows.marks[tcp] = marks[tcp]
-
-

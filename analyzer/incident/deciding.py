@@ -18,6 +18,7 @@ from analyzer.capture.layout import TCP_RST
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
+from analyzer.incident.routing import NOWHERE, way
 from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
 from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
@@ -50,9 +51,36 @@ def decide(scene: Scene) -> None:
     _by_rules(scene)
     _by_records(scene)
     _to_the_node(scene)
+    _by_routes(scene)
     _by_counters(scene)
     _by_log(scene)
     _filtered(scene)
+    _missed(scene)
+
+
+def _missed(scene: Scene) -> None:
+    """Leave open single packets of flows that else got through, where the next point's capture lost as many.
+
+    Only where conntrack counted no drop and no rule drops them: then nothing but that capture speaks for a loss.
+    """
+    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+        return
+    for name, dropped in scene.drops.items():
+        found = []
+        for at in (at for kind in (scene.requests, scene.replies) for one in kind.values() for at in one):
+            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
+                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
+                here, there = (gap.inner, gap.outer) if at.outward[place] else (gap.outer, gap.inner)
+                if there.name != name or at.point is not here:
+                    continue
+                flow = int(at.point.packets.flow[row])
+                match = (gap.match_a if here is gap.inner else gap.match_b)[np.array([flow])][0]
+                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
+                if match >= 0 and (walked is None or walked[0].verdict not in ("drop", "reject")):
+                    found.append((at, place))
+        if len(found) <= dropped:
+            for at, place in found:
+                at.reason[place] = CODES["capture-dropped"]
 
 
 def _filtered(scene: Scene) -> None:
@@ -159,7 +187,7 @@ def _by_rules(scene: Scene) -> None:
 
 
 def _to_the_node(scene: Scene) -> None:
-    """Say which packets to the node itself a rule of its INPUT hook drops or rejects.
+    """Say which packets to the node itself a rule of its INPUT hook drops or rejects; of other SYNs nobody can tell.
 
     They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
     """
@@ -169,15 +197,42 @@ def _to_the_node(scene: Scene) -> None:
         own |= at.reason == CODES["own-address"]
         mine = [n for n, gap in enumerate(scene.gaps) if at.point in (gap.inner, gap.outer)]
         idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
-        places = np.flatnonzero(own & idle & at.last & ~at.answered)[:MOST]
+        reset = np.zeros(len(at.rows), bool)
+        if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
+            _, answer, _ = answered(at.point, TCP)
+            reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
+            silent = own & idle & at.last & ~at.answered & ~reset
+            at.reason[silent] = CODES["own-address"]
+        places = np.flatnonzero(own & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             inner = [n for n in mine if scene.gaps[n].inner is at.point]
             outward = bool(inner)
             number = inner[-1] if inner else mine[-1]
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
-            if walked is not None and walked[0].verdict in ("drop", "reject") and _local(walked[0]):
+            verdicts = ("reject",) if reset[place] else ("drop", "reject")
+            if walked is not None and walked[0].verdict in verdicts and _local(walked[0]):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
+
+
+def _by_routes(scene: Scene) -> None:
+    """What leaves for where the routes lead nowhere is lost, though nothing shows that the uplink was recording."""
+    if not any(route.kind in NOWHERE for route in scene.evidence.routes):
+        return
+    for at, places in _open(scene):
+        flows = at.point.flows
+        for place in places[:MOST].tolist():
+            flow = int(at.point.packets.flow[at.rows[place]])
+            gap, outward = scene.gaps[int(at.gap[place])], bool(at.outward[place])
+            if not outward or at.reason[place] not in OPEN:
+                continue
+            walked = scene.walk(at.point, int(at.rows[place]), gap, outward=True)
+            if walked is not None and (walked[0].destination_nat is not None or walked[0].nat_doubts):
+                continue
+            dst = address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow]))
+            src = address(int(flows.src_hi[flow]), int(flows.src_lo[flow]))
+            if way(scene, dst, src=src, iif=gap.inner.name).kind in NOWHERE:
+                at.reason[place] = CODES["ruled"]
 
 
 def _local(steps: Steps) -> bool:

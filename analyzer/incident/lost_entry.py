@@ -16,7 +16,7 @@ from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, T
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, UDP
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.matching import DST, SRC
@@ -127,8 +127,8 @@ def _destroyed(
 
 def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
     """The explanation of a reply that found no entry, if that is for this cause."""
-    if not case.replies:
-        return None
+    if not case.replies or case.protocol not in (TCP, UDP):
+        return None  # echoes have no ports by which an entry's life could be found
     inner, flow = (
         case.crossing.inner,
         scene.trails.flows_of(case.point, case.flow).get(case.crossing.inner.name),

@@ -178,7 +178,9 @@ class Scene:
         """Point to packets that its capturing program lost; only points whose files say."""
         said = {}
         for point in self.points:
-            names = (point.name, *(file.label for file in point.recording.files))
+            labels = [file.label for file in point.recording.files]
+            # tcpdump's log is called after the file that it wrote, which may hold several points (`-i any`).
+            names = (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
             drops = [
                 self.evidence.capture_drops[name] for name in names if name in self.evidence.capture_drops
             ]

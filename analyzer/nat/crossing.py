@@ -12,11 +12,12 @@ from analyzer.capture.layout import REPLY
 from analyzer.flow.point import slices
 from analyzer.nat.clocks import align
 from analyzer.nat.comparison import Comparison
+from analyzer.nat.late import pair_late
 from analyzer.nat.matching import WINDOW, Matches, match
 from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
 from analyzer.nat.partners import Partners
 from analyzer.nat.prints import hops
-from analyzer.nat.strays import pair_strays
+from analyzer.nat.strays import measured, pair_strays
 from analyzer.nat.topology import gaps
 from analyzer.threads import side_by_side
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from analyzer.nat.comparison import Compared
 
 OFFLOAD = 20_000_000
-"""ns: the pieces that GRO joins or TSO splits lie closer together."""
+"""ns: the pieces that GRO joins or TSO splits lie closer together, where no packet takes longer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Gap:
     """Per packet of the inner point, its row at the outer one; -1 if it was not seen there."""
     in_inner: Partners
     """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
+    longest: int = 0
+    """ns that the slowest packet took, where that is more than `WINDOW`; else 0."""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -117,24 +120,32 @@ class Leg:
 
 
 def cross(points: Sequence[Point]) -> list[Gap]:
-    """Match every gap and pair its packets; put the points on one clock, and pair anew where that moved them apart."""
+    """Match every gap, put the points on one clock, and pair the packets of every gap."""
     pairs = gaps(points)
     comparison = Comparison(pairs)
 
-    def crossed(pair: tuple[Point, Point]) -> tuple[Gap, Matches, int | None]:
+    def matched(pair: tuple[Point, Point]) -> tuple[Compared, Matches, int | None]:
         compared = comparison.of(*pair)
-        matches, offset = match(compared.a, compared.b)
-        return _gap(*pair, compared, matches), matches, offset
+        return compared, *match(compared.a, compared.b)
 
-    found = side_by_side(crossed, pairs)
-    align(points, {gap.names: offset for gap, _, offset in found if offset is not None})
+    found = side_by_side(matched, pairs)
+    align(
+        points,
+        {
+            (a.name, b.name): offset
+            for (a, b), (_, _, offset) in zip(pairs, found, strict=True)
+            if offset is not None
+        },
+    )
 
-    def settled(gap: Gap, matches: Matches) -> Gap:
-        if gap.inner.clock_offset == gap.outer.clock_offset:
-            return gap
-        return _gap(gap.inner, gap.outer, comparison.of(gap.inner, gap.outer), matches)
+    def crossed(number: int) -> Gap:
+        inner, outer = pairs[number]
+        compared, matches, _ = found[number]
+        if compared.rows is not None and outer.clock_offset:  # the part that was compared has its own times
+            compared = comparison.of(inner, outer)
+        return _gap(inner, outer, compared, matches)
 
-    return side_by_side(lambda each: settled(*each[:2]), found)
+    return side_by_side(crossed, range(len(pairs)))
 
 
 def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Gap:
@@ -151,8 +162,10 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
     in_a: NDArray[np.int32] = b.storage.full(len(b.packets), -1, np.int32)
     of_a, of_b = _match_of(a, matches.a), _match_of(b, matches.b)
     _pair(a, b, matches, of_b, in_b, in_a)
+    longest = pair_late(a, b, matches, of_a, of_b, in_b, in_a)
     _cover(a, b, matches, of_a, in_b, in_a)
-    pair_strays(a, b, in_b, in_a)
+    window = max(WINDOW, longest)
+    pair_strays(a, b, in_b, in_a, window)
     heading = _headings(a, b, matches, of_a, in_b)
     if compared.rows is not None and compared.flows is not None:
         paired = in_b >= 0
@@ -169,6 +182,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
         heading=heading,
         in_outer=Partners(in_b),
         in_inner=Partners(in_a, compared.rows, len(outer.packets)),
+        longest=longest if longest > WINDOW else 0,
     )
 
 
@@ -216,7 +230,8 @@ def _cover(
         for point in (a, b)
     )
     exact = (in_a >= 0).view(np.uint8)
-    arguments: Any = (*matched, *one, *other, OFFLOAD, *views(in_b, in_a, exact))
+    window = max(OFFLOAD, measured(a, b, in_b))
+    arguments: Any = (*matched, *one, *other, window, *views(in_b, in_a, exact))
     cover(*arguments)
 
 

@@ -223,7 +223,11 @@ def _judge(
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
     answer = np.where(first >= 0, packets.time[first], -1)
-    recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
+    # Where packets wait for long, one may still have been waiting when the capture ended.
+    recording = np.column_stack(
+        [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
+    )
+    recording &= ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:

@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY, SYN_X, SYNACK_Y
 from analyzer.flow.keys import among, is_v4, scramble, unique_join
+from analyzer.nat.clocks import ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
 
 WINDOW = 500_000_000
-"""ns: no packet takes longer from one point of a node to the next; the first SYN retransmission comes later (RFC 6298:
-1 s). A longer queue on the uplink would be seen as loss, and as later duplicates of what was lost."""
+"""ns: hardly any packet takes longer from one point of a node to the next, and the first SYN retransmission comes later
+(RFC 6298: 1 s). Equal packets this near to each other are the same one; later ones only if nothing else is equal."""
 ENOUGH = 3
 """Votes that must agree on another clock."""
 SAMPLE = 1 << 20
@@ -75,7 +76,7 @@ class Matches:
 def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """Match the flows of two neighbouring points.
 
-    Returns: The matches, and by how much B's times are greater than A's in ns; None where nothing tells.
+    Returns: The matches, and by how much B's clock is ahead of A's in ns; None where nothing tells.
     """
     left_a, left_b = routable(a.flows), routable(b.flows)
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
@@ -86,16 +87,18 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     )
     by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
     agreed = np.concatenate([agreed, by_answer[2]])
-    offset = _offset(a, b, by_syn_a, by_syn_b)
-    if offset is not None:
-        met = _met(a, b, by_syn_a, by_syn_b, offset)
+    seen = _seen(a, b, by_syn_a, by_syn_b)
+    usual = _usual(seen.delta)
+    if usual is not None:
+        met = _met(a, b, by_syn_a, by_syn_b, usual)
         by_syn_a, by_syn_b, agreed = by_syn_a[met], by_syn_b[met], agreed[met]
     left_a, left_b = _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     ballots = _ballots(a, b, left_a, left_b)
-    if offset is None and len(ballots):
-        offset = _agreed_offset(ballots["delta"])
-    if offset is not None:
-        ballots = ballots[np.abs(ballots["delta"] - offset) <= WINDOW]
+    if usual is None and len(ballots):
+        seen = Seen(of=ballots["a"], side=ballots["side"], delta=ballots["delta"], hops=ballots["hops"])
+        usual = _agreed(seen.delta)
+    if usual is not None:
+        ballots = ballots[(np.abs(ballots["delta"] - usual) <= WINDOW) | ballots["sole"]]
     elected, ties = _elect(ballots)
     none = np.zeros(len(by_syn_a), np.uint8)
     matched = np.concatenate([by_syn_a, elected["a"]])
@@ -110,7 +113,7 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
         votes=np.concatenate([none, elected["votes"]])[order].astype(np.int32),
         ambiguous_a=_without(np.concatenate([twins_a, ties["a"]]), elected["a"], len(a.flows)),
         ambiguous_b=_without(np.concatenate([twins_b, ties["b"]]), elected["b"], len(b.flows)),
-    ), offset
+    ), None if usual is None else _clock(a, b, seen, usual)
 
 
 def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> NDArray[np.int32]:
@@ -140,7 +143,28 @@ def routable(flows: Flows) -> NDArray[np.int32]:
     return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
 
 
-def _agreed_offset(deltas: NDArray[np.int64]) -> int | None:
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """Packets of matched flows that both points saw; the arrays have one length, and `analyzer.nat.clocks.ahead` tells them."""
+
+    of: NDArray[np.int64]
+    side: NDArray[np.int64]
+    delta: NDArray[np.int64]
+    hops: NDArray[np.int64]
+
+
+def _clock(a: Point, b: Point, seen: Seen, usual: int) -> int:
+    """By how much B's clock is ahead of A's."""
+    found = ahead(seen.of, seen.side, seen.delta, seen.hops)
+    if found or abs(usual) <= WINDOW or (np.abs(seen.delta - usual) <= JITTER).sum() < ENOUGH:
+        return found
+    # Packets of one direction tell a clock from a queue if nothing could have waited so long: one capture had ended.
+    one, other = a.packets.time, b.packets.time
+    apart = one.max() < other.min() or other.max() < one.min()
+    return usual if apart else 0
+
+
+def _agreed(deltas: NDArray[np.int64]) -> int | None:
     """The median of the votes' time differences; None if too few agree to move a clock by it."""
     median = int(np.median(deltas))
     return (
@@ -150,18 +174,26 @@ def _agreed_offset(deltas: NDArray[np.int64]) -> int | None:
     )
 
 
-def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32]) -> int | None:
-    """By how much B's times are greater than A's in these matched flows.
-
-    Not simply by their first packets: where a SYN was lost, B's first is A's second. All packets that are equal at the
-    flows' beginnings vote, and of two times that are equally likely the smaller one wins, since clocks of one host agree.
-    """
+def _seen(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32]) -> Seen:
+    """All packets that are equal at the beginnings of these matched flows: where a SYN was lost, B's first is A's second."""
     chosen = np.linspace(0, len(flows_a) - 1, min(len(flows_a), HEADS)).astype(np.int64)
-    rows_a, rows_b = _heads(a, flows_a[chosen])[:, :, None], _heads(b, flows_b[chosen])[:, None, :]
-    equal = (rows_a >= 0) & (rows_b >= 0) & (a.packets.print[rows_a] == b.packets.print[rows_b])
-    deltas = np.sort((b.packets.time[rows_b] - a.packets.time[rows_a])[equal])
+    heads_a, heads_b = _heads(a, flows_a[chosen])[:, :, None], _heads(b, flows_b[chosen])[:, None, :]
+    equal = (heads_a >= 0) & (heads_b >= 0) & (a.packets.print[heads_a] == b.packets.print[heads_b])
+    of, i, j = np.nonzero(equal)
+    rows_a, rows_b = heads_a[of, i, 0], heads_b[of, 0, j]
+    return Seen(
+        of=of,
+        side=i // 4,
+        delta=b.packets.time[rows_b] - a.packets.time[rows_a],
+        hops=a.packets.ttl[rows_a].astype(np.int64) - b.packets.ttl[rows_b],
+    )
+
+
+def _usual(deltas: NDArray[np.int64]) -> int | None:
+    """By how much most packets' times differ; of two equally likely values the smaller, since clocks of one host agree."""
     if not len(deltas):
         return None
+    deltas = np.sort(deltas)
     votes = np.searchsorted(deltas, deltas + JITTER, "right") - np.searchsorted(deltas, deltas - JITTER)
     likely = deltas[votes == votes.max()]
     nearest = likely[np.argmin(np.abs(likely))]
@@ -171,7 +203,10 @@ def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time: a scanner's SYNs are alike, and seconds apart not the same."""
+    """Whether what the originators sent overlaps in time, or is the same however late.
+
+    A scanner's SYNs are all alike, with an ISN of 0 say, and seconds apart not the same.
+    """
     spans = []
     for point, flows in ((a, flows_a), (b, flows_b)):
         side = 2 * flows.astype(np.int64)
@@ -179,6 +214,10 @@ def _met(
         spans.append((point.packets.time[first], point.packets.time[last]))
     (begin_a, end_a), (begin_b, end_b) = spans
     met: NDArray[np.bool_] = (begin_b - offset <= end_a + WINDOW) & (end_b - offset >= begin_a - WINDOW)
+    late = np.flatnonzero(~met & (a.flows.isn_x[flows_a] != 0))
+    one, other = _heads(a, flows_a[late])[:, :4, None], _heads(b, flows_b[late])[:, None, :4]
+    same = (one >= 0) & (other >= 0) & (a.packets.print[one] == b.packets.print[other])
+    met[late] = (same & (a.packets.ip_id[one] == b.packets.ip_id[other])).any((1, 2))
     return met
 
 
@@ -306,7 +345,18 @@ def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int
     return agreed
 
 
-_BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])
+_BALLOT = np.dtype(
+    [
+        ("a", "i4"),
+        ("b", "i4"),
+        ("flip", "u1"),
+        ("agreed", "u1"),
+        ("delta", "i8"),
+        ("side", "u1"),
+        ("hops", "i2"),
+        ("sole", "?"),
+    ]
+)
 
 
 def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]) -> NDArray[Any]:
@@ -316,6 +366,8 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
     keys_a, keys_b = packet_keys(a, rows_a), packet_keys(b, rows_b)
     rest_a, rest_b = np.arange(len(rows_a)), np.arange(len(rows_b))
+    sole = np.zeros(len(rows_a), bool)
+    sole[unique_join(keys_a.at(0), keys_b.at(0))[0]] = True
     found = [np.zeros(0, _BALLOT)]
     for level in LEVELS:
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
@@ -325,6 +377,9 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
         ballot["flip"] = (a.packets.bits[one] ^ b.packets.bits[other]) & REPLY
         ballot["agreed"] = level
         ballot["delta"] = b.packets.time[other] - a.packets.time[one]
+        ballot["side"] = a.packets.bits[one] & REPLY
+        ballot["hops"] = a.packets.ttl[one].astype(np.int16) - b.packets.ttl[other]
+        ballot["sole"] = sole[rest_a[i]] & (a.packets.ip_id[one] == b.packets.ip_id[other])
         found.append(ballot)
         rest_a, rest_b = np.delete(rest_a, i), np.delete(rest_b, j)
     return np.concatenate(found)

@@ -124,8 +124,9 @@ def _choose_exit(
     dst: NDArray[np.uint64],
     ways: NDArray[np.bool_],
 ) -> None:
-    """Of several exits keep the one that others between the same addresses took, which policy routing may have chosen by the source;
-    else the one that the routes name, or that others to the same address took; in place.
+    """Of several exits keep the one that others between the same addresses took; in place.
+
+    Policy routing may choose by the source. Else the one that the routes name, or that others to the same address took.
     """
     exits = [n for n, leg in enumerate(legs) if leg.there.role in EXITS and leg.outward]
     if len(exits) < 2:

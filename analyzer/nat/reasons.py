@@ -39,6 +39,11 @@ REASONS = (
     Reason("answered", Fate.CAPTURE_LOSS, "it was answered, so it was delivered: the next point missed it"),
     Reason("not-recording", Fate.UNDECIDABLE, "nothing shows that the next point was recording then"),
     Reason("one-direction", Fate.UNDECIDABLE, "the next point recorded the other direction only"),
+    Reason(
+        "capture-dropped",
+        Fate.UNDECIDABLE,
+        "the program that recorded the next point lost packets, and nothing else speaks for a loss",
+    ),
     Reason("undecoded", Fate.UNDECIDABLE, "frames of the next point could not be decoded"),
     Reason(
         "filtered",

@@ -27,7 +27,13 @@ LEAST = 1_000_000
 """ns that packets are apart at least to be looked at one by one, however fast the others crossed."""
 
 
-def pair_strays(inner: Point, outer: Point, in_outer: NDArray[np.int32], in_inner: NDArray[np.int32]) -> None:
+def pair_strays(
+    inner: Point,
+    outer: Point,
+    in_outer: NDArray[np.int32],
+    in_inner: NDArray[np.int32],
+    window: int = WINDOW,
+) -> None:
     """Pair what `analyzer.nat.pairing` left, in place.
 
     Args:
@@ -35,16 +41,17 @@ def pair_strays(inner: Point, outer: Point, in_outer: NDArray[np.int32], in_inne
         outer: See `inner`.
         in_outer: Per packet of the inner point, its row at the outer one, or -1.
         in_inner: The reverse.
+        window: ns that a packet takes at most.
     """
-    for shift in (0, WINDOW // 2):
+    for shift in (0, window // 2):
         # Two grids of moments, half a window apart: what one of them cuts in two, the other keeps together.
         a = _left(inner, in_outer)
         if not len(a):
             return  # before the outer point, which may be the bridge of many pods, is gone through
         b = _left(outer, in_inner)
-        i, j = unique_join(_moments(inner, a, shift), _moments(outer, b, shift))
+        i, j = unique_join(_moments(inner, a, shift, window), _moments(outer, b, shift, window))
         a, b = a[i], b[j]
-        near = np.abs(outer.packets.time[b] - inner.packets.time[a]) <= WINDOW
+        near = np.abs(outer.packets.time[b] - inner.packets.time[a]) <= window
         in_outer[a[near]], in_inner[b[near]] = b[near], a[near]
     _pair_equals(inner, outer, in_outer, in_inner)
 
@@ -59,13 +66,18 @@ def _pair_equals(
     a, b = (_udp(point, _left(point, partner)) for point, partner in ((inner, in_outer), (outer, in_inner)))
     if not len(a) or not len(b):
         return
-    paired = np.flatnonzero(in_outer >= 0)[:SAMPLE]
-    transits = np.abs(outer.packets.time[in_outer[paired]] - inner.packets.time[paired])
-    apart = max(int(transits.max(initial=0)), LEAST)
+    apart = max(measured(inner, outer, in_outer), LEAST)
     for level in LEVELS:
         i, j = _in_order(inner, outer, a, b, level, apart)
         in_outer[a[i]], in_inner[b[j]] = b[j], a[i]
         a, b = np.delete(a, i), np.delete(b, j)
+
+
+def measured(inner: Point, outer: Point, in_outer: NDArray[np.int32]) -> int:
+    """The longest transit of the packets that are paired, ns; of very many, of the first."""
+    paired = np.flatnonzero(in_outer >= 0)[:SAMPLE]
+    transits = np.abs(outer.packets.time[in_outer[paired]] - inner.packets.time[paired])
+    return int(transits.max(initial=0))
 
 
 def _in_order(
@@ -102,11 +114,11 @@ def _left(point: Point, partner: NDArray[np.int32]) -> NDArray[np.int64]:
     return left
 
 
-def _moments(point: Point, rows: NDArray[np.int64], shift: int) -> NDArray[np.uint64]:
+def _moments(point: Point, rows: NDArray[np.int64], shift: int, window: int) -> NDArray[np.uint64]:
     """A hash of each packet's content, protocol and moment."""
     packets = point.packets
     key: NDArray[np.uint64] = scramble(packets.print[rows], 1) ^ scramble(
         point.flows.proto[packets.flow[rows]], 2
     )
-    key ^= scramble((packets.time[rows] + shift) // WINDOW, 3)
+    key ^= scramble((packets.time[rows] + shift) // window, 3)
     return key

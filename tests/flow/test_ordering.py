@@ -17,7 +17,7 @@ def talks() -> list[Conversation]:
     found = [bystander(-1), bystander(9)]
     for n in range(40):
         talk = Conversation(
-            pod=f"10.244.0.{n % 7 + 11}:{20000 + n}",
+            pod=f"10.244.0.11:{20000 + n}",
             server=f"192.0.2.{100 + n % 3}:80",
             nat=f"{NAT}:{30000 + n}",
             isn=n * 99_991 + 7,
@@ -37,7 +37,7 @@ def talks() -> list[Conversation]:
         again.syn(begin + 0.1)
         again.accept()
         query = Conversation(
-            pod=f"10.244.0.{n % 7 + 11}:{40000 + n}",
+            pod=f"10.244.0.11:{40000 + n}",
             server="192.0.2.53:8053" if n % 2 else "192.0.2.53:53",
             nat=f"{NAT}:{50000 + n}",
             proto="udp",
