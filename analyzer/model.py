@@ -328,7 +328,12 @@ class Trait:
     """What nearly all unanswered connections have, and most that worked have not."""
 
     code: Literal[
-        "challenge-ack", "low-source-port", "unroutable-source", "older-timestamp", "large-only", "one-destination"
+        "challenge-ack",
+        "low-source-port",
+        "unroutable-source",
+        "older-timestamp",
+        "large-only",
+        "one-destination",
     ]
     connections: int
     says: str

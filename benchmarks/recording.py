@@ -56,7 +56,20 @@ def plain(net: Node, folder: Path) -> Iterator[list[int]]:
         running = []
         for point in POINTS:
             log = stack.enter_context((folder / f"{point}.log").open("w"))
-            argv = ["tcpdump", "-n", "-i", point, "-s", "256", "-B", "16384", "-Z", "root", "-w", f"{point}.pcap"]
+            argv = [
+                "tcpdump",
+                "-n",
+                "-i",
+                point,
+                "-s",
+                "256",
+                "-B",
+                "16384",
+                "-Z",
+                "root",
+                "-w",
+                f"{point}.pcap",
+            ]
             with net.node.entered():
                 running.append(subprocess.Popen(argv, cwd=folder, stderr=log))
         time.sleep(0.5)
@@ -75,7 +88,19 @@ def plain(net: Node, folder: Path) -> Iterator[list[int]]:
 @contextmanager
 def recorded(net: Node, folder: Path) -> Iterator[list[int]]:
     """Record by `lostsyn capture`."""
-    argv = ["ip", "netns", "exec", net.node.name, "dash", "-s", "--", "-o", folder / "a.tar.gz", "--size", "512"]
+    argv = [
+        "ip",
+        "netns",
+        "exec",
+        net.node.name,
+        "dash",
+        "-s",
+        "--",
+        "-o",
+        folder / "a.tar.gz",
+        "--size",
+        "512",
+    ]
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stderr=said, text=True)
         assert process.stdin is not None

@@ -42,7 +42,7 @@ def test_representations(analysis: Analysis, tmp_path: Path) -> None:
 
     assert shown.startswith("No incident: all 2 connections worked")
     assert all(point.name in shown for point in analysis.capture_points)
-    assert "No incident: nothing vanished in 2 connections" in analysis._repr_html_()
+    assert "No incident: all 2 connections worked" in analysis._repr_html_()
 
 
 def test_ladders(tmp_path: Path) -> None:

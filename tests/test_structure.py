@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "flow": {"capture", "uncompiled"},
     "nat": {"flow", "capture", "threads", "uncompiled", "model"},
     "conntrack": {"nat", "flow", "capture", "evidence", "model", "threads", "uncompiled"},
-    "incident": {"connection", "conntrack", "nat", "flow", "capture", "evidence", "model"},
+    "incident": {"connection", "following", "conntrack", "nat", "flow", "capture", "evidence", "model"},
 }
 # The words that fates and passages are told in; it imports nothing itself.
 STANDARD_ONLY = {"lab", "errors", "uncompiled"}
@@ -33,6 +33,11 @@ NO_TESTS_OF_THEIR_OWN = {
     "analyzer/evidence/sources/__init__.py": "tests/evidence/test_collecting.py finds every source through it",
     "analyzer/model.py": "data",
     "analyzer/incident/causes/_invalid.py": "texts that the four window tests share: tests/incident/test_invalid_reset.py",
+    "analyzer/incident/causes/bridge_netfilter_off.py": "tests/incident/test_misdelivered.py",
+    "analyzer/incident/causes/mtu_black_hole.py": "tests/incident/test_lost_errors.py",
+    "analyzer/incident/causes/policy_reject.py": "tests/nat/test_reasons.py, and the fixture of that name",
+    "analyzer/incident/routing.py": "what the causes of routing share: tests/incident/causes/test_no_route.py and beside it",
+    "analyzer/lab/scenarios/routing.py": "tests/kernel/test_incidents.py runs it",
     "analyzer/web/__main__.py": "the entry point of confined processes: tests/web/test_confined.py",
     "analyzer/web/refusal.py": "an error without code: every refusal in tests/web",
     "analyzer/lab/__main__.py": "the entry point inside an emulated machine: tests/lab/test_machine.py",

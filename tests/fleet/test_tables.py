@@ -67,11 +67,13 @@ def test_the_pod_that_is_asked(tmp_path: Path) -> None:
         Conversation(
             pod=f"198.51.100.7:{port}", server="10.0.0.2:30080", dnat="10.244.2.7:8080", way="eth0 | cni0 veth-b", isn=port
         )
-        for port in (4000, 4001)
+        for port in (4000, 4001, 4002)
     ]  # fmt: skip
     talks[0].syn(0).lost_after("cni0")
     talks[1].syn(1)
     talks[1].accept()
+    talks[2].syn(-1)  # veth-b is recorded by then
+    talks[2].accept()
     record(tmp_path / "in" / "n" / "x", *talks, bystander(-5), bystander(5))
     (result,), place = analysed(tmp_path / "in", tmp_path / "out")
     table = dataset.read("findings", [result], place, ["pod", "destination"]).to_pandas()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from analyzer import analyze
 from analyzer.flow import tally
@@ -42,7 +43,7 @@ def summed(form: Any, rows: list[Row], proto: int = TCP, slot: int = 0) -> dict[
             ]
         )
     }
-    out = {
+    out: dict[str, NDArray[Any]] = {
         "seen": np.zeros((1, 2), np.uint16),
         "high": np.zeros((1, 2), np.uint32),
         "acked": np.zeros((1, 2), np.uint32),
