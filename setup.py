@@ -5,6 +5,8 @@ from setuptools import Extension, setup
 
 # Plain Python modules that also run uncompiled, slower.
 HOT = [
+    "analyzer/capture/encapsulation.py",
+    "analyzer/capture/flowtable.py",
     "analyzer/capture/scan.py",
     "analyzer/capture/splitting.py",
     "analyzer/capture/walk.py",

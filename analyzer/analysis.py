@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
-    from analyzer.model import Advice, CapturePoint, Counts, Occupancy, Reconciled
+    from analyzer.model import Advice, CapturePoint, Counts, Coverage, Occupancy, Outside, Reconciled, Untold
     from analyzer.report.notebook import Drawing
 
 
@@ -50,6 +50,12 @@ class Analysis:
     """Signs of the node's health, from whatever files are in the bundle."""
     occupancy: Occupancy | None = field(default=None, repr=False)
     """The conntrack table's estimated occupancy; None where the captures hold no flow."""
+    outside: Outside | None = None
+    """What failed outside the node; see `analyzer.incident.outside`. None where nothing did."""
+    coverage: tuple[Coverage, ...] = ()
+    """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
+    untold: tuple[Untold, ...] = ()
+    """The first failed connections of which nobody can tell where."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
     """The columns behind the tables; None in an analysis that was not made by `analyze`."""
 
@@ -66,6 +72,7 @@ class Analysis:
         """Put together what the pipeline found."""
         from analyzer import summary
         from analyzer.advice import advise
+        from analyzer.incident import covering, outside
 
         return cls(
             bundle=bundle.name,
@@ -81,6 +88,9 @@ class Analysis:
             advice=advise(scene),
             health=summary.health(scene),
             occupancy=summary.occupancy(scene),
+            outside=outside.outside(scene),
+            coverage=covering.coverage(scene),
+            untold=covering.untold(scene),
             scene=scene,
         )
 

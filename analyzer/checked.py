@@ -39,7 +39,7 @@ class Checked:
         return cls(
             paths=tuple(paths),
             analysis=replace(analysis, scene=None),
-            error="" if foreseen else _untold(analysis),
+            error="" if foreseen else untold(analysis),
             expectation=expectation,
             unmet=judge(analysis, expectation) if expectation else (),
         )
@@ -88,7 +88,7 @@ class Checked:
         return Path(self.paths[0]).as_posix()
 
 
-def _untold(analysis: Analysis) -> str:
+def untold(analysis: Analysis) -> str:
     """Why there is no verdict: nothing can be said at all, or of failed connections nobody can tell where."""
     if analysis.incidents:
         return ""

@@ -2,11 +2,19 @@
 
     LostsynError            what could not be done, where, what was kept, what to do; exit code 2
     +-- UnusableInput       nothing in the given paths can be analysed (also a ValueError)
+    |   +-- UnknownPoint    a role was given for a capture point that is not there
     +-- TooLarge            it does not fit into memory (also a MemoryError)
     +-- MissingTool         a program or a right that a command needs is not there (also an OSError)
 
 A damaged tail of a capture is not an error: it is a caveat of the analysis.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class LostsynError(Exception):
@@ -22,6 +30,15 @@ class UnusableInput(LostsynError, ValueError):  # noqa: N818 - reads as the sent
         """Say why, and what to do on a command line; `str()` is both."""
         super().__init__(f"{reason}; {advice}" if advice else reason)
         self.reason = reason
+
+
+class UnknownPoint(UnusableInput):
+    """A role was given for a capture point that is not there."""
+
+    def __init__(self, reason: str, names: Iterable[str]) -> None:
+        """Say why, and which names no point has."""
+        super().__init__(reason)
+        self.names = frozenset(names)
 
 
 class TooLarge(LostsynError, MemoryError):  # noqa: N818

@@ -180,6 +180,8 @@ class Finding:
     """JSON-ready details, by cause: partner, outer port, bound, bytes, ..."""
     evidence: tuple[Evidence, ...] = field(default=(), repr=False)
     excluded: tuple[Exclusion, ...] = field(default=(), repr=False)
+    remedies: tuple[Remedy, ...] = field(default=(), repr=False)
+    """For this node; those of the cause where there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,3 +304,87 @@ class Advice:
     """Which capture to take."""
     command: str
     """How to take it: lines for a root shell on the node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideDestination:
+    """A destination to which connections failed outside the node."""
+
+    name: str
+    """`192.0.2.100:80`, `192.0.2.53:53/udp`, as the opener asked for it."""
+    connections: int
+    worked: int
+    """Connections to it that worked."""
+    outcomes: dict[str, int]
+    """Outcome to connections, of those that failed."""
+    sources: tuple[tuple[str, int], ...]
+    """Address of a pod, or of another opener, to connections; the busiest first, a few."""
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """What nearly all unanswered connections have, and most that worked have not."""
+
+    code: Literal[
+        "challenge-ack", "low-source-port", "unroutable-source", "older-timestamp", "large-only", "one-destination"
+    ]
+    connections: int
+    says: str
+    next: str
+    """What to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What failed, or was delayed, outside the node or by the peer's will."""
+
+    connections: int
+    unanswered: int
+    """Of them, those with a packet that nobody answered: SYNs, requests, data."""
+    first: int
+    last: int
+    destinations: tuple[OutsideDestination, ...]
+    """Those with the most failed connections first."""
+    hidden: int
+    """Destinations that are left out."""
+    sources: tuple[tuple[str, int], ...]
+    """As of a destination, of all."""
+    traits: tuple[Trait, ...]
+    example: Connection | None = field(default=None, repr=False)
+    """One of them, for a ladder; an unanswered one where there is one."""
+    advice: Advice | None
+    """Which capture tells more; None where everything was answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of a gap's traffic one of its points could have seen."""
+
+    gap: Gap
+    point: str
+    """The point that should have seen the packets next."""
+    recorded: int
+    """ns that it was recording for, within `whole`."""
+    whole: int
+    """ns from the first packet of any point to the last."""
+    packets: int
+    """Requests and replies that went into the gap."""
+    open: int
+    """Of them, those of which nobody can tell whether they passed."""
+    why: dict[str, int]
+    """Reason's code to packets, of those that are open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untold:
+    """A failed connection of which nobody can tell where."""
+
+    connection: str
+    """`10.244.0.11:20000 > 192.0.2.100:80/tcp`."""
+    time: int
+    """Of its first packet."""
+    outcome: str
+    why: str
+    """Reason's code, as in `Account.why_unknown`."""

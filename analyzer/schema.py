@@ -111,7 +111,8 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "fragment": Column(dtype="bool", meaning="not the first fragment: it has no ports"),
         "cut": Column(dtype="bool", meaning="the transport header was not captured whole"),
         "tunnel": Column(
-            dtype="category", meaning="what the packet was inside of: vxlan, geneve, ipip, gre, or nothing"
+            dtype="category",
+            meaning="what the packet was inside of: vxlan, geneve, ipip, gre, l2tp, gtp, erspan, or nothing",
         ),
     },
     "flows": {

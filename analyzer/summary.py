@@ -11,7 +11,7 @@ from analyzer.health import Signal, signals
 from analyzer.incident import challenge_ack, stale_entry
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
-from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC
+from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
 from analyzer.nat.passages import ends
 from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import LOCAL
@@ -222,7 +222,9 @@ def _gap_caveats(gap: Gap) -> list[str]:
         found.append(
             f"{name} were not recorded at the same time: nothing is concluded about the gap between them."
         )
-    elif not len(gap.matches.a):
+    elif not len(gap.matches.a) + len(gap.matches.ambiguous_a) and all(
+        len(routable(p.flows)) for p in (inner, outer)
+    ):
         found.append(
             f"no flow was seen at both {name}: they may be of different nodes, or of different traffic."
         )

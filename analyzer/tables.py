@@ -290,16 +290,16 @@ def connections(scene: Scene) -> pd.DataFrame:
             "src_port": pd.array(ports[:, 0], dtype="Int64"),
             "dst": _texts(columns["dst"]),
             "dst_port": pd.array(ports[:, 1], dtype="Int64"),
-            "direction": pd.Categorical.from_codes(found.direction, categories=list(DIRECTIONS)),
+            "direction": _category(found.direction, list(DIRECTIONS)),
             "pod": _texts(columns["pod"]),
-            "point": pd.Categorical.from_codes(chains.point, categories=[p.name for p in chains.points]),
+            "point": _category(chains.point, [p.name for p in chains.points]),
             "flow": chains.flow.astype(np.int64),
             "points": _texts(columns["points"]),
-            "outcome": pd.Categorical.from_codes(outcomes.code, categories=list(OUTCOMES)),
-            "reset_by": pd.Categorical.from_codes(outcomes.by, categories=["opener", "responder"]),
-            "class": pd.Categorical.from_codes(found.told, categories=list(CLASSES)),
-            "why_unknown": pd.Categorical.from_codes(found.why - 1, categories=list(WHY[1:])),
-            "reason": pd.Categorical.from_codes(found.fates.reason, categories=[r.code for r in REASONS]),
+            "outcome": _category(outcomes.code, list(OUTCOMES)),
+            "reset_by": _category(outcomes.by, ["opener", "responder"]),
+            "class": _category(found.told, list(CLASSES)),
+            "why_unknown": _category(found.why - 1, list(WHY[1:])),
+            "reason": _category(found.fates.reason, [r.code for r in REASONS]),
             "gap": _texts(gaps[found.fates.gap]),
             "incident": _texts(np.array([i.id if i else None for i in incident], object)),
             "cause": pd.Categorical([i.cause if i else None for i in incident]),
@@ -307,13 +307,18 @@ def connections(scene: Scene) -> pd.DataFrame:
             "packets": outcomes.packets,
             "repeated": outcomes.repeated.astype(np.int64),
             "deciding_frame": pd.array(np.where(deciding >= 0, deciding, 0), dtype="Int64"),
-            "conn_state": pd.Categorical.from_codes(outcomes.state, categories=list(STATES)),
+            "conn_state": _category(outcomes.state, list(STATES)),
             "history": _texts(np.array([outcomes.letters(i) for i in range(n)], object)),
             "duration": (outcomes.last - outcomes.first) / 1e9,
         }
     )
     table.loc[deciding < 0, "deciding_frame"] = pd.NA
     return table
+
+
+def _category(codes: NDArray[Any], names: list[str]) -> pd.Categorical[Any]:
+    """Codes as their names; -1 is none."""
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
 
 
 def _seen_by(chains: Chains) -> NDArray[np.object_]:

@@ -44,7 +44,7 @@ class _Cython:
     def cfunc(function: Any) -> Any:
         return function
 
-    inline = cclass = cfunc
+    inline = ccall = cclass = cfunc
 
     @staticmethod
     def exceptval(*_: object, **__: object) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -74,6 +75,11 @@ class Case:
         """Its capture files."""
         return sorted(path for path in self.folder.iterdir() if ".pcap" in path.name)
 
+    @property
+    def listings(self) -> list[Path]:
+        """Its packet listings."""
+        return sorted(self.folder.glob("*.txt")) if not self.captures else []
+
 
 CASES = {
     path.parent.name: Case(
@@ -114,6 +120,9 @@ def load_uncompiled(name: str, *, cython: bool = True) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, {} if cython else {"cython": None}):
+    c_header = path.with_suffix(".pxd")  # compiled, a module takes C functions of those that this names
+    taken = re.findall(r"^from (\S+) cimport", c_header.read_text("utf-8") if c_header.exists() else "", re.M)
+    beside = {name: load_uncompiled(name, cython=cython) for name in taken}
+    with mock.patch.dict(sys.modules, beside if cython else beside | {"cython": None}):
         spec.loader.exec_module(module)
     return module

@@ -20,6 +20,7 @@ other MACs, NAT applies. At `/` only DNAT applies, as on a bridge with br_netfil
 from __future__ import annotations
 
 import hashlib
+import random
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,13 @@ class Sent:
     seen: list[int]
     """Places of the talk's way, in the order of travel."""
     pieces: dict[str, int] = field(default_factory=dict)
+    waits: dict[str, int] = field(default_factory=dict)
+    """ns that it waits before a point sees it, and so before all behind."""
+
+    def queued(self, point: str, seconds: float) -> Sent:
+        """Let it wait before *point* sees it, in a queue."""
+        self.waits[point] = round(seconds * 1e9)
+        return self
 
     def lost_after(self, point: str) -> Sent:
         """Let it vanish behind its (last) passing of *point*."""
@@ -201,8 +209,13 @@ class Conversation:
                 size = -(-len(packet.payload) // count)
                 for piece in range(count):
                     part = packet.payload[piece * size :][: size or None]
-                    time = packet.time + step * TRANSIT + piece * 1_000
+                    waited = sum(packet.waits.get(self.points[p], 0) for p in self._until(packet, place))
+                    time = packet.time + step * TRANSIT + piece * 1_000 + waited
                     yield self.points[place], time, bytes(self._frame(packet, place, part, piece * size))
+
+    def _until(self, packet: Sent, place: int) -> range:
+        """Places that a packet has passed when it is seen at *place*."""
+        return range(place + 1) if packet.outward else range(place, len(self.points))
 
     def _options(self, packet: Sent) -> list[tuple[str, object]]:
         first = "S" in packet.flags
@@ -284,6 +297,8 @@ def record(
     snaplen: Mapping[str, int] | None = None,
     begin: Mapping[str, float] | None = None,
     end: Mapping[str, float] | None = None,
+    shuffled: float = 0,
+    jitter: float = 0,
 ) -> Path:
     """Write what each point captured of these conversations into *folder*, one nanosecond pcap per point.
 
@@ -296,6 +311,8 @@ def record(
         snaplen: Point to bytes captured of a frame, at most.
         begin: Point to the second (as `at`) from which on it captured.
         end: Point to the second until which it captured.
+        shuffled: Seconds by which records may be later in their files than their times say: their times are right.
+        jitter: Seconds by which times may be wrong, either way; records are in the order in which packets came.
 
     Returns: *folder*.
     """
@@ -310,7 +327,10 @@ def record(
     for point, frames in seen.items():
         limit = (snaplen or {}).get(point, 262144)
         out = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, limit, 1)
-        for time, frame in sorted(frames, key=lambda f: f[0]):
+        chance = random.Random(point)
+        ordered = sorted(frames, key=lambda f: f[0] + chance.randrange(round(shuffled * 1e9) + 1))
+        for right, frame in ordered:
+            time = right + chance.randint(-round(jitter * 1e9), round(jitter * 1e9))
             cut = frame[:limit]
             out += struct.pack("<IIII", time // 10**9, time % 10**9, len(cut), len(frame)) + cut
         (folder / f"{(names or {}).get(point, point)}.pcap").write_bytes(out)

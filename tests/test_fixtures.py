@@ -96,8 +96,8 @@ def test_libnetwork_1090_arithmetic() -> None:
     assert (10322531, 10149475, 39008) == (offender.upper, offender.bound, offender.short_by)
     assert 10110467 == offender.ack == finding.facts["offenders"][0]["rst_seq"]
     assert 34 == round((rst.time - late.time) / 1000)
-    assert [("eth0", 6)] == [(s.point, s.frame) for s in after["offender"].sightings]
-    assert [("eth0", 7)] == [(s.point, s.frame) for s in after["host-reset"].sightings]
+    assert [("eth0", 117898)] == [(s.point, s.frame) for s in after["offender"].sightings]
+    assert [("eth0", 117899)] == [(s.point, s.frame) for s in after["host-reset"].sightings]
     assert "10.251.0.1:56284 > 192.168.0.100:80/tcp" == finding.inner
     assert "10.205.13.199:56284 > 192.168.0.100:80/tcp" == finding.outer
     assert 907.6 == round(analysis.capture_points[1].clock_offset / 1e9, 1)

@@ -15,9 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from analyzer.capture import archive, naming, pcapng
+from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
+from analyzer.capture.listing.reading import ListingReader
+from analyzer.capture.listing.recognising import Form, form
+from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, is_capture
 from analyzer.errors import UnusableInput
 
@@ -50,6 +53,10 @@ class CaptureFile:
     """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
     if_name: str | None = None
     """Of the one interface that a pcapng file begins with, if it has a name."""
+    listing: Form | None = None
+    """Of a packet listing its form; `source` then gives the capture that it is translated to."""
+    stored: Callable[[], BinaryIO] | None = None
+    """Opens the listing itself."""
 
     @property
     def name(self) -> str:
@@ -58,6 +65,8 @@ class CaptureFile:
 
     def open(self) -> Reader:
         """Make a reader; nothing is opened before its `blocks` are asked for."""
+        if self.listing and self.stored:
+            return ListingReader(self.stored, self.listing, name=self.label, size=self.size)
         return Reader(self.source, name=self.label, size=self.size)
 
 
@@ -86,16 +95,19 @@ class EvidenceFile:
         Returns:
             The text, with undecodable bytes replaced, and why it is not all of it (None when it is).
         """
-        try:
-            with Stream(self.source()) as stream:
-                data = stream.read(limit + 1)
-                missing = stream.damage
-        except OSError as problem:
-            return "", f"cannot be read: {problem.strerror or problem}"
+        data, missing = self.stored(limit)
         if len(data) > limit:
             data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
             missing = f"only its first {len(data)} bytes were read"
         return _decoded(data), missing
+
+    def stored(self, limit: int = EVIDENCE) -> tuple[bytes, str | None]:
+        """Read the bytes, decompressed, one more than *limit* at most; and why they are not all (None when they are)."""
+        try:
+            with Stream(self.source()) as stream:
+                return stream.read(limit + 1), stream.damage
+        except OSError as problem:
+            return b"", f"cannot be read: {problem.strerror or problem}"
 
 
 def _decoded(data: bytes) -> str:
@@ -314,8 +326,12 @@ class _Search:
         self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
     ) -> None:
         """Sort a file by what it begins with."""
+        from analyzer.evidence.dwdump import recognises  # evidence imports this module
+
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
+        elif recognises(head):  # a capture by its form only
+            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         elif is_capture(head):
             label = self._unique(label)
             self.heads[label] = head
@@ -328,12 +344,27 @@ class _Search:
                     if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
                 )
             )
+        elif listing := form(head):
+            label = self._unique(label)
+            self.heads[label] = head
+            self.captures.append(
+                CaptureFile(
+                    label=label,
+                    source=lambda: Translation(source, listing),  # type: ignore[arg-type,return-value]  # for `Stream`
+                    size=size,
+                    point_hint=naming.hint(label),
+                    listing=listing,
+                    stored=source,
+                )
+            )
         elif damage:
             self.ignore(label, damage)
         elif not head:
             self.ignore(label, "empty")
         elif _is_text(head):
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+        elif name := formats.other_format(head):
+            self.ignore(label, formats.advice(name))
         else:
             self.ignore(label, "neither a capture nor text")
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets, Stretch
+from analyzer.capture.flowtable import FlowTable
 from analyzer.capture.layout import REASONS
-from analyzer.capture.scan import FlowTable, decode
+from analyzer.capture.scan import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ class Decoder:
         self._flows = {name: storage.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable(*(int.from_bytes(os.urandom(8)) | 1 for _ in range(2)))
         self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
+        self._foreign = np.zeros(1 << 16, np.int64)
+        self._unread = np.tile(np.array([np.iinfo(np.int64).max, np.iinfo(np.int64).min]), (MAX_LANES, 1))
         self._attach(0)
 
     def read(
@@ -102,10 +105,19 @@ class Decoder:
         """Frames of a lane that are no rows, by reason."""
         return {reason: int(n) for reason, n in zip(REASONS, self._skipped[lane], strict=True) if n}
 
+    def unread(self, lane: int) -> tuple[int, int] | None:
+        """When the first and the last frame of a lane that is no row was seen, ns; None if all are rows."""
+        return (int(self._unread[lane, 0]), int(self._unread[lane, 1])) if self._skipped[lane].any() else None
+
+    def foreign(self) -> dict[int, int]:
+        """Frames of all lanes that are neither IP nor ARP, by EtherType, the most frequent first."""
+        kinds = np.flatnonzero(self._foreign)
+        return {int(kind): int(self._foreign[kind]) for kind in kinds[np.argsort(-self._foreign[kinds])]}
+
     def _decode(self, records: Records, links: NDArray[np.int32], lanes: NDArray[np.int32]) -> None:
         self._reserve(self.rows + records.count)
         columns: Any = [column.data for column in self._packets.values()]
-        done = 0
+        done, first = 0, self.rows
         while done < records.count:
             limit = len(self._flows["proto"])
             done, self.rows = decode(
@@ -126,9 +138,14 @@ class Decoder:
                 self.rows,
                 *columns,
                 self._skipped.data,
+                self._foreign.data,
+                self._unread.data,
             )
             if done < records.count:
                 self._attach(limit)
+        if records.frames is not None:
+            rows = self._packets["frame"][first : self.rows]
+            rows[:] = records.frames[rows - records.first_frame]
 
     def _reserve(self, rows: int) -> None:
         """Make room for so many rows, and, once some were read, for as many as the files will probably have.

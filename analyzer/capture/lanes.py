@@ -150,7 +150,8 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
     part_of = part_of.astype(np.int32)
     by_part = np.argsort(part_of, kind="stable")
-    flows_of = np.split(by_part, np.cumsum(np.bincount(part_of))[:-1])
+    count = np.bincount(part_of)
+    ends = np.cumsum(count)
     sizes = np.zeros(len(lanes), np.int64)
     splitting.count(*views(packets.flow, part_of, sizes))
     begins = np.cumsum(sizes) - sizes
@@ -160,17 +161,19 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         firsts.append(cursors - begins)
         splitting.place(*views(packets.flow[begin:stop], part_of, cursors, to[begin:stop]))
     number = np.empty(len(flows), np.int32)
-    for some in flows_of:
-        number[some] = np.arange(len(some))
+    number[by_part] = np.arange(len(flows)) - np.repeat(ends - count, count)
+    flows = flows.take(by_part, storage)  # once: a lane is a slice of it, and costs next to nothing
     np.take(number, packets.flow, out=packets.flow, mode="clip")  # "raise" would copy
     _scatter(packets, to, storage)
     return {
         int(lane): Part(
             packets=packets.between(begin, begin + size),
-            flows=flows.take(some, storage),
+            flows=flows.between(first_flow, end),
             first_rows=tuple(int(first[n]) for first in firsts),
         )
-        for n, (lane, begin, size, some) in enumerate(zip(lanes, begins, sizes, flows_of, strict=True))
+        for n, (lane, begin, size, first_flow, end) in enumerate(
+            zip(lanes, begins, sizes, (0, *ends[:-1]), ends, strict=True)
+        )
     }
 
 

@@ -9,7 +9,7 @@ FRAGMENT = 2  # not the first fragment: no ports
 CUT = 4  # the transport header was not captured whole, or contradicts the IP length
 QUOTES = 8  # ICMP error: quotes another packet's header
 TUNNEL_SHIFT = 4  # 3 bits, an index into TUNNELS
-TUNNELS = ("", "vxlan", "geneve", "ipip", "gre")
+TUNNELS = ("", "vxlan", "geneve", "ipip", "gre", "l2tp", "gtp", "erspan")
 
 # Why a frame became no row: index into the scan's `skipped` counters.
 REASONS = (
@@ -36,5 +36,23 @@ TCP_RST = 0x04
 TCP_ACK = 0x10
 
 SLL = 113
-# Link types that the scan reads: LINKTYPE_ numbers of Ethernet, SLL, SLL2, RAW (and its old numbers), IPV4, IPV6, NULL, LOOP.
-LINKS = frozenset({1, SLL, 276, 101, 12, 14, 228, 229, 0, 108})
+# Link types that the scan reads: LINKTYPE_ numbers of Ethernet, SLL, SLL2, RAW (and its old numbers), IPV4, IPV6, NULL, LOOP,
+# PPP, PPP_HDLC, PPP_ETHER, C_HDLC.
+LINKS = frozenset({1, SLL, 276, 101, 12, 14, 228, 229, 0, 108, 9, 50, 51, 104})
+
+# EtherTypes whose frames are no rows, by the names that people know.
+ETHERTYPES = {
+    0x8035: "RARP",
+    0x8137: "IPX",
+    0x8809: "LACP and other slow protocols",
+    0x8847: "MPLS",
+    0x8848: "MPLS",
+    0x8863: "PPPoE discovery",
+    0x8864: "PPPoE sessions",
+    0x888E: "802.1X",
+    0x88CC: "LLDP",
+    0x88E5: "MACsec",
+    0x88E7: "provider backbone bridging",
+    0x88F7: "PTP",
+    0x8906: "FCoE",
+}

@@ -49,8 +49,9 @@ _INTERFACE = re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(p for _, p in _ROLES) 
 _POD_WORD = re.compile(r"(?<![a-z])(?:container|pod)(?![a-z])")
 
 _COMPRESSED = re.compile(r"\.(?:gz|zst|xz)$", re.IGNORECASE)
-_CAPTURE = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?$", re.IGNORECASE)
-_EXTENSION = re.compile(r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)$", re.IGNORECASE)
+_SUFFIX = r"\.(?:pcapng|pcap|ntar|cap|dmp|dump|txt|text|log|out|json|csv|tsv)"
+_CAPTURE = re.compile(_SUFFIX + r"(?:[._-]?\d+)?$", re.IGNORECASE)
+_EXTENSION = re.compile(_SUFFIX + r"$", re.IGNORECASE)
 _DATE = r"(?:19|20)\d\d-?\d\d-?\d\d"
 _CLOCK = r"\d\d[:.-]?\d\d(?:[:.-]?\d\d)?(?:[.,]\d+)?(?:Z|UTC|[+-]\d\d:?\d\d)?"
 _ROTATION = re.compile(rf"[._-](?:{_DATE}(?:[T_. -]?{_CLOCK})?|\d+)$")

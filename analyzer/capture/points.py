@@ -16,9 +16,9 @@ from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
-from analyzer.capture.layout import LINKS, SLL, SLL2_LANE
+from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
 from analyzer.capture.rotation import candidates, in_order
-from analyzer.errors import UnusableInput
+from analyzer.errors import UnknownPoint, UnusableInput
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -52,13 +52,23 @@ class Recording:
     """Where the packets' columns lie, and what is made of them shall."""
     skipped: dict[str, int]
     """Frames that became no row, by reason."""
+    unread: tuple[int, int] | None = None
+    """When the first and the last of those frames were seen, ns; None where every frame became a row."""
     dropped: int | None
     """Packets that the capturing program counted as lost; None where the files do not say."""
     interval: tuple[int, int] | None = None
     """From when to when it was recorded, ns, as the capturing program said; None where it did not."""
     caveats: tuple[str, ...] = ()
+    lacks: frozenset[str] = frozenset()
+    """Columns that its files tell nothing of, `ip_id` say: see `analyzer.capture.listing.listed.Notes.lacks`."""
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
+
+    @property
+    def unread_share(self) -> float:
+        """How much of what was recorded became no row, of 1: a point of which that is most tells no absence."""
+        skipped = sum(self.skipped.values())
+        return skipped / (skipped + len(self.packets)) if skipped else 0.0
 
     def locate(self, row: int) -> tuple[CaptureFile, int]:
         """The file and the frame number of a row."""
@@ -119,7 +129,9 @@ def record(
         recording.role = roles.get(recording.name, recording.role)
     if missing := sorted(roles.keys() - {recording.name for recording in recordings}):
         known = ", ".join(recording.name for recording in recordings)
-        raise UnusableInput(f"roles: no capture point is called {', '.join(missing)}; there are {known}")
+        raise UnknownPoint(
+            f"roles: no capture point is called {', '.join(missing)}; there are {known}", missing
+        )
     return recordings
 
 
@@ -153,6 +165,7 @@ class _Group:
         self.caveats: list[str] = []
         self.gone: list[str] = []
         self.limits: list[int] = []
+        self.lacks: frozenset[str] = frozenset()
         self.dropped: dict[int, int] = {}
         self.recorded: dict[int, tuple[int, int]] = {}
 
@@ -178,6 +191,7 @@ class _Group:
             self.caveats.append(str(problem))
             self.gone.append(str(problem))
         self.caveats += reader.caveats
+        self.lacks |= reader.lacks
         self.limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
         strange = sorted({interface.link for interface in reader.interfaces} - LINKS)
         self.caveats += [
@@ -219,6 +233,7 @@ class _Group:
             if decoder.skipped(lane) and not (cooked and lane == 0)
         }
         unclaimed = {} if 0 in used else decoder.skipped(0)
+        foreign = decoder.foreign()
         nothing = Part(
             packets=packets.between(0, 0),
             flows=flows.take(np.zeros(0, np.int64), storage),
@@ -233,6 +248,8 @@ class _Group:
                 skipped = decoder.skipped(lane)
             else:
                 skipped, unclaimed = unclaimed, {}
+            told = [] if recordings else list(self.caveats)
+            told += _mostly_unread(self.files[0].label, skipped, len(part.packets), foreign)
             recordings.append(
                 Recording(
                     name=point.point,
@@ -246,9 +263,11 @@ class _Group:
                     flows=part.flows,
                     storage=storage,
                     skipped=skipped,
+                    unread=decoder.unread(lane if lane < SLL2_LANE else 0) if skipped else None,
                     dropped=self.dropped.get(lane if lane < SLL2_LANE else 0),
                     interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
-                    caveats=tuple(self.caveats) if not recordings else (),
+                    caveats=tuple(told),
+                    lacks=self.lacks,
                     snaplen=min(self.limits, default=0),
                 )
             )
@@ -262,3 +281,27 @@ def _apart(recordings: Sequence[Recording]) -> str:
         f"{', '.join(names[:5])}{more}: their files have one name, but recorded at the same time, so they are points "
         "of their own"
     )
+
+
+def _mostly_unread(
+    label: str, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
+) -> list[str]:
+    """Say it where more frames of an interface became no row than did, and what most of them are."""
+    count = sum(skipped.values())
+    if count <= rows:
+        return []
+    kind, most = next(iter(foreign.items()), (0, 0))
+    if skipped.get("not IP or ARP", 0) * 2 > count and most:
+        what = f"{min(most, count):,} of {count + rows:,} frames are {_called(kind)}"
+    else:
+        reason, most = max(skipped.items(), key=lambda item: item[1])
+        what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
+    return [
+        f"{label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+    ]
+
+
+def _called(kind: int) -> str:
+    """An EtherType by its name, where it has one that people know."""
+    name = ETHERTYPES.get(kind, "802.3 frames with LLC" if kind < 0x600 else "of a protocol that is not read")
+    return name if kind < 0x600 else f"{name} (EtherType {kind:#06x})"

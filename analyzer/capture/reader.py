@@ -15,8 +15,8 @@ import numpy as np
 
 from analyzer.capture import pcapng
 from analyzer.capture.compressed import Stream
-from analyzer.capture.scan import SLACK
 from analyzer.capture.walk import walk_pcap, walk_pcapng
+from analyzer.capture.window import Window
 from analyzer.errors import UnusableInput
 
 if TYPE_CHECKING:
@@ -90,40 +90,20 @@ class Records:
     """Nanoseconds since the epoch."""
     interface: NDArray[np.int32]
     """Index into `Reader.interfaces`."""
+    frames: NDArray[np.uint32] | None = None
+    """The rows' frame numbers where they are not counted from `first_frame` on: a listing has its own."""
+
+    def find(self, wanted: set[int]) -> list[tuple[int, int]]:
+        """Which of these frames are in the block: number and row, in the order of the rows."""
+        if self.frames is not None:
+            rows = np.flatnonzero(np.isin(self.frames, list(wanted))).tolist()
+            return [(int(self.frames[row]), row) for row in rows]
+        last = self.first_frame + self.count
+        return [(n, n - self.first_frame) for n in sorted(wanted) if self.first_frame <= n < last]
 
 
 class _Damage(Exception):  # noqa: N818 - reads as the sentence it becomes
     """Why the record at the window's position cannot be taken."""
-
-
-class _Window:
-    """The part of a stream that is in memory: `data[position:end]` is yet to be read."""
-
-    def __init__(self, stream: Stream, size: int) -> None:
-        self.stream = stream
-        self.data = bytearray(size + SLACK)
-        self.base = self.position = self.end = 0
-        self.exhausted = False
-
-    def more(self) -> bool:
-        """Drop what was read, else grow, and fill up; False at the end of the stream."""
-        if self.position:
-            keep = self.left
-            self.data[:keep] = self.data[self.position : self.end]
-            self.base += self.position
-            self.position, self.end = 0, keep
-        elif self.end == len(self.data) - SLACK:
-            self.data = self.data + bytes(len(self.data))
-        before, view = self.end, memoryview(self.data)[:-SLACK]
-        while self.end < len(view) and not self.exhausted:
-            count = self.stream.readinto(view[self.end :])
-            self.end += count
-            self.exhausted = count == 0
-        return self.end > before
-
-    @property
-    def left(self) -> int:
-        return self.end - self.position
 
 
 @dataclass(slots=True)
@@ -133,6 +113,8 @@ class _Section:
     order: str = "<"
     first: int = 0
     """Index of its first interface in `Reader.interfaces`."""
+    unknown: bool = False
+    """Whether its version is one that is not read: its blocks are passed over by their lengths."""
 
 
 class Reader:
@@ -150,6 +132,8 @@ class Reader:
     """Interface index to packets dropped, from the last statistics block of each (pcapng)."""
     caveats: list[str]
     """What is damaged or missing."""
+    lacks: frozenset[str] = frozenset()
+    """Columns that the file tells nothing of: a listing does not print all."""
 
     def __init__(
         self, source: Callable[[], BinaryIO], *, name: str, size: int | None = None, block: int = BLOCK
@@ -174,6 +158,8 @@ class Reader:
         self._stream: Stream | None = None
         self._frames = 0
         self._not_packets = 0
+        self._sections = 0
+        self._first_section = ""
         self._time = 0
         self._count = 0
         self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
@@ -199,7 +185,7 @@ class Reader:
         except OSError as problem:
             raise UnusableInput(f"{self.name}: cannot be read: {problem.strerror or problem}") from None
         with Stream(raw) as self._stream:
-            window = _Window(self._stream, self._block)
+            window = Window(self._stream, self._block)
             while window.left < HEAD and window.more():
                 pass
             head = bytes(window.data[: min(window.end, HEAD)])
@@ -213,12 +199,17 @@ class Reader:
                 self._tell(window, damage)
             if self._stream.damage:
                 self.caveats.append(f"{self.name}: {self._stream.damage}; {self._kept()}")
+            if self._sections:
+                self.caveats.append(
+                    f"{self.name}: {self._sections} section{'s are' if self._sections > 1 else ' is'} of an unknown "
+                    f"version ({self._first_section}); packets in there were not read"
+                )
             if self._not_packets:
                 self.caveats.append(
                     f"{self.name}: {self._not_packets} frames are journal or custom entries, not packets"
                 )
 
-    def _records(self, window: _Window) -> Records:
+    def _records(self, window: Window) -> Records:
         """Hand out the rows that are filled."""
         count, self._count = self._count, 0
         first, self._frames = self._frames + 1, self._frames + count
@@ -229,7 +220,7 @@ class Reader:
             start=start, caplen=caplen, wirelen=wirelen, time=time, interface=interface,
         )  # fmt: skip
 
-    def _tell(self, window: _Window, damage: _Damage) -> None:
+    def _tell(self, window: Window, damage: _Damage) -> None:
         """Note why reading ends before the file does."""
         unit = " of the uncompressed data" if self._stream and self._stream.compression else ""
         byte = window.base + window.position
@@ -241,7 +232,7 @@ class Reader:
         packets = self._frames - self._not_packets
         return f"{packets} packet{'s were' if packets != 1 else ' was'} read"
 
-    def _pcap(self, window: _Window) -> Iterator[Records]:
+    def _pcap(self, window: Window) -> Iterator[Records]:
         order, header, tick = _PCAP[bytes(window.data[:4])]
         while window.left < 24:
             if not window.more():
@@ -275,7 +266,7 @@ class Reader:
                     )
                 return
 
-    def _pcapng(self, window: _Window) -> Iterator[Records]:
+    def _pcapng(self, window: Window) -> Iterator[Records]:
         section = _Section()
         clocks = np.zeros((3, INTERFACES), np.int64)
         factor, shift, offset = (column.data for column in clocks)
@@ -293,7 +284,7 @@ class Reader:
                 continue
             kind, total = _next_block(window, section)
             if total <= window.left:
-                if kind in pcapng.OTHER_FRAMES:
+                if kind in pcapng.OTHER_FRAMES and not section.unknown:
                     if self._count:
                         yield self._records(window)
                     self._frames += 1
@@ -312,7 +303,7 @@ class Reader:
                 return
 
     def _take(
-        self, window: _Window, kind: int, total: int, section: _Section, clocks: NDArray[np.int64]
+        self, window: Window, kind: int, total: int, section: _Section, clocks: NDArray[np.int64]
     ) -> None:
         """Take a whole block that the hot loop left."""
         at = window.position
@@ -323,6 +314,14 @@ class Reader:
             raise _Damage(f"is a block of {total} bytes at its beginning and of {again} at its end")
         if kind == pcapng.SECTION:
             section.order, section.first = order, len(self.interfaces)
+            major, minor = struct.unpack_from(order + "HH", body, 4)
+            section.unknown = major != 1
+            if section.unknown:
+                self._sections += 1
+                if self._sections == 1:
+                    self._first_section = f"pcapng {major}.{minor}, at byte {window.base + at}"
+        elif section.unknown:
+            return
         elif kind == pcapng.INTERFACE:
             index = len(self.interfaces)
             if index == INTERFACES:
@@ -369,7 +368,7 @@ class Reader:
             self.caveats.append(caveat)
 
 
-def _order(window: _Window, section: _Section) -> str:
+def _order(window: Window, section: _Section) -> str:
     """Give the byte order of the block at the window's position."""
     at = window.position
     if window.data[at : at + 4] != _SECTION:
@@ -380,19 +379,20 @@ def _order(window: _Window, section: _Section) -> str:
     return order
 
 
-def _next_block(window: _Window, section: _Section) -> tuple[int, int]:
+def _next_block(window: Window, section: _Section) -> tuple[int, int]:
     """Give type and length of the block at the window's position; a length beyond what is left if unknown."""
     if window.left < 12:
         return 0, 12
     kind, total = struct.unpack_from(_order(window, section) + "II", window.data, window.position)
-    if total < pcapng.LEAST.get(kind, 12) or total % 4:
+    least = 12 if section.unknown and kind != pcapng.SECTION else pcapng.LEAST.get(kind, 12)
+    if total < least or total % 4:
         raise _Damage(f"claims a block of {total} bytes, which cannot be")
     if total > LIMIT:
         raise _Damage(_excess(f"a block of {total} bytes", window.left, window))
     return kind, total
 
 
-def _excess(claim: str, remain: int, window: _Window) -> str:
+def _excess(claim: str, remain: int, window: Window) -> str:
     """Say that a record claims more than the file, or any packet, has."""
     if window.exhausted:
         return f"claims {claim} but {remain} remain; the capture was cut short"

@@ -2,7 +2,9 @@
 
 Link, network and transport headers are read in one pass; a frame either becomes a row or is counted under
 a reason, never dropped silently. Every length is checked against the captured bytes before a field is read.
-Compiled by the package build; runs uncompiled with the same results (`tests/capture/test_scan.py`).
+Compiled by the package build; runs uncompiled with the same results (`tests/capture/test_scan.py`). What every frame needs
+is in this one loop, so that the compiler sees it whole: functions of other modules are called, and never inlined. What
+few frames need, and the table of flows, whose methods are calls anyway, are modules of their own (`scan.pxd`).
 
 Integer constants of 2**31 and more are module variables because Cython takes such literals for Python
 objects, which a loop without the GIL cannot hold; products are kept under 2**64, or cut to that, so that both modes agree.
@@ -16,12 +18,14 @@ except ImportError:
 
 from analyzer.capture import layout
 
+if not cython.compiled:  # compiled, scan.pxd imports them
+    from analyzer.capture.encapsulation import link_header, tunnel, unwrap
+    from analyzer.capture.flowtable import FlowTable
+
 COMPILED = cython.compiled
 
 M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 MULTIPLIER = cython.declare(cython.ulonglong, 0x9E3779B1)  # 2**32 / golden ratio, as Knuth's hash
-M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)  # compiled, products wrap by themselves
-ODD = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)  # 2**64 / golden ratio
 V4_PREFIX = cython.declare(cython.ulonglong, 0xFFFF00000000)  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 
 FRAGMENT = cython.declare(cython.int, layout.FRAGMENT)
@@ -30,19 +34,14 @@ QUOTES = cython.declare(cython.int, layout.QUOTES)
 TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
 SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
-SYN_X = cython.declare(cython.int, layout.SYN_X)
-SYN_Y = cython.declare(cython.int, layout.SYN_Y)
-SYNACK_X = cython.declare(cython.int, layout.SYNACK_X)
-SYNACK_Y = cython.declare(cython.int, layout.SYNACK_Y)
-DATA = cython.declare(cython.int, layout.DATA)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
-LINK_UNKNOWN = cython.declare(cython.int, layout.REASONS.index("unknown link type"))
 LINK_SHORT = cython.declare(cython.int, layout.REASONS.index("link header cut short"))
 NOT_IP = cython.declare(cython.int, layout.REASONS.index("not IP or ARP"))
 NETWORK_SHORT = cython.declare(cython.int, layout.REASONS.index("network header cut short"))
 SLACK = 4096
 """Bytes that a block must have behind its last record."""
+PLACE = cython.declare(cython.longlong, (1 << 40) - 1)  # of what `tunnel` returns
 C_SLACK = cython.declare(cython.Py_ssize_t, SLACK)
 NETWORK_BAD = cython.declare(cython.int, layout.REASONS.index("network header malformed"))
 
@@ -56,23 +55,6 @@ def mix(x: cython.ulonglong, y: cython.ulonglong) -> cython.ulonglong:
     x = x & M32
     x = ((x ^ (y & M32)) * MULTIPLIER) ^ (x << 7)
     return (x ^ (x >> 29)) & M32
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def end_hash(
-    hi: cython.ulonglong,
-    lo: cython.ulonglong,
-    port: cython.ulonglong,
-    one: cython.ulonglong,
-    other: cython.ulonglong,
-) -> cython.ulonglong:
-    """32 bits of one end of a flow, by two secret odd factors."""
-    x: cython.ulonglong = (((lo ^ (port << 40)) * one) & M64) ^ ((hi * other) & M64)
-    x = ((x ^ (x >> 29)) * ODD) & M64
-    return x >> 32
 
 
 @cython.cfunc
@@ -98,6 +80,24 @@ def be32(data: cython.const[cython.uchar][::1], at: cython.Py_ssize_t) -> cython
         | (cython.cast(cython.uint, data[at + 2]) << 8)
         | cython.cast(cython.uint, data[at + 3])
     )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.boundscheck(False)
+@cython.exceptval(check=False)
+def tunnelled(
+    data: cython.const[cython.uchar][::1], p: cython.Py_ssize_t, end: cython.Py_ssize_t
+) -> cython.bint:
+    """Whether a UDP datagram's ports are a tunnel's: VXLAN (8472 is flannel's), Geneve, GTP-U, L2TP."""
+    port: cython.int
+    if end - p < 16:
+        return False
+    port = be16(data, p + 2)
+    if port == 4789 or port == 8472 or port == 6081 or port == 2152 or port == 1701:
+        return True
+    return be16(data, p) == 1701  # L2TP answers from its port, whatever port asked
 
 
 @cython.cfunc
@@ -167,262 +167,6 @@ def hash_tcp_options(
     return h
 
 
-@cython.boundscheck(False)  # every index is a flow's number, or masked
-@cython.cclass
-class FlowTable:
-    """Flows by five-tuple and lane: open addressing over columns that the caller owns and grows.
-
-    Which slot a flow has depends on factors that whoever made the capture cannot know, so no capture can be made in which
-    many meet in one (Dietzfelbinger et al.: A reliable randomized algorithm for the closest-pair problem, 1997, on
-    multiplicative hashing). `find` never allocates; the caller grows the columns in time.
-    """
-
-    slots: cython.ulonglong[::1]
-    mask: cython.ulonglong
-    src_hi: cython.ulonglong[::1]
-    src_lo: cython.ulonglong[::1]
-    dst_hi: cython.ulonglong[::1]
-    dst_lo: cython.ulonglong[::1]
-    ports: cython.uint[::1]
-    proto: cython.uchar[::1]
-    lane: cython.int[::1]
-    hashes: cython.uint[::1]
-    isn_x: cython.uint[::1]
-    isn_y: cython.uint[::1]
-    marks: cython.uchar[::1]
-    syn_print: cython.uint[::1]
-    mac_src: cython.ulonglong[::1]
-    mac_dst: cython.ulonglong[::1]
-    count: cython.Py_ssize_t
-    one: cython.ulonglong
-    other: cython.ulonglong
-
-    def __init__(self, one: int, other: int) -> None:
-        """Begin without flows; the factors are odd numbers of 64 bits."""
-        self.count = 0
-        self.one = one
-        self.other = other
-
-    def attach(self, columns: dict, slots: object, count: int) -> None:
-        """Use these buffers from now on; *slots*, all 0, is filled with the first *count* flows."""
-        i: cython.Py_ssize_t
-        at: cython.ulonglong
-        self.slots = slots
-        self.mask = len(slots) - 1
-        self.src_hi = columns["src_hi"]
-        self.src_lo = columns["src_lo"]
-        self.dst_hi = columns["dst_hi"]
-        self.dst_lo = columns["dst_lo"]
-        self.ports = columns["ports"]
-        self.proto = columns["proto"]
-        self.lane = columns["lane"]
-        self.hashes = columns["hash"]
-        self.isn_x = columns["isn_x"]
-        self.isn_y = columns["isn_y"]
-        self.marks = columns["marks"]
-        self.syn_print = columns["syn_print"]
-        self.mac_src = columns["mac_src"]
-        self.mac_dst = columns["mac_dst"]
-        self.count = count
-        # Later incarnations of a tuple come later: inserted in order, the newest one wins its slot.
-        for i in range(count):
-            at = self.hashes[i] & self.mask
-            while self.slots[at] and not self.same_key(self.at(at), i):
-                at = (at + 1) & self.mask
-            self.put(at, i)
-
-    def flow_count(self) -> cython.Py_ssize_t:
-        """How many flows there are."""
-        return self.count
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def at(self, slot: cython.ulonglong) -> cython.Py_ssize_t:
-        """The flow in a slot; -1 in an empty one."""
-        return cython.cast(cython.Py_ssize_t, self.slots[slot] & M32) - 1
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def put(self, slot: cython.ulonglong, i: cython.Py_ssize_t) -> cython.void:
-        """Put a flow into a slot, with its hash, so that others are told apart without a look at the columns."""
-        self.slots[slot] = cython.cast(cython.ulonglong, self.hashes[i]) << 32 | cython.cast(
-            cython.ulonglong, i + 1
-        )
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(-1, check=True)
-    def same_key(self, i: cython.Py_ssize_t, j: cython.Py_ssize_t) -> cython.int:
-        """Whether two flows are incarnations of one five-tuple, in either direction."""
-        if self.hashes[i] != self.hashes[j] or self.proto[i] != self.proto[j] or self.lane[i] != self.lane[j]:
-            return 0
-        if (
-            self.src_lo[i] == self.src_lo[j]
-            and self.dst_lo[i] == self.dst_lo[j]
-            and self.ports[i] == self.ports[j]
-            and self.src_hi[i] == self.src_hi[j]
-            and self.dst_hi[i] == self.dst_hi[j]
-        ):
-            return 1
-        return (
-            self.src_lo[i] == self.dst_lo[j]
-            and self.dst_lo[i] == self.src_lo[j]
-            and self.ports[i] == (((self.ports[j] << 16) & M32) | (self.ports[j] >> 16))
-            and self.src_hi[i] == self.dst_hi[j]
-            and self.dst_hi[i] == self.src_hi[j]
-        )
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(-1, check=True)
-    def find(
-        self,
-        src_hi: cython.ulonglong,
-        src_lo: cython.ulonglong,
-        dst_hi: cython.ulonglong,
-        dst_lo: cython.ulonglong,
-        ports: cython.uint,
-        proto: cython.int,
-        lane: cython.int,
-        mac_src: cython.ulonglong,
-        mac_dst: cython.ulonglong,
-    ) -> cython.longlong:
-        """Flow index * 2 + direction (1: sent by the side that did not send the flow's first packet)."""
-        h: cython.ulonglong
-        at: cython.ulonglong
-        i: cython.Py_ssize_t
-        # Commutative in the two ends, so that both directions meet in one slot.
-        h = end_hash(src_hi, src_lo, ports >> 16, self.one, self.other) + end_hash(
-            dst_hi, dst_lo, ports & 0xFFFF, self.one, self.other
-        )
-        h = mix(mix(h, cython.cast(cython.ulonglong, proto)), cython.cast(cython.ulonglong, lane))
-        at = h & self.mask
-        while self.slots[at]:
-            i = self.at(at)
-            if self.slots[at] >> 32 == h and self.proto[i] == proto and self.lane[i] == lane:
-                if (
-                    self.src_lo[i] == src_lo
-                    and self.dst_lo[i] == dst_lo
-                    and self.ports[i] == ports
-                    and self.src_hi[i] == src_hi
-                    and self.dst_hi[i] == dst_hi
-                ):
-                    return i * 2
-                if (
-                    self.dst_lo[i] == src_lo
-                    and self.src_lo[i] == dst_lo
-                    and self.ports[i] == (((ports << 16) & M32) | (ports >> 16))
-                    and self.dst_hi[i] == src_hi
-                    and self.src_hi[i] == dst_hi
-                ):
-                    return i * 2 + 1
-            at = (at + 1) & self.mask
-        i = self.count
-        self.count += 1
-        self.hashes[i] = cython.cast(cython.uint, h)
-        self.put(at, i)
-        self.src_hi[i] = src_hi
-        self.src_lo[i] = src_lo
-        self.dst_hi[i] = dst_hi
-        self.dst_lo[i] = dst_lo
-        self.ports[i] = ports
-        self.proto[i] = proto
-        self.lane[i] = lane
-        self.isn_x[i] = 0
-        self.isn_y[i] = 0
-        self.marks[i] = 0
-        self.syn_print[i] = 0
-        self.mac_src[i] = mac_src
-        self.mac_dst[i] = mac_dst
-        return i * 2
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(-1, check=True)
-    def again(self, old: cython.Py_ssize_t, swap: cython.bint) -> cython.longlong:
-        """A new incarnation of flow *old*'s five-tuple, seen from the sender's side if *swap*."""
-        i: cython.Py_ssize_t = self.count
-        at: cython.ulonglong = self.hashes[old] & self.mask
-        while self.at(at) != old:
-            at = (at + 1) & self.mask
-        self.hashes[i] = self.hashes[old]
-        self.put(at, i)
-        self.count += 1
-        self.proto[i] = self.proto[old]
-        self.lane[i] = self.lane[old]
-        self.isn_x[i] = 0
-        self.isn_y[i] = 0
-        self.marks[i] = 0
-        self.syn_print[i] = 0
-        if swap:
-            self.src_hi[i] = self.dst_hi[old]
-            self.src_lo[i] = self.dst_lo[old]
-            self.dst_hi[i] = self.src_hi[old]
-            self.dst_lo[i] = self.src_lo[old]
-            self.ports[i] = cython.cast(
-                cython.uint, ((self.ports[old] << 16) & M32) | (self.ports[old] >> 16)
-            )
-            self.mac_src[i] = self.mac_dst[old]
-            self.mac_dst[i] = self.mac_src[old]
-        else:
-            self.src_hi[i] = self.src_hi[old]
-            self.src_lo[i] = self.src_lo[old]
-            self.dst_hi[i] = self.dst_hi[old]
-            self.dst_lo[i] = self.dst_lo[old]
-            self.ports[i] = self.ports[old]
-            self.mac_src[i] = self.mac_src[old]
-            self.mac_dst[i] = self.mac_dst[old]
-        return i * 2
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(-1, check=True)
-    def segment(
-        self, found: cython.longlong, flags: cython.int, seq: cython.uint, syn_print: cython.uint
-    ) -> cython.longlong:
-        """Note a TCP segment in its flow; a SYN with another ISN begins a new incarnation.
-
-        Returns: As `find`.
-        """
-        i: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, found >> 1)
-        reply: cython.int = cython.cast(cython.int, found & 1)
-        marks: cython.int = self.marks[i]
-        if not flags & TCP_SYN:
-            self.marks[i] = marks | DATA
-            return found
-        if flags & TCP_ACK:
-            if reply:
-                self.marks[i] = marks | SYNACK_Y
-                self.isn_y[i] = seq
-            else:
-                self.marks[i] = marks | SYNACK_X
-                self.isn_x[i] = seq
-            return found
-        # The other side's SYN: at the same time (RFC 9293 section 3.5), or the tuple used again.
-        known: cython.int = (
-            (marks & SYN_Y and self.isn_y[i] == seq) if reply else (marks & SYN_X and self.isn_x[i] == seq)
-        )
-        only_other: cython.int = marks == (SYN_X if reply else SYN_Y)
-        if (marks and not known and not only_other) or (reply and not marks):
-            found = self.again(i, reply)
-            i = cython.cast(cython.Py_ssize_t, found >> 1)
-            reply = 0
-            marks = 0
-        if reply:
-            self.marks[i] = marks | SYN_Y
-            self.isn_y[i] = seq
-        else:
-            self.marks[i] = marks | SYN_X
-            self.isn_x[i] = seq
-        if not self.syn_print[i]:
-            self.syn_print[i] = syn_print
-        return found
-
-
 @cython.boundscheck(False)  # rows are ours; of bytes each record is checked, with `SLACK`
 def decode(
     data: cython.const[cython.uchar][::1],
@@ -454,6 +198,8 @@ def decode(
     out_ttl: cython.uchar[::1],
     out_bits: cython.uchar[::1],
     skipped: cython.longlong[:, ::1],
+    foreign: cython.longlong[::1],
+    unread: cython.longlong[:, ::1],
 ) -> tuple:
     """Decode records *begin* .. *count* into rows from *row* on.
 
@@ -462,7 +208,8 @@ def decode(
     still within the block.
 
     Stops early when the flow table holds *flow_limit* flows, so that the caller can grow it and call again.
-    `skipped[lane or 0 for any, reason]` counts the frames that become no row.
+    `skipped[lane or 0 for any, reason]` counts the frames that become no row, `foreign[EtherType]` those of them that are
+    neither IP nor ARP, and `unread[lane or 0]` is when the first and the last of a lane were seen.
 
     Returns: (records consumed, next row).
     """
@@ -553,12 +300,12 @@ def decode(
                     kind = 0
                     p += 4
             else:
-                reason = LINK_UNKNOWN
-            while kind == 0x8100 or kind == 0x88A8 or kind == 0x9100:  # VLAN, QinQ
-                kind = -1
-                if end - p >= 4:
-                    kind = be16(data, p + 2)
-                    p += 4
+                found = link_header(data, p, end, link)
+                if found < 0:
+                    reason = cython.cast(cython.int, -1 - found)
+                else:
+                    kind = cython.cast(cython.int, found & 0xFFFF)
+                    p = cython.cast(cython.Py_ssize_t, found >> 16)
             # ---- network; a tunnel header leads back here with the inner packet
             bits = 0
             depth = 0
@@ -595,8 +342,15 @@ def decode(
                     proto = ARP
                     break
                 else:
-                    reason = NOT_IP
-                    break
+                    found = unwrap(data, p, end, kind)
+                    if found < 0:
+                        reason = cython.cast(cython.int, -1 - found)
+                        if reason == NOT_IP:
+                            foreign[kind] += 1
+                        break
+                    kind = cython.cast(cython.int, found & 0xFFFF)
+                    p = cython.cast(cython.Py_ssize_t, found >> 16)
+                    continue
                 fragment = 0
                 if version == 4:
                     if end - p < 20:
@@ -659,38 +413,18 @@ def decode(
                 if depth >= 4:
                     break
                 # ---- tunnels: the inner packet is the row
-                if proto == 4 or proto == 41:
-                    kind = 0x0800 if proto == 4 else 0x86DD
-                    size = 3
-                elif proto == 47 and end - p >= 4:
-                    kind = be16(data, p + 2)
-                    size = 4
-                    if data[p + 1] & 7:  # version 1 is PPTP
-                        break
-                    header = 4 + ((data[p] & 0x80) >> 5) + ((data[p] & 0x20) >> 3) + ((data[p] & 0x10) >> 2)
-                    if kind != 0x0800 and kind != 0x86DD and kind != 0x6558:
-                        break
-                    p += header
-                elif (
-                    proto == 17 and end - p >= 16 and (be16(data, p + 2) == 4789 or be16(data, p + 2) == 8472)
-                ):
-                    # VXLAN (RFC 7348 section 5), 8472 is flannel's: flags, 24 + 24 reserved bits around the VNI.
-                    if data[p + 8] != 8 or data[p + 9] or data[p + 10] or data[p + 11] or data[p + 15]:
-                        break
-                    kind = 0x6558
-                    size = 1
-                    p += 16
-                elif proto == 17 and end - p >= 16 and be16(data, p + 2) == 6081 and data[p + 8] >> 6 == 0:
-                    kind = be16(data, p + 10)  # Geneve, RFC 8926 section 3.4
-                    if kind != 0x6558 and kind != 0x0800 and kind != 0x86DD:
-                        break
-                    size = 2
-                    p += 16 + (data[p + 8] & 63) * 4
-                else:
+                if proto == 6 or proto == 1 or (proto == 17 and not tunnelled(data, p, end)):
                     break
+                if proto != 4 and proto != 41 and proto != 47 and proto != 17:
+                    break
+                found = tunnel(data, p, end, proto)
+                if found < 0:
+                    break
+                size = cython.cast(cython.int, found >> 56)
+                kind = cython.cast(cython.int, found & 0xFFFF)
+                p = cython.cast(cython.Py_ssize_t, (found >> 16) & PLACE)
                 if kind == 0x6558:  # an Ethernet frame inside
                     if end - p < 14:
-                        proto = 17 if size < 3 else 47
                         p = end
                         break
                     kind = be16(data, p + 12)
@@ -699,7 +433,12 @@ def decode(
                 depth += 1
                 proto = -1
             if proto < 0:
-                skipped[lane if lane < SLL2_LANE else 0, reason] += 1
+                lane = lane if lane < SLL2_LANE else 0
+                skipped[lane, reason] += 1
+                if time[i] < unread[lane, 0]:
+                    unread[lane, 0] = time[i]
+                if time[i] > unread[lane, 1]:
+                    unread[lane, 1] = time[i]
                 i += 1
                 continue
             # ---- transport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from analyzer.cli.saying import note
 from analyzer.errors import LostsynError, MissingTool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LOOPBACK = ("127.", "localhost", "::1")
 _GIB = 1 << 30
@@ -79,6 +80,13 @@ _DAY = 24 * 3600
     metavar="MINUTES",
     help="Longest analysis.",
 )
+@click.option(
+    "--base-path",
+    "base",
+    default="",
+    metavar="PATH",
+    help="The path under which a server in front offers this one, such as /lostsyn.",
+)
 def command(
     host: str,
     port: int,
@@ -89,6 +97,7 @@ def command(
     jobs: int,
     memory: float | None,
     minutes: float,
+    base: str,
 ) -> None:
     """Let people upload captures to a page and read the report there.
 
@@ -108,14 +117,18 @@ def command(
     try:
         import uvicorn
 
-        from analyzer.web import app
+        from analyzer.web import app, connections, folder, logs, sandbox
         from analyzer.web.settings import Settings
     except ModuleNotFoundError as missing:
         raise MissingTool(
             f"serve needs {missing.name}, which is not installed: pip install 'lostsyn[web]'"
         ) from None
     data = data or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "lostsyn"
+    base = base.rstrip("/")
+    if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*", base, re.ASCII):
+        raise LostsynError(f"--base-path: {base!r} is no path such as /lostsyn")
     with _owned(data):
+        _private(folder.private, data)
         settings = Settings(
             data=data,
             keep=keep * _DAY,
@@ -123,6 +136,7 @@ def command(
             spare=int(spare * _GIB),
             jobs=jobs,
             time=minutes * 60,
+            base=base,
             **({"memory": int(memory * _GIB)} if memory else {}),
         )
         application = app.build(settings)
@@ -130,6 +144,10 @@ def command(
             application,
             host=host,
             port=port,
+            http=connections.limited(),
+            ws="none",
+            backlog=connections.BACKLOG,
+            log_config=None,
             access_log=False,  # the first address has the token in it
             log_level="warning",
             server_header=False,
@@ -137,12 +155,17 @@ def command(
         )
         listening = _listen(host, port)
         shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}/?token={application.state.desk.token.value}"
+        address = (
+            f"http://{shown}:{listening.getsockname()[1]}{base}/?token={application.state.desk.token.value}"
+        )
         click.echo(f"Lostsyn listens: {address}")
         if not host.startswith(_LOOPBACK):
             note(
                 "others can reach this address, and it is not encrypted: put a server in front of it that speaks TLS"
             )
+        if left := sandbox.missing(data.resolve()):
+            note(f"what reads uploads can reach {' and '.join(left)}: no Landlock or namespace here hides it")
+        logs.begin()
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has stopped
             uvicorn.Server(config).run(sockets=[listening])
 
@@ -157,19 +180,30 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+def _private(restrict: Callable[[Path], None], data: Path) -> None:
+    try:
+        restrict(data)
+    except OSError as problem:
+        raise LostsynError(f"{data}: cannot be made private: {problem.strerror}") from None
+
+
 @contextmanager
 def _owned(data: Path) -> Iterator[None]:
-    """Make the data folder, for our eyes only, and keep other servers off it."""
+    """Make the data folder, for our eyes only as all that is made in it, and keep other servers off it."""
+    before = os.umask(0o077)
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (data / "lock").open("wb")
-    except OSError as problem:
-        raise LostsynError(f"{data}: cannot be used: {problem.strerror}") from None
-    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LostsynError(
-                f"{data}: another lostsyn serve works there; give --data another folder"
-            ) from None
-        yield
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (data / "lock").open("wb")
+        except OSError as problem:
+            raise LostsynError(f"{data}: cannot be used: {problem.strerror}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise LostsynError(
+                    f"{data}: another lostsyn serve works there; give --data another folder"
+                ) from None
+            yield
+    finally:
+        os.umask(before)

@@ -23,7 +23,7 @@ from analyzer.connection.outcome import (
 )
 from analyzer.model import Account, Fate
 from analyzer.nat.reasons import CODES, REASONS
-from analyzer.nat.ways import IN, LOCAL, OUT
+from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,8 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    far: NDArray[np.bool_]
+    """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -73,13 +75,14 @@ for _number, _reason in enumerate(REASONS):
     )  # fmt: skip
 
 
-def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> Fates:
+def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], node: Node) -> Fates:
     """Sum up what was followed, connection by connection.
 
     Args:
         chains: All connections.
         followed: Requests and replies of all protocols at all points.
         gaps: All gaps.
+        node: What is known of the node.
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
@@ -87,19 +90,42 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> 
     place = {point.name: number for number, point in enumerate(chains.points)}
     has_gap = {name for each in gaps for name in each.names}
     for at in followed:
-        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows]]
-        known = of >= 0
-        rank = _RANK[at.reason]
+        flow = at.point.packets.flow[at.rows]
+        of = chains.of[place[at.point.name]][flow]
+        known, why = of >= 0, at.reason
+        if at.point.role == "bridge" and not at.replies:
+            # What is for a neighbour on the bridge whose own interface nobody captured was not seen to arrive.
+            ends = at.last & (why == CODES["seen-beyond"]) & (node.heading[at.point.name][flow] == LOCAL)
+            why = np.where(ends, CODES["bridged"], why).astype(np.int8)
+        rank = _RANK[why]
         order = np.argsort(rank[known], kind="stable")  # the last of equal indices stays
         chosen = np.flatnonzero(known)[order]
         better = rank[chosen] > _RANK[reason[of[chosen]]]
         chosen = chosen[better]
-        reason[of[chosen]], gap[of[chosen]] = at.reason[chosen], at.gap[chosen]
+        reason[of[chosen]], gap[of[chosen]] = why[chosen], at.gap[chosen]
         if not at.replies:
-            reached[of[known & (at.reason == CODES["seen-beyond"]) & at.last]] = True
+            reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap)
+    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+
+
+def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
+    outside, inside, pods = (
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), bool),
+        np.zeros(len(chains), np.int8),
+    )
+    for number, point in enumerate(chains.points):
+        met = np.zeros(len(chains), bool)
+        met[chains.of[number][chains.of[number] >= 0]] = True
+        outside |= met & (point.role is None or point.role in EXITS)
+        inside |= met & (point.role not in EXITS)
+        pods[met] += point.role == "pod"
+    direction = directions(chains, node)
+    out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
+    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))
+    return far
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -137,8 +163,8 @@ def classes(
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
-    onward = told.reached | aside | late | (code == REFUSED)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
+    onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
     why = np.select(
         [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],

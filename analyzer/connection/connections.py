@@ -67,7 +67,7 @@ def connections(
         incidents: All incidents; each finding names a flow of its connection.
     """
     chains = chain(points, gaps, [at for at in followed if not at.replies])
-    told = fates(chains, followed, gaps)
+    told = fates(chains, followed, gaps, node)
     found = outcomes(chains, np.isin(told.reason, _REFUSED))
     place = {point.name: number for number, point in enumerate(points)}
     of: dict[int, Incident] = {}

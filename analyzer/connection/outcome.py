@@ -98,6 +98,9 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
     sent = np.zeros((n, 2), np.int64)
     time = _Times(n)
     for number, point in enumerate(chains.points):
+        # An answer would have shown at any of its points.
+        mine = chains.of[number][chains.of[number] >= 0]
+        ended[mine] = np.maximum(ended[mine], point.recording_span[1])
         here = np.flatnonzero(chains.point == number)
         if not len(here):
             continue
@@ -108,7 +111,6 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         )
         proto[here] = point.flows.proto[flow]
         dport[here] = point.flows.ports[flow] & 0xFFFF
-        ended[here] = point.recording_span[1]
         starts = point.starts
         both = 2 * flow.astype(np.int64)
         sent[here, 0] = starts[both + 1] - starts[both]
@@ -193,7 +195,9 @@ def _decide(  # type: ignore[no-untyped-def]
     stalled = established & ~any_reset & ~fin & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
-    refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused)
+    # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
+    challenged = seen[:, 1] & tally.STRANGE != 0
+    refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
     waiting = opened & ~established & ~refused_tcp
     code = np.select(
         [~tcp & (sent[:, 1] > 0), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.bundle import EVIDENCE
-from analyzer.evidence import counting, unwrapping
+from analyzer.evidence import counting, dwdump, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
@@ -152,6 +152,14 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             continue
         if _ELSEWHERE.search(file.label):
             elsewhere.append(file.label)
+            continue
+        if dwdump.recognises(stored := file.stored(HEAD)[0]):
+            stored, missing = file.stored()
+            if missing or len(stored) > EVIDENCE:
+                caveats.append(f"{file.label}: {missing or f'only its first {EVIDENCE} bytes were read'}")
+            records = list(_few(dwdump.parse(stored[:EVIDENCE], file.label), file.label))
+            facts += records
+            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records), wrapped=()))
             continue
         head, missing = file.read(HEAD)
         wrapped = unwrapping.wrappers(head)

@@ -90,6 +90,11 @@ class DropRecord:
         return None if self.time is None or self.offset is None else self.time + self.offset
 
     @property
+    def died_in(self) -> Hook | None:
+        """The hook of netfilter in which it died, as told or as the stack shows it; None where it died elsewhere."""
+        return self.hook or hook_of(self.reason, self.location, self.stack)
+
+    @property
     def means(self) -> Meaning:
         """What became of the packet."""
         told = meaning(self.reason, self.location, self.stack, self.hook)

@@ -97,8 +97,9 @@ lives() { [ -n "$2" ] && [ "$(born "$1" 2>/dev/null)" = "$2" ]; }
 
 # Each interface: number, name, number of its other end if that is in another network namespace, its bridge or bond.
 interfaces() {
-    if exists ip; then
-        ip -o link 2>/dev/null | awk '{
+    listed=$(ip -o link 2>/dev/null)
+    case $listed in *@if[0-9]*) # busybox's ip does not tell where the other end is
+        echo "$listed" | awk '{
             name = $2; sub(/:$/, "", name); other = "-"; master = "-"
             if (match(name, /@/)) { other = substr(name, RSTART + 1); name = substr(name, 1, RSTART - 1) }
             if (other !~ /^if[0-9]+$/) other = "-"; else sub(/^if/, "", other)
@@ -106,7 +107,8 @@ interfaces() {
             sub(/:$/, "", $1); print $1, name, other, master
         }'
         return
-    fi
+        ;;
+    esac
     for device in /sys/class/net/*; do
         name=${device##*/}
         [ -r "$device/ifindex" ] && there "$name" || continue
@@ -643,7 +645,7 @@ pack() { # the bundle in the folder $work, into $archive; without room for it th
         *) packer=gzip ;;
     esac
     rm -f "$work/failed"
-    { nice tar -cf - -C "$work" "$name" || : >"$work/failed"; } 2>/dev/null | nice "$packer" >"$archive.part" 2>/dev/null &&
+    { $gently tar -cf - -C "$work" "$name" || : >"$work/failed"; } 2>/dev/null | $gently $packer >"$archive.part" 2>/dev/null &&
         [ ! -e "$work/failed" ] && mv "$archive.part" "$archive" && written_to=$archive && return
     rm -f "$archive.part"
     written_to=$(dirname "$archive")/$name
@@ -750,10 +752,10 @@ check() {
     [ $program = tcpdump ] || ring='_*.pcapng'
     version=$($program --version 2>&1 | head -n 1)
     case $(date +%N) in *[!0-9]* | '') precise=false ;; *) precise=true ;; esac
-    limit=
-    ! exists timeout || limit="timeout $PATIENCE"
-    alone=
-    ! exists setsid || alone=setsid
+    limit='' alone='' gently=''
+    ! timeout 1 true 2>/dev/null || limit="timeout $PATIENCE"
+    ! setsid true 2>/dev/null || alone=setsid
+    ! nice true 2>/dev/null || gently='nice'
     while read -r what; do
         case $what in
             '' | table-full | syn-retransmit) ;;

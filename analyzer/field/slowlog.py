@@ -53,7 +53,7 @@ _DESTINATIONS = (
 _DPORTS = ("dport", "dst_port", "destination_port", "remote_port", "server_port", "port")
 _SOURCES = ("src", "source", "local", "local_addr", "local_address", "upstream_local_address")
 _SPORTS = ("sport", "src_port", "source_port", "local_port")
-_AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?(ns|us|µs|ms|s|m|h)?")
+_AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?) ?(ns|us|µs|ms|s|m|h)?")
 _NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,12})?")
 _LONGEST_S = 1e6
 _SIZES = ((9, 10**11), (6, 10**14), (3, 10**17), (0, 10**19))
@@ -232,7 +232,7 @@ def _time(value: object, unit: float | None) -> int | None:
     """ISO 8601, nginx's and logging's forms, or a number since the epoch whose size tells its unit; without a zone UTC."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    text = str(value).strip()
+    text = f"{value:.9f}" if isinstance(value, float) and 0 < value < 1e19 else str(value).strip()
     if _NUMBER.fullmatch(text):
         whole, _, rest = text.partition(".")
         digits = round(9 + log10(unit)) if unit else next(d for d, most in _SIZES if int(whole) < most)

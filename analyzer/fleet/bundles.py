@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from analyzer.fleet.places import Place
 
-FORMAT = 1
+FORMAT = 2
 """Of what is kept for a bundle; a higher one makes every bundle be analysed anew."""
 _CAPTURE = re.compile(
     r"\.(?:pcapng|pcap|ntar|cap|dmp|dump)(?:[._-]?\d+)?(?:\.(?:gz|zst|xz))?$", re.IGNORECASE
@@ -57,9 +57,14 @@ class FleetBundle:
 
     @property
     def key(self) -> str:
-        """A file name for what is kept of it: readable, and no other bundle's."""
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", self.path)[-40:].strip("-")
-        return f"{readable}-{hashlib.sha256(self.path.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+        """A file name for what is kept of it."""
+        return key(self.path)
+
+
+def key(path: str) -> str:
+    """Return a file name for what is kept of the bundle *path*: readable, and no other bundle's."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", path)[-40:].strip("-")
+    return f"{readable}-{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
 
 
 def find(root: Place) -> list[FleetBundle]:

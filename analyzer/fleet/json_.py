@@ -19,12 +19,16 @@ _LISTS = ("nodes", "destinations", "pods", "by_bundle", "between", "lost_between
 def to_dict(report: FleetReport) -> dict[str, Any]:
     """Return *report* as plain JSON types; a list that was cut is accompanied by how much is `hidden`."""
     told = asdict(report)
-    chart = told.pop("over_time")
+    chart, account = told.pop("over_time"), told.pop("account")
     lists = {name: told.pop(name) for name in _LISTS}
     return {
         "format_version": FORMAT_VERSION,
         "headline": report.headline,
         **told,
+        "account": {
+            **{name: account[name] for name in ("connections", "worked", "node", "outside", "unknown")},
+            "open": report.account.open,
+        },
         "period": [iso(time) for time in report.period] if report.period else None,
         "causes": _causes(report.causes),
         **{name: [_row(row) for row in found["shown"]] for name, found in lists.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.fleet import dataset, joining
@@ -41,13 +42,17 @@ def survey(
         LostsynError: There is no bundle, the dataset cannot be written, or every worker is gone.
     """
     bundles, kept = find(source), dataset.results(target)
+    damaged = dataset.damaged(kept, target)
+    gone = [kept.pop(key) for key in damaged if key not in {bundle.key for bundle in bundles}]
+    for key in damaged:
+        kept.pop(key, None)
     todo = [
         bundle
         for bundle in bundles
         if bundle.key not in kept or kept[bundle.key].fingerprint != bundle.fingerprint
     ]
     begin(len(todo))
-    bad = []
+    bad = [_lost(result, damaged[result.key]) for result in gone]
     for result in run(todo, source, target, workers, task):
         if result.problem is None:
             kept[result.key] = result
@@ -67,4 +72,11 @@ def survey(
         bad=sorted(bad, key=lambda result: result.path),
         analysed=len(todo) - len(bad),
         done_before=len(bundles) - len(todo),
+    )
+
+
+def _lost(result: Result, part: str) -> Result:
+    """Say that a bundle's result is damaged, and the bundle no longer there to make it anew."""
+    return replace(
+        result, problem=f"{part} of the dataset is missing or damaged, and the bundle is not there any more"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -76,8 +78,19 @@ class Place:
         except Exception as error:
             _unreachable(self.url, error)
 
+    def sha256(self, name: str) -> str | None:
+        """Return the hash of a file; None where it cannot be read."""
+        found = hashlib.sha256()
+        try:
+            with self.files.open(self.path(name), "rb") as file:
+                while piece := file.read(1 << 20):
+                    found.update(piece)
+        except Exception:  # each kind of store has errors of its own
+            return None
+        return found.hexdigest()
+
     def write(self, name: str, data: bytes) -> None:
-        """Write a file so that it is there whole or not at all, also if this process dies in between."""
+        """Write a file so that it is there whole or not at all, also if this process, or the machine, dies in between."""
         path = self.path(name)
         folder = str(PurePosixPath(path).parent)
         try:
@@ -86,9 +99,17 @@ class Place:
                 self.files.pipe_file(path, data)  # object stores show an object when it is whole
                 return
             hidden = f"{folder}/.{PurePosixPath(path).name}.{uuid.uuid4().hex}.part"
-            with open(hidden, "wb") as file:  # noqa: PTH123 - paths of fsspec are texts
-                file.write(data)
-            os.replace(hidden, path)  # noqa: PTH105
+            try:
+                with open(hidden, "wb") as file:  # noqa: PTH123 - paths of fsspec are texts
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(hidden, path)  # noqa: PTH105
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(hidden)  # noqa: PTH108
+                raise
+            _synced(folder)
         except Exception as error:
             raise LostsynError(f"{self.url}: {name} cannot be written: {_reason(error)}") from None
 
@@ -101,6 +122,15 @@ class Place:
                 continue
             except Exception as error:
                 raise LostsynError(f"{self.url}: {name} cannot be removed: {_reason(error)}") from None
+
+
+def _synced(folder: str) -> None:
+    """Let a file's name in its folder outlive a crash of the machine, as its bytes do."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _unreachable(url: str, error: Exception) -> NoReturn:

@@ -5,13 +5,15 @@ Every list has a limit, so thousands of bundles make a page that opens; what is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analyzer.fleet import dataset
 from analyzer.fleet.over_time import DATED, OverTime, over_time
+from analyzer.model import Account
 from analyzer.report.page import Folded, fold
 
 if TYPE_CHECKING:
@@ -125,6 +127,8 @@ class FleetReport:
     """Found unchanged, so not analysed again."""
     period: tuple[int, int] | None
     requests: int
+    account: Account = field(default_factory=Account)
+    """Of all bundles together."""
     lost: int
     losing: int
     """Nodes that lost something."""
@@ -155,6 +159,13 @@ class FleetReport:
         if self.vanished_between:
             many = "s" * (self.vanished_between != 1)
             told.append(f"{self.vanished_between:,} SYN{many} lost between nodes")
+        if self.account.open:
+            open_ = f"{self.account.open:,} connection{'s' * (self.account.open != 1)}"
+            told.append(f"{open_} failed, and nobody can tell where")
+        elif not told and self.account.outside:
+            told.append(
+                f"Nothing was lost in {counted} of {nodes}; {self.account.outside:,} connections failed outside them"
+            )
         return "; ".join(told) or f"Nothing was lost in {counted} of {nodes}"
 
 
@@ -194,6 +205,7 @@ def summarise(
         done_before=done_before,
         period=(min(dates), max(dates)) if dates else None,
         requests=sum(row.requests for row in nodes),
+        account=_account(kept),
         lost=int(findings["lost"].sum()),
         losing=len(losers),
         nodes=fold(nodes, RANKED),
@@ -209,6 +221,21 @@ def summarise(
         inconclusive=fold(
             [Problem(bundle=r.path, says=r.inconclusive) for r in kept if r.inconclusive], TOLD
         ),
+    )
+
+
+def _account(kept: Iterable[Result]) -> Account:
+    """The four numbers of all bundles; those of results that an earlier version kept are not known."""
+    sums = Counter[str]()
+    for result in kept:
+        sums.update(result.account)
+    return Account(
+        connections=sums["connections"],
+        worked=sums["worked"],
+        node=sums["node"],
+        outside=sums["outside"],
+        unknown=sums["unknown"],
+        why_unknown={"unfinished": sums["unknown"] - sums["open"]} if sums["unknown"] > sums["open"] else {},
     )
 
 

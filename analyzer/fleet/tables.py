@@ -36,7 +36,6 @@ MORE: dict[str, list[pa.Field]] = {
     "crossings": [pa.field("bundle", pa.string()), pa.field("first", _TIME)],
     "findings": [
         pa.field("bundle", pa.string()),
-        pa.field("pod", pa.string()),
         pa.field("destination", pa.string()),
     ],
 }

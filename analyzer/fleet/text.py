@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
+from analyzer.report import account
 from analyzer.report.words import cause_title, count, duration, short
 
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ def render(report: FleetReport) -> str:
     done = f"{count(report.analysed, 'bundle', 'bundles')} analysed now, {report.done_before:,} done before"
     bad = len(report.bad.shown) + report.bad.hidden
     blocks = [
-        [report.headline, done + (f", {count(bad, 'bad bundle', 'bad bundles')}" if bad else "")],
+        [
+            report.headline,
+            *([account.line(report.account)] if report.account.connections else []),
+            done + (f", {count(bad, 'bad bundle', 'bad bundles')}" if bad else ""),
+        ],
         _nodes(report),
         _losers("Destinations", report.destinations),
         _losers("Pods", report.pods),
         _losers("Bundles", report.by_bundle),
         _between(report),
         _problems("Bad bundles", report.bad),
-        _problems("Bundles that prove nothing", report.inconclusive),
+        _problems("Bundles in which nobody can tell", report.inconclusive),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 

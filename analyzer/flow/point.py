@@ -11,10 +11,11 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.holes import holes
-from analyzer.capture.layout import DATA, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
 from analyzer.flow.keys import address_key
+from analyzer.flow.ordering import exchange, settle
 from analyzer.flow.selecting import select
 
 if TYPE_CHECKING:
@@ -194,24 +195,13 @@ def assemble(recording: Recording) -> Point:
     began later, the side with the higher port is taken for it in TCP, the first sender in UDP unless it spoke
     from a well-known port.
     """
+    settle(recording)
     packets, flows = recording.packets, recording.flows
     swap = _responder_spoke_first(flows)
     starts: NDArray[np.int64] = recording.storage.zeros(2 * len(flows) + 1, np.int64)
     order: NDArray[np.int32] = recording.storage.empty(len(packets), np.int32)
     group(*views(packets.flow, packets.bits, swap.view(np.uint8), starts, order))
-    for one, other in (
-        ("src_hi", "dst_hi"),
-        ("src_lo", "dst_lo"),
-        ("isn_x", "isn_y"),
-        ("mac_src", "mac_dst"),
-    ):
-        a, b = getattr(flows, one), getattr(flows, other)
-        a[swap], b[swap] = b[swap], a[swap]
-    flows.ports[swap] = (flows.ports[swap] << 16) | (flows.ports[swap] >> 16)
-    marks = flows.marks
-    x = marks & (SYN_X | SYNACK_X)
-    y = marks & (SYN_Y | SYNACK_Y)
-    flows.marks = np.where(swap, (x << 1) | (y >> 1) | (marks & DATA), marks).astype(np.uint8)
+    exchange(flows, swap)
     return Point(
         recording=recording,
         name=recording.name,

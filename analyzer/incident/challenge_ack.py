@@ -1,23 +1,24 @@
 """The SYN was answered with the ACK of an older connection (a challenge ACK).
 
 What happens
-    The server still knows a connection from the same address and port: it did not hear of its end, or keeps it in TIME_WAIT.
-    So it answers a new SYN with an ACK of that old connection (RFC 5961 section 4.2, RFC 9293 section 3.10.7.4). The client, which
-    knows nothing of it, resets it and repeats its SYN; if the server accepts the RST, the next attempt works. Behind SNAT the
-    older connection may be another pod's: the outer port was free on this node, and not yet forgotten at the server.
+    The server still knows a connection from the same address and port: it did not hear of its end, or keeps it in
+    TIME_WAIT. So it answers a new SYN with an ACK of that old connection (RFC 5961 section 4.2, RFC 9293 section 3.10.7.4).
+    The client, which knows nothing of it, resets it and repeats its SYN; if the server accepts the RST, the next attempt
+    works. Behind SNAT the older connection may be another pod's: the outer port was free on this node, and not yet
+    forgotten at the server.
 
 How it is recognised
-    Before any SYN-ACK the responder sends an ACK that does not acknowledge the SYN, and the opener answers it with a RST whose
-    sequence number is that acknowledgement. An earlier connection with the same outer address and port shows whose it was.
-    Nothing was lost in this node, so it is no incident: a caveat names the connections.
+    Before any SYN-ACK the responder sends an ACK that does not acknowledge the SYN, and the opener answers it with a RST
+    whose sequence number is that acknowledgement. An earlier connection with the same outer address and port shows whose it
+    was. Nothing was lost in this node, so it is no incident: a caveat names the connections.
 
 What is ruled out
     Silence beyond the node (the SYN was answered); a loss in the node (SYN and ACK are on both sides of it).
 
 Remedies and their risks
     Connections that are kept open, so that ports are not needed again so soon; more SNAT addresses; MASQUERADE with
-    --random-fully, which makes a port's reuse within seconds unlikely. On the server, TCP timestamps let it take a port anew
-    (RFC 6191), which a firewall that strips them, or several clients behind one address, defeat.
+    --random-fully, which makes a port's reuse within seconds unlikely. On the server, TCP timestamps let it take a port
+    anew (RFC 6191), which a firewall that strips them, or several clients behind one address, defeat.
 
 References
     RFC 5961 section 4.2; https://github.com/cilium/cilium/issues/45863; https://github.com/istio/istio/issues/38982

@@ -2,7 +2,8 @@
 
 A point that is silent, was recorded with a filter or in one direction cannot show that a packet was lost. Conntrack's own
 counters can: where `drop` rose by just as many as packets are missing, decided or not, each of them was dropped. And a packet
-that a rule drops for certain, and that nobody answered, did not get further, whoever recorded there.
+that a rule drops for certain, and that nobody answered, did not get further, whoever recorded there. Where the kernel
+recorded the drop itself, nothing needs to be counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
 from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
 from analyzer.nat.passages import address
@@ -33,12 +35,11 @@ if TYPE_CHECKING:
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
 
-OPEN = tuple(
-    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
-)
-"""Reasons that say nothing of the packet, only of the point that should have seen it."""
 REPLIES_OPEN = (CODES["way-unknown"],)
 """Of replies: that a rule drops one does not say that it came so far before the capture ended; what the rule counted does."""
+LOST = tuple(CODES[code] for code in ("lost", "ruled"))
+CONNTRACK = ("conntrack-insertion", "conntrack-entry", "netfilter", "unknown")
+"""Kinds of records of what conntrack may have counted."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
 ALL = (TCP, UDP, ICMP, ICMP6)
@@ -48,6 +49,7 @@ def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
     _refusals(scene)
     _by_rules(scene)
+    _by_records(scene)
     _to_the_node(scene)
     _by_routes(scene)
     _by_counters(scene)
@@ -237,6 +239,23 @@ def _local(steps: Steps) -> bool:
     return steps.end is not None and steps.end.hook in ("ingress", "prerouting", "input")
 
 
+def _by_records(scene: Scene) -> None:
+    """Take the kernel's word for what it dropped on the way, whatever the captures, or a rule, say of it.
+
+    Of a packet that a rule refuses, the record is of the refusal: it stays refused.
+    """
+    if not scene.evidence.drops:
+        return
+    rows: dict[str, list[int]] = {}
+    for (name, row), record in joined(scene).items():
+        if record.means.kind not in ARRIVED:
+            rows.setdefault(name, []).append(row)
+    for kind in (scene.requests, scene.replies):
+        for at in (one for followed in kind.values() for one in followed):
+            named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
+            at.reason[named & ~at.answered] = CODES["recorded-drop"]
+
+
 def _by_counters(scene: Scene) -> None:
     """Where conntrack dropped as many packets as are lost or open, beside those that a rule drops, it dropped the open ones."""
     dropped = scene.counters.get("drop", 0)
@@ -292,8 +311,9 @@ def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Fol
 
 
 def _lost(scene: Scene) -> int:
-    """Requests that are lost otherwise than by a rule."""
+    """Requests that are lost otherwise than by a rule, or by what a record names."""
     lost = 0
+    known = joined(scene) if scene.evidence.drops else {}
     for protocol in ALL:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
@@ -301,7 +321,9 @@ def _lost(scene: Scene) -> int:
             ]:
                 gap = scene.gaps[int(at.gap[place])]
                 walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
-                lost += walked is None or walked[0].verdict not in ("drop", "reject")
+                record = known.get((at.point.name, int(at.rows[place])))
+                counted = record is None or record.means.kind in CONNTRACK
+                lost += counted and (walked is None or walked[0].verdict not in ("drop", "reject"))
     return lost
 
 

@@ -13,9 +13,11 @@ from analyzer.incident import (
     challenge_ack,
     invalid_dropped,
     invalid_reset,
+    lost_data,
     lost_entry,
     lost_errors,
     misdelivered,
+    second_connection,
     unnatted_leak,
     vanished,
 )
@@ -51,6 +53,9 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
     found += lost_errors.findings(scene)
+    told = {(f.point, f.flow) for f in found}
+    found += [f for f in lost_data.findings(scene) if (f.point, f.flow) not in told]
+    found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
     return found, Counts(
         connections=_connections(scene),

@@ -12,7 +12,7 @@ from analyzer.model import Incident
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import Confidence, Finding
+    from analyzer.model import Confidence, Finding, Remedy
 
 APART = 60_000_000_000
 """ns of silence that end an incident."""
@@ -24,7 +24,13 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
     groups: list[list[Finding]] = []
     open_groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in sorted(findings, key=lambda f: f.time):
-        key = (finding.kind, finding.cause, finding.gap, finding.facts.get("reset_by"))
+        key = (
+            finding.kind,
+            finding.cause,
+            finding.gap,
+            finding.facts.get("reset_by"),
+            finding.facts.get("dropped"),
+        )
         group = open_groups.get(key)
         if group is None or finding.time - group[-1].time > APART:
             group = open_groups[key] = []
@@ -41,7 +47,6 @@ def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
 
 def _incident(name: str, group: list[Finding]) -> Incident:
     first = group[0]
-    cause = causes.module(first.cause)
     return Incident(
         id=name,
         kind=first.kind,
@@ -54,10 +59,18 @@ def _incident(name: str, group: list[Finding]) -> Incident:
         findings=tuple(group),
         evidence=first.evidence,
         excluded=first.excluded,
-        remedies=invalid.forwarded(cause.REMEDIES)
-        if first.facts.get("reset_by") == "pod"
-        else cause.REMEDIES,
+        remedies=_remedies(group),
     )
+
+
+def _remedies(group: list[Finding]) -> tuple[Remedy, ...]:
+    """Those for this node where a finding has such, before those of the cause that only say in general what to do."""
+    first = group[0]
+    own = next((finding.remedies for finding in group if finding.remedies), ())
+    if own:
+        return own
+    general: tuple[Remedy, ...] = causes.module(first.cause).REMEDIES
+    return invalid.forwarded(general) if first.facts.get("reset_by") == "pod" else general
 
 
 def _summary(group: list[Finding]) -> str:
@@ -77,6 +90,7 @@ def _summary(group: list[Finding]) -> str:
         packets=sum(int(f.facts.get("attempts_vanished", f.facts.get("packets", 1))) for f in group),
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
+        dropped=first.facts.get("dropped", "") if first.cause == "unknown" else "",
         to_node=all(f.facts.get("to_node") for f in group),
     )
     text: str = cause.summary(loss)

@@ -168,7 +168,7 @@ def _told(
                     if reset.by_pod
                     else f"not on {gap.inner.name}"
                 )
-                + f"{reason}; {after:.0f} us later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
+                + f"{reason}; {after:.0f} µs later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
                 source=f"{seen.file} frames {seen.frame} and {rst.frame}",
             )
         )

@@ -7,6 +7,7 @@ connection and resets it. See the causes `entry-deleted` and `entry-expired`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,8 +163,8 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per TCP connection that changed its outer port in the middle."""
-    found = [one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene)]
-    return found[:MOST]
+    found = (one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene))
+    return list(islice(found, MOST))
 
 
 def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
@@ -171,12 +172,12 @@ def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
     begun = SYN_X | SYN_Y | SYNACK_X | SYNACK_Y
     rest = (outer.flows.proto == TCP) & (outer.flows.marks & begun == 0)
     rest[m.b] = False
-    for flow in np.flatnonzero(rest).tolist():
-        rows = outer.rows(flow)
-        there = gap.in_inner[rows]
-        if not (there >= 0).any():
-            continue
-        first = int(rows[there >= 0][0])
+    # Only those of which a packet was seen inside: the uplink may be full of what began before the capture.
+    rows = outer.rows_of(np.flatnonzero(rest).astype(np.int32)).astype(np.int64)
+    rows = np.sort(rows[gap.in_inner[rows] >= 0])
+    _, at = np.unique(outer.packets.flow[rows], return_index=True)
+    for first in rows[np.sort(at)].tolist():
+        flow = int(outer.packets.flow[first])
         row = int(gap.in_inner[first])
         mine = int(inner.packets.flow[row])
         index = int(gap.match_a[mine])
@@ -203,10 +204,20 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
     pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
     evidence = [changed, *(why.evidence if why else ())]
+    told = (
+        len(before) > 0
+        and _lifetime(scene, inner, mine, int(before[-1]), tcp=True, replied=True)[0]
+        in scene.evidence.sysctls
+    )
     if why is None:
         evidence.append(
             Evidence(
-                says=f"it had been silent for {pause:.1f} s, less than its entry would have lived: something deleted the entry",
+                says=f"it had been silent for {pause:.1f} s, less than its entry lives "
+                + (
+                    "here: something deleted it"
+                    if told
+                    else "by default: something deleted it, or the timeout is shorter here"
+                ),
                 source="captures",
             )
         )
@@ -224,7 +235,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     return Finding(
         kind="misdelivered",
         cause=why.cause if why else "entry-deleted",
-        confidence=why.confidence if why else "likely",
+        confidence=why.confidence if why else "likely" if told else "possible",
         gap=gap.names,
         time=int(packets.time[row]),
         inner=flow_name(inner.flows, mine),

@@ -2,71 +2,141 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture.layout import REPLY
-from analyzer.evidence.drops import meaning
 from analyzer.evidence.witness import Loss, join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.model import Evidence
+from analyzer.model import Evidence, Exclusion
 from analyzer.nat.fates import VANISHED
 from analyzer.nat.passages import address
+from analyzer.nat.reasons import CODES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Scene
+    from analyzer.nat.fates import Followed
 
 MOST = 50_000
-"""Lost packets that are compared with the records."""
+"""Packets that are compared with the records."""
+OPEN = tuple(
+    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
+)
+"""Reasons that say nothing of the packet, only of the point that should have seen it."""
+REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected", "refused"))
+"""Reasons of packets that a rule may have dropped when it refused them."""
+ARRIVED = frozenset({"receiver", "no-listener"})
+"""What is recorded of packets that got to a socket's own stack: no loss on the way."""
+COPIES: frozenset[Kind] = frozenset({"not-a-loss", "other-host"})
+"""What is recorded of copies: of a packet that a bridge flooded, or an interface in promiscuous mode took, another one went on."""
 _NAMES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}
 
 
-def recorded(case: Case, scene: Scene, *kinds: Kind, reason: str = "") -> Evidence | None:
+def record_of(case: Case, scene: Scene) -> DropRecord | None:
+    """The kernel's record of the first of a case's lost packets that has one."""
+    if not scene.evidence.drops:
+        return None
+    known = joined(scene)
+    found = (known.get((point.name, row)) for point, row in (step.seen[-1] for step in case.lost))
+    return next((record for record in found if record is not None), None)
+
+
+def recorded(case: Case, scene: Scene, *kinds: Kind, reason: str = "", alone: bool = True) -> Evidence | None:
     """What the kernel recorded of one of a case's lost packets; None without a record of these kinds.
 
     Args:
         case: Whose packets.
         scene: Everything known.
-        kinds: Of `analyzer.evidence.drops.Meaning`; only those that the record alone proves count.
+        kinds: Of `analyzer.evidence.drops.Meaning`.
         reason: Of the record, where no kind is as narrow as what is asked for.
+        alone: Whether only a record counts that leaves nothing else possible.
     """
-    if not scene.evidence.drops:
+    record = record_of(case, scene)
+    if record is None:
         return None
-    known = scene.once("drop records", lambda: _joined(scene))
-    for step in case.lost:
-        point, row = step.seen[-1]
-        record = known.get((point.name, row))
-        if record is None:
-            continue
-        what = meaning(record.reason, record.location, record.stack, record.hook)
-        if record.reason == reason if reason else what.kind in kinds and what.sole:
-            return Evidence(
-                says=f"the kernel recorded that it dropped the packet {what.says}"
-                + (f" ({record.reason})" if record.reason else ""),
-                source=f"{record.file} line {record.line}",
-            )
-    return None
+    what = record.means
+    fits = record.reason == reason if reason else what.kind in kinds and (what.sole or not alone)
+    return told(record) if fits else None
+
+
+def told(record: DropRecord) -> Evidence:
+    """A record as evidence."""
+    at = " at ".join(filter(None, (record.reason, record.location)))
+    return Evidence(
+        says=f"the kernel recorded that it dropped the packet {record.means.says}"
+        + (f" ({at})" if at else ""),
+        source=f"{record.file} line {record.line}",
+    )
+
+
+def agrees(cause: ModuleType, record: DropRecord | None) -> bool:
+    """Whether a packet of which the kernel left this record can have died of a cause.
+
+    A record of a place that nobody knows contradicts nothing.
+    """
+    return record is None or record.means.kind in ("unknown", *getattr(cause, "RECORDS", ()))
+
+
+def outranked(cause: str, record: DropRecord) -> Exclusion:
+    """Say that a record contradicts a cause whose signs are there."""
+    return Exclusion(
+        cause=cause,
+        because=f"its signs are there, but the kernel's own record says that it dropped the packet {record.means.says}",
+    )
+
+
+def joined(scene: Scene) -> Mapping[tuple[str, int], DropRecord]:
+    """Point and row to the record of that packet: of lost ones, of refused ones, and of those that the captures leave open."""
+    return scene.once("drop records", lambda: _joined(scene))
 
 
 def _joined(scene: Scene) -> dict[tuple[str, int], DropRecord]:
-    lost = [
-        (at.point, int(row))
-        for kind in (scene.requests, scene.replies)
-        for followed in kind.values()
-        for at in followed
-        for row in at.rows[at.fate == VANISHED][:MOST]
-    ][:MOST]
-    records = join(scene.evidence.drops, [_loss(point, row) for point, row in lost])
-    return {(lost[number][0].name, lost[number][1]): record for number, record in records.items()}
+    records = [record for record in scene.evidence.drops if record.means.kind not in COPIES]
+    if not records:
+        return {}
+    everyone = [
+        at for kind in (scene.requests, scene.replies) for followed in kind.values() for at in followed
+    ]
+    lost = _packets((at, at.fate == VANISHED) for at in everyone)
+    more = _packets((at, np.isin(at.reason, (*OPEN, *REFUSED)) & ~at.answered) for at in everyone)
+    some = (lost + more)[:MOST]
+    losses = _losses(some)
+    # A record without addresses names nobody: it is joined by the number of losses, which an open packet may not be.
+    found = join([r for r in records if not r.src], losses[: len(lost)])
+    found |= join([r for r in records if r.src], losses)
+    return {(some[number][0].name, some[number][1]): record for number, record in found.items()}
 
 
-def _loss(point: Point, row: int) -> Loss:
+def _packets(chosen: Iterable[tuple[Followed, NDArray[np.bool_]]]) -> list[tuple[Point, int]]:
+    return list(chain.from_iterable(
+        ((at.point, row) for row in at.rows[mask][:MOST].tolist()) for at, mask in chosen
+    ))[:MOST]  # fmt: skip
+
+
+def _losses(packets: Sequence[tuple[Point, int]]) -> list[Loss]:
+    times: dict[tuple[str, int, bool], NDArray[np.int64]] = {}
+    found = []
+    for point, row in packets:
+        flow, reply = int(point.packets.flow[row]), bool(point.packets.bits[row] & REPLY)
+        key = point.name, flow, reply
+        if key not in times:
+            times[key] = np.sort(point.packets.time[point.rows(flow, int(reply))])
+        found.append(_loss(point, row, flow, reply, times[key]))
+    return found
+
+
+def _loss(point: Point, row: int, flow: int, reply: bool, times: NDArray[np.int64]) -> Loss:
     packets, flows = point.packets, point.flows
-    flow, reply = int(packets.flow[row]), bool(packets.bits[row] & REPLY)
     proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
     src, dst = (
         address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
@@ -76,8 +146,7 @@ def _loss(point: Point, row: int) -> Loss:
     (src, sport), (dst, dport) = ends[::-1] if reply else ends
     ported = proto in (TCP, UDP)
     sent = int(packets.time[row])
-    times = packets.time[point.rows(flow, int(reply))]
-    later = times[times > sent]
+    later = int(np.searchsorted(times, sent, "right"))
     return Loss(
         proto=_NAMES.get(proto, str(proto)),
         src=src,
@@ -87,7 +156,7 @@ def _loss(point: Point, row: int) -> Loss:
         seq=int(packets.seq[row]) if proto == TCP else None,
         ip_id=int(packets.ip_id[row]) or None,
         last_seen_ns=sent,
-        next_ns=int(np.min(later)) if len(later) else None,
+        next_ns=int(times[later]) if later < len(times) else None,
     )
 
 

@@ -139,12 +139,19 @@ def went_on(case: Case, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
 
 def senders(point: Point, rows: NDArray[np.int64], *, to: bool = False) -> set[str]:
     """Who sent packets, or whom they were sent *to*."""
-    flow, reply = point.packets.flow[rows], point.packets.bits[rows] & REPLY != 0
-    flows, found = point.flows, set()
-    for of, answer in {(int(f), bool(r)) for f, r in zip(flow, reply, strict=True)}:
-        side = "dst" if answer ^ to else "src"
-        found.add(address(int(getattr(flows, f"{side}_hi")[of]), int(getattr(flows, f"{side}_lo")[of])))
-    return found
+    flows, packets = point.flows, point.packets
+    other = (packets.bits[rows] & REPLY != 0) ^ to
+    halves = np.column_stack(
+        [
+            np.where(
+                other,
+                getattr(flows, f"dst_{half}")[packets.flow[rows]],
+                getattr(flows, f"src_{half}")[packets.flow[rows]],
+            )
+            for half in ("hi", "lo")
+        ]
+    )
+    return {address(int(hi), int(lo)) for hi, lo in np.unique(halves, axis=0).tolist()}
 
 
 def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = None) -> Way:

@@ -77,6 +77,8 @@ class Loss:
     gap: tuple[str, str]
     delay_s: float
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
+    dropped: str = ""
+    """What the kernel recorded of them, where no cause is known: completes "the kernel dropped them ..."."""
     to_node: bool = False
     """Whether they are addressed to the node itself."""
 

@@ -45,3 +45,16 @@ def _spoke(point: Point, key: np.uint64) -> bool:
     starts = point.starts
     sent, answered = starts[1::2] > starts[:-1:2], starts[2::2] > starts[1::2]
     return bool((sent & (point.src == key)).any() or (answered & (point.dst == key)).any())
+
+
+def failed(target: str, scene: Scene) -> Evidence | None:
+    """The node's own word that it does not reach a neighbour."""
+    failed = next(
+        (n for n in scene.evidence.neighbours if n.address == target and n.state in ("FAILED", "INCOMPLETE")),
+        None,
+    )
+    if failed is None:
+        return None
+    return Evidence(
+        says=f"the node cannot reach {target} on {failed.dev}: {failed.state}", source=failed.file
+    )

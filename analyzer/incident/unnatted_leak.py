@@ -123,7 +123,7 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         rst = scene.trails.sighting(gap.inner, closed[0])
         before.append(
             Evidence(
-                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} us before: its entry was closed, "
+                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} µs before: its entry was closed, "
                 "and what the pod had under way was not translated any more",
                 source=f"{rst.file} frame {rst.frame}",
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.cases import first_answer
 from analyzer.incident.causes import detectors, unknown
+from analyzer.incident.records import agrees, outranked, record_of, told
 from analyzer.model import Fate, Finding
 from analyzer.nat.passages import flow_name
 
@@ -39,22 +41,59 @@ def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
         if found is not None and case.requests
     )
     return [
-        _finding(case, scene, found or _explain(case, scene, counted=True) or _suggest(case, scene))
+        _finding(
+            case,
+            scene,
+            _by_record(case, scene, found or _explain(case, scene, counted=True) or _suggest(case, scene)),
+        )
         for case, found in zip(cases, explained, strict=True)
     ]
 
 
 def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
-    """The first cause that recognises the case, in the order of how specific its proof is."""
-    found = (cause.explain(case, scene) for cause in detectors() if counted == cause.COUNTED)
+    """The first cause that recognises the case, in the order of how specific its proof is, and agrees with the record."""
+    record = record_of(case, scene)
+    found = (
+        cause.explain(case, scene)
+        for cause in detectors()
+        if counted == cause.COUNTED and agrees(cause, record)
+    )
     return next((explanation for explanation in found if explanation is not None), None)
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
     """What the captures alone suggest where nothing proves a cause."""
-    found = (cause.suggest(case, scene) for cause in detectors() if hasattr(cause, "suggest"))
+    record = record_of(case, scene)
+    found = (
+        cause.suggest(case, scene)
+        for cause in detectors()
+        if hasattr(cause, "suggest") and agrees(cause, record)
+    )
     return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(
         case, scene
+    )
+
+
+def _by_record(case: Case, scene: Scene, explanation: Explanation) -> Explanation:
+    """An explanation that begins with the kernel's record, and tells what that outranks."""
+    record = record_of(case, scene)
+    if record is None:
+        return explanation
+    contradicted = (
+        found
+        for cause in detectors()
+        if not agrees(cause, record) and (found := cause.explain(case, scene)) is not None
+    )
+    outranks = next((found for found in contradicted if found.confidence != "possible"), None)
+    first = told(record)
+    excluded = explanation.excluded
+    if outranks is not None:
+        others = (one for one in excluded if one.cause != outranks.cause)
+        excluded = (outranked(outranks.cause, record), *others)
+    return replace(
+        explanation,
+        evidence=(first, *(one for one in explanation.evidence if one != first)),
+        excluded=excluded,
     )
 
 
@@ -90,6 +129,7 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         },
         evidence=explanation.evidence,
         excluded=explanation.excluded,
+        remedies=explanation.remedies,
     )
 
 

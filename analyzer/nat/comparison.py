@@ -51,24 +51,32 @@ class Comparison:
         """
         points = {point.name: point for pair in pairs for point in pair}
         self._held = dict(zip(points, side_by_side(held, list(points.values())), strict=True))
-        cut = {point.name for pair in pairs if self._differ(*pair) for point in pair}
-        self._plain = dict(zip(cut, side_by_side(plain, [points[name] for name in cut]), strict=True))
-        wanted = {(b.name, self._differ(a, b)) for a, b in pairs if _far_larger(a, b)}
-        large = [self._plain[name] if differ else points[name] for name, differ in wanted]
+        cut = {
+            (point.name, without)
+            for a, b in pairs
+            if (without := self._without(a, b)) is not None
+            for point in (a, b)
+        }
+        made = side_by_side(lambda key: plain(points[key[0]], key[1]), list(cut))
+        self._plain = dict(zip(cut, made, strict=True))
+        wanted = {(b.name, self._without(a, b)) for a, b in pairs if _far_larger(a, b)}
+        large = [points[name] if without is None else self._plain[name, without] for name, without in wanted]
         self._contents = dict(zip(wanted, side_by_side(_Contents, large), strict=True))
 
     def of(self, a: Point, b: Point) -> Compared:
         """Give a pair, as the points are now."""
-        differ = self._differ(a, b)
-        one, other = (self._plain[point.name] if differ else point for point in (a, b))
+        without = self._without(a, b)
+        one, other = (point if without is None else self._plain[point.name, without] for point in (a, b))
         if not _far_larger(a, b):
             return Compared(a=one, b=other, flows=None, rows=None)
-        flows = self._contents[b.name, differ].flows(one)
+        flows = self._contents[b.name, without].flows(one)
         part, rows = other.part(flows)
         return Compared(a=one, b=part, flows=flows, rows=rows)
 
-    def _differ(self, a: Point, b: Point) -> bool:
-        return self._held[a.name] != self._held[b.name]
+    def _without(self, a: Point, b: Point) -> frozenset[str] | None:
+        """None where the points' own prints can be compared, else the columns that plain ones are made without."""
+        one, other = self._held[a.name], self._held[b.name]
+        return None if one.agrees(other) else one.lacks | other.lacks
 
 
 def _far_larger(a: Point, b: Point) -> bool:

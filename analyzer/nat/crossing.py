@@ -15,6 +15,7 @@ from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import WINDOW, Matches, match
 from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
 from analyzer.nat.partners import Partners
+from analyzer.nat.prints import hops
 from analyzer.nat.strays import pair_strays
 from analyzer.nat.topology import gaps
 from analyzer.threads import side_by_side
@@ -231,8 +232,8 @@ def _headings(
     first_pairs(*views(of_a, a.flow, in_outer, rows))
     there = in_outer[rows]
     seen = rows >= 0
-    hops = a.ttl[rows].astype(np.int16) - b.ttl[there]
+    lost = hops(inner, outer, rows, there)
     later = b.time[there] - a.time[rows]
-    sign = np.where(hops != 0, np.sign(hops), np.sign(later))
+    sign = np.where(lost != 0, np.sign(lost), np.sign(later))
     sign = np.where(a.bits[rows] & REPLY, -sign, sign)
     return np.where(seen, sign, 0).astype(np.int8)

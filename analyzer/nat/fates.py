@@ -19,6 +19,7 @@ from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 from analyzer.nat.equals import again, came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
+from analyzer.nat.prints import hops
 from analyzer.nat.reasons import CODES, FATE_OF, FATES
 from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["FATES", "Followed", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
+MOSTLY = 0.5
+"""Share of frames that could not be decoded from which on a point tells no absence."""
 MOST_REPLIES = 100_000
 """Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
 
@@ -110,7 +113,11 @@ def _at(
     *,
     replies: bool,
 ) -> Followed:
-    rows, first, soon = replied(point, protocol) if replies else answered(point, protocol)
+    if replies:
+        rows = replied(point, protocol)
+        first, soon = np.full(len(rows), -1, np.int64), np.zeros(len(rows), bool)
+    else:
+        rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
     heading = node.heading[point.name][flow]
     dst = point.dst
@@ -133,6 +140,8 @@ def _at(
         if replies:
             ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
+        if replies and protocol == TCP and len(judged):
+            soon[judged] = _acknowledged(point, rows[judged])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
@@ -216,14 +225,16 @@ def _judge(
     answer = np.where(first >= 0, packets.time[first], -1)
     recording = np.column_stack([leg.there.recorded(time) for leg in legs]) & ways
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
-    blind = np.array([one_way(leg) for leg in legs])
+    blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
         soon = soon | _answered_beyond(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
-    blind = (blind[None, :] & ways).any(1) & ~((~blind)[None, :] & ways).any(1)
+    unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
+    unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
+    undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
-    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~blind & (not replies)
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
     outbound = (heading == OUT) & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset, dst)
@@ -250,8 +261,9 @@ def _judge(
     reason = np.select(
         [
             twice, own, bridged, round_, refused,
-            soon & blind,
-            blind,
+            soon & unseen,
+            unseen,
+            undecoded,
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
@@ -261,6 +273,7 @@ def _judge(
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
             codes["answered"],
             codes["one-direction"],
+            codes["undecoded"],
             codes["not-recording"],
             codes["answered"],
             codes["answered-here"], codes["other-way"],
@@ -283,7 +296,7 @@ def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64])
     following[order[:-1][same]] = time[order[1:][same]]
     found = np.zeros(len(rows), bool)
     for leg in legs:
-        came, _, _ = replied(leg.there, TCP)
+        came = replied(leg.there, TCP)
         first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
         np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
         match = leg.match[flow]
@@ -292,30 +305,29 @@ def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64])
     return found
 
 
-def replied(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Tell the replies of a protocol: SYN-ACKs of TCP, datagrams of the responder of UDP.
-
-    Returns: Their rows, ascending; -1 for each (nothing answers a reply); and whether the originator acknowledged it: its later
-    packets with ACK here prove that it arrived.
-    """
+def replied(point: Point, protocol: int) -> NDArray[np.int64]:
+    """Tell the replies of a protocol: SYN-ACKs of TCP, what the responder sent of UDP and echoes; their rows, ascending."""
     packets = point.packets
     rows = point.events.of(ANSWER)
-    flow = packets.flow[rows]
-    keep = point.flows.proto[flow] == protocol
+    keep = point.flows.proto[packets.flow[rows]] == protocol
     if protocol == TCP:
         keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    rows, flow = rows[keep], flow[keep]
-    known = np.zeros(len(rows), bool)
-    if protocol == TCP and len(rows):
-        acknowledged = np.full(len(point.flows), -1, np.int64)
-        flows = np.unique(flow)
-        for f in flows[:MOST_REPLIES].tolist():
-            mine = point.rows(f, 0)
-            acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
-            if len(acks):
-                acknowledged[f] = int(packets.time[acks].max())
-        known = acknowledged[flow] >= packets.time[rows]
-    return rows, np.full(len(rows), -1, np.int64), known
+    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
+    return replies
+
+
+def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the originator acknowledged each SYN-ACK: its later packets with ACK here prove that it arrived."""
+    packets = point.packets
+    flow = packets.flow[rows]
+    latest = np.full(len(point.flows), -1, np.int64)
+    for f in np.unique(flow)[:MOST_REPLIES].tolist():
+        mine = point.rows(f, 0)
+        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
+        if len(acks):
+            latest[f] = int(packets.time[acks].max())
+    known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
+    return known
 
 
 def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -384,7 +396,7 @@ def _stray_heading(
 ) -> NDArray[np.int8]:
     """Where packets of unmatched flows are heading: by the hop that routing takes, by who saw them first, by addresses."""
     here, there = leg.here.packets, leg.there.packets
-    onward = here.ttl[rows].astype(np.int16) - there.ttl[partner].astype(np.int16)
+    onward = hops(leg.here, leg.there, rows, partner)
     onward = np.where(onward != 0, onward, np.sign(there.time[partner] - here.time[rows]))
     out = 1 if leg.outward else -1
     by_address = np.where(node.heading[leg.here.name][here.flow[rows]] == IN, IN, OUT)

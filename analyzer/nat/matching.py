@@ -171,7 +171,7 @@ def _offset(a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time: a scanner's SYNs are all alike, and seconds apart not the same."""
+    """Whether what the originators sent overlaps in time: a scanner's SYNs are alike, and seconds apart not the same."""
     spans = []
     for point, flows in ((a, flows_a), (b, flows_b)):
         side = 2 * flows.astype(np.int64)
@@ -301,9 +301,9 @@ def _same_ends(a: Flows, one: NDArray[np.int32], b: Flows, other: NDArray[np.int
     src = (a.src_hi[one] == b.src_hi[other]) & (a.src_lo[one] == b.src_lo[other])
     dst = (a.dst_hi[one] == b.dst_hi[other]) & (a.dst_lo[one] == b.dst_lo[other])
     changed = a.ports[one] ^ b.ports[other]
-    return (src * SRC + (changed >> 16 == 0) * SPORT + dst * DST + (changed & 0xFFFF == 0) * DPORT).astype(
-        np.uint8
-    )
+    ports = (changed >> 16 == 0) * SPORT + (changed & 0xFFFF == 0) * DPORT
+    agreed: NDArray[np.uint8] = (src * SRC + dst * DST + ports).astype(np.uint8)
+    return agreed
 
 
 _BALLOT = np.dtype([("a", "i4"), ("b", "i4"), ("flip", "u1"), ("agreed", "u1"), ("delta", "i8")])

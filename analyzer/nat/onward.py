@@ -173,7 +173,7 @@ def exits_known(
         dst: Per flow of the point, where the packets are sent to.
     """
     flows = point.flows
-    crossing = distinct(np.concatenate([dst[leg.flows_here] for leg in legs]))
+    crossing = distinct(np.concatenate([dst[:0], *(dst[leg.flows_here] for leg in legs if leg.outward)]))
     names = {
         leg.there.name
         for leg in legs

@@ -54,7 +54,7 @@ def _pair_equals(
 ) -> None:
     """Pair equal UDP datagrams in the order of time, those first whose addresses and ports agree most.
 
-    Which of several equals is which, nobody can say; how many of them got through, and so whether one was lost, their number does.
+    Which of several equals is which, nobody can say; whether one was lost, their number does.
     """
     a, b = (_udp(point, _left(point, partner)) for point, partner in ((inner, in_outer), (outer, in_inner)))
     if not len(a) or not len(b):
@@ -92,7 +92,8 @@ def _in_order(
 
 
 def _udp(point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return rows[point.flows.proto[point.packets.flow[rows]] == UDP]
+    udp: NDArray[np.int64] = rows[point.flows.proto[point.packets.flow[rows]] == UDP]
+    return udp
 
 
 def _left(point: Point, partner: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.matching import DST, SRC, match
+from analyzer.nat.prints import comparable, hops
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
@@ -141,16 +142,16 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
     if not len(matches.a):
         return None, 0
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
-    ttl_a, ttl_b = a.packets.ttl[first_a].astype(np.int64), b.packets.ttl[first_b].astype(np.int64)
-    hops = ttl_a - ttl_b
-    translated = (matches.agreed & SRC == 0) & (hops != 0)
+    lost = hops(a, b, first_a, first_b)
+    translated = (matches.agreed & SRC == 0) & (lost != 0)
     if translated.any():
-        hops = hops[translated]
+        lost = lost[translated]
     else:
         # What other routers had before comes from outside: it loses its hop on the way in.
-        hops = np.where(np.isin(np.maximum(ttl_a, ttl_b), FIRST_TTLS), hops, -hops)
+        oldest = np.maximum(a.packets.ttl[first_a], b.packets.ttl[first_b])
+        lost = np.where(np.isin(oldest, FIRST_TTLS), lost, -lost)
     later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
-    return int(np.sign(np.sign(hops).sum())), int(later)
+    return int(np.sign(np.sign(lost).sum())), int(later)
 
 
 def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
@@ -166,7 +167,8 @@ def gaps(points: Sequence[Point]) -> list[tuple[Point, Point]]:
         pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
     if len(bridges) <= MOST_NEIGHBOURS:
         pairs += combinations(bridges, 2)
-    return [*pairs, *product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
 
 
 def _meet(a: Point, b: Point) -> bool:

@@ -176,7 +176,8 @@ def _far(point: Point) -> NDArray[np.uint64]:
     )
     far = np.zeros(len(flows), bool)
     far[routable(flows)] = True
-    return flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+    handed: NDArray[np.uint64] = flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+    return handed
 
 
 def _inbound(

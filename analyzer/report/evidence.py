@@ -12,8 +12,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
+from analyzer.capture import blocks
 from analyzer.model import Fate
-from analyzer.report import blocks, headers
+from analyzer.report import headers
 from analyzer.report.redaction import Redaction
 from analyzer.report.saving import saving
 from analyzer.report.words import count, printable
@@ -165,19 +166,15 @@ def _frames(
     redaction: Redaction | None,
 ) -> Iterator[tuple[tuple[str, int], _Frame]]:
     """Read each file once, up to the last frame that is wanted of it."""
-    wanted: dict[str, list[int]] = {}
+    wanted: dict[str, set[int]] = {}
     for label, frame in told:
-        wanted.setdefault(label, []).append(frame)
+        wanted.setdefault(label, set()).add(frame)
     room = BYTES
     for label, numbers in wanted.items():
-        numbers.sort(reverse=True)
         reader = files[label].open()
         for records in reader.blocks():
-            while numbers and numbers[-1] < records.first_frame + records.count:
-                number = numbers.pop()
-                row = number - records.first_frame
-                if row < 0:  # journal entries have numbers, and are in no block
-                    continue
+            for number, row in records.find(numbers):
+                numbers.discard(number)
                 begin = int(records.start[row])
                 data = bytes(records.data[begin : begin + int(records.caplen[row])])
                 link = reader.interfaces[records.interface[row]].link

@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from analyzer.checked import last_seen
+from analyzer.report import account
 from analyzer.report.telling import heading, line, lines
+from analyzer.report.verdict import headline
 from analyzer.report.words import count, printable
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def render(checked: Sequence[Checked]) -> str:
     if len(told) > ANNOTATIONS:
         rest = len(told) - ANNOTATIONS + 1
         told = [*told[: ANNOTATIONS - 1], _command({"title": "Lostsyn"}, f"and {rest} more; see the log")]
+    told += [notice for one in checked[:ANNOTATIONS] if one.exit and (notice := _notice(one))]
     bundles = count(len(checked), "bundle", "bundles")
     wrong = sum(one.exit != 0 for one in checked)
     return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with something to look at"]) + "\n"
@@ -42,19 +45,28 @@ def _commands(checked: Checked) -> Iterator[str]:
         yield _command({"title": "Not as expected", **where}, line(f"{checked.name}: {unmet.says}"))
 
 
+def _notice(checked: Checked) -> str:
+    """The verdict and the account, where something is to be looked at."""
+    if checked.analysis is None:
+        return ""
+    told = checked.analysis
+    says = f"{checked.name}: {headline(told.incidents, told)} ({account.line(told.account)})"
+    return _command({"title": "Lostsyn"}, line(says), "notice")
+
+
 def _file(path: str) -> dict[str, str]:
     """The property `file`, which GitHub takes as relative to the repository; none for what lies elsewhere."""
     relative = os.path.relpath(path)
     return {} if relative.startswith("..") else {"file": printable(relative)}
 
 
-def _command(properties: dict[str, str], message: str) -> str:
+def _command(properties: dict[str, str], message: str, level: str = "error") -> str:
     # actions/toolkit, packages/core/src/command.ts: escapeData, escapeProperty.
     given = ",".join(
         f"{name}={_escape(value).replace(':', '%3A').replace(',', '%2C')}"
         for name, value in properties.items()
     )
-    return f"::error {given}::{_escape(message)}"
+    return f"::{level} {given}::{_escape(message)}"
 
 
 def _escape(text: str) -> str:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from analyzer.capture.encapsulation import link_header, tunnel, unwrap
+from analyzer.capture.layout import TUNNELS
+
 _V4, _V6, _ARP, _ETHERNET, _EITHER = 0x0800, 0x86DD, 0x0806, 0x6558, 0
-_VLAN = (0x8100, 0x88A8, 0x9100)
+_ERSPAN_3 = 0x22EB
+_PLACE = (1 << 40) - 1
 _DEPTH = 4
 """Tunnels inside tunnels that are followed, as the scan does."""
 _ICMP_ERRORS = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4)}
@@ -62,7 +66,7 @@ def read(frame: bytes | memoryview, link: int) -> Headers:
     """
     found = Headers()
     if link == 1:
-        _ethernet(frame, 0, found, 0)
+        _network(frame, 0, _ETHERNET, found, 0)
     elif link == 276 and len(frame) >= 20:
         found.blank.append((2, 4))  # reserved
         _sender(12, _u16(frame, 8), frame[11], found)
@@ -74,6 +78,8 @@ def read(frame: bytes | memoryview, link: int) -> Headers:
         _network(frame, 0, {228: _V4, 229: _V6}.get(link, _EITHER), found, 0)
     elif link in (0, 108) and len(frame) >= 4:
         _network(frame, 4, _EITHER, found, 0)
+    else:
+        _network(frame, *_place(link_header(frame, 0, len(frame), link)), found, 0)
     found.end = min(found.end, len(frame))
     return found
 
@@ -94,22 +100,26 @@ def _sender(at: int, hardware: int, size: int, found: Headers) -> None:
     found.blank.append((at, at + size))
 
 
+def _place(of: int) -> tuple[int, int]:
+    """Where the next header begins, and its EtherType, by what `analyzer.capture.encapsulation` says; a negative one for none."""
+    return (0, -1) if of < 0 else (of >> 16 & _PLACE, of & 0xFFFF)
+
+
 def _u16(frame: bytes | memoryview, at: int) -> int:
     return frame[at] << 8 | frame[at + 1]
-
-
-def _ethernet(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
-    if len(frame) - at >= 14:
-        found.macs += [at, at + 6]
-        _network(frame, at + 14, _u16(frame, at + 12), found, depth)
 
 
 def _network(
     frame: bytes | memoryview, at: int, kind: int, found: Headers, depth: int, quoted: bool = False
 ) -> None:
     """Read on at a network header of EtherType *kind*; *quoted* inside an ICMP error."""
-    while kind in _VLAN and len(frame) - at >= 4:
-        at, kind = at + 4, _u16(frame, at + 2)
+    while kind > 0 and kind not in (_V4, _V6, _ARP):
+        begin, inner = _place(unwrap(frame, at, len(frame), kind))
+        if inner < 0:
+            break
+        if kind == _ETHERNET:
+            found.macs += [at, at + 6]
+        at, kind = begin, inner
     found.end = at
     if kind == _EITHER and at < len(frame):
         kind = {4: _V4, 6: _V6}.get(frame[at] >> 4, _EITHER)
@@ -183,8 +193,8 @@ def _transport(
     elif proto == 17 and left >= 8:
         found.end = at + 8
         found.checksums.append(at + 6)
-        if not quoted and depth < _DEPTH and left >= 16:
-            _udp_tunnel(frame, at, found, depth)
+        if not quoted and depth < _DEPTH:
+            _tunnel(frame, at, proto, found, depth)
     elif proto in _ICMP_ERRORS and left >= 8:
         found.end = at + 8
         found.checksums.append(at + 2)
@@ -196,10 +206,10 @@ def _transport(
             _network(frame, at + 8, _EITHER, found, depth, quoted=True)
         elif proto == 58 and frame[at] in (135, 136) and left >= 24:
             _neighbour(frame, at, found)
-    elif proto in (4, 41) and depth < _DEPTH and not quoted:
-        _network(frame, at, _V4 if proto == 4 else _V6, found, depth + 1)
-    elif proto == 47 and left >= 4 and not quoted:
-        _gre(frame, at, found, depth)
+    elif proto in (4, 41, 47) and left >= 4 and not quoted:
+        found.end = at + 4 * (proto == 47)
+        if depth < _DEPTH:
+            _tunnel(frame, at, proto, found, depth)
     else:
         found.end = at + _PLAIN.get(proto, 0)
         if proto == 132 and left >= 12:
@@ -221,43 +231,43 @@ def _tcp_options(frame: bytes | memoryview, at: int, end: int, found: Headers) -
         at += size
 
 
-def _udp_tunnel(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
-    port, flags = _u16(frame, at + 2), frame[at + 8]
-    if port in (4789, 8472) and flags == 8 and not any((*frame[at + 9 : at + 12], frame[at + 15])):
-        found.end = at + 16
-        _ethernet(frame, at + 16, found, depth + 1)
-    elif port == 6081 and flags >> 6 == 0 and _u16(frame, at + 10) in (_ETHERNET, _V4, _V6):
-        inner = at + 16 + (flags & 63) * 4
-        if inner <= len(frame):
-            found.end = inner
-            found.blank.append((at + 15, at + 16))
-            found.options.append((at + 16, inner, 0))
-            _inner(frame, inner, _u16(frame, at + 10), found, depth)
-
-
-def _gre(frame: bytes | memoryview, at: int, found: Headers, depth: int) -> None:
-    kind, flags = _u16(frame, at + 2), frame[at]
-    found.end = at + 4
-    if frame[at + 1] & 7 or depth >= _DEPTH or kind not in (_ETHERNET, _V4, _V6):
+def _tunnel(frame: bytes | memoryview, at: int, proto: int, found: Headers, depth: int) -> None:
+    of = tunnel(frame, at, len(frame), proto)
+    inner, kind = _place(of)
+    if kind < 0 or inner > len(frame):
         return
-    inner = at + 4 + sum(4 for bit in (0x80, 0x20, 0x10) if flags & bit)
-    if inner <= len(frame):
-        found.end = inner
+    name = TUNNELS[of >> 56]
+    if name == "geneve":
+        found.blank.append((at + 15, at + 16))
+        found.options.append((at + 16, inner, 0))
+    elif name in ("gre", "erspan"):
+        _gre(frame, at, inner, found)
+    elif name == "l2tp":
+        _l2tp(frame, at + 8, found)
+    _network(frame, inner, kind, found, depth + 1)
+
+
+def _gre(frame: bytes | memoryview, at: int, inner: int, found: Headers) -> None:
+    flags, kind = frame[at], _u16(frame, at + 2)
+    at += 4
+    if flags & 0x80:
+        found.checksums.append(at)  # of what is within
+        found.blank.append((at + 2, at + 4))
         at += 4
-        if flags & 0x80:
-            found.checksums.append(at)  # of what is within
-            found.blank.append((at + 2, at + 4))
-            at += 4
-        if flags & 0x20:
-            found.options.append((at, at + 4, 0))  # a key is often an address
-        _inner(frame, inner, kind, found, depth)
+    if flags & 0x20:
+        found.options.append((at, at + 4, 0))  # a key is often an address
+        at += 4
+    at += 4 if flags & 0x10 else 0
+    if kind == _ERSPAN_3 and inner - at > 12:
+        found.options.append((at + 12, inner, 0))  # what the switch adds, as it likes
 
 
-def _inner(frame: bytes | memoryview, at: int, kind: int, found: Headers, depth: int) -> None:
-    if kind == _ETHERNET:
-        _ethernet(frame, at, found, depth + 1)
-    else:
-        _network(frame, at, kind, found, depth + 1)
+def _l2tp(frame: bytes | memoryview, at: int, found: Headers) -> None:
+    """Padding of any content before what L2TP carries, RFC 2661 section 3.1."""
+    flags = _u16(frame, at)
+    if flags & 0x0200:
+        at += 6 + (2 if flags & 0x4000 else 0) + (4 if flags & 0x0800 else 0)
+        found.blank.append((at + 2, at + 2 + _u16(frame, at)))
 
 
 def _neighbour(frame: bytes | memoryview, at: int, found: Headers) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from analyzer.report import ladder, page, words
+from analyzer.report import account, ladder, page, words
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -68,9 +68,21 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        {name: getattr(words, name) for name in ("cause_title", "clock", "count", "day", "duration", "short")}
+        {
+            name: getattr(words, name)
+            for name in ("cause_title", "clock", "count", "day", "duration", "placeholders", "short")
+        }
     )
+    made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
     made.globals.update({name: getattr(words, name) for name in ("beyond", "period", "title")})
+    made.globals.update(
+        {
+            "numbers": account.numbers,
+            "whys": account.whys,
+            "account_line": account.line,
+            "outcome_names": account.OUTCOMES,
+        }
+    )
     return made
 
 

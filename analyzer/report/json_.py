@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.model import Account, CapturePoint, Evidence, Exclusion, Finding, Incident, Occupancy
+    from analyzer.model import (
+        Account,
+        Advice,
+        CapturePoint,
+        Evidence,
+        Exclusion,
+        Finding,
+        Incident,
+        Occupancy,
+        Outside,
+    )
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
@@ -49,6 +59,23 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         },
         "account": _account(analysis.account),
         "headline": headline(analysis.incidents, analysis),
+        "outside": _outside(analysis.outside),
+        "coverage": [
+            {
+                "gap": list(one.gap),
+                "point": one.point,
+                "recorded_s": one.recorded / 1e9,
+                "whole_s": one.whole / 1e9,
+                "packets": one.packets,
+                "open": one.open,
+                "why": dict(one.why),
+            }
+            for one in analysis.coverage
+        ],
+        "untold": [
+            {"connection": one.connection, "time": iso(one.time), "outcome": one.outcome, "why": one.why}
+            for one in analysis.untold
+        ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
         "reconciliation": [
             {"counter": row.counter, "delta": row.delta, "explained": row.explained, "note": row.note}
@@ -61,16 +88,7 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "occupancy": _occupancy(analysis.occupancy),
         "caveats": list(analysis.caveats),
         "inconclusive": analysis.inconclusive,
-        "advice": [
-            {
-                "situation": a.situation,
-                "tells": a.tells,
-                "hides": a.hides,
-                "next": a.next,
-                "command": a.command,
-            }
-            for a in analysis.advice
-        ],
+        "advice": [_advice(advice) for advice in analysis.advice],
     }
 
 
@@ -84,6 +102,50 @@ def _account(account: Account) -> dict[str, Any]:
         "why_unknown": dict(account.why_unknown),
         "outcomes": dict(account.outcomes),
         "outcomes_outside": dict(account.outcomes_outside),
+    }
+
+
+def _advice(advice: Advice) -> dict[str, str]:
+    return {
+        "situation": advice.situation,
+        "tells": advice.tells,
+        "hides": advice.hides,
+        "next": advice.next,
+        "command": advice.command,
+    }
+
+
+def _outside(outside: Outside | None) -> dict[str, Any] | None:
+    if outside is None:
+        return None
+
+    def sources(found: tuple[tuple[str, int], ...]) -> list[dict[str, Any]]:
+        return [{"name": name, "connections": number} for name, number in found]
+
+    return {
+        "connections": outside.connections,
+        "unanswered": outside.unanswered,
+        "first": iso(outside.first),
+        "last": iso(outside.last),
+        "destinations": [
+            {
+                "name": one.name,
+                "connections": one.connections,
+                "worked": one.worked,
+                "outcomes": dict(one.outcomes),
+                "sources": sources(one.sources),
+                "first": iso(one.first),
+                "last": iso(one.last),
+            }
+            for one in outside.destinations
+        ],
+        "hidden": outside.hidden,
+        "sources": sources(outside.sources),
+        "traits": [
+            {"code": one.code, "connections": one.connections, "says": one.says, "next": one.next}
+            for one in outside.traits
+        ],
+        "advice": _advice(outside.advice) if outside.advice else None,
     }
 
 

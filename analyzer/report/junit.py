@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from analyzer.report import account
 from analyzer.report.telling import heading, line, lines
+from analyzer.report.verdict import headline
 from analyzer.report.words import iso, period, printable
 
 if TYPE_CHECKING:
@@ -48,9 +50,15 @@ def _suite(checked: Checked, number: int) -> ElementTree.Element:
     properties = ElementTree.SubElement(suite, "properties")
     if analysis and analysis.kernel:
         ElementTree.SubElement(properties, "property", name="kernel", value=line(analysis.kernel))
+    said = []
+    if analysis:
+        told = analysis.account
+        said = [headline(analysis.incidents, analysis), account.line(told), *analysis.caveats]
+        ElementTree.SubElement(properties, "property", name="headline", value=line(said[0]))
+        for name in ("connections", "worked", "node", "outside", "unknown"):
+            ElementTree.SubElement(properties, "property", name=name, value=str(getattr(told, name)))
     suite.extend(cases)
-    caveats = analysis.caveats if analysis else ()
-    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(printable, caveats))
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(printable, said))
     ElementTree.SubElement(suite, "system-err")
     return suite
 

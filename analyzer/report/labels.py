@@ -13,7 +13,7 @@ from analyzer.report.lanes import changes
 from analyzer.report.words import printable, short
 
 _WIDTH = 31  # characters of a note
-_MONO = 6.4  # width of a character of an address
+_MONO = 6.7  # width of a character of an address
 _LINE = 13.0
 _CLEAR = 10.0  # between the boundary and an address
 # Distances of the first baseline from the boundary mark that are tried, nearest first.

@@ -7,8 +7,8 @@ budget, and `analyzer.report.words.printable` bounds each string.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from analyzer.model import (
@@ -17,12 +17,16 @@ from analyzer.model import (
     Exclusion,
     Finding,
     Incident,
+    Outside,
+    OutsideDestination,
     Passage,
     Reconciled,
+    Remedy,
     Sighting,
 )
-from analyzer.report import coverage, filters, ladder, occupancy_chart, timeline, window_chart
+from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, timeline, window_chart
 from analyzer.report.verdict import headline
+from analyzer.report.words import title
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -44,6 +48,10 @@ PACKETS = 120
 """Rows in one table of packets."""
 MAPPINGS = 200
 """NAT mappings in their table."""
+CAUSES = 4
+"""Causes on the first screen, each with its first incident and the fix; the rest is in the table of incidents."""
+CONTENTS = 8
+"""Incidents in the contents."""
 NOTES = 60
 """Pieces of evidence, exclusions, remedies, caveats, facts in one list."""
 
@@ -125,6 +133,32 @@ class PointRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CauseView:
+    """A cause on the first screen."""
+
+    incident: Incident
+    """The one with the most connections."""
+    anchor: str
+    """Empty where it is not told in full."""
+    incidents: int
+    """With this cause."""
+    connections: int
+    """Of all of them."""
+    fix: Remedy | None
+    others: int
+    """Further remedies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """What failed outside the node."""
+
+    outside: Outside
+    destinations: Folded[OutsideDestination]
+    ladder: ladder.Ladder | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One HTML file."""
 
@@ -132,6 +166,11 @@ class Page:
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
+    causes: Folded[CauseView]
+    """The causes with the most connections first."""
+    contents: tuple[tuple[str, str], ...]
+    """Anchors of the sections, with their titles."""
+    outside: Beyond | None
     table: Folded[tuple[Incident, str]]
     """Incidents with their anchors; an anchor is empty where the incident is not told in full."""
     incidents: tuple[IncidentView, ...]
@@ -155,10 +194,13 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         rows -= len(view.listed.shown)
         views.append(view)
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
-    return Page(
+    made = Page(
         analysis=analysis,
         headline=headline(incidents, analysis),
         others=len(analysis.incidents) - len(incidents),
+        causes=fold(_causes(incidents, anchors, told), CAUSES),
+        contents=(),
+        outside=_beyond(analysis),
         table=fold(
             [
                 (incident, anchor if row < told else "")
@@ -174,6 +216,60 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         occupancy=occupancy_chart.build(analysis.occupancy) if analysis.occupancy else None,
         caveats=fold(analysis.caveats, NOTES),
     )
+    return replace(made, contents=tuple(_contents(made)))
+
+
+def _causes(incidents: Sequence[Incident], anchors: Sequence[str], told: int) -> list[CauseView]:
+    """One entry per cause, so that the first screen names each once."""
+    by_cause: dict[str, list[tuple[Incident, str]]] = {}
+    for number, (incident, anchor) in enumerate(zip(incidents, anchors, strict=True)):
+        by_cause.setdefault(incident.cause, []).append((incident, anchor if number < told else ""))
+    views = []
+    for group in by_cause.values():
+        incident, anchor = max(group, key=lambda item: len(item[0].findings))
+        views.append(
+            CauseView(
+                incident=incident,
+                anchor=anchor,
+                incidents=len(group),
+                connections=sum(len(each.findings) for each, _ in group),
+                fix=incident.remedies[0] if incident.remedies else None,
+                others=max(len(incident.remedies) - 1, 0),
+            )
+        )
+    return sorted(views, key=lambda view: -view.connections)
+
+
+def _beyond(analysis: Analysis) -> Beyond | None:
+    if analysis.outside is None:
+        return None
+    example = analysis.outside.example
+    drawn = example is not None and any(passage.sightings for passage in example.passages)
+    return Beyond(
+        outside=analysis.outside,
+        destinations=fold(analysis.outside.destinations, NOTES),
+        ladder=ladder.build(example, analysis.capture_points) if example is not None and drawn else None,
+    )
+
+
+def _contents(made: Page) -> Iterator[tuple[str, str]]:
+    """The sections that the page has, in its order."""
+    if made.table.shown:
+        yield "incidents", "Incidents"
+    yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
+    account = made.analysis.account
+    sections = (
+        ("untold", "Cannot tell", account.open),
+        ("outside", "Outside this node", made.outside),
+        ("advice", "What to capture next", made.analysis.advice),
+        ("points", "Capture points", True),
+        ("reconciliation", "Kernel counters", made.reconciliation.shown),
+        ("health", "Node health", made.health.shown),
+        ("occupancy", "Conntrack table", made.occupancy),
+        ("caveats", "Caveats", made.caveats.shown),
+        ("nat", "NAT mappings", made.mappings.shown),
+    )
+    yield from ((anchor, name) for anchor, name, there in sections if there)
 
 
 def _anchors(incidents: Iterable[Incident]) -> list[str]:
@@ -230,22 +326,9 @@ def _finding(
         ladder=ladder.build(finding, points) if sightings else None,
         window=window_chart.build(finding),
         packets=fold(rows, PACKETS),
-        facts=fold([(key.replace("_", " "), _fact(value)) for key, value in finding.facts.items()], NOTES),
+        facts=fold(facts.readable(finding.facts), NOTES),
         frames=fold(frames, 24),
         connection=filters.connections([finding]),
         evidence=fold([item for item in finding.evidence if item not in incident.evidence], NOTES),
         excluded=fold([item for item in finding.excluded if item not in incident.excluded], NOTES),
     )
-
-
-def _fact(value: object) -> str:
-    """Return *value* for reading; numbers stay plain, since many are ports and sequence numbers."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "not known"
-    if isinstance(value, list | tuple):
-        return ", ".join(_fact(item) for item in value[:NOTES])
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_fact(item)}" for key, item in list(value.items())[:NOTES])
-    return str(value)

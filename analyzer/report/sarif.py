@@ -18,7 +18,9 @@ from urllib.parse import quote
 from analyzer import __version__
 from analyzer.checked import last_seen
 from analyzer.incident import causes
+from analyzer.report import account
 from analyzer.report.telling import line, lines
+from analyzer.report.verdict import headline
 from analyzer.report.words import cause_title, printable
 
 if TYPE_CHECKING:
@@ -146,6 +148,11 @@ def _markdown(page: str) -> str:
 def _notes(checked: Checked) -> Iterator[dict[str, Any]]:
     if checked.error:
         yield _note("error", checked.why)
+    if checked.analysis:
+        told = checked.analysis
+        yield _note(
+            "note", f"{checked.name}: {headline(told.incidents, told)} ({account.line(told.account)})"
+        )
     for caveat in checked.analysis.caveats if checked.analysis else ():
         yield _note("note", f"{checked.name}: {caveat}")
 

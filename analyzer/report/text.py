@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.model import Fate
+from analyzer.report import account
 from analyzer.report.verdict import headline
 from analyzer.report.words import (
     cause_title,
@@ -33,6 +34,10 @@ INCIDENTS = 20
 FINDINGS = 3
 """Connections told of one incident; the rest is counted."""
 ATTEMPTS = 8
+DESTINATIONS = 8
+"""Destinations outside the node that are told; the rest is counted."""
+UNTOLD = 5
+"""Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
 
 _SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
@@ -45,8 +50,9 @@ def render(analysis: Analysis) -> str:
         blocks += (
             [[f"... and {count(hidden, 'further incident', 'further incidents')}"]] if hidden > 0 else []
         )
+    blocks += [_account(analysis), _outside(analysis)]
     blocks += [_advice(advice) for advice in analysis.advice]
-    blocks += [_counts(analysis), _reconciliation(analysis)]
+    blocks += [_packets(analysis), _reconciliation(analysis)]
     unwell = [signal for signal in analysis.health if signal.level != "ok"]
     if unwell:
         says = [f"{s.level}: {s.name} {s.value}: {s.says}" for s in unwell[:NOTES]]
@@ -112,26 +118,31 @@ def _summary(incident: Incident) -> list[str]:
 
 
 def _incident(incident: Incident) -> list[str]:
-    lines = _summary(incident)
+    lines = [*_summary(incident), *_fix(incident)]
     for finding in incident.findings[:FINDINGS]:
         lines += ["", *_finding(finding)]
     if hidden := max(len(incident.findings) - FINDINGS, 0):
         lines += ["", f"  ... and {count(hidden, 'further connection', 'further connections')}"]
     if incident.evidence:
         told = (f"{_line(item.says)} [{_line(item.source)}]" for item in incident.evidence)
-        lines += ["", "  What speaks for it", *_bullets(told)]
+        lines += ["", "  Evidence", *_bullets(told)]
     if incident.excluded:
         told = (f"{cause_title(_line(item.cause))}: {_line(item.because)}" for item in incident.excluded)
-        lines += ["", "  What it is not", *_bullets(told)]
-    if incident.remedies:
-        remedy = incident.remedies[0]
-        lines += ["", "  What to do first", *_wrap(_line(remedy.do), "    ")]
-        # A command stays as long as it is: wrapped, it could not be copied.
-        lines += [f"      {_line(part, keep=True)}" for part in remedy.command.splitlines()]
-        lines += _wrap(f"Effect: {_line(remedy.effect)}", "    ") if remedy.effect else []
-        lines += _wrap(f"Risk: {_line(remedy.risk)}", "    ") if remedy.risk else []
-        if others := len(incident.remedies) - 1:
-            lines.append(f"    {count(others, 'further remedy', 'further remedies')} in the HTML report")
+        lines += ["", "  Ruled out", *_bullets(told)]
+    return lines
+
+
+def _fix(incident: Incident) -> list[str]:
+    if not incident.remedies:
+        return []
+    remedy = incident.remedies[0]
+    lines = ["", *_wrap(f"Fix: {_line(remedy.do)}", "  ", "       ")]
+    # A command stays as long as it is: wrapped, it could not be copied.
+    lines += [f"      {_line(part, keep=True)}" for part in remedy.command.splitlines()]
+    lines += _wrap(f"Effect: {_line(remedy.effect)}", "    ", "      ") if remedy.effect else []
+    lines += _wrap(f"Risk: {_line(remedy.risk)}", "    ", "      ") if remedy.risk else []
+    if others := len(incident.remedies) - 1:
+        lines.append(f"    {count(others, 'further remedy', 'further remedies')} in the HTML report")
     return lines
 
 
@@ -168,17 +179,46 @@ def _advice(advice: Advice) -> list[str]:
     return lines + [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
 
 
-def _counts(analysis: Analysis) -> list[str]:
+def _account(analysis: Analysis) -> list[str]:
+    """The four numbers, and what stays open."""
+    told = analysis.account
+    lines = ["Connections", *(f"  {number:>12,}  {label}" for _, number, label in account.numbers(told))]
+    if told.open:
+        lines += _bullets(account.whys(told))
+        lines += _bullets(account.coverage(one) for one in analysis.coverage)
+        for one in analysis.untold[:UNTOLD]:
+            says = f"{short(one.connection, 74)}: {account.OUTCOMES.get(one.outcome, one.outcome)}, {account.why(one.why)}"
+            lines += _wrap(f"? {says}", "  ", "    ")
+        if hidden := told.open - len(analysis.untold[:UNTOLD]):
+            lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
+    return lines
+
+
+def _outside(analysis: Analysis) -> list[str]:
+    """What failed outside the node: to whom, what the unanswered have in common, what to record next."""
+    told = analysis.outside
+    if told is None:
+        return []
+    lines = ["Outside this node"]
+    for one in told.destinations[:DESTINATIONS]:
+        failed = f"{one.connections:,} of {one.connections + one.worked:,}"
+        sources = ", ".join(f"{short(name, 40)} {number:,}" for name, number in one.sources[:3])
+        when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
+        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
+        lines += _wrap(f"- {says}", "  ", "    ")
+    if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
+        lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
+    for trait in told.traits:
+        lines += _wrap(f"In common: {_line(trait.says)}. {_line(trait.next)}", "  ", "    ")
+    if told.advice is not None:
+        lines += _wrap(f"Next: {_line(told.advice.next)}", "  ", "    ")
+        lines += [f"      {_line(part, keep=True)}" for part in told.advice.command.splitlines()]
+    return lines
+
+
+def _packets(analysis: Analysis) -> list[str]:
     counts = analysis.counts
-    account = analysis.account
     numbers = (
-        ("connections", account.connections),
-        ("worked", account.worked),
-        ("delayed or failed because of this node", account.node),
-        ("failed outside it, or by the peer's will", account.outside),
-        ("nobody can tell", account.unknown),
-    )
-    more = (
         ("SYN attempts", counts.syn_attempts),
         ("SYNs vanished", counts.syn_vanished),
         ("SYNs sent, no reply", counts.syn_unanswered),
@@ -189,13 +229,8 @@ def _counts(analysis: Analysis) -> list[str]:
         ("packets judged INVALID", counts.invalid_packets),
         ("RSTs by the host", counts.host_resets),
     )
-    return [
-        "Connections",
-        *(f"  {number:>12,}  {label}" for label, number in numbers),
-        "",
-        "Packets",
-        *(f"  {number:>12,}  {label}" for label, number in more if number),
-    ]
+    told = [f"  {number:>12,}  {label}" for label, number in numbers if number]
+    return ["Packets", *told] if told else []
 
 
 def _reconciliation(analysis: Analysis) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from analyzer.nat.reasons import CODES, REASONS
-from analyzer.report.words import between, cause_title, count, losses, short
+from analyzer.report import account as accounts
+from analyzer.report.words import between, cause_title, count, duration, losses, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,25 +34,15 @@ _EVENTS = {
     ),
     "unnatted-leak": ("{n} packet left without translation", "{n} packets left without translation"),
 }
-_WHY = {
-    "alone": "only one point of their way was captured",
-    "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
-    "untold": "no point that was captured shows how far they got",
-    "not-recording": "nothing shows that the next point was recording then",
-    "one-direction": "the next point recorded the other direction only",
-    "undecoded": "frames of the next point could not be decoded",
-    "filtered": "the next point seems to have been recorded with a filter",
-    "ambiguous": "they cannot be told apart from others, or routed from bridged",
-    "way-unknown": "their way may lead by a point that was not captured",
-}
 
 
 def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
     """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
-        told = [_node(incidents, account), *_events(incidents)]
-        if account.open:
+        whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
+        told = [_node(incidents, account, whole=whole), *_events(incidents)]
+        if account.open and whole:
             told.append(f"for {account.open:,} more nobody can tell")
         return "; ".join(told)
     if account.open:
@@ -60,31 +50,59 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
     if analysis.inconclusive:
         return "Nothing can be concluded from these captures"
     if account.outside:
-        failed = count(account.outside, "connection", "connections")
-        return f"{failed} of {account.connections:,} failed outside this node, or by the peer's will; none because of it"
+        some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
+        return f"{some} {_elsewhere(account)}; none because of it"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
         return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
-    return f"No incident: {_all(account.worked)} worked"
+    cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
+    return f"No incident: {_all(account.worked)} worked{cut}"
 
 
 def _all(worked: int) -> str:
     return "the one connection" if worked == 1 else f"all {worked:,} connections"
 
 
-def _node(incidents: Sequence[Incident], account: Account) -> str:
+def _node(incidents: Sequence[Incident], account: Account, *, whole: bool) -> str:
     """How many connections, and the causes with how sure they are."""
     ranked = Counter[tuple[str, str]]()
     for incident in incidents:
         ranked[incident.cause, incident.confidence] += len(incident.findings)
-    causes = [f"{cause_title(cause)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)] + [
-        f"and {len(ranked) - 2} more"
-    ] * (len(ranked) > 2)
-    node = account.node or sum(len(incident.findings) for incident in incidents)
+    causes = [
+        f"{short(cause_title(cause), 80)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)
+    ] + [f"and {len(ranked) - 2} more"] * (len(ranked) > 2)
+    node = (whole and account.node) or sum(len(incident.findings) for incident in incidents)
     of = f" of {account.connections:,}" if account.connections else ""
-    verb = "was" if node == 1 else "were"
-    return f"{node:,}{of} connections {verb} delayed or failed because of this node: {', '.join(causes)}"
+    many = "" if (account.connections or node) == 1 else "s"
+    return f"{node:,}{of} connection{many} {_befell(incidents)} because of this node: {', '.join(causes)}"
+
+
+def _befell(incidents: Sequence[Incident]) -> str:
+    """What the users felt: a wait where every connection got through in the end, or a failure."""
+    findings = [finding for incident in incidents for finding in incident.findings]
+    delays = [finding.delay_s for finding in findings if finding.delay_s is not None]
+    if delays and len(delays) == len(findings):
+        return (
+            f"waited up to {duration(round(max(delays) * 100) * 10**7)}"
+            if max(delays) >= 0.01
+            else "were delayed"
+        )
+    if not delays and all(one.kind in ("syn-vanished", "refused") for one in incidents):
+        return "failed"
+    return "were delayed or failed" if len(findings) != 1 else "was delayed or failed"
+
+
+def _elsewhere(account: Account) -> str:
+    """What happened outside the node: late answers, or failures."""
+    late = account.outcomes_outside.get("delayed", 0)
+    if late == account.outside:
+        return "waited for a second attempt outside this node"
+    return (
+        "failed outside this node, or by the peer's will"
+        if not late
+        else "failed or waited outside this node, or by the peer's will"
+    )
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:
@@ -101,10 +119,9 @@ def _events(incidents: Sequence[Incident]) -> list[str]:
 
 
 def _open(account: Account) -> str:
-    why = max(
-        ((n, code) for code, n in account.why_unknown.items() if code != "unfinished"), default=(0, "untold")
-    )[1]
-    says = _WHY.get(why) or (REASONS[CODES[why]].says if why in CODES else why)
+    """How many failed somewhere, and the commonest reason why nobody can tell where."""
+    reasons = {code: number for code, number in account.why_unknown.items() if code != "unfinished"}
+    why = accounts.why(max(reasons, key=reasons.__getitem__, default="untold"))
     failed = f"{account.open:,} of {account.connections:,} connections failed"
     beyond = f"; {account.outside:,} more failed outside this node" if account.outside else ""
-    return f"{failed}, and nobody can tell where: {short(says, 120)}{beyond}"
+    return f"{failed}, and nobody can tell where: {short(why, 120)}{beyond}"

@@ -97,6 +97,17 @@ def offset(ns: int) -> str:
     return f"{ns / 10**9:+.6f} s"
 
 
+# What a command leaves to its reader, in capitals as manual pages have it; chains, targets and states of rules are none.
+_PLACEHOLDER = re.compile(
+    r"(?<![\w/.-])(?:[A-Z]+-(?:CIDR|POD-IP|LAST)|DESTINATION|DEVICE|GATEWAY|HANDLE|INTERFACE|NUMBER|SENDER|SOURCE|VETH)(?![\w-])"
+)
+
+
+def placeholders(command: str) -> list[str]:
+    """Return what of *command* is to be replaced before it is run: `POD-CIDR`, `HANDLE`."""
+    return list(dict.fromkeys(_PLACEHOLDER.findall(command)))
+
+
 def count(number: int, one: str, many: str) -> str:
     """Return `1 packet`, `1,204 packets`."""
     return f"{number:,} {one if number == 1 else many}"
@@ -104,7 +115,7 @@ def count(number: int, one: str, many: str) -> str:
 
 def cause_title(cause: str) -> str:
     """Return the title of *cause*; an unknown code stands for itself."""
-    return str(causes.module(cause).TITLE) if cause in causes.CODES else cause
+    return str(causes.module(cause).TITLE) if cause in causes.CODES else short(cause, 60)
 
 
 def title(incident: Incident) -> str:

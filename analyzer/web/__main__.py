@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from analyzer.errors import LostsynError, UnusableInput
-from analyzer.web import confined
+from analyzer.web import confined, sandbox
 from analyzer.web.folder import write_json
 
 TASKS = {"recognise": "analyzer.web.recognition", "analyse": "analyzer.web.analysing"}
@@ -19,8 +19,11 @@ def main(task: str, folder: Path) -> int:
     """Do what standard input orders; return the exit status."""
     told = json.loads(sys.stdin.read())
     confined.enter(confined.Limits(**told["limits"]), told["server"])
+    order = told["order"]
+    files = [Path(file["path"]) for file in (*order["files"], *order.get("others", ()))]
+    sandbox.enter(folder.resolve().parents[2], folder, files)
     try:
-        importlib.import_module(TASKS[task]).work(told["order"], folder)
+        importlib.import_module(TASKS[task]).work(order, folder)
     except MemoryError:
         return confined.TOO_MUCH_MEMORY
     except LostsynError as error:

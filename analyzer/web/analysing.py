@@ -12,10 +12,12 @@ from typing import Any
 
 from analyzer.analysis import Analysis
 from analyzer.capture.bundle import Bundle
-from analyzer.errors import LostsynError
+from analyzer.checked import untold
+from analyzer.errors import LostsynError, UnknownPoint
 from analyzer.pipeline import analyze
 from analyzer.report import html, json_
 from analyzer.report.verdict import headline
+from analyzer.report.words import printable
 from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json
 from analyzer.web.recognition import told
 
@@ -30,10 +32,15 @@ def work(order: dict[str, Any], folder: Path) -> None:
     caveats = [_renamed(caveat, called) for caveat in bundle.caveats]
     bundle = replace(bundle, name=order["name"], caveats=tuple(caveats))
     progress = _Progress(folder / PROGRESS, sum(capture.size for capture in bundle.captures))
-    analysis = analyze(bundle, roles=order["roles"], progress=progress.advance)
-    unused = sorted(order["roles"].keys() - {point.name for point in analysis.capture_points})
+    unused: frozenset[str] = frozenset()
+    try:
+        analysis = analyze(bundle, roles=order["roles"], progress=progress.advance)
+    except UnknownPoint as problem:  # its file may be gone from the upload since the role was given
+        unused = problem.names
+        roles = {point: role for point, role in order["roles"].items() if point not in unused}
+        analysis = analyze(bundle, roles=roles, progress=progress.advance)
     if unused:
-        caveat = f"the role given for {', '.join(unused)} was not used: no capture point is called so"
+        caveat = f"the role given for {', '.join(sorted(unused))} was not used: no capture point is called so"
         analysis = replace(analysis, caveats=(*analysis.caveats, caveat))
     progress.step("writing the report")
     (folder / REPORT).write_text(html.render(analysis), encoding="utf-8")
@@ -43,9 +50,9 @@ def work(order: dict[str, Any], folder: Path) -> None:
     write_json(
         folder / OUTCOME,
         {
-            "says": headline(analysis.incidents, analysis),
+            "says": printable(headline(analysis.incidents, analysis), 2000),
             "incidents": len(analysis.incidents),
-            "inconclusive": analysis.inconclusive,
+            "inconclusive": untold(analysis) or None,
         },
     )
 

@@ -10,14 +10,15 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from analyzer.web import asking, view
 from analyzer.web.asking import desk
 from analyzer.web.folder import RESULTS
 from analyzer.web.form import is_form, take_form
-from analyzer.web.receiving import upload_name
+from analyzer.web.guard import Answer, base
+from analyzer.web.receiving import Body, upload_name
 from analyzer.web.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 def refusal(_: Request, refused: Refusal) -> Response:
     """Say why not."""
-    return JSONResponse({"error": str(refused)}, refused.status)
+    return Answer({"error": str(refused)}, refused.status)
 
 
 def _told(request: Request, upload: Upload, status: int = 200) -> Response:
     found = desk(request).store.get(upload.id) or upload
-    headers = {"Location": f"/api/uploads/{upload.id}"} if status in (201, 202) else {}
-    return JSONResponse(view.as_json(view.build(found, desk(request).jobs)), status, headers)
+    told = view.as_json(view.build(found, desk(request).jobs), base(request))
+    return Answer(told, status, {"Location": told["url"]} if status in (201, 202) else {})
 
 
 async def _object(request: Request) -> dict[str, Any]:
@@ -57,10 +58,11 @@ def _word(found: dict[str, Any], key: str, default: str | None = None) -> str:
 
 
 def search(request: Request) -> Response:
-    """GET /api/uploads."""
-    uploads, count = desk(request).store.search(request.query_params.get("q", "")[:200])
-    told = [view.as_json(view.build(upload, desk(request).jobs)) for upload in uploads]
-    return JSONResponse({"count": count, "uploads": told})
+    """GET /api/uploads: a page of the list, and where the next one is."""
+    found = asking.listed(request)
+    told = [view.row_as_json(view.row(upload, desk(request).jobs), base(request)) for upload in found.uploads]
+    following = f"{base(request)}/api/uploads?{found.following}" if found.following else None
+    return Answer({"count": found.count, "uploads": told, "next": following})
 
 
 async def create(request: Request) -> Response:
@@ -77,7 +79,7 @@ async def create(request: Request) -> Response:
         await run_in_threadpool(asking.queue, request, upload, asking.roles_in(fields))
     except BaseException:
         # The client was told of no upload, so there is none.
-        await desk(request).jobs.delete(upload)
+        await asking.delete(request, upload)
         raise
     return _told(request, upload, 202)
 
@@ -89,7 +91,7 @@ def show(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """DELETE /api/uploads/{id}."""
-    await desk(request).jobs.delete(await run_in_threadpool(asking.upload, request))
+    await asking.delete(request, await run_in_threadpool(asking.upload, request))
     return Response(status_code=204)
 
 
@@ -98,7 +100,8 @@ async def add(request: Request) -> Response:
     upload = asking.changeable(await run_in_threadpool(asking.upload, request))
     receiver = desk(request).receiver
     if is_form(request):
-        await take_form(request, receiver, upload)
+        if not (await take_form(request, receiver, upload))[0]:
+            raise Refusal(400, "The form has no file.")
         return _told(request, upload, 201)
     found = await _object(request)
     size = found.get("size")
@@ -111,8 +114,8 @@ async def add(request: Request) -> Response:
             await transfer.complete()
         finally:
             transfer.close()
-    url = f"/api/uploads/{upload.id}/files/{file.number}"
-    return JSONResponse(
+    url = f"{base(request)}/api/uploads/{upload.id}/files/{file.number}"
+    return Answer(
         {
             "number": file.number,
             "name": file.name,
@@ -154,21 +157,21 @@ async def append(request: Request) -> Response:
             400, "The header 'Upload-Offset' must say where the body goes; HEAD tells how much has arrived."
         )
     try:
-        transfer = await desk(request).receiver.begin(upload, file, int(given))
+        transfer = await desk(request).receiver.begin(upload, file, int(given), Body(request.stream()))
     except Refusal as refused:
         # The draft's answer to a wrong offset tells the right one.
-        return JSONResponse({"error": str(refused)}, refused.status, _progress(request, upload, file))
+        return Answer({"error": str(refused)}, refused.status, _progress(request, upload, file))
     try:
-        await transfer.take(request.stream())
+        await transfer.take()
     finally:
         transfer.close()
     file = await run_in_threadpool(asking.file, request, upload)
     return Response(status_code=204, headers=_progress(request, upload, file))
 
 
-def take_out(request: Request) -> Response:
+async def take_out(request: Request) -> Response:
     """DELETE /api/uploads/{id}/files/{number}."""
-    asking.take_out(request, asking.upload(request))
+    await asking.take_out(request, await run_in_threadpool(asking.upload, request))
     return Response(status_code=204)
 
 
@@ -191,13 +194,13 @@ def share(request: Request) -> Response:
 
 def result(request: Request) -> Response:
     """GET /api/uploads/{id}/report.html and the other results."""
-    return asking.result(request, asking.upload(request), request.url.path.rpartition("/")[2])
+    return asking.result(request, asking.upload(request), asking.last(request))
 
 
-def description(_: Request) -> Response:
+def description(request: Request) -> Response:
     """GET /api/openapi.json."""
-    text = resources.files("analyzer.web").joinpath("openapi.json").read_bytes()
-    return Response(text, media_type="application/json")
+    found = json.loads(resources.files("analyzer.web").joinpath("openapi.json").read_bytes())
+    return Answer({**found, "servers": [{"url": base(request)}]} if base(request) else found)
 
 
 ROUTES = [

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.routing import Match
 
 from analyzer.web import api, pages
-from analyzer.web.guard import Guard, Token, access_token
+from analyzer.web.guard import Based, Guard, Token, access_token, route
 from analyzer.web.jobs import Jobs
 from analyzer.web.receiving import Receiver
 from analyzer.web.refusal import Refusal
@@ -39,7 +40,7 @@ class Desk:
 
 def build(settings: Settings) -> Starlette:
     """Return the application on `settings.data`, which exists and is this process's alone."""
-    (settings.data / "uploads").mkdir(exist_ok=True)
+    (settings.data / "uploads").mkdir(mode=0o700, exist_ok=True)
     token = Token(access_token(settings.data))
     store = Store(settings.data)
     jobs = Jobs(store, settings)
@@ -58,7 +59,10 @@ def build(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[*pages.ROUTES, *api.ROUTES],
         lifespan=running,
-        middleware=[Middleware(Guard, token=token, refuse=pages.ask_for_token)],
+        middleware=[
+            Middleware(Based, base=settings.base),
+            Middleware(Guard, token=token, refuse=pages.ask_for_token),
+        ],
         exception_handlers={Refusal: _refused, 404: _not_found, 405: _not_found, 500: _broken},
     )
     app.state.desk = desk
@@ -67,14 +71,21 @@ def build(settings: Settings) -> Starlette:
 
 def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
-    answer = api.refusal if request.url.path.startswith("/api/") else pages.refusal
+    answer = api.refusal if route(request).startswith("/api/") else pages.refusal
     return answer(request, refusal)
 
 
 def _not_found(request: Request, problem: Exception) -> Response:
     status = getattr(problem, "status_code", 404)
     sentence = "There is no such page." if status == 404 else f"{request.method} is not possible here."
-    return _refused(request, Refusal(status, sentence))
+    answer = _refused(request, Refusal(status, sentence))
+    if status == 405:
+        # Starlette knows the methods of the first route of that path only.
+        fitting = (one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE)
+        answer.headers["Allow"] = ", ".join(
+            sorted({method for one in fitting for method in one.methods or ()})
+        )
+    return answer
 
 
 def _broken(request: Request, _: Exception) -> Response:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
+from analyzer.capture import naming
 from analyzer.nat.topology import LAYERS
 from analyzer.web.folder import REPORT, RESULTS
-from analyzer.web.receiving import patient
+from analyzer.web.guard import route
+from analyzer.web.receiving import Body
 from analyzer.web.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
@@ -22,6 +29,12 @@ if TYPE_CHECKING:
 
 BODY = 1 << 18
 """Bytes of a body that is no file, at most."""
+BODY_TIME = 30.0
+"""Seconds that it may take, at most."""
+PAGE, PAGES = 50, 200
+"""Uploads on a page of their list, and how many may be asked for."""
+WORDS = 200
+"""Characters that can be searched for."""
 _HEAD = 4096
 _MARK = b'<meta http-equiv="Content-Security-Policy" content="'
 
@@ -30,6 +43,47 @@ def desk(request: Request) -> Desk:
     """Return what the application works with."""
     found: Desk = request.app.state.desk
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A page of the list of uploads."""
+
+    uploads: Sequence[Upload]
+    count: int
+    """How many uploads all pages have."""
+    words: str
+    """What was looked for."""
+    following: str
+    """The query of the next page; empty on the last one."""
+
+
+def listed(request: Request) -> Listed:
+    """Return the page of the list that a query asks for: words `q`, how many `limit`, behind which one `after`."""
+    asked = request.query_params
+    words, limit = asked.get("q", ""), asked.get("limit", str(PAGE))
+    if len(words) > WORDS:
+        raise Refusal(400, f"'q' may have {WORDS} characters.")
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= PAGES):
+        raise Refusal(400, f"'limit' must be a number from 1 to {PAGES}.")
+    after = None
+    if "after" in asked:
+        place = re.fullmatch(r"([0-9]{1,12}\.[0-9]{1,12})-([0-9a-f]{1,64})", asked["after"])
+        if not place:
+            raise Refusal(400, "'after' must be what the page before gave.")
+        after = float(place[1]), place[2]
+    # One more than is shown tells whether anything follows.
+    found, count = desk(request).store.search(words, int(limit) + 1, after)
+    shown, following = found[: int(limit)], ""
+    if len(found) > len(shown):
+        behind = f"{shown[-1].created!r}-{shown[-1].id}"
+        following = urlencode({**({"q": words} if words else {}), "limit": limit, "after": behind})
+    return Listed(uploads=shown, count=count, words=words, following=following)
+
+
+def last(request: Request) -> str:
+    """Return the last part of a request's path."""
+    return route(request).rpartition("/")[2]
 
 
 def upload(request: Request) -> Upload:
@@ -50,12 +104,16 @@ def file(request: Request, of: Upload) -> File:
 
 async def body(request: Request) -> bytes:
     """Return a small body."""
-    data = b""
-    async for piece in patient(request.stream()):
-        data += piece
-        if len(data) > BODY:
-            raise Refusal(413, f"The request is longer than {BODY} bytes.")
-    return data
+    data = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for piece in Body(request.stream()):
+                data += piece
+                if len(data) > BODY:
+                    raise Refusal(413, f"The request is longer than {BODY} bytes.")
+    except TimeoutError:
+        raise Refusal(408, f"The request did not arrive within {BODY_TIME:.0f} s.") from None
+    return bytes(data)
 
 
 def changeable(of: Upload) -> Upload:
@@ -75,9 +133,15 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
     if late:
         raise Refusal(409, f"{late[0]} has not arrived whole; send the rest, or take it out.")
     for point, role in roles.items():
+        if not point:
+            raise Refusal(400, "A role is given for a capture point without a name.")
         if role and role not in tuple(LAYERS):
-            raise Refusal(400, f"{role!r} is no role; {point} can be pod, bridge or uplink.")
-    given = {point[:500]: str(role) for point, role in {**of.roles, **roles}.items() if role}
+            raise Refusal(
+                400, f"{ascii(role)[:40]} is no role; {ascii(point)[:40]} can be pod, bridge or uplink."
+            )
+    # Points' names are printable, so nothing else is one's; a half surrogate could not even be written into a report.
+    called = {naming.printable(point[:500]): role for point, role in roles.items()}
+    given = {point: str(role) for point, role in {**of.roles, **called}.items() if role}
     if len(given) > desk(request).settings.files:
         raise Refusal(413, "More roles are given than there can be capture points.")
     desk(request).store.queue(of, given)
@@ -89,11 +153,19 @@ def roles_in(fields: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix("role:"): role for name, role in fields.items() if name.startswith("role:")}
 
 
-def take_out(request: Request, of: Upload) -> None:
-    """Take a file out of an upload."""
-    number = file(request, changeable(of)).number
-    desk(request).store.remove(of, number)
-    desk(request).store.folder(of).file(number).unlink(missing_ok=True)
+async def delete(request: Request, of: Upload) -> None:
+    """Delete an upload; whatever is sent to it at this moment ends."""
+    await desk(request).receiver.stop(of)
+    await desk(request).jobs.delete(of)
+    await desk(request).receiver.stop(of)  # what began in between
+
+
+async def take_out(request: Request, of: Upload) -> None:
+    """Take a file out of an upload; its transfer ends."""
+    number = (await run_in_threadpool(file, request, changeable(of))).number
+    await run_in_threadpool(desk(request).store.remove, of, number)
+    await desk(request).receiver.stop(of, number)
+    await run_in_threadpool(desk(request).store.folder(of).file(number).unlink, True)
     desk(request).jobs.noticed(of.id)
 
 
@@ -116,5 +188,7 @@ def _sandbox(report: Path) -> str:
     """Return the policy of a report: what it allows itself, in an origin of its own, without our cookies."""
     with report.open("rb") as opened:
         head = opened.read(_HEAD)
-    own = head.partition(_MARK)[2].partition(b'"')[0].decode("ascii", "replace").replace("&#39;", "'")
-    return "sandbox allow-scripts; " + (own or "default-src 'none'")
+    own = head.partition(_MARK)[2].partition(b'"')[0].decode("latin-1").replace("&#39;", "'")
+    # A confined process wrote it: what no header may hold is no policy. Of two directives of one name the first counts.
+    fit = own and own.isascii() and own.isprintable()
+    return "sandbox allow-scripts; " + (own if fit else "default-src 'none'")

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from analyzer.web.receiving import client_name, patient
+from analyzer.web.receiving import Body, client_name
 from analyzer.web.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -84,16 +84,19 @@ async def take_form(request: Request, receiver: Receiver, upload: Upload) -> tup
     fields: dict[str, str] = {}
     files, field, whole = 0, "", False
     transfer: Transfer | None = None
+    body = Body(request.stream())
     try:
-        async for data in patient(request.stream()):
+        async for data in body:
             parser.write(data)
             for event, value in events.take():
                 if event == "file":
                     # A browser sends an empty name where no file was chosen.
                     name, field = value.decode("utf-8", "replace"), ""
-                    transfer = await _begin(receiver, upload, name) if name else None
+                    transfer = await _begin(receiver, upload, name, body) if name else None
                 elif event == "field":
                     field = value.decode("utf-8", "replace")[:FIELD]
+                    if field == "files":
+                        raise Refusal(400, "No file was chosen: a part called 'files' has no file name.")
                     if len(fields) == FIELDS:
                         raise Refusal(413, f"The form has more than {FIELDS} fields.")
                     fields[field] = ""
@@ -120,9 +123,9 @@ async def take_form(request: Request, receiver: Receiver, upload: Upload) -> tup
     return files, fields
 
 
-async def _begin(receiver: Receiver, upload: Upload, name: str) -> Transfer:
+async def _begin(receiver: Receiver, upload: Upload, name: str, body: Body) -> Transfer:
     file = await run_in_threadpool(_declare, receiver, upload, name)
-    return await receiver.begin(upload, file, 0)
+    return await receiver.begin(upload, file, 0, body)
 
 
 def _declare(receiver: Receiver, upload: Upload, name: str) -> File:

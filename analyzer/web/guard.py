@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.datastructures import URL, Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
@@ -35,7 +37,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-_YEAR = 365 * 24 * 3600
+SESSION = 12 * 3600
+"""Seconds for which a browser is signed in."""
 
 
 def access_token(data: Path) -> str:
@@ -54,8 +57,20 @@ def access_token(data: Path) -> str:
     return token
 
 
+class Answer(JSONResponse):
+    """JSON in ASCII: whatever a text holds, a half surrogate among it, it can be encoded."""
+
+    def render(self, content: object) -> bytes:
+        """Return the body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 class Token:
-    """The access token, and the cookie in which a browser keeps it."""
+    """The access token, and the cookies of those who showed it.
+
+    A cookie is not the token: it says until when it is good, and is signed with a key made of the token, for one port and
+    path. So whoever gets hold of one has hours, and a new token ends them all.
+    """
 
     def __init__(self, value: str) -> None:
         """Hold *value*."""
@@ -69,21 +84,33 @@ class Token:
     def shown_by(self, request: Request) -> bool:
         """Say whether a request carries it: as a bearer token, or in the cookie."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        return self.matches(
-            bearer.strip() if scheme.lower() == "bearer" else request.cookies.get(_cookie(request), "")
+        if scheme.lower() == "bearer":
+            return self.matches(bearer.strip())
+        name = _cookie(request)
+        until, _, rest = request.cookies.get(name, "").partition(".")
+        nonce, _, signature = rest.partition(".")
+        return (
+            hmac.compare_digest(self._signature(name, until, nonce), signature.encode("utf-8", "replace"))
+            and time.time() < int(until)  # which is ours, since the signature is
         )
 
     def let_in(self, request: Request, response: Response) -> Response:
-        """Give the browser the token, for the coming requests."""
+        """Sign the browser in: give it a cookie of its own, for the coming requests."""
+        name, until, nonce = _cookie(request), str(int(time.time()) + SESSION), secrets.token_urlsafe(12)
         response.set_cookie(
-            _cookie(request),
-            self.value,
-            max_age=_YEAR,
+            name,
+            f"{until}.{nonce}.{self._signature(name, until, nonce).decode()}",
+            max_age=SESSION,
+            path=base(request) or "/",
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
         )
         return response
+
+    def _signature(self, name: str, until: str, nonce: str) -> bytes:
+        told = f"cookie {name} {until} {nonce}".encode("utf-8", "replace")
+        return hmac.digest(self.value.encode(), told, "sha256").hex().encode()
 
 
 class Guard:
@@ -114,19 +141,19 @@ class Guard:
     def _answer(self, request: Request) -> Response | None:
         """Return the answer to a request that does not pass; None for one that does."""
         if request.method not in ("GET", "HEAD", "OPTIONS") and is_cross_site(request.headers):
-            return JSONResponse({"error": "Another site sent this request; it was refused."}, 403)
-        path = request.url.path
+            return Answer({"error": "Another site sent this request; it was refused."}, 403)
+        path = route(request)
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and not path.startswith("/api/"):
             if not self._token.matches(given):
                 return self._refuse(request)
-            return self._token.let_in(request, RedirectResponse(_without_token(request.url), 303))
+            return self._token.let_in(request, RedirectResponse(_without_token(request), 303))
         if path in PUBLIC or path.startswith("/shared/"):
             return None
         if self._token.shown_by(request):
             return None
         if path.startswith("/api/"):
-            return JSONResponse(
+            return Answer(
                 {"error": "The access token is missing or wrong: send 'Authorization: Bearer TOKEN'."},
                 401,
                 {"WWW-Authenticate": "Bearer"},
@@ -143,12 +170,43 @@ def is_cross_site(headers: Headers) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
+def base(request: Request) -> str:
+    """Return the path that stands before all of ours."""
+    found: str = request.scope.get("root_path", "")
+    return found
+
+
+def route(request: Request) -> str:
+    """Return the path of a request within ours."""
+    path: str = request.scope["path"]
+    return path.removeprefix(base(request)) or "/"
+
+
+class Based:
+    """Tells the application its base path, whether the server in front left it in a request's path or took it off."""
+
+    def __init__(self, app: ASGIApp, *, base: str) -> None:
+        """Put *base*, which may be empty, before the paths of *app*."""
+        self.app = app
+        self._base = base
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one request."""
+        if scope["type"] == "http" and self._base:
+            path = scope["path"]
+            if path != self._base and not path.startswith(f"{self._base}/"):
+                path = self._base + path
+            scope = {**scope, "root_path": self._base, "path": path}
+        await self.app(scope, receive, send)
+
+
 def _cookie(request: Request) -> str:
     """Return the cookie's name: cookies are shared by all ports of a host, and several servers may run."""
-    return f"lostsyn-{request.url.port or request.url.scheme}"
+    return f"lostsyn-{request.url.port or request.url.scheme}{base(request).replace('/', '-')}"
 
 
-def _without_token(url: URL) -> str:
-    rest = url.remove_query_params("token")
+def _without_token(request: Request) -> str:
+    query = request.url.remove_query_params("token").query
     # Never to another host: a path that begins with two slashes would name one.
-    return "/" + rest.path.lstrip("/") + (f"?{rest.query}" if rest.query else "")
+    path = f"{base(request)}/{route(request).lstrip('/')}"
+    return path + (f"?{query}" if query else "")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from analyzer.web import confined
-from analyzer.web.folder import OUTCOME, PROGRESS, Folder, read_json, write_json
+from analyzer.web import confined, looks
+from analyzer.web.folder import OUTCOME, PROGRESS, Folder, Outcome, Progress, told
+from analyzer.web.looks import Look
 from analyzer.web.settings import DAY, GIB
 from analyzer.web.view import title
 
@@ -93,9 +94,9 @@ class Jobs:
             await asyncio.wait([task])
         await run_in_threadpool(shutil.rmtree, self.store.folder(upload).top, True)
 
-    def progress(self, upload: Upload) -> dict[str, Any]:
-        """Return how far the analysis of an upload is: `step`, `read`, `total`."""
-        return read_json(self.store.folder(upload).work("analyse") / PROGRESS)
+    def progress(self, upload: Upload) -> Progress | None:
+        """Return how far the analysis of an upload is, if it tells."""
+        return told(Progress, self.store.folder(upload).work("analyse") / PROGRESS)
 
     async def _next_analysis(self) -> None:
         self._queued.clear()
@@ -131,7 +132,7 @@ class Jobs:
             time=self.settings.time,
         )
         problem = await confined.run("analyse", work, order, limits)
-        outcome = read_json(work / OUTCOME)
+        outcome = told(Outcome, work / OUTCOME)
         if problem or not outcome:
             problem = problem or "The analysis left no result."
             _LOG.warning("upload %s: %s", upload.id, problem)
@@ -162,30 +163,26 @@ class Jobs:
             return
         folder = self.store.folder(upload)
         files = await run_in_threadpool(self.store.files, upload)
-        known = read_json(folder.recognised)
-        due = [
-            file for file in files if _worth(file, folder.received(file.number), known.get(str(file.number)))
-        ]
+        known = dict(looks.kept(folder))
+        due = [file for file in files if _worth(file, folder.received(file.number), known.get(file.number))]
         while due:
             sizes = {file.number: folder.received(file.number) for file in due}
             work = folder.fresh("recognise")
             others = [file for file in files if file not in due]
             order = {"files": _listed(folder, due), "others": _listed(folder, others)}
             problem = await confined.run("recognise", work, order, self._look_limits())
-            found = {file.number: read_json(work / f"{file.number}.json") for file in due}
+            found = {file.number: looks.take(work / f"{file.number}.json") for file in due}
             left = [file for file in due if not found[file.number]]
             if left:
                 # The first one that is not told of stopped it; the others are looked at again without it.
                 bad = left.pop(0)
                 note = f"{bad.name}: {problem or 'it could not be recognised.'}"
-                found[bad.number] = {
-                    "bytes": sizes[bad.number], "complete": bad.complete, "parts": [], "texts": {}, "notes": [note],
-                }  # fmt: skip
-            known |= {str(number): told for number, told in found.items() if told}
-            present = {str(file.number) for file in files}
-            write_json(
-                folder.recognised, {number: told for number, told in known.items() if number in present}
-            )
+                found[bad.number] = Look(
+                    bytes=sizes[bad.number], complete=bad.complete, texts={}, notes=(note,)
+                )
+            known |= {number: look for number, look in found.items() if look}
+            here = {file.number: (file.name, known[file.number]) for file in files if file.number in known}
+            await run_in_threadpool(looks.keep, folder, here)
             due = left
 
     def _look_limits(self) -> confined.Limits:
@@ -213,10 +210,10 @@ async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(1)
 
 
-def _worth(file: File, received: int, known: dict[str, Any] | None) -> bool:
+def _worth(file: File, received: int, known: Look | None) -> bool:
     if known is None:
         return received > 0 or file.complete
-    return (file.complete and not known["complete"]) or received >= 2 * max(known["bytes"], 1)
+    return (file.complete and not known.complete) or received >= 2 * max(known.bytes, 1)
 
 
 def _listed(folder: Folder, files: list[File]) -> list[dict[str, Any]]:

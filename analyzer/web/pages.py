@@ -18,6 +18,7 @@ from analyzer.web import asking, points, view
 from analyzer.web.asking import desk
 from analyzer.web.folder import RESULTS
 from analyzer.web.form import take_form
+from analyzer.web.guard import base, route
 from analyzer.web.receiving import upload_name
 from analyzer.web.refusal import Refusal
 
@@ -53,24 +54,25 @@ def moment(seconds: float) -> str:
     return iso(int(seconds) * 10**9)[:16].replace("T", " ")
 
 
-def _page(name: str, status: int = 200, **shown: object) -> Response:
-    return HTMLResponse(_environment().get_template(name).render(**shown), status)
+def _page(request: Request, name: str, status: int = 200, **shown: object) -> Response:
+    text = _environment().get_template(name).render(base=base(request), **shown)
+    return HTMLResponse(text.encode("utf-8", "replace"), status)
 
 
-def _to(path: str) -> Response:
-    return RedirectResponse(path, 303)
+def _to(request: Request, path: str) -> Response:
+    return RedirectResponse(base(request) + path, 303)
 
 
-def refusal(_: Request, refused: Refusal) -> Response:
+def refusal(request: Request, refused: Refusal) -> Response:
     """Say why not."""
-    return _page("refusal.html", refused.status, sentence=str(refused))
+    return _page(request, "refusal.html", refused.status, sentence=str(refused))
 
 
 def ask_for_token(request: Request) -> Response:
     """Return the page of those who have not shown the token."""
     tried = "token" in request.query_params
-    status = 403 if tried else 200 if request.url.path == "/signin" else 401
-    return _page("signin.html", status, tried=tried, after=_after(request.url.path))
+    status = 403 if tried else 200 if route(request) == "/signin" else 401
+    return _page(request, "signin.html", status, tried=tried, after=_after(route(request)))
 
 
 def _after(path: str) -> str:
@@ -83,8 +85,8 @@ async def sign_in(request: Request) -> Response:
     fields = await _fields(request)
     token, after = fields.get("token", "").strip(), _after(fields.get("after", "/"))
     if not desk(request).token.matches(token):
-        return _page("signin.html", 403, tried=True, after=after)
-    return desk(request).token.let_in(request, _to(after))
+        return _page(request, "signin.html", 403, tried=True, after=after)
+    return desk(request).token.let_in(request, _to(request, after))
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -99,10 +101,9 @@ async def _fields(request: Request) -> dict[str, str]:
 
 def uploads(request: Request) -> Response:
     """List the uploads, those that a search finds."""
-    words = request.query_params.get("q", "")[:200]
-    found, count = desk(request).store.search(words)
-    views = [view.build(upload, desk(request).jobs) for upload in found]
-    return _page("uploads.html", views=views, count=count, words=words, limit=desk(request).settings.largest)
+    found = asking.listed(request)
+    rows = [view.row(upload, desk(request).jobs) for upload in found.uploads]
+    return _page(request, "uploads.html", rows=rows, found=found, limit=desk(request).settings.largest)
 
 
 async def create(request: Request) -> Response:
@@ -114,16 +115,16 @@ async def create(request: Request) -> Response:
             raise Refusal(400, "No file was chosen. Go back and choose the captures.")
     except Refusal:
         if not any(file.complete for file in await run_in_threadpool(desk(request).store.files, upload)):
-            await desk(request).jobs.delete(upload)
+            await asking.delete(request, upload)
         raise
     if fields.get("name"):
         await run_in_threadpool(desk(request).store.rename, upload, upload_name(fields["name"]))
-    return _to(f"/uploads/{upload.id}")
+    return _to(request, f"/uploads/{upload.id}")
 
 
 def show(request: Request) -> Response:
     """Show one upload."""
-    return _page("upload.html", view=view.build(asking.upload(request), desk(request).jobs))
+    return _page(request, "upload.html", view=view.build(asking.upload(request), desk(request).jobs))
 
 
 async def add(request: Request) -> Response:
@@ -132,14 +133,14 @@ async def add(request: Request) -> Response:
     files, _ = await take_form(request, desk(request).receiver, upload)
     if not files:
         raise Refusal(400, "No file was chosen. Go back and choose the captures.")
-    return _to(f"/uploads/{upload.id}")
+    return _to(request, f"/uploads/{upload.id}")
 
 
-def take_out(request: Request) -> Response:
+async def take_out(request: Request) -> Response:
     """Take a file out."""
-    upload = asking.upload(request)
-    asking.take_out(request, upload)
-    return _to(f"/uploads/{upload.id}")
+    upload = await run_in_threadpool(asking.upload, request)
+    await asking.take_out(request, upload)
+    return _to(request, f"/uploads/{upload.id}")
 
 
 async def analyse(request: Request) -> Response:
@@ -147,7 +148,7 @@ async def analyse(request: Request) -> Response:
     upload = await run_in_threadpool(asking.upload, request)
     roles = asking.roles_in(await _fields(request))
     await run_in_threadpool(asking.queue, request, upload, roles)
-    return _to(f"/uploads/{upload.id}")
+    return _to(request, f"/uploads/{upload.id}")
 
 
 async def share(request: Request) -> Response:
@@ -155,19 +156,19 @@ async def share(request: Request) -> Response:
     upload = await run_in_threadpool(asking.upload, request)
     wanted = (await _fields(request)).get("share") == "yes"
     await run_in_threadpool(desk(request).store.share, upload, wanted)
-    return _to(f"/uploads/{upload.id}#share")
+    return _to(request, f"/uploads/{upload.id}#share")
 
 
 async def delete(request: Request) -> Response:
     """Delete an upload."""
-    await desk(request).jobs.delete(await run_in_threadpool(asking.upload, request))
-    return _to("/")
+    await asking.delete(request, await run_in_threadpool(asking.upload, request))
+    return _to(request, "/")
 
 
 def result(request: Request) -> Response:
     """Show the report, or hand a result over."""
     shown = "download" not in request.query_params
-    return asking.result(request, asking.upload(request), request.url.path.rpartition("/")[2], shown=shown)
+    return asking.result(request, asking.upload(request), asking.last(request), shown=shown)
 
 
 def shared(request: Request) -> Response:

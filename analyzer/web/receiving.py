@@ -42,6 +42,39 @@ def upload_name(text: str) -> str:
     return printable(" ".join(text.split()), 200)
 
 
+class Body:
+    """A request's body, piece by piece; given up when nothing comes any more, or nobody wants it any more."""
+
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
+        """Take the pieces of *stream*; nothing is read before it is asked for."""
+        self._stream = stream
+        self._pause: asyncio.Timeout | None = None
+        self._unwanted = False
+
+    def stop(self) -> None:
+        """End, also while nothing comes: what this is for was deleted."""
+        self._unwanted = True
+        if self._pause:
+            with suppress(RuntimeError):  # it is over already
+                self._pause.reschedule(0)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces."""
+        try:
+            while not self._unwanted:
+                async with asyncio.timeout(SILENCE) as self._pause:
+                    data = await anext(self._stream)
+                yield data
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if not self._unwanted:
+                raise Refusal(408, f"Nothing came for {SILENCE:.0f} s; what has arrived is kept.") from None
+        except ClientDisconnect:
+            raise Refusal(400, "The connection broke; what has arrived is kept.") from None
+        raise _deleted()
+
+
 class Receiver:
     """Takes files in."""
 
@@ -79,12 +112,23 @@ class Receiver:
             async with transfer.writing:
                 pass  # what it was writing is on the disk now
 
-    async def begin(self, upload: Upload, file: File, offset: int) -> Transfer:
-        """Begin to write a file at *offset*, where it must end so far."""
-        await self.interrupt(file)
-        return await run_in_threadpool(self._begin, upload, file, offset)
+    async def stop(self, upload: Upload, number: int | None = None) -> None:
+        """End the transfers of an upload that is deleted, or of its file *number* that is taken out, at once."""
+        ending = [
+            transfer
+            for transfer in self._writing.values()
+            if transfer.upload.id == upload.id and number in (None, transfer.file.number)
+        ]
+        for transfer in ending:
+            transfer.stop()
+            await self.interrupt(transfer.file)
 
-    def _begin(self, upload: Upload, file: File, offset: int) -> Transfer:
+    async def begin(self, upload: Upload, file: File, offset: int, body: Body | None = None) -> Transfer:
+        """Begin to write a file at *offset*, where it must end so far; what comes is part of *body*."""
+        await self.interrupt(file)
+        return await run_in_threadpool(self._begin, upload, file, offset, body)
+
+    def _begin(self, upload: Upload, file: File, offset: int, body: Body | None) -> Transfer:
         if file.complete:
             raise Refusal(409, "This file has arrived whole already.")
         here = self.store.folder(upload).received(file.number)
@@ -96,7 +140,7 @@ class Receiver:
             if other.number != file.number
         )
         transfer = self._writing[file.number] = Transfer(
-            self, upload, file, here, self.settings.size - others
+            self, upload, file, here, self.settings.size - others, body
         )
         return transfer
 
@@ -122,11 +166,15 @@ class Receiver:
 class Transfer:
     """One request's part of a file."""
 
-    def __init__(self, receiver: Receiver, upload: Upload, file: File, offset: int, limit: int) -> None:
+    def __init__(
+        self, receiver: Receiver, upload: Upload, file: File, offset: int, limit: int, body: Body | None
+    ) -> None:
         self.file = file
         self.offset = offset
         self._receiver = receiver
-        self._upload = upload
+        self.upload = upload
+        self.body = body
+        self._stopped = False
         self._limit = limit if file.size is None else min(limit, file.size)
         self._pending = bytearray()
         self.writing = asyncio.Lock()
@@ -134,7 +182,13 @@ class Transfer:
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
-            raise Refusal(404, "This upload was deleted.") from None
+            raise _deleted() from None
+
+    def stop(self) -> None:
+        """End, since the file goes away: also while nothing comes."""
+        self._stopped = True
+        if self.body:
+            self.body.stop()
 
     async def write(self, data: bytes) -> None:
         """Take more of the file."""
@@ -154,13 +208,15 @@ class Transfer:
     async def flush(self) -> None:
         """Put what is pending on the disk."""
         async with self.writing:
+            if self._stopped:
+                raise _deleted()
             if not self._receiver.is_latest(self):
                 raise Refusal(409, "Another transfer of this file has begun; this one ends.")
             data, self._pending = self._pending, bytearray()
             await run_in_threadpool(self._put, data)
             self.offset += len(data)
         if self.offset != self.file.size:  # else it will be complete in a moment
-            self._receiver.noticed(self._upload.id)
+            self._receiver.noticed(self.upload.id)
 
     def _put(self, data: bytearray) -> None:
         free = os.fstatvfs(self._descriptor)
@@ -174,18 +230,21 @@ class Transfer:
     async def complete(self) -> None:
         """Note that the file is whole, after it was synced."""
         await run_in_threadpool(os.fsync, self._descriptor)
-        await run_in_threadpool(self._receiver.store.complete, self._upload, self.file.number, self.offset)
-        self._receiver.noticed(self._upload.id)
+        store = self._receiver.store
+        if not await run_in_threadpool(store.complete, self.upload, self.file.number, self.offset):
+            raise _deleted()
+        self._receiver.noticed(self.upload.id)
 
     def close(self) -> None:
         """End, however far it came."""
         os.close(self._descriptor)
         self._receiver.end(self)
 
-    async def take(self, body: AsyncIterator[bytes]) -> bool:
-        """Take all of a body; say whether the file is whole now."""
+    async def take(self) -> bool:
+        """Take all of the body; say whether the file is whole now."""
+        assert self.body
         try:
-            async for data in patient(body):
+            async for data in self.body:
                 await self.write(data)
         except Refusal:
             # What came before the connection broke need not come again.
@@ -199,16 +258,5 @@ class Transfer:
         return True
 
 
-async def patient(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield a request's body, and give up on one from which nothing comes any more."""
-    try:
-        while True:
-            async with asyncio.timeout(SILENCE):
-                data = await anext(body)
-            yield data
-    except StopAsyncIteration:
-        return
-    except TimeoutError:
-        raise Refusal(408, f"Nothing came for {SILENCE:.0f} s; what has arrived is kept.") from None
-    except ClientDisconnect:
-        raise Refusal(400, "The connection broke; what has arrived is kept.") from None
+def _deleted() -> Refusal:
+    return Refusal(404, "This upload, or this file of it, was deleted.")

@@ -8,23 +8,27 @@ from __future__ import annotations
 import inspect
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.bundle import Bundle, EvidenceFile
+from analyzer.capture.lanes import BEYOND
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.collecting import HEAD
 from analyzer.evidence.sources import ip_link, ip_link_text, sources
 from analyzer.evidence.unwrapping import unwrap, wrappers
 from analyzer.web.folder import write_json
+from analyzer.web.looks import Look, Part, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.reader import Records
@@ -34,37 +38,15 @@ _SLL2 = 276
 """LINKTYPE_LINUX_SLL2: `tcpdump -i any` of today."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Part:
-    """What one file holds of one point."""
-
-    label: str
-    """The file within the bundle; a member of an archive has the archive's name before its own."""
-    point: str
-    role: str | None
-    """By the name; None where only the traffic can tell."""
-    packets: int = 0
-    first: int = 0
-    """Nanoseconds since the epoch."""
-    last: int = 0
-
-    def add(self, packets: int, first: int, last: int) -> None:
-        """Count further packets."""
-        self.first = min(self.first, first) if self.packets else first
-        self.last = max(self.last, last) if self.packets else last
-        self.packets += packets
-
-
 def work(order: dict[str, Any], folder: Path) -> None:
     """Recognise each of `order["files"]` (number, path, name, complete) into `NUMBER.json`; `order["others"]` may help."""
     links = _links([*order["files"], *order["others"]])
     for file in order["files"]:
-        write_json(
-            folder / f"{file['number']}.json", look(Path(file["path"]), file["name"], file["complete"], links)
-        )
+        found = look(Path(file["path"]), file["name"], file["complete"], links)
+        write_json(folder / f"{file['number']}.json", asdict(fitted(found, naming.printable(file["name"]))))
 
 
-def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> dict[str, Any]:
+def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> Look:
     """Say what one stored file is.
 
     Args:
@@ -72,8 +54,6 @@ def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> di
         name: What to call it.
         complete: False while it is still coming: that it ends early is no damage then.
         links: The node's interfaces by number, for `tcpdump -i any`.
-
-    Returns: JSON-ready: `parts`, `texts` (label to what it is), `notes` (what is not used, and why).
     """
     size = path.stat().st_size
     parts: list[Part] = []
@@ -94,29 +74,40 @@ def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> di
         texts = {_within(name, text.label): _text(text) or "text" for text in bundle.evidence}
     for capture in captures:
         label = _within(name, capture.label)
-        reader = capture.open()
-        found: dict[tuple[int, int], Part] = {}
-        with suppress(UnusableInput):
-            for records in reader.blocks():
-                for key, packets, first, last in _lanes(
-                    records, [interface.link for interface in reader.interfaces]
-                ):
-                    if key not in found:
-                        hint = naming.hint(label)
-                        found[key] = _part(label, hint, key, reader.interfaces[key[0]].name, links)
-                    found[key].add(packets, first, last)
-        notes += reader.caveats if complete else ()
-        parts += found.values()
-        if not found:
-            hint = naming.hint(label)
-            parts.append(Part(label=label, point=hint.point, role=_role(hint.role)))
-    return {
-        "bytes": size,
-        "complete": complete,
-        "parts": [asdict(part) for part in parts],
-        "texts": texts,
-        "notes": notes,
-    }
+        found, damage = _capture(capture, label, links)
+        parts += found
+        notes += damage if complete else ()
+    return Look(bytes=size, complete=complete, parts=tuple(parts), texts=texts, notes=tuple(notes))
+
+
+def _capture(capture: CaptureFile, label: str, links: Mapping[int, Link]) -> tuple[list[Part], list[str]]:
+    """Return what a capture holds of each point, and what is said of it."""
+    reader, hint = capture.open(), naming.hint(label)
+    found: dict[int, Part] = {}
+    left_out = 0
+    with suppress(UnusableInput):
+        for records in reader.blocks():
+            keys, packets, first, last = _lanes(records, [interface.link for interface in reader.interfaces])
+            new = np.flatnonzero(~np.isin(keys, np.fromiter(found, np.int64, len(found))))
+            beyond = new[max(BEYOND - len(found), 0) :]
+            left_out += int(packets[beyond].sum())
+            for row in np.delete(np.arange(len(keys)), beyond).tolist():
+                key, span = int(keys[row]), (int(first[row]), int(last[row]))
+                if (part := found.get(key)) is None:
+                    name = reader.interfaces[key >> 32].name
+                    found[key] = _part(label, hint, key & 0xFFFFFFFF, name, int(packets[row]), span, links)
+                else:
+                    found[key] = replace(
+                        part,
+                        packets=part.packets + int(packets[row]),
+                        first=min(part.first, span[0]),
+                        last=max(part.last, span[1]),
+                    )
+    notes = reader.caveats
+    if left_out:
+        many = f"{naming.printable(label)}: more than {BEYOND} interfaces are named"
+        notes = [*notes, f"{many}; {left_out} packets of those beyond are not counted"]
+    return list(found.values()) or [Part(label=label, point=hint.point, role=_role(hint.role))], notes
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:
@@ -164,8 +155,8 @@ def _links(files: Iterable[Mapping[str, Any]]) -> Mapping[int, Link]:
     ).interfaces
 
 
-def _lanes(records: Records, link_types: list[int]) -> Iterable[tuple[tuple[int, int], int, int, int]]:
-    """Yield (interface in the file, number on the node or 0), packets, first and last time."""
+def _lanes(records: Records, link_types: list[int]) -> tuple[NDArray[np.int64], ...]:
+    """Return of each interface (number in the file << 32, number on the node or 0): packets, first and last time."""
     keys = records.interface.astype(np.int64) << 32
     cooked = np.isin(records.interface, [n for n, link in enumerate(link_types) if link == _SLL2]) & (
         records.caplen >= 8
@@ -175,20 +166,36 @@ def _lanes(records: Records, link_types: list[int]) -> Iterable[tuple[tuple[int,
         data = np.frombuffer(records.data, np.uint8)
         at = records.start[cooked]
         keys[cooked] |= sum(data[at + 4 + byte].astype(np.int64) << (24 - 8 * byte) for byte in range(4))
-    for key in np.unique(keys):
-        times = records.time[keys == key]
-        yield (int(key >> 32), int(key & 0xFFFFFFFF)), len(times), int(times.min()), int(times.max())
+    order = np.argsort(keys, kind="stable")
+    found, begins = np.unique(keys[order], return_index=True)
+    if not len(found):
+        return found, found, found, found
+    times = records.time[order]
+    return (
+        found,
+        np.diff(begins, append=len(keys)),
+        np.minimum.reduceat(times, begins),
+        np.maximum.reduceat(times, begins),
+    )
 
 
 def _part(
-    label: str, hint: naming.Hint, key: tuple[int, int], if_name: str | None, links: Mapping[int, Link]
+    label: str,
+    hint: naming.Hint,
+    number: int,
+    if_name: str | None,
+    packets: int,
+    span: tuple[int, int],
+    links: Mapping[int, Link],
 ) -> Part:
-    if key[1]:
-        name = naming.printable(links[key[1]].name) if key[1] in links else f"interface {key[1]}"
-        return Part(label=label, point=name, role=_role(naming.role_of(name)))
-    point = naming.refine(hint, if_name)
-    return Part(label=label, point=point.point, role=_role(point.role))
+    if number:
+        point = naming.printable(links[number].name) if number in links else f"interface {number}"
+        role = naming.role_of(point)
+    else:
+        refined = naming.refine(hint, if_name)
+        point, role = refined.point, refined.role
+    return Part(label=label, point=point, role=_role(role), packets=packets, first=span[0], last=span[1])
 
 
-def _role(role: naming.Role | None) -> str | None:
+def _role(role: naming.Role | None) -> Literal["pod", "bridge", "tunnel", "uplink"] | None:
     return None if role == "any" else role

@@ -33,6 +33,9 @@ class Settings:
     time: float = 3600
     """Seconds that one analysis may take; of processor time, as many on each processor."""
 
+    base: str = ""
+    """The path that a server in front puts before ours, such as `/lostsyn`; without a slash at its end."""
+
     @property
     def largest(self) -> str:
         """The size of the largest upload, for reading."""

@@ -11,14 +11,16 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.web.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from analyzer.web.folder import Outcome
 
 State = Literal["open", "queued", "running", "done", "failed"]
 
@@ -124,9 +126,17 @@ class Store:
         """Return the upload whose report is shared under *secret*."""
         return next(self._uploads("share = ?", secret), None)
 
-    def search(self, words: str = "", limit: int = 200) -> tuple[list[Upload], int]:
-        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are."""
-        terms = [f"%{_escaped(word)}%" for word in words.split()[:10]]
+    def search(
+        self, words: str = "", limit: int = 50, after: tuple[float, str] | None = None
+    ) -> tuple[list[Upload], int]:
+        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are.
+
+        Args:
+            words: What to look for.
+            limit: Uploads to return, at most.
+            after: `created` and `id` of an upload, which need not be there any more: those that follow it in the list.
+        """
+        terms: list[object] = [f"%{_escaped(word)}%" for word in words.split()[:10]]
         condition = " AND ".join(
             [
                 "1",
@@ -141,7 +151,10 @@ class Store:
                 f"SELECT count(*) FROM upload WHERE {condition}",  # noqa: S608 - placeholders only
                 terms,
             ).fetchone()
-            return list(self._uploads(f"{condition} ORDER BY created DESC LIMIT {limit:d}", *terms)), count
+            if after:
+                condition, terms = f"{condition} AND (created, id) < (?, ?)", [*terms, *after]
+            order = f"ORDER BY created DESC, id DESC LIMIT {limit:d}"
+            return list(self._uploads(f"{condition} {order}", *terms)), count
 
     def all(self) -> list[Upload]:
         """Return every upload."""
@@ -183,14 +196,15 @@ class Store:
             self._touch(db, upload)
         return File(number=number, name=free, size=size, complete=False)
 
-    def complete(self, upload: Upload, number: int, size: int) -> None:
-        """Note that all *size* bytes of a file are on the disk."""
+    def complete(self, upload: Upload, number: int, size: int) -> bool:
+        """Note that all *size* bytes of a file are on the disk; say whether it is still wanted."""
         with self._change() as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE file SET complete = 1, size = ? WHERE upload = ? AND number = ?",
                 (size, upload.id, number),
-            )
+            ).rowcount
             self._touch(db, upload)
+        return changed > 0
 
     def remove(self, upload: Upload, number: int) -> None:
         """Take a file out of an upload."""
@@ -225,13 +239,13 @@ class Store:
                 (upload.id,),
             )
 
-    def finish(self, upload: Upload, outcome: Mapping[str, Any]) -> None:
-        """Note how an analysis succeeded: what it `says`, how many `incidents`, why it is `inconclusive`."""
+    def finish(self, upload: Upload, outcome: Outcome) -> None:
+        """Note how an analysis succeeded."""
         with self._change() as db:
             db.execute(
                 "UPDATE upload SET state = 'done', queued = NULL, says = :says, incidents = :incidents, "
                 "inconclusive = :inconclusive WHERE id = :id",
-                {**outcome, "id": upload.id},
+                {**asdict(outcome), "id": upload.id},
             )
 
     def fail(self, upload: Upload, says: str) -> None:

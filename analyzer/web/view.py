@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyzer.report.words import count, iso
-from analyzer.web.folder import RESULTS, read_json
+from analyzer.web import looks
+from analyzer.web.folder import RESULTS
+from analyzer.web.looks import Part
 from analyzer.web.points import RecognisedPoint, join, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
+    from analyzer.web.looks import Look
     from analyzer.web.store import File, Upload
 
 _NS = 10**9
+LISTED = 100
+"""Points of a file, and files of a point, that are listed."""
+POINTS, NOTES = 1000, 200
+"""Points and notes that the API tells, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +52,8 @@ class View:
     """What is damaged, or not used, and why."""
     recognising: bool
     """True while more of the files may become known."""
-    progress: dict[str, Any]
-    """Of the analysis: `step`, `read`, `total`; empty unless it runs."""
+    progress: Progress | None
+    """Of the analysis, while it runs and tells."""
     results: tuple[str, ...]
     """Names of the files that can be downloaded."""
 
@@ -66,6 +74,18 @@ class View:
         return sum(not view.file.complete for view in self.files)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One upload in a list: what costs no look at what was recognised."""
+
+    upload: Upload
+    title: str
+    expires: float
+    files: int
+    size: int
+    """Bytes that have arrived."""
+
+
 def title(upload: Upload, files: Sequence[File]) -> str:
     """Return what to call an upload: its name, else what its files have in common."""
     if upload.name or not files:
@@ -76,20 +96,36 @@ def title(upload: Upload, files: Sequence[File]) -> str:
     return f"{files[0].name} and {count(len(files) - 1, 'more file', 'more files')}"
 
 
+def row(upload: Upload, jobs: Jobs) -> Row:
+    """Gather what a list shows of an upload."""
+    folder, files = jobs.store.folder(upload), jobs.store.files(upload)
+    return Row(
+        upload=upload,
+        title=title(upload, files),
+        expires=upload.touched + jobs.settings.keep,
+        files=len(files),
+        size=sum(_received(folder, file) for file in files),
+    )
+
+
+def _received(folder: Folder, file: File) -> int:
+    return file.size if file.complete and file.size is not None else folder.received(file.number)
+
+
 def build(upload: Upload, jobs: Jobs) -> View:
     """Gather what is known of an upload now."""
     folder, files = jobs.store.folder(upload), jobs.store.files(upload)
-    known = read_json(folder.recognised)
-    looks = {file.number: known.get(str(file.number)) for file in files}
-    told = [look for look in looks.values() if look]
-    texts = [text for look in told for text in look["texts"].values()]
-    parts = [{**part, "complete": look["complete"]} for look in told for part in look["parts"]]
+    known = looks.kept(folder)
+    looked = {file.number: known.get(file.number) for file in files}
+    told = [look for look in looked.values() if look]
+    texts = [text for look in told for text in look.texts.values()]
+    parts = [{**_mapping(part), "complete": look.complete} for look in told for part in look.parts]
     points = join(parts, upload.roles)
     views = tuple(
         FileView(
             file=file,
-            received=folder.received(file.number),
-            says=_says(look) if (look := looks[file.number]) else (),
+            received=_received(folder, file),
+            says=_says(look) if (look := looked[file.number]) else (),
         )
         for file in files
     )
@@ -101,33 +137,50 @@ def build(upload: Upload, jobs: Jobs) -> View:
         size=sum(view.received for view in views),
         points=points,
         missing=tuple(missing(points, texts)),
-        notes=tuple(note for look in told for note in look["notes"]),
-        recognising=any(not (look and look["complete"]) for look in looks.values()),
-        progress=jobs.progress(upload) if upload.state == "running" else {},
+        notes=tuple(note for look in told for note in look.notes),
+        recognising=any(not (look and look.complete) for look in looked.values()),
+        progress=jobs.progress(upload) if upload.state == "running" else None,
         results=tuple(name for name in RESULTS if (folder.results / name).is_file()),
     )
 
 
-def _says(look: dict[str, Any]) -> tuple[str, ...]:
+def _mapping(part: Part) -> dict[str, Any]:
+    """Return a part as a mapping; `asdict` copies each field, which for thousands of parts is what a page costs."""
+    return {name: getattr(part, name) for name in Part.__slots__}
+
+
+def _says(look: Look) -> tuple[str, ...]:
     """Say what a file is, and what an archive holds."""
-    points = dict.fromkeys(part["point"] for part in look["parts"])
-    said = [f"capture of {', '.join(points)}"] if points else []
-    return (*said, *dict.fromkeys(look["texts"].values())) or ("not used",)
+    points = list(dict.fromkeys(part.point for part in look.parts))
+    more = [count(len(points) - LISTED, "more point", "more points")] if len(points) > LISTED else []
+    said = [f"capture of {', '.join([*points[:LISTED], *more])}"] if points else []
+    return (*said, *list(dict.fromkeys(look.texts.values()))[:LISTED]) or ("not used",)
 
 
-def as_json(view: View) -> dict[str, Any]:
-    """Return what the API tells of an upload; docs: `openapi.json`."""
-    upload = view.upload
-    base = f"/api/uploads/{upload.id}"
+def row_as_json(row: View | Row, base: str) -> dict[str, Any]:
+    """Return what the API tells of an upload in a list; *base* is the path before ours."""
+    upload = row.upload
     return {
         "id": upload.id,
-        "name": view.title,
+        "name": row.title,
         "created": _time(upload.created),
-        "expires": _time(view.expires),
+        "expires": _time(row.expires),
         "state": upload.state,
         "says": upload.says,
         "incidents": upload.incidents,
         "inconclusive": upload.inconclusive,
+        "file_count": row.files if isinstance(row, Row) else len(row.files),
+        "size": row.size,
+        "url": f"{base}/api/uploads/{upload.id}",
+    }
+
+
+def as_json(view: View, base: str) -> dict[str, Any]:
+    """Return what the API tells of an upload; docs: `openapi.json`."""
+    upload = view.upload
+    told = row_as_json(view, base)
+    return {
+        **told,
         "roles": upload.roles,
         "files": [
             {
@@ -137,7 +190,7 @@ def as_json(view: View) -> dict[str, Any]:
                 "received": each.received,
                 "complete": each.file.complete,
                 "says": list(each.says),
-                "url": f"{base}/files/{each.file.number}",
+                "url": f"{told['url']}/files/{each.file.number}",
             }
             for each in view.files
         ],
@@ -145,19 +198,19 @@ def as_json(view: View) -> dict[str, Any]:
             {
                 "name": point.name,
                 "role": point.role,
-                "files": list(point.files),
+                "files": list(point.files[:LISTED]),
                 "packets": point.packets,
                 "first": None if point.first is None else iso(point.first),
                 "last": None if point.last is None else iso(point.last),
             }
-            for point in view.points
+            for point in view.points[:POINTS]
         ],
         "missing": list(view.missing),
-        "notes": list(view.notes),
+        "notes": list(view.notes[:NOTES]),
         "recognising": view.recognising,
-        "progress": view.progress or None,
-        "results": {name: f"{base}/{name}" for name in view.results},
-        "shared": f"/shared/{upload.share}" if upload.share else None,
+        "progress": asdict(view.progress) if view.progress else None,
+        "results": {name: f"{told['url']}/{name}" for name in view.results},
+        "shared": f"{base}/shared/{upload.share}" if upload.share else None,
     }
 
 

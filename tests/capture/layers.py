@@ -108,6 +108,30 @@ _tso6 = bytearray(bytes(_ether() / _v6() / _tcp()))
 _tso6[18:20] = b"\0\0"
 _quoted = _v4() / TCP(sport=20000, dport=80, seq=7)
 
+_INNER = _ether() / _v4() / _tcp()
+
+
+def _pppoe(frame: bytes) -> bytes:
+    return b"\x11\0\0\7" + struct.pack(">H", len(frame)) + frame
+
+
+def _l2tp(flags: int, fields: bytes, frame: bytes) -> Packet:
+    return _OUTER / UDP(sport=1701, dport=1701) / (struct.pack(">H", flags) + fields + frame)
+
+
+def _gtp(fields: bytes, first: int = 0x30) -> Packet:
+    return (
+        _OUTER
+        / UDP(sport=2152, dport=2152)
+        / (bytes([first, 255]) + struct.pack(">HI", len(fields + ipv4), 7) + fields + ipv4)
+    )
+
+
+def _mirrored(kind: int, header: bytes, sequence: bool = True) -> Packet:
+    gre = GRE(proto=kind, seqnum_present=1, sequence_number=1) if sequence else GRE(proto=kind)
+    return _OUTER / gre / (header + bytes(_INNER))
+
+
 ROWS: dict[str, Layered] = {
     "ethernet": _of(_ether() / _v4() / _tcp(), V4),
     "ethernet, padded": _of(bytes(_ether() / _v4() / _tcp()) + bytes(6), V4),
@@ -192,6 +216,50 @@ ROWS: dict[str, Layered] = {
         "gre",
     ),
     "gre, ethernet inside": _tunnel(_OUTER / GRE(proto=0x6558) / _ether() / _v4() / _tcp(), "gre"),
+    "pppoe": _of(bytes(Ether(type=0x8864)) + _pppoe(b"\0\x21" + ipv4), V4),
+    "pppoe, v6": _of(bytes(Ether(type=0x8864)) + _pppoe(b"\0\x57" + ipv6), V6),
+    "pppoe in a vlan": _of(bytes(_ether() / Dot1Q(vlan=7, type=0x8864)) + _pppoe(b"\0\x21" + ipv4), V4),
+    "pppoe, sll2": _of(bytes(CookedLinuxV2(proto=0x8864, ifindex=3)) + _pppoe(b"\0\x21" + ipv4), V4, 276),
+    "mpls": _of(bytes(Ether(type=0x8847)) + b"\0\1\1\x40" + ipv4, V4),
+    "mpls, three labels, v6": _of(
+        bytes(Ether(type=0x8847)) + b"\0\1\0\x40" + b"\0\2\0\x40" + b"\0\3\1\x40" + ipv6, V6
+    ),
+    "mpls, multicast": _of(bytes(Ether(type=0x8848)) + b"\0\1\1\x40" + ipv4, V4),
+    "mpls, ethernet behind a control word": _of(
+        bytes(Ether(type=0x8847)) + b"\0\4\1\x40" + bytes(4) + bytes(_INNER), V4
+    ),
+    "ppp": _of(b"\xff\3\0\x21" + ipv4, V4, 9),
+    "ppp, compressed": _of(b"\x21" + ipv4, V4, 9),
+    "ppp, v6": _of(b"\0\x57" + ipv6, V6, 9),
+    "ppp, mpls": _of(b"\xff\3\2\x81\0\1\1\x40" + ipv4, V4, 9),
+    "ppp in hdlc": _of(b"\xff\3\0\x21" + ipv4, V4, 50),
+    "ppp in hdlc, cisco's": _of(b"\x0f\0\x08\0" + ipv4, V4, 50),
+    "pppoe without ethernet": _of(_pppoe(b"\0\x21" + ipv4), V4, 51),
+    "cisco hdlc": _of(b"\x0f\0\x08\0" + ipv4, V4, 104),
+    "cisco hdlc, v6": _of(b"\x0f\0\x86\xdd" + ipv6, V6, 104),
+    "l2tp": _tunnel(_l2tp(0x0002, b"\0\1\0\2", b"\xff\3\0\x21" + ipv4), "l2tp"),
+    "l2tp, every field": _tunnel(
+        _l2tp(0x4A02, struct.pack(">HHHHHH", 18 + len(ipv4), 1, 2, 3, 4, 2) + bytes(2), b"\0\x21" + ipv4),
+        "l2tp",
+    ),
+    "l2tp, v6": _tunnel(_l2tp(0x0002, b"\0\1\0\2", b"\xff\3\0\x57" + ipv6), "l2tp", V6),
+    "l2tp, control": _of(
+        _ether() / _v4() / UDP(sport=1701, dport=1701) / struct.pack(">HHHHHH", 0xC802, 12, 1, 0, 0, 0),
+        V4 | _udp | {"sport": 1701, "dport": 1701, "length": 12},
+    ),
+    "gtp-u": _tunnel(_gtp(b""), "gtp"),
+    "gtp-u, sequence": _tunnel(_gtp(b"\0\1\0\0", 0x32), "gtp"),
+    "gtp-u, 5G's extension header": _tunnel(_gtp(b"\0\0\0\x85" + b"\1\x10\1\0", 0x34), "gtp"),
+    "gtp-u, echo": _of(
+        _ether() / _v4() / UDP(sport=2152, dport=2152) / (b"\x32\1\0\4" + bytes(8)),
+        V4 | _udp | {"sport": 2152, "dport": 2152, "length": 12},
+    ),
+    "erspan, type I": _tunnel(_mirrored(0x88BE, b"", sequence=False), "erspan"),
+    "erspan, type II": _tunnel(_mirrored(0x88BE, struct.pack(">HHI", 0x1007, 3, 5)), "erspan"),
+    "erspan, type III": _tunnel(_mirrored(0x22EB, struct.pack(">HHIHH", 0x2007, 3, 77, 0, 0)), "erspan"),
+    "erspan, type III, platform": _tunnel(
+        _mirrored(0x22EB, struct.pack(">HHIHH", 0x2007, 3, 77, 0, 1) + bytes(8)), "erspan"
+    ),
     "ipip inside vxlan": _tunnel(_udp_tunnel(4789) / _VXLAN / _ether() / _OUTER / _v4() / _tcp(), "ipip"),
     "arp": _of(
         _ether() / ARP(op=2, psrc="10.244.0.1", pdst=SRC),
@@ -257,6 +325,17 @@ NOT_ROWS: dict[str, tuple[int, bytes, str]] = {
     "no vlan tag": (1, bytes(12) + b"\x81\0\0", "link header cut short"),
     "no null header": (0, b"\2\0\0", "link header cut short"),
     "an empty raw packet": (101, b"", "link header cut short"),
+    "no label": (1, bytes(12) + b"\x88\x47\0\1\1\x40", "link header cut short"),
+    "no hdlc header": (104, b"\x0f\0\x08", "link header cut short"),
+    "no ppp protocol": (9, b"\xff\3\0", "link header cut short"),
+    "no pppoe session": (1, bytes(12) + b"\x88\x64\x11\0\0\7\0\2\0", "link header cut short"),
+    "lcp in pppoe": (1, bytes(12) + b"\x88\x64\x11\0\0\7\0\x0a\xc0\x21" + bytes(8), "not IP or ARP"),
+    "a pppoe packet of another code": (1, bytes(12) + b"\x88\x64\x11\xa7\0\7\0\0\0\x21", "not IP or ARP"),
+    "a pseudowire without control word": (
+        1,
+        bytes(12) + b"\x88\x47\0\1\1\x40\xa2" + bytes(40),
+        "not IP or ARP",
+    ),
     "spanning tree": (
         1,
         bytes(

@@ -237,7 +237,7 @@ def test_a_size_beyond_any_file(size: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("one", "most"),
     [
-        (_header("p", tarfile.XHDTYPE, b"00000177770\0", b"3 =" * (0o177770 // 3)), 10),
+        (_header("p", tarfile.XHDTYPE, b"00000177770\0", b"3 =" * (0o177770 // 3)), 20),
         (_header("d/", tarfile.DIRTYPE, b"00000000000\0"), 10_000),
     ],
     ids=["extended headers", "folders"],

@@ -66,6 +66,16 @@ def labels(bundle: Bundle) -> list[str]:
     return [capture.label for capture in bundle.captures]
 
 
+def test_a_capture_of_another_format_is_named(folder: Path) -> None:
+    """What it is and how to convert it are said beside the captures that are read."""
+    (folder / "eth1.snoop").write_bytes(b"snoop\0\0\0" + struct.pack(">II", 2, 4))
+
+    assert (
+        "ignored, a capture in the format of snoop (Solaris), convert it with: editcap -F pcapng IN OUT: eth1.snoop"
+        in Bundle.open([folder]).caveats
+    )
+
+
 @pytest.mark.parametrize("kind", ["", ".tar", ".tar.gz", ".zip"])
 def test_folder_and_archives(kind: str, folder: Path) -> None:
     """A folder, and the same packed in an archive, give the same bundle."""
@@ -76,7 +86,7 @@ def test_folder_and_archives(kind: str, folder: Path) -> None:
     assert ["dmesg.gz", "uname.txt"] == [file.label for file in bundle.evidence]
     assert {"ignored, empty: empty.log", "ignored, neither a capture nor text: core"} == set(bundle.caveats)
     assert ["node7.eth0.pcap9", "veth1a2b.pcap.gz"] == [bundle.captures[0].name, bundle.captures[3].name]
-    assert ["eth0", "eth0", "misnamed.txt", "veth1a2b"] == [file.point_hint.point for file in bundle.captures]
+    assert ["eth0", "eth0", "misnamed", "veth1a2b"] == [file.point_hint.point for file in bundle.captures]
     for capture in bundle.captures:
         reader = capture.open()
         assert 1 == sum(records.count for records in reader.blocks())

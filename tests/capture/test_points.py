@@ -320,3 +320,36 @@ def test_split_as_if_captured_alone(sent: list[tuple[int, int]]) -> None:
             for column in ("time", "flow", "seq", "length", "print"):
                 assert np.array_equal(getattr(expected.packets, column), getattr(found[name].packets, column))
             assert expected.flows.ports.tolist() == found[name].flows.ports.tolist()
+
+
+def test_a_point_of_which_most_was_not_decoded_says_so(tmp_path: Path) -> None:
+    """MACsec hides what it carries: by count, EtherType and name, and when it was seen."""
+    frames = [bytes(12) + b"\x88\xe5" + bytes(46)] * 3 + [bytes(12) + b"\x08\0" + segment(7)]
+    capture = pcap([(i * 10**9, len(frame), frame) for i, frame in enumerate(frames)], link=1)
+    (tmp_path / "eth0.pcap").write_bytes(capture)
+    (found,) = recordings(tmp_path).values()
+
+    assert (1, 0.75, (0, 2 * 10**9)) == (len(found.packets), found.unread_share, found.unread)
+    assert (
+        "eth0.pcap: 3 of 4 frames are MACsec (EtherType 0x88e5): what they carried cannot be told, so that a packet is "
+        "missing here proves nothing",
+    ) == found.caveats
+
+
+def test_a_few_frames_of_other_protocols_are_normal(tmp_path: Path) -> None:
+    """Spanning tree between packets is no caveat; it is counted."""
+    frames = [bytes(12) + b"\0\x26" + bytes(46)] + [bytes(12) + b"\x08\0" + segment(7)] * 3
+    (tmp_path / "eth0.pcap").write_bytes(
+        pcap([(i * 10**9, len(frame), frame) for i, frame in enumerate(frames)], link=1)
+    )
+    (found,) = recordings(tmp_path).values()
+
+    assert ((), 0.25) == (found.caveats, found.unread_share)
+
+
+def test_a_link_that_cannot_be_read_is_told_by_its_reason(tmp_path: Path) -> None:
+    """No EtherType is known of it."""
+    (tmp_path / "eth0.pcap").write_bytes(raw(1, 2, link=189))
+    (found,) = recordings(tmp_path).values()
+
+    assert found.caveats[1].startswith("eth0.pcap: 2 of 2 frames are not decoded (unknown link type): ")

@@ -553,3 +553,17 @@ def test_first_bytes_tell_a_capture(data: st.DataObject) -> None:
     assert not reading.is_capture(magic[:3])
     assert reading.is_capture(section(data.draw(st.sampled_from("<>")))[:12])
     assert not reading.is_capture(b"\n\r\r\nsome text")
+
+
+def test_a_section_of_an_unknown_version_is_passed_over() -> None:
+    """Its blocks may mean anything, so they are skipped by their lengths; the sections around it are read."""
+    known = section() + interface() + enhanced(0, 1000, bytes(60))
+    unknown = (
+        block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 2, 0, -1)) + block(1, b"") + enhanced(0, 1, b"x")
+    )
+    found, reader = read(known + unknown * 2 + known)
+
+    assert 2 == len(found)
+    assert [
+        "eth0.pcap: 2 sections are of an unknown version (pcapng 2.0, at byte 140); packets in there were not read"
+    ] == reader.caveats

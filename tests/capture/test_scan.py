@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analyzer.capture import decoder, scan
+from analyzer.capture import decoder, flowtable, scan
 from analyzer.capture.columns import Flows, Packets
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.layout import ARP, CUT, FRAGMENT, REASONS, REPLY, TUNNEL_SHIFT, TUNNELS
@@ -27,8 +27,11 @@ from tests.conftest import CASES, load_uncompiled
 
 LINKS = sorted({layered.link for layered in ROWS.values()} | {189})
 FORMS = [
-    load_uncompiled("analyzer.capture.scan", cython=False),
-    load_uncompiled("analyzer.capture.scan", cython=True),
+    (
+        load_uncompiled("analyzer.capture.scan", cython=cython),
+        load_uncompiled("analyzer.capture.flowtable", cython=cython),
+    )
+    for cython in (False, True)
 ]
 
 Frame = tuple[bytes, int]
@@ -36,14 +39,14 @@ Frame = tuple[bytes, int]
 
 
 def decode(
-    link: int, frames: Iterable[Frame], form: ModuleType = scan
+    link: int, frames: Iterable[Frame], form: tuple[ModuleType, ModuleType] = (scan, flowtable)
 ) -> tuple[Packets, Flows, dict[str, int]]:
     """Decode frames of one link type, in one of the forms of the hot loop."""
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
     for number, (frame, wirelen) in enumerate(frames):
         out += struct.pack("<IIII", number, 0, len(frame), wirelen) + frame
     with (
-        mock.patch.multiple(decoder, decode=form.decode, FlowTable=form.FlowTable),
+        mock.patch.multiple(decoder, decode=form[0].decode, FlowTable=form[1].FlowTable),
         mock.patch("os.urandom", lambda count: b"\x9e" * count),  # the same hashes in every form
     ):
         made = Decoder(Memory())

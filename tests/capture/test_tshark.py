@@ -37,6 +37,8 @@ def tshark(path: Path) -> tuple[list[Row], int]:
         str(path),
         "-d",
         "udp.port==8472,vxlan",
+        "-d",
+        "mpls.label==64,pwethcw",
         "-T",
         "fields",
         "-E",

@@ -161,11 +161,12 @@ def test_a_damaged_interface_block(tmp_path: Path, lostsyn: Callable[..., Any]) 
     assert 0 < told["counts"]["syn_vanished"]
 
 
+@pytest.mark.parametrize("name", ["late-ack", "late-ack-seed"])
 @given(data=st.data())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_any_damage(data: st.DataObject, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
-    """Real captures with some bytes changed and their ends cut off: a result or one sentence, and no traceback."""
-    for path in CASES["late-ack-seed"].captures:
+def test_any_damage(name: str, data: st.DataObject, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """Real captures and listings with some bytes changed and their ends cut off: a result or one sentence, no traceback."""
+    for path in CASES[name].captures or CASES[name].listings:
         changed = bytearray(path.read_bytes())
         for at, value in data.draw(
             st.lists(st.tuples(st.integers(0, len(changed) - 1), st.integers(0, 255)), max_size=6)

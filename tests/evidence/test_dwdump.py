@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.capture.bundle import Bundle
+from analyzer.errors import UnusableInput
+from analyzer.evidence import collect
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.dwdump import parse, recognises
 from analyzer.evidence.facts import Caveat
@@ -109,3 +112,17 @@ def test_any_bytes(junk: bytes, at: int, cut: int) -> None:
     """Bytes changed anywhere fail nothing."""
     data = file(families(), alert())
     list(parse((data[:at] + junk + data[at + len(junk) :])[: max(cut, 24)], "a"))
+
+
+def test_it_is_evidence_and_no_capture(tmp_path: Path) -> None:
+    """Beside a capture it is read as drop records, and is no point; alone it is no capture."""
+    (tmp_path / "drops.pcap").write_bytes(file(alert()))
+    with pytest.raises(UnusableInput, match="no capture"):
+        Bundle.open([tmp_path])
+    (tmp_path / "eth0.pcap").write_bytes(file(link=1))
+    bundle = Bundle.open([tmp_path])
+    evidence = collect(bundle.evidence)
+
+    assert ["eth0.pcap"] == [capture.label for capture in bundle.captures]
+    assert [("drops.pcap", "NETFILTER_DROP")] == [(r.file, r.reason) for r in evidence.drops]
+    assert [("drops.pcap", "dwdump")] == [(read.file, read.source) for read in evidence.read]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzer.analysis import Analysis
 from analyzer.expectations import Destination, Expectation, Range, Rule, judge, plain_exit
-from analyzer.model import Counts, Finding, Incident
+from analyzer.model import Account, Counts, Finding, Incident
 
 GAP = ("cni0", "eth0")
 RACE = Rule(kind="syn-vanished", cause="snat-port-race", gap=GAP)
@@ -37,11 +37,16 @@ def incident(*findings: Finding, number: int = 1) -> Incident:
     )  # fmt: skip
 
 
-def analysis(*incidents: Incident, counts: Counts | None = None, inconclusive: str | None = None) -> Analysis:
+def analysis(
+    *incidents: Incident,
+    counts: Counts | None = None,
+    account: Account | None = None,
+    inconclusive: str | None = None,
+) -> Analysis:
     """Return an analysis that found these."""
     return Analysis(
-        bundle="b", kernel=None, capture_points=(), counts=counts or Counts(), incidents=incidents, reconciliation=(),
-        caveats=(), inconclusive=inconclusive,
+        bundle="b", kernel=None, capture_points=(), counts=counts or Counts(), account=account or Account(),
+        incidents=incidents, reconciliation=(), caveats=(), inconclusive=inconclusive,
     )  # fmt: skip
 
 

@@ -89,6 +89,11 @@ def test_applications(text: str, duration: float, dst: str | None, dport: int | 
     assert int(duration * 1e9) == pytest.approx(request.latest - request.begin, abs=2)
 
 
+def test_small_numbers() -> None:
+    """JSON writes them with an exponent."""
+    assert 9.597e-05 == one('{"start": 1.7951722965e9, "duration_s": 9.597e-05}').duration
+
+
 def test_a_key_that_says_begin() -> None:
     """Its time is the beginning."""
     request = one('{"start": "2026-11-20T10:58:16.5Z", "duration": 2}')

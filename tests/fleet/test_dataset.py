@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset
 import pyarrow.parquet
@@ -22,7 +26,7 @@ Kept = tuple[list[Result], Place]
 def test_partitions(kept: Kept) -> None:
     """Node and day are in the path, in the way of Hive; the file is named as its bundle."""
     results, place = kept
-    parts = [part for result in results for part in result.parts]
+    parts = [part.name for result in results for part in result.parts]
 
     assert {
         "flows/node=node-a/day=2023-11-14",
@@ -42,7 +46,7 @@ def test_types_depend_on_no_bundle(name: str, kept: Kept) -> None:
     """Every file has the columns of the table, typed as `analyzer.parquet` types them, and those of a fleet."""
     results, place = kept
     expected = [*parquet.schema(name), *tables.MORE[name]]
-    for part in (part for result in results for part in result.parts if part.startswith(name)):
+    for part in (part.name for result in results for part in result.parts if part.name.startswith(name)):
         schema = pyarrow.parquet.read_schema(place.path(part))
 
         assert [(field.name, field.type) for field in expected] == [(f.name, f.type) for f in schema]
@@ -78,7 +82,7 @@ def test_a_clock_gone_mad(kept: Kept, tmp_path: Path, monkeypatch: pytest.Monkey
     record(tmp_path / "in" / "n" / "x", bystander(0), bystander(86400))
     results, _ = analysed(tmp_path / "in", tmp_path / "out")
 
-    assert {"day=2023-11-14"} == {part.split("/")[2] for part in results[0].parts}
+    assert {"day=2023-11-14"} == {part.name.split("/")[2] for part in results[0].parts}
 
 
 def test_results_come_back(kept: Kept) -> None:
@@ -98,6 +102,62 @@ def test_a_result_that_cannot_be_read(text: bytes, target: Place) -> None:
     assert {} == dataset.results(target)
 
 
+def _said(results: list[Result]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(asdict(results[0])))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changed", "to"),
+    [
+        ("path", "../monday"), ("path", "node-a/../monday"), ("path", "/node-a/monday"), ("path", 3), ("key", "other"),
+        ("fingerprint", "../../../../x"), ("fingerprint", ""), ("node", "../../x"), ("node", None), ("incidents", "1"),
+        ("incidents", -1), ("incidents", 1 << 64), ("caveats", True), ("counts", {}), ("counts", []), ("points", [1]),
+        ("points", None), ("parts", [{"name": "../../secret.parquet", "size": 1, "sha256": "x"}]), ("parts", ["flows/x"]),
+        ("problem", "it failed"), ("more", 1),
+    ],
+)  # fmt: skip
+def test_a_result_of_another_form(kept: Kept, target: Place, changed: str, to: Any) -> None:
+    """Wrong types, numbers out of range, and paths that do not follow from the bundle, make it none: nothing is led astray."""
+    said = _said(kept[0])
+    target.write(f"bundles/{said['key']}.json", json.dumps(said).encode())
+    assert [said["key"]] == list(dataset.results(target))
+    target.write(f"bundles/{said['key']}.json", json.dumps({**said, changed: to}).encode())
+
+    assert {} == dataset.results(target)
+
+
+def test_a_result_under_another_name(kept: Kept, target: Place) -> None:
+    """A copy of a result is no second bundle, and one of 4 MB is none."""
+    said = _said(kept[0])
+    target.write("bundles/copy.json", json.dumps(said).encode())
+    assert {} == dataset.results(target)
+    target.write(f"bundles/{said['key']}.json", json.dumps(said).encode() + b" " * dataset.LARGEST)
+    assert {} == dataset.results(target)
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "other bytes", "a folder", "whole"])
+def test_files_that_are_not_as_they_were_written(kept: Kept, target: Place, how: str) -> None:
+    """A file that is missing, short, or of the right size with other bytes is found; one that is whole is not."""
+    results, place = kept
+    shutil.copytree(place.root, target.root)
+    part = Path(target.path(results[0].parts[0].name))
+    data = part.read_bytes()
+    part.unlink()
+    if how == "a folder":
+        part.mkdir()
+    elif how != "gone":
+        other = {
+            "cut": data[:-1],
+            "other bytes": data[:-20] + bytes([data[-20] ^ 1]) + data[-19:],
+            "whole": data,
+        }
+        part.write_bytes(other[how])
+    expected = {} if how == "whole" else {results[0].key: results[0].parts[0].name}
+
+    assert expected == dataset.damaged({result.key: result for result in results}, target)
+
+
 def test_sweeping(bundles: Path, tmp_path: Path) -> None:
     """What no result lists goes; another bundle's files, and those of a bundle without a result, stay."""
     results, place = analysed(bundles, tmp_path)
@@ -112,7 +172,7 @@ def test_sweeping(bundles: Path, tmp_path: Path) -> None:
     dataset.sweep(place, {first.key: first})
 
     assert before - set(leftovers) == {name for name, _ in place.list()}
-    assert set(second.parts) <= before
+    assert {part.name for part in second.parts} <= before
 
 
 def test_without_any_bundle(target: Place) -> None:

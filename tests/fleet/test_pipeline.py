@@ -104,6 +104,44 @@ def test_a_bundle_that_turned_bad(own: Path, target: Place) -> None:
     assert (2, 0) == (report.bundles, report.lost)
 
 
+def _files(target: Place, bundle: str) -> list[Path]:
+    return [
+        Path(target.path(name)) for name in contents(target) if bundle in name and name.endswith(".parquet")
+    ]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "result"])
+def test_a_damaged_dataset_heals(own: Path, target: Place, damage: str) -> None:
+    """A bundle whose files or result are not whole is done again, and only that one; then all is as it was."""
+    _, first = surveyed(own, target)
+    before = contents(target)
+    if damage == "result":
+        for path in Path(target.path("bundles")).glob("node-a-monday*"):
+            path.write_bytes(b'{"path": 1}')
+    else:
+        for path in _files(target, "node-a-monday")[:1]:
+            path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-10])
+    done, second = surveyed(own, target)
+
+    assert ["node-a/monday", "node-c/broken"] == done
+    assert before == contents(target)
+    assert (first.lost, first.nodes) == (second.lost, second.nodes)
+
+
+def test_a_damaged_result_that_cannot_be_made_anew(own: Path, target: Place) -> None:
+    """The bundle is gone, and what was kept of it is damaged: that is told, once, and no damaged file is read."""
+    surveyed(own, target)
+    shutil.rmtree(own / "node-a" / "monday")
+    _files(target, "node-a-monday")[0].write_bytes(b"")
+    done, report = surveyed(own, target)
+
+    assert ["node-c/broken"] == done
+    assert ["node-a/monday", "node-c/broken"] == [problem.bundle for problem in report.bad.shown]
+    assert "of the dataset is missing or damaged, and the bundle is not there" in report.bad.shown[0].says
+    assert [] == [name for name in contents(target) if "node-a-monday" in name]
+    assert (2, 0) == (report.bundles, report.lost)
+
+
 def test_interrupted(own: Path, target: Place) -> None:
     """What was done before the interruption is not done again."""
 

@@ -105,12 +105,21 @@ def test_another_version(source: Place, target: Place) -> None:
 def test_too_large_for_the_disk(remote: Place, target: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded that would fill the disk."""
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(module.SPARE + 10))
-    problem = work(find(remote)[0], remote, target, __version__).problem
+    bundle = replace(find(remote)[0], size=module.SPARE + 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2 * module.SPARE + 10))
+    problem = work(bundle, remote, target, __version__).problem
 
     assert problem is not None
-    assert problem.startswith("it has 0 MiB, but ")
+    assert problem.startswith("it has 1024 MiB, but ")
     assert problem.endswith("set TMPDIR to a larger disk")
+
+
+def test_a_small_disk(remote: Place, target: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small bundle fits on a disk with less room than is left free of a large one."""
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(900 << 20))
+
+    assert None is work(find(remote)[0], remote, target, __version__).problem
 
 
 @pytest.mark.parametrize("name", ["node-a/monday/../../../x.pcap", "node-a/monday/a\0b.pcap"])

@@ -25,8 +25,12 @@ Row = tuple[int, int, int, int, int]
 """Protocol, bits, flags, window, length."""
 
 
-def selected(form: Any, rows: list[Row], begin: int = 0) -> list[tuple[int, int]]:
-    """Select from rows of which each is a flow of its own: (row, kind)."""
+OTHER, ECHO = 8 << 16, 77 << 16 | 77
+"""Ports of a flow: type and code of ICMP, or twice an echo's identifier."""
+
+
+def selected(form: Any, rows: list[Row], begin: int = 0, ports: int = OTHER) -> list[tuple[int, int]]:
+    """Select from rows of which each is a flow of its own, with these ports: (row, kind)."""
     n = len(rows)
     columns = [
         np.array([row[k] for row in rows], dtype) for k, dtype in ((1, "u1"), (2, "u2"), (3, "u2"), (4, "i4"))
@@ -39,6 +43,7 @@ def selected(form: Any, rows: list[Row], begin: int = 0) -> list[tuple[int, int]
         np.arange(n, dtype=np.int32).data,
         *(c.data for c in columns),
         proto.data,
+        np.full(n, ports, np.uint32).data,
         out.data,
         kinds.data,
     )
@@ -78,6 +83,24 @@ def test_kinds(row: Row, kind: int) -> None:
         assert [(0, kind)][: bool(kind)] == selected(form, [row])
 
 
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ((ICMP, 0, 0, 0, 9), REQUEST),
+        ((ICMP, REPLY, 0, 0, 9), ANSWER),
+        ((ICMP, FRAGMENT, 0, 0, 9), 0),
+        ((ICMP, QUOTES, 0, 0, 9), ERROR),
+        ((ICMP6, 0, 0, 0, 9), REQUEST),
+        ((ICMP6, REPLY, 0, 0, 9), ANSWER),
+        ((UDP, 0, 0, 0, 9), REQUEST),
+    ],
+)
+def test_kinds_of_echoes(row: Row, kind: int) -> None:
+    """Packets of a flow that has an identifier on both sides ask and answer."""
+    for form in FORMS:
+        assert [(0, kind)][: bool(kind)] == selected(form, [row], ports=ECHO)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -90,14 +113,15 @@ def test_kinds(row: Row, kind: int) -> None:
         max_size=20,
     ),
     st.integers(0, 20),
+    st.sampled_from([OTHER, ECHO]),
 )
-def test_every_form_selects_alike(rows: list[Row], cut: int) -> None:
+def test_every_form_selects_alike(rows: list[Row], cut: int, ports: int) -> None:
     """Compiled and not, in one piece and in two, the same."""
     cut = min(cut, len(rows))
-    whole = selected(FORMS[0], rows)
+    whole = selected(FORMS[0], rows, ports=ports)
 
-    assert [whole] * 3 == [selected(form, rows) for form in FORMS]
-    assert whole == selected(FORMS[0], rows[:cut]) + selected(FORMS[0], rows, cut)
+    assert [whole] * 3 == [selected(form, rows, ports=ports) for form in FORMS]
+    assert whole == selected(FORMS[0], rows[:cut], ports=ports) + selected(FORMS[0], rows, cut, ports)
 
 
 def answered(form: Any, events: list[tuple[int, int]], protocol: int = UDP) -> list[tuple[int, int, bool]]:

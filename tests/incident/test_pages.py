@@ -19,11 +19,12 @@ def test_page(code: str) -> None:
 
 
 def test_every_kind_without_causes_of_its_own_is_explained() -> None:
-    """`syn-vanished` and `udp-vanished` are what the causes are about; `reply-vanished` is reserved."""
+    """Whatever vanished, was refused or misdelivered is what the causes are about."""
     explained = {"invalid-reset", "invalid-dropped", "unnatted-leak"}
 
     assert explained <= set(pages.OTHERS)
-    assert {"syn-vanished", "udp-vanished", "reply-vanished"} | explained == set(Kind.__args__)
+    caused = {f"{what}-vanished" for what in ("syn", "udp", "icmp", "reply", "data", "error")}
+    assert {*caused, "refused", "misdelivered"} | explained == set(Kind.__args__)
 
 
 def test_causes_come_first() -> None:

@@ -58,8 +58,8 @@ class Script:
 
     def begun(self) -> Script:
         """Wait until it records."""
-        wait_for(lambda: "recording " in self.said or self.process.poll() is not None)
-        assert "recording " in self.said, self.said
+        wait_for(lambda: "capture: recording " in self.said or self.process.poll() is not None)
+        assert "capture: recording " in self.said, self.said
         return self
 
     def end(self, number: int = signal.SIGINT) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,8 @@ from tests.kernel.recorded import SHELLS
 pytestmark = pytest.mark.kernel
 
 APPLETS = (
-    "awk basename cat chroot date df dirname grep head id ls mkdir nice printf ps readlink rm sed seq sh sort tail tar tr "
-    "uname wc"
+    "awk basename cat chroot date dd df dirname grep gzip head id ls mkdir mv printf readlink rm sed setsid sh sleep sort tail "
+    "tar timeout tr uname wc"
 )
 
 
@@ -133,6 +134,35 @@ def test_pods_on_a_bridge(host: Host, bare: Callable[[], str]) -> None:
     # The same without iproute2 and util-linux.
     assert ["veth-a", "veth-b", "cni0", "eth0"] == host.chosen(path=bare())
     assert ["veth-a", "cni0", "eth0"] == host.chosen("--pid", pid, path=bare())
+
+
+@pytest.mark.parametrize("further", ["", "ip nsenter nice"])
+def test_busybox_alone_records(host: Host, bare: Callable[[], str], further: str) -> None:
+    """Without iproute2, and with busybox's own ip, which tells less; with a program that busybox was built without."""
+    host.uplink("eth0", "192.0.2.10/24")
+    host.bridge("cni0")
+    pid = host.pod("veth-a", "10.244.0.11/24", bridge="cni0")
+    path = bare()
+    for name in further.split():
+        Path(path, name).symlink_to("/usr/bin/busybox")
+    archive = host.folder / "a.tar.gz"
+    argv = [str(shutil.which("ip")), "netns", "exec", host.node.name, "/usr/bin/busybox", "ash", "-s", "--"]
+    options = ["--pid", str(pid), "--seconds", "1", "--size", "12", "-o", str(archive)]
+    done = subprocess.run(
+        [*argv, *options], input=script(), env={"PATH": path}, capture_output=True, text=True, check=False
+    )
+
+    assert (0, f"lostsyn-capture: seconds; {archive}") == (done.returncode, done.stderr.splitlines()[-1])
+    with tarfile.open(archive) as tar:
+        names = {Path(name).name for name in tar.getnames()}
+    assert {
+        "veth-a.pcap0",
+        "cni0.pcap0",
+        "eth0.pcap0",
+        "manifest.json",
+        "proc-stat.txt",
+        "uname.txt",
+    } <= names
 
 
 def test_many_pods_on_a_bridge(host: Host) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -105,37 +104,3 @@ def test_late_ack_holds_the_hosts_reset(tshark: Callable[..., list[list[str]]]) 
         assert expected == len(tshark(folder / f"{point}.pcap", late))
         assert expected == len(tshark(folder / f"{point}.pcap", host))
         assert tshark(folder / f"{point}.pcap", "tcp.flags == 4 && ip.src == 192.0.2.100")
-
-
-def test_the_seed_is_what_its_builder_builds(tmp_path: Path) -> None:
-    """Byte for byte, from the listings beside it."""
-    # Run, not imported: what Python would keep of it compiled would lie in the fixture, and be told of in its report.
-    runpy.run_path(str(FIXTURES / "late-ack-seed/build.py"))["build"](tmp_path)
-    for name in ("container.pcap", "eth0.pcap"):
-        assert (FIXTURES / "late-ack-seed" / name).read_bytes() == (tmp_path / name).read_bytes()
-
-
-@pytest.mark.tshark
-@pytest.mark.parametrize(
-    ("listing", "rebuilt"),
-    [("late-ack-container-interface.csv", "container.pcap"), ("late-ack-host-interface.csv", "eth0.pcap")],
-)
-def test_tshark_reads_the_listing_out_of_the_seed(
-    listing: str, rebuilt: str, tshark: Callable[..., list[list[str]]]
-) -> None:
-    """Times, addresses, numbers, timestamps and lengths, line by line; windows by the shift of each side."""
-    folder = FIXTURES / "late-ack-seed"
-    names = ["frame.time_epoch", "ip.src", "ip.dst", "tcp.seq_raw", "tcp.window_size_value", "frame.len"]
-    names += ["tcp.ack_raw", "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.len"]
-    rows = [line.split(",") for line in (folder / listing).read_text().splitlines()[1:]]
-    read = tshark(folder / rebuilt, "tcp", *names)
-    assert len(rows) == len(read)
-    for row, got in zip(rows, read, strict=True):
-        _, time, src, dst, _, _, flags, seq, ack, window, length, tsval, tsecr, wire = row
-        assert [time, src, dst, wire] == [got[0], got[1], got[2], got[5]]
-        if not seq and not ack:
-            continue  # the PUT's last frame: tshark printed its HTTP line
-        scaled = int(got[4]) << (8 if src == "192.168.0.100" else 7)
-        assert [seq, int(window), length] == [got[3], scaled, got[9]]
-        if flags == "ACK":
-            assert [ack, tsval, tsecr] == got[6:9]

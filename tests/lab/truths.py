@@ -108,6 +108,12 @@ def _leak(truth: Truth) -> Expected:
     return counts, {("unnatted-leak", "unknown"): len(told["leaking"])}
 
 
+def _expired(truth: Truth) -> Expected:
+    told = truth["traffic"]
+    counts = {"syn_vanished": 0, "host_resets": 0}
+    return counts, {("misdelivered", "entry-expired"): len(told["broken"])}
+
+
 def _clean(truth: Truth) -> Expected:
     done = truth["traffic"]["done"]
     tcp = done["outside"] + done["bridged"] + done["node"] + done["refused"]
@@ -160,6 +166,7 @@ FOLLOWING: dict[str, Callable[[Truth], Expected]] = {
     "clean": _clean,
     "dns-race": _dns,
     "forwarding-disabled": _routing("forwarding-disabled"),
+    "entry-expired": _expired,
     "invalid-dropped": _dropped,
     "late-ack": _late_ack,
     "late-start": _late_start,

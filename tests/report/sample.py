@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from analyzer.analysis import Analysis
 from analyzer.model import (
+    Account,
     Attempt,
     CapturePoint,
     Counts,
@@ -134,7 +135,12 @@ def raced(
         attempts=tuple(attempts),
         passages=tuple(passages),
         omitted=6,
-        facts={"partner": f"{rival} > {SERVER}/tcp", "outer_port_taken": port, "microseconds_apart": 5.0},
+        facts={
+            "partner": f"{rival} > {SERVER}/tcp",
+            "outer_port_taken": port,
+            "microseconds_apart": 5.0,
+            "attempts_vanished": len(retries),
+        },
         evidence=(
             Evidence(
                 says=f"The partner's SYN left with outer port {port} 14 µs after the lost one.",
@@ -443,6 +449,7 @@ def race() -> Analysis:
         kernel="6.18.44",
         capture_points=POINTS,
         counts=Counts(connections=600, syn_attempts=604, syn_vanished=4, syn_unanswered=0, udp_requests=12),
+        account=Account(connections=612, worked=608, node=4, outcomes={"ok": 608, "delayed": 4}),
         incidents=(RACE,),
         reconciliation=(
             Reconciled(counter="insert_failed", delta=4, explained=4, note="4 of 4 explained by lost SYNs"),
@@ -471,6 +478,7 @@ def late_ack() -> Analysis:
             ),
         ),
         counts=Counts(connections=1, invalid_packets=1, host_resets=1),
+        account=Account(connections=1, node=1, outcomes={"reset": 1}),
         incidents=(LATE_ACK,),
         reconciliation=(),
         caveats=(
@@ -511,6 +519,16 @@ def both() -> Analysis:
             invalid_packets=1,
             host_resets=1,
         ),
+        account=Account(
+            connections=613,
+            worked=605,
+            node=5,
+            outside=2,
+            unknown=1,
+            why_unknown={"not-recording": 1},
+            outcomes={"ok": 605, "delayed": 4, "reset": 1, "timed-out": 3},
+            outcomes_outside={"timed-out": 2},
+        ),
         incidents=(RACE, LATE_ACK),
         reconciliation=quiet.reconciliation,
         caveats=quiet.caveats + late.caveats,
@@ -525,6 +543,13 @@ def clean() -> Analysis:
         kernel="6.18.44",
         capture_points=POINTS,
         counts=Counts(connections=412, syn_attempts=414, syn_unanswered=2, udp_requests=96),
+        account=Account(
+            connections=508,
+            worked=506,
+            outside=2,
+            outcomes={"ok": 506, "timed-out": 2},
+            outcomes_outside={"timed-out": 2},
+        ),
         incidents=(),
         reconciliation=(),
         caveats=(),
@@ -539,6 +564,7 @@ def empty() -> Analysis:
         kernel=None,
         capture_points=(),
         counts=Counts(),
+        account=Account(),
         incidents=(),
         reconciliation=(),
         caveats=(),
@@ -559,6 +585,12 @@ def many(number: int) -> Analysis:
         kernel="6.18.44",
         capture_points=base.capture_points,
         counts=Counts(connections=40 * number, syn_attempts=41 * number, syn_vanished=number),
+        account=Account(
+            connections=40 * number,
+            worked=39 * number,
+            node=number,
+            outcomes={"ok": 39 * number, "delayed": number},
+        ),
         incidents=(dataclasses.replace(RACE, findings=findings, last=findings[-1].time),),
         reconciliation=base.reconciliation,
         caveats=base.caveats,

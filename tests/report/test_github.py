@@ -14,7 +14,7 @@ from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.report import github
 
-COMMAND = re.compile(r"::error ([^:\r\n]*)::([^\r\n]*)")
+COMMAND = re.compile(r"::(?:error|notice) ([^:\r\n]*)::([^\r\n]*)")
 
 
 def unescaped(text: str) -> str:
@@ -25,13 +25,15 @@ def unescaped(text: str) -> str:
 
 
 def commands(text: str) -> list[tuple[dict[str, str], str]]:
-    """Read the commands of *text*; its last line is none."""
+    """Read the annotations of errors of *text*; its last line is none."""
     told = []
     *every, last = text.splitlines()
     assert last.startswith("lostsyn: ")
     for command in every:
         found = COMMAND.fullmatch(command)
         assert found, command
+        if command.startswith("::notice"):
+            continue
         pairs = (pair.split("=", 1) for pair in found[1].split(","))
         told.append(({name: unescaped(value) for name, value in pairs}, unescaped(found[2])))
     return told
@@ -48,6 +50,15 @@ def test_an_incident(sample, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert {"title": "SNAT port race between cni0 and eth0", "file": "node7/cni0.pcap"} == properties
     assert sample.RACE.summary == message.splitlines()[0]
     assert text.endswith("\nlostsyn: 1 bundle checked, 1 with something to look at\n")
+
+
+def test_the_verdict(sample) -> None:
+    """A bundle with something to look at has its headline and its account in a notice."""
+    text = github.render([Checked.of(["node7"], sample.race())])
+    (notice,) = [row for row in text.splitlines() if row.startswith("::notice ")]
+
+    assert notice.startswith("::notice title=Lostsyn::node7: 4 of 612 connections waited up to 2.08 s")
+    assert "(612 connections: 608 worked, 4 delayed or failed because of this node)" in notice
 
 
 def test_nothing_to_say(sample) -> None:

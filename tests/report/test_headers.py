@@ -7,7 +7,7 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import Ether
 
@@ -35,7 +35,7 @@ def test_headers_end_where_the_payload_begins(layered: Layered) -> None:
     elif proto == 6:
         assert (b"hello, world" if length else b"") == payload[: min(length, 12)]
     elif proto == 17:
-        assert b"questions" == payload
+        assert layered.frame[len(layered.frame) - length :] == payload
     elif proto in (1, 58):
         assert payload in (b"abcdefgh", b"")
     else:
@@ -156,3 +156,37 @@ def test_strange_tcp_options_may_hold_addresses(options: bytes, strange: int) ->
     found = read(bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=6)) + bytes(tcp), 101)
 
     assert strange == sum(end - begin for begin, end, _ in found.options)
+
+
+def _tunnelled(outer: bytes, proto: int) -> bytes:
+    inner = IP(src="10.244.0.11", dst="192.0.2.100") / TCP()
+    if proto == 47:
+        return bytes(IP(src="198.51.100.1", dst="198.51.100.2", proto=47) / (outer + bytes(Ether() / inner)))
+    return bytes(
+        IP(src="198.51.100.1", dst="198.51.100.2")
+        / UDP(sport=1701, dport=1701)
+        / (outer + b"\x21" + bytes(inner))
+    )
+
+
+def test_a_mirrored_frame_carries_words_of_its_switch() -> None:
+    """Of ERSPAN III the eight bytes that the platform defines are left out, and the headers behind them found."""
+    gre = bytes.fromhex("100022eb00000007")
+    with_platform = _tunnelled(gre + bytes.fromhex("200000000000000000000001") + b"SECRETS!", 47)
+    without = _tunnelled(gre + bytes.fromhex("200000000000000000000000"), 47)
+    at = with_platform.index(b"SECRETS!")
+
+    assert [(at, at + 8, 0)] == read(with_platform, 101).options
+    assert [] == read(without, 101).options
+    assert 4 == len(read(with_platform, 101).v4) == len(read(without, 101).v4)
+
+
+def test_l2tp_may_have_padding() -> None:
+    """Any bytes may stand before what L2TP carries; they are blanked."""
+    padded = _tunnelled(bytes.fromhex("0202000100020006") + b"SECRET", 17)
+    plain = _tunnelled(bytes.fromhex("000200010002"), 17)
+    at = padded.index(b"SECRET")
+
+    assert (at, at + 6) in read(padded, 101).blank
+    assert 4 == len(read(padded, 101).v4) == len(read(plain, 101).v4)
+    assert len(read(plain, 101).blank) == len(read(padded, 101).blank) - 1

@@ -30,10 +30,10 @@ def test_80_columns(sample, name: str) -> None:
 
 def test_the_verdict_comes_first(sample) -> None:
     """The first line answers the question."""
-    assert text.render(sample.race()).startswith("4 SYNs vanished between cni0 and eth0\n")
-    assert text.render(sample.clean()).startswith(
-        "No incident: nothing vanished in 412 connections and 96 UDP requests\n2 SYNs left the uplink"
+    assert text.render(sample.race()).startswith(
+        "4 of 612 connections waited up to 2.08 s because of this node"
     )
+    assert text.render(sample.clean()).startswith("2 of 508 connections failed outside this node")
     assert text.render(sample.empty()).startswith("No incident: the captures hold no connection to follow\n")
 
 

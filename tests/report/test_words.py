@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.model import Counts, Kind
+from analyzer.model import Kind
 from analyzer.report import words
 
 
@@ -86,34 +86,6 @@ def test_short_keeps_both_ends() -> None:
     assert "node7.veth1a…pcapng" == words.short("node7.veth1a2b3c4d5e6f.0001.pcapng", 19)
 
 
-def test_headline_counts_lost_attempts(sample) -> None:
-    """The verdict counts lost SYNs, not connections, and puts two kinds of event side by side."""
-    assert "4 SYNs vanished between cni0 and eth0" == words.headline((sample.RACE,), sample.clean())
-    assert (
-        "4 SYNs vanished between cni0 and eth0; 1 packet was judged INVALID and the host answered with a RST"
-        == words.headline((sample.RACE, sample.LATE_ACK), sample.clean())
-    )
-
-
-def test_headline_of_one(sample) -> None:
-    """Nothing followed is not the same as nothing lost."""
-    assert "No incident: the captures hold no connection to follow" == words.headline((), sample.empty())
-    assert "No incident: nothing vanished in 1 connection and 2 UDP requests" == words.headline(
-        (), dataclasses.replace(sample.clean(), counts=Counts(connections=1, udp_requests=2))
-    )
-
-
-def test_headline_stays_one_line(sample) -> None:
-    """With many kinds of incident, the verdict names two and counts the others."""
-    many = [
-        dataclasses.replace(sample.RACE, gap=gap) for gap in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"))
-    ]
-
-    assert "4 SYNs vanished between a and b; 4 SYNs vanished between b and c; and 2 more" == words.headline(
-        many, sample.clean()
-    )
-
-
 def test_unanswered_is_told_apart(sample) -> None:
     """SYNs that left the node are named as a loss elsewhere."""
     assert words.beyond(sample.clean()).startswith("2 SYNs left the uplink and got no answer")
@@ -129,9 +101,8 @@ def test_title(sample) -> None:
 
 
 def test_every_kind_and_cause_has_its_words(sample) -> None:
-    """No kind of incident and no known cause is without a title and a verdict."""
+    """No kind of incident and no known cause is without a title."""
     for kind in get_args(Kind):
         incident = dataclasses.replace(sample.RACE, kind=kind, cause="unknown")
 
         assert words.title(incident).endswith(", cause unknown")
-        assert words.headline((incident,), sample.clean())[0].isdigit()

@@ -24,8 +24,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Return a function that starts a server of the test's own; on one folder unless the test says another."""
     made: list[Server] = []
 
-    def start(*options: str, data: Path = tmp_path / "data") -> Server:
-        made.append(Server(data, *options, log=tmp_path / "serve.log"))
+    def start(*options: str, data: Path = tmp_path / "data", files: int | None = None) -> Server:
+        made.append(Server(data, *options, log=tmp_path / "serve.log", files=files))
         return made[-1]
 
     yield start

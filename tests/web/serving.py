@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,8 +34,8 @@ def until(look: Callable[[], T], what: str) -> T:
 class Server:
     """One running server."""
 
-    def __init__(self, data: Path, *options: str, log: Path | None = None) -> None:
-        """Start it on *data*, on any free port."""
+    def __init__(self, data: Path, *options: str, log: Path | None = None, files: int | None = None) -> None:
+        """Start it on *data*, on any free port; it may have so many *files* open."""
         self.data = data
         with (log or Path(os.devnull)).open("ab") as errors:
             self.process = subprocess.Popen(
@@ -42,6 +44,7 @@ class Server:
                     "serve", "--port", "0", "--data", str(data), "--spare", "0.1", *options,
                 ],
                 stdout=subprocess.PIPE, stderr=errors, text=True,
+                preexec_fn=files and partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files)),
             )  # fmt: skip
         assert self.process.stdout
         said = self.process.stdout.readline()

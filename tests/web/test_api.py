@@ -10,6 +10,8 @@ from typing import Any
 import jsonschema
 import openapi_spec_validator
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analyzer.web import api
 from tests.conftest import FIXTURES, ROOT
@@ -195,3 +197,63 @@ def test_an_empty_file(server: Server) -> None:
 
     assert "?1" == server.client.head(url).headers["upload-complete"]
     assert [True] == [file["complete"] for file in server.get(upload)["files"]]
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=9), inner, max_size=2),
+    max_leaves=4,
+)
+_KEYS = st.sampled_from(["name", "size", "roles", "\ud800", "eth0"])
+_BODY = st.one_of(
+    st.dictionaries(
+        _KEYS, _ANY | st.dictionaries(st.text(max_size=5), st.sampled_from(["pod", "", "x"]))
+    ).map(lambda found: json.dumps(found).encode()),
+    st.binary(max_size=50),
+)
+_OPERATIONS = [
+    (path, method)
+    for path, entry in DESCRIPTION["paths"].items()
+    for method in entry
+    if method != "parameters" and path != "/api/openapi.json"
+]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    operation=st.sampled_from(_OPERATIONS),
+    number=st.integers(0, 1 << 70),
+    real=st.booleans(),
+    query=st.dictionaries(st.sampled_from(["q", "limit", "after", "token"]), st.text(max_size=9), max_size=2),
+    offset=st.none() | st.integers(-1, 1 << 64).map(str),
+    body=_BODY,
+    kind=st.sampled_from(
+        ["application/json", "multipart/form-data; boundary=x", "multipart/form-data", "text/plain"]
+    ),
+)
+def test_whatever_is_asked_is_answered_as_described(
+    server: Server,
+    operation: tuple[str, str],
+    number: int,
+    real: bool,
+    query: dict[str, str],
+    offset: str | None,
+    body: bytes,
+    kind: str,
+) -> None:
+    """Each answer has a status that the description lists, and the form that it gives; none is the server's mistake."""
+    path, method = operation
+    described = DESCRIPTION["paths"][path][method]["responses"]
+    upload = server.client.post("/api/uploads", json={}).json()["id"] if real else "0123456789abcdef"
+    headers = {"Content-Type": kind, **({"Upload-Offset": offset} if offset else {})}
+    answer = server.client.request(
+        method.upper(), path.format(id=upload, number=number), params=query, content=body, headers=headers
+    )
+    if real:
+        server.client.delete(f"/api/uploads/{upload}")
+    assert str(answer.status_code) in described, answer.text
+    response = described[str(answer.status_code)]
+    if "$ref" in response:
+        response = DESCRIPTION["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    if content := response.get("content", {}).get("application/json"):
+        jsonschema.validate(answer.json(), {**content["schema"], "components": DESCRIPTION["components"]})

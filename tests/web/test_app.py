@@ -33,7 +33,9 @@ def test_pages_and_api_refuse_in_their_own_way(server: Server) -> None:
     assert 404 == page.status_code == told.status_code
     assert "There is no such page." in page.text
     assert {"error": "There is no such page."} == told.json()
-    assert 405 == server.client.put("/uploads").status_code
+    refused = server.client.put("/uploads")
+    assert (405, "POST") == (refused.status_code, refused.headers["allow"])
+    assert "GET, HEAD, POST" == server.client.put("/api/uploads").headers["allow"]
 
 
 def test_a_mistake_of_the_server(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from analyzer.web import confined
 from analyzer.web.confined import Limits
-from tests.conftest import FIXTURES
+from tests.conftest import FIXTURES, ROOT
 
 ENOUGH = Limits(memory=4 << 30, cpu=60, disk=1 << 30, time=60)
 RACE = FIXTURES / "snat-race"
@@ -58,6 +60,29 @@ def test_limits(tmp_path: Path, limits: dict[str, Any], says: str) -> None:
     assert says in said
 
 
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that makes other code the task, and returns the folder to work in."""
+
+    def made(code: str) -> Path:
+        body = "".join(f"    {line}\n" for line in code.splitlines())
+        (tmp_path / "stand_in.py").write_text(f"def work(order, folder):\n{body}")
+        (tmp_path / "sitecustomize.py").write_text(
+            "import importlib.util, sys\n"
+            "import analyzer.web.recognition\n"
+            f"spec = importlib.util.spec_from_file_location('analyzer.web.recognition', {str(tmp_path / 'stand_in.py')!r})\n"
+            "module = importlib.util.module_from_spec(spec)\n"
+            "spec.loader.exec_module(module)\n"
+            "sys.modules['analyzer.web.recognition'] = module\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+        work = tmp_path / "data/uploads/one/recognise.work"
+        work.mkdir(parents=True)
+        return work
+
+    return made
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -67,24 +92,53 @@ def test_limits(tmp_path: Path, limits: dict[str, Any], says: str) -> None:
         ("x = [bytes(1 << 20) for _ in range(10_000)]", "memory, the limit"),
     ],
 )
-def test_how_a_task_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str) -> None:
+def test_how_a_task_goes_wrong(stand_in: Callable[[str], Path], code: str, says: str) -> None:
     """A task that spins, crashes, leaves or takes too much ends with a sentence of its own."""
-    (tmp_path / "stand_in.py").write_text(f"def work(order, folder):\n    {code}\n")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util, sys\n"
-        "import analyzer.web.recognition\n"
-        f"spec = importlib.util.spec_from_file_location('analyzer.web.recognition', {str(tmp_path / 'stand_in.py')!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(module)\n"
-        "sys.modules['analyzer.web.recognition'] = module\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    work = tmp_path / "work"
-    work.mkdir()
-    said = _run("recognise", work, _order("uname.txt"), cpu=1, memory=1 << 30)
+    said = _run("recognise", stand_in(code), _order("uname.txt"), cpu=1, memory=1 << 30)
 
     assert said
     assert says in said
+
+
+def test_the_log_says_more(stand_in: Callable[[str], Path], caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody foresaw ends in the server's log, as far as it says why, and printable."""
+    said = _run("recognise", stand_in("raise ValueError('why \\x1b[2J' + 'x' * 9000)"), _order("uname.txt"))
+
+    assert said == "The process ended unexpectedly with status 1; the server's log says more."
+    assert "xxx" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert len(caplog.text) < 5000
+
+
+@pytest.mark.parametrize(
+    ("statuses", "says"),
+    [
+        ([0], None),
+        ([-signal.SIGKILL, 0], None),
+        ([-signal.SIGTERM, 7], "The process ended unexpectedly with status 7; the server's log says more."),
+        (
+            [-signal.SIGTERM, -signal.SIGKILL],
+            "Something outside killed its process (SIGKILL), also when it was tried once more; the machine may have too "
+            "little memory.",
+        ),
+        ([-signal.SIGSEGV], "The process crashed (SIGSEGV); one of the files may be made to do that."),
+    ],
+)
+def test_killed_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statuses: list[int], says: str | None
+) -> None:
+    """What the kernel, short of memory, or an operator killed is tried once more, in an empty folder; a crash is not."""
+    coming, work = iter(statuses), tmp_path / "work"
+    work.mkdir()
+
+    async def process(*_: object) -> int:
+        assert [] == list(work.iterdir())
+        (work / "left").touch()
+        return next(coming)
+
+    monkeypatch.setattr(confined, "_process", process)
+    assert says == _run("recognise", work, _order("uname.txt"))
+    assert [] == list(coming)
 
 
 def test_it_ends_with_its_server(tmp_path: Path) -> None:

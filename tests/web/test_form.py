@@ -43,6 +43,8 @@ def test_however_it_is_cut(server: Server, size: int) -> None:
     [
         (_part("files", "abc", "a"), 400, "ends in the middle"),
         ("nonsense", 400, "cannot be read"),
+        (_part("name", "a") + "--boundary--", 400, "has no file"),
+        (_part("files", "{}") + "--boundary--", 400, "No file was chosen"),
         (_part("x" * 5000, "a") + "--boundary--", 400, "cannot be read"),
         (_part("name", "a" * 5000) + "--boundary--", 413, "longer than 4096 bytes"),
         ("".join(_part(f"f{n}", "") for n in range(101)) + "--boundary--", 413, "more than 100 fields"),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 
-from analyzer.web.guard import Token, access_token, is_cross_site
+from analyzer.web import guard
+from analyzer.web.guard import Answer, Based, Token, access_token, is_cross_site, route
 from tests.web.serving import Server
 
 
@@ -72,6 +78,7 @@ def test_the_printed_address_signs_in(server: Server) -> None:
     assert "samesite=lax" in cookie
     name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
     assert 200 == _ask(server, "GET", "/", headers={"Cookie": f"{name}={value}"}).status_code
+    assert server.token not in answer.headers["set-cookie"]
     assert 403 == _ask(server, "GET", "/?token=wrong").status_code
 
 
@@ -124,3 +131,72 @@ def test_what_browsers_are_told(server: Server, path: str) -> None:
         headers["x-content-type-options"], headers["referrer-policy"], headers["cache-control"],
     )  # fmt: skip
     assert "server" not in headers
+
+
+def _request(cookie: str = "", *, port: int = 8480, base: str = "") -> Request:
+    return Request(
+        {
+            "type": "http", "method": "GET", "scheme": "http", "path": f"{base}/", "root_path": base, "query_string": b"",
+            "server": ("127.0.0.1", port), "headers": [(b"cookie", cookie.encode())],
+        }
+    )  # fmt: skip
+
+
+def _signed_in(token: Token, **where: Any) -> str:
+    """Sign in, and return the cookie as the browser sends it."""
+    answer = token.let_in(_request(**where), Response())
+    return str(answer.headers["set-cookie"].partition(";")[0])
+
+
+def test_a_cookie_per_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sign-in gives a cookie of its own, good for hours, on this port and path, and with this token."""
+    token = Token("a" * 43)
+    cookie, other = _signed_in(token), _signed_in(token)
+
+    assert cookie != other
+    assert "a" * 43 not in cookie
+    assert token.shown_by(_request(cookie))
+    assert not token.shown_by(_request(cookie.replace("8480", "9000"), port=9000))
+    assert not token.shown_by(_request(cookie.replace("8480", "8480-x"), base="/x"))
+    assert not Token("b" * 43).shown_by(_request(cookie))
+    later = time.time() + guard.SESSION + 1
+    monkeypatch.setattr(guard.time, "time", lambda: later)
+    assert not token.shown_by(_request(cookie))
+
+
+@pytest.mark.parametrize(
+    "value", ["", ".", "..", "9999999999.x.", "9999999999.x.00", "\u00e9.\u00e9.\u00e9", "a" * 43]
+)
+def test_no_other_cookie(value: str) -> None:
+    """The token itself, a signature of nothing and what is none sign nobody in."""
+    token = Token("a" * 43)
+    until, nonce, signature = _signed_in(token).partition("=")[2].split(".")
+
+    assert not token.shown_by(_request(f"lostsyn-8480={value}"))
+    assert not token.shown_by(_request(f"lostsyn-8480={int(until) + 1}.{nonce}.{signature}"))
+    assert not token.shown_by(_request(f"lostsyn-8480={until}.{nonce}x.{signature}"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/lostsyn", "/lostsyn/", "/", "/uploads/x", "/lostsyn/uploads/x", "/lostsynx/y"]
+)
+def test_the_base_path_is_there_once(path: str) -> None:
+    """A server in front leaves it in the path, or takes it off; the application sees the same."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    asyncio.run(Based(app, base="/lostsyn")({"type": "http", "path": path}, None, None))  # type: ignore[arg-type]
+    (scope,) = seen
+
+    assert "/lostsyn" == scope["root_path"]
+    within = (
+        path.removeprefix("/lostsyn") if path in ("/lostsyn", "/lostsyn/", "/lostsyn/uploads/x") else path
+    )
+    assert (within or "/") == route(Request(scope))
+
+
+def test_answers_can_be_encoded() -> None:
+    """Half a surrogate pair, which JSON can carry and UTF-8 cannot, breaks no answer."""
+    assert b'{"a":"\\ud800"}' == Answer({"a": "\ud800"}).body

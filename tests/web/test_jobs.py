@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.web.jobs import _again_and_again, _worth
+from analyzer.web.looks import Look
 from analyzer.web.store import File
 from tests.web.serving import Server, until
 
@@ -21,15 +22,13 @@ from tests.web.serving import Server, until
         (False, 0, None, False),
         (True, 0, None, True),
         (False, 1, None, True),
-        (False, 150, {"bytes": 100, "complete": False}, False),
-        (False, 200, {"bytes": 100, "complete": False}, True),
-        (True, 110, {"bytes": 100, "complete": False}, True),
-        (True, 110, {"bytes": 110, "complete": True}, False),
+        (False, 150, Look(bytes=100, complete=False, texts={}), False),
+        (False, 200, Look(bytes=100, complete=False, texts={}), True),
+        (True, 110, Look(bytes=100, complete=False, texts={}), True),
+        (True, 110, Look(bytes=110, complete=True, texts={}), False),
     ],
 )
-def test_when_a_file_is_looked_at(
-    complete: bool, received: int, known: dict[str, object] | None, due: bool
-) -> None:
+def test_when_a_file_is_looked_at(complete: bool, received: int, known: Look | None, due: bool) -> None:
     """Again when it has doubled, so that all looks together cost little more than one; and when it is whole."""
     assert due == _worth(File(number=1, name="a", size=None, complete=complete), received, known)
 

@@ -81,6 +81,14 @@ def test_a_hole_is_told_with_its_times() -> None:
     ] == missing(ends, COUNTERS)
 
 
+def test_a_hole_of_the_tunnel_is_told() -> None:
+    """A tunnel device need not be there; where it is, its holes count as any other's."""
+    whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60), part("eth0.pcap", 0, 60)]
+    points = join([*whole, part("wg0.pcap", 0, 50, role="tunnel")], {})
+
+    assert [f"no capture of the tunnel between {_clock(50)} and {_clock(60)}"] == missing(points, COUNTERS)
+
+
 def test_what_is_still_coming_is_not_missing() -> None:
     """A hole behind what has arrived of a file is none yet, for the other points of its role neither; one before it is."""
     whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60)]

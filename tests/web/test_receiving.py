@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from analyzer.web import receiving
-from analyzer.web.receiving import PIECE, Receiver, client_name, upload_name
+from analyzer.web.receiving import PIECE, Body, Receiver, client_name, upload_name
 from analyzer.web.refusal import Refusal
 from analyzer.web.settings import Settings
 from analyzer.web.store import Store
@@ -48,9 +48,9 @@ def refused(doing: Callable[[], object] | Awaitable[object]) -> tuple[int, str]:
 
 async def take(receiver: Receiver, upload: Any, file: Any, offset: int, *pieces: bytes, **how: Any) -> bool:
     """Take one body."""
-    transfer = await receiver.begin(upload, file, offset)
+    transfer = await receiver.begin(upload, file, offset, Body(body(*pieces, **how)))
     try:
-        return await transfer.take(body(*pieces, **how))
+        return await transfer.take()
     finally:
         transfer.close()
 
@@ -130,9 +130,9 @@ def test_a_silent_body_is_given_up(make: Callable[..., Receiver], monkeypatch: p
         await asyncio.Event().wait()
 
     async def go() -> None:
-        transfer = await receiver.begin(upload, file, 0)
+        transfer = await receiver.begin(upload, file, 0, Body(silent()))
         try:
-            await transfer.take(silent())
+            await transfer.take()
         finally:
             transfer.close()
 

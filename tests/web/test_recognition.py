@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from analyzer import typed
+from analyzer.capture.lanes import BEYOND
 from analyzer.evidence.facts import Link
+from analyzer.web.looks import LOOK, Look
 from analyzer.web.recognition import look, told, work
+from tests.capture.test_reader import pcap
 from tests.conftest import FIXTURES
 
 RACE = FIXTURES / "snat-race"
 
 
-def _points(found: dict[str, Any]) -> list[tuple[str, str | None, int]]:
-    return [(part["point"], part["role"], part["packets"]) for part in found["parts"]]
+def _points(found: Look) -> list[tuple[str, str | None, int]]:
+    return [(part.point, part.role, part.packets) for part in found.parts]
 
 
 def test_a_capture(tmp_path: Path) -> None:
@@ -26,9 +30,9 @@ def test_a_capture(tmp_path: Path) -> None:
     found = look(tmp_path / "00001", "node7/eth0.pcap", True, {})
 
     assert [("eth0", "uplink", 1454)] == _points(found)
-    assert "node7/eth0.pcap" == found["parts"][0]["label"]
-    assert ({}, []) == (found["texts"], found["notes"])
-    assert 0 < found["parts"][0]["first"] < found["parts"][0]["last"]
+    assert "node7/eth0.pcap" == found.parts[0].label
+    assert ({}, ()) == (found.texts, found.notes)
+    assert 0 < found.parts[0].first < found.parts[0].last
 
 
 def test_half_a_capture(tmp_path: Path) -> None:
@@ -37,10 +41,10 @@ def test_half_a_capture(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(data[: len(data) // 2])
     coming, cut = (look(tmp_path / "1", "eth0.pcap", complete, {}) for complete in (False, True))
 
-    assert 0 < coming["parts"][0]["packets"] < 1454
-    assert [] == coming["notes"]
-    assert 1 == len(cut["notes"])
-    assert cut["notes"][0].startswith("eth0.pcap: ")
+    assert 0 < coming.parts[0].packets < 1454
+    assert () == coming.notes
+    assert 1 == len(cut.notes)
+    assert cut.notes[0].startswith("eth0.pcap: ")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_text(name: str, says: str) -> None:
     """Side evidence is called by the command that wrote it."""
     found = look(RACE / name, name, True, {})
 
-    assert ({name: says}, []) == (found["texts"], found["notes"])
+    assert ({name: says}, ()) == (found.texts, found.notes)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00\x01\x02\x03" * 100, b"\xff\xd8\xff\xe0 JFIF\x00"])
@@ -65,8 +69,20 @@ def test_neither(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "1").write_bytes(data)
     found = look(tmp_path / "1", "holiday.jpg", True, {})
 
-    assert ([], {}) == (found["parts"], found["texts"])
-    assert [f"ignored, {'neither a capture nor text' if data else 'empty'}: holiday.jpg"] == found["notes"]
+    assert ((), {}) == (found.parts, found.texts)
+    assert [f"ignored, {'neither a capture nor text' if data else 'empty'}: holiday.jpg"] == list(found.notes)
+
+
+def test_a_tunnel_and_a_listing(tmp_path: Path) -> None:
+    """The node's tunnel device is a point like the others, and what tcpdump printed of one is a capture, with a word on it."""
+    (tmp_path / "1").write_bytes((RACE / "cni0.pcap").read_bytes())
+    tunnel = look(tmp_path / "1", "flannel.1.pcap", True, {})
+    listing = look(FIXTURES / "late-ack-seed" / "eth0.txt", "eth0.txt", True, {})
+
+    assert [("flannel.1", "tunnel", 1466)] == _points(tunnel)
+    assert tunnel == typed.read(Look, json.dumps(asdict(tunnel)))
+    assert [("eth0", "uplink", 22)] == _points(listing)
+    assert listing.notes[0].startswith("eth0.txt: a packet listing")
 
 
 def test_an_archive(tmp_path: Path) -> None:
@@ -77,8 +93,8 @@ def test_an_archive(tmp_path: Path) -> None:
     found = look(tmp_path / "1", "node7.tar.gz", True, {})
 
     assert [("cni0", "bridge", 1466)] == _points(found)
-    assert "node7.tar.gz/here/cni0.pcap" == found["parts"][0]["label"]
-    assert {"node7.tar.gz/here/uname.txt": "uname -r"} == found["texts"]
+    assert "node7.tar.gz/here/cni0.pcap" == found.parts[0].label
+    assert {"node7.tar.gz/here/uname.txt": "uname -r"} == found.texts
 
 
 def test_several_interfaces_in_one_file() -> None:
@@ -99,7 +115,7 @@ def test_any_is_split_by_interface(tmp_path: Path) -> None:
         for number, path in enumerate([capture, folder / "ip-link.json"], 1)
     ]
     work({"files": order[:1], "others": order[1:]}, tmp_path)
-    named = json.loads((tmp_path / "1.json").read_text())
+    named = typed.read(Look, (tmp_path / "1.json").read_text())
 
     assert all(point.startswith("interface ") for point, _, _ in _points(unnamed))
     assert {"pod", "bridge", "uplink"} <= {role for _, role, _ in _points(named)}
@@ -114,3 +130,21 @@ def test_sentences_bear_the_clients_name() -> None:
         "00001: damaged, 00001: no", Path("/data/00001"), r"a\1.tgz"
     )
     assert "000012: damaged" == told("000012: damaged", Path("/data/00001"), "a")
+
+
+def test_more_interfaces_than_are_told_apart(tmp_path: Path) -> None:
+    """`-i any` with another interface number in each packet: so many are told, the rest is counted, in bounded space."""
+    frames = [b"\x08\0\0\0" + number.to_bytes(4, "big") + bytes(12) for number in range(1, 50_000)]
+    (tmp_path / "1").write_bytes(pcap([(n, len(frame), frame) for n, frame in enumerate(frames)], link=276))
+    path = tmp_path / "1"
+    work(
+        {"files": [{"number": 1, "path": str(path), "name": "any.pcap", "complete": True}], "others": []},
+        tmp_path,
+    )
+    found = typed.read(Look, (tmp_path / "1.json").read_text())
+
+    assert BEYOND == len(found.parts)
+    left_out = 49_999 - BEYOND
+    said = f"any.pcap: more than {BEYOND} interfaces are named; {left_out} packets of those beyond are not counted"
+    assert (said,) == found.notes
+    assert (tmp_path / "1.json").stat().st_size < LOOK

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.web.folder import Outcome
 from analyzer.web.store import ATTEMPTS, Store
 
-DONE = {"says": "6 SYNs vanished", "incidents": 1, "inconclusive": None}
+DONE = Outcome(says="6 SYNs vanished", incidents=1, inconclusive=None)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.capture.test_reader import pcap
 from tests.web.serving import Server, gone, until
 
 
@@ -118,6 +120,29 @@ def test_a_crash_ends_that_analysis_alone(serve: Callable[..., Server], bundle: 
     assert "done" == server.ended(crashed)["state"]
 
 
+def test_killed_from_outside_it_is_tried_once_more(
+    serve: Callable[..., Server], bundle: dict[str, bytes]
+) -> None:
+    """An analysis that the kernel, short of memory, killed is begun anew; one that is killed again is told as such."""
+    server = serve()
+    upload = server.post(bundle)["id"]
+    killed: list[int] = []
+    for _ in range(2):
+        (child,) = until(
+            lambda: [pid for pid in server.children("analyse") if pid not in killed], "the analysis to begin"
+        )
+        os.kill(child, signal.SIGKILL)
+        killed.append(child)
+    told = server.ended(upload)
+
+    assert "failed" == told["state"]
+    assert told["says"].startswith("Something outside killed its process (SIGKILL), also when")
+    again = server.post(bundle)["id"]
+    (child,) = until(lambda: server.children("analyse"), "the analysis to begin")
+    os.kill(child, signal.SIGKILL)
+    assert "done" == server.ended(again)["state"]
+
+
 def test_deleting_stops_the_analysis(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
     """An upload that is deleted while it is analysed is gone, its process and its files as well."""
     server = serve()
@@ -130,6 +155,63 @@ def test_deleting_stops_the_analysis(serve: Callable[..., Server], bundle: dict[
     assert server.client.get(f"/api/uploads/{upload}").status_code == 404
     until(lambda: not (server.data / "uploads" / upload).exists(), "the folder to go")
     assert "done" == server.ended(server.post(bundle)["id"])["state"]
+
+
+def test_deleting_stops_transfers(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
+    """What is still being sent to a deleted upload, or to a file that was taken out, ends at once, also in silence."""
+    server = serve()
+    data = bundle["eth0.pcap"] * 40
+    upload, url = server.begin("eth0.pcap", len(data))
+    _, other = server.begin("cni0.pcap", len(data), upload)
+    with _half(server, url, data) as first, _half(server, other, data) as second:
+        until(lambda: server.received(url) > 0 and server.received(other) > 0, "some of both")
+        assert 204 == server.client.delete(url).status_code
+        first.settimeout(10)
+        assert b"404" in first.recv(1000).partition(b"\r\n")[0]
+        assert server.received(other) > 0
+        assert 204 == server.client.delete(f"/api/uploads/{upload}").status_code
+        second.settimeout(10)
+        assert b"404" in second.recv(1000).partition(b"\r\n")[0]
+    assert not (server.data / "uploads" / upload).exists()
+
+
+def test_below_a_base_path(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
+    """Every link, redirect and cookie is below the path that a server in front puts before ours."""
+    server = serve("--base-path", "/tools/lostsyn/")
+    assert server.url.endswith("/tools/lostsyn")
+    upload = server.post({name: bundle[name] for name in ("cni0.pcap", "eth0.pcap")})["id"]
+    told = server.ended(upload)
+    with httpx.Client(trust_env=False) as browser:
+        page = browser.get(f"{server.url}/?token={server.token}", follow_redirects=True)
+        assert 200 == page.status_code
+        links = re.findall(r'(?:href|action|src)="(/[^"]*)"', page.text)
+        assert len(links) > 3
+        for link in {*links, told["url"], *told["results"].values(), f"/tools/lostsyn/uploads/{upload}"}:
+            assert link.startswith("/tools/lostsyn/")
+            assert browser.request("GET", httpx.URL(server.url).join(link)).status_code in (200, 405)
+        assert {"/tools/lostsyn"} == {cookie.path for cookie in browser.cookies.jar}
+        shared = browser.post(
+            f"{server.url}/uploads/{upload}/share", data={"share": "yes"}, follow_redirects=True
+        )
+        assert "/tools/lostsyn/shared/" in shared.text
+
+
+def test_many_interfaces_cost_the_server_little(serve: Callable[..., Server]) -> None:
+    """A capture with another interface number in each packet: whoever looks at it, the server's memory stays what it was."""
+    frames = [b"\x08\0\0\0" + number.to_bytes(4, "big") + bytes(12) for number in range(1, 30_000)]
+    data = pcap([(n, len(frame), frame) for n, frame in enumerate(frames)], link=276)
+    server = serve()
+    before = server.peak()
+    upload, url = server.begin("any.pcap", len(data))
+    server.client.patch(url, content=data, headers={"Upload-Offset": "0"})
+    told = server.recognised(upload)
+    for _ in range(6):
+        for path in (f"/uploads/{upload}", "/", "/api/uploads"):
+            assert 200 == server.client.get(path).status_code
+
+    assert 1000 == len(told["points"])
+    assert any("more than 4095 interfaces are named" in note for note in told["notes"])
+    assert server.peak() - before < 64 << 20
 
 
 def test_twenty_at_once(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:

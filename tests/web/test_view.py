@@ -59,7 +59,7 @@ def test_before_anything_is_known(tmp_path: Path) -> None:
         view.busy,
     )
     assert ((), (), ()) == (view.points, view.missing, view.results)
-    assert [] == as_json(view)["files"][0]["says"]
+    assert [] == as_json(view, "")["files"][0]["says"]
     store.close()
 
 
@@ -114,5 +114,5 @@ def test_what_was_recognised(tmp_path: Path) -> None:
     ]
     assert ("b.jpg: neither",) == view.notes
     assert (False, False) == (view.recognising, view.busy)
-    assert "1970-01-01T00:00:00.000000005Z" == as_json(view)["points"][0]["first"]
+    assert "1970-01-01T00:00:00.000000005Z" == as_json(view, "")["points"][0]["first"]
     store.close()

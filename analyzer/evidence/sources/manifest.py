@@ -23,7 +23,7 @@ MOST = 1000
 _BEGIN = re.compile(r'\{\s*"lostsyn_capture"\s*:')
 _LATEST = 1 << 63
 _EARLY = {
-    "killed": "its script was killed; since when and until when each point was recorded is not known beyond its packets",
+    "killed": "its script was killed",
     "recorder-ended": "a recording program ended by itself",
     "disk-full": "the disk was full",
     "hangup": "nobody was connected any more",

@@ -3,7 +3,8 @@
 A cause has `CODE`, `TITLE`, `REMEDIES` and `summary(loss)`. One that explains lost or refused packets also has
 `explain(case, scene)`, `RANK` (the more specific a proof is, the earlier it is asked for) and `COUNTED`: whether it rests on
 conntrack's counters, which are compared with what the other causes leave over. `suggest(case, scene)` is asked last: for what
-captures alone show.
+captures alone show. `RECORDS` are the kinds of the kernel's drop records (`analyzer.evidence.drops`) that a packet may leave that
+dies of it; one of another kind contradicts the cause, and outranks it.
 """
 
 from __future__ import annotations

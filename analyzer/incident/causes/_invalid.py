@@ -13,7 +13,7 @@ DROP = Remedy(
 DROP_FORWARDED = Remedy(
     do="Drop INVALID packets before they are forwarded to a pod",
     command="iptables -I FORWARD -m conntrack --ctstate INVALID -j DROP",
-    effect="The pod never sees them, so it resets nothing; the connection recovers by itself. kube-proxy has this rule from 1.15 on.",
+    effect="The pod never sees them, so it resets nothing; the connection recovers. kube-proxy has this rule from 1.15 on.",
     risk="Node-wide. Connections whose packets take different ways (asymmetric routing) are cut.",
 )
 LIBERAL = Remedy(

@@ -57,7 +57,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} to a service failed though request and answer both "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} to a service failed though request and answer both "
         "arrived: "
         "the answer came with the endpoint's own address instead of the service's, since this node does not translate what "
         "it bridges "

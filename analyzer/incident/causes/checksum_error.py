@@ -40,6 +40,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -50,6 +51,7 @@ CODE = "checksum-error"
 TITLE = "wrong checksum"
 RANK = 20
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("checksum",)
 BY_UDP = ("vxlan", "geneve")
 FEATURES = ("tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksumming")
 
@@ -85,7 +87,7 @@ class Tunnel(NamedTuple):
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node, between {loss.gap[0]} and {loss.gap[1]}: they came in with a "
         "wrong "
         f"checksum, which their sender made, and the kernel drops such packets."

@@ -8,7 +8,8 @@ What happens
 How it is recognised
     New connections to several destinations vanish together in one gap while established ones go on. `drop` rises and
     `insert_failed` does not, or by less; the kernel log says `nf_conntrack: table full, dropping packet`, with
-    fewer lines than losses, since it is rate-limited. With br_netfilter the loss is between veth and bridge.
+    fewer lines than losses, since it is rate-limited. A drop record of the kernel shows the packet in PREROUTING, freed by
+    `nf_hook_slow` and not by a rule. With br_netfilter the loss is between veth and bridge.
 
 What is ruled out
     The SNAT port race (raises `insert_failed` as much as `drop`, and has a partner), exhausted SNAT ports (one destination
@@ -33,6 +34,7 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
 from analyzer.flow.point import TCP
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import PASSED, VANISHED
@@ -41,6 +43,7 @@ from analyzer.nat.ways import IN, OUT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -52,6 +55,7 @@ CODE = "conntrack-table-full"
 TITLE = "conntrack table full"
 RANK = 85
 COUNTED = True
+RECORDS: tuple[Kind, ...] = ("conntrack-entry", "netfilter")
 TOGETHER = 1_000_000_000
 """ns around a loss in which the others of its burst are looked for."""
 ENOUGH = 1 << 14
@@ -98,8 +102,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} new connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
         f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
     )
 
@@ -110,7 +114,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     refused = counters.get("drop", 0) - counters.get("insert_failed", 0)
     lines = _logged(case, scene)
     burst, destinations = _burst(case, scene)
-    confidence = _confidence(case, scene, lines, burst, destinations)
+    confidence = _recorded(case, scene, lines) or _confidence(case, scene, lines, burst, destinations)
     if confidence is None:
         return None
     total = scene.unexplained
@@ -152,6 +156,18 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         evidence=(*evidence, *_holders(scene)),
         excluded=_excluded(case, refused),
     )
+
+
+def _recorded(case: Case, scene: Scene, lines: list[LogLine]) -> Confidence | None:
+    """How sure a record makes it: the packet died where conntrack makes entries, or a rule is asked before it does."""
+    if not case.requests or recorded(case, scene, "conntrack-entry", alone=False) is None:
+        return None
+    walked = scene.walked(case)
+    verdict = walked[0].verdict if walked else "cannot-tell"
+    if verdict in ("drop", "reject"):
+        return None
+    counted = scene.counters.get("drop", 0) > scene.counters.get("insert_failed", 0)
+    return "proven" if verdict == "accept" or lines or counted or _at_limit(scene) else "likely"
 
 
 def _confidence(

@@ -28,12 +28,14 @@ import numpy as np
 
 from analyzer.capture.transport import transports
 from analyzer.flow.point import UDP
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -42,6 +44,7 @@ CODE = "dns-insert-race"
 TITLE = "DNS insert race"
 RANK = 70
 COUNTED = True
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 DNS = 53
 TWINS = 1_000_000
 """ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""
@@ -81,7 +84,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and took up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} name look-up{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
         f"queries left one socket at once, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
     )
@@ -103,7 +106,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     passed = rows[gap.in_outer[rows] >= 0]
     apart_ns = packets.time[passed] - packets.time[row]
     twins = passed[abs(apart_ns) <= TWINS]
-    if not len(twins) or not _fits(scene):
+    record = recorded(case, scene, "conntrack-insertion", alone=False)
+    if not len(twins) or not (record or _fits(scene)):
         return None
     twin = int(twins[np.argmin(abs(packets.time[twins] - packets.time[row]))])
     if _entry_before(point, passed, min(twin, row)) or _both_answered(point, flow, max(twin, row)):
@@ -138,7 +142,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence="proven"
-        if drop == total and failed
+        if record or (drop == total and failed)
         else "likely"
         if failed or again is not None
         else "possible",

@@ -1,9 +1,9 @@
 """A program deleted the conntrack entry of a connection that lived.
 
 What happens
-    Something on the node runs `conntrack -D` or flushes the table: a CNI's agent that cleans up after a pod, a script, a firewall's
-    reload. The connection's next packet makes a new entry, and SNAT may give it another port. The server knows no connection
-    from there and resets it; packets of the server for the old port find no entry and never reach the pod.
+    Something on the node runs `conntrack -D` or flushes the table: a CNI's agent that cleans up after a pod, a script, a
+    firewall's reload. The connection's next packet makes a new entry, and SNAT may give it another port. The server knows
+    no connection from there and resets it; packets of the server for the old port find no entry and never reach the pod.
 
 How it is recognised
     A translated connection leaves the uplink with another port from some packet on, though its entry would have lived
@@ -29,6 +29,7 @@ from analyzer.incident.lost_entry import told
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Explanation, Loss, Scene
 
@@ -37,6 +38,7 @@ TITLE = "the entry of a live connection was deleted"
 RANK = 44
 WHAT = "what it remembered of the connection had been deleted"
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
@@ -57,9 +59,9 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} established connection{'s' * (loss.connections != 1)} broke in this node: something deleted what the node "
-        f"remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another port, which the server does "
-        f"not know."
+        f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something "
+        f"deleted what the node remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another "
+        f"port, which the server does not know."
     )
 
 

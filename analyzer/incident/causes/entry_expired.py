@@ -2,23 +2,24 @@
 
 What happens
     An entry is forgotten some time after its last packet: five days for an established TCP connection, or what
-    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The pod's next
-    packet makes a new entry with another outer port, which the server does not know; the server's next packet finds none
-    and never reaches the pod.
+    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The
+    pod's next packet makes a new entry with another outer port, which the server does not know; the server's next packet
+    finds none and never reaches the pod.
 
 How it is recognised
-    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default. From then on
-    the connection leaves with another port, or its replies vanish behind the uplink.
+    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default.
+    From then on the connection leaves with another port, or its replies vanish behind the uplink.
 
 What is ruled out
-    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not established.
+    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not
+    established.
 
 Remedies and their risks
-    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which the table
-    needs room.
+    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which
+    the table needs room.
 
 References
-    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7); https://github.com/moby/moby/issues/31208
+    Documentation/networking/nf_conntrack-sysctl.rst; tcp(7)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from analyzer.incident.lost_entry import told
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Explanation, Loss, Scene
 
@@ -37,6 +39,7 @@ TITLE = "the entry of a silent connection expired"
 RANK = 45
 WHAT = "what it remembered of the connection had expired"
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
@@ -57,8 +60,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection that is "
-        f"silent for long, and what was sent next was not recognised any more."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection "
+        f"that is silent for long, and what was sent next was not recognised any more."
     )
 
 

@@ -32,6 +32,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -39,6 +40,7 @@ CODE = "forwarding-disabled"
 TITLE = "forwarding is switched off"
 RANK = 15
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-route", "reverse-path")
 
 REMEDIES = (
     Remedy(
@@ -59,7 +61,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node: it does not forward packets (ip_forward = 0), so nothing gets "
         "from one "
         f"side of it to the other between {loss.gap[0]} and {loss.gap[1]}."

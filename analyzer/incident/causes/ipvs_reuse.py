@@ -2,21 +2,22 @@
 
 What happens
     The virtual server (IPVS, kube-proxy's mode `ipvs`) keeps a connection for two minutes in TIME_WAIT. A client that uses
-    its port again meanwhile sends a SYN which belongs to no new entry. With `conn_reuse_mode` on, IPVS forgets the old connection;
-    if it uses conntrack as well, whose entry is bound to the old endpoint, it also drops the packet (`ip_vs_in`). The repeated
-    SYN, a second later, is taken as new.
+    its port again meanwhile sends a SYN which belongs to no new entry. With `conn_reuse_mode` on, IPVS forgets the old
+    connection; if it uses conntrack as well, whose entry is bound to the old endpoint, it also drops the packet
+    (`ip_vs_in`). The repeated SYN, a second later, is taken as new.
 
 How it is recognised
-    The first SYN of a connection to a virtual service vanishes, and the next one passes; an older connection had the same client
-    address and port, in the captures or in `ipvsadm -Lcn`; `net.ipv4.vs.conn_reuse_mode` and `net.ipv4.vs.conntrack` are on.
+    The first SYN of a connection to a virtual service vanishes, and the next one passes; an older connection had the same
+    client address and port, in the captures or in `ipvsadm -Lcn`; `net.ipv4.vs.conn_reuse_mode` and `net.ipv4.vs.conntrack`
+    are on.
 
 What is ruled out
     The SNAT port race (nobody else takes the port), a rule (the same packet passes a second later), a full table (it has no
     choice of connections).
 
 Remedies and their risks
-    `conn_reuse_mode=0` is for kernels from 5.9 on, where it does not drop and does not hang on to dead endpoints; on older ones the
-    SYN then goes to the old endpoint, even one that is gone. Keep-alive connections avoid the reuse of ports.
+    `conn_reuse_mode=0` is for kernels from 5.9 on, where it does not drop and does not hang on to dead endpoints; on older
+    ones the SYN then goes to the old endpoint, even one that is gone. Keep-alive connections avoid the reuse of ports.
 
 References
     net/netfilter/ipvs/ip_vs_core.c `ip_vs_in`; Documentation/networking/ipvs-sysctl.rst; commit f0a5e4d7a594 (5.9);
@@ -36,6 +37,7 @@ from analyzer.nat.matching import tuple_keys
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.network import IpvsConnection
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -44,6 +46,7 @@ CODE = "ipvs-reuse"
 TITLE = "IPVS dropped a reused port's first SYN"
 RANK = 40
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 MODE, CONNTRACK = "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack"
 
 REMEDIES = (
@@ -51,11 +54,11 @@ REMEDIES = (
         do="Let IPVS keep a connection whose port is used again (kernel 5.9 or later)",
         command="sysctl -w net.ipv4.vs.conn_reuse_mode=0",
         effect="No SYN is dropped; it goes to the endpoint of the old connection.",
-        risk="Before 5.9 also to endpoints that are gone, until TIME_WAIT ends; kube-proxy writes this setting itself when it starts.",
+        risk="Before 5.9 also to endpoints that are gone, until TIME_WAIT ends; kube-proxy writes this setting itself.",
     ),
     Remedy(
         do="Keep connections open, or let clients use more ports",
-        command="",
+        command="sysctl net.ipv4.ip_local_port_range",
         effect="A port is not needed again while IPVS still knows it.",
         risk="A change in the application.",
     ),
@@ -65,8 +68,9 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second attempt: the virtual "
-        f"server (IPVS) on this node still knew an older connection of the same client port and dropped the first packet of the new one."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second "
+        f"attempt: the virtual server (IPVS) on this node still knew an older connection of the same client port and dropped the "
+        f"first packet of the new one."
     )
 
 
@@ -143,11 +147,12 @@ def _earlier(case: Case, scene: Scene) -> tuple[str, int] | None:
     """The end of the last connection before this one from the same port: where it was seen, and when."""
     point, packets = case.point, case.point.packets
     keys = scene.once(("tuples", point.name), lambda: tuple_keys(point.flows))
-    ended = [
-        int(point.rows(flow)[-1])
-        for flow in np.flatnonzero(keys == keys[case.flow]).tolist()
-        if flow != case.flow
-    ]
+    order = scene.once(("by-tuple", point.name), lambda: np.argsort(keys, kind="stable"))
+    begin, end = (
+        np.searchsorted(keys, keys[case.flow], "left", order),
+        np.searchsorted(keys, keys[case.flow], "right", order),
+    )
+    ended = [int(point.rows(flow)[-1]) for flow in order[begin:end].tolist() if flow != case.flow]
     ended = [row for row in ended if packets.time[row] < case.lost[0].time]
     if not ended:
         return None

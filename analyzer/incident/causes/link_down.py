@@ -29,6 +29,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -38,6 +39,7 @@ CODE = "link-down"
 TITLE = "link down"
 RANK = 35
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("queue-full", "no-route")
 SECOND = 1_000_000_000
 """ns: logs are dated to the second, so a line of the loss's own second came before it as well as after."""
 
@@ -60,7 +62,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the interface that they were to leave "
         "by was down."
     )

@@ -52,7 +52,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} hang{'s' * (loss.connections == 1)} with large packets: "
-        f"somebody on the way said that they are too large, {loss.packets} time{'s' * (loss.packets != 1)}, and this node did not "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} hang{'s' * (loss.connections == 1)} with large packets: "
+        f"somebody on the way said that they are too large, {loss.packets:,} time{'s' * (loss.packets != 1)}, and this node did not "
         f"pass that on between {loss.gap[0]} and {loss.gap[1]}."
     )

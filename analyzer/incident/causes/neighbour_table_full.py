@@ -37,6 +37,7 @@ from analyzer.nat.passages import address
 from analyzer.nat.ways import EXITS
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -45,6 +46,7 @@ CODE = "neighbour-table-full"
 TITLE = "neighbour table full"
 RANK = 42
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-neighbour",)
 SOLICITATION = 135
 LAST_BITS = 0xFFFFFF
 """Of an address: what the group holds that a solicitation is sent to (RFC 4291 section 2.7.1)."""
@@ -71,7 +73,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
         f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
         "for the "
         f"link-layer address of machines that it does not know yet."

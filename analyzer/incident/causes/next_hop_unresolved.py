@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -50,6 +51,7 @@ CODE = "next-hop-unresolved"
 TITLE = "next hop unresolved"
 RANK = 40
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-neighbour",)
 PATIENCE = 5_000_000_000
 """ns around the loss in which the vain requests are looked for: three of them, a second apart."""
 ANSWER = 1_000_000_000
@@ -80,8 +82,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: the "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
         f"machine that should carry them on does not answer on {loss.gap[1]}."
     )
 

@@ -33,6 +33,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.routing import Way
     from analyzer.incident.scene import Loss, Scene
@@ -42,6 +43,7 @@ CODE = "no-route"
 TITLE = "no route"
 RANK = 24
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-route", "reverse-path")
 NO_ROUTE = frozenset({(3, 0), (101, 0)})
 """ICMP errors that a router sends without a route (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1)."""
 OF_KIND = {"unreachable": frozenset({(3, 1), (101, 0), (101, 3)}), "prohibit": frozenset({(3, 13), (101, 1)})}
@@ -66,8 +68,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not get through this node, "
-        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: it has no route to where they should go."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not get through this node, "
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: it has no route to where they should go."
     )
 
 

@@ -7,7 +7,8 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other
     ports of that address pass. No conntrack counter moves. With the rules in the bundle the packet is walked
-    through them, and the rule is named; its own counter may show it.
+    through them, and the rule is named; its own counter may show it. A drop record of the kernel shows a rule in
+    FORWARD, or the function that evaluates rules (`nft_do_chain`).
 
 What is ruled out
     A full table and failed insertions (conntrack would have counted them), an unresolved next hop (others reach it, or
@@ -29,6 +30,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.flow.keys import among
+from analyzer.incident import rule_edits
+from analyzer.incident.records import record_of, recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
@@ -36,6 +39,7 @@ from analyzer.nat.matching import DST
 from analyzer.nat.passages import label
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -44,6 +48,9 @@ CODE = "policy-drop"
 TITLE = "dropped by a rule"
 RANK = 30
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
+ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
+"""Records of hooks in which rules are rare, and conntrack drops."""
 LOST = ("drop", "reject")
 RANDOM = re.compile(r"\b(numgen|statistic)\b")
 """Conditions that some packets meet and others, just alike, do not: `numgen inc mod 10 0`, `-m statistic --mode random`."""
@@ -74,8 +81,8 @@ def summary(loss: Loss) -> str:
             f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops what comes in for it."
         )
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule "
         f"on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
     )
 
@@ -99,20 +106,38 @@ class Alike:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the rule that drops the packet."""
-    rule = None if case.refused or case.passed is not None else dropped_by(case, scene)
-    if rule is None or rule[2] != "drop":
+    if case.refused:
+        return None
+    record = recorded(case, scene, "rule", "policy")
+    rule = dropped_by(case, scene) if record or case.passed is None else None
+    if rule is not None and rule[2] != "drop":
+        rule = None
+    if rule is None and record is None:
         return None
     alike = _alike(case, scene) if case.requests and case.outward else None
     passed = alike.passed if alike else 0
     return Explanation(
         cause=CODE,
-        confidence="likely" if passed else "proven",
-        facts={"rule": rule[0], **_facts(alike), **({"to_node": True} if _to_node(case, scene) else {})},
+        confidence="proven" if record or not passed else "likely",
+        facts={
+            "rule": rule[0] if rule else None,
+            **_facts(alike),
+            **({"to_node": True} if _to_node(case, scene) else {}),
+        },
         evidence=(
-            Evidence(says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]),
+            *(
+                (
+                    Evidence(
+                        says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]
+                    ),
+                )
+                if rule
+                else ()
+            ),
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
+        remedies=edits(case, scene),
         excluded=(
             Exclusion(
                 cause="snat-port-race",
@@ -121,6 +146,15 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
+
+
+def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return ()
+    own = rule_edits.remove(walked[0].end)
+    return (*own, REMEDIES[1]) if own else ()
 
 
 def suggest(case: Case, scene: Scene) -> Explanation | None:
@@ -275,10 +309,14 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     """The rule that drops or rejects the packet for certain, with what it counted; its file; and which of both.
 
     None if these rules would drop what passed the gap later, too: they are of another time or another node. What passed
-    before the first loss may have done so before the rule was there.
+    before the first loss may have done so before the rule was there. And none where the kernel recorded that the packet
+    died in another hook, where conntrack could have dropped it.
     """
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
+        return None
+    record = record_of(case, scene)
+    if record is not None and record.means.kind in ELSEWHERE and record.died_in != walked[0].end.hook.upper():
         return None
     gap = case.crossing
     if case.outward and not case.replies:

@@ -27,11 +27,13 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP
-from analyzer.incident.causes.policy_drop import dropped_by
+from analyzer.incident.causes.policy_drop import dropped_by, edits
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -39,6 +41,7 @@ CODE = "policy-reject"
 TITLE = "refused by a rule of this node"
 RANK = 25
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
 """What only a rule of the node says of a packet that it forwards."""
 
@@ -61,8 +64,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
-        f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
+        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
     )
 
 
@@ -72,7 +75,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     rule = dropped_by(case, scene)
     how = _refusal(case, scene)
-    if rule is None and how is None:
+    record = recorded(case, scene, *RECORDS[:2])
+    if rule is None and how is None and record is None:
         return None
     evidence = []
     if rule is not None:
@@ -81,9 +85,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         evidence.append(Evidence(says=how[0], source=how[1]))
     return Explanation(
         cause=CODE,
-        confidence="proven" if rule is not None and rule[2] == "reject" else "likely",
+        confidence="proven" if record or (rule is not None and rule[2] == "reject") else "likely",
         facts={"rule": rule[0] if rule else None},
         evidence=tuple(evidence),
+        remedies=(*own, REMEDIES[1]) if rule is not None and (own := edits(case, scene)[:1]) else (),
         excluded=(
             Exclusion(
                 cause="refused by the peer",

@@ -31,6 +31,7 @@ from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -39,6 +40,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("queue-full",)
 
 REMEDIES = (
     Remedy(
@@ -60,7 +62,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node{waited}: more was to be sent than the interface takes, and its "
         "queue dropped "
         f"them between {loss.gap[0]} and {loss.gap[1]}."

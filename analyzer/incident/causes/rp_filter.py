@@ -34,6 +34,7 @@ from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
     from analyzer.model import Confidence
@@ -42,6 +43,7 @@ CODE = "rp-filter"
 TITLE = "dropped by the reverse path filter"
 RANK = 18
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("reverse-path",)
 STRICT = 1
 COUNTER = "TcpExt.IPReversePathFilter"
 
@@ -68,7 +70,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost {loss.packets} "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"packet{'s' * (loss.packets != 1)} inside this node: its reverse path filter (rp_filter) drops packets whose "
         "answers would leave "
         f"by another interface than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
@@ -82,7 +84,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     record = recorded(case, scene, "reverse-path")
     sender = ends(case)[0]
-    if record is None and (":" in sender or _off(device, scene) or sender in senders(*went_on(case, scene))):
+    if record is None and (":" in sender or _off(device, scene)):
         return None
     value = _setting(device, scene)
     lines = [
@@ -94,6 +96,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     counted = risen(scene, COUNTER)
     back = _back(case, device, scene)
     strict = value == STRICT
+    if record is None and ((not lines and value != STRICT) or sender in senders(*went_on(case, scene))):
+        return None
     confidence: Confidence
     if record is not None or (named and strict):
         confidence = "proven"

@@ -34,6 +34,7 @@ from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.ways import OUT
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -51,6 +53,7 @@ CODE = "snat-port-exhaustion"
 TITLE = "SNAT ports exhausted"
 RANK = 80
 COUNTED = True
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "nat-rule", "netfilter")
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
 AGAIN = 500_000_000
@@ -59,13 +62,13 @@ AGAIN = 500_000_000
 REMEDIES = (
     Remedy(
         do="Widen the port range of the SNAT rule",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -p tcp -j MASQUERADE --to-ports 1024-65535 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -p tcp -j MASQUERADE --to-ports 1024-65535 --random-fully",
         effect="More connections to one destination can be told apart.",
         risk="Firewalls behind the node must accept the new range.",
     ),
     Remedy(
         do="Give SNAT more source addresses",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
         effect="Each address brings the whole range once more.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
@@ -81,8 +84,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets} attempt{'s' * (loss.packets != 1)} in all: every "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
+        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: every "
         f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
         f"between {loss.gap[0]} and {loss.gap[1]}."
     )
@@ -92,10 +95,13 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by outer ports that are all taken when the packet is lost."""
     gap, counters = case.crossing, scene.counters
     failed = counters.get("insert_failed", 0)
-    if not case.requests or not case.outward or gap.outer.role != "uplink" or (counters and not failed):
+    if not case.requests or not case.outward or gap.outer.role != "uplink":
+        return None
+    record = recorded(case, scene, "conntrack-insertion", "nat-rule", alone=False)
+    if counters and not failed and record is None:
         return None
     allowed = _allowed(case, scene)
-    if allowed is None and not failed:
+    if allowed is None and not failed and record is None:
         return None
     point, row = case.lost[0].seen[-1]
     wanted = frozenset(scene.translated(gap, int(point.packets.flow[row])))
@@ -127,7 +133,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         )
     return Explanation(
         cause=CODE,
-        confidence="proven" if allowed and failed == total else "likely",
+        confidence="proven" if allowed and (record or failed == total) else "likely",
         facts={"ports": width, "taken": taken},
         evidence=tuple(evidence),
         excluded=(

@@ -11,7 +11,8 @@ How it is recognised
     The SYN is seen on the bridge and not on the uplink. Within a few milliseconds a *partner*, another new connection
     to the same destination address and port, left the uplink with just the source port that the lost connection
     would have kept, or with one found by the same search. The next attempt passes, often with another port.
-    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts.
+    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts. A drop record of
+    the kernel shows the packet in POSTROUTING, freed by `nf_hook_slow` and not by a rule (`nft_do_chain`).
 
 What is ruled out
     A full table (drops every new connection and leaves `insert_failed` alone), a policy (drops every attempt), an
@@ -34,6 +35,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.flow.point import TCP
+from analyzer.incident import rule_edits
+from analyzer.incident.records import recorded
 from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
@@ -41,6 +44,7 @@ from analyzer.nat.passages import ends, flow_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case, Step
     from analyzer.model import Confidence
 
@@ -48,6 +52,7 @@ CODE = "snat-port-race"
 TITLE = "SNAT port race"
 RANK = 75
 COUNTED = True
+RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 NEAR = 5_000_000
 """ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
 counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""
@@ -55,14 +60,15 @@ counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 2
 REMEDIES = (
     Remedy(
         do="Let SNAT choose its ports at random",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR ! -o cni0 -j MASQUERADE --random-fully",
+        command="iptables -t nat -S POSTROUTING\n"
+        "iptables -t nat -R POSTROUTING NUMBER -s POD-CIDR ! -o DEVICE -j MASQUERADE --random-fully",
         effect="Two new connections hit the same port in about 1 of 64,000 coincidences instead of nearly every one.",
         risk="Needs iptables 1.6.2 (nft: `masquerade fully-random`) and goes into the rule of whoever writes it: kube-proxy "
         "from 1.16 and flannel do it by themselves where iptables can. Rarer, not gone.",
     ),
     Remedy(
         do="Give SNAT more source addresses, or spread the destination over several addresses",
-        command="iptables -t nat -A POSTROUTING -s POD-CIDR -o eth0 -j SNAT --to-source 192.0.2.10-192.0.2.13 --random-fully",
+        command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
         effect="Every further address divides the collisions.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
@@ -79,8 +85,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} first packet{'s' * (loss.packets != 1)} inside this node"
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
         f"{waited}: another connection was given the same port for the outside at the same moment, and the kernel "
         f"dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
     )
@@ -101,11 +107,12 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     inner = gap.in_inner[row]
     inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
     counted = scene.clashes
-    confidence: Confidence = "proven" if kept and counted else "likely"
+    record = recorded(case, scene, *RECORDS[:1], alone=False)
+    confidence: Confidence = "proven" if kept and (counted or record) else "likely"
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
-            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} us "
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} µs "
             f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
             + (
                 "the very port that the lost connection would have kept"
@@ -133,7 +140,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence=confidence,
         facts=facts,
         evidence=tuple(evidence),
-        excluded=_excluded(case, scene, step, counted),
+        remedies=_remedies(case, scene),
+        excluded=_excluded(case, scene, step, counted=counted, record=record is not None),
         partner=(mappings.point, row),
     )
 
@@ -141,8 +149,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Without a partner in the captures: each loss that is left is a failed insertion, and this one found a port right after."""
     # Losing the race twice in a row is a coincidence; exhausted ports do it.
+    record = recorded(case, scene, *RECORDS[:1], alone=False)
     if (
-        not scene.only_clashes
+        not (scene.only_clashes or record)
         or case.passed is None
         or len(case.lost) > 1
         or not case.requests
@@ -153,8 +162,13 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
         cause=CODE,
         confidence="likely",
         facts={"partner_outer": None},
-        evidence=(_counted(scene), _retry(case, case.passed), *_rule(case, scene)),
-        excluded=_excluded(case, scene, case.lost[0], counted=True),
+        evidence=(
+            *((_counted(scene),) if scene.only_clashes else ()),
+            _retry(case, case.passed),
+            *_rule(case, scene),
+        ),
+        remedies=_remedies(case, scene),
+        excluded=_excluded(case, scene, case.lost[0], counted=scene.only_clashes, record=record is not None),
     )
 
 
@@ -224,6 +238,15 @@ def _rule(case: Case, scene: Scene) -> list[Evidence]:
     return [Evidence(says=f"it is translated by {step.text}, which has {flags}", source=file)]
 
 
+def _remedies(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The SNAT rule of this packet, edited in place; none where no rule is known, or it chooses at random already."""
+    walked = scene.walked(case)
+    if walked is None or walked[0].source_nat is None:
+        return ()
+    own = rule_edits.randomise(walked[0].source_nat)
+    return (*own, *REMEDIES[1:]) if own else ()
+
+
 def _whose(inner_name: str | None) -> str:
     return inner_name or "a connection that no inner point saw"
 
@@ -242,7 +265,7 @@ def _retry(case: Case, passed: Step) -> Evidence:
     )
 
 
-def _excluded(case: Case, scene: Scene, step: Step, counted: bool) -> tuple[Exclusion, ...]:
+def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bool) -> tuple[Exclusion, ...]:
     """The look-alikes, each with what rules it out here."""
     gap, protocol = case.crossing, case.protocol
     point, row = step.seen[-1]
@@ -253,6 +276,8 @@ def _excluded(case: Case, scene: Scene, step: Step, counted: bool) -> tuple[Excl
             cause="conntrack-table-full",
             because="insert_failed rose, which a full table leaves alone"
             if counted
+            else "the packet had its entry already: it was dropped when that was to be inserted"
+            if record
             else f"{near} other new connection{'s' * (near != 1)} passed the same gap within 5 ms",
         ),
         Exclusion(

@@ -1,16 +1,16 @@
 """An entry of conntrack outlived the endpoint to which it leads.
 
 What happens
-    A service's endpoint is replaced and the rules lead to the new one, but the rules are asked for new connections only.
-    A client that keeps its source port renews its entry with every request, so its packets go on to an address that is
-    gone. Of UDP nobody tells the client; it lasts until the client pauses for longer than the entry's timeout.
+    A service's endpoint is replaced and the rules lead to the new one, but the rules are asked for new connections only. A
+    client that keeps its source port renews its entry with every request, so its packets go on to an address that is gone.
+    Of UDP nobody tells the client; it lasts until the client pauses for longer than the entry's timeout.
 
 How it is recognised
-    A request vanishes on its way in or out, and conntrack's table (`conntrack -L`) has an entry for it whose target no rule gives any
-    more, or gives to other destinations only; the node asks in vain who has that target's address. Without a loss in this node, and
-    without the table, the captures show it: the requests leave for an endpoint and are not answered any more, while several
-    connections to the same service that began later get another endpoint, are answered, and none of them gets this one. That
-    is no incident: a caveat names the connection.
+    A request vanishes on its way in or out, and conntrack's table (`conntrack -L`) has an entry for it whose target no rule
+    gives any more, or gives to other destinations only; the node asks in vain who has that target's address. Without a loss
+    in this node, and without the table, the captures show it: the requests leave for an endpoint and are not answered any
+    more, while several connections to the same service that began later get another endpoint, are answered, and none of
+    them gets this one. That is no incident: a caveat names the connection.
 
 What is ruled out
     A loss in the node (the requests are on the uplink); a service whose endpoints are all chosen still (a later connection
@@ -32,11 +32,12 @@ from typing import TYPE_CHECKING
 from analyzer.evidence.stale import stale
 from analyzer.flow.point import TCP
 from analyzer.incident.scene import Explanation
-from analyzer.incident.unheard import asked_in_vain
+from analyzer.incident.unheard import asked_in_vain, failed
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
@@ -45,6 +46,7 @@ CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"
 RANK = 15
 COUNTED = False
+RECORDS: tuple[Kind, ...] = ("no-neighbour", "no-route", "no-listener", "receiver")
 
 REMEDIES = (
     Remedy(
@@ -70,7 +72,7 @@ WHY = {
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} "
+        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
         f"connection{'s' * (loss.connections != 1)} went astray in this node: its connection tracking still sends them to an "
         f"endpoint that is gone, because an old (stale) entry outlived it."
     )
@@ -83,7 +85,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     target, _ = entry.target.rsplit(":", 1)
     inner = case.crossing.inner if not case.outward else case.crossing.outer
-    vain = asked_in_vain(inner, target.strip("[]"), scene) or _failed(target.strip("[]"), scene)
+    vain = asked_in_vain(inner, target.strip("[]"), scene) or failed(target.strip("[]"), scene)
     evidence = [
         Evidence(
             says=f"conntrack's entry for it is stale: it leads to {entry.target}, and {WHY[entry.kind]}"
@@ -147,16 +149,3 @@ def _entry(case: Case, scene: Scene) -> StaleEntry | None:
 
 def _end(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _failed(target: str, scene: Scene) -> Evidence | None:
-    """The node's own word that it does not reach a neighbour."""
-    failed = next(
-        (n for n in scene.evidence.neighbours if n.address == target and n.state in ("FAILED", "INCOMPLETE")),
-        None,
-    )
-    if failed is None:
-        return None
-    return Evidence(
-        says=f"the node cannot reach {target} on {failed.dev}: {failed.state}", source=failed.file
-    )

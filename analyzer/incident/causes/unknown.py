@@ -5,7 +5,8 @@ What happens
     Which step of the kernel dropped it, no cause that Lostsyn knows explains.
 
 How it is recognised
-    By what remains when the known causes do not fit.
+    By what remains when the known causes do not fit. With a drop record of the kernel the place is known all the same: the
+    finding names the kernel's reason, the function that dropped the packet and the hook.
 
 What is ruled out
     What the finding lists: at least loss beyond the node and a packet missed by the capture.
@@ -21,10 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.incident.records import record_of
 from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
+    from analyzer.evidence.drops import DropRecord
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Loss, Scene
 
@@ -46,16 +49,19 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
     return (
-        f"{loss.connections} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
-        f"they went into the stretch between {loss.gap[0]} and {loss.gap[1]} "
-        f"and never came out of it; the captures do not show which "
-        f"step dropped them."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
+        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        + (
+            f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
+            if loss.dropped
+            else f"they went into the stretch between {loss.gap[0]} and {loss.gap[1]} "
+            f"and never came out of it; the captures do not show which step dropped them."
+        )
     )
 
 
 def explain(case: Case, scene: Scene) -> Explanation:
-    """Say what is known; always applies."""
+    """Say what is known; always applies. Where the kernel recorded the drop, that is what is known, and no inference."""
     gap, step = case.crossing, case.lost[0]
     near = scene.passed_near(gap, step.time, NEAR, case.protocol)
     lost, total = case.vanished, len(case.steps) + case.omitted
@@ -81,10 +87,11 @@ def explain(case: Case, scene: Scene) -> Explanation:
     beyond = case.gap[1] if case.outward else case.gap[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
+    record = record_of(case, scene)
     return Explanation(
         cause=CODE,
-        confidence="likely" if crossed and not drops else "possible",
-        facts={"attempts": total, "others_passed_within_1s": near},
+        confidence="proven" if record else "likely" if crossed and not drops else "possible",
+        facts={"attempts": total, "others_passed_within_1s": near, **(_facts(record) if record else {})},
         evidence=tuple(evidence),
         excluded=(
             Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
@@ -95,3 +102,11 @@ def explain(case: Case, scene: Scene) -> Explanation:
             ),
         ),
     )
+
+
+def _facts(record: DropRecord) -> dict[str, object]:
+    """Where the packet died, as the kernel calls it."""
+    place = {"reason": record.reason, "location": record.location, "hook": record.died_in or ""}
+    known = {name: value for name, value in place.items() if value}
+    named = ", ".join(f"{name} {value}" for name, value in known.items())
+    return {**known, "dropped": record.means.says + (f" ({named})" if named else "")}

@@ -42,6 +42,7 @@ SCENARIOS = {
     "clean": Scenario(provoke=clean.clean, rounds=2),
     "dns-race": Scenario(provoke=dns.dns_race, rounds=200),
     "forwarding-disabled": Scenario(provoke=routing.forwarding_disabled, rounds=4),
+    "entry-expired": Scenario(provoke=leak.entry_expired, rounds=4),
     "invalid-dropped": Scenario(provoke=injected.invalid_dropped, rounds=4),
     "late-ack": Scenario(provoke=injected.late_ack, rounds=1),
     "late-start": Scenario(provoke=captures.late_start, rounds=80),

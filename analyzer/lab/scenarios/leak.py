@@ -1,7 +1,8 @@
-"""Packets of a pod that leave the node with the pod's own address."""
+"""Connections that connection tracking forgets while they live."""
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -16,6 +17,9 @@ IDLE_S = 3
 # tcp_orphan_retries: the FINs are repeated for half a second only, not still when the captures end.
 REPEATS = 1
 REPEATS_S = 1.5
+FULLY_RANDOM = """flush chain inet nat postrouting
+add rule inet nat postrouting oifname "eth0" masquerade fully-random
+"""
 
 
 def unnatted_leak(run: Run) -> dict[str, Any]:
@@ -42,3 +46,38 @@ def unnatted_leak(run: Run) -> dict[str, Any]:
         client.close()
     time.sleep(REPEATS_S)
     return {"leaking": ports[::2], "resumed": ports[1::2]}
+
+
+def entry_expired(run: Run) -> dict[str, Any]:
+    """Pod a's connections go on after connection tracking has forgotten them, and leave from other ports.
+
+    MASQUERADE chooses ports at random here, so what makes a new entry gets another port: the server, which knows no
+    such connection, resets it. Half of the connections are not silent for so long. Truth: `broken` and `whole`, the
+    pod's ports.
+    """
+    net = run.net
+    serve_echo(net.outside, (TCP, V4.server, PORT))
+    net.node.run("nft", "-f", "-", stdin=FULLY_RANDOM)
+    net.node.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", FORGOTTEN_S)
+    clients = [connected(net.a, (V4.server, PORT)) for _ in range(2 * run.rounds)]
+    for client in clients:
+        _talk(client)
+    for _ in range(IDLE_S):
+        time.sleep(1)
+        for client in clients[1::2]:
+            _talk(client)
+    broken = [client.getsockname()[1] for client in clients[::2] if not _talk(client)]
+    whole = [client.getsockname()[1] for client in clients[1::2] if _talk(client)]
+    for client in clients:
+        client.close()
+    time.sleep(REPEATS_S)
+    return {"broken": broken, "whole": whole}
+
+
+def _talk(client: socket.socket) -> bool:
+    """Send something; whether it comes back."""
+    try:
+        client.sendall(b"hello")
+        return bool(client.recv(64))
+    except ConnectionResetError:
+        return False

@@ -18,6 +18,13 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
+// On a narrow screen a ladder begins where the packet was lost.
+for (const scroll of document.querySelectorAll(".scroll:has(> svg.ladder)")) {
+  const mark = scroll.querySelector(".end.cross") || scroll.querySelector(".host-reset .origin");
+  if (!mark || scroll.scrollWidth <= scroll.clientWidth) continue;
+  const at = mark.getBoundingClientRect(), box = scroll.getBoundingClientRect();
+  scroll.scrollLeft = at.left + at.width / 2 - box.left - box.width / 2;
+}
 for (const finding of document.querySelectorAll(".finding")) {
   const light = (event, on) => {
     const packet = event.target.closest("[data-packet]");

@@ -3,6 +3,7 @@
 const SLICE = 64 * 1024 * 1024;
 const AT_ONCE = 2;
 const PATIENCE = [1, 2, 4, 8, 15, 30];
+const BASE = document.body.dataset.base; // The path before ours, where a server in front has put us.
 let sending = 0;
 let wanted = false;
 const sources = new Map(); // Each live part as the server sent it.
@@ -51,7 +52,7 @@ const send = async (url, file) => {
 
 // Send files; one that the page shows as incomplete is resumed, one that is there already is left out.
 const sendAll = async (id, files) => {
-  const base = `/api/uploads/${id}/files`;
+  const base = `${BASE}/api/uploads/${id}/files`;
   const rows = [...document.querySelectorAll("[data-file]")].map((row) => ({ ...row.dataset }));
   const queue = files.filter(({ file, name }) => {
     const row = rows.find((one) => !one.taken && one.name === name && Number(one.size) === file.size);
@@ -98,8 +99,8 @@ const begin = async (form, files) => {
     if (!id) {
       const folders = new Set(files.map(({ name }) => name.includes("/") ? name.split("/")[0] : ""));
       const name = form.elements.name?.value || (folders.size === 1 ? [...folders][0] : "");
-      id = (await (await post("/api/uploads", { name })).json()).id;
-      await show(`/uploads/${id}`);
+      id = (await (await post(`${BASE}/api/uploads`, { name })).json()).id;
+      await show(`${BASE}/uploads/${id}`);
     }
     await sendAll(id, files);
   } catch (problem) {
@@ -128,7 +129,7 @@ const refresh = async () => {
   if (!document.querySelector("[data-live]")) return;
   const answer = await fetch(location.pathname).catch(() => null);
   if (answer?.status === 404) {
-    await show("/");
+    await show(`${BASE}/`);
     return note("This upload was deleted.");
   }
   if (!answer?.ok) return;

@@ -1,4 +1,4 @@
-"""FINs that leave with the pod's address."""
+"""Connections that are forgotten: FINs with the pod's address, data from another port."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def test_a_forgotten_connections_fin_is_not_translated(tmp_path: Path, seen: See
     for port in told["resumed"]:
         assert 0 == seen(tmp_path, f"{leaked} && tcp.srcport == {port}")[3]
         assert 1 == seen(tmp_path, f"ip.src == 192.0.2.10 && tcp.flags.fin == 1 && tcp.srcport == {port}")[3]
+
+
+def test_a_forgotten_connection_gets_another_port(tmp_path: Path, seen: Seen) -> None:
+    """The server resets what was silent for longer than its entry lives; the others go on from their ports."""
+    truth = conduct("entry-expired", tmp_path, rounds=2)
+    told = truth["traffic"]
+
+    assert (2, 2) == (len(told["broken"]), len(told["whole"]))
+    assert 2 == seen(tmp_path, "tcp.flags.reset == 1 && tcp.srcport == 80")[3]

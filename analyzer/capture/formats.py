@@ -1,0 +1,46 @@
+"""Capture files of other formats: not read, but called by their names, with the line that converts them."""
+
+from __future__ import annotations
+
+_MAGIC = {
+    b"snoop\0\0\0": "snoop (Solaris)",
+    b"RTSS": "Microsoft Network Monitor 1",
+    b"GMBU": "Microsoft Network Monitor 2",
+    b"TRSNIFF data    \x1a": "DOS Sniffer",
+    b"XCP\0": "Windows Sniffer or NetXRay",
+    b"iptrace ": "iptrace (AIX)",
+}
+_ERF_TYPES = 48
+"""Types of ERF records that are assigned; bit 7 says that extension headers follow."""
+_ERF_RECORDS = 3
+"""Records that must follow one another: the format has no magic number."""
+
+
+def other_format(head: bytes) -> str | None:
+    """Name the format of a file that begins like this; None if it is none that is known.
+
+    Args:
+        head: At least 64 bytes, or all that the file has.
+    """
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return "ERF (Endace)" if _is_erf(head) else None
+
+
+def advice(name: str) -> str:
+    """Say what the file is, and how to convert it."""
+    return f"a capture in the format of {name}, convert it with: editcap -F pcapng IN OUT"
+
+
+def _is_erf(head: bytes) -> bool:
+    """Follow the records: a time of this age, a known type, a length that holds a header; colour and loss may be anything."""
+    at = records = 0
+    while at + 16 <= len(head) and records < _ERF_RECORDS:
+        seconds, kind = int.from_bytes(head[at + 4 : at + 8], "little"), head[at + 8] & 0x7F
+        length = int.from_bytes(head[at + 10 : at + 12], "big")
+        # From 1995 on, when the format was new, to 2038.
+        if not 788_918_400 <= seconds < 1 << 31 or not 0 < kind <= _ERF_TYPES or length < 16:
+            return False
+        at, records = at + length, records + 1
+    return records == _ERF_RECORDS or (records > 0 and at == len(head))

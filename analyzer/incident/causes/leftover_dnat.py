@@ -1,0 +1,129 @@
+"""A rule of a container that is gone still translates, to an address that nobody has.
+
+What happens
+    A published port's rule outlived its container: the CNI plugin or the engine was killed before it could remove it. It
+    stands before the rule of the new container, so new connections, too, go to the old address; nobody answers there.
+
+How it is recognised
+    Packets to the published port vanish in this node; walked through the node's rules they are translated to an address
+    that the node asks for in vain, or lists as failed. Another rule for the same port leads elsewhere.
+
+What is ruled out
+    A stale entry of conntrack (new connections are led astray as well, by a rule); a container that is there and refuses.
+
+Remedies and their risks
+    Delete the old rule, by its place. Restarting the engine or the port-mapping plugin writes all of its rules anew.
+
+References
+    https://github.com/containers/netavark/issues/1045; https://github.com/moby/moby/issues/8795;
+    https://github.com/containernetworking/plugins/issues/123
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyzer.evidence.rules.view import endpoint
+from analyzer.incident.scene import Explanation
+from analyzer.incident.unheard import asked_in_vain, failed
+from analyzer.model import Evidence, Exclusion, Remedy
+
+if TYPE_CHECKING:
+    from analyzer.evidence.rules.model import Rule
+    from analyzer.incident.cases import Case
+    from analyzer.incident.scene import Loss, Scene
+
+CODE = "leftover-dnat"
+TITLE = "a rule that translates to a container that is gone"
+RANK = 17
+COUNTED = False
+
+REMEDIES = (
+    Remedy(
+        do="List the rules that publish ports, with their places",
+        command="iptables -t nat -nL --line-numbers; nft -a list ruleset",
+        effect="Shows two rules for one port; the first that matches wins.",
+        risk="None: it only reads.",
+    ),
+)
+
+
+def summary(loss: Loss) -> str:
+    """One sentence for people who do not read packets."""
+    return (
+        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} connection{'s' * (loss.connections != 1)} went "
+        f"astray in this node: a rule that was left over from a container which is gone still takes them."
+    )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the rule that translates the packet, and by the silence of the address that it leads to."""
+    if not case.requests or not scene.evidence.rules:
+        return None
+    walked = scene.walked(case)
+    step = walked[0].destination_nat if walked else None
+    if walked is None or step is None or step.rule is None or not step.certain:
+        return None
+    target = _target(step.rule)
+    if target is None:
+        return None
+    inner = case.crossing.outer if case.outward else case.crossing.inner
+    vain = asked_in_vain(inner, target, scene) or failed(target, scene)
+    others = _others(step.rule, target, scene)
+    if vain is None or not others:
+        return None
+    delete = _delete(step.rule)
+    return Explanation(
+        cause=CODE,
+        kind="misdelivered",
+        confidence="proven",
+        facts={"rule": step.text, "target": target},
+        evidence=(
+            Evidence(says=f"the packet meets this rule first: {step.text}", source=walked[1]),
+            vain,
+            Evidence(
+                says=f"another rule for the same port leads elsewhere: {others[0].chain}: {others[0].text}",
+                source=walked[1],
+            ),
+        ),
+        excluded=(
+            Exclusion(
+                cause="stale-entry", because="a rule leads there, which is asked for every new connection"
+            ),
+        ),
+        remedies=(
+            Remedy(
+                do="Delete the old rule",
+                command=delete,
+                effect="The next rule for this port takes over, for new connections.",
+                risk="It is gone until its owner writes it again; compare the place with a fresh listing before.",
+            ),
+        )
+        if delete
+        else REMEDIES,
+    )
+
+
+def _target(rule: Rule) -> str | None:
+    """The one address that a rule translates to."""
+    found = [endpoint(action.target)[0] for action in rule.actions if action.kind == "dnat"]
+    return found[0] if len(found) == 1 else None
+
+
+def _others(rule: Rule, target: str, scene: Scene) -> list[Rule]:
+    """Rules of the same chain that ask the same and lead to another address."""
+    return [
+        other
+        for other in scene.evidence.rules[-1].rules("dnat")
+        if other.chain == rule.chain
+        and other.matches == rule.matches
+        and _target(other) not in (None, target)
+    ]
+
+
+def _delete(rule: Rule) -> str:
+    """The command that deletes it, where the place tells; nft's needs a handle, which a plain listing has not."""
+    family, table, chain = (*rule.chain.split(), "", "", "")[:3]
+    if "-A " in rule.text or " -j " in f" {rule.text}":
+        return f"{'ip6tables' if family == 'ip6' else 'iptables'} -t {table} -D {chain} {rule.number}"
+    return ""

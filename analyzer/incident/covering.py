@@ -1,0 +1,95 @@
+"""How much of each gap was recorded, and which connections stay open because of that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.connection.account import UNTOLD, WHY
+from analyzer.connection.outcome import OUTCOMES
+from analyzer.model import Coverage, Untold
+from analyzer.nat.fates import UNDECIDABLE
+from analyzer.nat.passages import flow_name
+from analyzer.nat.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.flow.point import Point
+    from analyzer.incident.scene import Scene
+
+GAPS = 12
+"""Sides of gaps that are told, those with the most open packets first."""
+NAMED = 20
+"""Connections that are named."""
+
+
+def coverage(scene: Scene) -> tuple[Coverage, ...]:
+    """Say of every gap with open packets how much of it the point beyond recorded; nothing where every connection can be told."""
+    if scene.connections is None or not scene.connections.account().open:
+        return ()
+    found = sorted(_open(scene), key=lambda one: -one.open)
+    return tuple(found[:GAPS])
+
+
+def _open(scene: Scene) -> Iterator[Coverage]:
+    spans = [point.span for point in scene.points if len(point.packets)]
+    begin, end = min(first for first, _ in spans), max(last for _, last in spans)
+    for number, gap in enumerate(scene.gaps):
+        for here, there, partner in (
+            (gap.inner, gap.outer, gap.in_outer),
+            (gap.outer, gap.inner, gap.in_inner),
+        ):
+            packets = 0
+            why = np.zeros(len(REASONS), np.int64)
+            for kind in (scene.requests, scene.replies):
+                for followed in kind.values():
+                    for at in followed:
+                        if at.point is here:
+                            mine = at.gap == number
+                            packets += int((mine | (partner[at.rows] >= 0)).sum())
+                            why += np.bincount(
+                                at.reason[mine & (at.fate == UNDECIDABLE)], minlength=len(REASONS)
+                            )
+            if why.any():
+                yield Coverage(
+                    gap=gap.names,
+                    point=there.name,
+                    recorded=_recorded(there, begin, end),
+                    whole=end - begin,
+                    packets=packets,
+                    open=int(why.sum()),
+                    why={
+                        REASONS[code].code: int(why[code])
+                        for code in np.argsort(-why)[: np.count_nonzero(why)]
+                    },
+                )
+
+
+def _recorded(point: Point, begin: int, end: int) -> int:
+    """How many ns between two times for which the point was recording."""
+    first, last = point.recording_span
+    missing = sum(max(min(to, end) - max(since, begin), 0) for since, to in point.holes)
+    return max(min(last, end) - max(first, begin) - missing, 0)
+
+
+def untold(scene: Scene) -> tuple[Untold, ...]:
+    """Name the first connections that cannot be told; not those that the capture's end cut off."""
+    told = scene.connections
+    if told is None:
+        return ()
+    open_ = np.flatnonzero((told.told == UNTOLD) & (told.why != WHY.index("unfinished")))
+    found = []
+    for number in open_[np.argsort(told.outcomes.first[open_], kind="stable")][:NAMED].tolist():
+        point = told.chains.points[int(told.chains.point[number])]
+        why = WHY[int(told.why[number])]
+        found.append(
+            Untold(
+                connection=flow_name(point.flows, int(told.chains.flow[number])),
+                time=int(told.outcomes.first[number]),
+                outcome=OUTCOMES[int(told.outcomes.code[number])],
+                why=REASONS[int(told.fates.reason[number])].code if why == "open" else why,
+            )
+        )
+    return tuple(found)

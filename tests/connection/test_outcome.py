@@ -1,0 +1,195 @@
+"""What became of a connection, and Zeek's words for it: each by hand, with a near miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.connection.told import closed, connections, judged, one, out
+from tests.conversation import Conversation
+
+
+def _ok(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.accept()
+    talk.data()
+    talk.reply()
+    closed(talk)
+
+
+def _open(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.accept()
+
+
+def _half(talk: Conversation) -> None:
+    _open(talk)
+    talk.send("FA")
+
+
+def _delayed(talk: Conversation) -> None:
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.accept()
+
+
+def _refused(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.send("RA", by_pod=False)
+
+
+def _timed_out(talk: Conversation) -> None:
+    for at in (0, 1, 3):
+        talk.syn(at)
+
+
+def _given_up(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.send("R", at=2)
+
+
+def _unfinished(talk: Conversation) -> None:
+    talk.syn(19.5)
+
+
+def _reset_by_server(talk: Conversation) -> None:
+    _open(talk)
+    talk.data()
+    talk.send("RA", by_pod=False)
+
+
+def _reset_by_pod(talk: Conversation) -> None:
+    _open(talk)
+    talk.data()
+    talk.send("RA")
+
+
+def _stalled(talk: Conversation) -> None:
+    _open(talk)
+    first = talk.data(500)
+    for at in (1, 2, 4):
+        talk.send("PA", first.payload, at=at, seq=first.seq)
+
+
+def _repeated_and_acknowledged(talk: Conversation) -> None:
+    _open(talk)
+    first = talk.data(500)
+    talk.send("PA", first.payload, at=1, seq=first.seq)
+    talk.send("A", by_pod=False)
+
+
+def _keepalive(talk: Conversation) -> None:
+    _open(talk)
+    talk.data(500)
+    talk.send("A", by_pod=False)
+    talk.send("A", b"\0", at=5, seq=talk._next[True] - 1)
+
+
+def _zero_window(talk: Conversation) -> None:
+    _open(talk)
+    talk.send("A", by_pod=False, window=0)
+
+
+@pytest.mark.parametrize(
+    ("tell", "outcome", "state", "history"),
+    [
+        (_ok, "ok", "SF", "ShADdFf"),
+        (_open, "ok", "S1", "ShA"),
+        (_half, "ok", "S2", "ShAF"),
+        (_delayed, "delayed", "S1", "ShA"),
+        (_refused, "refused", "REJ", "Sr"),
+        (_timed_out, "timed-out", "S0", "S"),
+        (_given_up, "timed-out", "RSTOS0", "SR"),
+        (_unfinished, "unfinished", "S0", "S"),
+        (_reset_by_server, "reset", "RSTR", "ShADr"),
+        (_reset_by_pod, "reset", "RSTO", "ShADR"),
+        (_stalled, "stalled", "S1", "ShADT"),
+        (_repeated_and_acknowledged, "ok", "S1", "ShADTa"),
+        (_keepalive, "ok", "S1", "ShADa"),
+        (_zero_window, "ok", "S1", "ShAaw"),
+    ],
+)
+def test_tcp(
+    tell: Callable[[Conversation], None], outcome: str, state: str, history: str, tmp_path: Path
+) -> None:
+    """Outcome, `conn_state` and `history` of every kind of connection."""
+    talk = out()
+    tell(talk)
+    analysis = judged(tmp_path, talk)
+
+    assert (outcome, state, history) == tuple(
+        one(analysis, column) for column in ("outcome", "state", "history")
+    )
+
+
+def test_delay_is_the_time_of_the_repetition(tmp_path: Path) -> None:
+    """From the first SYN to the one that was answered."""
+    talk = out()
+    _delayed(talk)
+    all_ = connections(judged(tmp_path, talk)).outcomes
+
+    assert [10**9] == [int(delay) for delay in all_.delay if delay]
+
+
+def test_seen_from_the_middle(tmp_path: Path) -> None:
+    """A connection that began before the capture is fine as long as both sides talk."""
+    talk = out()
+    talk.data(at=0)
+    talk.reply()
+    talk.send("A")
+    analysis = judged(tmp_path, talk)
+
+    assert ("ok", "OTH") == (one(analysis), one(analysis, "state"))
+
+
+def test_a_challenge_ack_is_no_answer_to_a_syn(tmp_path: Path) -> None:
+    """An ACK that fits another connection opens none: the SYN timed out, and it is marked as strange."""
+    talk = out()
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.send("A", by_pod=False, seq=9_000_000, ack=123_456)
+    analysis = judged(tmp_path, talk)
+
+    assert "timed-out" == one(analysis)
+    assert connections(analysis).outcomes.strange.any()
+
+
+@pytest.mark.parametrize(
+    ("port", "answered", "outcome"),
+    [(53, True, "ok"), (53, False, "unanswered"), (514, False, "one-way"), (9999, True, "ok")],
+)
+def test_udp(port: int, answered: bool, outcome: str, tmp_path: Path) -> None:
+    """A service that answers what it is asked left a question unanswered; syslog never answers anybody."""
+    talk = out(server=f"192.0.2.100:{port}", proto="udp")
+    talk.data(b"question", at=0)
+    if answered:
+        talk.reply(b"answer")
+
+    assert outcome == one(judged(tmp_path, talk))
+
+
+def test_a_port_that_answers_others_is_not_one_way(tmp_path: Path) -> None:
+    """The near miss of syslog: somebody else was answered there."""
+    asked = "192.0.2.100:9999"
+    talks = [
+        out(server=asked, proto="udp"),
+        out(server=asked, proto="udp", pod="10.244.0.12:20001", nat="192.0.2.10:20001"),
+    ]
+    talks[0].data(b"question", at=0)
+    talks[1].data(b"another", at=1)
+    talks[1].reply(b"answer")
+    analysis = judged(tmp_path, *talks)
+
+    assert 1 == analysis.account.outcomes["unanswered"]
+
+
+def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
+    """And with one it is fine."""
+    echo = Conversation(pod="10.244.0.11:77", server="192.0.2.100:77", nat="192.0.2.10:77", proto="icmp")
+    echo.data(b"ping", at=0)
+    assert "unanswered" == one(judged(tmp_path / "lost", echo))
+
+    echo.reply()
+    assert "ok" == one(judged(tmp_path / "whole", echo))

@@ -1,0 +1,33 @@
+"""Replies that come when their entry is over: by the pause and the lifetime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.incident.evidence import connection, findings, judged
+
+
+def late(folder: Path, at: float, settings: str = "") -> list[tuple[str, str]]:
+    """Cause and confidence where a second UDP answer comes at *at* and is not seen inside."""
+    if settings:
+        (folder / "sysctl.txt").write_text(settings)
+    talk = connection(0, server="192.0.2.53:53", proto="udp")
+    talk.data(b"question", -4)
+    talk.reply(b"answer", -3)
+    talk.reply(b"another", at).only_at("eth0")
+    return [(f.cause, f.confidence) for f in findings(judged(folder, talk))]
+
+
+def test_the_nodes_own_lifetime(tmp_path: Path) -> None:
+    """Longer than the node's setting: proven."""
+    assert [("entry-expired", "proven")] == late(
+        tmp_path, 20, "net.netfilter.nf_conntrack_udp_timeout_stream = 15\n"
+    )
+
+
+@pytest.mark.parametrize("settings", ["net.netfilter.nf_conntrack_udp_timeout_stream = 60\n", ""])
+def test_within_its_lifetime(settings: str, tmp_path: Path) -> None:
+    """The near miss: it was there still, by the node's setting or the kernel's default, so something else lost the answer."""
+    assert "entry-expired" not in [cause for cause, _ in late(tmp_path, 20, settings)]

@@ -1,0 +1,62 @@
+"""Data that vanished: only what was repeated, never crossed, and was never acknowledged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+
+POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:20000"
+
+
+def judged(folder: Path, talk: Conversation) -> Analysis:
+    """Analyse it between two that were whole."""
+    return analyze(record(folder, talk, bystander(-5), bystander(20)))
+
+
+def opened() -> Conversation:
+    """A connection whose handshake is done."""
+    talk = Conversation(pod=POD, server=SERVER, nat=NAT)
+    talk.syn()
+    talk.accept()
+    return talk
+
+
+def sent(talk: Conversation, *times: float, lost: int = 99) -> None:
+    """The same 500 bytes again and again, of which the first ones are lost behind the bridge."""
+    seq: int | None = None
+    for n, at in enumerate(times):
+        packet = talk.send("PA", b"x" * 500, at=at, seq=seq)
+        seq = packet.seq
+        if n < lost:
+            packet.lost_after("cni0")
+
+
+def test_repeated_and_never_beyond(tmp_path: Path) -> None:
+    """The handshake passed, and then the same segment vanished three times: this node lost it."""
+    talk = opened()
+    sent(talk, 1, 2, 4)
+    analysis = judged(tmp_path, talk)
+
+    assert [("data-vanished", ("cni0", "eth0"), 3)] == [
+        (i.kind, i.gap, i.findings[0].facts["packets"]) for i in analysis.incidents
+    ]
+    assert 1 == analysis.account.node
+
+
+def test_a_copy_got_through(tmp_path: Path) -> None:
+    """The near miss: the third copy crossed, so the data arrived."""
+    talk = opened()
+    sent(talk, 1, 2, 4, lost=2)
+    talk.reply(b"thanks", at=4.1)
+
+    assert () == judged(tmp_path, talk).incidents
+
+
+def test_sent_once(tmp_path: Path) -> None:
+    """Cannot tell: what was not repeated may have been missed by the capture, or the connection was given up."""
+    talk = opened()
+    sent(talk, 1)
+
+    assert () == judged(tmp_path, talk).incidents

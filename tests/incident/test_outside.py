@@ -1,0 +1,151 @@
+"""What failed outside the node, and what the unanswered have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from analyzer import analyze
+from analyzer.model import Outside
+from tests.conversation import Conversation, bystander, record
+
+FAR = "198.51.100.61:443"
+
+
+def talk(
+    port: int, server: str = FAR, *, answered: bool = False, at: float = 0.0, **given: Any
+) -> Conversation:
+    """A connection that leaves the node, answered or not."""
+    port_outside = given.pop("outside", port)
+    tsval = given.pop("tsval", None)
+    made = Conversation(
+        pod=f"10.244.0.11:{port}", server=server, **{"nat": f"192.0.2.10:{port_outside}", **given}
+    )
+    for wait in (0.0, 1.0, 3.0) if not answered else (0.0,):
+        if tsval:
+            made.send("S", at=at + wait, seq=made.isn, options=[("MSS", 1460), ("Timestamp", (tsval, 0))])
+        else:
+            made.syn(at + wait)
+    if answered:
+        made.accept()
+        made.data(100)
+        made.reply(100)
+    return made
+
+
+def told(folder: Path, *talks: Conversation) -> Outside | None:
+    """What is told of these, between others that worked."""
+    return analyze(record(folder, *talks, bystander(-1), bystander(30))).outside
+
+
+def codes(outside: Outside | None) -> set[str]:
+    """The traits."""
+    assert outside is not None
+    return {trait.code for trait in outside.traits}
+
+
+def test_nothing_failed(tmp_path: Path) -> None:
+    """Where everything worked nothing is told."""
+    assert told(tmp_path, talk(40_000, answered=True)) is None
+
+
+def test_who_and_when(tmp_path: Path) -> None:
+    """Destinations with what failed and what worked, the pods, the times, a ladder, and where to record next."""
+    outside = told(tmp_path, talk(40_000), talk(40_001, at=0.5), talk(40_002, answered=True, at=9))
+
+    assert outside is not None
+    (one,) = outside.destinations
+    assert (FAR, 2, 1, {"timed-out": 2}) == (one.name, one.connections, one.worked, one.outcomes)
+    assert (("10.244.0.11", 2),) == outside.sources
+    assert outside.first == one.first < one.last
+    assert outside.example is not None
+    assert outside.example.passages
+    assert outside.advice is not None
+    assert "198.51.100.61" in outside.advice.next
+    assert "host 192.0.2.10 and port 443" in outside.advice.command
+
+
+def test_one_destination(tmp_path: Path) -> None:
+    """All go to one address while others work; not where that address answers to nobody and no other was asked."""
+    assert "one-destination" in codes(told(tmp_path, talk(40_000), talk(40_001, at=0.1)))
+
+
+def test_two_destinations(tmp_path: Path) -> None:
+    """Two addresses that do not answer are not one."""
+    assert "one-destination" not in codes(
+        told(tmp_path, talk(40_000), talk(40_001, "198.51.100.62:443", at=0.1))
+    )
+
+
+def test_low_source_ports(tmp_path: Path) -> None:
+    """The unanswered left from ports that Linux does not pick by itself, those that worked did not."""
+    talks = [talk(40_000 + n, outside=1_024 + n, at=0.1 * n) for n in range(3)]
+    talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
+
+    assert "low-source-port" in codes(told(tmp_path, *talks))
+
+
+def test_low_source_ports_that_work(tmp_path: Path) -> None:
+    """Where others with such ports are answered, the port is no trait."""
+    talks = [talk(40_000 + n, outside=1_024 + n, at=0.1 * n) for n in range(3)]
+    talks += [talk(41_000 + n, outside=2_024 + n, answered=True, at=8 + 0.1 * n) for n in range(9)]
+
+    assert "low-source-port" not in codes(told(tmp_path, *talks))
+
+
+def test_older_timestamps(tmp_path: Path) -> None:
+    """Behind one address two pods' clocks alternate: the server drops the lower ones (PAWS)."""
+    talks = []
+    for n in range(3):
+        talks.append(talk(40_000 + n, answered=True, at=10.0 * n, tsval=900_000_000 + 1_000 * n))
+        talks.append(talk(41_000 + n, at=10.0 * n + 2, tsval=5_000_000 + 1_000 * n))
+
+    assert "older-timestamp" in codes(told(tmp_path, *talks))
+
+
+def test_newer_timestamps(tmp_path: Path) -> None:
+    """Timestamps that grow are no reason."""
+    talks = []
+    for n in range(3):
+        talks.append(talk(40_000 + n, answered=True, at=10.0 * n, tsval=900_000_000 + 10_000 * n))
+        talks.append(talk(41_000 + n, at=10.0 * n + 2, tsval=900_002_000 + 10_000 * n))
+
+    assert "older-timestamp" not in codes(told(tmp_path, *talks))
+
+
+def test_untranslated_sources(tmp_path: Path) -> None:
+    """What leaves with the pod's own address may have no way back, where what is translated works."""
+    talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(2)]
+    talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
+
+    assert "unroutable-source" in codes(told(tmp_path, *talks))
+
+
+def test_only_large_ones(tmp_path: Path) -> None:
+    """Large datagrams get no answer, small ones do."""
+    talks = []
+    for n in range(4):
+        made = Conversation(
+            pod=f"10.244.0.11:{40_000 + n}",
+            server="198.51.100.53:53",
+            nat=f"192.0.2.10:{40_000 + n}",
+            proto="udp",
+        )
+        made.send(payload=1_400 if n % 2 else 60, at=float(n))
+        if not n % 2:
+            made.send(payload=60, by_pod=False)
+        talks.append(made)
+
+    assert "large-only" in codes(told(tmp_path, *talks))
+
+
+def test_challenge_acks_are_answers(tmp_path: Path) -> None:
+    """A SYN that an older connection's ACK answers is told as such, and not as unanswered."""
+    made = talk(40_000)
+    made.send("A", by_pod=False, ack=77, seq=9_000_000)
+    outside = told(tmp_path, made)
+
+    assert {"challenge-ack"} == codes(outside)
+    assert outside is not None
+    assert 0 == outside.unanswered
+    assert outside.advice is None

@@ -1,0 +1,168 @@
+"""Where a packet's way leads: by who is there, by what others took, by the routes; else nobody can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import analyze
+from tests.conversation import Conversation, bystander, record
+from tests.nat.reasons import asks, inbound, judged, opens, out, reasons
+
+
+def _gaps(folder: Path, *talks: Conversation) -> list[tuple[str, str] | None]:
+    """The gaps of all incidents of these conversations."""
+    return sorted(incident.gap or ("", "") for incident in judged(folder, *talks).incidents)
+
+
+def test_out_by_the_only_exit(tmp_path: Path) -> None:
+    """From the bridge to the uplink."""
+    assert [("cni0", "eth0")] == _gaps(tmp_path, asks(out(), 0, 1, after="cni0"))
+
+
+def test_in_through_dnat_where_others_to_the_port_went(tmp_path: Path) -> None:
+    """A service's connections are lost on their way to its pod, since another one of it arrived there."""
+    arrived = opens(inbound(), 1)
+    arrived.send("SA")
+    lost = opens(inbound(server="203.0.113.8:41001", server_isn=77_000), 2, 3)
+    for sent in lost.sent:
+        sent.lost_after("eth0")
+    analysis = judged(tmp_path, arrived, lost)
+
+    assert ["lost", "lost"] == reasons(analysis, "eth0", port=41001)
+    assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
+
+
+def test_in_to_the_node_itself_is_not_lost(tmp_path: Path) -> None:
+    """The near miss: nothing translates it, so it ends at the node."""
+    lost = opens(inbound(nat="192.0.2.10:22", pod="10.244.0.11:22"), 2, 3)
+    for sent in lost.sent:
+        sent.lost_after("eth0")
+    analysis = judged(tmp_path, lost)
+
+    assert {"lost"}.isdisjoint(reasons(analysis, "eth0", port=41000))
+    assert () == analysis.incidents
+
+
+def test_bridged_to_the_pod_that_has_the_address(tmp_path: Path) -> None:
+    """Two pods of one bridge, that talk to others as well: an attempt is lost before the second pod's veth."""
+    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.accept()
+    others = [out(pod=f"10.244.0.{n}:400{n}", way=f"veth-{v} cni0 | eth0") for n, v in ((11, "a"), (12, "b"))]
+    for at in (-1, 3):
+        for other in others:
+            other.syn(at)
+            other.accept()
+    found = reasons(judged(tmp_path, talk, *others))
+
+    assert ["lost", "seen-beyond"] == found
+
+
+def test_two_pods_that_talk_to_each_other_only(tmp_path: Path) -> None:
+    """The near miss: whose address is whose nobody can tell, so neither can the account."""
+    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.accept()
+    analysis = judged(tmp_path, talk)
+
+    assert () == analysis.incidents
+    assert {"local": 1} == analysis.account.why_unknown
+
+
+def test_a_pod_that_was_not_captured(tmp_path: Path) -> None:
+    """The near miss: nobody recorded where it goes."""
+    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1)
+    talk.accept()
+    assert "lost" not in reasons(judged(tmp_path, talk, points=("veth-a", "veth-z", "cni0", "eth0")))
+
+
+def _two_uplinks(folder: Path) -> None:
+    """A node with two uplinks; a pod's SYN to a server of the second one's side is lost."""
+    first = [bystander(at) for at in (-5, 20)]
+    second = Conversation(
+        pod="10.244.0.12:30000", server="192.0.2.200:80", nat="192.0.2.11:30000", way="veth-b cni0 | eth1"
+    )
+    second.syn(-4)
+    second.accept()
+    second.data(at=21)
+    talk = asks(out(server="192.0.2.200:80", way="veth-a cni0 | eth1"), 0, 1, after="cni0")
+    record(folder, *first, second, talk)
+
+
+def test_of_two_exits_the_one_that_others_to_the_address_took(tmp_path: Path) -> None:
+    """The loss is between the bridge and eth1."""
+    _two_uplinks(tmp_path)
+    analysis = analyze(tmp_path)
+
+    assert ["lost", "lost"] == reasons(analysis)
+    assert [("cni0", "eth1")] == [incident.gap for incident in analysis.incidents]
+
+
+def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
+    """The routes outrank what others took."""
+    _two_uplinks(tmp_path)
+    (tmp_path / "ip-route.json").write_text(
+        '[{"dst": "192.0.2.200", "dev": "eth0", "flags": []}, {"dst": "default", "dev": "eth1", "flags": []}]'
+    )
+
+    assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
+
+
+def test_an_exit_that_was_not_captured(tmp_path: Path) -> None:
+    """Half of what leaves goes another way, nobody knows which: what is not seen may have gone there, too."""
+    other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
+    other.syn(0).missed_at("eth0")
+    other.accept()
+    for sent in other.sent[1:]:
+        sent.missed_at("eth0")
+    silent = asks(out(server="192.0.2.202:80"), 1, 2, after="cni0")
+    analysis = judged(tmp_path, other, silent)
+
+    assert ["answered-here"] == reasons(analysis, port=30000)
+    assert ["way-unknown", "way-unknown"] == reasons(analysis)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_tunnel_is_a_layer_of_its_own(lost: bool, tmp_path: Path) -> None:
+    """What is seen on flannel.1 and not on eth0, wrapped, is between the two; what is on both is no loss."""
+    from tests.conftest import CASES
+
+    analysis = analyze(CASES["policy-drop-tunnel"].folder)
+    roles = {point.name: point.role for point in analysis.capture_points}
+    assert ("tunnel", "uplink") == (roles["flannel.1"], roles["eth0"])
+    if lost:
+        assert [("flannel.1", "eth0")] == [incident.gap for incident in analysis.incidents]
+    else:
+        assert 14 == analysis.account.worked
+
+
+def test_one_way(tmp_path: Path) -> None:
+    """A point that has only what comes in says nothing of what leaves; with one packet that left, it does."""
+    for name, more in (("blind", False), ("sees", True)):
+        others = [bystander(at) for at in (-5, 1, 20)]
+        talk = asks(out(), 0, after="cni0")
+        for one in (*others, talk):
+            for sent in one.sent:
+                if sent.outward:
+                    sent.missed_at("eth0")
+        if more:
+            others.append(bystander(2))
+        record(tmp_path / name, talk, *others)
+        assert [("lost" if more else "one-direction")] == reasons(analyze(tmp_path / name))
+
+
+def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
+    """A pod's SYN-ACK is lost towards the uplink that the SYN came in by."""
+    talk = opens(inbound(), 0)
+    for at in (0.1, 1.1, 3.1):
+        talk.send("SA", at=at, seq=talk.isn).lost_after("cni0")
+    analysis = judged(tmp_path, talk)
+
+    assert ["lost"] * 3 == reasons(analysis, port=8080, replies=True)
+    assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
