@@ -65,11 +65,10 @@ def ahead(
     known = np.abs(delta) < FAR
     flows, of = np.unique(of[known], return_inverse=True)
     place, delta = 2 * of + side[known], delta[known]
-    least, most = np.full(2 * len(flows), FAR), np.full(2 * len(flows), -FAR)
-    np.minimum.at(least, place, delta)
-    np.maximum.at(most, place, delta)
+    least, most = np.full((len(flows), 2), FAR), np.full((len(flows), 2), -FAR)
+    np.minimum.at(least.reshape(-1), place, delta)
+    np.maximum.at(most.reshape(-1), place, delta)
     routed = np.bincount(place, np.sign(hops[known]), 2 * len(flows)).reshape(-1, 2)
-    least, most = least.reshape(-1, 2), most.reshape(-1, 2)
     both = (least < FAR).all(1)
     # Outward the differences are the greater ones.
     out_first = np.sign(routed[:, 0] - routed[:, 1])
