@@ -155,9 +155,9 @@ class Analysis:
         >>> table = analysis.connections
         >>> table[table["class"] == "node"].groupby("pod").size()  # which pod lost most
         """
-        from analyzer import tables
+        from analyzer.connection import table
 
-        return tables.connections(self.captured)
+        return table.connections(self.captured)
 
     def follow(self, row: Mapping[Any, Any] | pd.Series[Any]) -> Connection:
         """Follow one connection through all points, whether or not anything befell it.

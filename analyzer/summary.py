@@ -11,9 +11,9 @@ from analyzer.health import Signal, signals
 from analyzer.incident import challenge_ack
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
-from analyzer.nat.matching import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
 from analyzer.nat.passages import ends
 from analyzer.nat.topology import LAYERS
+from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
 from analyzer.nat.ways import LOCAL
 
 if TYPE_CHECKING:

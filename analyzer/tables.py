@@ -10,14 +10,10 @@ import pandas as pd
 
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.storage import Memory
-from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
-from analyzer.connection.outcome import OUTCOMES, STATES
 from analyzer.flow.community_id import community_ids
-from analyzer.flow.keys import among
 from analyzer.nat.fates import FATES
 from analyzer.nat.passages import address
 from analyzer.nat.reasons import REASONS
-from analyzer.nat.topology import LAYERS
 from analyzer.nat.ways import IN, LOCAL, OUT
 from analyzer.schema import COLUMNS
 from analyzer.summary import agreed, confidence
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.capture.columns import Flows
-    from analyzer.connection.chain import Chains
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.model import CapturePoint, Finding, Incident
@@ -48,8 +43,8 @@ def points(described: Sequence[CapturePoint]) -> pd.DataFrame:
             "files": [", ".join(p.files) for p in described],
             "packets": [p.packets for p in described],
             "skipped": [sum(p.skipped.values()) for p in described],
-            "first": _times(np.array([_NEVER if p.first is None else p.first for p in described], np.int64)),
-            "last": _times(np.array([_NEVER if p.last is None else p.last for p in described], np.int64)),
+            "first": times(np.array([_NEVER if p.first is None else p.first for p in described], np.int64)),
+            "last": times(np.array([_NEVER if p.last is None else p.last for p in described], np.int64)),
             # A file's counter has 64 bits: one that is all ones is no count, and no number of the column either.
             "dropped": pd.array(
                 [None if p.dropped is None else min(p.dropped, (1 << 63) - 1) for p in described],
@@ -58,14 +53,14 @@ def points(described: Sequence[CapturePoint]) -> pd.DataFrame:
             "clock_offset": [p.clock_offset for p in described],
         }
     )
-    return _typed(table, "points")
+    return typed(table, "points")
 
 
 def packets(point: Point) -> pd.DataFrame:
     """Packets of one point; columns as `COLUMNS["packets"]` says."""
     p, flows = point.packets, point.flows
     reply = (p.bits & REPLY).astype(bool)
-    src, dst = _addresses(flows)
+    src, dst = addresses(flows)
     one, other = src.codes[p.flow], dst.codes[p.flow]
     ports = flows.ports[p.flow]
     sport, dport = (ports >> 16).astype(np.uint16), (ports & 0xFFFF).astype(np.uint16)
@@ -76,7 +71,7 @@ def packets(point: Point) -> pd.DataFrame:
             "point": pd.Categorical([point.name]).repeat(len(p)),
             "file": pd.Categorical.from_codes(file, dtype=pd.CategoricalDtype([f.label for f in files])),
             "frame": p.frame,
-            "time": _times(p.time),
+            "time": times(p.time),
             "flow": p.flow,
             "src": pd.Categorical.from_codes(np.where(reply, other, one), dtype=src.dtype),
             "sport": np.where(reply, dport, sport),
@@ -108,7 +103,7 @@ def flows(scene: Scene) -> pd.DataFrame:
 
 def _flows(point: Point, scene: Scene) -> pd.DataFrame:
     f, p = point.flows, point.packets
-    src, dst = _addresses(f)
+    src, dst = addresses(f)
     first, last = np.full(len(f), np.iinfo(np.int64).max), np.full(len(f), np.iinfo(np.int64).min)
     np.minimum.at(first, p.flow, p.time)
     np.maximum.at(last, p.flow, p.time)
@@ -122,12 +117,12 @@ def _flows(point: Point, scene: Scene) -> pd.DataFrame:
             "orig_p": (f.ports >> 16).astype(np.uint16),
             "resp_h": dst,
             "resp_p": (f.ports & 0xFFFF).astype(np.uint16),
-            "first": _times(first),
-            "last": _times(last),
+            "first": times(first),
+            "last": times(last),
             "orig_pkts": sizes[::2],
             "resp_pkts": sizes[1::2],
             "heading": _heading(scene.node.heading[point.name]),
-            "community_id": _texts(community_ids(point)),
+            "community_id": texts(community_ids(point)),
         }
     )
 
@@ -177,10 +172,10 @@ def crossings(scene: Scene) -> pd.DataFrame:
                     "snat": inner[0] != outer_orig,
                     "dnat": inner[1] != outer_resp,
                     "heading": _heading(gap.heading),
-                    "agreed": _texts(np.array([", ".join(agreed(*t)) for t in told], object)[proof]),
+                    "agreed": texts(np.array([", ".join(agreed(*t)) for t in told], object)[proof]),
                     "confidence": np.array([confidence(*t) for t in told], object)[proof],
-                    "inner_community_id": _texts(names[gap.inner.name][m.a]),
-                    "outer_community_id": _texts(names[gap.outer.name][m.b]),
+                    "inner_community_id": texts(names[gap.inner.name][m.a]),
+                    "outer_community_id": texts(names[gap.outer.name][m.b]),
                 }
             )
         )
@@ -198,7 +193,7 @@ def passages(scene: Scene) -> pd.DataFrame:
             tables.append(
                 pd.DataFrame(
                     {
-                        "time": _times(point.packets.time[at.rows]),
+                        "time": times(point.packets.time[at.rows]),
                         "point": point.name,
                         "file": np.array(labels, object)[file],
                         "frame": point.packets.frame[at.rows],
@@ -240,7 +235,7 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
         for incident in incidents
         for f in incident.findings
     ]
-    return _typed(pd.DataFrame(rows, columns=list(COLUMNS["findings"])), "findings")
+    return typed(pd.DataFrame(rows, columns=list(COLUMNS["findings"])), "findings")
 
 
 _PORT = re.compile(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d+)$")
@@ -258,98 +253,12 @@ def _split(end: str) -> tuple[str, int | None]:
     return (said[1] or said[2], int(said[3])) if said else (end, None)
 
 
-def connections(scene: Scene) -> pd.DataFrame:
-    """One row per connection; columns as `COLUMNS["connections"]` says."""
-    found = scene.connections
-    if found is None or not len(found):
-        return _typed(pd.DataFrame(columns=list(COLUMNS["connections"])), "connections")
-    chains, outcomes, n = found.chains, found.outcomes, len(found)
-    columns: dict[str, Any] = {name: np.empty(n, object) for name in ("src", "dst", "pod", "points")}
-    ports, deciding = np.zeros((n, 2), np.int64), np.full(n, -1, np.int64)
-    for number, point in enumerate(chains.points):
-        here = np.flatnonzero(chains.point == number)
-        flow = chains.flow[here]
-        src, dst = _addresses(point.flows.take(flow, Memory()))
-        columns["src"][here], columns["dst"][here] = np.asarray(src, object), np.asarray(dst, object)
-        inside = among(point.src[flow], scene.node.inside), among(point.dst[flow], scene.node.inside)
-        columns["pod"][here] = np.where(
-            inside[0], columns["src"][here], np.where(inside[1], columns["dst"][here], None)
-        )
-        ports[here, 0], ports[here, 1] = point.flows.ports[flow] >> 16, point.flows.ports[flow] & 0xFFFF
-        rows = outcomes.deciding[here]
-        deciding[here] = np.where(rows >= 0, point.packets.frame[rows].astype(np.int64), -1)
-    columns["points"] = _seen_by(chains)
-    gaps = np.array(["-".join(gap.names) for gap in scene.gaps] + [None], object)
-    incident = [found.incidents.get(i) for i in range(n)]
-    table = pd.DataFrame(
-        {
-            "connection": np.arange(n),
-            "time": _times(outcomes.first),
-            "proto": outcomes.proto,
-            "src": _texts(columns["src"]),
-            "src_port": pd.array(ports[:, 0], dtype="Int64"),
-            "dst": _texts(columns["dst"]),
-            "dst_port": pd.array(ports[:, 1], dtype="Int64"),
-            "direction": _category(found.direction, list(DIRECTIONS)),
-            "pod": _texts(columns["pod"]),
-            "point": _category(chains.point, [p.name for p in chains.points]),
-            "flow": chains.flow.astype(np.int64),
-            "points": _texts(columns["points"]),
-            "outcome": _category(outcomes.code, list(OUTCOMES)),
-            "reset_by": _category(outcomes.by, ["opener", "responder"]),
-            "class": _category(found.told, list(CLASSES)),
-            "why_unknown": _category(found.why - 1, list(WHY[1:])),
-            "reason": _category(found.fates.reason, [r.code for r in REASONS]),
-            "gap": _texts(gaps[found.fates.gap]),
-            "incident": _texts(np.array([i.id if i else None for i in incident], object)),
-            "cause": pd.Categorical([i.cause if i else None for i in incident]),
-            "delay_s": np.where(outcomes.delay > 0, outcomes.delay / 1e9, np.nan),
-            "packets": outcomes.packets,
-            "repeated": outcomes.repeated.astype(np.int64),
-            "deciding_frame": pd.array(np.where(deciding >= 0, deciding, 0), dtype="Int64"),
-            "conn_state": _category(outcomes.state, list(STATES)),
-            "history": _texts(np.array([outcomes.letters(i) for i in range(n)], object)),
-            "duration": (outcomes.last - outcomes.first) / 1e9,
-        }
-    )
-    table.loc[deciding < 0, "deciding_frame"] = pd.NA
-    return table
-
-
-def _category(codes: NDArray[Any], names: list[str]) -> pd.Categorical[Any]:
-    """Codes as their names; -1 is none."""
-    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
-
-
-def _seen_by(chains: Chains) -> NDArray[np.object_]:
-    """Per connection the points that saw it, each with the first frame there."""
-    found = np.full(len(chains), "", object)
-    for number in sorted(range(len(chains.points)), key=lambda n: LAYERS.get(chains.points[n].role or "", 4)):
-        point, of = chains.points[number], chains.of[number]
-        flows = np.flatnonzero(of >= 0)
-        begin = 2 * flows.astype(np.int64)
-        # Rows that one side sent follow those of the other; a side that sent nothing has none of its own.
-        rows = [
-            np.where(
-                point.starts[begin + side + 1] > point.starts[begin + side],
-                point.order[np.minimum(point.starts[begin + side], len(point.order) - 1)],
-                len(point.packets),
-            )
-            for side in (0, 1)
-        ]
-        frames = point.packets.frame[np.minimum(*rows)]
-        told = np.array([f"{point.name}:{frame}" for frame in frames.tolist()], object)
-        _, once = np.unique(of[flows], return_index=True)
-        at = of[flows[once]]
-        found[at] = found[at] + np.where(found[at] == "", "", " ") + told[once]
-    return found
-
-
-def _times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
+def times(nanoseconds: NDArray[np.int64]) -> pd.DatetimeIndex:
+    """Nanoseconds since the epoch as times in UTC."""
     return pd.DatetimeIndex(nanoseconds.view("datetime64[ns]")).tz_localize("UTC")
 
 
-def _texts(values: NDArray[np.object_]) -> pd.Series[Any]:
+def texts(values: NDArray[np.object_]) -> pd.Series[Any]:
     """Texts and None; never guessed at, so that a column without a text is none of numbers."""
     return pd.Series(values, dtype="str")
 
@@ -358,7 +267,7 @@ def _heading(codes: NDArray[np.int8]) -> pd.Categorical[Any]:
     return pd.Categorical([_HEADINGS[int(code)] for code in codes], categories=list(_HEADINGS.values()))
 
 
-def _addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
+def addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
     """Each flow's two addresses as categories of one set of texts."""
     hi, lo = np.concatenate([flows.src_hi, flows.dst_hi]), np.concatenate([flows.src_lo, flows.dst_lo])
     order = np.lexsort((lo, hi))
@@ -374,7 +283,7 @@ def _addresses(flows: Flows) -> tuple[pd.Categorical[Any], pd.Categorical[Any]]:
 
 def _end_names(flows: Flows, chosen: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both ends of these flows as `address:port`."""
-    src, dst = _addresses(flows.take(chosen, Memory()))
+    src, dst = addresses(flows.take(chosen, Memory()))
     heads = np.array([f"[{a}]:" if ":" in a else f"{a}:" for a in src.categories], object)
     ports = flows.ports[chosen]
     return heads[src.codes] + _numerals(ports >> 16), heads[dst.codes] + _numerals(ports & 0xFFFF)
@@ -388,7 +297,7 @@ def _joined(tables: list[pd.DataFrame], name: str, categories: Sequence[str]) ->
     """One table of several, with its documented columns even when empty."""
     filled = [table for table in tables if len(table)]
     if not filled:
-        return _typed(pd.DataFrame(columns=list(COLUMNS[name])), name)
+        return typed(pd.DataFrame(columns=list(COLUMNS[name])), name)
     for column in categories:
         union = pd.unique(pd.concat([table[column].astype(object) for table in filled]))
         for table in filled:
@@ -396,6 +305,6 @@ def _joined(tables: list[pd.DataFrame], name: str, categories: Sequence[str]) ->
     return pd.concat(filled, ignore_index=True)
 
 
-def _typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Give columns that pandas had to guess at their documented dtypes."""
     return table.astype({column: said.dtype for column, said in COLUMNS[name].items() if said.dtype != "str"})

@@ -13,7 +13,7 @@ OBTAINED = {
     "crossings": "`analysis.crossings`: flows matched between neighbouring points, with what NAT made of them.",
     "passages": "`analysis.passages`: every request (SYN, UDP request) at every point that saw it, with its fate.",
     "findings": "`analysis.findings`: one row per finding of all incidents.",
-    "connections": "`analysis.connections`: one row per connection, followed through all points: what became of it, and whose doing.",
+    "connections": "`analysis.connections`: one row per connection, followed through all points, with what became of it.",
 }
 INTRODUCTION = """\
 <!-- Written by docs/tables.py from analyzer.schema.COLUMNS; change it there. -->

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.capture.bundle import EvidenceFile
+from analyzer.capture.files import EvidenceFile
 from analyzer.evidence import Evidence, collect
 from analyzer.evidence.facts import CoreDns, CounterSnapshot, KubeProxy, LogLine, Neighbour, Route
 from analyzer.evidence.sources import conntrack_table

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.nat.matching import DPORT, DST, ISN, PACKETS, SPORT, SRC
+from analyzer.nat.tuples import DPORT, DST, ISN, PACKETS, SPORT, SRC
 from analyzer.summary import agreed, confidence
 from tests.capture.test_reader import pcap
 from tests.conversation import START, TRANSIT, Conversation, bystander, record

@@ -14,8 +14,8 @@ from analyzer.capture.layout import SLL2_LANE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows
+    from analyzer.capture.files import CaptureFile
     from analyzer.capture.lanes import Lanes
     from analyzer.evidence.facts import Link
 

@@ -24,8 +24,8 @@ from analyzer.threads import side_by_side
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows, Packets, Stretch
+    from analyzer.capture.files import CaptureFile
     from analyzer.capture.storage import Memory
     from analyzer.evidence.facts import Link
 

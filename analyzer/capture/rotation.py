@@ -12,7 +12,7 @@ from analyzer.errors import UnusableInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.capture.bundle import CaptureFile
+    from analyzer.capture.files import CaptureFile
     from analyzer.capture.reader import Records
 
 

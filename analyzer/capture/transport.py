@@ -14,8 +14,8 @@ from analyzer.capture.layout import CUT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.capture.bundle import CaptureFile
     from analyzer.capture.columns import Flows
+    from analyzer.capture.files import CaptureFile
     from analyzer.capture.points import Recording
 
 MAPPED = bytes(10) + b"\xff\xff"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from analyzer.analysis import Analysis
-    from analyzer.capture.bundle import Bundle, EvidenceFile
+    from analyzer.capture.bundle import Bundle
+    from analyzer.capture.files import EvidenceFile
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 

@@ -180,8 +180,8 @@ def classes(
 
 
 WHY = ("", "open", "alone", "local", "untold", "unfinished")
-"""Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node where
-nobody captured, nothing was followed, the capture ended too early."""
+"""Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
+where nobody captured, nothing was followed, the capture ended too early."""
 
 
 def account(

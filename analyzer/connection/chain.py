@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.capture.layout import QUOTES
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.nat.matching import routable
+from analyzer.nat.tuples import routable
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
 from analyzer.flow.keys import address_key, among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.fates import VANISHED
-from analyzer.nat.matching import SRC
 from analyzer.nat.passages import address
+from analyzer.nat.tuples import SRC
 from analyzer.nat.ways import IN, OUT
 from analyzer.threads import side_by_side
 

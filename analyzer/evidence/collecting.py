@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from analyzer.capture.bundle import EVIDENCE
+from analyzer.capture.files import EVIDENCE
 from analyzer.evidence import counting, dwdump, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.drops import DropRecord
@@ -45,7 +45,7 @@ from analyzer.evidence.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from analyzer.capture.bundle import EvidenceFile
+    from analyzer.capture.files import EvidenceFile
 
 T = TypeVar("T")
 S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)

@@ -21,8 +21,8 @@ TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
 # What a selected packet is; several may apply.
 REQUEST = 1
-"""A SYN without ACK, a UDP datagram, or an ICMP echo, of the originator: what fates are decided for. The other side's SYN of a simultaneous
-open (RFC 9293 section 3.5) goes the other way; it is none."""
+"""A SYN without ACK, a UDP datagram, or an ICMP echo, of the originator: what fates are decided for. The other side's SYN of a
+simultaneous open (RFC 9293 section 3.5) goes the other way; it is none."""
 ANSWER = 2
 """What the responder sent that answers a request: a SYN-ACK, a RST, a UDP datagram, an echo reply."""
 BARE_RESET = 4

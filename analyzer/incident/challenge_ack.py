@@ -34,8 +34,8 @@ import numpy as np
 from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.nat.matching import tuple_keys
 from analyzer.nat.passages import ends, flow_name
+from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point

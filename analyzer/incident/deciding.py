@@ -19,7 +19,8 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
-from analyzer.nat.fates import UNDECIDABLE, VANISHED, answered
+from analyzer.nat.asking import answered
+from analyzer.nat.fates import UNDECIDABLE, VANISHED
 from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
 from analyzer.nat.ways import OUT

@@ -26,8 +26,8 @@ from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
 from analyzer.model import Counts
 from analyzer.nat.fates import VANISHED
-from analyzer.nat.matching import tuple_keys
 from analyzer.nat.topology import LAYERS
+from analyzer.nat.tuples import tuple_keys
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import among
 from analyzer.flow.selecting import BARE_RESET
-from analyzer.nat.matching import DST, SRC, tuple_keys
+from analyzer.nat.tuples import DST, SRC, tuple_keys
 from analyzer.nat.ways import IN
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.incident import causes
 from analyzer.incident.causes import _invalid as invalid
-from analyzer.incident.scene import Loss
+from analyzer.incident.explanation import Loss
 from analyzer.model import Incident
 
 if TYPE_CHECKING:

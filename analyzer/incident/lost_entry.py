@@ -17,10 +17,10 @@ from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.matching import DST, SRC
 from analyzer.nat.passages import ends, flow_name
+from analyzer.nat.tuples import DST, SRC
 from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from analyzer.capture.layout import SYN_X, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.flow.point import TCP
 from analyzer.flow.selecting import ANSWER
 from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.fates import answered
+from analyzer.nat.asking import answered
 from analyzer.nat.passages import ends, flow_name
 
 if TYPE_CHECKING:

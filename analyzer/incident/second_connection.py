@@ -10,8 +10,8 @@ from analyzer.capture.layout import SYN_X
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.matching import SRC
 from analyzer.nat.passages import ends, flow_name
+from analyzer.nat.tuples import SRC
 from analyzer.nat.ways import OUT
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
 from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.matching import DST, SRC, tuple_keys
 from analyzer.nat.passages import flow_name
+from analyzer.nat.tuples import DST, SRC, tuple_keys
 from analyzer.nat.ways import IN, OUT
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Explanation, Scene
+    from analyzer.incident.explanation import Explanation
+    from analyzer.incident.scene import Scene
     from analyzer.model import Kind, Passage
 
 _KINDS: dict[int, Kind] = {

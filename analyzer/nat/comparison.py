@@ -9,8 +9,8 @@ import numpy as np
 
 from analyzer.flow.keys import Buckets
 from analyzer.flow.point import UDP, slices
-from analyzer.nat.matching import syn_keys
 from analyzer.nat.prints import held, plain
+from analyzer.nat.tuples import syn_keys
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:

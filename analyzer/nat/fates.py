@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.columns import views
-from analyzer.capture.layout import REPLY, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
-from analyzer.flow.selecting import ANSWER, answers
+from analyzer.nat.asking import acknowledged, anothers, answered, replied
 from analyzer.nat.equals import again, came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
 from analyzer.nat.prints import hops
@@ -39,8 +38,6 @@ PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
 MOSTLY = 0.5
 """Share of frames that could not be decoded from which on a point tells no absence."""
-MOST_REPLIES = 100_000
-"""Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +127,7 @@ def _at(
     if not replies:
         came_from[~came_from] = came_back(point, rows[~came_from])
     if protocol == UDP and not replies:
-        other = _anothers(point, rows, first, went_on)
+        other = anothers(point, rows, first, went_on)
         soon, first = soon & ~other, np.where(other, -1, first)
     reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
     of_gap, outward = np.full(len(rows), -1, np.int16), heading == OUT
@@ -141,7 +138,7 @@ def _at(
             ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
         if replies and protocol == TCP and len(judged):
-            soon[judged] = _acknowledged(point, rows[judged])
+            soon[judged] = acknowledged(point, rows[judged])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
@@ -309,73 +306,6 @@ def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64])
         answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
         found |= (match >= 0) & (time <= answer) & (answer < following)
     return found
-
-
-def replied(point: Point, protocol: int) -> NDArray[np.int64]:
-    """Tell the replies of a protocol: SYN-ACKs of TCP, what the responder sent of UDP and echoes; their rows, ascending."""
-    packets = point.packets
-    rows = point.events.of(ANSWER)
-    keep = point.flows.proto[packets.flow[rows]] == protocol
-    if protocol == TCP:
-        keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
-    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
-    return replies
-
-
-def _acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the originator acknowledged each SYN-ACK: its later packets with ACK here prove that it arrived."""
-    packets = point.packets
-    flow = packets.flow[rows]
-    latest = np.full(len(point.flows), -1, np.int64)
-    for f in np.unique(flow)[:MOST_REPLIES].tolist():
-        mine = point.rows(f, 0)
-        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
-        if len(acks):
-            latest[f] = int(packets.time[acks].max())
-    known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
-    return known
-
-
-def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Tell the requests of a protocol (SYNs without ACK of TCP, datagrams of the originator of UDP) and their answers.
-
-    Returns: Their rows, ascending; the row of the first answer after each, -1 if none came; whether it came before the
-    flow's next request.
-    """
-    events, n = point.events, len(point.events.rows)
-    asked, first, soon = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8)
-    flows = [np.full(len(point.flows), -1, np.int32) for _ in range(2)]
-    seen = views(events.rows, events.kinds, point.packets.flow, point.flows.proto)
-    begin = answers(*seen, protocol, *views(*flows, asked, first, soon))
-    return asked[begin:].astype(np.int64), first[begin:].astype(np.int64), soon[begin:].view(bool)
-
-
-def _keys(point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows as flow-major numbers, which keep file order, that is time order, within a flow."""
-    return (point.packets.flow[rows].astype(np.int64) << 32) | rows
-
-
-def _anothers(
-    point: Point, rows: NDArray[np.int64], first: NDArray[np.int64], passed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Whether the answer after each request is owed to another one that passed: A and AAAA queries of one socket.
-
-    A UDP answer names no request. As long as fewer answers came than requests passed, it proves nothing about one that
-    was not seen to pass.
-    """
-    at = np.flatnonzero((first >= 0) & ~passed)
-    if not len(at):
-        return np.zeros(len(rows), bool)
-    came = point.events.of(ANSWER)
-    came = came[point.flows.proto[point.packets.flow[came]] == UDP]
-    answers, gone = np.sort(_keys(point, came)), np.sort(_keys(point, rows[passed]))
-    key = _keys(point, first[at])
-    begin = (key >> 32) << 32
-    waiting = np.searchsorted(gone, key) - np.searchsorted(gone, begin)
-    earlier = np.searchsorted(answers, key) - np.searchsorted(answers, begin)
-    result = np.zeros(len(rows), bool)
-    result[at] = waiting > earlier
-    return result
 
 
 def _crossed(

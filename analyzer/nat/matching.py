@@ -13,9 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, REPLY, SYN_X, SYNACK_Y
-from analyzer.flow.keys import among, is_v4, scramble, unique_join
+from analyzer.capture.layout import REPLY, SYN_X, SYNACK_Y
+from analyzer.flow.keys import among, scramble, unique_join
 from analyzer.nat.clocks import ahead
+from analyzer.nat.tuples import (
+    DPORT,
+    DST,
+    ISN,
+    LEVELS,
+    PACKETS,
+    SPORT,
+    SRC,
+    Keys,
+    packet_keys,
+    routable,
+    syn_keys,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,26 +47,6 @@ HEADS = 4096
 """Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
 JITTER = 10_000_000
 """ns by which the transit of packets differs, as far as clocks are concerned."""
-
-# What agreed between the two sides of a crossing: bits of `Matches.agreed`.
-ISN, SRC, SPORT, DST, DPORT, PACKETS = 1, 2, 4, 8, 16, 32
-AGREED = {
-    ISN: "isn and options",
-    SRC: "source",
-    SPORT: "source port",
-    DST: "destination",
-    DPORT: "destination port",
-}
-
-LEVELS = (
-    SRC | SPORT | DST | DPORT,  # bridged, or routed without NAT
-    SPORT | DST | DPORT,  # SNAT that kept the port
-    DST | DPORT,  # SNAT
-    SRC | SPORT,  # DNAT
-    SPORT,  # both, port kept
-    0,  # both
-)
-"""What is compared, from nothing translated to everything."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,25 +115,6 @@ def _without(some: NDArray[np.int32], others: NDArray[np.int32], count: int) -> 
     chosen[some] = True
     chosen[others] = False
     return np.flatnonzero(chosen).astype(np.int32)
-
-
-def routable(flows: Flows) -> NDArray[np.int32]:
-    """Flows that a router may forward: not ARP, and nothing multicast, broadcast or link-local, which every link has of its own."""
-    v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
-    group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
-    link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
-    v4_own = dst >> np.uint64(28) & np.uint64(15) == 14
-    v4_own |= dst & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFFFFFF)
-    v4_own |= (dst >> np.uint64(16) & np.uint64(0xFFFF) == link_local) | (
-        flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
-    )
-    # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
-    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
-        dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)
-    )
-    v6_own = flows.dst_hi >> np.uint64(56) == 255
-    v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
-    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,74 +204,13 @@ def _heads(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.where(beyond, -1, rows).reshape(len(flows), 8)
 
 
-def syn_keys(flows: Flows) -> NDArray[np.uint64]:
-    """What identifies each flow's SYN on both sides of NAT; 0 without one."""
-    key: NDArray[np.uint64] = (flows.isn_x.astype(np.uint64) << np.uint64(32)) | flows.syn_print
-    key[flows.syn_print == 0] = 0
-    return key
-
-
-def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
-    """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
-    reply = np.ones(len(flows), bool) if turned else None
-    return _Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(LEVELS[0])
-
-
-class _Keys:
-    """Hashes of some flows, or packets of flows, with as many of the address fields as a level names."""
-
-    def __init__(
-        self,
-        flows: Flows,
-        chosen: NDArray[Any],
-        content: NDArray[np.uint64],
-        reply: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Note whose keys are wanted.
-
-        Args:
-            flows: Of a point.
-            chosen: Row in *flows* of each key.
-            content: What NAT leaves alone of each.
-            reply: Which are of packets of the responder, whose source is the flow's destination.
-        """
-        self._flows = flows
-        self._chosen = chosen
-        self._content = content
-        self._reply = reply
-
-    def at(self, level: int, left: Any = slice(None)) -> NDArray[np.uint64]:
-        """The keys at a level, of those that are left; nothing is kept, since most are matched at one of the first levels."""
-        flows, chosen = self._flows, self._chosen[left]
-        reply = None if self._reply is None else self._reply[left]
-
-        def field(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-            mine: NDArray[Any] = one[chosen]
-            return mine if reply is None else np.where(reply, other[chosen], mine)
-
-        key = scramble(flows.proto[chosen], 1)
-        key ^= self._content[left]
-        if level & SRC:
-            key ^= scramble(field(flows.src_hi, flows.dst_hi), 2)
-            key ^= scramble(field(flows.src_lo, flows.dst_lo), 3)
-        if level & DST:
-            key ^= scramble(field(flows.dst_hi, flows.src_hi), 5)
-            key ^= scramble(field(flows.dst_lo, flows.src_lo), 6)
-        ports = field(flows.ports, flows.ports << 16 | flows.ports >> 16)
-        if level & SPORT:
-            key ^= scramble(ports >> 16, 4)
-        if level & DPORT:
-            key ^= scramble(ports & 0xFFFF, 7)
-        return key
-
-
 def _by_syn(
     a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
     """Flows whose SYN both points saw: (A's, B's, what agreed, A's and B's that several others equal)."""
     key_a, key_b = syn_keys(a.flows), syn_keys(b.flows)
     left_a, left_b = left_a[key_a[left_a] != 0], left_b[key_b[left_b] != 0]
-    keys_a, keys_b = _Keys(a.flows, left_a, key_a[left_a]), _Keys(b.flows, left_b, key_b[left_b])
+    keys_a, keys_b = Keys(a.flows, left_a, key_a[left_a]), Keys(b.flows, left_b, key_b[left_b])
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
     rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
     for level in LEVELS:
@@ -425,10 +338,3 @@ def _favourites(tally: NDArray[Any], side: str) -> tuple[NDArray[np.bool_], NDAr
     top = tally["votes"] == most[tally[side]]
     tops = np.bincount(tally[side][top], minlength=len(most))[tally[side]]
     return top & (tops == 1), top & (tops > 1)
-
-
-def packet_keys(point: Point, rows: NDArray[np.int64]) -> _Keys:
-    """Hashes of packets' contents with their addresses and ports, as the packets show them."""
-    packets = point.packets
-    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY != 0
-    return _Keys(point.flows, packets.flow[rows], content, reply)

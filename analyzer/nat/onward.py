@@ -55,7 +55,8 @@ def onward(
     for n in over:
         ways[:, n] = _routed_to(point, legs[n], node, flow, dst)
     to_bridge = ways[:, over].any(1)
-    ways[np.ix_(to_bridge, [n for n in range(len(legs)) if n not in over])] = False
+    others = np.array([n for n in range(len(legs)) if n not in over], np.int64)
+    ways[np.ix_(np.flatnonzero(to_bridge), others)] = False
     into_pod |= to_bridge
     for n, leg in enumerate(legs):
         if leg.there.role == "pod" or n in over:

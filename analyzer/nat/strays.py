@@ -16,7 +16,8 @@ import numpy as np
 from analyzer.capture.layout import ARP
 from analyzer.flow.keys import scramble, unique_join
 from analyzer.flow.point import UDP
-from analyzer.nat.matching import LEVELS, SAMPLE, WINDOW, packet_keys
+from analyzer.nat.matching import SAMPLE, WINDOW
+from analyzer.nat.tuples import LEVELS, packet_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,9 @@ import numpy as np
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
-from analyzer.nat.matching import DST, SRC, match
+from analyzer.nat.matching import match
 from analyzer.nat.prints import comparable, hops
+from analyzer.nat.tuples import DST, SRC
 from analyzer.nat.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from analyzer.nat.crossing import Gap
 
 LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
-"""Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it again,
-encapsulated; the rest goes to the uplink at once."""
+"""Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it
+again, encapsulated; the rest goes to the uplink at once."""
 MOST_NEIGHBOURS = 32
 """Pods without a bridge, or bridges, between which packets may pass: each is compared with each."""
 MOST_GUESSED = 128
@@ -120,8 +121,8 @@ def contradicted(gaps: Sequence[Gap]) -> list[str]:
             if role_of(gap.inner.name) == "bridge" and role_of(gap.outer.name) == "uplink":
                 gap.inner.name, gap.outer.name = gap.outer.name, gap.inner.name  # what the node calls them
             told.append(
-                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show the "
-                "contrary: their source is translated on the way from the former to the latter. The former is taken for "
+                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show "
+                "the contrary: their source is translated on the way from the former to the latter. The former is taken for "
                 f"{gap.outer.name}, the bridge, and the latter for {gap.inner.name}, the uplink."
             )
     return told

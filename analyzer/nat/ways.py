@@ -11,8 +11,8 @@ import numpy as np
 from analyzer.capture.layout import ARP
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import address_key, among, distinct, is_v4
-from analyzer.nat.matching import SRC, routable
 from analyzer.nat.routes import Routes
+from analyzer.nat.tuples import SRC, routable
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:

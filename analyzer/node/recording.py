@@ -1,8 +1,8 @@
 """When each point was recording, by every witness there is.
 
-A silent uplink shows no packets, so its own packets cannot tell. What else does, the strongest first: the manifest of a recording;
-what the capturing program wrote when it ended (pcapng's interface statistics); packets of other interfaces in the same file, which
-one program wrote; the time at which a file was last written, where the bundle kept such times.
+A silent uplink shows no packets, so its own packets cannot tell. What else does, the strongest first: the manifest of a
+recording; what the capturing program wrote when it ended (pcapng's interface statistics); packets of other interfaces in the
+same file, which one program wrote.
 """
 
 from __future__ import annotations

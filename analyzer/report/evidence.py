@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyzer.analysis import Analysis
-    from analyzer.capture.bundle import CaptureFile
+    from analyzer.capture.files import CaptureFile
     from analyzer.model import Finding, Incident, Passage, Sighting
 
 PACKETS = 20_000

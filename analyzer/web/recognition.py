@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from analyzer.capture import naming
-from analyzer.capture.bundle import Bundle, EvidenceFile
+from analyzer.capture.bundle import Bundle
+from analyzer.capture.files import EvidenceFile
 from analyzer.capture.lanes import BEYOND
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from analyzer.capture.bundle import CaptureFile
+    from analyzer.capture.files import CaptureFile
     from analyzer.capture.reader import Records
     from analyzer.evidence.facts import Link
 

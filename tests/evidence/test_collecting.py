@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.capture.bundle import EvidenceFile
-from analyzer.evidence import Evidence, collect, collecting, links
+from analyzer.capture.files import EvidenceFile
+from analyzer.evidence import Evidence, collect, links
 from analyzer.evidence.events import occupancy
 from analyzer.evidence.facts import Link
 from analyzer.evidence.rises import rises

@@ -20,9 +20,10 @@ import zstandard
 
 from analyzer import analyze
 from analyzer.capture import naming
-from analyzer.capture.bundle import Bundle, EvidenceFile
+from analyzer.capture.bundle import Bundle
 from analyzer.capture.compressed import Stream
 from analyzer.capture.decoder import Decoder
+from analyzer.capture.files import EvidenceFile
 from analyzer.capture.lanes import Lanes
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory

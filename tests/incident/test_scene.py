@@ -15,7 +15,8 @@ from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP
 from analyzer.incident import scene as module
-from analyzer.incident.scene import Moments, Scene
+from analyzer.incident.explanation import Moments
+from analyzer.incident.scene import Scene
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 from tests.incident.causes.test_policy_drop import allowed, rules
 from tests.incident.causes.test_snat_port_race import counters

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
-    from analyzer.incident.scene import Loss
+    from analyzer.incident.explanation import Loss
 
 CODE = "bridge-netfilter-off"
 TITLE = "bridged answers bypass NAT"

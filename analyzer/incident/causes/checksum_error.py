@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from analyzer.capture.layout import TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.transport import enclosing
 from analyzer.flow.point import TCP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond, ends, last_seen
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
     from analyzer.model import Confidence
 
 CODE = "checksum-error"

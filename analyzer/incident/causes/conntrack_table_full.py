@@ -34,8 +34,8 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
 from analyzer.flow.point import TCP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import PASSED, VANISHED
 from analyzer.nat.ways import IN, OUT
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
     from analyzer.model import Confidence
     from analyzer.nat.fates import Followed
 

@@ -28,8 +28,8 @@ import numpy as np
 
 from analyzer.capture.transport import transports
 from analyzer.flow.point import UDP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "dns-insert-race"
 TITLE = "DNS insert race"

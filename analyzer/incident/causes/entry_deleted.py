@@ -31,7 +31,8 @@ from analyzer.model import Remedy
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Explanation, Loss, Scene
+    from analyzer.incident.explanation import Explanation, Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "entry-deleted"
 TITLE = "the entry of a live connection was deleted"

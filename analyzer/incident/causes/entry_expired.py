@@ -32,7 +32,8 @@ from analyzer.model import Remedy
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Explanation, Loss, Scene
+    from analyzer.incident.explanation import Explanation, Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "entry-expired"
 TITLE = "the entry of a silent connection expired"

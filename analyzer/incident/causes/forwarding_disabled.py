@@ -26,15 +26,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import ends, entered, went_on
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "forwarding-disabled"
 TITLE = "forwarding is switched off"

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
-    from analyzer.incident.scene import Loss
+    from analyzer.incident.explanation import Loss
 
 CODE = "helper-missing"
 TITLE = "no NAT helper for the protocol's second connection"

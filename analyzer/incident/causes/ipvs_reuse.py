@@ -31,16 +31,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.flow.point import TCP
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.matching import tuple_keys
 from analyzer.nat.passages import ends
+from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.network import IpvsConnection
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "ipvs-reuse"
 TITLE = "IPVS dropped a reused port's first SYN"

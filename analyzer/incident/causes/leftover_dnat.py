@@ -24,14 +24,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.view import endpoint
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.unheard import asked_in_vain, failed
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.rules.model import Rule
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "leftover-dnat"
 TITLE = "a rule that translates to a container that is gone"

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from analyzer.model import Remedy
 
 if TYPE_CHECKING:
-    from analyzer.incident.scene import Loss
+    from analyzer.incident.explanation import Loss
 
 CODE = "mtu-black-hole"
 TITLE = "path MTU black hole"
@@ -53,6 +53,6 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} hang{'s' * (loss.connections == 1)} with large packets: "
-        f"somebody on the way said that they are too large, {loss.packets:,} time{'s' * (loss.packets != 1)}, and this node did not "
-        f"pass that on between {loss.gap[0]} and {loss.gap[1]}."
+        f"somebody on the way said that they are too large, {loss.packets:,} time{'s' * (loss.packets != 1)}, and this node "
+        f"did not pass that on between {loss.gap[0]} and {loss.gap[1]}."
     )

@@ -30,7 +30,7 @@ import numpy as np
 from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
 from analyzer.flow.point import ICMP, ICMP6
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import address
 from analyzer.nat.ways import OUT
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
     Address = tuple[int, int]
     """The high and the low 64 bits, IPv4 mapped."""

@@ -26,14 +26,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import beyond, last_seen, targets, way
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "no-fdb-entry"
 TITLE = "no forwarding entry in the overlay"

@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "nodeport-collision"
 TITLE = "answers taken by a NodePort"

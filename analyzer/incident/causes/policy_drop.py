@@ -31,18 +31,19 @@ import numpy as np
 
 from analyzer.flow.keys import among
 from analyzer.incident import rule_edits
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import record_of, recorded
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import VANISHED
-from analyzer.nat.matching import DST
 from analyzer.nat.passages import label
+from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "policy-drop"
 TITLE = "dropped by a rule"

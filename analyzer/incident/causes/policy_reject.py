@@ -1,13 +1,13 @@
 """A rule of this node refused the connection, and told the client so.
 
 What happens
-    A rule of the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a firewall
-    of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with "no route
+    A rule of the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a
+    firewall of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with "no route
     to host" or "connection refused", though the peer was never asked.
 
 How it is recognised
-    An ICMP error that quotes the request, or a RST that answers it, was seen inside and not on the uplink, which was recording: the
-    node made it. With the rules in the bundle the packet is walked through them, and the rule is named.
+    An ICMP error that quotes the request, or a RST that answers it, was seen inside and not on the uplink, which was recording:
+    the node made it. With the rules in the bundle the packet is walked through them, and the rule is named.
 
 What is ruled out
     A refusal by the peer or by a router on the way: it would have come in at the uplink. A port of the node itself on which
@@ -28,14 +28,15 @@ from typing import TYPE_CHECKING
 from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP
 from analyzer.incident.causes.policy_drop import dropped_by, edits
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "policy-reject"
 TITLE = "refused by a rule of this node"
@@ -65,7 +66,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
-        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer was never asked."
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer "
+        "was never asked."
     )
 
 

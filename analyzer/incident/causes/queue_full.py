@@ -24,16 +24,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
     from analyzer.model import Confidence
 
 CODE = "queue-full"

@@ -34,8 +34,8 @@ from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
-from analyzer.incident.scene import Explanation
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.ways import OUT
 
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "snat-port-exhaustion"
 TITLE = "SNAT ports exhausted"

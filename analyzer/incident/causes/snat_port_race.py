@@ -36,8 +36,9 @@ import numpy as np
 
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
+from analyzer.incident.explanation import Explanation, Loss, NewMappings
 from analyzer.incident.records import recorded
-from analyzer.incident.scene import Explanation, Loss, NewMappings, Scene
+from analyzer.incident.scene import Scene
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
 

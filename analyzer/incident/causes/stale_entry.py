@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.stale import stale
 from analyzer.flow.point import TCP
-from analyzer.incident.scene import Explanation
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.unheard import asked_in_vain, failed
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
     from analyzer.incident.cases import Case
-    from analyzer.incident.scene import Loss, Scene
+    from analyzer.incident.explanation import Loss
+    from analyzer.incident.scene import Scene
 
 CODE = "stale-entry"
 TITLE = "an entry that leads to an endpoint that is gone"

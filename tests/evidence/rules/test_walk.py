@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.capture.bundle import EvidenceFile
+from analyzer.capture.files import EvidenceFile
 from analyzer.evidence import collect
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.rules.walk import walk

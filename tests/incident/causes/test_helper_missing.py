@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analyzer.incident.causes import helper_missing
-from analyzer.incident.scene import Loss
+from analyzer.incident.explanation import Loss
 
 
 @pytest.mark.parametrize(
