@@ -139,9 +139,8 @@ class Scene:
         Up to 5.9, without the column clash_resolve, insert_failed also counts clashes that were resolved without loss.
         """
         lost, failed = self.unexplained, self.counters.get("insert_failed", 0)
-        return self.counters.get("drop", -1) == lost > 0 and (
-            failed == lost or (failed > lost and "clash_resolve" not in self.counters)
-        )
+        matched = failed == lost or (failed > lost and "clash_resolve" not in self.counters)
+        return self.counters.get("drop", -1) == lost > 0 and matched
 
     @property
     def only_clashes(self) -> bool:

@@ -2,8 +2,8 @@
 
 What happens
     A rule of the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a
-    firewall of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with "no route
-    to host" or "connection refused", though the peer was never asked.
+    firewall of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with
+    "no route to host" or "connection refused", though the peer was never asked.
 
 How it is recognised
     An ICMP error that quotes the request, or a RST that answers it, was seen inside and not on the uplink, which was recording:
