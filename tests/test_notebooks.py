@@ -18,7 +18,7 @@ SHOWS = {
     # Name -> what its outputs hold: a type, and a part of its text.
     "first-look": [
         ("text/html", "6 SYNs vanished between cni0 and eth0"),
-        ("text/html", "What speaks for it"),
+        ("text/html", "Evidence"),
         ("text/html", "snat-port-race"),
         ("image/png", ""),
     ],

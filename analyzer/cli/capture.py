@@ -91,9 +91,8 @@ def command(context: click.Context, /, print_script: bool, **_: object) -> None:
 
 
 def _given(context: click.Context) -> Iterator[str]:
-    for option in context.command.params:
-        if not isinstance(option, click.Option) or option.name is None or option.opts[0] == "--print-script":
-            continue
+    for option in (*OPTIONS, *SWITCHES):
+        assert option.name is not None
         value = context.params[option.name]
         if option.is_flag:
             yield from option.opts[:1] if value else ()

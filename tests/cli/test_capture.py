@@ -11,8 +11,8 @@ import pytest
 from analyzer.field.script import script
 
 
-class Handed(Exception):  # noqa: N818
-    """Raised in the place of becoming another program."""
+class Handed(BaseException):
+    """Raised in the place of becoming another program; the command line makes a sentence of any `Exception`."""
 
 
 def test_print_script(lostsyn: Callable[..., Any]) -> None:

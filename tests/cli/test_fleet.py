@@ -32,7 +32,9 @@ def test_a_fleet(root: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> Non
 
     assert (0, 0) == (first.code, second.code)
     assert first.out.startswith(
-        "1 packet lost at 1 of 2 nodes\n2 bundles analysed now, 0 done before, 1 bad bundle\n"
+        "1 packet lost at 1 of 2 nodes\n"
+        "5 connections: 4 worked, 1 delayed or failed because of this node\n"
+        "2 bundles analysed now, 0 done before, 1 bad bundle\n"
     )
     bad, where = first.err.splitlines()
     assert bad.startswith("lostsyn: node-c: node-c: no capture (pcap or pcapng) found among 1 text file")

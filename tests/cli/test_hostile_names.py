@@ -87,7 +87,10 @@ def test_every_output(bundle: Path, tmp_path: Path, lostsyn: Callable[..., Any])
         harmless(ran.err)
         lines = ran.out.split("\n")
         if form == "github":  # commands of ours, each begun by us
-            lines = [line for line in lines if not line.startswith("::error title=")]
+            ours = ("::error title=", "::notice title=Lostsyn::")
+            assert all(line.isprintable() for line in lines)
+            assert 1 == sum(line.startswith(ours[1]) for line in lines)
+            lines = [line for line in lines if not line.startswith(ours)]
             assert "owned\n::" not in ran.out
         assert not any(map(obeyed, lines)), form
     harmless(printed["text"].out)
