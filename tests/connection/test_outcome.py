@@ -144,15 +144,15 @@ def test_seen_from_the_middle(tmp_path: Path) -> None:
     assert ("ok", "OTH") == (one(analysis), one(analysis, "state"))
 
 
-def test_a_challenge_ack_is_no_answer_to_a_syn(tmp_path: Path) -> None:
-    """An ACK that fits another connection opens none: the SYN timed out, and it is marked as strange."""
+def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
+    """An ACK that fits another connection opens none: the SYN is refused, and it is marked as strange."""
     talk = out()
     for at in (0, 1, 3):
         talk.syn(at)
         talk.send("A", by_pod=False, seq=9_000_000, ack=123_456)
     analysis = judged(tmp_path, talk)
 
-    assert "timed-out" == one(analysis)
+    assert "refused" == one(analysis)
     assert connections(analysis).outcomes.strange.any()
 
 
