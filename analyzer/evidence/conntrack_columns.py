@@ -27,6 +27,8 @@ _WORD = 24
 _ADDRESS = 48
 _BETWEEN, _BEHIND = 300, 600
 _SPACE, _EQUALS, _BRACKET = 32, 61, 91
+_FURTHER = {"UNREPLIE": b"D]", "HW_OFFLO": b"AD]"}
+"""What flags have that are longer than a word of eight bytes."""
 _PROTO = re.compile(rb"[a-z][\w-]{0,15}")
 _STATE = re.compile(rb"[A-Z][A-Z0-9_]{1,20}")
 
@@ -220,11 +222,13 @@ class _Heads:
 def _heads(data: Bytes, starts: Ints, ends: Ints) -> _Heads:
     """Read what stands before the first tuple: `ipv4     2 tcp      6 119 SYN_SENT `."""
     window = _window(data, starts, _HEAD)
-    inside = (window > _SPACE) & (np.arange(_HEAD) < (ends - starts)[:, None])
+    within = np.arange(_HEAD) < (ends - starts)[:, None]
+    inside = (window > _SPACE) & within
     begins = inside.copy()
     begins[:, 1:] &= ~inside[:, :-1]
     count = begins.sum(axis=1)
     fits = (ends - starts <= _HEAD) & begins[:, 0] & (count >= 2)
+    fits &= ~((window < _SPACE) & within).any(axis=1)  # only a space parts words
     _, column = np.nonzero(begins)
     first = np.concatenate(([0], np.cumsum(count)))[:-1]
     column = np.concatenate((column, [0, 0, 0, 0, 0, 0]))
@@ -235,6 +239,7 @@ def _heads(data: Bytes, starts: Ints, ends: Ints) -> _Heads:
 
     family = window[:, :4]
     listed = (family[:, :3] == np.frombuffer(b"ipv", np.uint8)).all(axis=1) & np.isin(family[:, 3], (52, 54))
+    listed &= window[:, 4] == _SPACE
     base = np.where(listed, 2, 0)
     left = count - base
     fits &= (left >= 2) & (left <= 4)
@@ -285,6 +290,8 @@ def _flags(
     found = {}
     for name in ("ASSURED]", "UNREPLIE", "OFFLOAD]", "HW_OFFLO"):
         these = word == np.uint64(int.from_bytes(name.encode(), "big"))
+        for place, byte in enumerate(_FURTHER.get(name, b""), 9):
+            these &= data[brackets + place] == byte
         entry = number[of[these]]
         position = brackets[these][entry >= 0]
         entry = entry[entry >= 0]

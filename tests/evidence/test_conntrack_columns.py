@@ -60,6 +60,14 @@ def test_usual_ones_are_read_at_once() -> None:
     assert [0, 1, 2, 4] == columns("\n".join(LINES).encode()).lines.tolist()
 
 
+def test_found_by_damage() -> None:
+    """A family that is none, a word that ends with something else than a space, a flag that is cut."""
+    both(f"{LINES[1]}\n".replace("ipv4 ", "ipv40 ").replace("     2 tcp ", "     2 "))
+    both(f"{LINES[0]}\n".replace("tcp ", "tcp\r "))
+    both(f"{LINES[1]}\n".replace("UNREPLIED]", "UNREPLIE "))
+    both(f"{LINES[4]}\n".replace("[HW", " HW"))
+
+
 @given(st.data())
 def test_damage(data: st.DataObject) -> None:
     """A byte that is changed, left out or put in, anywhere, is read alike."""

@@ -180,7 +180,7 @@ class _Listing:
         flags = (
             ASSURED * ("[ASSURED]" in rest)
             | UNREPLIED * ("[UNREPLIED]" in between)
-            | OFFLOAD * ("OFFLOAD]" in rest)
+            | OFFLOAD * ("[OFFLOAD]" in rest or "[HW_OFFLOAD]" in rest)
         )
         names = self._names
         return (
