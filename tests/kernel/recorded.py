@@ -39,7 +39,9 @@ class Script:
         self._said = folder.parent / f"{folder.name}.said"
         text = folder.parent / "capture.sh"
         text.write_text(script())
-        argv = ("ip", "netns", "exec", where.name, *shell, "-s", "--", "-o", folder, "--size", "12", *options)
+        # A shell cannot trap what was ignored when it began, as INT and HUP are after `nohup` or `&`.
+        inside = ("env", "--default-signal", "ip", "netns", "exec", where.name)
+        argv = (*inside, *shell, "-s", "--", "-o", folder, "--size", "12", *options)
         path = f"{first}:{os.environ['PATH']}" if first else os.environ["PATH"]
         with text.open() as stdin, self._said.open("w") as stderr:
             # A session of its own, as a terminal's: nobody else gets its signals.

@@ -72,7 +72,19 @@ def test_ctrl_c_on_a_terminal(net: Node, tmp_path: Path) -> None:
     (tmp_path / "capture.sh").write_text(script_text())
     leader, follower = os.openpty()
     shell = f"exec dash -s -- -o {tmp_path}/out --size 12 <{tmp_path}/capture.sh"
-    argv = ["setsid", "--ctty", "ip", "netns", "exec", net.node.name, "sh", "-c", shell]
+    argv = [
+        "env",
+        "--default-signal",
+        "setsid",
+        "--ctty",
+        "ip",
+        "netns",
+        "exec",
+        net.node.name,
+        "sh",
+        "-c",
+        shell,
+    ]
     said = b""
     with subprocess.Popen(argv, stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ ASK = "udp.dstport == 53"
 def test_refused_packets_are_those_missing_in_the_gap(
     scenario: str, inner: int, outer: int, tmp_path: Path, seen: Seen
 ) -> None:
-    """`drop` is what is lost between the points, `insert_failed` does not move, and nothing is lost elsewhere."""
+    """`drop` is what is lost between the points; nothing is lost elsewhere, and what is known goes on."""
     limit = MAX.read_text()
     truth = conduct(scenario, tmp_path, rounds=24)
     told = truth["traffic"]
@@ -36,18 +37,19 @@ def test_refused_packets_are_those_missing_in_the_gap(
     assert lost == truth["counters"]["drop"] > 0
     assert truth["counters"]["insert_failed"] == 0
     assert limit == MAX.read_text(), "the machine's limit is restored"
+    if scenario == "table-full":
+        _established(truth, tmp_path)
 
 
-def test_what_is_known_goes_on_and_the_evidence_is_of_that_time(tmp_path: Path) -> None:
+def _established(truth: dict[str, Any], folder: Path) -> None:
     """The old connection is not slowed down; sysctls and table are those of the full table; dmesg says so."""
-    truth = conduct("table-full", tmp_path, rounds=24)
     told = truth["traffic"]
     assert told["established"]["answers"] > 20
     assert told["established"]["longest"] < 0.5
     delays = [one["delay"] for kind in ("connects", "asks") for pod in "ab" for one in told[kind][pod]]
     assert len(delays) == 16
     assert all(delay is None or delay > 0.9 for delay in delays), "each lost its first attempt at least"
-    assert f"nf_conntrack_max = {told['limit']}\n" in (tmp_path / "sysctl-netfilter.txt").read_text()
-    assert len((tmp_path / "conntrack-L.txt").read_text().splitlines()) <= told["limit"]
-    lines = (tmp_path / "dmesg.txt").read_text().splitlines()
+    assert f"nf_conntrack_max = {told['limit']}\n" in (folder / "sysctl-netfilter.txt").read_text()
+    assert len((folder / "conntrack-L.txt").read_text().splitlines()) <= told["limit"]
+    lines = (folder / "dmesg.txt").read_text().splitlines()
     assert 0 < sum("table full" in line for line in lines) <= truth["counters"]["drop"]
