@@ -211,7 +211,7 @@ def test_nobody_knows(noise: dict[str, int] | None) -> None:
         [frozenset(), frozenset({"cni0"}), frozenset({"veth-aa", "veth-ba", "veth-ca", "veth-da"})]
     ),
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_mixed(
     made: list[tuple[Callable[[int, float], Event], int]],
     counted: dict[str, int] | None,
@@ -243,9 +243,8 @@ def files(case: Case, *kinds: str) -> list[Path]:
 def named(captures: Case, *paths: Path) -> set[str]:
     """The causes that a fixture's captures and these files give, `unknown` and the right ones left out."""
     right = {str(incident["cause"]) for incident in captures.expect.get("incidents", ())}
-    return (
-        {incident.cause for incident in analyze([*captures.captures, *paths]).incidents} - right - {"unknown"}
-    )
+    recorded = captures.captures or captures.listings
+    return {incident.cause for incident in analyze([*recorded, *paths]).incidents} - right - {"unknown"}
 
 
 @pytest.mark.parametrize("without", [COUNTERS, (*COUNTERS, *RULES), EVIDENCE])
