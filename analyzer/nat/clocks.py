@@ -78,7 +78,7 @@ def ahead(
     low, high = most[some, 1 - out], least[some, out]
     low, high = np.minimum(low, high), np.maximum(low, high)
     # Repetitions that equal each other are paired every way: one direction with pairs before and after zero contradicts nothing.
-    spans = ~both[some] & (least[some].min(1) <= 0) & (most[some].max(1) >= 0)
+    spans = ((low <= -FAR) | (high >= FAR)) & (least[some].min(1) <= 0) & (most[some].max(1) >= 0)
     low[spans], high[spans] = np.minimum(low[spans], 0), np.maximum(high[spans], 0)
     return _most_agreed(low, high)
 
