@@ -76,7 +76,11 @@ def ahead(
     some = np.flatnonzero((out_first != 0) | both)
     out = (out_first[some] < 0).astype(np.int64)
     low, high = most[some, 1 - out], least[some, out]
-    return _most_agreed(np.minimum(low, high), np.maximum(low, high))
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    # Repetitions that equal each other are paired every way: one direction with pairs before and after zero contradicts nothing.
+    spans = ((low <= -FAR) | (high >= FAR)) & (least[some].min(1) <= 0) & (most[some].max(1) >= 0)
+    low[spans], high[spans] = np.minimum(low[spans], 0), np.maximum(high[spans], 0)
+    return _most_agreed(low, high)
 
 
 def _most_agreed(low: NDArray[np.int64], high: NDArray[np.int64]) -> int:
