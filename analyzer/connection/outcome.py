@@ -32,7 +32,6 @@ OUTCOMES = (
     "one-way",
 )
 OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY = range(9)
-FAILED = (REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED)
 FIRST_TIMEOUT = 1_000_000_000
 """ns after which a SYN is sent again (RFC 6298 section 2): a capture that ends before cannot show that nobody answered."""
 ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)

@@ -20,7 +20,7 @@ from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
 from analyzer.nat.asking import answered
-from analyzer.nat.fates import UNDECIDABLE, VANISHED
+from analyzer.nat.fates import VANISHED
 from analyzer.nat.passages import address
 from analyzer.nat.reasons import CODES
 from analyzer.nat.ways import OUT
@@ -326,13 +326,3 @@ def _lost(scene: Scene) -> int:
                 counted = record is None or record.means.kind in CONNTRACK
                 lost += counted and (walked is None or walked[0].verdict not in ("drop", "reject"))
     return lost
-
-
-def undecided(scene: Scene) -> int:
-    """How many requests and replies are left open."""
-    return sum(
-        int((at.fate == UNDECIDABLE).sum())
-        for kind in (scene.requests, scene.replies)
-        for followed in kind.values()
-        for at in followed
-    )

@@ -143,17 +143,6 @@ def losses(incident: Incident) -> int:
     return len(incident.findings)
 
 
-def beyond(analysis: Analysis) -> str:
-    """Return the sentence on SYNs that left the node and were never answered; empty if there are none."""
-    unanswered = analysis.counts.syn_unanswered
-    if not unanswered:
-        return ""
-    return (
-        f"{count(unanswered, 'SYN', 'SYNs')} left the uplink and got no answer: "
-        "that loss lies beyond this node, or the answer did."
-    )
-
-
 def period(analysis: Analysis) -> tuple[int, int] | None:
     """Return the first and last time that any point covers, in nanoseconds; None without a packet."""
     first = [point.first for point in analysis.capture_points if point.first is not None]

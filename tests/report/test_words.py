@@ -86,12 +86,6 @@ def test_short_keeps_both_ends() -> None:
     assert "node7.veth1a…pcapng" == words.short("node7.veth1a2b3c4d5e6f.0001.pcapng", 19)
 
 
-def test_unanswered_is_told_apart(sample) -> None:
-    """SYNs that left the node are named as a loss elsewhere."""
-    assert words.beyond(sample.clean()).startswith("2 SYNs left the uplink and got no answer")
-    assert "" == words.beyond(sample.race())
-
-
 def test_title(sample) -> None:
     """A heading names the cause, and, where that is unknown, what happened."""
     unknown = dataclasses.replace(sample.RACE, cause="unknown", kind="reply-vanished")
