@@ -130,7 +130,12 @@ def _allow(rules: int, path: Path, rights: int) -> None:
 
 def _roots() -> list[Path]:
     """Return where Python, its packages and this one are."""
-    found = {Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix) if entry}
+    # An editable installation is found by a hook, and is then not below any entry of the path.
+    package = Path(__file__).resolve().parents[1]
+    found = {
+        package,
+        *(Path(entry).resolve() for entry in (*sys.path, sys.prefix, sys.base_prefix) if entry),
+    }
     return [*sorted(found - {Path("/")}), *(Path(path).resolve() for path in _SYSTEM)]
 
 
