@@ -17,6 +17,7 @@ from analyzer.nat.crossing import cross
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
+from analyzer.nat.stacks import stack
 from analyzer.nat.topology import contradicted, place, rename
 from analyzer.nat.ways import EXITS, explore
 from analyzer.node.recording import witness
@@ -40,6 +41,7 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     captured = side_by_side(assemble, recordings)
     caveats = [*filter(None, twice), *place(captured)]
     rename(captured)
+    stack(captured, evidence.links)
     gaps = cross(captured)
     if swapped := contradicted(gaps):
         caveats += swapped

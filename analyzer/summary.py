@@ -12,7 +12,7 @@ from analyzer.incident import challenge_ack
 from analyzer.incident.cases import unexamined
 from analyzer.model import CapturePoint, Occupancy
 from analyzer.nat.passages import ends
-from analyzer.nat.topology import LAYERS
+from analyzer.nat.topology import depth
 from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
 from analyzer.nat.ways import LOCAL
 
@@ -33,7 +33,7 @@ _UNMET = "no flow was seen at two neighbouring capture points, so nothing can be
 
 def capture_points(scene: Scene) -> tuple[CapturePoint, ...]:
     """The capture points in the order of the way out."""
-    found = sorted(scene.points, key=lambda p: (LAYERS.get(p.role or "", 3), p.name))
+    found = sorted(scene.points, key=lambda p: (depth(p), p.name))
     return tuple(
         CapturePoint(
             name=point.name,

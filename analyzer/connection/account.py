@@ -121,7 +121,7 @@ def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
         met[chains.of[number][chains.of[number] >= 0]] = True
         outside |= met & (point.role is None or point.role in EXITS)
         inside |= met & (point.role not in EXITS)
-        pods[met] += point.role == "pod"
+        pods[met] += point.role == "pod" and not point.within
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
     far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))

@@ -143,6 +143,8 @@ def _refusals(scene: Scene) -> None:
 
 def _own(at: Followed, gap: Gap, row: int) -> bool:
     """Whether a packet that this point saw began in the node: the gap's other point was recording and did not have it."""
+    if gap.stacked:
+        return False  # it came in by another device of the place
     there, partner = (gap.outer, gap.in_outer) if at.point is gap.inner else (gap.inner, gap.in_inner)
     return bool(partner[row] < 0 and there.recorded(at.point.packets.time[row : row + 1])[0])
 

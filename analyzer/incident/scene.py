@@ -291,7 +291,7 @@ class Scene:
             gap: That it is about to pass.
             outward: Whether on its way out.
         """
-        if not self.evidence.rules:
+        if not self.evidence.rules or gap.stacked:
             return None
         device = self._tunnel(point, row, gap, outward=outward)
         outer = self._outer(device, gap.outer.name, outward=outward) if device else None

@@ -235,8 +235,9 @@ def _judge(
     unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
+    routed = np.asarray(ways[:, [not leg.gap.stacked for leg in legs]].any(1))
     elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
-    outbound = (heading == OUT) & (not replies)
+    outbound = (heading == OUT) & routed & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     own = outbound & among(dst[flow], node.own)
     bridged = np.zeros(len(rows), bool)
@@ -251,14 +252,16 @@ def _judge(
         unclear |= routed_only[:, None] & ways
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
-    rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
+    rest = np.flatnonzero((outbound | ((heading == LOCAL) & routed)) & ~own & ~bridged & (not replies))
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
     away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
-        unknown_way |= ~met
+        unknown_way |= ~met & routed
+    # Of a bond whose other port nobody captured, what was answered shows that port in use.
+    unknown_way |= ~routed & bool(elsewhere.any())
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
     codes = CODES
     reason = np.select(
@@ -270,7 +273,7 @@ def _judge(
             ~recording.any(1),
             soon & met,
             elsewhere, away & outbound & ~to_pod.any(1),
-            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | replies),
+            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
