@@ -13,13 +13,14 @@ from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene, translating
-from analyzer.nat.crossing import cross
+from analyzer.nat.crossing import cross, missed
 from analyzer.nat.fates import follow
 from analyzer.nat.passages import Trails
 from analyzer.nat.refusals import Refusals
 from analyzer.nat.stacks import stack
 from analyzer.nat.topology import contradicted, place, rename
 from analyzer.nat.ways import EXITS, explore
+from analyzer.node.absent import absent
 from analyzer.node.recording import witness
 from analyzer.threads import beside, side_by_side
 
@@ -46,6 +47,9 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     if swapped := contradicted(gaps):
         caveats += swapped
         gaps = cross(captured)
+    if missing := absent(captured, evidence):
+        captured = [*captured, *missing]
+        gaps += missed(captured, missing)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)

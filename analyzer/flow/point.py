@@ -79,6 +79,11 @@ class Point:
     within: tuple[str, ...] = ()
     """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.nat.stacks`."""
 
+    @property
+    def absent(self) -> bool:
+        """Whether nobody captured it: see `analyzer.node.absent`."""
+        return not self.recording.files
+
     def rows(self, flow: int, side: int | None = None) -> NDArray[np.int32]:
         """Rows of a flow, ascending; of one side (0 originator, 1 responder) if asked."""
         if side is None:

@@ -318,7 +318,8 @@ class Scene:
         reply = bool(point.packets.bits[row] & REPLY)
         flow, flows = int(point.packets.flow[row]), point.flows
         proto = int(flows.proto[flow])
-        iif, oif = (gap.inner.name, gap.outer.name) if outward else (gap.outer.name, gap.inner.name)
+        inner, outer = (self.evidence.device(point.name) for point in (gap.inner, gap.outer))
+        iif, oif = (inner, outer) if outward else (outer, inner)
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)

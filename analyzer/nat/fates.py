@@ -234,6 +234,9 @@ def _judge(
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
     unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
+    missing = np.asarray(~ways[:, [not leg.there.absent for leg in legs]].any(1))
+    # The node answers with a full TTL, as does a neighbour on the bridge.
+    beyond = (heading == OUT) & (first >= 0) & ~np.isin(packets.ttl[first], FIRST_TTLS) & (not replies)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
     routed = np.asarray(ways[:, [not leg.gap.stacked for leg in legs]].any(1))
     elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
@@ -256,7 +259,7 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
+    away, unknown_way, filtered = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
@@ -270,9 +273,11 @@ def _judge(
             soon & unseen,
             unseen,
             undecoded,
+            ~recording.any(1) & beyond,
+            ~recording.any(1) & missing,
             ~recording.any(1),
             soon & met,
-            elsewhere, away & outbound & ~to_pod.any(1),
+            elsewhere, filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
             unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
         ],
         [
@@ -280,9 +285,11 @@ def _judge(
             codes["answered"],
             codes["one-direction"],
             codes["undecoded"],
+            codes["answered-beyond"],
+            codes["not-captured"],
             codes["not-recording"],
             codes["answered"],
-            codes["answered-here"], codes["other-way"],
+            codes["answered-here"], codes["filtered"], codes["other-way"],
             codes["ambiguous"], codes["way-unknown"],
         ],
         codes["lost"],

@@ -179,11 +179,12 @@ def exits_known(
     flow: NDArray[np.int32],
     elsewhere: NDArray[np.bool_],
     dst: NDArray[np.uint64],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may; or is hidden.
 
     So say the routes, or the answers of the same address that came in without passing the gap. Where such another way is
     in use and no route is known, a destination that never crossed the gap may lie on it.
+    Where the routes know of no other way, a filter hid it (`tcpdump host ...`), and hides what else never crossed.
 
     Args:
         point: Where the packets are.
@@ -214,11 +215,14 @@ def exits_known(
                 away_of.append(dst[f])
             elif devices:
                 here_of.append(dst[f])
+    hidden = elsewhere & among(dst[flow], np.array(here_of, np.uint64))
+    elsewhere = elsewhere & ~hidden
     away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(away_of, np.uint64)]))
     # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
     away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
-    return among(dst[flow], away), ~known & elsewhere.any()
+    filtered = ~among(dst[flow], np.concatenate([crossing, away])) & hidden.any()
+    return among(dst[flow], away), ~known & elsewhere.any(), filtered
 
 
 def one_way(leg: Leg) -> bool:

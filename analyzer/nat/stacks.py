@@ -92,6 +92,33 @@ def _stations(point: Point) -> frozenset[int]:
     return frozenset(shared.tolist())
 
 
+def sent(point: Point) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which flows of an uplink the node itself opened by all appearances, and which came in; neither where nothing tells.
+
+    On the node's side is the station that all packets have in common. Where only one router was talked to that is no less, and
+    of the two the node is the one that sends from one address alone, if the other sends from several.
+    """
+    flows, stations = point.flows, sorted(_stations(point) - {0})
+    if len(stations) == 2:
+        senders = [len(np.unique(_senders(point, mac))) for mac in stations]
+        stations = [mac for mac, count in zip(stations, senders, strict=True) if count == 1 < max(senders)]
+    mine = stations if len(stations) == 1 else []
+    return np.isin(flows.mac_src, mine), np.isin(flows.mac_dst, mine)
+
+
+def _senders(point: Point, mac: int) -> NDArray[np.uint64]:
+    """The addresses of the packets that a station sent, by their flows' first packets each way."""
+    some = routable(point.flows)
+    flows = point.flows
+    answered = point.starts[2 * some + 2] > point.starts[2 * some + 1]
+    return np.concatenate(
+        [
+            point.src[some[flows.mac_src[some] == mac]],
+            point.dst[some[answered & (flows.mac_dst[some] == mac)]],
+        ]
+    )
+
+
 def _order(compared: Compared, stations: frozenset[int]) -> int:
     """1 if *a* is nearer to the node's inside, -1 if *b* is; 0 if they are no stack.
 
