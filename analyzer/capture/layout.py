@@ -21,6 +21,7 @@ REASONS = (
 )
 
 ARP = 0  # pseudo protocol of ARP rows: 0 is HOPOPT, which is never a transport
+SLL_LANE = (1 << 20) - 2  # two lanes, the faces of flows in SLL: see `analyzer.capture.faces`
 SLL2_LANE = 1 << 20  # lanes from here on are the interface numbers of `tcpdump -i any`
 
 # Flow marks. X is the sender of the flow's first packet, Y the other side.

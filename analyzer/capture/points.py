@@ -14,9 +14,10 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
+from analyzer.capture.faces import tell_apart
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
-from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
+from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE, SLL_LANE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.errors import UnknownPoint, UnusableInput
 from analyzer.threads import side_by_side
@@ -61,6 +62,8 @@ class Recording:
     caveats: tuple[str, ...] = ()
     lacks: frozenset[str] = frozenset()
     """Columns that its files tell nothing of, `ip_id` say: see `analyzer.capture.listing.listed.Notes.lacks`."""
+    copied: bool = False
+    """Whether it may be several interfaces, a bridge and its ports, that recorded packets more than once."""
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
 
@@ -200,8 +203,8 @@ class _Group:
         ]
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
             self.caveats.append(
-                f"{capture.label}: its link type, SLL, does not tell interfaces apart; if it holds several, "
-                "record anew with tcpdump -i any -y LINUX_SLL2"
+                f"{capture.label}: its link type, SLL, does not name interfaces; if it holds several, they are told apart by "
+                "the frames' addresses as far as possible. tcpdump -i any -y LINUX_SLL2 names them."
             )
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)
@@ -215,8 +218,14 @@ class _Group:
         """Split what was read by interface."""
         decoder, storage = self.decoder, self.storage
         packets, flows = decoder.finish()
+        faces = False
+        if self.hint.role in (None, "any") and not self.hint.explicit:
+            faces = tell_apart(flows, interfaces)
+        else:
+            flows.lane[(flows.lane >= SLL_LANE) & (flows.lane < SLL2_LANE)] = 0
         merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+        parts.pop(SLL_LANE, None)
         if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
             left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
             self.caveats.append(
@@ -268,6 +277,7 @@ class _Group:
                     interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
                     caveats=tuple(told),
                     lacks=self.lacks,
+                    copied=faces and lane >= SLL2_LANE,
                     snaplen=min(self.limits, default=0),
                 )
             )

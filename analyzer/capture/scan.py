@@ -34,6 +34,7 @@ QUOTES = cython.declare(cython.int, layout.QUOTES)
 TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
 SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
+SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 LINK_SHORT = cython.declare(cython.int, layout.REASONS.index("link header cut short"))
@@ -283,6 +284,7 @@ def decode(
             elif link == 113:  # LINUX_SLL
                 if end - p >= 16:
                     kind = be16(data, p + 14)
+                    lane = SLL_LANE + (be16(data, p) == 4)  # PACKET_OUTGOING
                     if be16(data, p + 4) == 6:
                         mac_src = (be32(data, p + 6) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 10)
@@ -433,7 +435,7 @@ def decode(
                 depth += 1
                 proto = -1
             if proto < 0:
-                lane = lane if lane < SLL2_LANE else 0
+                lane = lane if lane < SLL_LANE else 0
                 skipped[lane, reason] += 1
                 if time[i] < unread[lane, 0]:
                     unread[lane, 0] = time[i]
@@ -522,6 +524,14 @@ def decode(
                 h = mix(mix(99, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 if captured > 0:
                     h = hash_bytes(data, p, captured if captured < 16 else 16, h)
+            if SLL_LANE <= lane < SLL2_LANE and (
+                src_hi > dst_hi
+                or (
+                    src_hi == dst_hi
+                    and (src_lo > dst_lo or (src_lo == dst_lo and ports >> 16 > ports & 0xFFFF))
+                )
+            ):
+                lane ^= 1
             found = flows.find(src_hi, src_lo, dst_hi, dst_lo, ports, proto, lane, mac_src, mac_dst)
             if proto == 6 and (flags & TCP_SYN or not bits & (FRAGMENT | CUT)):
                 found = flows.segment(
