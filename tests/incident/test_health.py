@@ -14,7 +14,7 @@ from analyzer.evidence.sources import conntrack_table
 from analyzer.evidence.table import Table
 from analyzer.incident.health import Signal, signals
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 NOW = 1_795_170_365 * 10**9
 
 

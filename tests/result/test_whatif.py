@@ -17,7 +17,7 @@ from analyzer import Analysis, UnusableInput, analyze
 from analyzer.result.whatif import PORTS, SETTINGS, WhatIf, coincidences, parse, what_if
 from tests.conversation import Conversation, bystander, record
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 BUNDLES = sorted(path.parent.name for path in FIXTURES.glob("*/case.toml"))
 ASKED = ("be-liberal", "drop-invalid", "random-fully", "kernel=5.4", "kernel=6.1", "table=262144")
 
