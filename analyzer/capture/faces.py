@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows
-    from analyzer.evidence.facts import Link
+    from analyzer.capture.link import Link
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 NAMELESS = 0xF0000

@@ -19,16 +19,16 @@ from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE, SLL_LANE
 from analyzer.capture.rotation import candidates, in_order
+from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
-from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from analyzer.capture.columns import Flows, Packets, Stretch
     from analyzer.capture.files import CaptureFile
+    from analyzer.capture.link import Link
     from analyzer.capture.storage import Memory
-    from analyzer.evidence.facts import Link
 
 
 _MOST = (1 << 64) - 1
@@ -204,7 +204,7 @@ class _Group:
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
             self.caveats.append(
                 f"{capture.label}: its link type, SLL, does not name interfaces; if it holds several, they are told apart by "
-                "the frames' addresses as far as possible. tcpdump -i any -y LINUX_SLL2 names them."
+                "the frames' addresses; to have them named, record anew with tcpdump -i any -y LINUX_SLL2"
             )
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)

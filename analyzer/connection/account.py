@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.model import Account, Fate
 from analyzer.connection.outcome import (
     DELAYED,
     OUTCOMES,
@@ -21,21 +22,20 @@ from analyzer.connection.outcome import (
     UNANSWERED,
     UNFINISHED,
 )
-from analyzer.model import Account, Fate
-from analyzer.nat.reasons import CODES, REASONS
-from analyzer.nat.stacks import sent
-from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
+from analyzer.connection.reasons import CODES, REASONS
+from analyzer.node.stacks import sent
+from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.connection.fates import Followed
     from analyzer.connection.outcome import Outcomes
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.ways import Node
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 CLASSES = ("worked", "node", "outside", "unknown")
 WORKED, NODE, OUTSIDE, UNTOLD = range(4)
@@ -59,6 +59,8 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    routed: bool
+    """Whether the node's routes are known: without them, a filter hides what another way out would."""
     far: NDArray[np.bool_]
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
 
@@ -108,7 +110,14 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+    return Fates(
+        reason=reason,
+        gap=gap,
+        reached=reached,
+        alone=~any_gap,
+        routed=bool(node.routes),
+        far=_far(chains, node),
+    )
 
 
 def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
@@ -152,27 +161,28 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+    outcomes: Outcomes, told: Fates, accused: Sequence[int]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
     Args:
         outcomes: Of all connections.
         told: What was followed of them.
-        causes: Connection to the cause of its incident.
+        accused: The connections that an incident names.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
     code, fate = outcomes.code, _FATE[told.reason]
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
-    accused = np.zeros(len(code), bool)
-    accused[list(causes)] = True
-    here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
+    named = np.zeros(len(code), bool)
+    named[np.asarray(accused, np.int64)] = True
+    here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
+    aside |= (told.reason == CODES["other-way"]) & told.routed
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
     why = np.select(

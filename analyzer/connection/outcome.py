@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
+from analyzer.connection.equals import FLOODED
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
-from analyzer.nat.equals import FLOODED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -77,7 +77,7 @@ class Point:
     interval: Interval | None = None
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
     within: tuple[str, ...] = ()
-    """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.nat.stacks`."""
+    """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
 
     @property
     def absent(self) -> bool:
