@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from analyzer.connection.model import Account
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
@@ -58,6 +59,7 @@ def connections(
     node: Node,
     followed: Sequence[Followed],
     named: Iterable[tuple[str, int]],
+    wires: Sequence[Wire] = (),
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -67,8 +69,9 @@ def connections(
         node: What is known of the node.
         followed: Requests and replies of all protocols at all points, decided.
         named: What the findings name: a point, and a flow there.
+        wires: What left one node and entered another.
     """
-    chains = chain(points, gaps, [at for at in followed if not at.replies])
+    chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
     told = fates(chains, followed, gaps, node)
     found = outcomes(chains, np.isin(told.reason, _REFUSED))
     accused = {number for point, flow in named if (number := _of(chains, point, flow)) is not None}
