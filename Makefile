@@ -38,6 +38,7 @@ bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshar
 	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
 	$(BIN)/python benchmarks/compare.py 1e7 --full
 	$(BIN)/python benchmarks/worst.py
+	$(BIN)/python benchmarks/listings.py
 
 reliability: $(STAMP) ## measure what hostile input, idle connections and kills cost
 	$(BIN)/python -m benchmarks.reliability --large --kills 100
