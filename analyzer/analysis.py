@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from analyzer.model import Account, Connection, Finding, Incident
@@ -15,9 +15,19 @@ if TYPE_CHECKING:
 
     from analyzer.capture.bundle import Bundle
     from analyzer.evidence.collecting import ReadFile
+    from analyzer.field.joining import SlowLog
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
-    from analyzer.model import Advice, CapturePoint, Counts, Coverage, Occupancy, Outside, Reconciled, Untold
+    from analyzer.model import (
+        Advice,
+        CapturePoint,
+        Counts,
+        Coverage,
+        Occupancy,
+        Outside,
+        Reconciled,
+        Untold,
+    )
     from analyzer.report.notebook import Drawing
 
 
@@ -57,6 +67,8 @@ class Analysis:
     """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
     untold: tuple[Untold, ...] = ()
     """The first failed connections of which nobody can tell where."""
+    slow: SlowLog | None = None
+    """Slow requests of a log and what they waited for: see `with_slow_log`."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
@@ -234,6 +246,20 @@ class Analysis:
         from analyzer import parquet
 
         parquet.write(self, folder)
+
+    def with_slow_log(self, *files: Path | str) -> Analysis:
+        """Return this analysis with what the slow requests of these logs waited for, as `slow`; every report tells it.
+
+        Args:
+            files: The log of `lostsyn probe`, or an application's own: JSON, JSON Lines or CSV with time, duration, address.
+
+        Raises:
+            UnusableInput: A file cannot be read.
+        """
+        from analyzer.field.joining import join
+
+        slow, caveats = join(self.captured, files)
+        return replace(self, slow=slow, caveats=(*self.caveats, *caveats))
 
     @property
     def captured(self) -> Scene:

@@ -17,9 +17,11 @@ MOST = 256
 _FINEST_NS = 1_000_000
 """Of a log; a time is noted a little before or after the packet leaves."""
 
-Verdict = Literal["node", "network", "server", "unmatched"]
-"""Where the time went: lost on this node, to a finding; in a slow or failed connect that is none of this node's; after the
-connection stood; unknown, as no connection of the captures fits."""
+Verdict = Literal["node", "network", "server", "untold", "unmatched"]
+"""Where a slow request's time went: lost on this node; in a connect that was slow or failed and lost nothing here; after the
+connection stood; nobody can tell; no connection of the captures fits."""
+STOOD = frozenset({"ok", "delayed"})
+"""Outcomes of connections that stood in the end."""
 
 
 class Connection(NamedTuple):
@@ -32,11 +34,15 @@ class Connection(NamedTuple):
     first_ns: int
     """When its first packet was sent."""
     delay_s: float
-    """How long its opener waited until it stood, or gave up."""
+    """How long its opener waited beyond a handshake without loss; 0 where it never stood."""
     outcome: str
-    """As in the table of connections."""
+    """As in the table of connections; as the following."""
+    told: str
+    """Its class."""
+    incident: str
+    """Empty if it belongs to none."""
     cause: str
-    """Of the finding that it belongs to; empty if it belongs to none."""
+    """Of the incident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +59,8 @@ def explain(requests: Sequence[SlowRequest], connections: Sequence[Connection]) 
     """Find the connection of each request.
 
     A connection fits if it has the addresses and ports that the log tells, began while the request ran, and its opener
-    waited no longer than the request did. Of several the one whose wait explains most of the request is taken; each
-    explains one request, so that there are never more explained than were lost.
+    waited no longer than the request did. Of several the one is taken that began next to it and whose wait is most like
+    its duration; each explains one request, so that there are never more explained than were lost.
 
     Args:
         requests: In any order.
@@ -63,13 +69,14 @@ def explain(requests: Sequence[SlowRequest], connections: Sequence[Connection]) 
     Returns: One for each request, in their order.
     """
     index = _Index(connections)
-    pairs: list[tuple[bool, float, int, int, int]] = []
+    pairs: list[tuple[bool, float, int, int]] = []
     for number, request in enumerate(requests):
         for at in index.fitting(request):
             connection = connections[at]
-            rest = max(0.0, request.duration - connection.delay_s)
-            away = abs(connection.first_ns - request.begin)
-            pairs.append((request.sport is None, rest, away, number, at))
+            # It may note its beginning or its end.
+            away = min(abs(connection.first_ns - moment) for moment in (request.begin, request.latest))
+            off = abs(request.duration - connection.delay_s) + away / 1e9
+            pairs.append((request.sport is None, off, number, at))
     pairs.sort()
     taken: set[int] = set()
     found: dict[int, int] = {}
@@ -89,9 +96,11 @@ def explain(requests: Sequence[SlowRequest], connections: Sequence[Connection]) 
 
 def _verdict(request: SlowRequest, connection: Connection) -> Verdict:
     """Blame whatever took the larger part of the time."""
-    if connection.delay_s < request.duration - connection.delay_s:
+    if connection.outcome in STOOD and connection.delay_s < request.duration - connection.delay_s:
         return "server"
-    return "node" if connection.cause else "network"
+    if connection.told == "unknown":
+        return "untold"
+    return "node" if connection.told == "node" else "network"
 
 
 class _Index:
@@ -138,7 +147,7 @@ def summary(explained: Iterable[Explained], connections: Sequence[Connection]) -
     for each in explained:
         counts[each.verdict] += 1
         if each.verdict == "node" and each.connection is not None:
-            causes[connections[each.connection].cause] += 1
+            causes[connections[each.connection].cause or "unknown"] += 1
     total, node = counts.total(), counts["node"]
     if not total:
         return "no slow request"
@@ -149,7 +158,8 @@ def summary(explained: Iterable[Explained], connections: Sequence[Connection]) -
         told[0] += ": " + ", ".join(f"{count} by {cause}" for cause, count in causes.most_common())
     for verdict, says in (
         ("server", "slow at the server"),
-        ("network", "slow to connect and not lost on this node"),
+        ("network", "slow or failed without a loss on this node"),
+        ("untold", "of a connection of which the captures cannot tell"),
         ("unmatched", "of no connection that was captured"),
     ):
         if count := counts[verdict]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
+    from analyzer.field.joining import SlowLog
     from analyzer.model import (
         Account,
         Advice,
@@ -40,7 +41,7 @@ def schema() -> dict[str, Any]:
 def to_dict(analysis: Analysis) -> dict[str, Any]:
     """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
     counts = analysis.counts
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "bundle": analysis.bundle,
         "kernel": analysis.kernel,
@@ -89,6 +90,31 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "caveats": list(analysis.caveats),
         "inconclusive": analysis.inconclusive,
         "advice": [_advice(advice) for advice in analysis.advice],
+    }
+    if analysis.slow is not None:
+        document["slow_log"] = _slow_log(analysis.slow)
+    return document
+
+
+def _slow_log(slow: SlowLog) -> dict[str, Any]:
+    return {
+        "says": slow.says,
+        "verdicts": dict(slow.verdicts),
+        "requests": [
+            {
+                "file": one.file,
+                "line": one.line,
+                "time": iso(one.time),
+                "duration_s": one.duration_s,
+                "verdict": one.verdict,
+                "connection": one.connection,
+                "outcome": one.outcome,
+                "delay_s": one.delay_s,
+                "incident": one.incident,
+                "cause": one.cause,
+            }
+            for one in slow.requests
+        ],
     }
 
 

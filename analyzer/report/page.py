@@ -30,6 +30,7 @@ from analyzer.report.words import title
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
+    from analyzer.field.joining import Waited
     from analyzer.health import Signal
 
 T = TypeVar("T")
@@ -170,6 +171,8 @@ class Page:
     """The causes with the most connections first."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
+    slow: Folded[tuple[Waited, str]]
+    """Slow requests, each with the anchor of its incident; empty where none is told in full."""
     outside: Beyond | None
     table: Folded[tuple[Incident, str]]
     """Incidents with their anchors; an anchor is empty where the incident is not told in full."""
@@ -194,6 +197,8 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
         rows -= len(view.listed.shown)
         views.append(view)
+    place = {incident.id: anchor for incident, anchor in zip(incidents[:told], anchors, strict=False)}
+    waited = analysis.slow.requests if analysis.slow else ()
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     made = Page(
         analysis=analysis,
@@ -201,6 +206,7 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         others=len(analysis.incidents) - len(incidents),
         causes=fold(_causes(incidents, anchors, told), CAUSES),
         contents=(),
+        slow=fold([(one, place.get(one.incident or "", "")) for one in waited], LISTED),
         outside=_beyond(analysis),
         table=fold(
             [
@@ -261,6 +267,7 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
     yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
     account = made.analysis.account
     sections = (
+        ("slow", "Slow requests", made.analysis.slow),
         ("untold", "Cannot tell", account.open),
         ("outside", "Outside this node", made.outside),
         ("advice", "What to capture next", made.analysis.advice),

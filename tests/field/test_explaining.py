@@ -19,12 +19,19 @@ def slow(at: float = 0.0, duration: float = 1.02, **told: object) -> SlowRequest
 
 
 def connection(
-    at: float = 0.0, delay: float = 1.01, cause: str = "snat-port-race", sport: int = 20000, dport: int = 80
+    at: float = 0.0,
+    delay: float = 1.01,
+    cause: str = "snat-port-race",
+    sport: int = 20000,
+    dport: int = 80,
+    told: str = "",
+    outcome: str = "delayed",
 ) -> Connection:
-    """A connection that began some seconds after NOW."""
-    return Connection(
-        "10.244.0.11", sport, "192.0.2.100", dport, NOW + int(at * S) + 30_000, delay, "delayed", cause
-    )
+    """A connection that began some seconds after NOW; lost on this node, if it has a cause."""
+    ends = ("10.244.0.11", sport, "192.0.2.100", dport)
+    told = told or ("node" if cause else "outside")
+    incident = "syn-vanished-1" if cause else ""
+    return Connection(*ends, NOW + int(at * S) + 30_000, delay, outcome, told, incident, cause)
 
 
 def verdicts(requests: list[SlowRequest], connections: list[Connection]) -> list[tuple[int | None, str]]:
@@ -55,6 +62,18 @@ def test_slow_at_the_server() -> None:
 def test_slow_elsewhere() -> None:
     """A handshake that took long without a loss on this node is not explained by it."""
     assert [(0, "network")] == verdicts([slow()], [connection(cause="")])
+
+
+def test_what_nobody_can_tell() -> None:
+    """A handshake that took long where the captures cannot tell whether this node lost it."""
+    assert [(0, "untold")] == verdicts([slow()], [connection(cause="", told="unknown")])
+
+
+def test_never_answered() -> None:
+    """A request that gave up before its SYN was repeated was not slow at a server that it never reached."""
+    unanswered = connection(delay=0.0, outcome="timed-out")
+
+    assert [(0, "node")] == verdicts([slow(duration=0.9)], [unanswered])
 
 
 def test_a_log_without_ports() -> None:
