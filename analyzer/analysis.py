@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from analyzer.capture.bundle import Bundle
     from analyzer.evidence.collecting import ReadFile
-    from analyzer.field.joining import SlowLog
+    from analyzer.field.explaining import SlowLog
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
     from analyzer.model import (

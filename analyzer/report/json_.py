@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.field.joining import SlowLog
+    from analyzer.field.explaining import Explained, SlowLog
     from analyzer.model import (
         Account,
         Advice,
@@ -99,22 +99,24 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
 def _slow_log(slow: SlowLog) -> dict[str, Any]:
     return {
         "says": slow.says,
-        "verdicts": dict(slow.verdicts),
-        "requests": [
-            {
-                "file": one.file,
-                "line": one.line,
-                "time": iso(one.time),
-                "duration_s": one.duration_s,
-                "verdict": one.verdict,
-                "connection": one.connection,
-                "outcome": one.outcome,
-                "delay_s": one.delay_s,
-                "incident": one.incident,
-                "cause": one.cause,
-            }
-            for one in slow.requests
-        ],
+        "verdicts": slow.verdicts,
+        "requests": [_slow(one) for one in slow.requests],
+    }
+
+
+def _slow(one: Explained) -> dict[str, Any]:
+    found = one.connection
+    return {
+        "file": one.request.file,
+        "line": one.request.line,
+        "time": iso(one.request.begin),
+        "duration_s": one.request.duration,
+        "verdict": one.verdict,
+        "connection": found.name if found else None,
+        "outcome": found.outcome if found else None,
+        "delay_s": found.delay_s if found else None,
+        "incident": (found.incident or None) if found else None,
+        "cause": (found.cause or None) if found else None,
     }
 
 

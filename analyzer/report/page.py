@@ -30,7 +30,7 @@ from analyzer.report.words import title
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
-    from analyzer.field.joining import Waited
+    from analyzer.field.explaining import Explained
     from analyzer.health import Signal
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Page:
     """The causes with the most connections first."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
-    slow: Folded[tuple[Waited, str]]
+    slow: Folded[tuple[Explained, str]]
     """Slow requests, each with the anchor of its incident; empty where none is told in full."""
     outside: Beyond | None
     table: Folded[tuple[Incident, str]]
@@ -206,7 +206,10 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         others=len(analysis.incidents) - len(incidents),
         causes=fold(_causes(incidents, anchors, told), CAUSES),
         contents=(),
-        slow=fold([(one, place.get(one.incident or "", "")) for one in waited], LISTED),
+        slow=fold(
+            [(one, place.get(one.connection.incident, "") if one.connection else "") for one in waited],
+            LISTED,
+        ),
         outside=_beyond(analysis),
         table=fold(
             [

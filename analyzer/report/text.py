@@ -26,7 +26,7 @@ from analyzer.report.words import (
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.field.joining import Waited
+    from analyzer.field.explaining import Explained
     from analyzer.model import Advice, Attempt, Finding, Incident
 
 WIDTH = 80
@@ -197,11 +197,14 @@ def _slow(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _waited(one: Waited) -> str:
-    cause = f" ({cause_title(_line(one.cause))}, {short(one.incident or '', 40)})" if one.cause else ""
-    of = f": {short(one.connection, 90)}" if one.connection else ""
-    took = duration(round(one.duration_s * 10**9))
-    return f"{clock(one.time)}, {took}, {account.WAITED[one.verdict]}{cause}{of} [{short(one.file, 40)}:{one.line}]"
+def _waited(one: Explained) -> str:
+    request, found = one.request, one.connection
+    cause = f" ({cause_title(found.cause)}, {short(found.incident, 40)})" if found and found.cause else ""
+    of = f": {short(found.name, 90)}" if found else ""
+    says = (
+        f"{clock(request.begin)}, {duration(round(request.duration * 10**9))}, {account.WAITED[one.verdict]}"
+    )
+    return f"{says}{cause}{of} [{short(request.file, 40)}:{request.line}]"
 
 
 def _account(analysis: Analysis) -> list[str]:
