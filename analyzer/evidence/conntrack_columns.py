@@ -193,7 +193,7 @@ def _octets() -> npt.NDArray[np.uint16]:
     table = np.zeros((10, 256, 256), np.uint16)
     others = [byte for byte in range(256) if not 48 <= byte <= 57]
     for value in range(256):
-        first, *more = str(value)
+        first, more = str(value)[0], str(value)[1:]
         rest = [48 + int(digit) for digit in more]
         told = value << 2 | len(rest) + 1
         if not rest:

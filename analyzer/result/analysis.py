@@ -152,5 +152,5 @@ class Result:
         """
         from analyzer.result.slow_requests import join
 
-        slow, caveats = join(self, files)
+        slow, caveats = join(self.connections, self.captured.points, files)
         return replace(self, slow=slow, caveats=(*self.caveats, *caveats))

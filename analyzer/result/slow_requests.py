@@ -14,7 +14,9 @@ from analyzer.field.explaining import Connection, SlowLog, explain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.result.analysis import Result
+    import pandas as pd
+
+    from analyzer.flow.point import Point
 
 LARGEST = 128 << 20
 """Bytes that are read of one log."""
@@ -22,11 +24,14 @@ SLACK_NS = 10**9
 """A log may note whole seconds."""
 
 
-def join(result: Result, files: Sequence[Path | str]) -> tuple[SlowLog, list[str]]:
+def join(
+    table: pd.DataFrame, points: Sequence[Point], files: Sequence[Path | str]
+) -> tuple[SlowLog, list[str]]:
     """Say of each slow request which connection it waited for.
 
     Args:
-        result: An analysis.
+        table: All connections, as `analyzer.result.connection_table` has them.
+        points: All points.
         files: Logs, as `analyzer.field.slowlog` reads them.
 
     Returns:
@@ -42,7 +47,7 @@ def join(result: Result, files: Sequence[Path | str]) -> tuple[SlowLog, list[str
         found, strange = slowlog.read(text, printable(str(file)))
         requests += found
         caveats += [*cut, *strange]
-    return explain(requests, list(_candidates(result, requests))), caveats
+    return explain(requests, list(_candidates(table, points, requests))), caveats
 
 
 def _text(file: Path) -> tuple[str, list[str]]:
@@ -55,11 +60,12 @@ def _text(file: Path) -> tuple[str, list[str]]:
     return data[:LARGEST].decode(errors="replace"), cut
 
 
-def _candidates(result: Result, requests: Sequence[slowlog.SlowRequest]) -> Iterator[Connection]:
+def _candidates(
+    table: pd.DataFrame, points: Sequence[Point], requests: Sequence[slowlog.SlowRequest]
+) -> Iterator[Connection]:
     """The connections that began while any request ran."""
     early = min((request.begin for request in requests), default=0) - SLACK_NS
     late = max((request.latest for request in requests), default=0) + SLACK_NS
-    table = result.connections
     table = table[table["time"].astype("int64").between(early, late)]
     columns = (
         table["src"],
@@ -70,6 +76,6 @@ def _candidates(result: Result, requests: Sequence[slowlog.SlowRequest]) -> Iter
         table["delay_s"].fillna(0.0),
         *(table[name].astype(object).fillna("") for name in ("outcome", "class", "incident", "cause")),
     )
-    flows = {point.name: point.flows for point in result.captured.points}
+    flows = {point.name: point.flows for point in points}
     names = (flow_name(flows[point], flow) for point, flow in zip(table["point"], table["flow"], strict=True))
     return (Connection(*row) for row in zip(*(column.tolist() for column in columns), names, strict=True))
