@@ -19,7 +19,8 @@ from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
-from analyzer.incident.scene import Scene, translating
+from analyzer.incident.scene import Scene
+from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
 from analyzer.node.hosts import assign, explored, wires

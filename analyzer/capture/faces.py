@@ -37,7 +37,7 @@ def tell_apart(flows: Flows, interfaces: Mapping[int, Link]) -> bool:
 
     Flows that a bridge's further port shows once more keep `SLL_LANE`: they are to be left out.
     """
-    mine = np.flatnonzero((flows.lane >= SLL_LANE) & (flows.lane < SLL2_LANE))
+    mine = np.flatnonzero(flows.lane >= SLL_LANE)
     if not len(mine):
         return False
     turned = _order(flows, mine)

@@ -21,7 +21,6 @@ SYNACK_X = cython.declare(cython.int, layout.SYNACK_X)
 SYNACK_Y = cython.declare(cython.int, layout.SYNACK_Y)
 DATA = cython.declare(cython.int, layout.DATA)
 SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
-SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
@@ -196,7 +195,7 @@ class FlowTable:
                     and self.dst_hi[i] == src_hi
                     and self.src_hi[i] == dst_hi
                 ):
-                    if SLL_LANE <= lane < SLL2_LANE and self.mac_dst[i] == 0:
+                    if lane >= SLL_LANE and self.mac_dst[i] == 0:
                         self.mac_dst[i] = (
                             mac_src  # which the link does not tell of the packets that went there
                         )

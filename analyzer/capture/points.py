@@ -222,7 +222,7 @@ class _Group:
         if self.hint.role in (None, "any") and not self.hint.explicit:
             faces = tell_apart(flows, interfaces)
         else:
-            flows.lane[(flows.lane >= SLL_LANE) & (flows.lane < SLL2_LANE)] = 0
+            flows.lane[flows.lane >= SLL_LANE] = 0
         merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
         parts.pop(SLL_LANE, None)

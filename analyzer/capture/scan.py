@@ -35,6 +35,8 @@ TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
 SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
 SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
+BEYOND = cython.declare(cython.int, layout.BEYOND)
+MAX_IFINDEX = cython.declare(cython.ulonglong, layout.MAX_IFINDEX)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 LINK_SHORT = cython.declare(cython.int, layout.REASONS.index("link header cut short"))
@@ -275,7 +277,9 @@ def decode(
             elif link == 276:  # LINUX_SLL2: `tcpdump -i any`
                 if end - p >= 20:
                     kind = be16(data, p)
-                    lane = SLL2_LANE + cython.cast(cython.int, be32(data, p + 4) & 0xFFFFF)
+                    h = be32(data, p + 4)
+                    # Cut to fit, a number that no interface has would be that of another interface.
+                    lane = SLL2_LANE + cython.cast(cython.int, h) if h <= MAX_IFINDEX else BEYOND
                     if data[p + 11] == 6:
                         mac_src = (be32(data, p + 12) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 16)
@@ -435,7 +439,7 @@ def decode(
                 depth += 1
                 proto = -1
             if proto < 0:
-                lane = lane if lane < SLL_LANE else 0
+                lane = lane if lane < SLL2_LANE else 0
                 skipped[lane, reason] += 1
                 if time[i] < unread[lane, 0]:
                     unread[lane, 0] = time[i]
@@ -524,7 +528,7 @@ def decode(
                 h = mix(mix(99, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 if captured > 0:
                     h = hash_bytes(data, p, captured if captured < 16 else 16, h)
-            if SLL_LANE <= lane < SLL2_LANE and (
+            if lane >= SLL_LANE and (
                 src_hi > dst_hi
                 or (
                     src_hi == dst_hi

@@ -33,11 +33,17 @@ if TYPE_CHECKING:
     from analyzer.nat.gap import Gap, Leg
     from analyzer.node.ways import Node
 
-__all__ = ["FATES", "Followed", "follow"]
+__all__ = ["FATES", "Followed", "fate_of", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
 MOSTLY = 0.5
 """Share of frames that could not be decoded from which on a point tells no absence."""
+
+
+def fate_of(reason: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Of each reason the fate, as an index into `FATES`: of few packets asked for few, not for all."""
+    fates: NDArray[np.int8] = _FATE_OF[reason]
+    return fates
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,8 +71,7 @@ class Followed:
     @property
     def fate(self) -> NDArray[np.int8]:
         """Index into `FATES`."""
-        fates: NDArray[np.int8] = _FATE_OF[self.reason]
-        return fates
+        return fate_of(self.reason)
 
     def index(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """Where these rows of the point are in `rows`; those that are not followed are left out."""

@@ -178,12 +178,16 @@ def _record(scene: Scene, points: Sequence[Point], roles: tuple[str, ...], how: 
 
 
 def _command(scene: Scene, points: Sequence[Point], roles: tuple[str, ...]) -> str:
-    lines = [
-        f"tcpdump -i {name} -s 256 -B 16384 -w {name}.pcap 2> tcpdump-{name}.log &"
-        for name in _interfaces(scene, points, roles)
-    ]
+    names = _interfaces(scene, points, roles)
+    by_hand = [f"tcpdump -i {name} -s 256 -B 16384 -w {name}.pcap 2> tcpdump-{name}.log &" for name in names]
     return "\n".join(
-        [*lines, "# ... until it has happened, and a few seconds more, then:", "kill $(jobs -p); wait"]
+        [
+            f"lostsyn capture {' '.join(f'-i {name}' for name in names)}",
+            "# ... until it has happened, and a few seconds more, then Ctrl-C. Or by hand:",
+            *by_hand,
+            "# ... until then, and then:",
+            "kill $(jobs -p); wait",
+        ]
     )
 
 

@@ -50,27 +50,6 @@ GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
-    """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
-
-    def asked(point: Point, flow: int, own: bool) -> bool:
-        flows = point.flows
-        proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
-        packet = Packet(
-            proto="tcp" if proto == TCP else "udp",
-            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
-            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            dport=ports & 0xFFFF,
-            iif=point.name,
-        )
-        local = frozenset(text for link in evidence.links for text in link.addresses)
-        if own:
-            local |= {packet.dst}
-        return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
-
-    return asked if evidence.rules else lambda *_: False
-
-
 @dataclass(kw_only=True)
 class Scene:
     """Everything that was found out so far about one bundle."""

@@ -37,6 +37,15 @@ OUTCOMES = {
 }
 """Outcomes as a sentence names them."""
 
+WAITED = {
+    "node": "lost on this node",
+    "network": "slow or failed without a loss on this node",
+    "server": "slow at the server",
+    "untold": "the captures cannot tell",
+    "unmatched": "of no connection that was captured",
+}
+"""Where the time of a slow request went, by its verdict."""
+
 
 def why(code: str) -> str:
     """Complete "cannot tell: ..." for a code of `Account.why_unknown`."""
