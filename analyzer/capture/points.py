@@ -17,7 +17,7 @@ from analyzer.capture.decoder import Decoder
 from analyzer.capture.faces import tell_apart
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
-from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE, SLL_LANE
+from analyzer.capture.layout import CUT, ETHERTYPES, FRAGMENT, LINKS, SLL, SLL2_LANE, SLL_LANE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
@@ -259,6 +259,7 @@ class _Group:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
             told += _mostly_unread(self.files[0].label, skipped, len(part.packets), foreign)
+            told += _without_ports(self.files[0].label, part, min(self.limits, default=0))
             recordings.append(
                 Recording(
                     name=point.point,
@@ -308,6 +309,19 @@ def _mostly_unread(
         what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
     return [
         f"{label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+    ]
+
+
+def _without_ports(label: str, part: Part, snaplen: int) -> list[str]:
+    """Say it where packets of TCP or UDP were cut off before what tells their connection: with 64 bytes, all of TCP in IPv6."""
+    cut = part.packets.bits & (CUT | FRAGMENT) == CUT
+    flow = part.packets.flow[cut]
+    lost = int((np.isin(part.flows.proto[flow], (6, 17)) & (part.flows.ports[flow] == 0)).sum())
+    if 20 * lost <= len(part.packets):
+        return []
+    return [
+        f"{label}: {lost:,} of {len(part.packets):,} packets are cut off within their transport header"
+        f"{f' (snaplen {snaplen})' if snaplen else ''}: which connection they are of cannot be told; record anew with -s 256"
     ]
 
 

@@ -278,7 +278,7 @@ class Scene:
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
-            port = at_port(self, point, row, gap, packet, outward=outward)
+            port = at_port(packet, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
             if bridged is not None and bridged[0].verdict in ("drop", "reject"):
                 return bridged
