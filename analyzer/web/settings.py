@@ -36,6 +36,13 @@ class Settings:
     base: str = ""
     """The path that a server in front puts before ours, such as `/lostsyn`; without a slash at its end."""
 
+    proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks of the servers in front, whose word about scheme and user is taken."""
+    user_header: str = ""
+    """The header in which they name the user; empty where they name nobody."""
+    webhook: str = ""
+    """Where to tell that an analysis has ended."""
+
     @property
     def largest(self) -> str:
         """The size of the largest upload, for reading."""
