@@ -89,7 +89,12 @@ async def create(request: Request) -> Response:
     try:
         _, fields = await take_form(request, receiver, upload)
         await run_in_threadpool(
-            asking.describe, request, upload, fields.get("name"), fields.get("note"), _listed(fields.get("tags"))
+            asking.describe,
+            request,
+            upload,
+            fields.get("name"),
+            fields.get("note"),
+            _listed(fields.get("tags")),
         )
         await run_in_threadpool(asking.queue, request, upload, asking.roles_in(fields))
     except BaseException:

@@ -50,9 +50,7 @@ def build(settings: Settings) -> Starlette:
         routes=[*pages.ROUTES, *api.ROUTES, *operating.ROUTES],
         lifespan=running,
         middleware=[
-            Middleware(
-                Front, base=settings.base, proxies=settings.proxies, user_header=settings.user_header
-            ),
+            Middleware(Front, base=settings.base, proxies=settings.proxies, user_header=settings.user_header),
             Middleware(Guard, token=token, refuse=pages.ask_for_token),
         ],
         exception_handlers={Refusal: _refused, 404: _not_found, 405: _not_found, 500: _broken},

@@ -193,7 +193,9 @@ def describe(
 def share(request: Request, of: Upload, shared: bool, redacted: bool = False) -> None:
     """Make the link to the report, or to the redacted one, or withdraw it."""
     desk(request).store.share(of, shared, redacted)
-    note(request, ("shared the redacted report" if redacted else "shared") if shared else "stopped sharing", of)
+    note(
+        request, ("shared the redacted report" if redacted else "shared") if shared else "stopped sharing", of
+    )
 
 
 def roles_in(fields: Mapping[str, str]) -> dict[str, str]:

@@ -127,7 +127,9 @@ class Jobs:
         self.failed += ended is not None and ended.state == "failed"
         if self.settings.webhook and ended:
             named = title(ended, await run_in_threadpool(self.store.files, ended))
-            telling = asyncio.create_task(webhook.tell(self.settings.webhook, ended, named, self.settings.base))
+            telling = asyncio.create_task(
+                webhook.tell(self.settings.webhook, ended, named, self.settings.base)
+            )
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
 

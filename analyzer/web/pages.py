@@ -15,7 +15,7 @@ from analyzer.nat.topology import LAYERS
 from analyzer.report import html
 from analyzer.report.words import iso
 from analyzer.web import asking, points, view
-from analyzer.web.desk import desk
+from analyzer.web.desk import desk, who
 from analyzer.web.folder import REDACTED, REPORT, RESULTS
 from analyzer.web.form import take_form
 from analyzer.web.guard import base, route
@@ -32,7 +32,12 @@ def _environment() -> jinja2.Environment:
     assert report.loader is not None
     made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
     made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
-    made.globals = {**report.globals, "strips": points.strips, "roles": tuple(LAYERS)}
+    made.globals = {
+        **report.globals,
+        "strips": points.strips,
+        "roles": tuple(LAYERS),
+        "useless": view.USELESS,
+    }
     return made
 
 
@@ -105,7 +110,8 @@ def uploads(request: Request) -> Response:
     """List the uploads, those that a search finds."""
     found = asking.listed(request)
     rows = [view.row(upload, desk(request).jobs) for upload in found.uploads]
-    return page(request, "uploads.html", rows=rows, found=found, limit=desk(request).settings.largest)
+    limit, operates = desk(request).settings.largest, not who(request)
+    return page(request, "uploads.html", rows=rows, found=found, limit=limit, operates=operates)
 
 
 async def create(request: Request) -> Response:
@@ -133,9 +139,7 @@ async def describe(request: Request) -> Response:
     """Change name, note and tags."""
     upload, fields = await run_in_threadpool(asking.upload, request), await fields_of(request)
     tags = fields["tags"].split(",") if "tags" in fields else None
-    await run_in_threadpool(
-        asking.describe, request, upload, fields.get("name"), fields.get("note"), tags
-    )
+    await run_in_threadpool(asking.describe, request, upload, fields.get("name"), fields.get("note"), tags)
     return to(request, f"/uploads/{upload.id}")
 
 
@@ -172,7 +176,9 @@ async def share(request: Request) -> Response:
     """Make the link to the report, or withdraw it."""
     upload = await run_in_threadpool(asking.upload, request)
     wanted = (await fields_of(request)).get("share")
-    await run_in_threadpool(asking.share, request, upload, wanted in ("yes", "redacted"), wanted == "redacted")
+    await run_in_threadpool(
+        asking.share, request, upload, wanted in ("yes", "redacted"), wanted == "redacted"
+    )
     return to(request, f"/uploads/{upload.id}#share")
 
 

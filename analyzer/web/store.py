@@ -344,7 +344,7 @@ class Store:
         """Return how many uploads are in each state."""
         with self._lock:
             rows = self._db.execute("SELECT state, count(*) FROM upload GROUP BY state").fetchall()
-        return {state: count for state, count in rows}
+        return {row["state"]: row[1] for row in rows}
 
     def note(self, who: str, did: str, name: str, upload: str | None = None) -> None:
         """Note what somebody did."""

@@ -13,7 +13,6 @@ from analyzer.web.points import RecognisedPoint, join, missing
 from analyzer.web.titles import title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
@@ -70,7 +69,7 @@ class View:
     def useless(self) -> bool:
         """True where everything is here, was looked at, and nothing of it can be analysed."""
         looked = self.files and not self.recognising and not self.incomplete
-        return bool(looked) and not self.points and all(UNKNOWN >= {*view.says} for view in self.files)
+        return bool(looked) and not self.points and all({*view.says} <= UNKNOWN for view in self.files)
 
     @property
     def announced(self) -> int:

@@ -10,7 +10,6 @@ from tests.fuzz.mutate import mutate
 from tests.fuzz.running import campaign, case, seeds_of
 from tests.fuzz.targets import SOURCES, TARGETS
 
-
 PART = 5000
 """Cases of one test: several processes share a target's."""
 PARTS = [(name, first) for name, target in TARGETS.items() for first in range(0, target.cases, PART)]

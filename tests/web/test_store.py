@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analyzer.web.folder import Outcome
-from analyzer.web.store import ATTEMPTS, Store
+from analyzer.web.store import _SCHEMA, ATTEMPTS, Store
 
 DONE = Outcome(says="6 SYNs vanished", incidents=1, inconclusive=None)
 
@@ -50,13 +51,58 @@ def test_files_of_one_name_get_folders(store: Store) -> None:
 
 
 def test_numbers_are_never_used_again(store: Store) -> None:
-    """A file that was taken out leaves its number to nobody, in any upload."""
+    """Files are numbered within their upload; one that was taken out leaves its number to nobody."""
     upload, other = store.create(""), store.create("")
-    first = store.declare(upload, "a", 1)
-    store.remove(upload, first.number)
-    store.delete(upload.id)
+    store.declare(upload, "a", 1)
+    store.remove(upload, store.declare(upload, "b", 1).number)
 
-    assert store.declare(other, "a", 1).number > first.number
+    assert (3, 1) == (store.declare(upload, "c", 1).number, store.declare(other, "a", 1).number)
+
+
+def test_what_people_say(store: Store) -> None:
+    """Name, note, tags and owner are kept, each is found, and what is not given stays."""
+    upload = store.create("node7", "ann@b.example")
+    store.describe(upload, note="after the update", tags=["prod", "caf\u00e9"])
+    store.describe(upload, name="node8")
+    found = store.get(upload.id)
+
+    assert found
+    assert ("node8", "after the update", ("prod", "caf\u00e9")) == (found.name, found.note, found.tags)
+    for words in ("node8", "update", "prod", "caf\u00e9", "ann@"):
+        assert ([found], 1) == store.search(words)
+    assert ([], 0) == store.search("node7")
+
+
+def test_what_was_done_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest first, page by page; the oldest go."""
+    monkeypatch.setattr("analyzer.web.store.NOTED", 3)
+    for number in range(5):
+        store.note("ann", "did", str(number))
+    page = store.deeds(2)
+
+    assert ["4", "3"] == [deed.name for deed in page]
+    assert ["2"] == [deed.name for deed in store.deeds(2, page[-1].number)]
+
+
+def test_a_database_of_the_version_before(tmp_path: Path) -> None:
+    """What it holds is there, files under the numbers that they are stored as, and new ones get others."""
+    db = sqlite3.connect(tmp_path / "lostsyn.sqlite3")
+    db.executescript(_SCHEMA)
+    db.execute("INSERT INTO upload (id, name, created, touched) VALUES ('ab', 'old', 1, 1)")
+    db.execute("INSERT INTO file (number, upload, name, size) VALUES (7, 'ab', 'eth0.pcap', 5)")
+    db.execute("CREATE VIEW haystack (upload, hay) AS SELECT upload, name FROM file")
+    db.commit()
+    db.close()
+    for _ in range(2):
+        store = Store(tmp_path)
+        (upload,), _ = store.search("eth0")
+        assert ("old", "", ()) == (upload.name, upload.owner, upload.tags)
+        store.declare(upload, "more", 1)
+        store.close()
+    store = Store(tmp_path)
+
+    assert [7, 8, 9] == [file.number for file in store.files(upload)]
+    store.close()
 
 
 def test_jobs_come_in_the_order_they_were_asked_for(store: Store) -> None:
