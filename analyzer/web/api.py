@@ -137,6 +137,8 @@ async def add(request: Request) -> Response:
         return _told(request, upload, 201)
     found = await json_object(request)
     size = found.get("size")
+    if isinstance(size, float) and size.is_integer():
+        size = int(size)  # to JSON, 5.0 is an integer
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise Refusal(400, "'size' must be the file's number of bytes.")
     file = await run_in_threadpool(receiver.declare, upload, word(found, "name"), size)

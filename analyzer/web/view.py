@@ -13,7 +13,6 @@ from analyzer.web.points import RecognisedPoint, join, missing
 from analyzer.web.titles import title
 
 if TYPE_CHECKING:
-
     from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
     from analyzer.web.looks import Look

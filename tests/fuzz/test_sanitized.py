@@ -61,9 +61,7 @@ def _run(folder: Path, *command: str) -> str:
 
 def watched(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python where every access is watched."""
-    library = subprocess.run(
-        ["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    )
+    library = _run(ROOT, "gcc", "-print-file-name=libasan.so")
     # Who throws C++ exceptions must find the library that does before the sanitizer looks for it.
     environment = {
         **os.environ,

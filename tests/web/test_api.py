@@ -230,7 +230,7 @@ def test_a_form_that_broke_leaves_nothing(server: Server) -> None:
 
 def test_an_empty_file(server: Server) -> None:
     """A file of no bytes is whole at once."""
-    upload, url = server.begin("empty.txt", 0)
+    upload, url = server.begin("empty.txt", 0.0)  # which is an integer to JSON
 
     assert "?1" == server.client.head(url).headers["upload-complete"]
     assert [True] == [file["complete"] for file in server.get(upload)["files"]]

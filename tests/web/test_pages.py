@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -195,3 +196,28 @@ def test_an_empty_list_and_a_search_without_result(server: Server) -> None:
     page = server.client.get("/", params={"q": "<b>nothing"}).text
 
     assert "No upload has <b>&lt;b&gt;nothing</b>" in page
+
+
+def test_the_first_page(serve: Callable[..., Server]) -> None:
+    """Before anything was uploaded, the page says how to capture, and offers a sample."""
+    server = serve()
+    page = server.client.get("/").text
+    begun = server.client.post("/sample")
+
+    assert "lostsyn capture --pod NAMESPACE/POD" in page
+    assert 'action="/sample"' in page
+    assert 303 == begun.status_code
+    assert ["snat-race.tar.gz"] == [
+        file["name"] for file in server.get(begun.headers["location"][9:])["files"]
+    ]
+    assert "lostsyn capture" not in server.client.get("/").text
+
+
+def test_a_bundle_of_nothing(server: Server) -> None:
+    """What nothing was recognised in says so, on the page and to programs."""
+    upload = server.client.post("/api/uploads", json={}).json()["id"]
+    server.client.post(f"/api/uploads/{upload}/files", files={"files": ("cat.jpg", b"\xff\xd8\xff\0")})
+    told = server.recognised(upload)
+
+    assert told["missing"][0].startswith("Nothing was recognised")
+    assert "Nothing was recognised" in server.client.get(f"/uploads/{upload}").text
