@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from analyzer.capture import naming
-from analyzer.nat.topology import LAYERS
+from analyzer.node.topology import LAYERS
 from analyzer.report.words import printable
 from analyzer.web.desk import desk, who
 from analyzer.web.folder import REDACTED, REPORT, RESULTS

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analyzer.web.folder import Outcome
-from analyzer.web.store import _SCHEMA, ATTEMPTS, Store
+from analyzer.web.store import ATTEMPTS, Store
 
 DONE = Outcome(says="6 SYNs vanished", incidents=1, inconclusive=None)
 
@@ -82,27 +81,6 @@ def test_what_was_done_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch)
 
     assert ["4", "3"] == [deed.name for deed in page]
     assert ["2"] == [deed.name for deed in store.deeds(2, page[-1].number)]
-
-
-def test_a_database_of_the_version_before(tmp_path: Path) -> None:
-    """What it holds is there, files under the numbers that they are stored as, and new ones get others."""
-    db = sqlite3.connect(tmp_path / "lostsyn.sqlite3")
-    db.executescript(_SCHEMA)
-    db.execute("INSERT INTO upload (id, name, created, touched) VALUES ('ab', 'old', 1, 1)")
-    db.execute("INSERT INTO file (number, upload, name, size) VALUES (7, 'ab', 'eth0.pcap', 5)")
-    db.execute("CREATE VIEW haystack (upload, hay) AS SELECT upload, name FROM file")
-    db.commit()
-    db.close()
-    for _ in range(2):
-        store = Store(tmp_path)
-        (upload,), _ = store.search("eth0")
-        assert ("old", "", ()) == (upload.name, upload.owner, upload.tags)
-        store.declare(upload, "more", 1)
-        store.close()
-    store = Store(tmp_path)
-
-    assert [7, 8, 9] == [file.number for file in store.files(upload)]
-    store.close()
 
 
 def test_jobs_come_in_the_order_they_were_asked_for(store: Store) -> None:
