@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.web.serving import Server
+from tests.web.serving import Server, until
 from tests.web.test_webhook import Listener
 
 
@@ -121,7 +121,7 @@ def test_the_end_of_an_analysis_is_told(serve: Callable[..., Server]) -> None:
         server = serve("--webhook", listener.url)
         upload = server.post({"a.txt": b"nothing"})["id"]
         server.ended(upload)
-        server.stop()
+        until(lambda: listener.told, "the webhook")
     finally:
         listener.close()
     ((_, told),) = listener.told
