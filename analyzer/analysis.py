@@ -75,7 +75,9 @@ class Analysis:
         """Put together what the pipeline found."""
         from analyzer import summary
         from analyzer.advice import advise
-        from analyzer.incident import covering, outside
+        from analyzer.incident import covering, named, outside
+
+        names = scene.evidence.names
 
         return cls(
             bundle=bundle.name,
@@ -83,7 +85,7 @@ class Analysis:
             capture_points=summary.capture_points(scene),
             counts=counts,
             account=scene.connections.account() if scene.connections is not None else Account(),
-            incidents=incidents,
+            incidents=named.incidents(incidents, names),
             reconciliation=reconciliation,
             caveats=summary.caveats(bundle, scene, caveats),
             mappings=summary.mappings(scene),
@@ -91,9 +93,9 @@ class Analysis:
             advice=advise(scene),
             health=summary.health(scene),
             occupancy=summary.occupancy(scene),
-            outside=outside.outside(scene),
+            outside=named.outside(outside.outside(scene), names),
             coverage=covering.coverage(scene),
-            untold=covering.untold(scene),
+            untold=named.untold(covering.untold(scene), names),
             read=scene.evidence.read,
             scene=scene,
         )

@@ -132,6 +132,25 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Whose an address is, as kubectl or a container runtime lists it."""
+
+    address: str
+    kind: Literal["pod", "service", "node", "container"]
+    name: str
+    namespace: str = ""
+    """Empty where there is none, or the listing leaves it out."""
+    node: str = ""
+    """Where a pod runs; empty where the listing does not tell."""
+
+    @property
+    def says(self) -> str:
+        """`10.244.0.11 is pod default/web-0 on node-a`."""
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.address} is {self.kind} {name}" + (f" on {self.node}" if self.node else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One connection, followed through all points; whether or not anything befell it."""
 
@@ -147,6 +166,8 @@ class Connection:
     """Its first packets, in time order."""
     omitted: int = 0
     """Packets that `passages` leaves out."""
+    names: tuple[Named, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +203,8 @@ class Finding:
     excluded: tuple[Exclusion, ...] = field(default=(), repr=False)
     remedies: tuple[Remedy, ...] = field(default=(), repr=False)
     """For this node; those of the cause where there are none."""
+    names: tuple[Named, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +344,8 @@ class OutsideDestination:
     """Address of a pod, or of another opener, to connections; the busiest first, a few."""
     first: int
     last: int
+    names: tuple[Named, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,3 +418,5 @@ class Untold:
     outcome: str
     why: str
     """Reason's code, as in `Account.why_unknown`."""
+    names: tuple[Named, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""

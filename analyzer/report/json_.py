@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Exclusion,
         Finding,
         Incident,
+        Named,
         Occupancy,
         Outside,
     )
@@ -73,7 +74,13 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
             for one in analysis.coverage
         ],
         "untold": [
-            {"connection": one.connection, "time": iso(one.time), "outcome": one.outcome, "why": one.why}
+            {
+                "connection": one.connection,
+                "time": iso(one.time),
+                "outcome": one.outcome,
+                "why": one.why,
+                "names": _names(one.names),
+            }
             for one in analysis.untold
         ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
@@ -136,6 +143,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
                 "sources": sources(one.sources),
                 "first": iso(one.first),
                 "last": iso(one.last),
+                "names": _names(one.names),
             }
             for one in outside.destinations
         ],
@@ -250,6 +258,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "confidence": finding.confidence,
         "inner": finding.inner,
         "outer": finding.outer,
+        "names": _names(finding.names),
         "delay_s": finding.delay_s,
         "attempts": [
             {
@@ -266,6 +275,19 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": _evidence(finding.evidence),
         "excluded": _excluded(finding.excluded),
     }
+
+
+def _names(names: tuple[Named, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "address": one.address,
+            "kind": one.kind,
+            "name": one.name,
+            "namespace": one.namespace,
+            "node": one.node,
+        }
+        for one in names
+    ]
 
 
 def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from analyzer.report.words import (
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.checked import Checked
-    from analyzer.model import Advice, Attempt, Finding, Incident
+    from analyzer.model import Advice, Attempt, Finding, Incident, Named
 
 WIDTH = 80
 INCIDENTS = 20
@@ -150,6 +150,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"  {short(finding.inner, WIDTH - 2)}"
     if finding.outer and finding.outer != finding.inner:
         yield f"  outside {short(finding.outer, WIDTH - 10)}"
+    yield from _names(finding.names)
     first = finding.attempts[0].time if finding.attempts else 0
     for attempt in finding.attempts[:ATTEMPTS]:
         yield from _attempt(attempt, first)
@@ -163,6 +164,11 @@ def _finding(finding: Finding) -> Iterator[str]:
             yield from _wrap(f"! {after:<13}{_line(passage.label)}{note}; {frames}", "    ", "      ")
     if finding.delay_s is not None:
         yield f"    waited {duration(round(finding.delay_s * 10**9))}"
+
+
+def _names(names: Iterable[Named]) -> Iterator[str]:
+    for one in names:
+        yield from _wrap(_line(one.says), "    ", "      ")
 
 
 def _attempt(attempt: Attempt, first: int) -> Iterator[str]:
@@ -189,6 +195,7 @@ def _account(analysis: Analysis) -> list[str]:
         for one in analysis.untold[:UNTOLD]:
             says = f"{short(one.connection, 74)}: {account.OUTCOMES.get(one.outcome, one.outcome)}, {account.why(one.why)}"
             lines += _wrap(f"? {says}", "  ", "    ")
+            lines += _names(one.names)
         if hidden := told.open - len(analysis.untold[:UNTOLD]):
             lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
     return lines
@@ -206,6 +213,7 @@ def _outside(analysis: Analysis) -> list[str]:
         when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
         says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
         lines += _wrap(f"- {says}", "  ", "    ")
+        lines += _names(one.names)
     if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
         lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
     for trait in told.traits:
