@@ -75,7 +75,7 @@ class Analysis:
         """Put together what the pipeline found."""
         from analyzer import summary
         from analyzer.advice import advise
-        from analyzer.incident import covering, named, outside
+        from analyzer.incident import covering, logged, named, outside
 
         names = scene.evidence.names
 
@@ -95,7 +95,7 @@ class Analysis:
             occupancy=summary.occupancy(scene),
             outside=named.outside(outside.outside(scene), names),
             coverage=covering.coverage(scene),
-            untold=named.untold(covering.untold(scene), names),
+            untold=named.untold(logged.untold(covering.untold(scene), scene.evidence.events), names),
             read=scene.evidence.read,
             scene=scene,
         )

@@ -418,5 +418,7 @@ class Untold:
     outcome: str
     why: str
     """Reason's code, as in `Account.why_unknown`."""
+    logged: str = ""
+    """What conntrack's own log says of it; empty where the bundle has none."""
     names: tuple[Named, ...] = ()
     """Whose its addresses are, as far as the bundle says."""

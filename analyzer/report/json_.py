@@ -79,6 +79,7 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
                 "time": iso(one.time),
                 "outcome": one.outcome,
                 "why": one.why,
+                "logged": one.logged,
                 "names": _names(one.names),
             }
             for one in analysis.untold

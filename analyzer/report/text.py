@@ -196,6 +196,7 @@ def _account(analysis: Analysis) -> list[str]:
             says = f"{short(one.connection, 74)}: {account.OUTCOMES.get(one.outcome, one.outcome)}, {account.why(one.why)}"
             lines += _wrap(f"? {says}", "  ", "    ")
             lines += _names(one.names)
+            lines += _wrap(_line(one.logged), "    ", "      ") if one.logged else []
         if hidden := told.open - len(analysis.untold[:UNTOLD]):
             lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
     return lines
