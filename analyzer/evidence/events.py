@@ -166,7 +166,8 @@ def evicted(log: EventLog) -> npt.NDArray[np.bool_]:
     table = log.entries
     closed = table.names.index("CLOSE") if "CLOSE" in table.names else -1
     mask: npt.NDArray[np.bool_] = (log.kind == KINDS.index("DESTROY")) & ~log.by_user & (table.timeout > 1)
-    return mask & (table.state != closed) & (table.flags & (ASSURED | OFFLOAD) == 0)
+    mask &= (table.state != closed) & (table.flags & (ASSURED | OFFLOAD) == 0)
+    return mask
 
 
 def occupancy(logs: Sequence[EventLog]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.events import lives
-from analyzer.model import Evidence
+from analyzer.incident.model import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.evidence.events import EventLog, Life
-    from analyzer.model import Finding, Untold
+    from analyzer.incident.model import Finding, Untold
 
 MOST = 200
 """Connections that are looked up; each goes through the log once."""

@@ -6,34 +6,21 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyzer.capture.naming import printable
-from analyzer.model import Named
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from analyzer.evidence.naming import Name
-    from analyzer.model import Incident, Outside, Untold
+    from analyzer.incident.model import Incident, Outside, Untold
 
 _ADDRESS = re.compile(r"\[([0-9a-fA-F:.]+)\]|(?<![\w.:])(\d{1,3}(?:\.\d{1,3}){3})(?![\d.])")
 
 
-def among(names: Mapping[str, Name], *texts: str | None) -> tuple[Named, ...]:
+def among(names: Mapping[str, Name], *texts: str | None) -> tuple[Name, ...]:
     """Name the addresses of some flows, in their order: `10.244.0.11:20000 > 192.0.2.100:80/tcp`."""
     if not names:
         return ()
     found = (one[1] or one[2] for text in texts if text for one in _ADDRESS.finditer(text))
-    return tuple(_named(names[address]) for address in dict.fromkeys(found) if address in names)
-
-
-def _named(name: Name) -> Named:
-    return Named(
-        address=name.address,
-        kind=name.kind,
-        name=printable(name.name),
-        namespace=printable(name.namespace),
-        node=printable(name.node),
-    )
+    return tuple(names[address] for address in dict.fromkeys(found) if address in names)
 
 
 def incidents(told: Iterable[Incident], names: Mapping[str, Name]) -> tuple[Incident, ...]:
@@ -54,10 +41,7 @@ def outside(told: Outside | None, names: Mapping[str, Name]) -> Outside | None:
         replace(one, names=among(names, f"{one.name} ", *(source for source, _ in one.sources)))
         for one in told.destinations
     )
-    example = told.example and replace(
-        told.example, names=among(names, told.example.inner, told.example.outer)
-    )
-    return replace(told, destinations=tuple(named), example=example)
+    return replace(told, destinations=tuple(named))
 
 
 def untold(told: Iterable[Untold], names: Mapping[str, Name]) -> tuple[Untold, ...]:

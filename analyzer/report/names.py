@@ -12,7 +12,7 @@ from analyzer.capture import naming
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from analyzer.model import Named
+    from analyzer.evidence.naming import Name
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 # k8s.io/apimachinery/pkg/util/rand: no vowels, none of 0, 1, 3, so that no word comes out.
@@ -85,7 +85,7 @@ class Names:
             text,
         )
 
-    def named(self, told: Named) -> Named:
+    def named(self, told: Name) -> Name:
         """Replace what somebody is called, whatever it looks like."""
         return replace(
             told,

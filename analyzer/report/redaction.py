@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from analyzer.model import Named
+from analyzer.evidence.naming import Name
 from analyzer.report import headers
 from analyzer.report.aliases import Aliases
 from analyzer.report.names import Names
@@ -22,7 +22,7 @@ from analyzer.report.names import Names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ _TOKEN = re.compile(
 _ONLY_MAC = re.compile(_MAC)
 
 
-def redact(analysis: Analysis, key: bytes) -> Analysis:
+def redact(analysis: Result, key: bytes) -> Result:
     """Return *analysis* with every address replaced, and without the columns behind it.
 
     Args:
@@ -75,7 +75,7 @@ class Redaction:
             "one address has one alias wherever this key was used."
         )
 
-    def learn(self, analysis: Analysis) -> None:
+    def learn(self, analysis: Result) -> None:
         """Find what hosts *analysis* tells of, to replace their names as well."""
         labels = [label for point in analysis.capture_points for label in point.files]
         bare = dataclasses.replace(analysis, scene=None)
@@ -98,7 +98,7 @@ class Redaction:
             found = value._make(self.value(part) for part in value)
         elif isinstance(value, list | tuple | set | frozenset):
             found = type(value)(self.value(part) for part in value)
-        elif isinstance(value, Named):
+        elif isinstance(value, Name):
             found = dataclasses.replace(self._names.named(value), address=self.text(value.address))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             parts = {part.name: self.value(getattr(value, part.name)) for part in dataclasses.fields(value)}

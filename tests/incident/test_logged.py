@@ -8,7 +8,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.incident import logged
-from analyzer.model import Untold
+from analyzer.incident.model import Untold
 from analyzer.report import html, text
 from tests.conversation import Conversation, bystander, record
 from tests.evidence.test_collecting import collected
