@@ -13,6 +13,7 @@ from analyzer.evidence.counting import Counters
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
 from analyzer.evidence.naming import Name as Name
+from analyzer.evidence.network import DaemonLine as DaemonLine
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -249,6 +250,7 @@ Fact = (
     | Features
     | FdbEntry
     | Socket
+    | DaemonLine
     | Module
     | Counters
     | Name

@@ -40,6 +40,12 @@ _STALE = {
     "elsewhere": "to where the rules lead other destinations only",
     "untranslated": "from before a rule that would translate them",
 }
+_TROUBLES = {
+    "rules": "it could not write its rules",
+    "entries": "it could not delete entries of conntrack",
+    "port": "it could not open a port",
+    "api": "the API server was out of reach",
+}
 _DEAD = frozenset({"FAILED", "INCOMPLETE"})
 
 
@@ -49,7 +55,7 @@ class Signal:
 
     name: str
     """`table-occupancy`, `drop`, `early-drop`, `table-full`, `stale-entries`, `time-wait`, `udp-growth`, `gone-addresses`,
-    `kube-proxy-sync`, `coredns-servfail`."""
+    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
     value: str
     """What was measured, short: `96 %`, `140`, `300 s`."""
     level: Level
@@ -78,6 +84,7 @@ def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]
         *_gone_addresses(evidence),
         *_kube_proxy(evidence, now),
         *_coredns(evidence),
+        *_daemons(evidence),
     )
 
 
@@ -321,6 +328,34 @@ def _coredns(evidence: Evidence) -> Iterator[Signal]:
         says=f"CoreDNS answered {failed:,} of {answered:,} queries with SERVFAIL between two scrapes.",
         source=f"{first.file}, {last.file}",
     )
+
+
+def _daemons(evidence: Evidence) -> Iterator[Signal]:
+    """Tell what kube-proxy and CoreDNS logged that they could not do."""
+    failed = [line for line in evidence.daemons if line.daemon == "kube-proxy"]
+    if failed:
+        counts = Counter(_TROUBLES[line.about] for line in failed)
+        yield Signal(
+            name="kube-proxy-errors",
+            value=str(len(failed)),
+            level="danger" if _TROUBLES["rules"] in counts else "warn",
+            says=f"kube-proxy logged that {_listed(counts)}; the first: {failed[0].says}",
+            source=f"{failed[0].file} line {failed[0].line}",
+        )
+    unanswered = [line for line in evidence.daemons if line.about == "upstream"]
+    if unanswered:
+        counts = Counter(line.dst or "an upstream" for line in unanswered)
+        yield Signal(
+            name="coredns-upstream",
+            value=str(len(unanswered)),
+            level="warn",
+            says=f"CoreDNS got no answer from {_listed(counts)}; the first: {unanswered[0].says}",
+            source=f"{unanswered[0].file} line {unanswered[0].line}",
+        )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({number:,})" for name, number in counts.most_common(_SHOWN))
 
 
 def _number(evidence: Evidence, name: str) -> int | None:
