@@ -6,7 +6,7 @@ from calendar import isleap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
@@ -27,6 +27,9 @@ from analyzer.evidence.network import RoutingRule as RoutingRule
 from analyzer.evidence.network import Socket as Socket
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _WRAP = 1 << 32
 _DAY = 86_400 * 10**9
@@ -260,3 +263,9 @@ Fact = (
     | Table
     | Ruleset
 )
+
+
+def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
+    """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
+    if lines:
+        yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
