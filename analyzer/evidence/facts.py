@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from calendar import isleap
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
 from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
@@ -269,3 +271,30 @@ def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
     """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
     if lines:
         yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
+
+
+Parse = Callable[Concatenate[Any, str, ...], "Iterator[Fact]"]
+
+
+def limited(what: str, most: Callable[[], int]) -> Callable[[Parse], Parse]:
+    """Let a source's `parse` yield so many facts and every caveat, and tell how many facts it left out.
+
+    Args:
+        what: The facts, in words.
+        most: How many, asked when a file is read.
+    """
+
+    def decorate(parse: Parse) -> Parse:
+        @functools.wraps(parse)
+        def first(text: Any, file: str) -> Iterator[Fact]:
+            limit, count = most(), 0
+            for fact in parse(text, file):
+                count += not isinstance(fact, Caveat)
+                if count <= limit or isinstance(fact, Caveat):
+                    yield fact
+            if count > limit:
+                yield Caveat(says=f"{file}: {count - limit} {what} beyond the first {limit} were left out")
+
+        return first
+
+    return decorate

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import address
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import limited
 from analyzer.evidence.network import DaemonLine
 
 if TYPE_CHECKING:
@@ -58,20 +58,14 @@ def recognises(head: str) -> bool:
     return _PROXY_HEAD.search(head) is not None or _DNS_HEAD.search(head) is not None
 
 
+@limited("lines of trouble", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the lines that tell of trouble; all others are of no use here."""
-    kept = left_out = 0
     for number, line in enumerate(text.splitlines(), 1):
         fact = _line(line[:2000], file, number)
         if fact is None:
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         yield fact
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} lines of trouble beyond the first {MOST} were left out")
 
 
 def _line(line: str, file: str, number: int) -> DaemonLine | None:
