@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from analyzer.connection.model import Connection, Fate, GapNames, Passage, Sighting
+    from analyzer.evidence.naming import Name
 
 Kind = Literal[
     "syn-vanished", "udp-vanished", "icmp-vanished", "reply-vanished", "data-vanished", "error-vanished", "refused",
@@ -117,6 +118,8 @@ class Finding:
     excluded: tuple[Exclusion, ...] = field(default=(), repr=False)
     remedies: tuple[Remedy, ...] = field(default=(), repr=False)
     """For this node; those of the cause where there are none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +233,8 @@ class OutsideDestination:
     """Address of a pod, or of another opener, to connections; the busiest first, a few."""
     first: int
     last: int
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,3 +307,7 @@ class Untold:
     outcome: str
     why: str
     """Reason's code, as in `Account.why_unknown`."""
+    logged: str = ""
+    """What conntrack's own log says of it; empty where the bundle has none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
