@@ -62,6 +62,7 @@ def command(
       lostsyn report FOLDER --redact-key KEYFILE -o for-the-vendor.html
     """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.report import html
+    from analyzer.report.verdict import headline
 
     sharing.keep_apart(output)
     outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
@@ -78,5 +79,5 @@ def command(
         note(caveat)
     advise(analysis)
     if str(output) != "-":
-        found = len(analysis.incidents)
-        note(f"{found} incident{'s' * (found != 1)}; the report is {output}")
+        note(headline(analysis.incidents, analysis))
+        note(f"the report is {output}")
