@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, write
+from analyzer.cli.common import advise, bundle_options, pairs, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
-from analyzer.errors import LostsynError, UnusableInput
+from analyzer.errors import UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.expectations.file import Expectations
     from analyzer.report.checked import Checked
 
-FORMATS = ("text", "json", "junit", "sarif", "github")
+FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 
 
 @click.command()
@@ -33,7 +33,27 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
     show_default=True,
     help="What to print: see Formats.",
 )
+@click.option(
+    "--also",
+    "others",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help="Also write this format into FILE. May be repeated.",
+)
+@click.option(
+    "--html",
+    "pages",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write the report of each bundle that does not end with 0 into DIR.",
+)
 @click.option("--each", is_flag=True, help="Make every PATH a bundle of its own, instead of all PATHs one.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="With --each: analyse in N processes.  [default: one for four bundles, as many as there are processors]",
+)
 @click.option(
     "--expect",
     "expected",
@@ -57,7 +77,10 @@ def command(
     roles: Sequence[str],
     memory: int | None,
     form: str,
+    others: Sequence[str],
+    pages: Path | None,
     each: bool,
+    jobs: int | None,
     expected: Path | None,
     update: bool,
     exit_zero: bool,
@@ -76,6 +99,7 @@ def command(
       junit   JUnit XML: a suite for each bundle, a test for each incident
       sarif   SARIF 2.1.0: a result for each incident, for code scanning
       github  workflow commands: annotations of a GitHub Actions job
+      markdown  for the summary of a job, or a comment
 
     Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
     destination and number. What none of them names is not expected, and what they require must be there. --update
@@ -104,8 +128,10 @@ def command(
       lostsyn check node.tar.gz --evidence evidence.pcapng --redact
       lostsyn check cni0.pcap wan.pcap --point eth0=wan.pcap
       lostsyn check --each captures/*/ --expect lostsyn.toml --update
-      lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
+      lostsyn check --each captures/*/ --expect lostsyn.toml --also junit=lostsyn.xml --html reports
     """  # noqa: D301 - the backspaces keep click from joining the lines
+    from analyzer.cli import bundles
+    from analyzer.cli.bundles import Order, hint_at_each
     from analyzer.expectations.file import read
     from analyzer.report.checked import Checked
 
@@ -115,18 +141,15 @@ def command(
         raise UnusableInput("--evidence: one file holds the packets of one bundle; leave out --each")
     if expected and sharing.key:
         raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
-    sharing.keep_apart(output, expected)
+    also = _others(others)
+    for path in (output, *also):
+        sharing.keep_apart(path, expected)
     known = read(expected, missing_ok=update) if expected else None
-    checked = []
-    for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
-        try:
-            analysis = sharing.share(run(bundle, points, roles, memory, (output, sharing.evidence)))
-        except LostsynError as error:
-            if not each:
-                raise
-            checked.append(Checked(paths=bundle, error=str(error)))
-        else:
-            checked.append(Checked.of(bundle, analysis, known.of(bundle) if known else None))
+    outputs = (output, *also, sharing.evidence, *(pages.glob("*.html") if pages else ()))
+    order = Order(points=points, roles=roles, memory=memory, outputs=outputs, sharing=sharing, known=known)
+    if not each:
+        hint_at_each(paths)
+    checked = bundles.each(paths, order, jobs) if each else [order.check(tuple(paths))]
     absent = known.besides(one.paths for one in checked) if known and each else []
     gone = [paths for paths in absent if not any(map(os.path.lexists, paths))]
     checked += [
@@ -136,11 +159,27 @@ def command(
     if known and update:
         checked = _updated(known, checked)
     write(_render(form, checked, each=each), output, form)
+    for path, other in also.items():
+        write(_render(other, checked, each=each), path)
+    if pages is not None:
+        bundles.write_pages(checked, pages)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
     if left := [", ".join(paths) for paths in absent if paths not in gone]:
         note(f"{expected} also names {', '.join(left)}: not checked")
     worst = max(one.exit for one in checked)
     context.exit(0 if worst == 1 and exit_zero else worst)
+
+
+def _others(given: Sequence[str]) -> dict[Path, str]:
+    """File to format, as --also gives them."""
+    found: dict[Path, str] = {}
+    for form, file in pairs(given, "--also", "FORMAT=FILE"):
+        if form not in FORMATS:
+            raise UnusableInput(f"--also: {form!r} is no format; there are {', '.join(FORMATS)}")
+        if Path(file) in found or file == "-":
+            raise UnusableInput(f"--also: {file}: give each format a file of its own")
+        found[Path(file)] = form
+    return found
 
 
 def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:

@@ -76,6 +76,8 @@ def run(
     roles: Sequence[str],
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
+    *,
+    quiet: bool = False,
 ) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
@@ -85,6 +87,7 @@ def run(
         roles: As the option gives them.
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
+        quiet: Whether to show no progress.
     """
     from analyzer.api import analyze
     from analyzer.capture import scan
@@ -92,8 +95,8 @@ def run(
     from analyzer.capture.storage import is_memory, temporary_folder
 
     _share_one_heap()
-    by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
-    by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
+    by_file = {file: name for name, file in pairs(points, "--point", "NAME=FILE")}
+    by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
@@ -103,7 +106,7 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
-    with _progress(bundle) as advance:
+    with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
             return analyze(bundle, roles=by_name, memory=memory, progress=advance)
         except UnusableInput as problem:
@@ -170,7 +173,8 @@ def advise(analysis: Result) -> None:
             say(f"    {line}")
 
 
-def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+def pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    """Split what an option was given, `NAME=FILE` and the like."""
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
@@ -179,16 +183,9 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show how much is read, and the time left, if stderr is a terminal."""
-    with meter("reading", sum(capture.size for capture in bundle.captures)) as advance:
-        yield advance
-
-
-@contextmanager
-def meter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def meter(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
-    if not sys.stderr.isatty():
+    if not (shown and sys.stderr.isatty()):
         yield lambda _: None
         return
     with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:
