@@ -55,29 +55,30 @@ class Order:
         expected = self.known.of(paths) if self.known else None
         return Checked.of(paths, self.sharing.share(analysis), expected)
 
-    def attempt(self, path: str, *, quiet: bool) -> Checked:
+    def attempt(self, paths: tuple[str, ...], *, quiet: bool) -> Checked:
         """Do the same; what cannot be analysed is a result, too."""
         try:
-            return self.check((path,), quiet=quiet)
+            return self.check(paths, quiet=quiet)
         except LostsynError as error:
-            return Checked(paths=(path,), error=str(error))
+            return Checked(paths=paths, error=str(error))
 
 
-def each(paths: Sequence[str], order: Order, jobs: int | None) -> list[Checked]:
-    """Check every path as a bundle of its own, in *jobs* processes; in their order."""
-    jobs = jobs or min(os.cpu_count() or 1, len(paths) // WORTH)
-    if jobs < 2 or len(paths) < 2:
-        return [order.attempt(path, quiet=False) for path in paths]
+def each(bundles: Sequence[tuple[str, ...]], order: Order, jobs: int | None) -> list[Checked]:
+    """Check every bundle, in *jobs* processes; in their order."""
+    jobs = jobs or min(os.cpu_count() or 1, len(bundles) // WORTH)
+    if jobs < 2 or len(bundles) < 2:
+        return [order.attempt(paths, quiet=False) for paths in bundles]
     # A fork of this process would copy the locks of its threads in whatever state they are.
     context = get_context("forkserver")
     context.set_forkserver_preload(["analyzer.pipeline", "analyzer.cli.bundles"])
     found = []
-    with ProcessPoolExecutor(min(jobs, len(paths)), mp_context=context) as pool:
-        for path, future in [(path, pool.submit(partial(order.attempt, quiet=True), path)) for path in paths]:
+    with ProcessPoolExecutor(min(jobs, len(bundles)), mp_context=context) as pool:
+        futures = [pool.submit(partial(order.attempt, quiet=True), paths) for paths in bundles]
+        for paths, future in zip(bundles, futures, strict=True):
             try:
                 found.append(future.result())
             except BrokenProcessPool:
-                found.append(Checked(paths=(path,), error=DIED))
+                found.append(Checked(paths=paths, error=DIED))
     return found
 
 

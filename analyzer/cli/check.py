@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 
 
 @click.command()
-@bundle_options
+@partial(bundle_options, required=False)
 @click.option(
     "--format",
     "form",
@@ -90,7 +91,8 @@ def command(
     """Analyse captures and print what was found.
 
     Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. With --each every
-    PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same.
+    PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same. Without a PATH
+    the bundles are those that the file of --expect names.
 
     \b
     Formats:
@@ -135,6 +137,10 @@ def command(
     from analyzer.expectations.file import read
     from analyzer.report.checked import Checked
 
+    if not paths and expected is None:
+        raise click.UsageError(
+            "Missing argument 'PATH...', or --expect FILE with bundles of its own.", context
+        )
     if update and expected is None:
         raise UnusableInput("--update: give the file to write with --expect FILE")
     if each and sharing.evidence:
@@ -147,9 +153,14 @@ def command(
     known = read(expected, missing_ok=update) if expected else None
     outputs = (output, *also, sharing.evidence, *(pages.glob("*.html") if pages else ()))
     order = Order(points=points, roles=roles, memory=memory, outputs=outputs, sharing=sharing, known=known)
+    named = [(path,) for path in paths]
+    if known and not paths:
+        each, named = True, known.besides([])
+        if not named:
+            raise UnusableInput(f"{expected}: names no bundle; give a PATH")
     if not each:
         hint_at_each(paths)
-    checked = bundles.each(paths, order, jobs) if each else [order.check(tuple(paths))]
+    checked = bundles.each(named, order, jobs) if each else [order.check(tuple(paths))]
     absent = known.besides(one.paths for one in checked) if known and each else []
     gone = [paths for paths in absent if not any(map(os.path.lexists, paths))]
     checked += [

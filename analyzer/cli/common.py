@@ -46,8 +46,8 @@ memory_option = click.option(
 )
 
 
-def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the arguments that make a bundle."""
+def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
+    """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
         memory_option,
         click.option(
@@ -64,7 +64,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=FILE",
             help="Name the capture point of a file. May be repeated.",
         ),
-        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+        click.argument("paths", nargs=-1, required=required, metavar="PATH..."),
     ):
         function = decorate(function)
     return function

@@ -36,7 +36,7 @@ def test_several_at_once(three: list[Path], lostsyn: Callable[..., Any]) -> None
 class Killer:
     """An order whose process dies of it."""
 
-    def attempt(self, path: str, *, quiet: bool) -> Checked:
+    def attempt(self, paths: tuple[str, ...], *, quiet: bool) -> Checked:
         """Die."""
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
@@ -44,7 +44,7 @@ class Killer:
 
 def test_a_process_that_is_killed() -> None:
     """Its bundle cannot be told, and says what to try."""
-    found = bundles.each(["a", "b"], Killer(), 2)  # type: ignore[arg-type]
+    found = bundles.each([("a",), ("b",)], Killer(), 2)  # type: ignore[arg-type]
 
     assert [(2, bundles.DIED)] * 2 == [(one.exit, one.error) for one in found]
 
@@ -93,3 +93,18 @@ def test_a_folder_of_bundles(tmp_path: Path, lostsyn: Callable[..., Any]) -> Non
 
     assert f"lostsyn check --each {tmp_path}/many/*/" in lostsyn("check", f"{tmp_path}/many/").err
     assert "--each" not in lostsyn("check", tmp_path / "one").err
+
+
+def test_what_the_expectations_name(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """Without a path the bundles are those of the file; one that is gone is told; a new file has none to check."""
+    shutil.copytree(FIXTURES / "clean", tmp_path / "here")
+    file = tmp_path / "lostsyn.toml"
+    file.write_text('[[expect]]\nbundle = "here"\n[[expect]]\nbundle = "gone"\n')
+    ran = lostsyn("check", "--expect", file)
+    empty = lostsyn("check", "--expect", tmp_path / "new.toml", "--update")
+
+    assert 2 == ran.code
+    assert "/here <==" in ran.out
+    assert "gone" in ran.err
+    assert (2, "") == (empty.code, empty.out)
+    assert "names no bundle" in empty.err
