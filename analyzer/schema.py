@@ -289,6 +289,10 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="str", meaning="every point that saw it with the first frame there, `cni0:12 eth0:9`"
         ),
         "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
+        "refused_by": Column(
+            dtype="category", meaning="peer, router, pod or node (this one), where the outcome is a refusal"
+        ),
+        "refusal": Column(dtype="str", meaning="how, and by whom: `port unreachable by the peer`"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
         "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
         "why_unknown": Column(dtype="category", meaning="why nobody can tell, where the class is unknown"),

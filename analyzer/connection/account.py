@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from analyzer.connection.chain import Chains
     from analyzer.connection.outcome import Outcomes
+    from analyzer.connection.refusing import Refused
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
     from analyzer.nat.ways import Node
@@ -60,6 +61,8 @@ class Fates:
     """Whether no gap lies on its way: nothing can be told of it."""
     far: NDArray[np.bool_]
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
+    inside: NDArray[np.bool_]
+    """Whether a point within the node saw it: a pod's interface, or its bridge."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -107,10 +110,11 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+    far, inside = _seen(chains, node)
+    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=far, inside=inside)
 
 
-def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
+def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     outside, inside, pods = (
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
@@ -125,7 +129,7 @@ def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
     far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))
-    return far
+    return far, inside
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -144,7 +148,7 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+    outcomes: Outcomes, told: Fates, causes: Mapping[int, str], refused: Mapping[int, Refused]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -152,6 +156,7 @@ def classes(
         outcomes: Of all connections.
         told: What was followed of them.
         causes: Connection to the cause of its incident.
+        refused: Connection to who refused it.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -159,14 +164,21 @@ def classes(
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
     accused = np.zeros(len(code), bool)
     accused[list(causes)] = True
+    elsewhere = np.zeros(len(code), bool)
+    elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
     here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
-    onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
+    onward = (
+        elsewhere
+        | (told.far & (told.reached | late | (code == REFUSED)))
+        | aside
+        | (local & (code == REFUSED))
+    )
     why = np.select(
-        [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
+        [(fate == _OPEN) & ~elsewhere, told.alone & ~elsewhere, local & (code != REFUSED), ~onward],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
         0,
     )

@@ -9,8 +9,10 @@ import numpy as np
 
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
-from analyzer.connection.outcome import Outcomes, outcomes
-from analyzer.nat.reasons import CODES
+from analyzer.connection.outcome import REFUSED, Outcomes, outcomes
+from analyzer.connection.refusing import Refused, by_answers, by_errors
+from analyzer.model import Fate
+from analyzer.nat.reasons import CODES, REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from analyzer.model import Account, Incident
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
+    from analyzer.nat.refusals import Refusals
     from analyzer.nat.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
+_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,8 @@ class Connections:
     """Index into `analyzer.connection.account.WHY`."""
     incidents: Mapping[int, Incident]
     """Connection to the incident that it belongs to."""
+    refused: Mapping[int, Refused]
+    """Connection that was refused to who did."""
 
     def __len__(self) -> int:
         return len(self.chains)
@@ -56,6 +62,7 @@ def connections(
     node: Node,
     followed: Sequence[Followed],
     incidents: Sequence[Incident],
+    refusals: Refusals,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -65,10 +72,22 @@ def connections(
         node: What is known of the node.
         followed: Requests and replies of all protocols at all points, decided.
         incidents: All incidents; each finding names a flow of its connection.
+        refusals: The ICMP errors.
     """
     chains = chain(points, gaps, [at for at in followed if not at.replies])
     told = fates(chains, followed, gaps, node)
-    found = outcomes(chains, np.isin(told.reason, _REFUSED))
+    direction = directions(chains, node)
+    errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
+    refused = np.isin(told.reason, _REFUSED)
+    refused[list(errors)] = True
+    found = outcomes(chains, refused, np.isin(told.reason, _LOST))
+    refused = found.code == REFUSED
+    silent = refused.copy()
+    silent[list(errors)] = False
+    who = {
+        **{number: one for number, one in errors.items() if refused[number]},
+        **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
+    }
     place = {point.name: number for number, point in enumerate(points)}
     of: dict[int, Incident] = {}
     for incident in incidents:
@@ -77,13 +96,14 @@ def connections(
                 number = int(chains.of[place[finding.point]][finding.flow])
                 if number >= 0:
                     of.setdefault(number, incident)
-    klass, why = classes(found, told, {number: incident.cause for number, incident in of.items()})
+    klass, why = classes(found, told, {number: incident.cause for number, incident in of.items()}, who)
     return Connections(
         chains=chains,
         outcomes=found,
         fates=told,
-        direction=directions(chains, node),
+        direction=direction,
         told=klass,
         why=why,
         incidents=of,
+        refused=who,
     )

@@ -77,12 +77,13 @@ class Outcomes:
 STATES = ("OTH", "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR")
 
 
-def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
+def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]) -> Outcomes:
     """Say what became of every connection.
 
     Args:
         chains: All connections.
         refused: Which of them an ICMP error refused.
+        lost: Which of them lost a packet in this node.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -116,9 +117,9 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         sent[here, 1] = starts[both + 2] - starts[both + 1]
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
-        proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+        proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
     )
-    unasked = (code == UNANSWERED) & (proto == UDP) & ~np.isin(dport, ASKING)
+    unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
     code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
         code=code,
@@ -169,7 +170,7 @@ class _Times:
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+    proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8]]:
     n = len(proto)
     tcp = proto == TCP
@@ -189,9 +190,9 @@ def _decide(  # type: ignore[no-untyped-def]
     for side in (0, 1):
         unacked = (acked[:, side] - high[:, side]).view(np.int32) < 0
         owed[:, side] = (seen[:, side] & tally.HELD != 0) & (unacked | (seen[:, side] & tally.ACKED == 0))
-    stuck = owed & (again > 0)
+    stuck = owed & (seen & tally.STUCK != 0)
     reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
-    stalled = established & ~any_reset & ~fin & stuck.any(1)
+    stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.

@@ -92,6 +92,8 @@ def _summary(group: list[Finding]) -> str:
         delay_s=max(f.delay_s or 0.0 for f in group),
         dropped=first.facts.get("dropped", "") if first.cause == "unknown" else "",
         to_node=all(f.facts.get("to_node") for f in group),
+        kind=first.kind,
+        way=first.facts.get("way", "out"),
     )
     text: str = cause.summary(loss)
     return text

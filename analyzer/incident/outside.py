@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 DESTINATIONS = 50
 """Destinations that are listed; of more the number is told."""
+REFUSALS = 4
+"""Ways in which one destination refused that are told."""
 SOURCES = 8
 """Sources that are named of one destination."""
 MOST = 2_000
@@ -121,6 +123,11 @@ def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[Ou
                 connections=len(some),
                 worked=int(np.count_nonzero(theirs == group)),
                 outcomes={OUTCOMES[code]: n for code, n in codes.most_common()},
+                refusals=tuple(
+                    Counter(told.refused[i].words for i in some.tolist() if i in told.refused).most_common(
+                        REFUSALS
+                    )
+                ),
                 sources=_sources(told, some),
                 first=int(told.outcomes.first[some].min()),
                 last=int(told.outcomes.last[some].max()),

@@ -133,6 +133,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
                 "connections": one.connections,
                 "worked": one.worked,
                 "outcomes": dict(one.outcomes),
+                "refusals": [{"says": says, "connections": number} for says, number in one.refusals],
                 "sources": sources(one.sources),
                 "first": iso(one.first),
                 "last": iso(one.last),

@@ -204,7 +204,7 @@ def _outside(analysis: Analysis) -> list[str]:
         failed = f"{one.connections:,} of {one.connections + one.worked:,}"
         sources = ", ".join(f"{short(name, 40)} {number:,}" for name, number in one.sources[:3])
         when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
-        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
+        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
         lines += _wrap(f"- {says}", "  ", "    ")
     if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
         lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")

@@ -20,7 +20,7 @@ _EVENTS = {
     "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
     "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
     "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
-    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
+    "data-vanished": ("{n} TCP segment vanished", "{n} TCP segments vanished"),
     "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
     "refused": ("{n} request was refused by this node", "{n} requests were refused by this node"),
     "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),

@@ -348,9 +348,7 @@ def _excluded(case: Case, refused: int) -> tuple[Exclusion, ...]:
             because="no other new connection with the same port left at the same moment"
             + ("; the refusals are not counted in insert_failed" if refused > 0 else ""),
         ),
-        Exclusion(
-            cause="loss beyond the node", because=f"the packet never got to {case.crossing.outer.name}"
-        ),
+        case.not_beyond,
     ]
     if case.passed is not None:
         found.append(

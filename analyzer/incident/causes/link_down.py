@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.routing import beyond, targets, way
-from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.model import Evidence, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -101,7 +101,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence=confidence,
         facts={"interface": point.name, "state": link.state if link else None},
         evidence=tuple(evidence),
-        excluded=(Exclusion(cause="loss beyond the node", because=f"the packet never got to {point.name}"),),
+        excluded=(case.not_beyond,),
         remedies=tuple(
             Remedy(do=r.do, command=r.command.replace("eth0", point.name), effect=r.effect, risk=r.risk)
             for r in REMEDIES

@@ -82,11 +82,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
-        f"machine that should carry them on does not answer on {loss.gap[1]}."
-    )
+    return f"{loss.fared}: the machine that should carry them on does not answer on {loss.gap[1]}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

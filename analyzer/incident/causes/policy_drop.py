@@ -81,11 +81,7 @@ def summary(loss: Loss) -> str:
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
             f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops what comes in for it."
         )
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule "
-        f"on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
-    )
+    return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +136,17 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         ),
         remedies=edits(case, scene),
         excluded=(
-            Exclusion(
-                cause="snat-port-race",
-                because="the packet did not get as far as SNAT: a rule drops it before",
+            *(
+                (
+                    Exclusion(
+                        cause="snat-port-race",
+                        because="the packet did not get as far as SNAT: a rule drops it before",
+                    ),
+                )
+                if case.requests and case.outward
+                else ()
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
+            case.not_beyond,
         ),
     )
 
@@ -172,9 +174,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 ),
                 *_evidence(None, scene),
             ),
-            excluded=(
-                Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
-            ),
+            excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
         return None
@@ -197,7 +197,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(
                 cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
+            case.not_beyond,
         ),
     )
 

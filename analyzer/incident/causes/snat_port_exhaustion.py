@@ -85,8 +85,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: every "
+        f"{loss.fared}: every "
         f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
         f"between {loss.gap[0]} and {loss.gap[1]}."
     )

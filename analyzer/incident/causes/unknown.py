@@ -95,7 +95,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         facts={"attempts": total, "others_passed_within_1s": near, **(_facts(record) if record else {})},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
+            case.not_beyond,
             Exclusion(
                 cause="packet missed by the capture",
                 because=f"no answer came; {beyond} was recording before and after"
