@@ -67,5 +67,5 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         findings, counts = find(scene)
     told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    scene.connections = connections(captured, gaps, node, followed, told, refusals)
+    scene.connections = connections(captured, gaps, node, followed, told, refusals, scene.trails)
     return Analysis.of(bundle, scene, counts, told, reconcile(scene.counters, counts, told), caveats)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from analyzer.connection.chain import Chains
     from analyzer.connection.outcome import Outcomes
     from analyzer.connection.refusing import Refused
+    from analyzer.model import Waited
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
     from analyzer.nat.ways import Node
@@ -148,7 +149,11 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, causes: Mapping[int, str], refused: Mapping[int, Refused]
+    outcomes: Outcomes,
+    told: Fates,
+    causes: Mapping[int, str],
+    refused: Mapping[int, Refused],
+    waited: NDArray[np.int64],
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -157,6 +162,7 @@ def classes(
         told: What was followed of them.
         causes: Connection to the cause of its incident.
         refused: Connection to who refused it.
+        waited: Connections that waited in this node.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -164,6 +170,7 @@ def classes(
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
     accused = np.zeros(len(code), bool)
     accused[list(causes)] = True
+    accused[waited] = True
     elsewhere = np.zeros(len(code), bool)
     elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
     here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
@@ -197,7 +204,11 @@ where nobody captured, nothing was followed, the capture ended too early."""
 
 
 def account(
-    outcomes: Outcomes, found: NDArray[np.int8], why: NDArray[np.int8], reasons: NDArray[np.int8]
+    outcomes: Outcomes,
+    found: NDArray[np.int8],
+    why: NDArray[np.int8],
+    reasons: NDArray[np.int8],
+    waited: tuple[Waited, ...] = (),
 ) -> Account:
     """Count the classes.
 
@@ -206,6 +217,7 @@ def account(
         found: Class of each.
         why: Index into `WHY` of each.
         reasons: Index into `REASONS` of each.
+        waited: Which of this node's only waited, by place.
     """
     unknown: dict[str, int] = {}
     for number, name in enumerate(WHY):
@@ -229,4 +241,5 @@ def account(
         why_unknown=unknown,
         outcomes={name: int(n) for name, n in zip(OUTCOMES, by_outcome, strict=True) if n},
         outcomes_outside={name: int(n) for name, n in zip(OUTCOMES, outside, strict=True) if n},
+        waited=waited,
     )

@@ -9,8 +9,9 @@ import numpy as np
 
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
-from analyzer.connection.outcome import REFUSED, Outcomes, outcomes
+from analyzer.connection.outcome import DELAYED, REFUSED, Outcomes, outcomes
 from analyzer.connection.refusing import Refused, by_answers, by_errors
+from analyzer.connection.waiting import Wait, sums, waits
 from analyzer.model import Fate
 from analyzer.nat.reasons import CODES, REASONS
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from analyzer.model import Account, Incident
     from analyzer.nat.crossing import Gap
     from analyzer.nat.fates import Followed
+    from analyzer.nat.passages import Trails
     from analyzer.nat.refusals import Refusals
     from analyzer.nat.ways import Node
 
@@ -47,13 +49,15 @@ class Connections:
     """Connection to the incident that it belongs to."""
     refused: Mapping[int, Refused]
     """Connection that was refused to who did."""
+    waited: Mapping[int, Wait]
+    """Connection that this node delayed, without a loss, to where."""
 
     def __len__(self) -> int:
         return len(self.chains)
 
     def account(self) -> Account:
         """The four numbers."""
-        return account(self.outcomes, self.told, self.why, self.fates.reason)
+        return account(self.outcomes, self.told, self.why, self.fates.reason, sums(self.waited))
 
 
 def connections(
@@ -63,6 +67,7 @@ def connections(
     followed: Sequence[Followed],
     incidents: Sequence[Incident],
     refusals: Refusals,
+    trails: Trails,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -73,6 +78,7 @@ def connections(
         followed: Requests and replies of all protocols at all points, decided.
         incidents: All incidents; each finding names a flow of its connection.
         refusals: The ICMP errors.
+        trails: For the ways of single packets.
     """
     chains = chain(points, gaps, [at for at in followed if not at.replies])
     told = fates(chains, followed, gaps, node)
@@ -96,7 +102,19 @@ def connections(
                 number = int(chains.of[place[finding.point]][finding.flow])
                 if number >= 0:
                     of.setdefault(number, incident)
-    klass, why = classes(found, told, {number: incident.cause for number, incident in of.items()}, who)
+    # What was held up elsewhere, or lost, has its reason.
+    late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
+    waited = waits(chains, late, trails)
+    number_of = {gap.names: number for number, gap in enumerate(gaps)}
+    for number, wait in waited.items():
+        told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
+    klass, why = classes(
+        found,
+        told,
+        {number: incident.cause for number, incident in of.items()},
+        who,
+        np.array([*waited], np.int64),
+    )
     return Connections(
         chains=chains,
         outcomes=found,
@@ -106,4 +124,5 @@ def connections(
         why=why,
         incidents=of,
         refused=who,
+        waited=waited,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.nat.reasons import CODES, REASONS
-from analyzer.report.words import count, short
+from analyzer.report.words import between, count, duration, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,15 @@ def outcomes(found: dict[str, int], refusals: Sequence[tuple[str, int]] = ()) ->
         f"{number:,} {name}" + (f": {how}" if how and name == OUTCOMES["refused"] else "")
         for name, number in sorted(sums.items(), key=lambda item: -item[1])
     )
+
+
+def waits(account: Account) -> list[str]:
+    """Return where connections waited in this node: `2 connections waited up to 1.8 s between cni0 and eth0, on the way out`."""
+    return [
+        f"{count(one.connections, 'connection', 'connections')} waited up to {duration(one.longest)}"
+        f"{between(one.gap)}, on the way {'out' if one.outward else 'in'}"
+        for one in account.waited
+    ]
 
 
 def coverage(one: Coverage) -> str:

@@ -102,6 +102,15 @@ def _account(account: Account) -> dict[str, Any]:
         "why_unknown": dict(account.why_unknown),
         "outcomes": dict(account.outcomes),
         "outcomes_outside": dict(account.outcomes_outside),
+        "waited": [
+            {
+                "gap": list(one.gap),
+                "outward": one.outward,
+                "connections": one.connections,
+                "longest_s": one.longest / 1e9,
+            }
+            for one in account.waited
+        ],
     }
 
 

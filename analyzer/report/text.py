@@ -183,6 +183,7 @@ def _account(analysis: Analysis) -> list[str]:
     """The four numbers, and what stays open."""
     told = analysis.account
     lines = ["Connections", *(f"  {number:>12,}  {label}" for _, number, label in account.numbers(told))]
+    lines += _bullets(account.waits(told))
     if told.open:
         lines += _bullets(account.whys(told))
         lines += _bullets(account.coverage(one) for one in analysis.coverage)

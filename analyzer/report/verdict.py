@@ -47,6 +47,8 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return "; ".join(told)
     if account.open:
         return _open(account)
+    if account.waited:
+        return _waited(account)
     if analysis.inconclusive:
         return "Nothing can be concluded from these captures"
     if account.outside:
@@ -58,6 +60,17 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
     cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
     return f"No incident: {_all(account.worked)} worked{cut}"
+
+
+def _waited(account: Account) -> str:
+    """How many this node delayed without a loss, and where most of them waited."""
+    one = account.waited[0]
+    some = f"{account.node:,} of {count(account.connections, 'connection', 'connections')}"
+    beyond = f"; {account.outside:,} more failed or waited outside this node" if account.outside else ""
+    return (
+        f"{some} waited in this node for up to {duration(max(each.longest for each in account.waited))}"
+        f"{between(one.gap)}, so that a SYN was repeated; nothing was lost{beyond}"
+    )
 
 
 def _all(worked: int) -> str:
