@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from analyzer.capture.transport import flow_ends
+from analyzer.connection.passages import address
+from analyzer.connection.reasons import CODES
 from analyzer.flow.point import TCP
-from analyzer.nat.passages import address
-from analyzer.nat.reasons import CODES
-from analyzer.nat.ways import EXITS
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from analyzer.connection.chain import Chains
     from analyzer.connection.outcome import Outcomes
+    from analyzer.connection.refusals import Refusals
     from analyzer.flow.point import Point
-    from analyzer.nat.refusals import Refusals
-    from analyzer.nat.ways import Node
+    from analyzer.node.ways import Node
 
 By = Literal["peer", "router", "pod", "node"]
 MOST = 100_000

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_SYN
-from analyzer.model import Waited
+from analyzer.connection.model import Waited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.connection.model import GapNames
+    from analyzer.connection.passages import Trails
     from analyzer.flow.point import Point
-    from analyzer.model import Gap
-    from analyzer.nat.passages import Trails
 
 MOST = 10_000
 """Delayed connections that are looked at."""
@@ -34,7 +34,7 @@ MOST = 10_000
 class Wait:
     """How long the first SYN of a connection and its answer took in one gap, which was the longest."""
 
-    gap: Gap
+    gap: GapNames
     outward: bool
     """Whether it was the way out that took so long."""
     time: int
@@ -67,7 +67,7 @@ def _wait(point: Point, flow: int, trails: Trails) -> Wait | None:
     if len(syns) < 2 or not len(answers):
         return None
     asked, again, answered = (int(packets.time[row]) for row in (syns[0], syns[1], answers[0]))
-    times: defaultdict[tuple[Gap, bool], int] = defaultdict(int)
+    times: defaultdict[tuple[GapNames, bool], int] = defaultdict(int)
     for row, answer in ((int(syns[0]), False), (int(answers[0]), True)):
         seen = [
             (other, int(other.packets.time[at])) for other, at in trails.sightings(point, row)
@@ -84,7 +84,7 @@ def _wait(point: Point, flow: int, trails: Trails) -> Wait | None:
 
 def sums(found: Mapping[int, Wait]) -> tuple[Waited, ...]:
     """Sum them up by place, those with the most connections first."""
-    places: defaultdict[tuple[Gap, bool], list[int]] = defaultdict(list)
+    places: defaultdict[tuple[GapNames, bool], list[int]] = defaultdict(list)
     for wait in found.values():
         places[wait.gap, wait.outward].append(wait.time)
     return tuple(
