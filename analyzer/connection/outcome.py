@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
+from analyzer.compute.thresholds import FIRST_TIMEOUT
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
 
@@ -32,8 +33,6 @@ OUTCOMES = (
     "one-way",
 )
 OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY = range(9)
-FIRST_TIMEOUT = 1_000_000_000
-"""ns after which a SYN is sent again (RFC 6298 section 2): a capture that ends before cannot show that nobody answered."""
 ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
 """UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others,
 such as syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""

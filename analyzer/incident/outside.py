@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
+from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
@@ -47,8 +48,6 @@ LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
-NEARLY_ALL, FEW = 0.9, 0.5
-"""Share of the unanswered that have something in common, and of those that worked that must not have it."""
 
 
 def outside(scene: Scene) -> Outside | None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, TCP_FIN, TCP_RST
+from analyzer.compute.thresholds import AGAIN
 from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
@@ -57,8 +58,6 @@ COUNTED = True
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "nat-rule", "netfilter")
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
-AGAIN = 500_000_000
-"""ns between lost attempts that are no accident of one moment."""
 
 REMEDIES = (
     Remedy(

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import record_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 CODE = "unknown"
 TITLE = "cause unknown"
-NEAR = 1_000_000_000
 
 REMEDIES = (
     Remedy(
