@@ -32,6 +32,7 @@ import numpy as np
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import label
 from analyzer.flow.keys import among
+from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -123,11 +124,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=(
             *(
-                (
-                    Evidence(
-                        says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]
-                    ),
-                )
+                (Evidence(says=f"the {_packet(case)} meets this rule: {rule[0]}", source=rule[1]),)
                 if rule
                 else ()
             ),
@@ -151,6 +148,12 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
+def _packet(case: Case) -> str:
+    """The first lost packet in a sentence: `SYN`, `packet (UDP 8 bytes)`."""
+    name = label(*case.lost[0].seen[-1])
+    return name if case.protocol == TCP else f"packet ({name})"
+
+
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
     walked = scene.walked(case)
@@ -169,7 +172,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             facts={"rule": rule[0]},
             evidence=(
                 Evidence(
-                    says=f"the {label(*case.lost[0].seen[-1])} meets this rule, which drops some and spares others: {rule[0]}",
+                    says=f"the {_packet(case)} meets this rule, which drops some and spares others: {rule[0]}",
                     source=rule[1],
                 ),
                 *_evidence(None, scene),
