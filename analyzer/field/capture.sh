@@ -289,7 +289,7 @@ ip-rule.txt ip rule
 ip-stats.txt ip -s -s link
 bridge-fdb.txt bridge fdb
 sysctl.txt grep -s . /proc/sys/net/netfilter/* /proc/sys/net/bridge/* /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/neigh/default/gc_thresh* /proc/sys/net/nf_conntrack_max
-nft-ruleset.txt nft list ruleset
+nft-ruleset.txt nft -a list ruleset
 iptables-save.txt iptables-save -c
 ip6tables-save.txt ip6tables-save -c
 ipvsadm.txt ipvsadm -Ln --stats

@@ -245,7 +245,11 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="float64", meaning="what the user waited beyond a loss-free handshake", unit="s"
         ),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
-        "vanished": Column(dtype="int64", meaning="how many of them vanished", unit="packets"),
+        "vanished": Column(
+            dtype="int64",
+            meaning="how many packets of it vanished: requests, replies, data segments, ICMP errors",
+            unit="packets",
+        ),
         "pod": Column(
             dtype="str", meaning="address of the pod's side, or of the opener where neither is a pod's"
         ),
