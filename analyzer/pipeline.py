@@ -78,8 +78,8 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         findings, counts = find(scene)
     told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    befallen = ((finding.point, finding.flow) for finding in findings)
-    scene.connections = connections(captured, gaps, node, followed, befallen)
+    named = ((finding.point, finding.flow) for finding in findings)
+    scene.connections = connections(captured, gaps, node, followed, named, refusals, scene.trails)
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,

@@ -280,6 +280,8 @@ class OutsideDestination:
     """Connections to it that worked."""
     outcomes: dict[str, int]
     """Outcome to connections, of those that failed."""
+    refusals: tuple[tuple[str, int], ...] = ()
+    """`RST by the peer`, `TTL exceeded by the router 192.0.2.1` to connections, of those that were refused; a few."""
     sources: tuple[tuple[str, int], ...]
     """Address of a pod, or of another opener, to connections; the busiest first, a few."""
     first: int
