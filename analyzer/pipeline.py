@@ -11,7 +11,7 @@ from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import logged, named, summary
+from analyzer.incident import logged, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
@@ -78,8 +78,8 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         findings, counts = find(scene)
     told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    named = ((finding.point, finding.flow) for finding in findings)
-    scene.connections = connections(captured, gaps, node, followed, named, refusals, scene.trails)
+    befallen = ((finding.point, finding.flow) for finding in findings)
+    scene.connections = connections(captured, gaps, node, followed, befallen, refusals, scene.trails)
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,

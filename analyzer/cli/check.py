@@ -163,7 +163,7 @@ def command(
         sharing=sharing,
         known=known,
     )
-    named = [(path,) for path in paths]
+    named: list[tuple[str, ...]] = [(path,) for path in paths]
     if known and not paths:
         each, named = True, known.besides([])
         if not named:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import QUOTES, SYN_X
 from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import routable

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.connection.equals import FLOODED
-from analyzer.compute.thresholds import FIRST_TIMEOUT
+from analyzer.compute.thresholds import FIRST_TIMEOUT, FLOODED
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.connection.model import Account
-    from analyzer.field.explaining import Explained, SlowLog
     from analyzer.evidence.naming import Name
+    from analyzer.field.explaining import Explained, SlowLog
     from analyzer.incident.model import (
         Advice,
         CapturePoint,

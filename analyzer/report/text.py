@@ -24,8 +24,8 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from analyzer.field.explaining import Explained
     from analyzer.evidence.naming import Name
+    from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
     from analyzer.report.checked import Checked
     from analyzer.result.analysis import Result

@@ -33,9 +33,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
-from analyzer.connection.fates import PASSED, VANISHED, fate_of
 from analyzer.compute.thresholds import BURST, DAY, LOGGED
-from analyzer.connection.fates import PASSED, VANISHED
+from analyzer.connection.fates import PASSED, VANISHED, fate_of
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
