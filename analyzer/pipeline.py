@@ -11,7 +11,7 @@ from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import logged, summary
+from analyzer.incident import logged, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
