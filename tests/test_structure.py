@@ -24,7 +24,6 @@ NO_TESTS_OF_THEIR_OWN = {
     "analyzer/cli/common.py": "what check and report share is tested with them",
     "analyzer/evidence/rules/packet.py": "what tests/evidence/rules/test_walk.py walks with",
     "analyzer/evidence/sources/__init__.py": "tests/evidence/test_collecting.py finds every source through it",
-    "analyzer/node/absent.py": "tests/incident and tests/connection hold what rules and records make certain",
     "analyzer/incident/translating.py": "tests/node/test_ways.py follows what is translated",
     "analyzer/capture/link.py": "tests/evidence/test_links.py reads some",
     "analyzer/connection/model.py": "data",
