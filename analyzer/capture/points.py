@@ -259,7 +259,7 @@ class _Group:
             else:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
-            told += _mostly_unread(self.files[0].label, skipped, len(part.packets), foreign)
+            told += _mostly_unread(self.files[0], skipped, len(part.packets), foreign)
             told += _without_ports(self.files[0].label, part, min(self.limits, default=0))
             recordings.append(
                 Recording(

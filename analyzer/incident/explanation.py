@@ -44,8 +44,6 @@ class Loss:
     """The longest that one connection waited for an attempt that passed; 0 if none did, or none is known."""
     dropped: str = ""
     """What the kernel recorded of them, where no cause is known: completes "the kernel dropped them ..."."""
-    inward: bool = False
-    """Whether they were on their way to a pod."""
     to_node: bool = False
     """Whether they are addressed to the node itself."""
     kind: Kind = "syn-vanished"

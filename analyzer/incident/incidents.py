@@ -90,7 +90,6 @@ def _summary(group: list[Finding]) -> str:
         gap=first.gap,
         delay_s=max(f.delay_s or 0.0 for f in group),
         dropped=first.facts.get("dropped", "") if first.cause == "unknown" else "",
-        inward=all(f.facts.get("inward") for f in group),
         to_node=all(f.facts.get("to_node") for f in group),
         kind=first.kind,
         way=first.facts.get("way", "out"),
