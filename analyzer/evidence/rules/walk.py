@@ -127,8 +127,9 @@ class _Walk:
         return tuple(sorted(" ".join(place) for place in places if place.table != "nat"))
 
     def _base(self, hook: str) -> Iterator[Chain]:
-        family = "ip6" if self._view.family == "ipv6" else "ip"
-        families = {"bridge"} if self._bridge else {"inet", family, "netdev"}
+        families = (
+            {"bridge"} if self._bridge else {"inet", "ip6" if self._view.family == "ipv6" else "ip", "netdev"}
+        )
         chains = [chain for chain in self._rules.chains if chain.hook == hook and chain.family in families]
         device = self._packet.oif if hook == "egress" else self._packet.iif
         for chain in sorted(chains, key=lambda chain: chain.priority):
