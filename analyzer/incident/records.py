@@ -38,7 +38,8 @@ _LOSSES = re.compile(
 _COUNTERS = 6
 """Counters that are told of one loss."""
 OPEN = tuple(
-    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
+    CODES[code]
+    for code in ("not-recording", "not-captured", "one-direction", "undecoded", "filtered", "way-unknown")
 )
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
 REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected", "refused"))
