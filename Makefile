@@ -12,7 +12,7 @@ STAMP := $(VENV)/.tests
 # Python makes byte code of what it imports; of everything, beforehand, it takes a third of the time and of the room.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
 
-.PHONY: help demo test lint fast bench reliability fuzz reports site sbom lock dist clean
+.PHONY: help demo test lint fast bench recording reliability fuzz reports site sbom lock dist clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +51,10 @@ bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshar
 	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
 	$(BIN)/python benchmarks/compare.py 1e7 --full
 	$(BIN)/python benchmarks/worst.py
+	$(BIN)/python benchmarks/listings.py
+
+recording: $(STAMP) ## measure what recording costs: throughput and packets missed, beside plain tcpdump (root)
+	$(BIN)/python benchmarks/recording.py
 
 reliability: $(STAMP) ## measure what hostile input, idle connections and kills cost
 	$(BIN)/python -m benchmarks.reliability --large --kills 100

@@ -38,6 +38,8 @@ class Order:
     memory: int | None
     outputs: tuple[Path | None, ...]
     """Files that will be written, and may be none of a bundle's."""
+    slow_logs: Sequence[Path]
+    """Logs of slow requests, to be joined."""
     sharing: Sharing
     known: Expectations | None
 
@@ -51,7 +53,7 @@ class Order:
         Raises:
             LostsynError: It cannot be analysed.
         """
-        analysis = run(paths, self.points, self.roles, self.memory, self.outputs, quiet=quiet)
+        analysis = run(paths, self.points, self.roles, self.memory, self.outputs, self.slow_logs, quiet=quiet)
         expected = self.known.of(paths) if self.known else None
         return Checked.of(paths, self.sharing.share(analysis), expected)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, pairs, write
+from analyzer.cli.common import advise, bundle_options, pairs, slow_log_option, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import UnusableInput
@@ -26,6 +26,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 
 @click.command()
 @partial(bundle_options, required=False)
+@slow_log_option
 @click.option(
     "--format",
     "form",
@@ -77,6 +78,7 @@ def command(
     points: Sequence[str],
     roles: Sequence[str],
     memory: int | None,
+    slow_logs: Sequence[Path],
     form: str,
     others: Sequence[str],
     pages: Path | None,
@@ -149,10 +151,12 @@ def command(
         raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
     also = _others(others)
     for path in (output, *also):
-        sharing.keep_apart(path, expected)
+        sharing.keep_apart(path, expected, *slow_logs)
     known = read(expected, missing_ok=update) if expected else None
     outputs = (output, *also, sharing.evidence, *(pages.glob("*.html") if pages else ()))
-    order = Order(points=points, roles=roles, memory=memory, outputs=outputs, sharing=sharing, known=known)
+    order = Order(
+        points=points, roles=roles, memory=memory, outputs=outputs, slow_logs=slow_logs, sharing=sharing, known=known
+    )  # fmt: skip
     named = [(path,) for path in paths]
     if known and not paths:
         each, named = True, known.besides([])

@@ -46,6 +46,17 @@ memory_option = click.option(
 )
 
 
+slow_log_option = click.option(
+    "--slow-log",
+    "slow_logs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Say which connection each slow request of FILE waited for: the log of `lostsyn probe`, or an application's own "
+    "as JSON, JSON Lines or CSV with time, duration and address. May be repeated.",
+)
+
+
 def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
     """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
@@ -76,6 +87,7 @@ def run(
     roles: Sequence[str],
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
+    slow_logs: Sequence[Path] = (),
     *,
     quiet: bool = False,
 ) -> Result:
@@ -87,6 +99,7 @@ def run(
         roles: As the option gives them.
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
+        slow_logs: Logs of slow requests, to be joined.
         quiet: Whether to show no progress.
     """
     from analyzer.api import analyze
@@ -108,11 +121,12 @@ def run(
         keep_apart(output, bundle)
     with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
-            return analyze(bundle, roles=by_name, memory=memory, progress=advance)
+            analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
             raise
+    return analysis.with_slow_log(*slow_logs) if slow_logs else analysis
 
 
 def keep_apart(output: Path | None, bundle: Bundle) -> None:

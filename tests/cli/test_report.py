@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -42,6 +43,22 @@ def test_one_file_per_incident(tmp_path: Path, lostsyn: Callable[..., Any]) -> N
 
     assert 0 == ran.code
     assert ["syn-vanished-1.html"] == [path.name for path in (tmp_path / "each" / "one").iterdir()]
+
+
+def test_slow_requests(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """The sentence is on stderr, `check` tells it as well; a log that is not there, or would be written over, is exit 2."""
+    folder = record(tmp_path / "in", lossy(), bystander(-1), bystander(5))
+    log = tmp_path / "slow.csv"
+    log.write_text("time,duration_s,dst\n2026-11-20T11:00:00Z,1.0,192.0.2.7\n")
+    ran = lostsyn("report", folder, "--slow-log", log, "-o", tmp_path / "out.html")
+    checked = lostsyn("check", folder, "--slow-log", log, "--format", "json", "--exit-zero")
+    says = "of 1 slow request none is explained; 1 was of no connection that was captured"
+
+    assert (0, True) == (ran.code, f"lostsyn: {says}\n" in ran.err)
+    assert says == json.loads(checked.out)["slow_log"]["says"]
+    assert 2 == lostsyn("report", folder, "--slow-log", tmp_path / "none").code
+    assert 2 == lostsyn("report", folder, "--slow-log", log, "-o", log).code
+    assert log.read_text().startswith("time")
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
