@@ -157,7 +157,7 @@ def command(
     order = Order(
         points=points, roles=roles, memory=memory, outputs=outputs, slow_logs=slow_logs, sharing=sharing, known=known
     )  # fmt: skip
-    named = [(path,) for path in paths]
+    named: list[tuple[str, ...]] = [(path,) for path in paths]
     if known and not paths:
         each, named = True, known.besides([])
         if not named:
