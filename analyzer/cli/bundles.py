@@ -36,10 +36,10 @@ class Order:
     points: Sequence[str]
     roles: Sequence[str]
     memory: int | None
-    outputs: tuple[Path | None, ...]
-    """Files that will be written, and may be none of a bundle's."""
     slow_logs: Sequence[Path]
     """Logs of slow requests, to be joined."""
+    outputs: tuple[Path | None, ...]
+    """Files that will be written, and may be none of a bundle's."""
     sharing: Sharing
     known: Expectations | None
 

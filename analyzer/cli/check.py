@@ -155,8 +155,14 @@ def command(
     known = read(expected, missing_ok=update) if expected else None
     outputs = (output, *also, sharing.evidence, *(pages.glob("*.html") if pages else ()))
     order = Order(
-        points=points, roles=roles, memory=memory, outputs=outputs, slow_logs=slow_logs, sharing=sharing, known=known
-    )  # fmt: skip
+        points=points,
+        roles=roles,
+        memory=memory,
+        slow_logs=slow_logs,
+        outputs=outputs,
+        sharing=sharing,
+        known=known,
+    )
     named: list[tuple[str, ...]] = [(path,) for path in paths]
     if known and not paths:
         each, named = True, known.besides([])

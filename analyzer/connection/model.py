@@ -84,6 +84,18 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """Connections that nothing was lost of, and that this node delayed: their packets waited in one of its gaps."""
+
+    gap: GapNames
+    outward: bool
+    """Whether on the way out."""
+    connections: int
+    longest: int
+    """ns that the slowest took there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Every connection in exactly one class; the four numbers add up to `connections`."""
 
@@ -103,6 +115,8 @@ class Account:
     """Outcome to connections, of all."""
     outcomes_outside: dict[str, int] = field(default_factory=dict)
     """The same of those in `outside`."""
+    waited: tuple[Waited, ...] = ()
+    """Of those in `node`, the ones that only waited; by place."""
 
     @property
     def open(self) -> int:

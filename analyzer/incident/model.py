@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from analyzer.connection.model import Connection, Fate, GapNames, Passage, Sighting
+    from analyzer.evidence.naming import Name
 
 Kind = Literal[
     "syn-vanished", "udp-vanished", "icmp-vanished", "reply-vanished", "data-vanished", "error-vanished", "refused",
@@ -139,6 +140,8 @@ class Finding:
     """Which look-alikes are ruled out, and by what."""
     remedies: tuple[Remedy, ...] = field(default=(), repr=False)
     """For this node; those of the cause where there are none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,12 +280,16 @@ class OutsideDestination:
     """Connections to it that worked."""
     outcomes: dict[str, int]
     """Outcome to connections, of those that failed."""
+    refusals: tuple[tuple[str, int], ...] = ()
+    """`RST by the peer`, `TTL exceeded by the router 192.0.2.1` to connections, of those that were refused; a few."""
     sources: tuple[tuple[str, int], ...]
     """Address of a pod, or of another opener, to connections; the busiest first, a few."""
     first: int
     """When the first of it happened, ns."""
     last: int
     """When the last of it happened, ns."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,3 +371,7 @@ class Untold:
     """What became of it for its opener."""
     why: str
     """Reason's code, as in `Account.why_unknown`."""
+    logged: str = ""
+    """What conntrack's own log says of it; empty where the bundle has none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
