@@ -16,7 +16,8 @@ from analyzer.incident.records import agrees, outranked, record_of, told
 from analyzer.node.ways import IN, LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
     from analyzer.connection.model import Passage
     from analyzer.incident.cases import Case
@@ -34,6 +35,8 @@ _KINDS: dict[int, Kind] = {
 
 _WAYS = {IN: "in", LOCAL: "local"}
 """Where connections were to that did not leave the node."""
+OF_DEVICES = ("link-down", "queue-full")
+"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
@@ -63,10 +66,15 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
     record = record_of(case, scene)
     found = (
         cause.explain(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if counted == cause.COUNTED and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None)
+
+
+def _asked(case: Case) -> Iterator[ModuleType]:
+    """The causes that can act in the case's gap."""
+    return (cause for cause in detectors() if not case.crossing.stacked or cause.CODE in OF_DEVICES)
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
@@ -74,7 +82,7 @@ def _suggest(case: Case, scene: Scene) -> Explanation:
     record = record_of(case, scene)
     found = (
         cause.suggest(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if hasattr(cause, "suggest") and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(

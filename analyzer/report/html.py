@@ -83,6 +83,7 @@ def environment() -> jinja2.Environment:
             "waits": account.waits,
             "account_line": account.line,
             "outcome_names": account.OUTCOMES,
+            "waited": account.WAITED,
         }
     )
     return made
