@@ -24,6 +24,7 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
+    from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
     from analyzer.report.checked import Checked
     from analyzer.result.analysis import Result
@@ -36,6 +37,8 @@ FINDINGS = 3
 ATTEMPTS = 8
 DESTINATIONS = 8
 """Destinations outside the node that are told; the rest is counted."""
+SLOW = 8
+"""Slow requests that are told; the rest is counted."""
 UNTOLD = 5
 """Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
@@ -50,7 +53,7 @@ def render(analysis: Result) -> str:
         blocks += (
             [[f"... and {count(hidden, 'further incident', 'further incidents')}"]] if hidden > 0 else []
         )
-    blocks += [_account(analysis), _outside(analysis)]
+    blocks += [_slow(analysis), _account(analysis), _outside(analysis)]
     blocks += [_advice(advice) for advice in analysis.advice]
     blocks += [_packets(analysis), _reconciliation(analysis)]
     unwell = [signal for signal in analysis.health if signal.level != "ok"]
@@ -88,6 +91,8 @@ def overview(analysis: Result) -> str:
     blocks = [_head(analysis), *(_summary(incident) for incident in analysis.incidents[:INCIDENTS])]
     if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
         blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+    if analysis.slow is not None:
+        blocks.append(_wrap(_line(analysis.slow.says)))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -177,6 +182,29 @@ def _advice(advice: Advice) -> list[str]:
     lines += _wrap(f"Cannot be told: {_line(advice.hides)}", "  - ", "    ")
     lines += _wrap(_line(advice.next), "  ")
     return lines + [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
+
+
+def _slow(analysis: Result) -> list[str]:
+    """What the slow requests of a log waited for."""
+    if analysis.slow is None:
+        return []
+    told = analysis.slow.requests
+    lines = ["Slow requests", *_wrap(_line(analysis.slow.says), "  ")]
+    for one in told[:SLOW]:
+        lines += _wrap(f"- {_waited(one)}", "  ", "    ")
+    if hidden := len(told) - SLOW:
+        lines += [f"  ... and {count(hidden, 'further request', 'further requests')}"] if hidden > 0 else []
+    return lines
+
+
+def _waited(one: Explained) -> str:
+    request, found = one.request, one.connection
+    cause = f" ({cause_title(found.cause)}, {short(found.incident, 40)})" if found and found.cause else ""
+    of = f": {short(found.name, 90)}" if found else ""
+    says = (
+        f"{clock(request.begin)}, {duration(round(request.duration * 10**9))}, {account.WAITED[one.verdict]}"
+    )
+    return f"{says}{cause}{of} [{short(request.file, 40)}:{request.line}]"
 
 
 def _account(analysis: Result) -> list[str]:
