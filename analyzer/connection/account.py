@@ -193,7 +193,7 @@ def classes(
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "other-way", "refused")])
+    aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     aside |= (told.reason == CODES["other-way"]) & told.routed
