@@ -18,6 +18,7 @@ from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.files import CaptureFile, EvidenceFile, is_text
+from analyzer.capture.formats import is_netlink
 from analyzer.capture.listing.recognising import form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
@@ -239,11 +240,9 @@ class _Search:
         self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
     ) -> None:
         """Sort a file by what it begins with."""
-        from analyzer.evidence.dwdump import recognises  # evidence imports this module
-
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
-        elif recognises(head):  # a capture by its form only
+        elif is_netlink(head):  # a capture by its form only
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         elif is_capture(head):
             label = self._unique(label)

@@ -13,14 +13,14 @@ import click
 from analyzer.capture.naming import ROLES as ROLES
 from analyzer.cli.saying import document, note, say
 from analyzer.errors import UnusableInput
-from analyzer.report.saving import inode, saving
+from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from analyzer.analysis import Analysis
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
+    from analyzer.result.analysis import Result
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
@@ -86,7 +86,7 @@ def run(
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
     slow_logs: Sequence[Path] = (),
-) -> Analysis:
+) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
     Args:
@@ -97,10 +97,10 @@ def run(
         outputs: Files that will be written: none of them may be one that the bundle is made of.
         slow_logs: Logs of slow requests, to be joined.
     """
+    from analyzer.api import analyze
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.storage import is_memory, temporary_folder
-    from analyzer.pipeline import analyze
 
     _share_one_heap()
     by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
@@ -174,7 +174,7 @@ def write(text: str, output: Path | None, form: str = "text") -> None:
         file.write(text.encode(errors="replace"))
 
 
-def advise(analysis: Analysis) -> None:
+def advise(analysis: Result) -> None:
     """Say on stderr what the captures lack, and how to take the next one."""
     for advice in analysis.advice:
         note(f"{advice.situation} {advice.next}")

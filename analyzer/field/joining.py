@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.connection.table import connections
+from analyzer.connection.passages import flow_name
 from analyzer.errors import UnusableInput
 from analyzer.field import slowlog
 from analyzer.field.explaining import Connection, SlowLog, explain
-from analyzer.nat.passages import flow_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from analyzer.incident.scene import Scene
 
@@ -23,11 +24,12 @@ SLACK_NS = 10**9
 """A log may note whole seconds."""
 
 
-def join(scene: Scene, files: Sequence[Path | str]) -> tuple[SlowLog, list[str]]:
+def join(scene: Scene, table: pd.DataFrame, files: Sequence[Path | str]) -> tuple[SlowLog, list[str]]:
     """Say of each slow request which connection it waited for.
 
     Args:
         scene: An analysis' columns.
+        table: Its connections.
         files: Logs, as `analyzer.field.slowlog` reads them.
 
     Returns:
@@ -43,7 +45,7 @@ def join(scene: Scene, files: Sequence[Path | str]) -> tuple[SlowLog, list[str]]
         found, strange = slowlog.read(text, printable(str(file)))
         requests += found
         caveats += [*cut, *strange]
-    return explain(requests, list(_candidates(scene, requests))), caveats
+    return explain(requests, list(_candidates(scene, table, requests))), caveats
 
 
 def _text(file: Path) -> tuple[str, list[str]]:
@@ -56,11 +58,12 @@ def _text(file: Path) -> tuple[str, list[str]]:
     return data[:LARGEST].decode(errors="replace"), cut
 
 
-def _candidates(scene: Scene, requests: Sequence[slowlog.SlowRequest]) -> Iterator[Connection]:
+def _candidates(
+    scene: Scene, table: pd.DataFrame, requests: Sequence[slowlog.SlowRequest]
+) -> Iterator[Connection]:
     """The connections that began while any request ran."""
     early = min((request.begin for request in requests), default=0) - SLACK_NS
     late = max((request.latest for request in requests), default=0) + SLACK_NS
-    table = connections(scene)
     table = table[table["time"].astype("int64").between(early, late)]
     columns = (
         table["src"],

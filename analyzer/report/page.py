@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from analyzer.model import (
+from analyzer.connection.model import Passage, Sighting
+from analyzer.incident.model import (
     CapturePoint,
     Evidence,
     Exclusion,
@@ -19,19 +20,17 @@ from analyzer.model import (
     Incident,
     Outside,
     OutsideDestination,
-    Passage,
     Reconciled,
     Remedy,
-    Sighting,
 )
 from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, reading, timeline, window_chart
 from analyzer.report.verdict import headline
 from analyzer.report.words import title
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
     from analyzer.field.explaining import Explained
-    from analyzer.health import Signal
+    from analyzer.incident.health import Signal
+    from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 
@@ -163,7 +162,7 @@ class Beyond:
 class Page:
     """One HTML file."""
 
-    analysis: Analysis
+    analysis: Result
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
@@ -186,7 +185,7 @@ class Page:
     read: Folded[reading.Row]
 
 
-def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
+def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     """Choose what the page of *incidents* shows of *analysis*."""
     told = min(len(incidents), INCIDENTS)
     drawings = max(min(DRAWN, DRAWN_IN_ALL // max(told, 1)), 1)
@@ -251,7 +250,7 @@ def _causes(incidents: Sequence[Incident], anchors: Sequence[str], told: int) ->
     return sorted(views, key=lambda view: -view.connections)
 
 
-def _beyond(analysis: Analysis) -> Beyond | None:
+def _beyond(analysis: Result) -> Beyond | None:
     if analysis.outside is None:
         return None
     example = analysis.outside.example

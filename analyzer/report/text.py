@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from analyzer.model import Fate
+from analyzer.connection.model import Fate
 from analyzer.report import account
 from analyzer.report.verdict import headline
 from analyzer.report.words import (
@@ -24,10 +24,10 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.checked import Checked
     from analyzer.field.explaining import Explained
-    from analyzer.model import Advice, Attempt, Finding, Incident
+    from analyzer.incident.model import Advice, Attempt, Finding, Incident
+    from analyzer.report.checked import Checked
+    from analyzer.result.analysis import Result
 
 WIDTH = 80
 INCIDENTS = 20
@@ -46,7 +46,7 @@ NOTES = 12
 _SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
 
 
-def render(analysis: Analysis) -> str:
+def render(analysis: Result) -> str:
     """Return the report as text; strings from captures are made printable and kept to their line."""
     blocks = [_head(analysis), *(_incident(incident) for incident in analysis.incidents[:INCIDENTS])]
     if hidden := len(analysis.incidents) - INCIDENTS:
@@ -86,7 +86,7 @@ def render_each(checked: Sequence[Checked]) -> str:
     )
 
 
-def overview(analysis: Analysis) -> str:
+def overview(analysis: Result) -> str:
     """Return the verdict, the capture points and each incident's summary."""
     blocks = [_head(analysis), *(_summary(incident) for incident in analysis.incidents[:INCIDENTS])]
     if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
@@ -96,7 +96,7 @@ def overview(analysis: Analysis) -> str:
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _head(analysis: Analysis) -> list[str]:
+def _head(analysis: Result) -> list[str]:
     span = period(analysis)
     lines = [*_wrap(headline(analysis.incidents, analysis)), ""]
     lines += _wrap(f"bundle  {short(analysis.bundle, 60)}", "  ", "          ")
@@ -184,7 +184,7 @@ def _advice(advice: Advice) -> list[str]:
     return lines + [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
 
 
-def _slow(analysis: Analysis) -> list[str]:
+def _slow(analysis: Result) -> list[str]:
     """What the slow requests of a log waited for."""
     if analysis.slow is None:
         return []
@@ -207,7 +207,7 @@ def _waited(one: Explained) -> str:
     return f"{says}{cause}{of} [{short(request.file, 40)}:{request.line}]"
 
 
-def _account(analysis: Analysis) -> list[str]:
+def _account(analysis: Result) -> list[str]:
     """The four numbers, and what stays open."""
     told = analysis.account
     lines = ["Connections", *(f"  {number:>12,}  {label}" for _, number, label in account.numbers(told))]
@@ -222,7 +222,7 @@ def _account(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _outside(analysis: Analysis) -> list[str]:
+def _outside(analysis: Result) -> list[str]:
     """What failed outside the node: to whom, what the unanswered have in common, what to record next."""
     told = analysis.outside
     if told is None:
@@ -244,7 +244,7 @@ def _outside(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _packets(analysis: Analysis) -> list[str]:
+def _packets(analysis: Result) -> list[str]:
     counts = analysis.counts
     numbers = (
         ("SYN attempts", counts.syn_attempts),
@@ -261,7 +261,7 @@ def _packets(analysis: Analysis) -> list[str]:
     return ["Packets", *told] if told else []
 
 
-def _reconciliation(analysis: Analysis) -> list[str]:
+def _reconciliation(analysis: Result) -> list[str]:
     if not analysis.reconciliation:
         return []
     lines = ["Kernel counters"]
