@@ -38,6 +38,7 @@ bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshar
 	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
 	$(BIN)/python benchmarks/compare.py 1e7 --full
 	$(BIN)/python benchmarks/worst.py
+	$(BIN)/python benchmarks/listings.py
 
 recording: $(STAMP) ## measure what recording costs: throughput and packets missed, beside plain tcpdump (root)
 	$(BIN)/python benchmarks/recording.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,20 +140,6 @@ class Analysis(Result):
                 ):
                     return finding
         raise KeyError(f"no finding of {row['incident']!r} is of {row['inner']!r}")
-
-    def with_slow_log(self, *files: Path | str) -> Analysis:
-        """Return this analysis with what the slow requests of these logs waited for, as `slow`; every report tells it.
-
-        Args:
-            files: The log of `lostsyn probe`, or an application's own: JSON, JSON Lines or CSV with time, duration, address.
-
-        Raises:
-            UnusableInput: A file cannot be read.
-        """
-        from analyzer.field.joining import join
-
-        slow, caveats = join(self.captured, self.connections, files)
-        return replace(self, slow=slow, caveats=(*self.caveats, *caveats))
 
     def __repr__(self) -> str:
         from analyzer.report import text

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from analyzer.capture.files import EvidenceFile
     from analyzer.result.analysis import Result
 
+LINE = "\r\x1b[2K"
+"""Begin and erase a terminal's line (ECMA-48)."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
 
@@ -192,14 +194,17 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 @contextmanager
 def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show bytes and time left, if stderr is a terminal."""
+    """Show how much is read, and the time left, if stderr is a terminal."""
+    with meter("reading", sum(capture.size for capture in bundle.captures)) as advance:
+        yield advance
+
+
+@contextmanager
+def meter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=sum(capture.size for capture in bundle.captures))
-        yield lambda count: progress.advance(task, count)
+    with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:
+        yield bar.update
+    click.echo(f"\x1b[A{LINE}", err=True, nl=False)

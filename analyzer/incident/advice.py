@@ -40,7 +40,7 @@ def advise(scene: Scene) -> tuple[Advice, ...]:
     """Say what the captures lack, the gravest first; nothing where they lack nothing that another capture would bring."""
     seen = [point for point in scene.points if len(point.packets)]
     roles = {point.role for point in seen}
-    found = [_empty(scene, point) for point in scene.points if not len(point.packets)]
+    found = [_empty(scene, point) for point in scene.points if not (point.absent or len(point.packets))]
     if len(seen) == 1:
         found.append(_single(scene, seen[0]))
     elif len(seen) > 1:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from analyzer.connection.model import Account
@@ -63,7 +65,7 @@ class Result:
     untold: tuple[Untold, ...] = ()
     """The first failed connections of which nobody can tell where."""
     slow: SlowLog | None = None
-    """Slow requests of a log and what they waited for: see `analyzer.Analysis.with_slow_log`."""
+    """Slow requests of a log and what they waited for: see `with_slow_log`."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
@@ -138,3 +140,17 @@ class Result:
         from analyzer.result import connection_table
 
         return connection_table.connections(self.captured, self.incidents)
+
+    def with_slow_log(self, *files: Path | str) -> Self:
+        """Return this analysis with what the slow requests of these logs waited for, as `slow`; every report tells it.
+
+        Args:
+            files: The log of `lostsyn probe`, or an application's own: JSON, JSON Lines or CSV with time, duration, address.
+
+        Raises:
+            UnusableInput: A file cannot be read.
+        """
+        from analyzer.result.slow_requests import join
+
+        slow, caveats = join(self.connections, self.captured.points, files)
+        return replace(self, slow=slow, caveats=(*self.caveats, *caveats))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cli.test_check import lossy
+from tests.conftest import ROOT
 from tests.conversation import bystander, record
 
 
@@ -63,3 +67,19 @@ def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any])
 
     assert 2 == ran.code
     assert ran.err.startswith(f"lostsyn: {tmp_path / 'file' / 'each'}: cannot be made: ")
+
+
+def test_progress_on_a_terminal() -> None:
+    """It shows how much is read, and nothing of that is left."""
+    ours, theirs = os.openpty()
+    ran = subprocess.run(
+        [sys.executable, "-m", "analyzer", "report", "fixtures/snat-race", "-o", "-"],
+        stdout=subprocess.DEVNULL, stderr=theirs, cwd=ROOT, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+
+    assert 0 == ran.returncode
+    assert shown.lstrip("\r").startswith("reading")
+    assert "\x1b[A\r\x1b[2K" in shown

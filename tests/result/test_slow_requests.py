@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from analyzer import Analysis, UnusableInput, analyze
-from analyzer.field import joining
 from analyzer.report import html, json_, notebook, text
 from analyzer.report.redaction import redact
+from analyzer.result import slow_requests as joining
 from tests.conftest import ROOT
 
 FIXTURE = ROOT / "fixtures/snat-race"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analyzer.incident.scene import Scene
+    from analyzer.flow.point import Point
 
 LARGEST = 128 << 20
 """Bytes that are read of one log."""
@@ -24,12 +24,14 @@ SLACK_NS = 10**9
 """A log may note whole seconds."""
 
 
-def join(scene: Scene, table: pd.DataFrame, files: Sequence[Path | str]) -> tuple[SlowLog, list[str]]:
+def join(
+    table: pd.DataFrame, points: Sequence[Point], files: Sequence[Path | str]
+) -> tuple[SlowLog, list[str]]:
     """Say of each slow request which connection it waited for.
 
     Args:
-        scene: An analysis' columns.
-        table: Its connections.
+        table: All connections, as `analyzer.result.connection_table` has them.
+        points: All points.
         files: Logs, as `analyzer.field.slowlog` reads them.
 
     Returns:
@@ -45,7 +47,7 @@ def join(scene: Scene, table: pd.DataFrame, files: Sequence[Path | str]) -> tupl
         found, strange = slowlog.read(text, printable(str(file)))
         requests += found
         caveats += [*cut, *strange]
-    return explain(requests, list(_candidates(scene, table, requests))), caveats
+    return explain(requests, list(_candidates(table, points, requests))), caveats
 
 
 def _text(file: Path) -> tuple[str, list[str]]:
@@ -59,7 +61,7 @@ def _text(file: Path) -> tuple[str, list[str]]:
 
 
 def _candidates(
-    scene: Scene, table: pd.DataFrame, requests: Sequence[slowlog.SlowRequest]
+    table: pd.DataFrame, points: Sequence[Point], requests: Sequence[slowlog.SlowRequest]
 ) -> Iterator[Connection]:
     """The connections that began while any request ran."""
     early = min((request.begin for request in requests), default=0) - SLACK_NS
@@ -74,6 +76,6 @@ def _candidates(
         table["delay_s"].fillna(0.0),
         *(table[name].astype(object).fillna("") for name in ("outcome", "class", "incident", "cause")),
     )
-    flows = {point.name: point.flows for point in scene.points}
+    flows = {point.name: point.flows for point in points}
     names = (flow_name(flows[point], flow) for point, flow in zip(table["point"], table["flow"], strict=True))
     return (Connection(*row) for row in zip(*(column.tolist() for column in columns), names, strict=True))
