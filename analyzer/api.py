@@ -42,10 +42,20 @@ def analyze(
         memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
 
+    Returns:
+        The incidents, the account of all connections, and the tables.
+
     Raises:
         UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
             role.
         TooLarge: There is not enough memory.
+
+    Example:
+        >>> analysis = analyze("fixtures/snat-race")
+        >>> [(incident.id, incident.cause, len(incident.findings)) for incident in analysis.incidents]
+        [('syn-vanished-1', 'snat-port-race', 6)]
+        >>> int((analysis.connections["outcome"] == "delayed").sum())
+        6
     """
     try:
         return _analyze(_bundle(paths, points), roles or {}, memory, progress)

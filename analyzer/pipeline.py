@@ -11,7 +11,7 @@ from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import summary
+from analyzer.incident import logged, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
@@ -78,15 +78,15 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         findings, counts = find(scene)
     told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    named = ((finding.point, finding.flow) for finding in findings)
-    scene.connections = connections(captured, gaps, node, followed, named)
+    befallen = ((finding.point, finding.flow) for finding in findings)
+    scene.connections = connections(captured, gaps, node, followed, befallen, refusals, scene.trails)
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,
         capture_points=summary.capture_points(scene),
         counts=counts,
         account=scene.connections.account(),
-        incidents=told,
+        incidents=named.incidents(told, evidence.names),
         reconciliation=reconcile(scene.counters, counts, told),
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
@@ -94,9 +94,9 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         advice=advise(scene),
         health=summary.health(scene),
         occupancy=summary.occupancy(scene),
-        outside=outside(scene),
+        outside=named.outside(outside(scene), evidence.names),
         coverage=coverage(scene),
-        untold=untold(scene),
+        untold=named.untold(logged.untold(untold(scene), evidence.events), evidence.names),
         read=evidence.read,
         scene=scene,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
+from analyzer.capture.dissecting import layers
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
@@ -249,7 +250,7 @@ class _Group:
             else:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
-            told += _mostly_unread(self.files[0].label, skipped, len(part.packets), foreign)
+            told += _mostly_unread(self.files[0], skipped, len(part.packets), foreign)
             recordings.append(
                 Recording(
                     name=point.point,
@@ -284,7 +285,7 @@ def _apart(recordings: Sequence[Recording]) -> str:
 
 
 def _mostly_unread(
-    label: str, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
+    file: CaptureFile, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
 ) -> list[str]:
     """Say it where more frames of an interface became no row than did, and what most of them are."""
     count = sum(skipped.values())
@@ -296,8 +297,10 @@ def _mostly_unread(
     else:
         reason, most = max(skipped.items(), key=lambda item: item[1])
         what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
+    if kind not in ETHERTYPES and (seen := layers(file)):
+        what += f", the first are {seen}"
     return [
-        f"{label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+        f"{file.label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
     ]
 
 

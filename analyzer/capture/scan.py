@@ -501,7 +501,7 @@ def decode(
                 captured -= 8
                 if kind == 8 or kind == 0 or kind == 128 or kind == 129:
                     # Echo: the identifier is the port that NAT translates; request and reply share a flow.
-                    ports = cython.cast(cython.uint, be16(data, p + 4) * 65537)
+                    ports = cython.cast(cython.uint, be16(data, p + 4)) * 65537
                     seq = cython.cast(cython.ulonglong, be16(data, p + 6))
                     h = mix(mix(h, seq), cython.cast(cython.ulonglong, ip_id))
                     h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)

@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
+from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 DESTINATIONS = 50
 """Destinations that are listed; of more the number is told."""
+REFUSALS = 4
+"""Ways in which one destination refused that are told."""
 SOURCES = 8
 """Sources that are named of one destination."""
 MOST = 2_000
@@ -46,8 +49,6 @@ LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
-NEARLY_ALL, FEW = 0.9, 0.5
-"""Share of the unanswered that have something in common, and of those that worked that must not have it."""
 
 
 def outside(scene: Scene) -> Outside | None:
@@ -122,6 +123,11 @@ def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[Ou
                 connections=len(some),
                 worked=int(np.count_nonzero(theirs == group)),
                 outcomes={OUTCOMES[code]: n for code, n in codes.most_common()},
+                refusals=tuple(
+                    Counter(told.refused[i].words for i in some.tolist() if i in told.refused).most_common(
+                        REFUSALS
+                    )
+                ),
                 sources=_sources(told, some),
                 first=int(told.outcomes.first[some].min()),
                 last=int(told.outcomes.last[some].max()),

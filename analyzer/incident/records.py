@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
+    from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 MOST = 50_000
 """Packets that are compared with the records."""
+_LOSSES = re.compile(
+    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit"
+)
+"""What counters of lost packets have in their names, whichever tool prints them."""
+_COUNTERS = 6
+"""Counters that are told of one loss."""
 OPEN = tuple(
     CODES[code]
     for code in ("not-recording", "not-captured", "one-direction", "undecoded", "filtered", "way-unknown")
@@ -171,4 +179,38 @@ def risen(scene: Scene, name: str, of: str | None = None) -> list[Evidence]:
         )
         for reading in scene.evidence.readings(name, of)
         if reading.rose
+    ]
+
+
+def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
+    """What counters of lost packets say that rose meanwhile: of the node, and of these interfaces, their queues and drivers.
+
+    Where snapshots of before and after are there and none of them rose, that is told.
+    """
+    found: dict[tuple[str, str], Reading] = {}
+    looked: set[str] = set()
+    names = {
+        name for counters in scene.evidence.statistics for name in counters.values if _LOSSES.search(name)
+    }
+    for reading in (one for name in sorted(names) for one in scene.evidence.readings(name)):
+        of = reading.of.split(" ")[0]
+        if reading.rose is None or of not in ("", *devices):
+            continue
+        looked.add(of or "the node")
+        if reading.rose:
+            found[reading.name, reading.of] = reading
+    most = sorted(found.values(), key=lambda reading: -(reading.rose or 0))[:_COUNTERS]
+    if looked and not most:
+        return [
+            Evidence(
+                says=f"no counter of lost packets of {' and '.join(sorted(looked))} rose",
+                source="counters before and after",
+            )
+        ]
+    return [
+        Evidence(
+            says=f"{one.name.replace('.', '')} rose by {one.rose:,}" + (f" on {one.of}" if one.of else ""),
+            source=f"{one.files[0]} and {one.files[-1]}",
+        )
+        for one in most
     ]

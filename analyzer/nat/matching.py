@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X, SYNACK_Y
+from analyzer.compute.thresholds import JITTER, WINDOW
 from analyzer.flow.keys import among, scramble, unique_join
 from analyzer.nat.clocks import ahead
 from analyzer.nat.tuples import (
@@ -36,17 +37,12 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
 
-WINDOW = 500_000_000
-"""ns: hardly any packet takes longer from one point of a node to the next, and the first SYN retransmission comes later
-(RFC 6298: 1 s). Equal packets this near to each other are the same one; later ones only if nothing else is equal."""
 ENOUGH = 3
 """Votes that must agree on another clock."""
 SAMPLE = 1 << 20
 """Packets per point that vote at most; chosen by their content, so that both points choose the same ones."""
 HEADS = 4096
 """Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
-JITTER = 10_000_000
-"""ns by which the transit of packets differs, as far as clocks are concerned."""
 
 
 @dataclass(slots=True, kw_only=True)

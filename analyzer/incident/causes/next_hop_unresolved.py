@@ -29,6 +29,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.compute.thresholds import NEIGHBOUR_ANSWER, NEIGHBOUR_WAIT
 from analyzer.connection.passages import address
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
@@ -53,10 +54,6 @@ TITLE = "next hop unresolved"
 RANK = 40
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-neighbour",)
-PATIENCE = 5_000_000_000
-"""ns around the loss in which the vain requests are looked for: three of them, a second apart."""
-ANSWER = 1_000_000_000
-"""ns in which a neighbour answers (`net.ipv4.neigh.*.retrans_time_ms`)."""
 SOLICITATION, ADVERTISEMENT = 135, 136
 # ICMP type << 8 | code: host unreachable (RFC 792), address unreachable (RFC 4443 section 3.1).
 UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
@@ -82,11 +79,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
-        f"machine that should carry them on does not answer on {loss.gap[1]}."
-    )
+    return f"{loss.fared}: the machine that should carry them on does not answer on {loss.gap[1]}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
@@ -159,7 +152,7 @@ def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
     uplink, at = case.crossing.outer, case.lost[0].time
     packets, flows = uplink.packets, uplink.flows
     rows = scene.neighbours[uplink.name]
-    rows = rows[slice(*np.searchsorted(packets.time[rows], (at - PATIENCE, at + PATIENCE)))]
+    rows = rows[slice(*np.searchsorted(packets.time[rows], (at - NEIGHBOUR_WAIT, at + NEIGHBOUR_WAIT)))]
     if not len(rows):
         return {}
     flow, reply = packets.flow[rows], packets.bits[rows] & REPLY != 0
@@ -179,7 +172,7 @@ def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
         unheard = [
             row
             for row in requests
-            if not ((heard >= packets.time[row]) & (heard <= packets.time[row] + ANSWER)).any()
+            if not ((heard >= packets.time[row]) & (heard <= packets.time[row] + NEIGHBOUR_ANSWER)).any()
         ]
         if len(unheard) >= (3 if len(heard) else 2):
             vain[who] = unheard
@@ -198,7 +191,7 @@ def _end(flows: Flows, flow: int, side: str) -> Address:
 def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
     """When a neighbour said anything around a time, ns: whoever speaks is there. Of a group, when one like it advertised."""
     packets, flows = uplink.packets, uplink.flows
-    near = slice(*np.searchsorted(packets.time, (at - PATIENCE, at + PATIENCE)))
+    near = slice(*np.searchsorted(packets.time, (at - NEIGHBOUR_WAIT, at + NEIGHBOUR_WAIT)))
     flow, reply = packets.flow[near], packets.bits[near] & REPLY != 0
     hi = np.where(reply, flows.dst_hi[flow], flows.src_hi[flow])
     lo = np.where(reply, flows.dst_lo[flow], flows.src_lo[flow])
@@ -241,7 +234,7 @@ def _unreachable(case: Case) -> int | None:
     """
     point, at = case.crossing.inner, case.lost[0].time
     packets, flows = point.packets, point.flows
-    begin, end = np.searchsorted(packets.time, (at, at + PATIENCE))
+    begin, end = np.searchsorted(packets.time, (at, at + NEIGHBOUR_WAIT))
     flow = packets.flow[begin:end]
     kind = flows.ports[flow] >> 16 << 8 | packets.flags[begin:end]
     told = (flows.proto[flow] == ICMP) & (kind == UNREACHABLE) | (flows.proto[flow] == ICMP6) & (
