@@ -43,6 +43,7 @@ class Shape:
     veths: int = 1
     vanished: int = 20
     one_isn: bool = False
+    in_order: bool = True
     fewer: int = 1
     """So many times fewer packets than asked for: thousands of incidents are what counts."""
     after: tuple[Callable[[Path], object], ...] = ()
@@ -126,6 +127,9 @@ SHAPES = {
     "any interface": Shape(
         says="the same 200, in one capture of `tcpdump -i any`", veths=200, after=(bundle.merge,)
     ),
+    "out of order": Shape(
+        says="the usual traffic, in files whose times do not ascend: several processors recorded", in_order=False
+    ),
     "short": Shape(
         says="20 pods, short connections to one server, ports used again; conntrack -L of 65,536 in TIME_WAIT",
         traffic=Traffic(pods=20, servers=1, ports=10_000, mix=((SHORT, TCP, 80, 10_000),)),
@@ -170,7 +174,7 @@ def build(shape: Shape, total: int, folder: Path) -> tuple[int, int]:
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, connections), dtype=np.uint32)
     if shape.one_isn:
         isn[:] = 7
-    written = bundle.save(folder, made, isn, veths=shape.veths, traffic=shape.traffic)
+    written = bundle.save(folder, made, isn, veths=shape.veths, traffic=shape.traffic, in_order=shape.in_order)
     for step in shape.after:
         step(folder)
     return written, int(made.lost.sum())
