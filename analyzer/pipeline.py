@@ -1,4 +1,4 @@
-"""The way of the data begins: captures to columns, in the time in which what makes use of them is imported."""
+"""The way of the data begins: captures to columns, and beside them side evidence to facts; meanwhile the rest is imported."""
 
 from __future__ import annotations
 
@@ -57,14 +57,16 @@ def analyze(
 def _analyze(
     bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
 ) -> Analysis:
-    evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
-    with beside(lambda: import_module("analyzer.concluding")):
-        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
+    # Half of the modules serve what comes after decoding. Importing them, and reading text, is the work of one processor.
+    with (
+        beside(lambda: collect(bundle.evidence)) as evidence,
+        beside(lambda: import_module("analyzer.concluding")),
+    ):
+        recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
     from analyzer.concluding import conclude
 
-    return conclude(bundle, evidence, recordings)
+    return conclude(bundle, evidence(), recordings)
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

@@ -58,7 +58,12 @@ UPLOAD: Script = [
     ),
 ]
 RESENT: Script = [*HTTP[:5], HTTP[5], HTTP[6], (0, 0x18, 1, 401, 1400, 200_000_000), *HTTP[7:]]
-SHORT: Script = [*HTTP[:5], (0, 0x19, 1, 401, 200, 400_000), (1, 0x11, 401, 202, 0, 60_000), (0, 0x10, 202, 402, 0, 300_000)]
+SHORT: Script = [
+    *HTTP[:5],
+    (0, 0x19, 1, 401, 200, 400_000),
+    (1, 0x11, 401, 202, 0, 60_000),
+    (0, 0x10, 202, 402, 0, 300_000),
+]
 REFUSED: Script = [*HTTP[:2], (1, 0x14, 1, 1, 0, 50_000)]
 DNS: Script = [(1, 0, 0, 0, 40, 0), (0, 0, 0, 0, 120, 400_000)]
 
@@ -252,7 +257,19 @@ def in_vxlan(folder: Path) -> None:
     """Put what the uplink saw into VXLAN, as between two nodes of an overlay."""
     path = folder / f"{POINTS[-1][0]}.pcap"
     made = longer(path, 50, 0)
-    outer = struct.pack(">12xHHHHHBBH4s4s", 0x0800, 0x4500, 0, 0, 0, 64, UDP, 0, bytes([192, 0, 2, 10]), bytes([192, 0, 2, 20]))
+    outer = struct.pack(
+        ">12xHHHHHBBH4s4s",
+        0x0800,
+        0x4500,
+        0,
+        0,
+        0,
+        64,
+        UDP,
+        0,
+        bytes([192, 0, 2, 10]),
+        bytes([192, 0, 2, 20]),
+    )
     made[:, 16:66] = np.frombuffer(outer + struct.pack(">HHHHI4x", 0, 4789, 0, 0, 0x08000000), np.uint8)
     lengths = made[:, 12:16].copy().view("<u4")[:, 0]
     made[:, 32:34] = (lengths - 14).astype(">u2")[:, None].view(np.uint8)

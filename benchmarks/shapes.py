@@ -24,7 +24,7 @@ from pathlib import Path
 
 import bundle
 import numpy as np
-from bundle import BEGIN, DNS, HTTP, REFUSED, SHORT, TCP, UDP, UPLOAD, USUAL, Packets, Traffic
+from bundle import BEGIN, DNS, HTTP, REFUSED, SHORT, TCP, UDP, USUAL, Packets, Traffic
 from compare import Run, measured
 from numpy.typing import NDArray
 
@@ -128,7 +128,8 @@ SHAPES = {
         says="the same 200, in one capture of `tcpdump -i any`", veths=200, after=(bundle.merge,)
     ),
     "out of order": Shape(
-        says="the usual traffic, in files whose times do not ascend: several processors recorded", in_order=False
+        says="the usual traffic, in files whose times do not ascend: several processors recorded",
+        in_order=False,
     ),
     "short": Shape(
         says="20 pods, short connections to one server, ports used again; conntrack -L of 65,536 in TIME_WAIT",
@@ -174,7 +175,9 @@ def build(shape: Shape, total: int, folder: Path) -> tuple[int, int]:
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, connections), dtype=np.uint32)
     if shape.one_isn:
         isn[:] = 7
-    written = bundle.save(folder, made, isn, veths=shape.veths, traffic=shape.traffic, in_order=shape.in_order)
+    written = bundle.save(
+        folder, made, isn, veths=shape.veths, traffic=shape.traffic, in_order=shape.in_order
+    )
     for step in shape.after:
         step(folder)
     return written, int(made.lost.sum())
@@ -183,7 +186,9 @@ def build(shape: Shape, total: int, folder: Path) -> tuple[int, int]:
 def copying(folder: Path) -> list[str]:
     """The command that reads and copies every capture of a folder."""
     loops = [
-        f"tcpdump -r {file} -w /dev/null" if file.suffix == ".pcap" else f"zstd -dcq {file} | tcpdump -r - -w /dev/null"
+        f"tcpdump -r {file} -w /dev/null"
+        if file.suffix == ".pcap"
+        else f"zstd -dcq {file} | tcpdump -r - -w /dev/null"
         for file in sorted(folder.glob("*.pcap*"))
     ]
     return ["sh", "-c", "; ".join(loops)]

@@ -320,9 +320,7 @@ def _sharing(
     return _share(b, left_b, a, left_a), left_b
 
 
-def _share(
-    a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
     """Those of B's flows."""
     seen, found = np.zeros(CONTENTS // 8, np.uint8), np.zeros(len(b.flows), np.uint8)
     for point, left, noting in ((a, left_a, True), (b, left_b, False)):

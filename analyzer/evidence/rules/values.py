@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
+from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.model import Bits, Match, Span
@@ -110,6 +112,15 @@ def _addresses(text: str) -> Span | None:
     if dash:
         low, high = address(first), address(last)
         return None if low is None or high is None else Span(low, high)
+    plain, slash, length = text.partition("/")
+    if (not slash or (length.isascii() and length.isdecimal() and len(length) < 3)) and int(
+        length or 32
+    ) <= 32:
+        # What nearly every rule of kube-proxy has; the standard library takes ten times as long for it.
+        with suppress(OSError, UnicodeError, ValueError):
+            host = (1 << 32 - int(length or 32)) - 1
+            base = int.from_bytes(inet_pton(AF_INET, plain)) | _V4
+            return Span(base & ~host, base | host)
     try:
         net = ipaddress.ip_network(text, strict=False)
     except ValueError:
