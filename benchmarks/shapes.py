@@ -219,16 +219,17 @@ def measure(name: str, size: int, turns: int) -> tuple[float, str]:
     ratio = statistics.median(run.seconds / base.seconds for base, run in runs)
     seconds = statistics.median(run.seconds for run in checked)
     processor = statistics.median(run.processor for run in checked)
+    alike = statistics.median(run.processor / base.processor for base, run in runs)
     memory = max(run.memory for run in checked)
     return ratio, (
-        f"| {name} | {total:,} | {ratio:.2f} | {seconds:.2f} | {processor / total * 1e9:,.0f} | {memory / total:,.0f} "
-        f"({memory / 1e6:,.0f} MB) | {found:,} | {report / 1e6:.2f} |"
+        f"| {name} | {total:,} | {ratio:.2f} | {alike:.2f} | {seconds:.2f} | {processor / total * 1e9:,.0f} | "
+        f"{memory / total:,.0f} ({memory / 1e6:,.0f} MB) | {found:,} | {report / 1e6:.2f} |"
     )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("packets", type=float, nargs="?", default=1e7)
+    parser.add_argument("packets", type=float, nargs="?", default=5e6)
     parser.add_argument("--only", choices=SHAPES, action="append", help="may be repeated")
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
@@ -241,7 +242,8 @@ if __name__ == "__main__":
         rows.append(measure(name, int(given.packets), given.turns))
     print(f"{given.turns} turns, {os.cpu_count()} processors\n")
     print(
-        "| shape | packets | time, x tcpdump | s | processor, ns a packet | peak, bytes a packet | vanished | report, MB |"
+        "| shape | packets | time, x tcpdump | processor, x tcpdump | s | processor, ns a packet | peak, bytes a packet | "
+        "vanished | report, MB |"
     )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     print("\n".join(row for _, row in sorted(rows, reverse=True)))
