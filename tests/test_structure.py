@@ -38,7 +38,6 @@ NO_TESTS_OF_THEIR_OWN = {
     "analyzer/incident/causes/_invalid.py": "texts that the four window tests share: tests/incident/test_invalid_reset.py",
     "analyzer/incident/causes/bridge_netfilter_off.py": "tests/incident/test_misdelivered.py",
     "analyzer/incident/causes/mtu_black_hole.py": "tests/incident/test_lost_errors.py",
-    "analyzer/incident/causes/policy_reject.py": "tests/connection/test_reasons.py, and the fixture of that name",
     "analyzer/incident/routing.py": "what the causes of routing share: tests/incident/causes/test_no_route.py and beside it",
     "analyzer/lab/scenarios/routing.py": "tests/kernel/test_incidents.py runs it",
     "analyzer/web/__main__.py": "the entry point of confined processes: tests/web/test_confined.py",

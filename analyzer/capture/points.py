@@ -97,7 +97,7 @@ class Recording:
 
 def record(
     captures: Sequence[CaptureFile],
-    interfaces: Mapping[int, Link],
+    interfaces: Callable[[], Mapping[int, Link]],
     roles: Mapping[str, str],
     progress: Callable[[int], None],
     storage: Memory,
@@ -106,7 +106,7 @@ def record(
 
     Args:
         captures: The files of one bundle.
-        interfaces: The node's interface table by number, for `tcpdump -i any`.
+        interfaces: Gives the node's interface table by number, for `tcpdump -i any`; asked when the packets are read.
         roles: Point name to role, where the user said so.
         progress: Called with how many more stored bytes were read.
         storage: Where the columns shall lie.
@@ -125,7 +125,7 @@ def record(
     if len(gone) == len(captures):
         raise UnusableInput(gone[0])
     recordings = [recording for found in each for recording in found]
-    distinguish(recordings, interfaces.values())
+    distinguish(recordings, interfaces().values())
     for several in each:
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)
@@ -141,7 +141,7 @@ def record(
 
 def _points(
     captures: list[CaptureFile],
-    interfaces: Mapping[int, Link],
+    interfaces: Callable[[], Mapping[int, Link]],
     progress: Callable[[int], None],
     storage: Memory,
     gone: list[str],
@@ -152,7 +152,7 @@ def _points(
     while left:
         group = _Group(left[0][1], storage, sum(capture.size for _, capture in left))
         left = group.read(left, progress)
-        found += group.recordings(interfaces)
+        found += group.recordings(interfaces())
         gone += group.gone
     return found
 

@@ -83,5 +83,5 @@ def test_progress_on_a_terminal() -> None:
     os.close(ours)
 
     assert 0 == ran.returncode
-    assert shown.lstrip("\r").startswith("reading")
+    assert "reading" in shown
     assert "\x1b[A\r\x1b[2K" in shown

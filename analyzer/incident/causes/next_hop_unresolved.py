@@ -132,7 +132,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence="proven" if unreachable is not None else "likely",
-        facts={"next_hop": target, "requests": len(rows), **({} if case.outward else {"inward": True})},
+        facts={"next_hop": target, "requests": len(rows)},
         evidence=tuple(evidence),
         excluded=(
             Exclusion(
