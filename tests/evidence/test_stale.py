@@ -205,7 +205,7 @@ def test_nothing_is_said_without_the_whole_rules() -> None:
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What there was no time for is counted."""
-    monkeypatch.setattr(module, "_LOOKS", 8)
+    monkeypatch.setattr(module, "LOOKS", 8)
     lines = [entry("10.96.0.10", 53, "10.244.0.4", 53), entry("10.96.0.20", 53, "10.244.0.3", 53)]
     assert 1 == stale(table(*lines), rules(KUBE)).unchecked
 
