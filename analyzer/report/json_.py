@@ -138,6 +138,15 @@ def _account(account: Account) -> dict[str, Any]:
         "why_unknown": dict(account.why_unknown),
         "outcomes": dict(account.outcomes),
         "outcomes_outside": dict(account.outcomes_outside),
+        "waited": [
+            {
+                "gap": list(one.gap),
+                "outward": one.outward,
+                "connections": one.connections,
+                "longest_s": one.longest / 1e9,
+            }
+            for one in account.waited
+        ],
     }
 
 
@@ -169,6 +178,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
                 "connections": one.connections,
                 "worked": one.worked,
                 "outcomes": dict(one.outcomes),
+                "refusals": [{"says": says, "connections": number} for says, number in one.refusals],
                 "sources": sources(one.sources),
                 "first": iso(one.first),
                 "last": iso(one.last),

@@ -218,6 +218,7 @@ def _account(analysis: Result) -> list[str]:
     """The four numbers, and what stays open."""
     told = analysis.account
     lines = ["Connections", *(f"  {number:>12,}  {label}" for _, number, label in account.numbers(told))]
+    lines += _bullets(account.waits(told))
     if told.open:
         lines += _bullets(account.whys(told))
         lines += _bullets(account.coverage(one) for one in analysis.coverage)
@@ -241,7 +242,7 @@ def _outside(analysis: Result) -> list[str]:
         failed = f"{one.connections:,} of {one.connections + one.worked:,}"
         sources = ", ".join(f"{short(name, 40)} {number:,}" for name, number in one.sources[:3])
         when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
-        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
+        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
         lines += _wrap(f"- {says}", "  ", "    ")
         lines += _names(one.names)
     if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:

@@ -49,6 +49,7 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
         deciding[here] = np.where(rows >= 0, point.packets.frame[rows].astype(np.int64), -1)
     columns["points"] = _seen_by(chains)
     gaps = np.array(["-".join(gap.names) for gap in scene.gaps] + [None], object)
+    refused = [found.refused.get(i) for i in range(n)]
     of: dict[int | None, Incident] = {}
     for one in incidents:
         for finding in one.findings:
@@ -70,6 +71,10 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
             "flow": chains.flow.astype(np.int64),
             "points": texts(columns["points"]),
             "outcome": _category(outcomes.code, list(OUTCOMES)),
+            "refused_by": pd.Categorical(
+                [one.by if one else None for one in refused], categories=["peer", "router", "pod", "node"]
+            ),
+            "refusal": texts(np.array([one.words if one else None for one in refused], object)),
             "reset_by": _category(outcomes.by, ["opener", "responder"]),
             "class": _category(found.told, list(CLASSES)),
             "why_unknown": _category(found.why - 1, list(WHY[1:])),

@@ -245,7 +245,11 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="float64", meaning="what the user waited beyond a loss-free handshake", unit="s"
         ),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
-        "vanished": Column(dtype="int64", meaning="how many of them vanished", unit="packets"),
+        "vanished": Column(
+            dtype="int64",
+            meaning="how many packets of it vanished: requests, replies, data segments, ICMP errors",
+            unit="packets",
+        ),
         "pod": Column(
             dtype="str", meaning="address of the pod's side, or of the opener where neither is a pod's"
         ),
@@ -307,6 +311,10 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="str", meaning="every point that saw it with the first frame there, `cni0:12 eth0:9`"
         ),
         "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
+        "refused_by": Column(
+            dtype="category", meaning="peer, router, pod or node (this one), where the outcome is a refusal"
+        ),
+        "refusal": Column(dtype="str", meaning="how, and by whom: `port unreachable by the peer`"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
         "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
         "why_unknown": Column(dtype="category", meaning="why nobody can tell, where the class is unknown"),

@@ -207,7 +207,9 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
             "outer": f.outer,
             "delay_s": f.delay_s,
             "attempts": len(f.attempts),
-            "vanished": sum(a.fate == "vanished" for a in f.attempts),
+            "vanished": int(f.facts.get("attempts_vanished", f.facts.get("packets", 0)))
+            if f.kind.endswith("-vanished")
+            else 0,
             **_parties(f),
             "point": f.point or None,
             "flow": f.flow,

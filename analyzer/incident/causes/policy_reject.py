@@ -66,8 +66,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
-        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; the peer "
-        "was never asked."
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; "
+        f"{'the peer' if loss.way == 'out' else 'the pod'} was never asked."
     )
 
 

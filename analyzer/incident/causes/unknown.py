@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import drops_counted, record_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 CODE = "unknown"
 TITLE = "cause unknown"
-NEAR = 1_000_000_000
 
 REMEDIES = (
     Remedy(
@@ -104,7 +104,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         evidence=tuple(evidence),
         excluded=(
             *(stacked if gap.stacked else ()),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
+            case.not_beyond,
             Exclusion(
                 cause="packet missed by the capture",
                 because=f"no answer came; {beyond} was recording before and after"
