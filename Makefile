@@ -47,11 +47,11 @@ test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_S
 	$(BIN)/pytest -n auto -m 'not kernel'
 	$(BIN)/pytest -m kernel  # one after the other: races need the processors to themselves
 
-bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshark and scapy, as ratios; then the worst cases
-	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
-	$(BIN)/python benchmarks/compare.py 1e7 --full
-	$(BIN)/python benchmarks/worst.py
+bench: $(STAMP) ## measure time and memory on traffic of many shapes beside tcpdump, as ratios; then beside others; a fleet
+	$(BIN)/python benchmarks/shapes.py
+	$(BIN)/python benchmarks/compare.py 1e6
 	$(BIN)/python benchmarks/listings.py
+	$(BIN)/python benchmarks/fleet.py
 
 recording: $(STAMP) ## measure what recording costs: throughput and packets missed, beside plain tcpdump (root)
 	$(BIN)/python benchmarks/recording.py

@@ -73,14 +73,16 @@ def analyze(
 def _analyze(
     bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
 ) -> Analysis:
-    evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
-    with beside(lambda: import_module("analyzer.pipeline")):
-        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
+    # Half of the modules serve what comes after decoding. Importing them, and reading text, is the work of one processor.
+    with (
+        beside(lambda: collect(bundle.evidence)) as evidence,
+        beside(lambda: import_module("analyzer.pipeline")),
+    ):
+        recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
     from analyzer.pipeline import conclude
 
-    return Analysis(**vars(conclude(bundle, evidence, recordings)))
+    return Analysis(**vars(conclude(bundle, evidence(), recordings)))
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

@@ -74,6 +74,10 @@ UNREAD = _known(
     0.5, "share", "a point of which most frames were not decoded tells no absence",
     "that losses beyond such a point are left open",
 )  # fmt: skip
+MOSTLY_OWN = _known(
+    0.9, "share", "a switch floods what it has not learnt yet",
+    "whether a point's packets carry its own link-layer address, so that it is a device of its own",
+)  # fmt: skip
 HOLE = _known(
     1_000_000_000, "ns", "a node with pods is never silent for long, unless nobody records",
     "how long a silence is no hole in a recording",

@@ -173,8 +173,8 @@ def _before(
         same = inside & (key[order][np.clip(index, 0, max(len(key) - 1, 0))] == other) if len(key) else inside
         found.append((same, index))
     chosen = np.concatenate([found[0][1][found[0][0]], found[1][1][found[1][0] & ~found[0][0]]])
-    nearest: NDArray[np.int64] = order[chosen]
-    return nearest
+    last: NDArray[np.int64] = order[chosen]
+    return last
 
 
 def _alike(point: Point, prints: NDArray[np.uint32]) -> NDArray[np.int64]:

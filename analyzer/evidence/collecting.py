@@ -143,6 +143,13 @@ class Evidence:
         """
         return counting.read(self.statistics, name, of)
 
+    def of_no_node(self) -> Evidence:
+        """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
+        return Evidence(
+            interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
+            read=self.read, caveats=self.caveats,
+        )  # fmt: skip
+
     def device(self, name: str) -> str:
         """What rules call the interface of a point of that name; empty where it is not the name of one."""
         known = any(link.name == name for link in self.links)

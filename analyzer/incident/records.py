@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
-    from analyzer.evidence.counting import Reading
+    from analyzer.evidence.counting import Counters
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -187,20 +187,18 @@ def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
 
     Where snapshots of before and after are there and none of them rose, that is told.
     """
-    found: dict[tuple[str, str], Reading] = {}
-    looked: set[str] = set()
-    names = {
-        name for counters in scene.evidence.statistics for name in counters.values if _LOSSES.search(name)
-    }
-    for reading in (one for name in sorted(names) for one in scene.evidence.readings(name)):
-        of = reading.of.split(" ")[0]
-        if reading.rose is None or of not in ("", *devices):
-            continue
-        looked.add(of or "the node")
-        if reading.rose:
-            found[reading.name, reading.of] = reading
-    most = sorted(found.values(), key=lambda reading: -(reading.rose or 0))[:_COUNTERS]
-    if looked and not most:
+    rows: dict[tuple[str, str], list[Counters]] = {}
+    for counters in scene.evidence.statistics:
+        if counters.of.split(" ")[0] in ("", *devices):
+            rows.setdefault((counters.group, counters.of), []).append(counters)
+    found: list[tuple[int, str, str, str]] = []
+    looked = {of.split(" ")[0] or "the node" for (_, of), row in rows.items() if len(row) > 1}
+    for (_, of), (first, *_, last) in ((key, row) for key, row in rows.items() if len(row) > 1):
+        for name, value in last.values.items():
+            rose = value - first.values.get(name, value)
+            if rose > 0 and _LOSSES.search(name):
+                found.append((rose, name, of, f"{first.file} and {last.file}"))
+    if looked and not found:
         return [
             Evidence(
                 says=f"no counter of lost packets of {' and '.join(sorted(looked))} rose",
@@ -208,9 +206,6 @@ def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
             )
         ]
     return [
-        Evidence(
-            says=f"{one.name.replace('.', '')} rose by {one.rose:,}" + (f" on {one.of}" if one.of else ""),
-            source=f"{one.files[0]} and {one.files[-1]}",
-        )
-        for one in most
+        Evidence(says=f"{name.replace('.', '')} rose by {rose:,}" + (f" on {of}" if of else ""), source=files)
+        for rose, name, of, files in sorted(found, key=lambda one: -one[0])[:_COUNTERS]
     ]

@@ -33,10 +33,10 @@ _KINDS: dict[int, Kind] = {
 }
 
 
-OF_DEVICES = ("link-down", "queue-full")
-"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 _WAYS = {IN: "in", LOCAL: "local"}
 """Where connections were to that did not leave the node."""
+OF_DEVICES = ("link-down", "queue-full")
+"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:

@@ -34,8 +34,9 @@ from tests.fuzz.targets import TARGETS
 for name, cases in {"decoder": 1200, "analysis": 4}.items():
     found = campaign(name, cases)
     assert not found.finds, found.finds
-hot = [m.__file__ for name, m in sys.modules.items() if name.startswith("analyzer.") and m.__file__.endswith(".so")]
-assert all(path.startswith(sys.argv[1]) for path in hot), hot
+files = [str(module.__file__) for name, module in sys.modules.items() if name.startswith("analyzer.")]
+hot = [file for file in files if file.endswith(".so")]
+assert all(file.startswith(sys.argv[1]) for file in hot), hot
 print(len(hot))
 """
 

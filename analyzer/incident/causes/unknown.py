@@ -23,7 +23,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.compute.thresholds import NEAR
-from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import drops_counted, record_of
@@ -88,7 +87,6 @@ def explain(case: Case, scene: Scene) -> Explanation:
         )
     devices = tuple(sorted({case.gap[0], case.gap[1]}))
     evidence += scene.once(("drops counted", devices), lambda: drops_counted(scene, devices))
-    evidence += _listeners(case, scene)
     beyond = case.gap[1] if case.outward else case.gap[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
@@ -114,25 +112,6 @@ def explain(case: Case, scene: Scene) -> Explanation:
             ),
         ),
     )
-
-
-def _listeners(case: Case, scene: Scene) -> list[Evidence]:
-    """Of a request that was refused: whether the node's sockets have a listener on that port."""
-    sockets = [one for one in scene.evidence.sockets if one.state in ("LISTEN", "UNCONN")]
-    if not case.refused or not sockets:
-        return []
-    point, row = case.lost[0].seen[-1]
-    flow = int(point.packets.flow[row])
-    proto, port = "tcp" if point.flows.proto[flow] == TCP else "udp", int(point.flows.ports[flow]) & 0xFFFF
-    bound = sorted(
-        {one.local for one in sockets if one.proto.startswith(proto) and one.local.endswith(f":{port}")}
-    )
-    says = (
-        f"a socket of the node is bound to {', '.join(bound[:3])}"
-        if bound
-        else f"no socket of the node listens on {proto} port {port}"
-    )
-    return [Evidence(says=says, source=sockets[0].file)]
 
 
 def _facts(record: DropRecord) -> dict[str, object]:
