@@ -21,6 +21,7 @@ from analyzer.evidence.facts import (
     Caveat,
     CoreDns,
     CounterSnapshot,
+    DaemonLine,
     Fact,
     FdbEntry,
     Features,
@@ -125,6 +126,8 @@ class Evidence:
     sockets: tuple[Socket, ...] = ()
     modules: frozenset[str] | None = None
     """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
+    daemons: tuple[DaemonLine, ...] = ()
+    """What kube-proxy and CoreDNS could not do, in the order of the files."""
     names: dict[str, Name] = field(default_factory=dict)
     """Address to the pod, service, node or container that has it."""
     read: tuple[ReadFile, ...] = ()
@@ -139,6 +142,13 @@ class Evidence:
             of: The interface; None for all.
         """
         return counting.read(self.statistics, name, of)
+
+    def of_no_node(self) -> Evidence:
+        """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
+        return Evidence(
+            interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
+            read=self.read, caveats=self.caveats,
+        )  # fmt: skip
 
     def device(self, name: str) -> str:
         """What rules call the interface of a point of that name; empty where it is not the name of one."""
@@ -242,6 +252,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         features={features.dev: features for features in _of(facts, Features)},
         fdb=_told_once(_of(facts, FdbEntry)),
         sockets=tuple(_of(facts, Socket)),
+        daemons=tuple(_of(facts, DaemonLine)),
         modules=frozenset(module.name for module in modules) if modules else None,
         caveats=tuple(caveats),
     )

@@ -122,6 +122,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
         "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
+        "daemon_log": "[ERROR] plugin/errors: 2 a. A: read udp 10.0.0.5:41234->10.0.0.2:53: i/o timeout\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
         "pwru": "SKB                CPU PROCESS          FUNC\n",
         "retis": '{"common":{"timestamp":30415793489711},"startup":{}}\n',

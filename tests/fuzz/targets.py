@@ -361,7 +361,7 @@ TARGETS: dict[str, Target] = {
     "rules": Target(
         run=rules, seeds=lambda: [*_of("nft_text"), *_of("iptables_save"), *_of("nft_json")], cases=300
     ),
-    "slow-log": Target(run=slow, seeds=logs, cases=500),
+    "slow-log": Target(run=slow, seeds=logs, cases=1500),
     "expectations": Target(run=expected, seeds=tables, cases=1500),
     "dataset": Target(run=kept, seeds=results, cases=600),
     "headers": Target(run=headers, seeds=_frames, cases=30_000),

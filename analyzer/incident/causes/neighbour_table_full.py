@@ -74,8 +74,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
-        f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
+        f"{loss.fared}: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
         "for the "
         f"link-layer address of machines that it does not know yet."
     )
