@@ -241,8 +241,8 @@ def where() -> Iterator[Namespace]:
 def test_a_service_whose_endpoint_was_replaced(tmp_path: Path) -> None:
     """The laboratory's stale entry is the one that contradicts the node's rules; newer connections' entries do not."""
     port = conduct("stale-entry", tmp_path)["traffic"]["port"]
-    listing = table((tmp_path / "conntrack-L.txt").read_text())
-    (found,) = stale(listing, rules((tmp_path / "nft-ruleset.txt").read_text())).entries
+    listing = table((tmp_path / "after/conntrack-L.txt").read_text())
+    (found,) = stale(listing, rules((tmp_path / "after/nft-ruleset.txt").read_text())).entries
     assert ("gone", port) == (found.kind, found.entry.orig_sport)
     assert len(listing.only(proto="udp", orig_dport=53)) > 1
 
