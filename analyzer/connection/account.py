@@ -67,6 +67,8 @@ class Fates:
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
     inside: NDArray[np.bool_]
     """Whether a point within the node saw it: a pod's interface, or its bridge."""
+    exits: bool
+    """Whether a way out of the node was captured."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -123,6 +125,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
         routed=bool(node.routes),
         far=far,
         inside=inside,
+        exits=any(point.role in EXITS and not point.absent for point in chains.points),
     )
 
 
@@ -193,10 +196,12 @@ def classes(
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
+    # Where no way out was captured, nothing shows that it left, or whose the answer was.
+    beyond = told.reason == CODES["answered-beyond"]
+    beyond |= (told.reason == CODES["other-way"]) & told.routed
+    aside = (beyond & told.exits) | (told.reason == CODES["refused"])
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
-    aside |= (told.reason == CODES["other-way"]) & told.routed
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (
         elsewhere
