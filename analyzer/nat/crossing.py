@@ -33,7 +33,7 @@ OFFLOAD = 20_000_000
 """ns: the pieces that GRO joins or TSO splits lie closer together, where no packet takes longer."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Gap:
     """Two neighbouring points and all that crossed between them."""
 
@@ -97,7 +97,7 @@ class Gap:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Leg:
     """A gap seen from one of its points."""
 
@@ -117,6 +117,15 @@ class Leg:
     outward: bool
     """Whether `there` is the gap's outer point."""
     gap: Gap
+
+
+def by_point(gaps: Sequence[Gap]) -> dict[str, dict[int, Gap]]:
+    """Per point's name the gaps that begin or end there, with their numbers: a node has hundreds of points."""
+    found: dict[str, dict[int, Gap]] = {}
+    for number, gap in enumerate(gaps):
+        for name in gap.names:
+            found.setdefault(name, {})[number] = gap
+    return found
 
 
 def cross(points: Sequence[Point]) -> list[Gap]:

@@ -16,6 +16,7 @@ from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.asking import acknowledged, anothers, answered, replied
+from analyzer.nat.crossing import by_point
 from analyzer.nat.equals import again, came_back, copied, turned
 from analyzer.nat.onward import exits_known, one_way, onward
 from analyzer.nat.prints import hops
@@ -24,7 +25,7 @@ from analyzer.nat.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -100,15 +101,17 @@ def follow(
         protocol: `TCP` or `UDP`.
         replies: Follow SYN-ACKs, or the responders' datagrams, instead of SYNs and the originators' datagrams.
     """
+    near = by_point(gaps)
     return side_by_side(
-        lambda point: _at(point, points, gaps, node, refusals, protocol, replies=replies), points
+        lambda point: _at(point, points, near.get(point.name, {}), node, refusals, protocol, replies=replies),
+        points,
     )
 
 
 def _at(
     point: Point,
     points: Sequence[Point],
-    gaps: Sequence[Gap],
+    near: Mapping[int, Gap],
     node: Node,
     refusals: Refusals,
     protocol: int,
@@ -126,8 +129,8 @@ def _at(
     if replies:
         heading = np.where(heading == LOCAL, LOCAL, -heading).astype(np.int8)
         dst = point.src
-    legs = [gap.outward() for gap in gaps if gap.inner is point]
-    legs += [gap.inward() for gap in gaps if gap.outer is point]
+    legs = [gap.outward() for gap in near.values() if gap.inner is point]
+    legs += [gap.inward() for gap in near.values() if gap.outer is point]
     came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
     if not replies:
         came_from[~came_from] = came_back(point, rows[~came_from])
@@ -156,7 +159,7 @@ def _at(
             if point.role == "bridge" and not replies:
                 reason[judged[again(point, rows[judged])]] = CODES["seen-beyond"]
             outward[judged] = np.array([one.outward for one in legs])[leg]
-            number = {gap.names: n for n, gap in enumerate(gaps)}
+            number = {gap.names: n for n, gap in near.items()}
             of_gap[judged] = np.array([number[one.gap.names] for one in legs], np.int16)[leg]
     return Followed(
         point=point,

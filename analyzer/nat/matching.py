@@ -327,7 +327,8 @@ def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int
         asked = np.zeros(len(point.flows), np.uint8)
         asked[left] = 1
         share(*views(asked, point.packets.flow, point.packets.print, seen, found), noting)
-    return left_b[found[left_b] == 1]
+    sharing: NDArray[np.int32] = left_b[found[left_b] == 1]
+    return sharing
 
 
 def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:
