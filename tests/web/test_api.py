@@ -103,7 +103,7 @@ def test_the_long_way(server: Server, bundle: dict[str, bytes]) -> None:
     _checked(told)
     for point in told["points"]:
         _checked(point, "Point")
-    assert [("cni0", "bridge", 1466), ("eth0", "uplink", 1454)] == [
+    assert [("cni0", "bridge", 420), ("eth0", "uplink", 408)] == [
         (point["name"], point["role"], point["packets"]) for point in told["points"]
     ]
     assert told["missing"][0].startswith("no capture of a pod")

@@ -43,7 +43,7 @@ def test_recognised_while_it_is_coming(server: Server, bundle: dict[str, bytes])
     (late,) = server.recognised(upload)["points"]
 
     assert [("eth0", "uplink")] == [(point["name"], point["role"]) for point in early]
-    assert 0 < early[0]["packets"] < late["packets"] == 1454
+    assert 0 < early[0]["packets"] < late["packets"] == 408
 
 
 def test_a_file_that_breaks_the_look_costs_only_itself(
@@ -61,7 +61,7 @@ def test_a_file_that_breaks_the_look_costs_only_itself(
     server.client.patch(url, content=data, headers={"Upload-Offset": "0"})
 
     assert [note for note in told["notes"] if note.startswith("bad.pcap: The process crashed (SIGSEGV)")]
-    assert [1454] == [point["packets"] for point in until(lambda: server.get(upload)["points"], "the points")]
+    assert [408] == [point["packets"] for point in until(lambda: server.get(upload)["points"], "the points")]
 
 
 def test_what_cannot_be_analysed_fails_alone(server: Server, bundle: dict[str, bytes]) -> None:

@@ -65,7 +65,7 @@ def test_an_upload(server: Server, done: dict[str, Any]) -> None:
 
     for told in (
         "veth-a",
-        "1,454",
+        "408",
         "conntrack -S",
         "photo.jpg",
         "Read the report",
