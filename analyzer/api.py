@@ -42,10 +42,20 @@ def analyze(
         memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
 
+    Returns:
+        The incidents, the account of all connections, and the tables.
+
     Raises:
         UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
             role.
         TooLarge: There is not enough memory.
+
+    Example:
+        >>> analysis = analyze("fixtures/snat-race")
+        >>> [(incident.id, incident.cause, len(incident.findings)) for incident in analysis.incidents]
+        [('syn-vanished-1', 'snat-port-race', 6)]
+        >>> int((analysis.connections["outcome"] == "delayed").sum())
+        6
     """
     try:
         return _analyze(_bundle(paths, points), roles or {}, memory, progress)
@@ -63,14 +73,16 @@ def analyze(
 def _analyze(
     bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
 ) -> Analysis:
-    evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
-    with beside(lambda: import_module("analyzer.pipeline")):
-        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
+    # Half of the modules serve what comes after decoding. Importing them, and reading text, is the work of one processor.
+    with (
+        beside(lambda: collect(bundle.evidence)) as evidence,
+        beside(lambda: import_module("analyzer.pipeline")),
+    ):
+        recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
     from analyzer.pipeline import conclude
 
-    return Analysis(**vars(conclude(bundle, evidence, recordings)))
+    return Analysis(**vars(conclude(bundle, evidence(), recordings)))
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

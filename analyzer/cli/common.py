@@ -57,8 +57,8 @@ slow_log_option = click.option(
 )
 
 
-def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the arguments that make a bundle."""
+def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
+    """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
         memory_option,
         click.option(
@@ -75,7 +75,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=FILE",
             help="Name the capture point of a file. May be repeated.",
         ),
-        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+        click.argument("paths", nargs=-1, required=required, metavar="PATH..."),
     ):
         function = decorate(function)
     return function
@@ -88,6 +88,8 @@ def run(
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
     slow_logs: Sequence[Path] = (),
+    *,
+    quiet: bool = False,
 ) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
@@ -98,6 +100,7 @@ def run(
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
         slow_logs: Logs of slow requests, to be joined.
+        quiet: Whether to show no progress.
     """
     from analyzer.api import analyze
     from analyzer.capture import scan
@@ -105,8 +108,8 @@ def run(
     from analyzer.capture.storage import is_memory, temporary_folder
 
     _share_one_heap()
-    by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
-    by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
+    by_file = {file: name for name, file in pairs(points, "--point", "NAME=FILE")}
+    by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
@@ -116,7 +119,7 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
-    with _progress(bundle) as advance:
+    with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
             analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
         except UnusableInput as problem:
@@ -184,7 +187,8 @@ def advise(analysis: Result) -> None:
             say(f"    {line}")
 
 
-def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+def pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    """Split what an option was given, `NAME=FILE` and the like."""
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
@@ -193,16 +197,9 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show how much is read, and the time left, if stderr is a terminal."""
-    with meter("reading", sum(capture.size for capture in bundle.captures)) as advance:
-        yield advance
-
-
-@contextmanager
-def meter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def meter(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
-    if not sys.stderr.isatty():
+    if not (shown and sys.stderr.isatty()):
         yield lambda _: None
         return
     with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:

@@ -61,6 +61,8 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    routed: bool
+    """Whether the node's routes are known: without them, a filter hides what another way out would."""
     far: NDArray[np.bool_]
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
     inside: NDArray[np.bool_]
@@ -116,7 +118,16 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             any_gap[of[known]] = True
     far, inside = _seen(chains, node)
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=far, inside=inside, exits=exits)
+    return Fates(
+        reason=reason,
+        gap=gap,
+        reached=reached,
+        alone=~any_gap,
+        routed=bool(node.routes),
+        far=far,
+        inside=inside,
+        exits=exits,
+    )
 
 
 def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -183,14 +194,15 @@ def classes(
     named[np.asarray([*accused, *waited], np.int64)] = True
     elsewhere = np.zeros(len(code), bool)
     elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
+    elsewhere &= told.exits | (told.reason == CODES["answered-beyond"])
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    # Where no way out was captured, nothing shows that it left, or whose the answer was.
-    beyond = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "other-way")]) & told.exits
-    aside = beyond | (told.reason == CODES["refused"])
+    # Where no way out was captured, nothing shows whose the answer was.
+    aside = (told.reason == CODES["refused"]) | ((told.reason == CODES["answered-beyond"]) & told.exits)
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
+    aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (
         elsewhere

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
 
 CHAINED = 8
 """Times that a connection is turned round by a node, and more."""
@@ -48,7 +49,9 @@ class Chains:
         return slots
 
 
-def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed]) -> Chains:
+def chain(
+    points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed], wires: Sequence[Wire] = ()
+) -> Chains:
     """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
 
     Args:
@@ -56,10 +59,13 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         gaps: All gaps.
         requests: All that were followed: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
             one socket to different servers.
+        wires: What left one node and entered another.
     """
     begins = np.cumsum([0, *(len(point.flows) for point in points)])
     place = {point.name: n for n, point in enumerate(points)}
     before = np.arange(begins[-1])
+    for wire in wires:
+        before[begins[place[wire.entered.name]] + wire.there] = begins[place[wire.left.name]] + wire.here
     for gap in gaps:
         m = gap.matches
         inner, outer = begins[place[gap.inner.name]] + m.a, begins[place[gap.outer.name]] + m.b

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from analyzer.connection.refusals import Refusals
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
@@ -70,6 +71,7 @@ def connections(
     named: Iterable[tuple[str, int]],
     refusals: Refusals,
     trails: Trails,
+    wires: Sequence[Wire] = (),
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -81,8 +83,9 @@ def connections(
         named: What the findings name: a point, and a flow there.
         refusals: The ICMP errors.
         trails: For the ways of single packets.
+        wires: What left one node and entered another.
     """
-    chains = chain(points, gaps, [at for at in followed if not at.replies])
+    chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
     told = fates(chains, followed, gaps, node)
     direction = directions(chains, node)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)

@@ -16,10 +16,15 @@ class Fate(StrEnum):
     """What became of a packet in a gap."""
 
     PASSED = "passed"
+    """The next point saw it, or there is none."""
     VANISHED = "vanished"
+    """It had to come by the next point, which was recording and did not see it; nobody answered it."""
     NOT_ROUTED_HERE = "not-routed-here"
+    """Its way does not lead through the gap."""
     CAPTURE_LOSS = "capture-loss"
+    """The next point did not record it, but it was answered."""
     UNDECIDABLE = "undecidable"
+    """Nobody can tell; the reason is beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,7 @@ class Account:
     connections: int = 0
     """TCP connections, UDP flows and ICMP echo flows, each counted once."""
     worked: int = 0
+    """Connections without trouble."""
     node: int = 0
     """Delayed or failed because of this node."""
     outside: int = 0

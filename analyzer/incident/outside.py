@@ -19,7 +19,7 @@ from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.following import follow
 from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
@@ -97,7 +97,8 @@ def _names(told: Connections, some: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 def _sources(told: Connections, some: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
     """The openers' addresses with their connections, the busiest first."""
-    unique, counts = np.unique(_names(told, some)[:, :2], axis=0, return_counts=True)
+    unique, of = distinct_rows(_names(told, some)[:, :2])
+    counts = np.bincount(of)
     order = np.argsort(-counts, kind="stable")[:SOURCES]
     return tuple((address(int(unique[i, 0]), int(unique[i, 1])), int(counts[i])) for i in order)
 
@@ -105,8 +106,8 @@ def _sources(told: Connections, some: NDArray[np.int64]) -> tuple[tuple[str, int
 def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[OutsideDestination], int]:
     """The destinations with the most failed connections, and how many more there are."""
     worked = np.flatnonzero(told.told == WORKED)
-    unique, of = np.unique(_names(told, np.concatenate([failed, worked]))[:, 2:], axis=0, return_inverse=True)
-    mine, theirs = np.split(of.reshape(-1), [len(failed)])
+    unique, of = distinct_rows(_names(told, np.concatenate([failed, worked]))[:, 2:])
+    mine, theirs = np.split(of, [len(failed)])
     counts = np.bincount(mine, minlength=len(unique))
     by_group = np.argsort(mine, kind="stable")
     begins = np.searchsorted(mine[by_group], np.arange(len(unique) + 1))

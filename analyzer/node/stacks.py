@@ -42,7 +42,7 @@ def stack(points: Sequence[Point], links: Iterable[Link]) -> None:
         points: All points.
         links: The node's interface table, as far as the bundle has it.
     """
-    pairs = [(a, b) for a, b in _candidates(points) if comparable(a, b)]
+    pairs = [(a, b) for a, b in _candidates(points) if comparable(a, b) and a.host == b.host]
     comparison = Comparison(pairs)
     inner: dict[str, set[str]] = {point.name: set() for point in points}
     uplinks = {point.name for point in points if point.role == "uplink"}

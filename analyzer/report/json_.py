@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.connection.model import Account
+    from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained, SlowLog
     from analyzer.incident.model import (
         Advice,
@@ -74,7 +75,14 @@ def to_dict(analysis: Result) -> dict[str, Any]:
             for one in analysis.coverage
         ],
         "untold": [
-            {"connection": one.connection, "time": iso(one.time), "outcome": one.outcome, "why": one.why}
+            {
+                "connection": one.connection,
+                "time": iso(one.time),
+                "outcome": one.outcome,
+                "why": one.why,
+                "logged": one.logged,
+                "names": _names(one.names),
+            }
             for one in analysis.untold
         ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
@@ -174,6 +182,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
                 "sources": sources(one.sources),
                 "first": iso(one.first),
                 "last": iso(one.last),
+                "names": _names(one.names),
             }
             for one in outside.destinations
         ],
@@ -288,6 +297,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "confidence": finding.confidence,
         "inner": finding.inner,
         "outer": finding.outer,
+        "names": _names(finding.names),
         "delay_s": finding.delay_s,
         "attempts": [
             {
@@ -304,6 +314,19 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": _evidence(finding.evidence),
         "excluded": _excluded(finding.excluded),
     }
+
+
+def _names(names: tuple[Name, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "address": one.address,
+            "kind": one.kind,
+            "name": one.name,
+            "namespace": one.namespace,
+            "node": one.node,
+        }
+        for one in names
+    ]
 
 
 def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:

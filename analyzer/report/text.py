@@ -24,6 +24,7 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
+    from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
     from analyzer.report.checked import Checked
@@ -155,6 +156,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"  {short(finding.inner, WIDTH - 2)}"
     if finding.outer and finding.outer != finding.inner:
         yield f"  outside {short(finding.outer, WIDTH - 10)}"
+    yield from _names(finding.names)
     first = finding.attempts[0].time if finding.attempts else 0
     for attempt in finding.attempts[:ATTEMPTS]:
         yield from _attempt(attempt, first)
@@ -168,6 +170,11 @@ def _finding(finding: Finding) -> Iterator[str]:
             yield from _wrap(f"! {after:<13}{_line(passage.label)}{note}; {frames}", "    ", "      ")
     if finding.delay_s is not None:
         yield f"    waited {duration(round(finding.delay_s * 10**9))}"
+
+
+def _names(names: Iterable[Name]) -> Iterator[str]:
+    for one in names:
+        yield from _wrap(_line(one.says), "    ", "      ")
 
 
 def _attempt(attempt: Attempt, first: int) -> Iterator[str]:
@@ -218,6 +225,8 @@ def _account(analysis: Result) -> list[str]:
         for one in analysis.untold[:UNTOLD]:
             says = f"{short(one.connection, 74)}: {account.OUTCOMES.get(one.outcome, one.outcome)}, {account.why(one.why)}"
             lines += _wrap(f"? {says}", "  ", "    ")
+            lines += _names(one.names)
+            lines += _wrap(_line(one.logged), "    ", "      ") if one.logged else []
         if hidden := told.open - len(analysis.untold[:UNTOLD]):
             lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
     return lines
@@ -235,6 +244,7 @@ def _outside(analysis: Result) -> list[str]:
         when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
         says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
         lines += _wrap(f"- {says}", "  ", "    ")
+        lines += _names(one.names)
     if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
         lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
     for trait in told.traits:

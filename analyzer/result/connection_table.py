@@ -17,11 +17,12 @@ from analyzer.result.schema import COLUMNS
 from analyzer.result.tables import addresses, texts, times, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.evidence.naming import Name
     from analyzer.incident.model import Incident
     from analyzer.incident.scene import Scene
 
@@ -65,6 +66,7 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
             "dst_port": pd.array(ports[:, 1], dtype="Int64"),
             "direction": _category(found.direction, list(DIRECTIONS)),
             "pod": texts(columns["pod"]),
+            **_named(columns["pod"], columns["dst"], scene.evidence.names),
             "point": _category(chains.point, [p.name for p in chains.points]),
             "flow": chains.flow.astype(np.int64),
             "points": texts(columns["points"]),
@@ -91,6 +93,22 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
     )
     table.loc[deciding < 0, "deciding_frame"] = pd.NA
     return table
+
+
+def _named(
+    pods: NDArray[np.object_], targets: NDArray[np.object_], names: Mapping[str, Name]
+) -> dict[str, pd.Series[Any]]:
+    """What the pods and the destinations are called."""
+    known = [names.get(address) for address in pods] if names else [None] * len(pods)
+    asked = [names.get(address) for address in targets] if names else [None] * len(targets)
+    return {
+        "pod_name": texts(np.array([one and one.name for one in known], object)),
+        "namespace": texts(np.array([(one and one.namespace) or None for one in known], object)),
+        "node": texts(np.array([(one and one.node) or None for one in known], object)),
+        "service": texts(
+            np.array([one.text if one and one.kind == "service" else None for one in asked], object)
+        ),
+    }
 
 
 def _category(codes: NDArray[Any], names: list[str]) -> pd.Categorical[Any]:

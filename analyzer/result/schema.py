@@ -253,7 +253,16 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "pod": Column(
             dtype="str", meaning="address of the pod's side, or of the opener where neither is a pod's"
         ),
+        "pod_name": Column(
+            dtype="str",
+            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+        ),
+        "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
+        "node": Column(dtype="str", meaning="where it runs"),
         "dst": Column(dtype="str", meaning="address that the opener asked for", ecs="destination.ip"),
+        "service": Column(
+            dtype="str", meaning="`namespace/name` of the service that has the destination's address"
+        ),
         "dst_port": Column(
             dtype="Int64", meaning="its port; missing where there is none", ecs="destination.port"
         ),
@@ -286,6 +295,15 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "direction": Column(dtype="category", meaning="out of the node, in, local (on the node), or transit"),
         "pod": Column(
             dtype="str", meaning="address of the pod's side; None where neither is known to be a pod's"
+        ),
+        "pod_name": Column(
+            dtype="str",
+            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+        ),
+        "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
+        "node": Column(dtype="str", meaning="where it runs"),
+        "service": Column(
+            dtype="str", meaning="`namespace/name` of the service that has the destination's address"
         ),
         "point": Column(dtype="category", meaning="the point that its opener's packets reach first"),
         "flow": Column(dtype="int64", meaning="its flow there: joins `flows`"),

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import record_of
+from analyzer.incident.records import drops_counted, record_of
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import DropRecord
@@ -85,6 +85,8 @@ def explain(case: Case, scene: Scene) -> Explanation:
                 source="conntrack -S before and after",
             )
         )
+    devices = tuple(sorted({case.gap[0], case.gap[1]}))
+    evidence += scene.once(("drops counted", devices), lambda: drops_counted(scene, devices))
     beyond = case.gap[1] if case.outward else case.gap[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
