@@ -198,8 +198,13 @@ def classes(
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
+    # What this node itself said to be unreachable is its own doing, and no incident told why.
+    by_node = np.zeros(len(code), bool)
+    by_node[[number for number, one in refused.items() if one.by == "node" and not one.harmless]] = True
     # Where no way out was captured, nothing shows whose the answer was.
-    aside = (told.reason == CODES["refused"]) | ((told.reason == CODES["answered-beyond"]) & told.exits)
+    aside = ((told.reason == CODES["refused"]) & ~by_node) | (
+        (told.reason == CODES["answered-beyond"]) & told.exits
+    )
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
