@@ -147,14 +147,13 @@ def test_ci_installs_by_hash() -> None:
         if (found := re.fullmatch(r"(\S+)==(\S+) --hash=sha256:[0-9a-f]{64}", line))
     }
     project = PROJECT["project"]
-    wanted = map(Requirement, [
-        *PROJECT["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["test"]
-    ])  # fmt: skip
+    extras = project["optional-dependencies"]
+    wanted = [*PROJECT["build-system"]["requires"], *project["dependencies"], *extras["test"], *extras["web"]]
 
     assert len(lines) == len(locked)
     assert [] == [
         str(need)
-        for need in wanted
+        for need in map(Requirement, wanted)
         if need.name != "lostsyn" and locked.get(canonicalize_name(need.name), "0") not in need.specifier
     ]
 

@@ -162,7 +162,11 @@ class Reader:
         self._first_section = ""
         self._time = 0
         self._count = 0
-        self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
+        # The last is the interface, which a pcap file does not name.
+        self._rows: list[NDArray[Any]] = [
+            *(np.empty(ROWS, np.int64) for _ in range(4)),
+            np.zeros(ROWS, np.int32),
+        ]
 
     @property
     def dropped(self) -> int | None:
@@ -185,7 +189,12 @@ class Reader:
         except OSError as problem:
             raise UnusableInput(f"{self.name}: cannot be read: {problem.strerror or problem}") from None
         with Stream(raw) as self._stream:
-            window = Window(self._stream, self._block)
+            # A node has hundreds of veths with little in each: clearing a whole block for one takes longer than reading it. One
+            # byte more, so that its end is met.
+            known = self.size is not None and not self._stream.compression
+            window = Window(
+                self._stream, min(self._block, max(self.size or 0, HEAD) + 1) if known else self._block
+            )
             while window.left < HEAD and window.more():
                 pass
             head = bytes(window.data[: min(window.end, HEAD)])

@@ -22,10 +22,11 @@ from analyzer.connection.reasons import CODES, FATE_OF, FATES
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fingerprints import hops
+from analyzer.nat.gap import by_point
 from analyzer.node.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,15 +100,17 @@ def follow(
         protocol: `TCP` or `UDP`.
         replies: Follow SYN-ACKs, or the responders' datagrams, instead of SYNs and the originators' datagrams.
     """
+    near = by_point(gaps)
     return side_by_side(
-        lambda point: _at(point, points, gaps, node, refusals, protocol, replies=replies), points
+        lambda point: _at(point, points, near.get(point.name, {}), node, refusals, protocol, replies=replies),
+        points,
     )
 
 
 def _at(
     point: Point,
     points: Sequence[Point],
-    gaps: Sequence[Gap],
+    near: Mapping[int, Gap],
     node: Node,
     refusals: Refusals,
     protocol: int,
@@ -125,8 +128,8 @@ def _at(
     if replies:
         heading = np.where(heading == LOCAL, LOCAL, -heading).astype(np.int8)
         dst = point.src
-    legs = [gap.outward() for gap in gaps if gap.inner is point]
-    legs += [gap.inward() for gap in gaps if gap.outer is point]
+    legs = [gap.outward() for gap in near.values() if gap.inner is point]
+    legs += [gap.inward() for gap in near.values() if gap.outer is point]
     came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
     if not replies:
         came_from[~came_from] = came_back(point, rows[~came_from])
@@ -155,7 +158,7 @@ def _at(
             if point.role == "bridge" and not replies:
                 reason[judged[again(point, rows[judged])]] = CODES["seen-beyond"]
             outward[judged] = np.array([one.outward for one in legs])[leg]
-            number = {gap.names: n for n, gap in enumerate(gaps)}
+            number = {gap.names: n for n, gap in near.items()}
             of_gap[judged] = np.array([number[one.gap.names] for one in legs], np.int16)[leg]
     return Followed(
         point=point,

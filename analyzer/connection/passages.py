@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.layout import QUOTES, REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.connection.model import Fate, Passage, Sighting
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.nat.gap import by_point
 from analyzer.node.topology import depth
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class Trails:
 
     def __init__(self, points: Sequence[Point], gaps: Sequence[Gap]) -> None:
         self.points = {point.name: point for point in points}
-        self.gaps = gaps
+        self._near = by_point(gaps)
 
     def sightings(self, point: Point, row: int) -> list[tuple[Point, int]]:
         """Every (point, row) at which this packet was seen, from the inside out."""
         found = {point.name: (point, row)}
         pending = [(point, row)]
         for here, at in pending:
-            for gap in self.gaps:
+            for gap in self._near.get(here.name, {}).values():
                 for one, other, partner in (
                     (gap.inner, gap.outer, gap.in_outer),
                     (gap.outer, gap.inner, gap.in_inner),
@@ -133,7 +134,7 @@ class Trails:
         found = {point.name: flow}
         pending = [(point, flow)]
         for here, at in pending:
-            for gap in self.gaps:
+            for gap in self._near.get(here.name, {}).values():
                 for one, other, match, theirs in (
                     (gap.inner, gap.outer, gap.match_a, gap.matches.b),
                     (gap.outer, gap.inner, gap.match_b, gap.matches.a),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.evidence.rules.model import Ruleset
     from analyzer.evidence.table import Entry, Table
 
-_LOOKS = 1_000_000
+LOOKS = 1_000_000
 """Rules that are looked at for one table: about five seconds. What is left is counted, see `Staleness.unchecked`."""
 _SHOWN = 4
 """Targets that a `StaleEntry` names."""
@@ -52,7 +52,13 @@ class Staleness(NamedTuple):
 
 
 def stale(
-    table: Table, rules: Ruleset, *, local: Collection[str] | None = None, virtual: Collection[str] = ()
+    table: Table,
+    rules: Ruleset,
+    *,
+    local: Collection[str] | None = None,
+    virtual: Collection[str] = (),
+    looks: int | None = None,
+    most: int | None = None,
 ) -> Staleness:
     """Compare a listing of conntrack's table with the rules of the same time.
 
@@ -61,12 +67,14 @@ def stale(
         rules: All that are in force; of an incomplete text nothing is said.
         local: The node's own addresses; None where they are not known.
         virtual: Addresses that something else than rules translates: IPVS.
+        looks: Rules that are looked at, `LOOKS` where it is not given.
+        most: Entries that are told, all where it is not given; of those beyond it nobody knows what they are.
     """
     chains = [chain for chain in rules.chains if chain.kind == "nat" and chain.hook in HOOKS]
     if not rules.complete or not chains or not any(rules.rules("dnat", "redirect")):
         return Staleness((), 0)
     known = Known(rules)
-    budget = _LOOKS
+    budget = LOOKS if looks is None else looks
     found: list[StaleEntry] = []
     unchecked = 0
     for rows in _by_destination(table, known):
@@ -79,7 +87,10 @@ def stale(
         answer = Translation(known, entry, local)
         budget -= answer.looks
         right: set[tuple[int, int]] = set()
-        for row in rows:
+        for number, row in enumerate(rows):
+            if most is not None and len(found) >= most:
+                budget, unchecked = 0, unchecked + len(rows) - number
+                break
             target = int(table.reply_src[row]), int(table.reply_sport[row])
             if target in right:
                 continue
@@ -93,13 +104,14 @@ def stale(
     return Staleness(tuple(found), unchecked)
 
 
-def contradicting(evidence: Evidence) -> Staleness:
+def contradicting(evidence: Evidence, looks: int | None = None, most: int | None = None) -> Staleness:
     """Compare a bundle's last listing with its last rules; nothing is said where it lacks either."""
     if not evidence.tables or not evidence.rules:
         return Staleness((), 0)
     local = frozenset(text for link in evidence.links for text in link.addresses)
     virtual = [one.address.rsplit(":", 1)[0] for one in evidence.ipvs_services]
-    return stale(evidence.tables[-1], evidence.rules[-1], local=local or None, virtual=virtual)
+    table, rules = evidence.tables[-1], evidence.rules[-1]
+    return stale(table, rules, local=local or None, virtual=virtual, looks=looks, most=most)
 
 
 def delete(entry: Entry) -> str:

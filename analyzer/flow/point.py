@@ -56,7 +56,7 @@ class Interval:
     """What shows it: `other interfaces of node.pcapng`."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Point:
     """One capture point: packets, flows, and the rows of each flow."""
 

@@ -23,6 +23,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
+from analyzer.nat.gap import by_point
 from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
@@ -195,11 +196,12 @@ def _to_the_node(scene: Scene) -> None:
 
     They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
     """
+    near = by_point(scene.gaps)
     for at in (at for protocol in ALL for at in scene.requests[protocol]):
         flow = at.point.packets.flow[at.rows]
         own = among(at.point.dst[flow], scene.node.own) & (scene.node.heading[at.point.name][flow] != OUT)
         own |= at.reason == CODES["own-address"]
-        mine = [n for n, gap in enumerate(scene.gaps) if at.point in (gap.inner, gap.outer)]
+        mine = list(near.get(at.point.name, ()))
         idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
         reset = np.zeros(len(at.rows), bool)
         if own.any() and at.point.flows.proto[flow[own]][0] == TCP:

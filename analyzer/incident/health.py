@@ -33,6 +33,10 @@ GROWTH = 0.2
 """By this share, and `FEW` entries, UDP must grow between two listings to warn."""
 STALE = 120
 """Seconds for which kube-proxy may not have written its rules."""
+_LOOKS = 200_000
+"""Rules that are looked at for stale entries, which no packet asks for: about a second."""
+_STALE_MOST = 5_000
+"""Stale entries that are counted; a table of another node has nothing else."""
 _SHOWN = 3
 """Stale entries that are named, with the command that deletes each."""
 _STALE = {
@@ -163,7 +167,7 @@ def _evicted(evidence: Evidence) -> Iterator[Signal]:
 
 def _stale(evidence: Evidence) -> Iterator[Signal]:
     """Tell of entries that the rules would not make any more, without a packet of theirs."""
-    found = contradicting(evidence)
+    found = contradicting(evidence, _LOOKS, _STALE_MOST)
     if not found.entries:
         return
     kinds = Counter(one.kind for one in found.entries)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from analyzer.nat.partners import Partners
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Gap:
     """Two neighbouring points and all that crossed between them."""
 
@@ -90,7 +92,7 @@ class Gap:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Leg:
     """A gap seen from one of its points."""
 
@@ -110,3 +112,12 @@ class Leg:
     outward: bool
     """Whether `there` is the gap's outer point."""
     gap: Gap
+
+
+def by_point(gaps: Sequence[Gap]) -> dict[str, dict[int, Gap]]:
+    """Per point's name the gaps that begin or end there, with their numbers: a node has hundreds of points."""
+    found: dict[str, dict[int, Gap]] = {}
+    for number, gap in enumerate(gaps):
+        for name in gap.names:
+            found.setdefault(name, {})[number] = gap
+    return found

@@ -44,8 +44,9 @@ class Front:
                 headers = Headers(scope=scope)
                 if headers.get("x-forwarded-proto") in ("http", "https"):
                     scope["scheme"] = headers["x-forwarded-proto"]
-                if self._user_header:
-                    scope["user"] = user_name(headers.get(self._user_header, ""))
+                named = headers.getlist(self._user_header) if self._user_header else []
+                # Twice, and one of them is the client's own: nobody is named.
+                scope["user"] = user_name(named[0]) if len(named) == 1 else ""
         await self.app(scope, receive, send)
 
     def _trusts(self, client: tuple[str, int] | None) -> bool:

@@ -205,7 +205,7 @@ def test_nothing_is_said_without_the_whole_rules() -> None:
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What there was no time for is counted."""
-    monkeypatch.setattr(module, "_LOOKS", 8)
+    monkeypatch.setattr(module, "LOOKS", 8)
     lines = [entry("10.96.0.10", 53, "10.244.0.4", 53), entry("10.96.0.20", 53, "10.244.0.3", 53)]
     assert 1 == stale(table(*lines), rules(KUBE)).unchecked
 
@@ -241,8 +241,8 @@ def where() -> Iterator[Namespace]:
 def test_a_service_whose_endpoint_was_replaced(tmp_path: Path) -> None:
     """The laboratory's stale entry is the one that contradicts the node's rules; newer connections' entries do not."""
     port = conduct("stale-entry", tmp_path)["traffic"]["port"]
-    listing = table((tmp_path / "conntrack-L.txt").read_text())
-    (found,) = stale(listing, rules((tmp_path / "nft-ruleset.txt").read_text())).entries
+    listing = table((tmp_path / "after/conntrack-L.txt").read_text())
+    (found,) = stale(listing, rules((tmp_path / "after/nft-ruleset.txt").read_text())).entries
     assert ("gone", port) == (found.kind, found.entry.orig_sport)
     assert len(listing.only(proto="udp", orig_dport=53)) > 1
 

@@ -111,7 +111,7 @@ def _options(said: Sequence[str]) -> Iterator[tuple[str, bool, list[str]]]:
     for place, word in enumerate(said):
         if word == "!":
             negated = True
-        elif word[0] == "-" and (name := _named(word)) and not (option == "--comment" and not values):
+        elif word[:1] == "-" and (name := _named(word)) and not (option == "--comment" and not values):
             if option:
                 yield option, before, values
             option, before, values = name, negated, []

@@ -110,3 +110,10 @@ def test_actions(rule: str, expected: Action) -> None:
 def test_the_short_way_is_the_long_way(rule: str) -> None:
     """A rule that is split at its target has the conditions and the action that its words have, one by one."""
     assert parse_options(words(rule), {"KUBE"}) == parse_rule(rule, {"KUBE"})
+
+
+def test_a_word_of_nothing() -> None:
+    """A listing whose columns shifted, or an empty pair of quotes, gives a word without letters: no option, no error."""
+    matches, actions = parse_options(["", "-p", "tcp", "", "!", "", "-j", "DROP", ""], ())
+
+    assert (1, 1) == (len(matches), len(actions))

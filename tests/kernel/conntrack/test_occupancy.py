@@ -86,7 +86,7 @@ def estimated(folder: Path) -> Occupancy:
 def test_connections_that_outlive_their_entries(tmp_path: Path) -> None:
     """What is forgotten while idle, and leaves untranslated then, is not counted; what is picked up again is."""
     truth = conduct("unnatted-leak", tmp_path)["traffic"]
-    listed = (tmp_path / "conntrack-L.txt").read_text()
+    listed = (tmp_path / "after/conntrack-L.txt").read_text()
 
     assert len(truth["resumed"]) == len(re.findall("^tcp", listed, re.MULTILINE)) > 0
     echoes = 2  # of each pod, with which every capture of the laboratory begins and ends

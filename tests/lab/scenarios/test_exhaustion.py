@@ -25,10 +25,10 @@ def test_retries_fail_while_the_holders_live(tmp_path: Path, seen: Seen) -> None
     assert all(connect["delay"] < 0.9 for connect in told["connects"]["b to 7"])
     held = [
         line
-        for line in (tmp_path / "conntrack-L.txt").read_text().splitlines()
+        for line in (tmp_path / "event/conntrack-L.txt").read_text().splitlines()
         if "dport=80 " in line and "ESTABLISHED" in line
     ]
     assert {"dport=40000", "dport=40001"} == {
         word for line in held for word in line.split() if word.startswith("dport=4")
     }
-    assert "masquerade to :40000-40001" in (tmp_path / "nft-ruleset.txt").read_text()
+    assert "masquerade to :40000-40001" in (tmp_path / "event/nft-ruleset.txt").read_text()

@@ -49,7 +49,7 @@ def _established(truth: dict[str, Any], folder: Path) -> None:
     delays = [one["delay"] for kind in ("connects", "asks") for pod in "ab" for one in told[kind][pod]]
     assert len(delays) == 16
     assert all(delay is None or delay > 0.9 for delay in delays), "each lost its first attempt at least"
-    assert f"nf_conntrack_max = {told['limit']}\n" in (folder / "sysctl-netfilter.txt").read_text()
-    assert len((folder / "conntrack-L.txt").read_text().splitlines()) <= told["limit"]
+    assert f"/nf_conntrack_max:{told['limit']}\n" in (folder / "event/sysctl.txt").read_text()
+    assert len((folder / "event/conntrack-L.txt").read_text().splitlines()) <= told["limit"]
     lines = (folder / "dmesg.txt").read_text().splitlines()
     assert 0 < sum("table full" in line for line in lines) <= truth["counters"]["drop"]

@@ -33,6 +33,8 @@ def test_syns_wait_for_an_answer_that_does_not_come(tmp_path: Path, seen: Seen) 
         )[3]
         >= 6
     )
-    states = {entry["dst"]: entry["state"] for entry in json.loads((tmp_path / "ip-neigh.json").read_text())}
+    states = {
+        entry["dst"]: entry["state"] for entry in json.loads((tmp_path / "after/ip-neigh.txt").read_text())
+    }
     assert [["FAILED"], ["FAILED"]] == [states["192.0.2.1"], states["192.0.2.77"]]
     assert 0 == truth["counters"]["drop"] == truth["counters"]["insert_failed"]

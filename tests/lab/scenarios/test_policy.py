@@ -27,11 +27,11 @@ def test_the_rules_counter_is_the_number_of_lost_syns(
     assert 0 == truth["counters"]["drop"] == truth["counters"]["insert_failed"]
     for way, connects in told["connects"].items():
         assert [way.endswith("8080")] * 3 == [connect["delay"] is None for connect in connects]
-    rules = (tmp_path / "nft-ruleset.txt").read_text()
+    rules = (tmp_path / "after/nft-ruleset.txt").read_text()
     if scenario == "policy-drop":
         assert f"tcp dport 8080 counter packets {told['dropped']} bytes" in rules
     else:
-        saved = (tmp_path / "iptables-save.txt").read_text()
+        saved = (tmp_path / "after/iptables-save.txt").read_text()
         assert (
             f"[{told['dropped']}:"
             in saved.split(" -A PODS -p tcp -m tcp --dport 8080 -j DROP")[0].splitlines()[-1]

@@ -26,7 +26,7 @@ def test_the_old_port_gets_the_old_endpoint(tmp_path: Path, seen: Seen) -> None:
     assert truth["counters"]["drop"] == 0
     (entry,) = [
         line
-        for line in (tmp_path / "conntrack-L.txt").read_text().splitlines()
+        for line in (tmp_path / "after/conntrack-L.txt").read_text().splitlines()
         if f"sport={told['port']} dport=53 " in line
     ]
     assert "src=10.244.1.20 " in entry

@@ -24,7 +24,7 @@ def test_what_leaves_by_eth1_arrives(tmp_path: Path, seen: Seen) -> None:
     assert [datagrams] * 2 == [seen(tmp_path, "udp.dstport == 514")[at] for at in (0, 2)]
     assert [3, 3] == [seen(tmp_path, SYN)[3], seen(tmp_path, "udp.dstport == 53")[3]]
     assert not (tmp_path / "eth1.pcap").exists()
-    routes = json.loads((tmp_path / "ip-route.json").read_text())
+    routes = json.loads((tmp_path / "after/ip-route.txt").read_text())
     assert [("198.51.100.0/24", "eth1")] == [
         (route["dst"], route["dev"]) for route in routes if route["dst"].startswith("198.51.100.0/")
     ]
