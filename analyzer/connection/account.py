@@ -117,6 +117,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
         if at.point.name in has_gap:
             any_gap[of[known]] = True
     far, inside = _seen(chains, node)
+    exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
         gap=gap,
@@ -125,7 +126,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
         routed=bool(node.routes),
         far=far,
         inside=inside,
-        exits=any(point.role in EXITS and not point.absent for point in chains.points),
+        exits=exits,
     )
 
 
@@ -193,15 +194,20 @@ def classes(
     named[np.asarray([*accused, *waited], np.int64)] = True
     elsewhere = np.zeros(len(code), bool)
     elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
+    elsewhere &= told.exits | (told.reason == CODES["answered-beyond"])
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    # Where no way out was captured, nothing shows that it left, or whose the answer was.
-    beyond = told.reason == CODES["answered-beyond"]
-    beyond |= (told.reason == CODES["other-way"]) & told.routed
-    aside = (beyond & told.exits) | (told.reason == CODES["refused"])
+    # What this node itself said to be unreachable is its own doing, and no incident told why.
+    by_node = np.zeros(len(code), bool)
+    by_node[[number for number, one in refused.items() if one.by == "node" and not one.harmless]] = True
+    # Where no way out was captured, nothing shows whose the answer was.
+    aside = ((told.reason == CODES["refused"]) & ~by_node) | (
+        (told.reason == CODES["answered-beyond"]) & told.exits
+    )
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
+    aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (
         elsewhere

@@ -41,6 +41,8 @@ class Refused:
     """Who sent it, as the point that saw it first did."""
     says: str
     """`RST`, `challenge ACK`, or the ICMP error in words."""
+    harmless: bool = False
+    """Whether it is about the packet alone: too many hops, or too large."""
 
     @property
     def words(self) -> str:
@@ -91,7 +93,9 @@ def by_errors(
                 if int(reason[connection]) in HERE
                 else _by(point, flow, of, node, int(direction[connection]), inside=bool(inside[connection]))
             )
-            found[connection] = Refused(by=by, address=address(*sender), says=telling[0].words)
+            found[connection] = Refused(
+                by=by, address=address(*sender), says=telling[0].words, harmless=telling[0].harmless
+            )
     return found
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from analyzer import analyze
 from tests.conftest import CASES
 
 
 def test_a_connection(lostsyn: Callable[..., Any]) -> None:
     """Told on stdout, exit 0."""
-    ran = lostsyn("why", "cni0:7", str(CASES["snat-race"].folder))
+    folder = CASES["snat-race"].folder
+    ran = lostsyn("why", analyze(folder).incidents[0].findings[0].inner, str(folder))
 
     assert 0 == ran.code
-    assert "outcome " in ran.out
+    assert "incident syn-vanished-1" in ran.out
 
 
 def test_nothing_of_that_name(lostsyn: Callable[..., Any]) -> None:
