@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
+from analyzer.compute.thresholds import WINDOW
 from analyzer.connection.asking import answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
@@ -23,7 +24,6 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
-from analyzer.nat.matching import WINDOW
 from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
