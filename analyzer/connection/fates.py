@@ -138,7 +138,8 @@ def _at(
         soon, first = soon & ~other, np.where(other, -1, first)
     reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
     of_gap, outward = np.full(len(rows), -1, np.int16), heading == OUT
-    judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
+    # A pod that calls itself by a service has both ends: what of it comes and goes cannot be told from addresses.
+    judged = np.flatnonzero(~went_on & (heading != UNKNOWN) & (point.src[flow] != point.dst[flow]))
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
         if replies:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
+from analyzer.compute.thresholds import WINDOW
 from analyzer.connection.asking import answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
@@ -148,7 +149,20 @@ def _own(at: Followed, gap: Gap, row: int) -> bool:
     if gap.stacked:
         return False  # it came in by another device of the place
     there, partner = (gap.outer, gap.in_outer) if at.point is gap.inner else (gap.inner, gap.in_inner)
-    return bool(partner[row] < 0 and there.recorded(at.point.packets.time[row : row + 1])[0])
+    here = at.point.packets
+    time = int(here.time[row])
+    if partner[row] >= 0 or not there.recorded(here.time[row : row + 1])[0]:
+        return False
+    # Turned round to the pod that sent it, it has other ends, there or here; its number is the same.
+    for packets in (there.packets, here):
+        near = slice(*np.searchsorted(packets.time, (time - WINDOW, time + WINDOW)))
+        same = (packets.ack[near] == here.ack[row]) & (packets.print[near] == here.print[row])
+        same &= packets.flags[near] & TCP_RST != 0
+        if packets is here:
+            same &= packets.flow[near] != here.flow[row]
+        if same.any():
+            return False
+    return True
 
 
 def _ruled(scene: Scene, at: Followed, place: int, answer: int) -> bool:

@@ -130,3 +130,22 @@ def test_two_scans_of_one_isn_are_two(tmp_path: Path) -> None:
     analysis = analyze(record(tmp_path, *talks, bystander(-5)))
 
     assert 3 == analysis.account.connections
+
+
+def test_a_pod_that_refuses_itself(tmp_path: Path) -> None:
+    """The reset of a pod that calls itself has other ends where it arrives: the node has neither lost nor sent it."""
+    talk = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.10:80",
+        nat="10.244.0.1:20000",
+        dnat="10.244.0.11:8080",
+        way="veth-a cni0 | cni0 veth-a",
+    )
+    talk.syn(0)
+    talk.send("RA", by_pod=False, seq=0, window=0, options=[])
+    for points in (("veth-a", "cni0", "eth0"), ("veth-a", "eth0")):
+        folder = record(tmp_path / str(len(points)), talk, bystander(-5, "veth-a cni0 | eth0"), points=points)
+        analysis = analyze(folder)
+
+        assert not analysis.incidents
+        assert ["ok", "refused"] == sorted(analysis.connections["outcome"])
