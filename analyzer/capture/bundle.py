@@ -18,6 +18,7 @@ from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.files import CaptureFile, EvidenceFile, is_text
+from analyzer.capture.formats import is_netlink
 from analyzer.capture.listing.recognising import form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 FILES = 10_000
 """Files of a bundle, at most."""
 _NEXT = (
-    "record the bridge and the uplink at the same time: tcpdump -i cni0 -s 256 -w cni0.pcap & "
-    "tcpdump -i eth0 -s 256 -w eth0.pcap &"
+    "record the bridge and the uplink at the same time: lostsyn capture -i cni0 -i eth0, or by hand: "
+    "tcpdump -i cni0 -s 256 -w cni0.pcap & tcpdump -i eth0 -s 256 -w eth0.pcap &"
 )
 
 
@@ -43,6 +44,7 @@ class Bundle:
     captures: tuple[CaptureFile, ...]
     """In natural order of their labels, so rotated files follow each other; never empty."""
     evidence: tuple[EvidenceFile, ...]
+    """Text files that may tell of the node."""
     caveats: tuple[str, ...]
     """What was found and not used."""
     inputs: Mapping[tuple[int, int], str] = field(default_factory=dict)
@@ -239,11 +241,9 @@ class _Search:
         self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
     ) -> None:
         """Sort a file by what it begins with."""
-        from analyzer.evidence.dwdump import recognises  # evidence imports this module
-
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
-        elif recognises(head):  # a capture by its form only
+        elif is_netlink(head):  # a capture by its form only
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         elif is_capture(head):
             label = self._unique(label)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from analyzer.capture import naming
+from analyzer.capture.faces import NAMELESS
 from analyzer.capture.layout import SLL2_LANE
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.capture.files import CaptureFile
     from analyzer.capture.lanes import Lanes
-    from analyzer.evidence.facts import Link
+    from analyzer.capture.link import Link
 
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
@@ -78,6 +79,8 @@ def hints(
 def cooked(lane: int, interfaces: Mapping[int, Link]) -> str:
     """Name an interface of `tcpdump -i any`."""
     link = interfaces.get(lane - SLL2_LANE)
+    if lane - SLL2_LANE >= NAMELESS:
+        return f"any ({lane - SLL2_LANE - NAMELESS})"
     return naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
 
 

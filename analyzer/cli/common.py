@@ -13,15 +13,17 @@ import click
 from analyzer.capture.naming import ROLES as ROLES
 from analyzer.cli.saying import document, note, say
 from analyzer.errors import UnusableInput
-from analyzer.report.saving import inode, saving
+from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from analyzer.analysis import Analysis
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
+    from analyzer.result.analysis import Result
 
+LINE = "\r\x1b[2K"
+"""Begin and erase a terminal's line (ECMA-48)."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
 
@@ -44,8 +46,19 @@ memory_option = click.option(
 )
 
 
-def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the arguments that make a bundle."""
+slow_log_option = click.option(
+    "--slow-log",
+    "slow_logs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Say which connection each slow request of FILE waited for: the log of `lostsyn probe`, or an application's own "
+    "as JSON, JSON Lines or CSV with time, duration and address. May be repeated.",
+)
+
+
+def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
+    """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
         memory_option,
         click.option(
@@ -62,7 +75,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=FILE",
             help="Name the capture point of a file. May be repeated.",
         ),
-        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+        click.argument("paths", nargs=-1, required=required, metavar="PATH..."),
     ):
         function = decorate(function)
     return function
@@ -74,7 +87,10 @@ def run(
     roles: Sequence[str],
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
-) -> Analysis:
+    slow_logs: Sequence[Path] = (),
+    *,
+    quiet: bool = False,
+) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
     Args:
@@ -83,15 +99,17 @@ def run(
         roles: As the option gives them.
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
+        slow_logs: Logs of slow requests, to be joined.
+        quiet: Whether to show no progress.
     """
+    from analyzer.api import analyze
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.storage import is_memory, temporary_folder
-    from analyzer.pipeline import analyze
 
     _share_one_heap()
-    by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
-    by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
+    by_file = {file: name for name, file in pairs(points, "--point", "NAME=FILE")}
+    by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
@@ -101,13 +119,14 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
-    with _progress(bundle) as advance:
+    with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
-            return analyze(bundle, roles=by_name, memory=memory, progress=advance)
+            analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
             raise
+    return analysis.with_slow_log(*slow_logs) if slow_logs else analysis
 
 
 def keep_apart(output: Path | None, bundle: Bundle) -> None:
@@ -160,7 +179,7 @@ def write(text: str, output: Path | None, form: str = "text") -> None:
         file.write(text.encode(errors="replace"))
 
 
-def advise(analysis: Analysis) -> None:
+def advise(analysis: Result) -> None:
     """Say on stderr what the captures lack, and how to take the next one."""
     for advice in analysis.advice:
         note(f"{advice.situation} {advice.next}")
@@ -168,7 +187,8 @@ def advise(analysis: Analysis) -> None:
             say(f"    {line}")
 
 
-def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+def pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    """Split what an option was given, `NAME=FILE` and the like."""
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
@@ -177,15 +197,11 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show bytes and time left, if stderr is a terminal."""
-    if not sys.stderr.isatty():
+def meter(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
+    if not (shown and sys.stderr.isatty()):
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=sum(capture.size for capture in bundle.captures))
-        yield lambda count: progress.advance(task, count)
+    with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:
+        yield bar.update
+    click.echo(f"\x1b[A{LINE}", err=True, nl=False)

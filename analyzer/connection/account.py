@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.model import Account, Fate
 from analyzer.connection.outcome import (
     DELAYED,
     OUTCOMES,
@@ -21,9 +22,9 @@ from analyzer.connection.outcome import (
     UNANSWERED,
     UNFINISHED,
 )
-from analyzer.model import Account, Fate
-from analyzer.nat.reasons import CODES, REASONS
-from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
+from analyzer.connection.reasons import CODES, REASONS
+from analyzer.node.stacks import sent
+from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.model import Waited
     from analyzer.connection.outcome import Outcomes
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.ways import Node
+    from analyzer.connection.refusing import Refused
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 CLASSES = ("worked", "node", "outside", "unknown")
 WORKED, NODE, OUTSIDE, UNTOLD = range(4)
@@ -58,8 +61,12 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    routed: bool
+    """Whether the node's routes are known: without them, a filter hides what another way out would."""
     far: NDArray[np.bool_]
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
+    inside: NDArray[np.bool_]
+    """Whether a point within the node saw it: a pod's interface, or its bridge."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -107,10 +114,19 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+    far, inside = _seen(chains, node)
+    return Fates(
+        reason=reason,
+        gap=gap,
+        reached=reached,
+        alone=~any_gap,
+        routed=bool(node.routes),
+        far=far,
+        inside=inside,
+    )
 
 
-def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
+def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     outside, inside, pods = (
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
@@ -121,11 +137,11 @@ def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
         met[chains.of[number][chains.of[number] >= 0]] = True
         outside |= met & (point.role is None or point.role in EXITS)
         inside |= met & (point.role not in EXITS)
-        pods[met] += point.role == "pod"
+        pods[met] += point.role == "pod" and not point.within
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
-    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))
-    return far
+    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, False))
+    return far, inside
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -135,38 +151,61 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
         here = np.flatnonzero(chains.point == number)
         heading = node.heading[point.name][chains.flow[here]]
         own = np.isin(point.src[chains.flow[here]], node.own)
+        nothing = np.zeros(len(here), bool)
+        # Of what was not seen further in only frames tell which side opened it.
+        out, came = (
+            (some[chains.flow[here]] for some in sent(point))
+            if point.role == "uplink"
+            else (nothing, nothing)
+        )
         found[here] = np.select(
-            [heading == OUT, heading == IN, heading == LOCAL, own],
-            [DIRECTIONS.index(name) for name in ("out", "in", "local", "out")],
+            [heading == OUT, heading == IN, heading == LOCAL, own, out, came],
+            [DIRECTIONS.index(name) for name in ("out", "in", "local", "out", "out", "in")],
             DIRECTIONS.index("transit"),
         )
     return found
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+    outcomes: Outcomes,
+    told: Fates,
+    accused: Sequence[int],
+    refused: Mapping[int, Refused],
+    waited: Sequence[int],
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
     Args:
         outcomes: Of all connections.
         told: What was followed of them.
-        causes: Connection to the cause of its incident.
+        accused: The connections that an incident names.
+        refused: Connection to who refused it.
+        waited: Connections that waited in this node.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
     code, fate = outcomes.code, _FATE[told.reason]
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
-    accused = np.zeros(len(code), bool)
-    accused[list(causes)] = True
-    here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
+    named = np.zeros(len(code), bool)
+    named[np.asarray([*accused, *waited], np.int64)] = True
+    elsewhere = np.zeros(len(code), bool)
+    elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
+    here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
+    aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
+    # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
+    aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
+    aside |= (told.reason == CODES["other-way"]) & told.routed
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
-    onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
+    onward = (
+        elsewhere
+        | (told.far & (told.reached | late | (code == REFUSED)))
+        | aside
+        | (local & (code == REFUSED))
+    )
     why = np.select(
-        [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
+        [(fate == _OPEN) & ~elsewhere, told.alone & ~elsewhere, local & (code != REFUSED), ~onward],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
         0,
     )
@@ -185,7 +224,11 @@ where nobody captured, nothing was followed, the capture ended too early."""
 
 
 def account(
-    outcomes: Outcomes, found: NDArray[np.int8], why: NDArray[np.int8], reasons: NDArray[np.int8]
+    outcomes: Outcomes,
+    found: NDArray[np.int8],
+    why: NDArray[np.int8],
+    reasons: NDArray[np.int8],
+    waited: tuple[Waited, ...] = (),
 ) -> Account:
     """Count the classes.
 
@@ -194,6 +237,7 @@ def account(
         found: Class of each.
         why: Index into `WHY` of each.
         reasons: Index into `REASONS` of each.
+        waited: Which of this node's only waited, by place.
     """
     unknown: dict[str, int] = {}
     for number, name in enumerate(WHY):
@@ -217,4 +261,5 @@ def account(
         why_unknown=unknown,
         outcomes={name: int(n) for name, n in zip(OUTCOMES, by_outcome, strict=True) if n},
         outcomes_outside={name: int(n) for name, n in zip(OUTCOMES, outside, strict=True) if n},
+        waited=waited,
     )

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import QUOTES
+from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import routable
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
+    from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
+
+CHAINED = 8
+"""Times that a connection is turned round by a node, and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,9 @@ class Chains:
         return slots
 
 
-def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed]) -> Chains:
+def chain(
+    points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed], wires: Sequence[Wire] = ()
+) -> Chains:
     """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
 
     Args:
@@ -53,10 +59,13 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         gaps: All gaps.
         requests: All that were followed: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
             one socket to different servers.
+        wires: What left one node and entered another.
     """
     begins = np.cumsum([0, *(len(point.flows) for point in points)])
     place = {point.name: n for n, point in enumerate(points)}
     before = np.arange(begins[-1])
+    for wire in wires:
+        before[begins[place[wire.entered.name]] + wire.there] = begins[place[wire.left.name]] + wire.here
     for gap in gaps:
         m = gap.matches
         inner, outer = begins[place[gap.inner.name]] + m.a, begins[place[gap.outer.name]] + m.b
@@ -65,13 +74,11 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         before[inner[inward]] = outer[inward]
     for at in requests:
         _by_packets(at, gaps, begins, place, before)
+    for gap in gaps:
+        _rest(gap, begins, place, before)
     # No way leads past more points than there are roles, and none leads back.
-    for _ in range(len(points) + 1):
-        further = before[before]
-        if (further == before).all():
-            break
-        before = further
-    root = before
+    before = _roots(before, len(points) + 1)
+    root = _turned(points, begins, before)
     counted = np.concatenate([np.zeros(0, bool), *(_counted(point) for point in points)])
     roots = np.flatnonzero(counted & (root == np.arange(len(root))))
     number = np.full(len(root), -1, np.int32)
@@ -85,6 +92,63 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         flow=(roots - begins[owner]).astype(np.int32),
         of=tuple(np.split(of, begins[1:-1])),
     )
+
+
+def _roots(before: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    for _ in range(steps):
+        further = before[before]
+        if (further == before).all():
+            break
+        before = further
+    return before
+
+
+def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Roots, where a connection that the node turned round at a point, to a pod there, is one with what came in.
+
+    Its SYN shows twice at that point, with other addresses: one hop younger, or sent to its own sender (a pod that calls
+    itself by a service). All that a copy shares is equal, IP ID and TSval included.
+    """
+    before, pairs = root.copy(), [np.zeros((2, 0), np.int64)]
+    for number, point in enumerate(points):
+        p, flows = point.packets, point.flows
+        opened = np.flatnonzero((flows.marks & SYN_X != 0) & (flows.proto == TCP))
+        if len(opened) < 2 or "ttl" in point.recording.lacks:
+            continue
+        first = point.order[point.starts[2 * opened]]
+        order = np.lexsort((first, p.time[first], p.ip_id[first], p.print[first]))
+        opened, first = opened[order], first[order]
+        one, other = first[:-1], first[1:]
+        new = np.append(True, (p.print[one] != p.print[other]) | (p.ip_id[one] != p.ip_id[other]))
+        head = np.maximum.accumulate(np.where(new, np.arange(len(first)), 0))
+        asked = opened[head]
+        hop = p.ttl[first[head]].astype(np.int16) - p.ttl[first]
+        turned = ~new & ((hop == 1) | (point.dst[opened] == point.src[asked]))
+        here, there = root[begins[number] + opened[turned]], root[begins[number] + asked[turned]]
+        pairs.append(np.stack([here, there]))
+    both = np.concatenate(pairs, axis=1)
+    for _ in range(CHAINED):
+        roots = np.unique(before[both], axis=1)
+        roots = roots[:, roots[0] != roots[1]]
+        if not roots.size:
+            break
+        # Only ever to what began earlier, so that no two continue each other.
+        begun = _begun(points, begins, roots)
+        back = (begun[0] < begun[1]) | ((begun[0] == begun[1]) & (roots[0] < roots[1]))
+        before[np.where(back, roots[1], roots[0])] = np.where(back, roots[0], roots[1])
+        before = _roots(before, CHAINED)
+    return before
+
+
+def _begun(points: Sequence[Point], begins: NDArray[np.int64], flows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When flows began, ns; they are numbered through all points."""
+    owner = np.searchsorted(begins, flows, side="right") - 1
+    found = np.zeros(flows.shape, np.int64)
+    for number, point in enumerate(points):
+        mine = owner == number
+        if mine.any():
+            found[mine] = point.packets.time[point.order[point.starts[2 * (flows[mine] - begins[number])]]]
+    return found
 
 
 def _by_packets(
@@ -112,6 +176,20 @@ def _by_packets(
             there = begins[place[other.name]] + other.packets.flow[met[paired]]
             chained = before[there] != here[paired]  # else it went on there
             before[here[paired][chained]] = there[chained]
+
+
+def _rest(gap: Gap, begins: NDArray[np.int64], place: dict[str, int], before: NDArray[np.int64]) -> None:
+    """Chain what goes on of a connection under other addresses or ports, its entry being gone: its packets show inside."""
+    inner, outer = gap.inner, gap.outer
+    rest = (outer.flows.proto == TCP) & (outer.flows.marks & (SYN_X | SYN_Y | SYNACK_X | SYNACK_Y) == 0)
+    rest[gap.matches.b] = False
+    rows = outer.rows_of(np.flatnonzero(rest).astype(np.int32)).astype(np.int64)
+    met = gap.in_inner[rows]
+    flow, first = np.unique(outer.packets.flow[rows[met >= 0]], return_index=True)
+    here = begins[place[outer.name]] + flow
+    there = begins[place[inner.name]] + inner.packets.flow[met[met >= 0][first]]
+    alone = (before[here] == here) & (before[there] != here)
+    before[here[alone]] = there[alone]
 
 
 def _counted(point: Point) -> NDArray[np.bool_]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from calendar import isleap
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
+from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
 from analyzer.evidence.naming import Name as Name
+from analyzer.evidence.network import DaemonLine as DaemonLine
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -26,9 +30,11 @@ from analyzer.evidence.network import Socket as Socket
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 _WRAP = 1 << 32
 _DAY = 86_400 * 10**9
-_DOWN = frozenset({"DOWN", "LOWERLAYERDOWN", "NOTPRESENT", "DORMANT"})
 
 About = Literal[
     "table-full", "packet", "suppressed", "expectations-full", "helper", "martian", "neighbour-overflow",
@@ -97,41 +103,6 @@ class CounterSnapshot:
                 else:
                     fell += _WRAP - change
         return rose, fell
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """A network interface of the node."""
-
-    index: int | None
-    """Its ifindex, which SLL2 captures name interfaces by; None where the source lists none (`ip -br`, ifconfig)."""
-    name: str
-    mac: str | None
-    """`02:42:ac:11:00:02`; None where the source does not tell, or it is not Ethernet's."""
-    addresses: tuple[str, ...]
-    """IPv4 and IPv6 addresses without prefix lengths."""
-    file: str
-    mtu: int | None = None
-    flags: frozenset[str] = frozenset()
-    """`UP`, `LOWER_UP`, `NO-CARRIER`, `BROADCAST`, ... as `ip link` prints them; empty where the source has none."""
-    state: str = ""
-    """The operational state: `UP`, `DOWN`, `LOWERLAYERDOWN`, `UNKNOWN`, ...; empty where the source has none."""
-    kind: str = ""
-    """`veth`, `bridge`, `vxlan`, `vlan`, `bond`, `ipip`, `wireguard`, ...; empty for a physical one, and where
-    the source does not tell."""
-    master: str = ""
-    """The bridge, bond or VRF that it is a port of."""
-    parent: str = ""
-    """What stands behind its `@`: a VLAN's interface, a veth's other end (`if5` in another namespace)."""
-    settings: dict[str, str] = field(default_factory=dict)
-    """Of its kind, by their names in `ip -j -d link`: a VXLAN's `id`, `port`, `local`; a VLAN's `id`."""
-
-    @property
-    def up(self) -> bool | None:
-        """Whether it can carry packets; None where the source tells neither flags nor state."""
-        if self.flags:
-            return "UP" in self.flags and "NO-CARRIER" not in self.flags and self.state not in _DOWN
-        return self.state not in _DOWN if self.state not in ("", "UNKNOWN") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +255,7 @@ Fact = (
     | Features
     | FdbEntry
     | Socket
+    | DaemonLine
     | Module
     | Counters
     | Name
@@ -293,3 +265,36 @@ Fact = (
     | Table
     | Ruleset
 )
+
+
+def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
+    """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
+    if lines:
+        yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
+
+
+Parse = Callable[Concatenate[Any, str, ...], "Iterator[Fact]"]
+
+
+def limited(what: str, most: Callable[[], int]) -> Callable[[Parse], Parse]:
+    """Let a source's `parse` yield so many facts and every caveat, and tell how many facts it left out.
+
+    Args:
+        what: The facts, in words.
+        most: How many, asked when a file is read.
+    """
+
+    def decorate(parse: Parse) -> Parse:
+        @functools.wraps(parse)
+        def first(text: Any, file: str) -> Iterator[Fact]:
+            limit, count = most(), 0
+            for fact in parse(text, file):
+                count += not isinstance(fact, Caveat)
+                if count <= limit or isinstance(fact, Caveat):
+                    yield fact
+            if count > limit:
+                yield Caveat(says=f"{file}: {count - limit} {what} beyond the first {limit} were left out")
+
+        return first
+
+    return decorate

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.connection.fates import FATES, VANISHED, fate_of
+from analyzer.connection.model import Fate
+from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.model import Attempt, Fate
-from analyzer.nat.fates import FATES, VANISHED, fate_of
-from analyzer.nat.reasons import CODES
-from analyzer.nat.ways import IN, OUT
+from analyzer.incident.model import Attempt, Exclusion
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.model import GapNames
+    from analyzer.connection.passages import Trails
     from analyzer.flow.point import Point
-    from analyzer.model import Gap as GapNames
-    from analyzer.nat.crossing import Gap, Leg
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.passages import Trails
+    from analyzer.nat.gap import Gap, Leg
 
 REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected"))
 """Reasons that tell of a refusal by this node."""
@@ -96,6 +97,17 @@ class Case:
         """The first attempt after the first loss that made the whole way, or was answered though a point missed it."""
         began, through = self.lost[0].time, (Fate.PASSED, Fate.CAPTURE_LOSS)
         return next((s for s in self.steps if s.fate in through and s.time >= began), None)
+
+    @property
+    def not_beyond(self) -> Exclusion:
+        """That the loss was between the gap's points: seen at the one, never at the other."""
+        here, beyond = self.gap if self.outward else self.gap[::-1]
+        if self.outward:
+            return Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}")
+        return Exclusion(
+            cause="loss on the way to this node",
+            because=f"the packet came in at {here}, and never got to {beyond}",
+        )
 
     def attempts(self, trails: Trails) -> tuple[Attempt, ...]:
         """As findings tell them."""

@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _look(scene: Scene) -> list[Challenge]:
     found = []
     for at in scene.requests[TCP]:
         point = at.point
-        if point.role != "uplink":
+        if point.role != "uplink" or point.within:
             continue
         flows = distinct(point.packets.flow[at.rows[at.outward & ~at.answered]])
         both = 2 * flows.astype(np.int64)

@@ -15,30 +15,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
+from analyzer.connection.asking import answered
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import address
+from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
-from analyzer.nat.asking import answered
-from analyzer.nat.crossing import by_point
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.passages import address
-from analyzer.nat.reasons import CODES
-from analyzer.nat.ways import OUT
+from analyzer.nat.gap import by_point
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
+    from analyzer.nat.gap import Gap
 
 REPLIES_OPEN = (CODES["way-unknown"],)
 """Of replies: that a rule drops one does not say that it came so far before the capture ended; what the rule counted does."""
+SILENT = tuple(CODES[code] for code in ("not-recording", "not-captured"))
 LOST = tuple(CODES[code] for code in ("lost", "ruled"))
 CONNTRACK = ("conntrack-insertion", "conntrack-entry", "netfilter", "unknown")
 """Kinds of records of what conntrack may have counted."""
@@ -123,7 +124,7 @@ def _refusals(scene: Scene) -> None:
 
     An error about the packet itself, that it is too big or went through too many routers, is no refusal by anybody's will.
     """
-    for protocol in (TCP, UDP):
+    for protocol in ALL:
         for at in scene.requests[protocol]:
             packets = at.point.packets
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
@@ -144,6 +145,8 @@ def _refusals(scene: Scene) -> None:
 
 def _own(at: Followed, gap: Gap, row: int) -> bool:
     """Whether a packet that this point saw began in the node: the gap's other point was recording and did not have it."""
+    if gap.stacked:
+        return False  # it came in by another device of the place
     there, partner = (gap.outer, gap.in_outer) if at.point is gap.inner else (gap.inner, gap.in_inner)
     return bool(partner[row] < 0 and there.recorded(at.point.packets.time[row : row + 1])[0])
 
@@ -180,7 +183,7 @@ def _by_rules(scene: Scene) -> None:
                 counted[id(rule)] = rule.packets or 0
                 if at.reason[place] == CODES["lost"]:
                     lost[id(rule)] += 1
-                elif at.reason[place] == CODES["not-recording"]:
+                elif at.reason[place] in SILENT:
                     left.setdefault(id(rule), []).append((at, place))
     for key, found in left.items():
         if lost[key] + len(found) <= counted[key]:
@@ -204,8 +207,7 @@ def _to_the_node(scene: Scene) -> None:
         if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
-            silent = own & idle & at.last & ~at.answered & ~reset
-            at.reason[silent] = CODES["own-address"]
+            at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
         places = np.flatnonzero(own & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             inner = [n for n in mine if scene.gaps[n].inner is at.point]

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y
+from analyzer.connection.fates import VANISHED
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import (
     challenge_ack,
     invalid_dropped,
     invalid_reset,
+    logged,
     lost_data,
     lost_entry,
     lost_errors,
@@ -24,16 +26,15 @@ from analyzer.incident import (
 )
 from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
-from analyzer.model import Counts
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.topology import LAYERS
+from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
-from analyzer.nat.ways import IN
+from analyzer.node.topology import depth
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
+    from analyzer.incident.model import Finding
     from analyzer.incident.scene import Scene
-    from analyzer.model import Finding
 
 
 def find(scene: Scene) -> tuple[list[Finding], Counts]:
@@ -59,11 +60,13 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += [f for f in lost_data.findings(scene) if (f.point, f.flow) not in told]
     found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
-    return found, Counts(
+    return logged.findings(found, scene.evidence.events), Counts(
         connections=_connections(scene),
         syn_attempts=sum(int(at.first.sum()) for at in tcp),
         syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),
-        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink")
+        syn_unanswered=sum(
+            int((at.outward & ~at.answered & at.last).sum()) for at in tcp if at.point.role == "uplink"
+        )
         - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
@@ -86,7 +89,7 @@ def _connections(scene: Scene) -> int:
         begun = np.zeros(len(at.point.flows), bool)
         begun[at.point.packets.flow[at.rows[at.first]]] = True
         opened += int(begun.sum())
-    for point in sorted(scene.points, key=lambda p: LAYERS.get(p.role or "", 3)):
+    for point in sorted(scene.points, key=depth):
         first = (point.flows.proto == TCP) & (point.flows.marks & (SYN_X | SYN_Y) == 0)
         for gap in scene.gaps:
             if gap.outer is point:

@@ -18,7 +18,7 @@ from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import among
 from analyzer.flow.selecting import BARE_RESET
 from analyzer.nat.tuples import DST, SRC, tuple_keys
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Reset:
 
 def resets(gaps: Sequence[Gap]) -> list[Reset]:
     """Find them at every uplink, in time order."""
-    found = [one for gap in gaps if gap.outer.role == "uplink" for one in (*_by_host(gap), *_by_pod(gap))]
+    found = [one for gap in gaps if gap.exit for one in (*_by_host(gap), *_by_pod(gap))]
     return sorted(found, key=lambda r: int(r.gap.outer.packets.time[r.reset]))
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
+from analyzer.connection.passages import ends, flow_name
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import ends, flow_name
+from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.nat.tuples import DST, SRC
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are told."""
@@ -163,7 +163,7 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per TCP connection that changed its outer port in the middle."""
-    found = (one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene))
+    found = (one for gap in scene.gaps if gap.exit for one in _changed(gap, scene))
     return list(islice(found, MOST))
 
 

@@ -15,14 +15,16 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
+from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
+from analyzer.connection.passages import address, ends
 from analyzer.flow.keys import among, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.following import follow
-from analyzer.model import Advice, Outside, OutsideDestination, Trait
-from analyzer.nat.passages import address, ends
-from analyzer.nat.ways import EXITS
+from analyzer.incident.following import follow
+from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
+from analyzer.node.topology import depth
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 DESTINATIONS = 50
 """Destinations that are listed; of more the number is told."""
+REFUSALS = 4
+"""Ways in which one destination refused that are told."""
 SOURCES = 8
 """Sources that are named of one destination."""
 MOST = 2_000
@@ -45,8 +49,6 @@ LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
-NEARLY_ALL, FEW = 0.9, 0.5
-"""Share of the unanswered that have something in common, and of those that worked that must not have it."""
 
 
 def outside(scene: Scene) -> Outside | None:
@@ -122,6 +124,11 @@ def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[Ou
                 connections=len(some),
                 worked=int(np.count_nonzero(theirs == group)),
                 outcomes={OUTCOMES[code]: n for code, n in codes.most_common()},
+                refusals=tuple(
+                    Counter(told.refused[i].words for i in some.tolist() if i in told.refused).most_common(
+                        REFUSALS
+                    )
+                ),
                 sources=_sources(told, some),
                 first=int(told.outcomes.first[some].min()),
                 last=int(told.outcomes.last[some].max()),
@@ -134,11 +141,10 @@ def _outermost(told: Connections) -> tuple[NDArray[np.int16], NDArray[np.int32]]
     """Of each connection the point at which it left, an index into the points, and its flow there; -1 where none saw it."""
     chains = told.chains
     at, flow = np.full(len(chains), -1, np.int16), np.full(len(chains), -1, np.int32)
-    for role in EXITS:
-        for number, point in enumerate(chains.points):
-            if point.role == role:
-                known = np.flatnonzero(chains.of[number] >= 0)
-                at[chains.of[number][known]], flow[chains.of[number][known]] = number, known
+    for number in sorted(range(len(chains.points)), key=lambda n: depth(chains.points[n])):
+        if chains.points[number].role in EXITS:
+            known = np.flatnonzero(chains.of[number] >= 0)
+            at[chains.of[number][known]], flow[chains.of[number][known]] = number, known
     return at, flow
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X
 from analyzer.capture.naming import role_of
+from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
+from analyzer.connection.passages import address
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
@@ -19,11 +21,10 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
+from analyzer.incident.bridging import at_port
 from analyzer.incident.explanation import Moments, NewMappings
-from analyzer.model import Evidence as Says
-from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
-from analyzer.nat.passages import address
-from analyzer.nat.ways import OUT
+from analyzer.incident.model import Evidence as Says
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.connections import Connections
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.passages import Trails
+    from analyzer.connection.refusals import Refusals
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.passages import Trails
-    from analyzer.nat.refusals import Refusals
-    from analyzer.nat.ways import Node
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 T = TypeVar("T")
 MOST_RULES = 2_000_000
@@ -48,27 +49,6 @@ VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cil
 """UDP port by the beginning of a device's name, where the bundle lacks its own settings: what flannel, Calico and Cilium use."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
-
-
-def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
-    """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
-
-    def asked(point: Point, flow: int, own: bool) -> bool:
-        flows = point.flows
-        proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
-        packet = Packet(
-            proto="tcp" if proto == TCP else "udp",
-            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
-            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            dport=ports & 0xFFFF,
-            iif=point.name,
-        )
-        local = frozenset(text for link in evidence.links for text in link.addresses)
-        if own:
-            local |= {packet.dst}
-        return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
-
-    return asked if evidence.rules else lambda *_: False
 
 
 @dataclass(kw_only=True)
@@ -110,9 +90,8 @@ class Scene:
             labels = [file.label for file in point.recording.files]
             # tcpdump's log is called after the file that it wrote, which may hold several points (`-i any`).
             names = (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
-            drops = [
-                self.evidence.capture_drops[name] for name in names if name in self.evidence.capture_drops
-            ]
+            known = self.evidence.capture_drops
+            drops = [known[name] for name in names if name in known]
             if point.recording.dropped is not None:
                 drops.append(point.recording.dropped)
             if drops:
@@ -291,17 +270,28 @@ class Scene:
             gap: That it is about to pass.
             outward: Whether on its way out.
         """
-        if not self.evidence.rules:
+        if not self.evidence.rules or gap.stacked:
             return None
         device = self._tunnel(point, row, gap, outward=outward)
         outer = self._outer(device, gap.outer.name, outward=outward) if device else None
         if gap.inner.role == "tunnel":
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
+        if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
+            port = at_port(packet, self.node, self.trails, point, row, gap, outward=outward)
+            bridged = self.once(("bridged", port), lambda: self._bridged(port))
+            if bridged is not None and bridged[0].verdict in ("drop", "reject"):
+                return bridged
         walked = self.once(("walked", packet), lambda: self._walked(packet))
         if outer is not None and walked is not None and walked[0].verdict == "accept":
             return self.once(("walked", outer), lambda: self._walked(outer))
         return walked
+
+    def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
+        rules = self.evidence.rules[-1]
+        if not any(chain.family == "bridge" for chain in rules.chains):
+            return None
+        return walk(rules, packet, local=self.local or None, bridge=True), rules.file
 
     def _tunnel(self, point: Point, row: int, gap: Gap, *, outward: bool) -> str | None:
         """The tunnel device that a packet passes within the gap: an end of it, or where the route of what leaves leads."""
@@ -318,7 +308,8 @@ class Scene:
         reply = bool(point.packets.bits[row] & REPLY)
         flow, flows = int(point.packets.flow[row]), point.flows
         proto = int(flows.proto[flow])
-        iif, oif = (gap.inner.name, gap.outer.name) if outward else (gap.outer.name, gap.inner.name)
+        inner, outer = (self.evidence.device(point.name) for point in (gap.inner, gap.outer))
+        iif, oif = (inner, outer) if outward else (outer, inner)
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)

@@ -30,17 +30,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_RST
+from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import flow_name
+from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.nat.tuples import DST, SRC, tuple_keys
-from analyzer.nat.ways import IN, OUT
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are told."""
@@ -50,7 +50,7 @@ def findings(scene: Scene) -> list[Finding]:
     """One finding per leaked flow."""
     found = []
     for gap in scene.gaps:
-        if gap.outer.role == "uplink":
+        if gap.exit:
             found += [
                 _finding(gap, flow, side, scene)
                 for flow, side in (*_leaked(gap, scene), *_published(gap))[:MOST]

@@ -6,20 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import flow_name
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.cases import first_answer
 from analyzer.incident.causes import detectors, unknown
+from analyzer.incident.model import Finding
 from analyzer.incident.records import agrees, outranked, record_of, told
-from analyzer.model import Fate, Finding
-from analyzer.nat.passages import flow_name
+from analyzer.node.ways import IN, LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
+    from analyzer.connection.model import Passage
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Explanation
+    from analyzer.incident.model import Kind
     from analyzer.incident.scene import Scene
-    from analyzer.model import Kind, Passage
 
 _KINDS: dict[int, Kind] = {
     TCP: "syn-vanished",
@@ -27,6 +31,12 @@ _KINDS: dict[int, Kind] = {
     ICMP: "icmp-vanished",
     ICMP6: "icmp-vanished",
 }
+
+
+_WAYS = {IN: "in", LOCAL: "local"}
+"""Where connections were to that did not leave the node."""
+OF_DEVICES = ("link-down", "queue-full")
+"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
@@ -56,10 +66,15 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
     record = record_of(case, scene)
     found = (
         cause.explain(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if counted == cause.COUNTED and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None)
+
+
+def _asked(case: Case) -> Iterator[ModuleType]:
+    """The causes that can act in the case's gap."""
+    return (cause for cause in detectors() if not case.crossing.stacked or cause.CODE in OF_DEVICES)
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
@@ -67,7 +82,7 @@ def _suggest(case: Case, scene: Scene) -> Explanation:
     record = record_of(case, scene)
     found = (
         cause.suggest(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if hasattr(cause, "suggest") and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(
@@ -106,6 +121,9 @@ def _kind(case: Case) -> Kind:
 
 def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
     answer = None if case.replies else first_answer(case)
+    here, there = (case.point.flows, case.flow), case.outer and (case.outer[0].flows, case.outer[1])
+    inner, outer = (here, there) if case.outward or there is None else (there, here)
+    way = _WAYS.get(int(scene.node.heading[case.point.name][case.flow]))
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(
@@ -116,8 +134,8 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         point=case.point.name,
         flow=case.flow,
         time=case.lost[0].time,
-        inner=flow_name(case.point.flows, case.flow),
-        outer=flow_name(case.outer[0].flows, case.outer[1]) if case.outer else None,
+        inner=flow_name(*inner),
+        outer=flow_name(*outer) if outer else None,
         delay_s=(passed.time - case.lost[0].time) / 1e9 if passed else None,
         attempts=case.attempts(scene.trails),
         passages=passages,
@@ -126,6 +144,7 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
             "attempts_vanished": case.vanished,
             "answered": answer is not None,
             "answered_after_s": (answer - case.lost[0].time) / 1e9 if answer else None,
+            **({"way": way} if way else {}),
             **explanation.facts,
         },
         evidence=explanation.evidence,

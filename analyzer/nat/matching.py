@@ -15,6 +15,7 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY, SYN_X, SYNACK_Y
+from analyzer.compute.thresholds import JITTER, WINDOW
 from analyzer.flow.joining import share
 from analyzer.flow.keys import among, scramble, unique_join
 from analyzer.nat.clocks import ahead
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
 
-WINDOW = 500_000_000
-"""ns: hardly any packet takes longer from one point of a node to the next, and the first SYN retransmission comes later
-(RFC 6298: 1 s). Equal packets this near to each other are the same one; later ones only if nothing else is equal."""
 ENOUGH = 3
 """Votes that must agree on another clock."""
 SAMPLE = 1 << 20
@@ -49,8 +47,6 @@ CONTENTS = 1 << 25
 """Bits by which it is noted which contents there are: 4 MB, which a processor's cache holds."""
 HEADS = 4096
 """Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
-JITTER = 10_000_000
-"""ns by which the transit of packets differs, as far as clocks are concerned."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.nat.reasons import CODES, REASONS
-from analyzer.report.words import count, short
+from analyzer.connection.reasons import CODES, REASONS
+from analyzer.report.words import between, count, duration, short
 
 if TYPE_CHECKING:
-    from analyzer.model import Account, Coverage
+    from collections.abc import Sequence
+
+    from analyzer.connection.model import Account
+    from analyzer.incident.model import Coverage
 
 _WHY = {
     "alone": "only one point of their way was captured",
@@ -16,6 +19,7 @@ _WHY = {
     "untold": "no point that was captured shows how far they got",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",
+    "not-captured": "the next point on their way was not captured",
     "one-direction": "the next point recorded the other direction only",
     "undecoded": "frames of the next point could not be decoded",
     "filtered": "the next point seems to have been recorded with a filter",
@@ -34,6 +38,15 @@ OUTCOMES = {
     "one-way": "one-way",
 }
 """Outcomes as a sentence names them."""
+
+WAITED = {
+    "node": "lost on this node",
+    "network": "slow or failed without a loss on this node",
+    "server": "slow at the server",
+    "untold": "the captures cannot tell",
+    "unmatched": "of no connection that was captured",
+}
+"""Where the time of a slow request went, by its verdict."""
 
 
 def why(code: str) -> str:
@@ -68,13 +81,28 @@ def whys(account: Account) -> list[str]:
     return [f"{count(number, 'connection', 'connections')}: {why(code)}" for code, number in told if number]
 
 
-def outcomes(found: dict[str, int]) -> str:
-    """Return outcomes with their numbers, the most frequent first: `12 sent, no reply; 3 refused`."""
+def outcomes(found: dict[str, int], refusals: Sequence[tuple[str, int]] = ()) -> str:
+    """Return outcomes with their numbers, the most frequent first: `12 sent, no reply; 3 refused: RST by the peer`."""
     sums: dict[str, int] = {}
     for code, number in found.items():
         name = OUTCOMES.get(code, code)
         sums[name] = sums.get(name, 0) + number
-    return "; ".join(f"{number:,} {name}" for name, number in sorted(sums.items(), key=lambda item: -item[1]))
+    how = ", ".join(f"{number:,} {short(says, 80)}" for says, number in refusals)
+    if len(refusals) == 1:
+        how = short(refusals[0][0], 80)
+    return "; ".join(
+        f"{number:,} {name}" + (f": {how}" if how and name == OUTCOMES["refused"] else "")
+        for name, number in sorted(sums.items(), key=lambda item: -item[1])
+    )
+
+
+def waits(account: Account) -> list[str]:
+    """Return where connections waited in this node: `2 connections waited up to 1.8 s between cni0 and eth0, on the way out`."""
+    return [
+        f"{count(one.connections, 'connection', 'connections')} waited up to {duration(one.longest)}"
+        f"{between(one.gap)}, on the way {'out' if one.outward else 'in'}"
+        for one in account.waited
+    ]
 
 
 def coverage(one: Coverage) -> str:

@@ -12,10 +12,10 @@ from analyzer.report.words import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.checked import Checked
-    from analyzer.model import (
-        Account,
+    from analyzer.connection.model import Account
+    from analyzer.evidence.naming import Name
+    from analyzer.field.explaining import Explained, SlowLog
+    from analyzer.incident.model import (
         Advice,
         CapturePoint,
         Evidence,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Occupancy,
         Outside,
     )
+    from analyzer.report.checked import Checked
+    from analyzer.result.analysis import Result
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
@@ -37,10 +39,10 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def to_dict(analysis: Analysis) -> dict[str, Any]:
+def to_dict(analysis: Result) -> dict[str, Any]:
     """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
     counts = analysis.counts
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "bundle": analysis.bundle,
         "kernel": analysis.kernel,
@@ -73,7 +75,14 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
             for one in analysis.coverage
         ],
         "untold": [
-            {"connection": one.connection, "time": iso(one.time), "outcome": one.outcome, "why": one.why}
+            {
+                "connection": one.connection,
+                "time": iso(one.time),
+                "outcome": one.outcome,
+                "why": one.why,
+                "logged": one.logged,
+                "names": _names(one.names),
+            }
             for one in analysis.untold
         ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
@@ -90,6 +99,33 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "inconclusive": analysis.inconclusive,
         "advice": [_advice(advice) for advice in analysis.advice],
     }
+    if analysis.slow is not None:
+        document["slow_log"] = _slow_log(analysis.slow)
+    return document
+
+
+def _slow_log(slow: SlowLog) -> dict[str, Any]:
+    return {
+        "says": slow.says,
+        "verdicts": slow.verdicts,
+        "requests": [_slow(one) for one in slow.requests],
+    }
+
+
+def _slow(one: Explained) -> dict[str, Any]:
+    found = one.connection
+    return {
+        "file": one.request.file,
+        "line": one.request.line,
+        "time": iso(one.request.begin),
+        "duration_s": one.request.duration,
+        "verdict": one.verdict,
+        "connection": found.name if found else None,
+        "outcome": found.outcome if found else None,
+        "delay_s": found.delay_s if found else None,
+        "incident": (found.incident or None) if found else None,
+        "cause": (found.cause or None) if found else None,
+    }
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -102,6 +138,15 @@ def _account(account: Account) -> dict[str, Any]:
         "why_unknown": dict(account.why_unknown),
         "outcomes": dict(account.outcomes),
         "outcomes_outside": dict(account.outcomes_outside),
+        "waited": [
+            {
+                "gap": list(one.gap),
+                "outward": one.outward,
+                "connections": one.connections,
+                "longest_s": one.longest / 1e9,
+            }
+            for one in account.waited
+        ],
     }
 
 
@@ -133,9 +178,11 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
                 "connections": one.connections,
                 "worked": one.worked,
                 "outcomes": dict(one.outcomes),
+                "refusals": [{"says": says, "connections": number} for says, number in one.refusals],
                 "sources": sources(one.sources),
                 "first": iso(one.first),
                 "last": iso(one.last),
+                "names": _names(one.names),
             }
             for one in outside.destinations
         ],
@@ -149,7 +196,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
     }
 
 
-def render(analysis: Analysis) -> str:
+def render(analysis: Result) -> str:
     """Return *analysis* as JSON text in ASCII: strings from captures cannot act on a terminal."""
     return _text(to_dict(analysis))
 
@@ -250,6 +297,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "confidence": finding.confidence,
         "inner": finding.inner,
         "outer": finding.outer,
+        "names": _names(finding.names),
         "delay_s": finding.delay_s,
         "attempts": [
             {
@@ -266,6 +314,19 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": _evidence(finding.evidence),
         "excluded": _excluded(finding.excluded),
     }
+
+
+def _names(names: tuple[Name, ...]) -> list[dict[str, str]]:
+    return [
+        {
+            "address": one.address,
+            "kind": one.kind,
+            "name": one.name,
+            "namespace": one.namespace,
+            "node": one.node,
+        }
+        for one in names
+    ]
 
 
 def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from analyzer.model import (
+from analyzer.connection.model import Passage, Sighting
+from analyzer.incident.model import (
     CapturePoint,
     Evidence,
     Exclusion,
@@ -19,18 +20,17 @@ from analyzer.model import (
     Incident,
     Outside,
     OutsideDestination,
-    Passage,
     Reconciled,
     Remedy,
-    Sighting,
 )
 from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, reading, timeline, window_chart
 from analyzer.report.verdict import headline
 from analyzer.report.words import title
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.health import Signal
+    from analyzer.field.explaining import Explained
+    from analyzer.incident.health import Signal
+    from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ class Beyond:
 class Page:
     """One HTML file."""
 
-    analysis: Analysis
+    analysis: Result
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
@@ -170,6 +170,8 @@ class Page:
     """The causes with the most connections first."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
+    slow: Folded[tuple[Explained, str]]
+    """Slow requests, each with the anchor of its incident; empty where none is told in full."""
     outside: Beyond | None
     table: Folded[tuple[Incident, str]]
     """Incidents with their anchors; an anchor is empty where the incident is not told in full."""
@@ -183,7 +185,7 @@ class Page:
     read: Folded[reading.Row]
 
 
-def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
+def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     """Choose what the page of *incidents* shows of *analysis*."""
     told = min(len(incidents), INCIDENTS)
     drawings = max(min(DRAWN, DRAWN_IN_ALL // max(told, 1)), 1)
@@ -194,6 +196,8 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
         rows -= len(view.listed.shown)
         views.append(view)
+    place = {incident.id: anchor for incident, anchor in zip(incidents[:told], anchors, strict=False)}
+    waited = analysis.slow.requests if analysis.slow else ()
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     made = Page(
         analysis=analysis,
@@ -201,6 +205,10 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
         others=len(analysis.incidents) - len(incidents),
         causes=fold(_causes(incidents, anchors, told), CAUSES),
         contents=(),
+        slow=fold(
+            [(one, place.get(one.connection.incident, "") if one.connection else "") for one in waited],
+            LISTED,
+        ),
         outside=_beyond(analysis),
         table=fold(
             [
@@ -242,7 +250,7 @@ def _causes(incidents: Sequence[Incident], anchors: Sequence[str], told: int) ->
     return sorted(views, key=lambda view: -view.connections)
 
 
-def _beyond(analysis: Analysis) -> Beyond | None:
+def _beyond(analysis: Result) -> Beyond | None:
     if analysis.outside is None:
         return None
     example = analysis.outside.example
@@ -261,6 +269,7 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
     yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
     account = made.analysis.account
     sections = (
+        ("slow", "Slow requests", made.analysis.slow),
         ("untold", "Cannot tell", account.open),
         ("outside", "Outside this node", made.outside),
         ("advice", "What to capture next", made.analysis.advice),

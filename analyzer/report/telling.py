@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.checked import last_seen
+from analyzer.report.checked import last_seen
 from analyzer.report.words import between, count, printable, title
 
 if TYPE_CHECKING:
-    from analyzer.model import Finding, Incident
+    from analyzer.incident.model import Finding, Incident
 
 FINDINGS = 10
 """Connections named of one incident; the rest is counted."""
@@ -37,4 +37,5 @@ def lines(incident: Incident) -> list[str]:
 
 def _finding(finding: Finding) -> str:
     seen = last_seen(finding)
-    return line(finding.inner + (f", last seen in {seen.file} frame {seen.frame}" if seen else ""))
+    named = "".join(f", {one.says}" for one in finding.names)
+    return line(finding.inner + named + (f", last seen in {seen.file} frame {seen.frame}" if seen else ""))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from analyzer.model import Fate
+from analyzer.connection.model import Fate
 from analyzer.report import account
 from analyzer.report.verdict import headline
 from analyzer.report.words import (
@@ -24,9 +24,11 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.checked import Checked
-    from analyzer.model import Advice, Attempt, Finding, Incident
+    from analyzer.evidence.naming import Name
+    from analyzer.field.explaining import Explained
+    from analyzer.incident.model import Advice, Attempt, Finding, Incident
+    from analyzer.report.checked import Checked
+    from analyzer.result.analysis import Result
 
 WIDTH = 80
 INCIDENTS = 20
@@ -36,6 +38,8 @@ FINDINGS = 3
 ATTEMPTS = 8
 DESTINATIONS = 8
 """Destinations outside the node that are told; the rest is counted."""
+SLOW = 8
+"""Slow requests that are told; the rest is counted."""
 UNTOLD = 5
 """Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
@@ -43,14 +47,14 @@ NOTES = 12
 _SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
 
 
-def render(analysis: Analysis) -> str:
+def render(analysis: Result) -> str:
     """Return the report as text; strings from captures are made printable and kept to their line."""
     blocks = [_head(analysis), *(_incident(incident) for incident in analysis.incidents[:INCIDENTS])]
     if hidden := len(analysis.incidents) - INCIDENTS:
         blocks += (
             [[f"... and {count(hidden, 'further incident', 'further incidents')}"]] if hidden > 0 else []
         )
-    blocks += [_account(analysis), _outside(analysis)]
+    blocks += [_slow(analysis), _account(analysis), _outside(analysis)]
     blocks += [_advice(advice) for advice in analysis.advice]
     blocks += [_packets(analysis), _reconciliation(analysis)]
     unwell = [signal for signal in analysis.health if signal.level != "ok"]
@@ -83,15 +87,17 @@ def render_each(checked: Sequence[Checked]) -> str:
     )
 
 
-def overview(analysis: Analysis) -> str:
+def overview(analysis: Result) -> str:
     """Return the verdict, the capture points and each incident's summary."""
     blocks = [_head(analysis), *(_summary(incident) for incident in analysis.incidents[:INCIDENTS])]
     if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
         blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+    if analysis.slow is not None:
+        blocks.append(_wrap(_line(analysis.slow.says)))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _head(analysis: Analysis) -> list[str]:
+def _head(analysis: Result) -> list[str]:
     span = period(analysis)
     lines = [*_wrap(headline(analysis.incidents, analysis)), ""]
     lines += _wrap(f"bundle  {short(analysis.bundle, 60)}", "  ", "          ")
@@ -150,6 +156,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"  {short(finding.inner, WIDTH - 2)}"
     if finding.outer and finding.outer != finding.inner:
         yield f"  outside {short(finding.outer, WIDTH - 10)}"
+    yield from _names(finding.names)
     first = finding.attempts[0].time if finding.attempts else 0
     for attempt in finding.attempts[:ATTEMPTS]:
         yield from _attempt(attempt, first)
@@ -163,6 +170,11 @@ def _finding(finding: Finding) -> Iterator[str]:
             yield from _wrap(f"! {after:<13}{_line(passage.label)}{note}; {frames}", "    ", "      ")
     if finding.delay_s is not None:
         yield f"    waited {duration(round(finding.delay_s * 10**9))}"
+
+
+def _names(names: Iterable[Name]) -> Iterator[str]:
+    for one in names:
+        yield from _wrap(_line(one.says), "    ", "      ")
 
 
 def _attempt(attempt: Attempt, first: int) -> Iterator[str]:
@@ -179,22 +191,48 @@ def _advice(advice: Advice) -> list[str]:
     return lines + [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
 
 
-def _account(analysis: Analysis) -> list[str]:
+def _slow(analysis: Result) -> list[str]:
+    """What the slow requests of a log waited for."""
+    if analysis.slow is None:
+        return []
+    told = analysis.slow.requests
+    lines = ["Slow requests", *_wrap(_line(analysis.slow.says), "  ")]
+    for one in told[:SLOW]:
+        lines += _wrap(f"- {_waited(one)}", "  ", "    ")
+    if hidden := len(told) - SLOW:
+        lines += [f"  ... and {count(hidden, 'further request', 'further requests')}"] if hidden > 0 else []
+    return lines
+
+
+def _waited(one: Explained) -> str:
+    request, found = one.request, one.connection
+    cause = f" ({cause_title(found.cause)}, {short(found.incident, 40)})" if found and found.cause else ""
+    of = f": {short(found.name, 90)}" if found else ""
+    says = (
+        f"{clock(request.begin)}, {duration(round(request.duration * 10**9))}, {account.WAITED[one.verdict]}"
+    )
+    return f"{says}{cause}{of} [{short(request.file, 40)}:{request.line}]"
+
+
+def _account(analysis: Result) -> list[str]:
     """The four numbers, and what stays open."""
     told = analysis.account
     lines = ["Connections", *(f"  {number:>12,}  {label}" for _, number, label in account.numbers(told))]
+    lines += _bullets(account.waits(told))
     if told.open:
         lines += _bullets(account.whys(told))
         lines += _bullets(account.coverage(one) for one in analysis.coverage)
         for one in analysis.untold[:UNTOLD]:
             says = f"{short(one.connection, 74)}: {account.OUTCOMES.get(one.outcome, one.outcome)}, {account.why(one.why)}"
             lines += _wrap(f"? {says}", "  ", "    ")
+            lines += _names(one.names)
+            lines += _wrap(_line(one.logged), "    ", "      ") if one.logged else []
         if hidden := told.open - len(analysis.untold[:UNTOLD]):
             lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
     return lines
 
 
-def _outside(analysis: Analysis) -> list[str]:
+def _outside(analysis: Result) -> list[str]:
     """What failed outside the node: to whom, what the unanswered have in common, what to record next."""
     told = analysis.outside
     if told is None:
@@ -204,8 +242,9 @@ def _outside(analysis: Analysis) -> list[str]:
         failed = f"{one.connections:,} of {one.connections + one.worked:,}"
         sources = ", ".join(f"{short(name, 40)} {number:,}" for name, number in one.sources[:3])
         when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
-        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
+        says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
         lines += _wrap(f"- {says}", "  ", "    ")
+        lines += _names(one.names)
     if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
         lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
     for trait in told.traits:
@@ -216,7 +255,7 @@ def _outside(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _packets(analysis: Analysis) -> list[str]:
+def _packets(analysis: Result) -> list[str]:
     counts = analysis.counts
     numbers = (
         ("SYN attempts", counts.syn_attempts),
@@ -233,7 +272,7 @@ def _packets(analysis: Analysis) -> list[str]:
     return ["Packets", *told] if told else []
 
 
-def _reconciliation(analysis: Analysis) -> list[str]:
+def _reconciliation(analysis: Result) -> list[str]:
     if not analysis.reconciliation:
         return []
     lines = ["Kernel counters"]

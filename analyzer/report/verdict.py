@@ -11,8 +11,9 @@ from analyzer.report.words import between, cause_title, count, duration, losses,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Account, Gap, Incident
+    from analyzer.connection.model import Account, GapNames
+    from analyzer.incident.model import Incident
+    from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
 _EVENTS = {
@@ -20,7 +21,7 @@ _EVENTS = {
     "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
     "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
     "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
-    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
+    "data-vanished": ("{n} TCP segment vanished", "{n} TCP segments vanished"),
     "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
     "refused": ("{n} request was refused by this node", "{n} requests were refused by this node"),
     "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),
@@ -36,7 +37,7 @@ _EVENTS = {
 }
 
 
-def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
+def headline(incidents: Sequence[Incident], analysis: Result) -> str:
     """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
@@ -47,6 +48,8 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return "; ".join(told)
     if account.open:
         return _open(account)
+    if account.waited:
+        return _waited(account)
     if analysis.inconclusive:
         return "Nothing can be concluded from these captures"
     if account.outside:
@@ -58,6 +61,17 @@ def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
         return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
     cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
     return f"No incident: {_all(account.worked)} worked{cut}"
+
+
+def _waited(account: Account) -> str:
+    """How many this node delayed without a loss, and where most of them waited."""
+    one = account.waited[0]
+    some = f"{account.node:,} of {count(account.connections, 'connection', 'connections')}"
+    beyond = f"; {account.outside:,} more failed or waited outside this node" if account.outside else ""
+    return (
+        f"{some} waited in this node for up to {duration(max(each.longest for each in account.waited))}"
+        f"{between(one.gap)}, so that a SYN was repeated; nothing was lost{beyond}"
+    )
 
 
 def _all(worked: int) -> str:
@@ -106,7 +120,7 @@ def _elsewhere(account: Account) -> str:
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:
-    sums: Counter[tuple[str, Gap | None]] = Counter()
+    sums: Counter[tuple[str, GapNames | None]] = Counter()
     for incident in incidents:
         gap = incident.gap if incident.kind.endswith("-vanished") else None
         sums[incident.kind, gap] += losses(incident)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from analyzer.incident import causes
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.model import Gap, Incident
+    from analyzer.connection.model import GapNames
+    from analyzer.incident.model import Incident
+    from analyzer.result.analysis import Result
 
 # What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
 # controls but tab and newline, zero-width and direction marks, separators, lone surrogates, noncharacters.
@@ -23,7 +24,7 @@ _KINDS = {
     "udp-vanished": "UDP requests vanished",
     "icmp-vanished": "echo requests vanished",
     "reply-vanished": "replies vanished",
-    "data-vanished": "data vanished",
+    "data-vanished": "TCP segments vanished",
     "error-vanished": "ICMP errors vanished",
     "refused": "refused by this node",
     "misdelivered": "misdelivered",
@@ -125,7 +126,7 @@ def title(incident: Incident) -> str:
     return cause_title(incident.cause)
 
 
-def between(gap: Gap | None) -> str:
+def between(gap: GapNames | None) -> str:
     """Return ` between cni0 and eth0`, or nothing without a gap."""
     return f" between {short(gap[0], 40)} and {short(gap[1], 40)}" if gap else ""
 
@@ -143,7 +144,7 @@ def losses(incident: Incident) -> int:
     return len(incident.findings)
 
 
-def period(analysis: Analysis) -> tuple[int, int] | None:
+def period(analysis: Result) -> tuple[int, int] | None:
     """Return the first and last time that any point covers, in nanoseconds; None without a packet."""
     first = [point.first for point in analysis.capture_points if point.first is not None]
     last = [point.last for point in analysis.capture_points if point.last is not None]

@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from analyzer import typed
+from analyzer.result import typed
 
 T = TypeVar("T")
 TOLD = 1 << 16
 """Bytes of what a confined process tells of its work, at most."""
 REPORT, JSON, EVIDENCE = "report.html", "report.json", "evidence.pcapng"
+REDACTED = "redacted.html"
 OUTCOME, PROGRESS = "outcome.json", "progress.json"
-RESULTS = {REPORT: "text/html", JSON: "application/json", EVIDENCE: "application/octet-stream"}
+RESULTS = {
+    REPORT: "text/html",
+    REDACTED: "text/html",
+    JSON: "application/json",
+    EVIDENCE: "application/octet-stream",
+}
 """What can be downloaded, and its media type."""
 
 

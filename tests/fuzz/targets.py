@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import io
 import json
@@ -27,7 +28,6 @@ from analyzer.capture.files import EvidenceFile
 from analyzer.capture.lanes import Lanes
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.checked import Checked
 from analyzer.cli.check import FORMATS, _render
 from analyzer.cli.saying import document
 from analyzer.evidence import collect
@@ -35,9 +35,11 @@ from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.expectations import file as expectations
+from analyzer.field import explaining, slowlog
 from analyzer.fleet import dataset
 from analyzer.fleet.places import Place
 from analyzer.report import evidence, html
+from analyzer.report.checked import Checked
 from analyzer.report.headers import read
 from analyzer.report.redaction import Redaction, redact
 from tests.capture.layers import ROWS
@@ -81,14 +83,22 @@ def _beginning(data: bytes) -> bytes:
 
 @cache
 def texts() -> list[bytes]:
-    """The side evidence of the fixtures and of the tests, cut to what a source still recognises."""
+    """The side evidence of the fixtures, and what the sources' tests are written with, cut to what is still recognised."""
     paths = [*sorted((ROOT / "fixtures").glob("*/*")), *sorted((ROOT / "tests/evidence/samples").iterdir())]
     kept: dict[bytes, bytes] = {}
     for path in paths:
         if path.suffix in (".txt", ".json", ".log", ".csv") and path.name != "truth.json":
             data = path.read_bytes()[:4000]
             kept.setdefault(path.name.encode() + data[:200], data)
-    return list(kept.values())
+    return [*kept.values(), *_written()]
+
+
+def _written() -> Iterator[bytes]:
+    """The texts that stand in the tests of evidence: no source is without a seed that it recognises."""
+    for path in sorted((ROOT / "tests/evidence").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" in node.value:
+                yield node.value.encode("utf-8", "replace")[:4000]
 
 
 @cache
@@ -304,6 +314,24 @@ def whole(data: bytes) -> None:
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 
 
+def slow(data: bytes) -> None:
+    """A log of slow requests, joined to a connection."""
+    requests, _ = slowlog.read(data.decode(errors="replace"), "x")
+    connection = explaining.Connection(
+        "10.0.0.1", 1, "192.0.2.1", 80, 10**18, 1.0, "ok", "worked", "", "", ""
+    )
+    explaining.explain(requests, [connection])
+
+
+def logs() -> list[bytes]:
+    """A log of the probe, an application's CSV, and one list of JSON."""
+    return [
+        b'{"time_ns": 1795992073595061901, "duration_s": 1.02, "sport": 20000, "dst": "192.0.2.100", "dport": 80}\n',
+        b"start,took,url\n2026-11-20T11:48:39.5+01:00,1.02s,http://[2001:db8::1]:80/x\n",
+        b'[{"@timestamp": "20/Nov/2026:11:48:39 +0000", "latency_ms": "1e3", "upstream_addr": "192.0.2.1:80"}]',
+    ]
+
+
 def _frames() -> list[bytes]:
     links = {1: 0, 113: 1, 276: 2, 101: 3, 0: 4}
     return [bytes([links[row.link]]) + row.frame for row in ROWS.values() if row.link in links]
@@ -315,27 +343,28 @@ def _joined() -> list[bytes]:
 
 def _of(name: str) -> list[bytes]:
     (module,) = (one for one in sources() if one.__name__.endswith(f".{name}"))  # type: ignore[attr-defined]
-    return [text for text in texts() if module.recognises(text.decode("utf-8", "replace"))] or texts()[:5]
+    return [text for text in texts() if module.recognises(text.decode("utf-8", "replace"))]
 
 
 SOURCES = [one.__name__.rpartition(".")[2] for one in sources()]  # type: ignore[attr-defined]
 
 TARGETS: dict[str, Target] = {
-    "container": Target(run=container, seeds=captures, cases=2000),
-    "decoder": Target(run=decoder, seeds=captures, cases=1500),
-    "compressed": Target(run=stream, seeds=compressed, cases=1000),
-    "archive": Target(run=archive, seeds=archives, cases=400),
+    "container": Target(run=container, seeds=captures, cases=25_000),
+    "decoder": Target(run=decoder, seeds=captures, cases=6000),
+    "compressed": Target(run=stream, seeds=compressed, cases=15_000),
+    "archive": Target(run=archive, seeds=archives, cases=2000),
     **{
-        f"source-{name}": Target(run=partial(source, name), seeds=partial(_of, name), cases=300)
+        f"source-{name}": Target(run=partial(source, name), seeds=partial(_of, name), cases=2500)
         for name in SOURCES
     },
     "evidence": Target(run=side_evidence, seeds=_joined, cases=200),
     "rules": Target(
         run=rules, seeds=lambda: [*_of("nft_text"), *_of("iptables_save"), *_of("nft_json")], cases=300
     ),
-    "expectations": Target(run=expected, seeds=tables, cases=300),
-    "dataset": Target(run=kept, seeds=results, cases=100),
-    "headers": Target(run=headers, seeds=_frames, cases=3000),
-    "words": Target(run=words, seeds=lambda: [*texts(), *tables()], cases=300),
-    "analysis": Target(run=whole, seeds=bundles, cases=30),
+    "slow-log": Target(run=slow, seeds=logs, cases=1500),
+    "expectations": Target(run=expected, seeds=tables, cases=1500),
+    "dataset": Target(run=kept, seeds=results, cases=600),
+    "headers": Target(run=headers, seeds=_frames, cases=30_000),
+    "words": Target(run=words, seeds=lambda: [*texts(), *tables()], cases=2000),
+    "analysis": Target(run=whole, seeds=bundles, cases=25),
 }

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.report import github
+from analyzer.report.checked import Checked
 
 COMMAND = re.compile(r"::(?:error|notice) ([^:\r\n]*)::([^\r\n]*)")
 

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import beyond, last_seen, targets, way
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case
@@ -61,8 +61,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
-        f"attempt{'s' * (loss.packets != 1)} in all: the overlay network's device does not know on which node the "
+        f"{loss.fared}: the overlay network's device does not know on which node the "
         "destination is, so "
         f"nothing was sent between {loss.gap[0]} and {loss.gap[1]}."
     )

@@ -25,17 +25,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
 
 CODE = "queue-full"
 TITLE = "queue full"
@@ -107,7 +107,7 @@ def _explanation(
         facts={"interface": device, "dropped": risen.rose if risen else None},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {device}"),
+            case.not_beyond,
             *(
                 Exclusion(cause=cause, because="conntrack counted no drop")
                 for cause in ("conntrack-table-full", "snat-port-race")

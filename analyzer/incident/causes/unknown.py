@@ -22,9 +22,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
-from analyzer.incident.records import record_of
-from analyzer.model import Evidence, Exclusion, Remedy
+from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.records import drops_counted, record_of
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import DropRecord
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 CODE = "unknown"
 TITLE = "cause unknown"
-NEAR = 1_000_000_000
 
 REMEDIES = (
     Remedy(
@@ -85,17 +85,26 @@ def explain(case: Case, scene: Scene) -> Explanation:
                 source="conntrack -S before and after",
             )
         )
+    devices = tuple(sorted({case.gap[0], case.gap[1]}))
+    evidence += scene.once(("drops counted", devices), lambda: drops_counted(scene, devices))
     beyond = case.gap[1] if case.outward else case.gap[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
     record = record_of(case, scene)
+    stacked = (
+        Exclusion(
+            cause="rules, translation and connection tracking",
+            because=f"{case.gap[0]} and {case.gap[1]} are devices of one place, and none of these acts between them",
+        ),
+    )
     return Explanation(
         cause=CODE,
         confidence="proven" if record else "likely" if crossed and not drops else "possible",
         facts={"attempts": total, "others_passed_within_1s": near, **(_facts(record) if record else {})},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
+            *(stacked if gap.stacked else ()),
+            case.not_beyond,
             Exclusion(
                 cause="packet missed by the capture",
                 because=f"no answer came; {beyond} was recording before and after"

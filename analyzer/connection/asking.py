@@ -1,0 +1,93 @@
+"""Which packets of a point ask, which answer, and which answer is whose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.columns import views
+from analyzer.capture.layout import SYN_X, SYNACK_Y, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.flow.point import TCP, UDP
+from analyzer.flow.selecting import ANSWER, answers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+
+MOST_REPLIES = 100_000
+"""Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
+
+
+def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Tell the requests of a protocol (SYNs without ACK of TCP, datagrams of the originator of UDP) and their answers.
+
+    Returns: Their rows, ascending; the row of the first answer after each, -1 if none came; whether it came before the
+    flow's next request.
+    """
+    events, n = point.events, len(point.events.rows)
+    asked, first, soon = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8)
+    flows = [np.full(len(point.flows), -1, np.int32) for _ in range(2)]
+    seen = views(events.rows, events.kinds, point.packets.flow, point.flows.proto)
+    begin = answers(*seen, protocol, *views(*flows, asked, first, soon))
+    return asked[begin:].astype(np.int64), first[begin:].astype(np.int64), soon[begin:].view(bool)
+
+
+def replied(point: Point, protocol: int) -> NDArray[np.int64]:
+    """Tell the replies of a protocol, their rows, ascending: what the responder sent of UDP and echoes.
+
+    Of TCP SYN-ACKs, and the RSTs that refuse a SYN.
+    """
+    packets = point.packets
+    rows = point.events.of(ANSWER)
+    flow = packets.flow[rows]
+    keep = point.flows.proto[flow] == protocol
+    if protocol == TCP:
+        flags = packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST)
+        refuses = (flags == TCP_RST | TCP_ACK) & (point.flows.marks[flow] & (SYN_X | SYNACK_Y) == SYN_X)
+        keep &= (flags == TCP_SYN | TCP_ACK) | refuses
+    replies: NDArray[np.int64] = rows[keep].astype(np.int64)
+    return replies
+
+
+def acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the originator acknowledged each SYN-ACK: its later packets with ACK here prove that it arrived."""
+    packets = point.packets
+    flow = packets.flow[rows]
+    latest = np.full(len(point.flows), -1, np.int64)
+    for f in np.unique(flow)[:MOST_REPLIES].tolist():
+        mine = point.rows(f, 0)
+        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
+        if len(acks):
+            latest[f] = int(packets.time[acks].max())
+    known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
+    return known
+
+
+def _keys(point: Point, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows as flow-major numbers, which keep file order, that is time order, within a flow."""
+    return (point.packets.flow[rows].astype(np.int64) << 32) | rows
+
+
+def anothers(
+    point: Point, rows: NDArray[np.int64], first: NDArray[np.int64], passed: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether the answer after each request is owed to another one that passed: A and AAAA queries of one socket.
+
+    A UDP answer names no request. As long as fewer answers came than requests passed, it proves nothing about one that
+    was not seen to pass.
+    """
+    at = np.flatnonzero((first >= 0) & ~passed)
+    if not len(at):
+        return np.zeros(len(rows), bool)
+    came = point.events.of(ANSWER)
+    came = came[point.flows.proto[point.packets.flow[came]] == UDP]
+    answers, gone = np.sort(_keys(point, came)), np.sort(_keys(point, rows[passed]))
+    key = _keys(point, first[at])
+    begin = (key >> 32) << 32
+    waiting = np.searchsorted(gone, key) - np.searchsorted(gone, begin)
+    earlier = np.searchsorted(answers, key) - np.searchsorted(answers, begin)
+    result = np.zeros(len(rows), bool)
+    result[at] = waiting > earlier
+    return result
