@@ -52,12 +52,12 @@ from analyzer.capture.points import record
 from analyzer.capture.storage import Memory
 from analyzer.flow.point import assemble
 from analyzer.nat.crossing import cross
-from analyzer.node.topology import place
+from analyzer.node.topology import neighbours, place
 bundle, switch = Bundle.open([sys.argv[1]]), ctypes.CDLL(sys.argv[2])
 switch.on()
 points = [assemble(one) for one in record(bundle.captures, dict, {}, lambda _: None, Memory())]
 place(points)
-cross(points)
+cross(points, neighbours(points))
 for point in points:
     point.events
 switch.off()

@@ -162,11 +162,7 @@ class Reader:
         self._first_section = ""
         self._time = 0
         self._count = 0
-        # The last is the interface, which a pcap file does not name.
-        self._rows: list[NDArray[Any]] = [
-            *(np.empty(ROWS, np.int64) for _ in range(4)),
-            np.zeros(ROWS, np.int32),
-        ]
+        self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
 
     @property
     def dropped(self) -> int | None:
@@ -189,12 +185,7 @@ class Reader:
         except OSError as problem:
             raise UnusableInput(f"{self.name}: cannot be read: {problem.strerror or problem}") from None
         with Stream(raw) as self._stream:
-            # A node has hundreds of veths with little in each: clearing a whole block for one takes longer than reading it. One
-            # byte more, so that its end is met.
-            known = self.size is not None and not self._stream.compression
-            window = Window(
-                self._stream, min(self._block, max(self.size or 0, HEAD) + 1) if known else self._block
-            )
+            window = Window(self._stream, self._block, self.size)
             while window.left < HEAD and window.more():
                 pass
             head = bytes(window.data[: min(window.end, HEAD)])

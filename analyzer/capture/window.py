@@ -20,8 +20,14 @@ class Window:
     exhausted: bool
     """Whether the stream has ended."""
 
-    def __init__(self, stream: Stream, size: int) -> None:
-        """Begin with *size* bytes of room."""
+    def __init__(self, stream: Stream, size: int, stored: int | None = None) -> None:
+        """Begin with *size* bytes of room, of a smaller plain file with its *stored* ones.
+
+        A node has hundreds of veths with little in each: clearing a whole block for one takes longer than reading it. One byte
+        more, so that its end is met.
+        """
+        if stored is not None and not stream.compression:
+            size = min(size, stored + 1)
         self.stream = stream
         self.data = bytearray(size + SLACK)
         self.base = self.position = self.end = 0
