@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analyzer.capture.bundle import Bundle
+    from analyzer.capture.hashing import Input
     from analyzer.evidence.collecting import ReadFile
     from analyzer.health import Signal
     from analyzer.incident.scene import Scene
@@ -59,6 +60,10 @@ class Analysis:
     """The first failed connections of which nobody can tell where."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
+    inputs: tuple[Input, ...] = field(default=(), repr=False)
+    """Every file that was looked into, with its SHA-256."""
+    command: str = ""
+    """The command line that asked for it; empty in Python."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
     """The columns behind the tables; None in an analysis that was not made by `analyze`."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.capture.bundle import Bundle
+from analyzer.capture.hashing import LIMIT, hashes
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
 from analyzer.errors import TooLarge, UnusableInput
@@ -26,6 +29,7 @@ def analyze(
     roles: Mapping[str, str] | None = None,
     memory: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    hash_limit: int | None = LIMIT,
 ) -> Analysis:
     """Analyse the captures and the side evidence of one incident on one node.
 
@@ -35,6 +39,8 @@ def analyze(
         roles: Capture point to role: `pod`, `bridge` or `uplink`.
         memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
+        hash_limit: Most bytes of the bundle's files, the small ones first, of which `Analysis.inputs` has the SHA-256;
+            None for all.
 
     Raises:
         UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
@@ -42,7 +48,10 @@ def analyze(
         TooLarge: There is not enough memory.
     """
     try:
-        return _analyze(_bundle(paths, points), roles or {}, memory, progress)
+        bundle = _bundle(paths, points)
+        with ThreadPoolExecutor(1) as pool:
+            inputs = pool.submit(hashes, bundle.files, hash_limit)
+            return replace(_analyze(bundle, roles or {}, memory, progress), inputs=inputs.result())
     except MemoryError:
         least = (
             "more memory than there is"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, write
+from analyzer.cli.common import advise, bundle_options, run, terminal, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError, UnusableInput
@@ -71,7 +71,7 @@ def command(
 
     \b
     Formats:
-      text    for people: the verdict first, 80 columns
+      text    for people: impact, cause and fix first; coloured on a terminal (not if NO_COLOR is set)
       json    for programs: format_version 1, with a JSON Schema
       junit   JUnit XML: a suite for each bundle, a test for each incident
       sarif   SARIF 2.1.0: a result for each incident, for code scanning
@@ -135,7 +135,9 @@ def command(
     ]
     if known and update:
         checked = _updated(known, checked)
-    write(_render(form, checked, each=each), output, form)
+    style = terminal() if form == "text" and output is None else {}
+    text = _render(form, checked, style, each=each)
+    write(text, output, "terminal" if style.get("colour") else form)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
     if left := [", ".join(paths) for paths in absent if paths not in gone]:
         note(f"{expected} also names {', '.join(left)}: not checked")
@@ -164,12 +166,12 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
     ]
 
 
-def _render(form: str, checked: Sequence[Checked], *, each: bool) -> str:
+def _render(form: str, checked: Sequence[Checked], style: dict[str, Any], *, each: bool) -> str:
     module = import_module(f"analyzer.report.{'json_' if form == 'json' else form}")
     if form not in ("text", "json"):
         text: str = module.render(checked)
     else:
-        text = module.render_each(checked) if each else module.render_checked(checked[0])
+        text = module.render_each(checked, **style) if each else module.render_checked(checked[0], **style)
     return text
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
 
+COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
+"""Keys of click's `meta`: the command line, and whether all inputs are to be hashed."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
 
@@ -44,9 +49,19 @@ memory_option = click.option(
 )
 
 
+sha256_option = click.option(
+    "--sha256",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
+    help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
+)
+
+
 def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the arguments that make a bundle."""
     for decorate in (
+        sha256_option,
         memory_option,
         click.option(
             "--role",
@@ -86,6 +101,7 @@ def run(
     """
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
+    from analyzer.capture.hashing import LIMIT
     from analyzer.capture.storage import is_memory, temporary_folder
     from analyzer.pipeline import analyze
 
@@ -101,9 +117,12 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
+    meta = click.get_current_context().meta
+    hash_limit = None if meta.get(SHA256) else LIMIT
     with _progress(bundle) as advance:
         try:
-            return analyze(bundle, roles=by_name, memory=memory, progress=advance)
+            analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance, hash_limit=hash_limit)
+            return replace(analysis, command=meta.get(COMMAND, ""))
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
@@ -158,6 +177,14 @@ def write(text: str, output: Path | None, form: str = "text") -> None:
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))
+
+
+def terminal() -> dict[str, Any]:
+    """How wide and whether coloured a text is to be on stdout: a terminal as it is, anything else 80 columns and plain."""
+    if not sys.stdout.isatty():
+        return {}
+    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"  # https://no-color.org
+    return {"width": min(max(shutil.get_terminal_size().columns, 40), 132), "colour": colour}
 
 
 def advise(analysis: Analysis) -> None:

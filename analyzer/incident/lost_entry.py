@@ -18,6 +18,7 @@ from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.wording import seconds, wait
 from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.tuples import DST, SRC
@@ -77,7 +78,7 @@ def gone(
             facts=facts,
         )
     if pause >= lifetime:
-        says = f"nothing was sent for {pause:.1f} s, and an entry lives {lifetime} s after its last packet ({name})"
+        says = f"nothing was sent for {wait(pause)}, and an entry lives {lifetime} s after its last packet ({name})"
         source = "sysctl" if told else "the kernel's default"
         return Gone(
             cause="entry-expired",
@@ -116,7 +117,7 @@ def _destroyed(
             if event is not None and event.time is not None and since - SECOND < event.time < until + SECOND:
                 by = " by a program" if event.by_user else ""
                 quiet = (event.time - since) / SECOND
-                says = f"conntrack destroyed the entry{by} {max(quiet, 0):.3f} s after the connection's last packet"
+                says = f"conntrack destroyed the entry{by} {seconds(max(quiet, 0))} after the connection's last packet"
                 return (
                     event.time,
                     Evidence(says=says, source=f"{event.file} line {event.line}"),
@@ -212,7 +213,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     if why is None:
         evidence.append(
             Evidence(
-                says=f"it had been silent for {pause:.1f} s, less than its entry lives "
+                says=f"it had been silent for {wait(pause)}, less than its entry lives "
                 + (
                     "here: something deleted it"
                     if told

@@ -32,6 +32,7 @@ import numpy as np
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_RST
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.wording import duration
 from analyzer.model import Evidence, Exclusion, Finding
 from analyzer.nat.passages import flow_name
 from analyzer.nat.tuples import DST, SRC, tuple_keys
@@ -123,7 +124,7 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         rst = scene.trails.sighting(gap.inner, closed[0])
         before.append(
             Evidence(
-                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} µs before: its entry was closed, "
+                says=f"{rst.src} had reset the connection {duration(seen.time - rst.time)} before: its entry was closed, "
                 "and what the pod had under way was not translated any more",
                 source=f"{rst.file} frame {rst.frame}",
             )

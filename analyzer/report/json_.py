@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from analyzer import __version__
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso
 
@@ -42,7 +43,9 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
     counts = analysis.counts
     return {
         "format_version": FORMAT_VERSION,
+        "tool": {"name": "lostsyn", "version": __version__, "command": analysis.command or None},
         "bundle": analysis.bundle,
+        "inputs": [{"file": one.file, "bytes": one.size, "sha256": one.sha256} for one in analysis.inputs],
         "kernel": analysis.kernel,
         "points": [_point(point) for point in analysis.capture_points],
         "counts": {

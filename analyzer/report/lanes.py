@@ -17,7 +17,7 @@ _GAP = 156.0  # between lanes: the 15 characters of an interface name (IFNAMSIZ)
 _LAST_GAP = 132.0  # from the last lane to the outside
 _MONO = 6.7  # width of a character of an address
 _NAME = 7.9  # width of a character of a lane's name
-_ADDRESS = 46  # characters of an address; `[` IPv6 `]:` port has at most 47
+_ADDRESS = 47  # characters of an address: `[` IPv6 `]:` port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analyzer.incident.wording import wait
 from analyzer.report import account as accounts
-from analyzer.report.words import between, cause_title, count, duration, losses, short
+from analyzer.report.words import between, cause_title, count, losses, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.analysis import Analysis
-    from analyzer.model import Account, Gap, Incident
+    from analyzer.model import Account, Gap, Incident, Remedy
 
 # (one, many): what happened to how many, before the place.
 _EVENTS = {
@@ -34,6 +36,42 @@ _EVENTS = {
     ),
     "unnatted-leak": ("{n} packet left without translation", "{n} packets left without translation"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A cause, and what it did in all of its incidents."""
+
+    incident: Incident
+    """The one with the most connections."""
+    incidents: int
+    connections: int
+
+    @property
+    def fix(self) -> Remedy | None:
+        """The first remedy."""
+        return self.incident.remedies[0] if self.incident.remedies else None
+
+    @property
+    def others(self) -> int:
+        """How many further remedies there are."""
+        return max(len(self.incident.remedies) - 1, 0)
+
+
+def causes(incidents: Sequence[Incident]) -> list[Cause]:
+    """Return each cause once, those with the most connections first."""
+    by_cause: dict[str, list[Incident]] = {}
+    for incident in incidents:
+        by_cause.setdefault(incident.cause, []).append(incident)
+    found = [
+        Cause(
+            incident=max(group, key=lambda incident: len(incident.findings)),
+            incidents=len(group),
+            connections=sum(len(incident.findings) for incident in group),
+        )
+        for group in by_cause.values()
+    ]
+    return sorted(found, key=lambda cause: -cause.connections)
 
 
 def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
@@ -83,11 +121,7 @@ def _befell(incidents: Sequence[Incident]) -> str:
     findings = [finding for incident in incidents for finding in incident.findings]
     delays = [finding.delay_s for finding in findings if finding.delay_s is not None]
     if delays and len(delays) == len(findings):
-        return (
-            f"waited up to {duration(round(max(delays) * 100) * 10**7)}"
-            if max(delays) >= 0.01
-            else "were delayed"
-        )
+        return f"waited up to {wait(max(delays))}" if max(delays) >= 0.01 else "were delayed"
     if not delays and all(one.kind in ("syn-vanished", "refused") for one in incidents):
         return "failed"
     return "were delayed or failed" if len(findings) != 1 else "was delayed or failed"

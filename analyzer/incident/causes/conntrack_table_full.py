@@ -36,6 +36,7 @@ from analyzer.capture.layout import REPLY, TCP_SYN
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
+from analyzer.incident.wording import wait
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.fates import PASSED, VANISHED
 from analyzer.nat.ways import IN, OUT
@@ -101,7 +102,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "

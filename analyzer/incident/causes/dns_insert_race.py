@@ -30,6 +30,7 @@ from analyzer.capture.transport import transports
 from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import recorded
+from analyzer.incident.wording import seconds, wait
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and took up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and took up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
         f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
@@ -136,7 +137,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         resent = scene.trails.sighting(point, again)
         evidence.append(
             Evidence(
-                says=f"the same query came again from the same port after {after:.3f} s",
+                says=f"the same query came again from the same port after {seconds(after)}",
                 source=f"{resent.file} frame {resent.frame}",
             )
         )

@@ -32,6 +32,7 @@ import numpy as np
 
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.wording import wait
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends
 from analyzer.nat.tuples import tuple_keys
@@ -69,7 +70,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second "
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {wait(loss.delay_s)} for a second "
         f"attempt: the virtual server (IPVS) on this node still knew an older connection of the same client port and dropped the "
         f"first packet of the new one."
     )
@@ -125,7 +126,7 @@ def _evidence(
         ago = (case.lost[0].time - earlier[1]) / 1e9
         told.append(
             Evidence(
-                says=f"{client} had a connection to {service} before, which ended {ago:.1f} s earlier",
+                says=f"{client} had a connection to {service} before, which ended {wait(ago)} earlier",
                 source=earlier[0],
             )
         )

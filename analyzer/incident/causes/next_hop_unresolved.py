@@ -31,6 +31,7 @@ from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.wording import seconds
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import address
 from analyzer.nat.ways import OUT
@@ -120,7 +121,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         after = (int(inner.packets.time[unreachable]) - case.lost[0].time) / 1e9
         evidence.append(
             Evidence(
-                says=f"{after:.3f} s after the first lost attempt an ICMP error said that {address(*destination)} cannot "
+                says=f"{seconds(after)} after the first lost attempt an ICMP error said that {address(*destination)} cannot "
                 "be reached",
                 source=f"{capture.label} frame {frame}",
             )

@@ -39,6 +39,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation, Loss, NewMappings
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Scene
+from analyzer.incident.wording import duration, seconds, wait
 from analyzer.model import Evidence, Exclusion, Remedy
 from analyzer.nat.passages import ends, flow_name
 
@@ -84,7 +85,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
@@ -113,7 +114,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
-            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} µs "
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {duration(abs(apart))} "
             f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
             + (
                 "the very port that the lost connection would have kept"
@@ -260,7 +261,7 @@ def _retry(case: Case, passed: Step) -> Evidence:
     after = (passed.time - case.lost[0].time) / 1e9
     capture, frame = point.recording.locate(row)
     return Evidence(
-        says=f"the attempt {after:.3f} s later passed, "
+        says=f"the attempt {seconds(after)} later passed, "
         + (f"on the port {port} that was free again" if port == own else f"on port {port} instead of {own}"),
         source=f"{capture.label} frame {frame}",
     )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.records import record_of
+from analyzer.incident.wording import wait
 from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
