@@ -9,24 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis as Analysis
+    from analyzer.api import Analysis as Analysis
+    from analyzer.api import analyze as analyze
     from analyzer.capture.bundle import Bundle as Bundle
     from analyzer.errors import LostsynError as LostsynError
     from analyzer.errors import UnusableInput as UnusableInput
-    from analyzer.model import Finding as Finding
-    from analyzer.model import Incident as Incident
-    from analyzer.pipeline import analyze as analyze
+    from analyzer.incident.model import Finding as Finding
+    from analyzer.incident.model import Incident as Incident
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Analysis": "analyzer.analysis",
+    "Analysis": "analyzer.api",
     "Bundle": "analyzer.capture.bundle",
-    "Finding": "analyzer.model",
-    "Incident": "analyzer.model",
+    "Finding": "analyzer.incident.model",
+    "Incident": "analyzer.incident.model",
     "LostsynError": "analyzer.errors",
     "UnusableInput": "analyzer.errors",
-    "analyze": "analyzer.pipeline",
+    "analyze": "analyzer.api",
 }
 
 __all__ = sorted(_HOME)

@@ -1,84 +1,95 @@
-"""The way of the data begins: captures to columns, in the time in which what makes use of them is imported."""
+"""The way of the data, from recordings to incidents: `conclude` is the method section."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.capture.bundle import Bundle
-from analyzer.capture.hashing import LIMIT, hashes
-from analyzer.capture.points import record
-from analyzer.capture.storage import Memory, TemporaryFiles
-from analyzer.errors import TooLarge, UnusableInput
-from analyzer.evidence import collect
-from analyzer.threads import beside
+from analyzer.capture.twins import leave_out
+from analyzer.compute.threads import beside, side_by_side
+from analyzer.connection.connections import connections
+from analyzer.connection.fates import follow
+from analyzer.connection.passages import Trails
+from analyzer.connection.refusals import Refusals
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
+from analyzer.incident import summary
+from analyzer.incident.advice import advise
+from analyzer.incident.covering import coverage, untold
+from analyzer.incident.deciding import decide
+from analyzer.incident.findings import find
+from analyzer.incident.incidents import incidents
+from analyzer.incident.outside import outside
+from analyzer.incident.reconcile import reconcile
+from analyzer.incident.scene import Scene, translating
+from analyzer.nat.crossing import cross
+from analyzer.node.recording import witness
+from analyzer.node.topology import contradicted, neighbours, place, rename
+from analyzer.node.ways import EXITS, explore
+from analyzer.result.analysis import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-
-
-def analyze(
-    paths: Path | str | Bundle | Sequence[Path | str],
-    *,
-    points: Mapping[str, str] | None = None,
-    roles: Mapping[str, str] | None = None,
-    memory: int | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-    hash_limit: int | None = LIMIT,
-) -> Analysis:
-    """Analyse the captures and the side evidence of one incident on one node.
-
-    Args:
-        paths: Files, folders or archives that make one bundle, or an opened `Bundle`.
-        points: File (as given, its label, or its last part) to the name of its capture point.
-        roles: Capture point to role: `pod`, `bridge` or `uplink`.
-        memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
-        progress: Called now and then with how many more stored bytes were read.
-        hash_limit: Most bytes of the bundle's files, the small ones first, of which `Analysis.inputs` has the SHA-256;
-            None for all.
-
-    Raises:
-        UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
-            role.
-        TooLarge: There is not enough memory.
-    """
-    try:
-        bundle = _bundle(paths, points)
-        with ThreadPoolExecutor(1) as pool:
-            inputs = pool.submit(hashes, bundle.files, hash_limit)
-            return replace(_analyze(bundle, roles or {}, memory, progress), inputs=inputs.result())
-    except MemoryError:
-        least = (
-            "more memory than there is"
-            if memory is None
-            else f"more than --memory {memory >> 20}M leaves room for"
-        )
-        raise TooLarge(
-            f"the analysis needs {least}; keep the columns on a disk with --memory 2G, or leave out captures"
-        ) from None
+    from analyzer.capture.bundle import Bundle
+    from analyzer.capture.points import Recording
+    from analyzer.evidence import Evidence
 
 
-def _analyze(
-    bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
-) -> Analysis:
-    evidence = collect(bundle.evidence)
-    storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
-    with beside(lambda: import_module("analyzer.concluding")):
-        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
-    from analyzer.concluding import conclude
-
-    return conclude(bundle, evidence, recordings)
+FOLLOWED = (TCP, UDP, ICMP, ICMP6)
+"""Protocols whose requests and replies are followed."""
 
 
-def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:
-    if isinstance(paths, Bundle):
-        if points:
-            raise UnusableInput("points: the bundle is opened already; give them to Bundle.open")
-        return paths
-    return Bundle.open([paths] if isinstance(paths, str | Path) else list(paths), points=points)
+def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Result:
+    """Tell what happened to the packets that were recorded."""
+    twice = side_by_side(leave_out, recordings)
+    captured = side_by_side(assemble, recordings)
+    caveats = [*filter(None, twice), *place(captured)]
+    rename(captured)
+    gaps = cross(captured, neighbours(captured))
+    if swapped := contradicted(gaps):
+        caveats += swapped
+        gaps = cross(captured, neighbours(captured))
+    with beside(lambda: [point.events for point in captured]):
+        node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
+    witness(captured, evidence)
+    refusals = Refusals([point for point in captured if point.role in EXITS])
+    sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in FOLLOWED}
+    answered = {
+        protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in FOLLOWED
+    }
+    scene = Scene(
+        points=captured,
+        gaps=gaps,
+        node=node,
+        trails=Trails(captured, gaps),
+        requests=sent,
+        replies=answered,
+        refusals=refusals,
+        evidence=evidence,
+    )
+    decide(scene)
+    with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
+        findings, counts = find(scene)
+    told = incidents(findings)
+    followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
+    named = ((finding.point, finding.flow) for finding in findings)
+    scene.connections = connections(captured, gaps, node, followed, named)
+    return Result(
+        bundle=bundle.name,
+        kernel=evidence.kernel,
+        capture_points=summary.capture_points(scene),
+        counts=counts,
+        account=scene.connections.account(),
+        incidents=told,
+        reconciliation=reconcile(scene.counters, counts, told),
+        caveats=summary.caveats(bundle, scene, caveats),
+        mappings=summary.mappings(scene),
+        inconclusive=summary.blind(scene),
+        advice=advise(scene),
+        health=summary.health(scene),
+        occupancy=summary.occupancy(scene),
+        outside=outside(scene),
+        coverage=coverage(scene),
+        untold=untold(scene),
+        read=evidence.read,
+        scene=scene,
+    )

@@ -67,9 +67,9 @@ class CaseItem(pytest.Item):
         Raises:
             NotAsExpected: It is not as expected, or nothing can be concluded.
         """
-        from analyzer.checked import Checked
-        from analyzer.pipeline import analyze
+        from analyzer.api import analyze
         from analyzer.report import text
+        from analyzer.report.checked import Checked
 
         checked = Checked.of(self.paths, analyze(self.paths), self.expectation)
         if checked.exit:

@@ -1,10 +1,10 @@
-"""Writes tables.md, the page of the DataFrames' columns, from `analyzer.schema.COLUMNS`: `python docs/tables.py`."""
+"""Writes tables.md, the page of the DataFrames' columns, from `analyzer.result.schema.COLUMNS`: `python docs/tables.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from analyzer.schema import COLUMNS, Column
+from analyzer.result.schema import COLUMNS, Column
 
 OBTAINED = {
     "points": "`analysis.points`: one row per capture point, pod to uplink.",
@@ -16,7 +16,7 @@ OBTAINED = {
     "connections": "`analysis.connections`: one row per connection, followed through all points, with what became of it.",
 }
 INTRODUCTION = """\
-<!-- Written by docs/tables.py from analyzer.schema.COLUMNS; change it there. -->
+<!-- Written by docs/tables.py from analyzer.result.schema.COLUMNS; change it there. -->
 
 # Tables
 
@@ -29,7 +29,7 @@ analysis = analyze("fixtures/snat-race")
 The tables are pandas DataFrames, made when asked for. Names of flows are Zeek's. Times are on the bundle's common clock.
 `point` joins all tables to `points`; `flow` numbers join `packets` and `passages` to `flows` (with the point), and both to
 `crossings`. The last column gives the name of the same thing in Wireshark (a display filter field), in Zeek's conn.log and in
-the Elastic Common Schema. The same is there for programs: `analyzer.schema.COLUMNS`.
+the Elastic Common Schema. The same is there for programs: `analyzer.result.schema.COLUMNS`.
 
 ## Parquet
 

@@ -18,6 +18,7 @@ from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.files import CaptureFile, EvidenceFile, is_text
+from analyzer.capture.formats import is_netlink
 from analyzer.capture.listing.recognising import form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
@@ -48,7 +49,7 @@ class Bundle:
     inputs: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Device and inode of each file that was looked into, captures, texts and archives, to what it is called."""
     files: tuple[tuple[str, Path], ...] = ()
-    """What each of these is called, and where it is; in natural order."""
+    """What each of these is called, and where it is; captures first."""
 
     @classmethod
     def open(
@@ -103,7 +104,7 @@ class Bundle:
             evidence=tuple(sorted(search.evidence, key=_natural)),
             caveats=tuple(caveats),
             inputs=search.inputs,
-            files=tuple(sorted(search.files, key=lambda file: _parts(file[0]))),
+            files=tuple(sorted(search.files, key=lambda file: (file[0] not in search.heads, _parts(file[0])))),
         )
 
 
@@ -244,11 +245,9 @@ class _Search:
         self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
     ) -> None:
         """Sort a file by what it begins with."""
-        from analyzer.evidence.dwdump import recognises  # evidence imports this module
-
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
-        elif recognises(head):  # a capture by its form only
+        elif is_netlink(head):  # a capture by its form only
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
         elif is_capture(head):
             label = self._unique(label)

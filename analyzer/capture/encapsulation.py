@@ -12,7 +12,7 @@ Compiled by the package build, with `encapsulation.pxd` for that loop; runs unco
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 from analyzer.capture import layout
 

@@ -7,7 +7,7 @@ Compiled by the package build, with `flowtable.pxd` for the loop that uses it; r
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 from analyzer.capture import layout
 

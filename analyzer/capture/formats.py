@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 _MAGIC = {
     b"snoop\0\0\0": "snoop (Solaris)",
     b"RTSS": "Microsoft Network Monitor 1",
@@ -10,6 +12,7 @@ _MAGIC = {
     b"XCP\0": "Windows Sniffer or NetXRay",
     b"iptrace ": "iptrace (AIX)",
 }
+_LINKTYPE_NETLINK = 253
 _ERF_TYPES = 48
 """Types of ERF records that are assigned; bit 7 says that extension headers follow."""
 _ERF_RECORDS = 3
@@ -44,3 +47,13 @@ def _is_erf(head: bytes) -> bool:
             return False
         at, records = at + length, records + 1
     return records == _ERF_RECORDS or (records > 0 and at == len(head))
+
+
+def is_netlink(head: bytes) -> bool:
+    """Say whether a file that begins like this is a pcap of netlink messages: dropped packets, not traffic."""
+    order: Literal["little", "big"] = (
+        "little" if head[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else "big"
+    )
+    known = order == "little" or head[:4] in (b"\xa1\xb2\xc3\xd4", b"\xa1\xb2\x3c\x4d")
+    link = head[20:22] if order == "little" else head[22:24]
+    return known and len(head) >= 24 and int.from_bytes(link, order) == _LINKTYPE_NETLINK

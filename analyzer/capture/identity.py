@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.capture.files import CaptureFile
     from analyzer.capture.lanes import Lanes
-    from analyzer.evidence.facts import Link
+    from analyzer.capture.link import Link
 
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")

@@ -18,16 +18,16 @@ from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
 from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
 from analyzer.capture.rotation import candidates, in_order
+from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
-from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from analyzer.capture.columns import Flows, Packets, Stretch
     from analyzer.capture.files import CaptureFile
+    from analyzer.capture.link import Link
     from analyzer.capture.storage import Memory
-    from analyzer.evidence.facts import Link
 
 
 _MOST = (1 << 64) - 1

@@ -14,7 +14,7 @@ objects, which a loop without the GIL cannot hold; products are kept under 2**64
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 from analyzer.capture import layout
 

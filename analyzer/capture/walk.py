@@ -12,7 +12,7 @@ from __future__ import annotations
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 # Literals of 2**31 and more would be Python objects inside `nogil`.
 GIGA = cython.declare(cython.ulonglong, 1_000_000_000)

@@ -17,8 +17,8 @@ from analyzer.errors import LostsynError, UnusableInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.checked import Checked
     from analyzer.expectations.file import Expectations
+    from analyzer.report.checked import Checked
 
 FORMATS = ("text", "json", "junit", "sarif", "github")
 
@@ -106,8 +106,8 @@ def command(
       lostsyn check --each captures/*/ --expect lostsyn.toml --update
       lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
     """  # noqa: D301 - the backspaces keep click from joining the lines
-    from analyzer.checked import Checked
     from analyzer.expectations.file import read
+    from analyzer.report.checked import Checked
 
     if update and expected is None:
         raise UnusableInput("--update: give the file to write with --expect FILE")
@@ -147,8 +147,8 @@ def command(
 
 def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
     """Write into the file what differs, or is not in it, and judge again."""
-    from analyzer.checked import Checked
     from analyzer.expectations.file import read, update
+    from analyzer.report.checked import Checked
 
     differing = [
         (one.paths, one.analysis)

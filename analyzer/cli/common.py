@@ -16,14 +16,14 @@ import click
 from analyzer.capture.naming import ROLES as ROLES
 from analyzer.cli.saying import document, note, say
 from analyzer.errors import UnusableInput
-from analyzer.report.saving import inode, saving
+from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from analyzer.analysis import Analysis
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
+    from analyzer.result.analysis import Result
 
 COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
 """Keys of click's `meta`: the command line, and whether all inputs are to be hashed."""
@@ -89,7 +89,7 @@ def run(
     roles: Sequence[str],
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
-) -> Analysis:
+) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
     Args:
@@ -99,11 +99,11 @@ def run(
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
     """
+    from analyzer.api import analyze
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.hashing import LIMIT
     from analyzer.capture.storage import is_memory, temporary_folder
-    from analyzer.pipeline import analyze
 
     _share_one_heap()
     by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
@@ -187,7 +187,7 @@ def terminal() -> dict[str, Any]:
     return {"width": min(max(shutil.get_terminal_size().columns, 40), 132), "colour": colour}
 
 
-def advise(analysis: Analysis) -> None:
+def advise(analysis: Result) -> None:
     """Say on stderr what the captures lack, and how to take the next one."""
     for advice in analysis.advice:
         note(f"{advice.situation} {advice.next}")

@@ -14,10 +14,10 @@ import click
 
 from analyzer.cli.saying import note
 from analyzer.errors import UnusableInput
-from analyzer.report.saving import inode
+from analyzer.result.saving import inode
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 KEY_BYTES = 16
 """A shorter key file could be guessed."""
@@ -42,7 +42,7 @@ class Sharing:
                 if path and other and _same(path, other):
                     raise UnusableInput(f"{path}: is {other}, which would be lost; give another file")
 
-    def share(self, analysis: Analysis) -> Analysis:
+    def share(self, analysis: Result) -> Result:
         """Write the evidence, if wanted, and return what may be told."""
         if self.evidence is not None:
             from analyzer.report import evidence

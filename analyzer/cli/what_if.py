@@ -16,8 +16,8 @@ from analyzer.cli.saying import note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.whatif import WhatIf
+    from analyzer.result.analysis import Result
+    from analyzer.result.whatif import WhatIf
 
 WIDTH = 80
 
@@ -73,7 +73,7 @@ def command(
       lostsyn what-if FOLDER --setting random-fully
       lostsyn what-if FOLDER --setting be-liberal --setting kernel=6.1 --format json
     """  # noqa: D301 - the backspaces keep click from joining the lines
-    from analyzer.whatif import parse, what_if
+    from analyzer.result.whatif import parse, what_if
 
     for setting in settings:
         parse(setting)  # before the captures are read
@@ -84,7 +84,7 @@ def command(
         note(analysis.inconclusive)
 
 
-def _json(analysis: Analysis, answers: Sequence[WhatIf]) -> str:
+def _json(analysis: Result, answers: Sequence[WhatIf]) -> str:
     told = {
         "format_version": 1,
         "bundle": analysis.bundle,
@@ -94,7 +94,7 @@ def _json(analysis: Analysis, answers: Sequence[WhatIf]) -> str:
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
-def _text(analysis: Analysis, answers: Sequence[WhatIf]) -> str:
+def _text(analysis: Result, answers: Sequence[WhatIf]) -> str:
     if not analysis.incidents:
         return "No incident: there is nothing that another setting could have avoided.\n"
     summaries = {incident.id: incident for incident in analysis.incidents}

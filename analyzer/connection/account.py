@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.model import Account, Fate
 from analyzer.connection.outcome import (
     DELAYED,
     OUTCOMES,
@@ -21,20 +22,19 @@ from analyzer.connection.outcome import (
     UNANSWERED,
     UNFINISHED,
 )
-from analyzer.model import Account, Fate
-from analyzer.nat.reasons import CODES, REASONS
-from analyzer.nat.ways import EXITS, IN, LOCAL, OUT
+from analyzer.connection.reasons import CODES, REASONS
+from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.connection.fates import Followed
     from analyzer.connection.outcome import Outcomes
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.ways import Node
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 CLASSES = ("worked", "node", "outside", "unknown")
 WORKED, NODE, OUTSIDE, UNTOLD = range(4)
@@ -144,22 +144,22 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, causes: Mapping[int, str]
+    outcomes: Outcomes, told: Fates, accused: Sequence[int]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
     Args:
         outcomes: Of all connections.
         told: What was followed of them.
-        causes: Connection to the cause of its incident.
+        accused: The connections that an incident names.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
     code, fate = outcomes.code, _FATE[told.reason]
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
-    accused = np.zeros(len(code), bool)
-    accused[list(causes)] = True
-    here = accused | (fate == _VANISHED) | np.isin(told.reason, _HERE)
+    named = np.zeros(len(code), bool)
+    named[np.asarray(accused, np.int64)] = True
+    here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])

@@ -10,16 +10,16 @@ import numpy as np
 from analyzer.capture.layout import QUOTES
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import routable
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
+    from analyzer.nat.gap import Gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,18 +10,18 @@ import numpy as np
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
 from analyzer.connection.outcome import Outcomes, outcomes
-from analyzer.nat.reasons import CODES
+from analyzer.connection.reasons import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.model import Account
     from analyzer.flow.point import Point
-    from analyzer.model import Account, Incident
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.ways import Node
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
 
@@ -39,11 +39,13 @@ class Connections:
     """Index into `analyzer.connection.account.CLASSES`."""
     why: NDArray[np.int8]
     """Index into `analyzer.connection.account.WHY`."""
-    incidents: Mapping[int, Incident]
-    """Connection to the incident that it belongs to."""
 
     def __len__(self) -> int:
         return len(self.chains)
+
+    def of(self, point: str, flow: int) -> int | None:
+        """The connection of a flow at a point; None where it belongs to none."""
+        return _of(self.chains, point, flow)
 
     def account(self) -> Account:
         """The four numbers."""
@@ -55,7 +57,7 @@ def connections(
     gaps: Sequence[Gap],
     node: Node,
     followed: Sequence[Followed],
-    incidents: Sequence[Incident],
+    named: Iterable[tuple[str, int]],
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -64,20 +66,13 @@ def connections(
         gaps: All gaps.
         node: What is known of the node.
         followed: Requests and replies of all protocols at all points, decided.
-        incidents: All incidents; each finding names a flow of its connection.
+        named: What the findings name: a point, and a flow there.
     """
     chains = chain(points, gaps, [at for at in followed if not at.replies])
     told = fates(chains, followed, gaps, node)
     found = outcomes(chains, np.isin(told.reason, _REFUSED))
-    place = {point.name: number for number, point in enumerate(points)}
-    of: dict[int, Incident] = {}
-    for incident in incidents:
-        for finding in incident.findings:
-            if finding.point in place and finding.flow >= 0:
-                number = int(chains.of[place[finding.point]][finding.flow])
-                if number >= 0:
-                    of.setdefault(number, incident)
-    klass, why = classes(found, told, {number: incident.cause for number, incident in of.items()})
+    accused = {number for point, flow in named if (number := _of(chains, point, flow)) is not None}
+    klass, why = classes(found, told, sorted(accused))
     return Connections(
         chains=chains,
         outcomes=found,
@@ -85,5 +80,10 @@ def connections(
         direction=directions(chains, node),
         told=klass,
         why=why,
-        incidents=of,
     )
+
+
+def _of(chains: Chains, point: str, flow: int) -> int | None:
+    at = next((number for number, known in enumerate(chains.points) if known.name == point), None)
+    number = -1 if at is None or flow < 0 else int(chains.of[at][flow])
+    return None if number < 0 else number

@@ -7,7 +7,7 @@ Compiled by the package build; runs uncompiled with the same results (`tests/con
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 from analyzer.capture import layout
 

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.threads import side_by_side
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import address
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
 from analyzer.flow.keys import address_key, among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.passages import address
 from analyzer.nat.tuples import SRC
-from analyzer.nat.ways import IN, OUT
-from analyzer.threads import side_by_side
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.timeouts import Timeouts
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
+    from analyzer.nat.gap import Gap
 
 MOMENTS = 500
 """Points of the curve, at most."""

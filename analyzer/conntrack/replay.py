@@ -16,7 +16,7 @@ from analyzer.capture.transport import Options, tcp_options, transports
 from analyzer.conntrack.model import Segment, Settings
 from analyzer.conntrack.pickup import Seen, infer_scales
 from analyzer.conntrack.tcp import Connection
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.model import Judgement
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 DEFAULTS = Settings()
 MOST = 100_000

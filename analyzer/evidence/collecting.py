@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.capture.files import EVIDENCE
+from analyzer.capture.formats import is_netlink
+from analyzer.capture.link import Link
 from analyzer.evidence import counting, dwdump, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.drops import DropRecord
@@ -25,7 +27,6 @@ from analyzer.evidence.facts import (
     IpvsService,
     Kernel,
     KubeProxy,
-    Link,
     LogLine,
     Module,
     Neighbour,
@@ -153,7 +154,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         if _ELSEWHERE.search(file.label):
             elsewhere.append(file.label)
             continue
-        if dwdump.recognises(stored := file.stored(HEAD)[0]):
+        if is_netlink(stored := file.stored(HEAD)[0]):
             stored, missing = file.stored()
             if missing or len(stored) > EVIDENCE:
                 caveats.append(f"{file.label}: {missing or f'only its first {EVIDENCE} bytes were read'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyzer.capture.formats import is_netlink
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Order = Literal["little", "big"]
 
-_LINKTYPE_NETLINK = 253
 _MAGICS: dict[bytes, Order] = {
     b"\xd4\xc3\xb2\xa1": "little",
     b"\x4d\x3c\xb2\xa1": "little",
@@ -37,20 +37,10 @@ _TYPE = 0x3FFF
 """Of an attribute's type; the two highest bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER)."""
 
 
-def recognises(head: bytes) -> bool:
-    """Say whether a file that begins like this is a pcap of netlink messages."""
-    order = _MAGICS.get(head[:4])
-    return (
-        order is not None
-        and len(head) >= _FILE
-        and int.from_bytes(head[20:22] if order == "little" else head[22:24], order) == (_LINKTYPE_NETLINK)
-    )
-
-
 def parse(data: bytes, file: str) -> Iterator[Fact]:
     """Yield the packets; frames are counted as lines, from 1."""
     order = _MAGICS.get(data[:4])
-    if order is None or not recognises(data):
+    if order is None or not is_netlink(data):
         return
     at, count, kept, left_out = _FILE, 0, 0, 0
     while at + _RECORD <= len(data):

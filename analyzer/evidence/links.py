@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.evidence.facts import Link
+    from analyzer.capture.link import Link
 
 MOST = 20_000
 """Interfaces of one file."""

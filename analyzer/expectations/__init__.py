@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Finding, Gap, Incident
+    from analyzer.connection.model import GapNames
+    from analyzer.incident.model import Finding, Incident
+    from analyzer.result.analysis import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class Rule:
 
     kind: str | None = None
     cause: str | None = None
-    gap: Gap | None = None
+    gap: GapNames | None = None
     destination: Destination | None = None
     """As the pod addressed it, or as it left the node."""
     findings: Range = field(default=Range(least=1))
@@ -115,7 +116,7 @@ class Expectation:
     exit: int | None = None
     """Of `lostsyn check` without expectations; 2: nothing can be concluded. None where it does not matter."""
     counts: Mapping[str, Range] = field(default_factory=dict)
-    """By name of `analyzer.model.Counts`; others are not compared."""
+    """By name of `analyzer.incident.model.Counts`; others are not compared."""
     rules: tuple[Rule, ...] = ()
     """The first that fits a finding counts it; what none fits is not expected."""
     source: str = ""
@@ -133,14 +134,14 @@ class Unmet:
     """The incident that was not expected; None where one is missing or a number differs."""
 
 
-def plain_exit(analysis: Analysis) -> int:
+def plain_exit(analysis: Result) -> int:
     """Return the exit status where nothing is expected: 1 incidents, 2 failures that nothing places, or nothing told at all."""
     if analysis.incidents:
         return 1
     return 2 if analysis.inconclusive or analysis.account.open else 0
 
 
-def judge(analysis: Analysis, expectation: Expectation) -> tuple[Unmet, ...]:
+def judge(analysis: Result, expectation: Expectation) -> tuple[Unmet, ...]:
     """Compare a bundle with what it is expected to hold; empty if it is so."""
     found: Counter[Rule | None] = Counter()
     unmet = []

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from analyzer.errors import UnusableInput
 from analyzer.expectations import Destination, Expectation, Range, Rule, plain_exit
 from analyzer.incident import causes
-from analyzer.model import Counts, Kind
+from analyzer.incident.model import Counts, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 SIZE = 4 << 20
 """Bytes of a file, at most."""
@@ -87,7 +87,7 @@ def read(path: Path, *, missing_ok: bool = False) -> Expectations:
     return Expectations(path=path, content=content, bundles=_Reader(path, text).bundles(content))
 
 
-def update(known: Expectations, found: Sequence[tuple[Sequence[str], Analysis]]) -> str:
+def update(known: Expectations, found: Sequence[tuple[Sequence[str], Result]]) -> str:
     """Return the file's text with each of these bundles expected to hold just what was found in it.
 
     The other bundles and tables stay, comments do not: the caller gives the bundles that are not as expected, and writes
@@ -109,7 +109,7 @@ def update(known: Expectations, found: Sequence[tuple[Sequence[str], Analysis]])
     return tomli_w.dumps({**known.content, "expect": expect}, multiline_strings=True)
 
 
-def _described(analysis: Analysis, before: dict[str, Any]) -> dict[str, Any]:
+def _described(analysis: Result, before: dict[str, Any]) -> dict[str, Any]:
     """The table that expects just what was found, of the same bundle, with the counts that it compared before."""
     found = Counter((i.kind, i.cause, i.gap) for i in analysis.incidents for _ in i.findings)
     table = {name: before[name] for name in ("bundle",) if name in before}

@@ -26,18 +26,18 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
-from analyzer import typed
-from analyzer.checked import untold
+from analyzer.compute.threads import side_by_side
 from analyzer.fleet import tables
 from analyzer.fleet.bundles import key
-from analyzer.model import Counts
+from analyzer.incident.model import Counts
+from analyzer.report.checked import untold
 from analyzer.report.verdict import headline
-from analyzer.threads import side_by_side
+from analyzer.result import typed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from analyzer.analysis import Analysis
+    from analyzer.api import Analysis
     from analyzer.fleet.bundles import FleetBundle
     from analyzer.fleet.places import Place
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analyzer.connection.model import Fate
 from analyzer.fleet.clocks import unmatched
 from analyzer.fleet.tables import MOST_SYNS
-from analyzer.model import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.fleet.dataset import Recorded, Result
-    from analyzer.model import Confidence
+    from analyzer.incident.model import Confidence
 
 ANSWER = 1_000_000_000
 """ns within which an answer comes, or the SYN is repeated (RFC 6298 section 2.1)."""

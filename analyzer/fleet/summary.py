@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analyzer.connection.model import Account
 from analyzer.fleet import dataset
 from analyzer.fleet.over_time import DATED, OverTime, over_time
-from analyzer.model import Account
 from analyzer.report.page import Folded, fold
 
 if TYPE_CHECKING:

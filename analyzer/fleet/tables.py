@@ -1,4 +1,4 @@
-"""The tables of one bundle as a fleet keeps them: those of `analyzer.tables`, and what tells its connections from all others."""
+"""The tables of one bundle as a fleet keeps them: those of an analysis, and what tells its connections from all others."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analyzer import parquet
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
 from analyzer.flow.keys import address_key
 from analyzer.flow.point import TCP
+from analyzer.result import parquet
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
+    from analyzer.api import Analysis
+    from analyzer.incident.model import Finding
     from analyzer.incident.scene import Scene
-    from analyzer.model import Finding
 
 MOST_SYNS = 16
 """Times of SYNs, and of SYN-ACKs, that are kept of one flow."""
@@ -39,7 +39,7 @@ MORE: dict[str, list[pa.Field]] = {
         pa.field("destination", pa.string()),
     ],
 }
-"""Columns that a fleet's tables have beside those of `analyzer.schema`; docs/fleet.md tells what they mean. A finding's `pod` is
+"""Columns that a fleet's tables have beside those of an analysis; docs/fleet.md tells what they mean. A finding's `pod` is
 taken from what is known of the node, where that tells more than the finding's own text."""
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer import __version__
+from analyzer.api import analyze
 from analyzer.capture.bundle import FILES
 from analyzer.errors import LostsynError
 from analyzer.fleet import dataset
-from analyzer.pipeline import analyze
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

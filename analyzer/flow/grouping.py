@@ -6,7 +6,7 @@ Compiled by the package build; runs uncompiled with the same results (`tests/flo
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 
 def group(

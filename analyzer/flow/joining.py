@@ -7,7 +7,7 @@ with linear probing, so the cost is linear in the number of keys, however often 
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 NOBODY = cython.declare(cython.int, -1)  # of `partner`: no key of B is equal
 SEVERAL = cython.declare(cython.int, -2)  # several are, on either side

@@ -6,7 +6,7 @@ Compiled by the package build; runs uncompiled with the same results (`tests/flo
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 LETTERS = cython.declare(cython.int, 12)  # of a history at most
 M32 = cython.declare(cython.uint, 0xFFFFFFFF)  # compiled, sums and differences wrap by themselves

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.connection.fates import FATES, VANISHED
+from analyzer.connection.model import Fate
+from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.model import Attempt, Fate
-from analyzer.nat.fates import FATES, VANISHED
-from analyzer.nat.reasons import CODES
-from analyzer.nat.ways import IN, OUT
+from analyzer.incident.model import Attempt
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.model import GapNames
+    from analyzer.connection.passages import Trails
     from analyzer.flow.point import Point
-    from analyzer.model import Gap as GapNames
-    from analyzer.nat.crossing import Gap, Leg
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.passages import Trails
+    from analyzer.nat.gap import Gap, Leg
 
 REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected"))
 """Reasons that tell of a refusal by this node."""

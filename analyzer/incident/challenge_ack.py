@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.wording import wait
-from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.connection.account import UNTOLD, WHY
+from analyzer.connection.fates import UNDECIDABLE
 from analyzer.connection.outcome import OUTCOMES
-from analyzer.model import Coverage, Untold
-from analyzer.nat.fates import UNDECIDABLE
-from analyzer.nat.passages import flow_name
-from analyzer.nat.reasons import REASONS
+from analyzer.connection.passages import flow_name
+from analyzer.connection.reasons import REASONS
+from analyzer.incident.model import Coverage, Untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
+from analyzer.connection.asking import answered
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import address
+from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
-from analyzer.nat.asking import answered
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.passages import address
-from analyzer.nat.reasons import CODES
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
+    from analyzer.nat.gap import Gap
 
 REPLIES_OPEN = (CODES["way-unknown"],)
 """Of replies: that a rule drops one does not say that it came so far before the capture ended; what the rule counted does."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
-    from analyzer.model import Confidence, Evidence, Exclusion, Kind, Remedy
+    from analyzer.incident.model import Confidence, Evidence, Exclusion, Kind, Remedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y
+from analyzer.connection.fates import VANISHED
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import (
@@ -24,16 +25,15 @@ from analyzer.incident import (
 )
 from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
-from analyzer.model import Counts
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.topology import LAYERS
+from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
-from analyzer.nat.ways import IN
+from analyzer.node.topology import LAYERS
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
+    from analyzer.incident.model import Finding
     from analyzer.incident.scene import Scene
-    from analyzer.model import Finding
 
 
 def find(scene: Scene) -> tuple[list[Finding], Counts]:

@@ -18,7 +18,7 @@ from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import among
 from analyzer.flow.selecting import BARE_RESET
 from analyzer.nat.tuples import DST, SRC, tuple_keys
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from analyzer.incident import causes
 from analyzer.incident.causes import _invalid as invalid
 from analyzer.incident.explanation import Loss
-from analyzer.model import Incident
+from analyzer.incident.model import Incident
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import Confidence, Finding, Remedy
+    from analyzer.incident.model import Confidence, Finding, Remedy
 
 APART = 60_000_000_000
 """ns of silence that end an incident."""

@@ -27,21 +27,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_RST
+from analyzer.connection.equals import copied
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import flow_name
 from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.flow.point import TCP
 from analyzer.incident.invalid_reset import TESTS, window_points
-from analyzer.model import Evidence, Exclusion, Fate, Finding
-from analyzer.nat.equals import copied
-from analyzer.nat.passages import flow_name
-from analyzer.nat.ways import IN
+from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from analyzer.conntrack.replay import Judged
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are replayed for this."""

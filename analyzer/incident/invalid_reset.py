@@ -32,13 +32,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import flow_name
 from analyzer.conntrack import CLASSIC, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.incident.lost_entry import gone
+from analyzer.incident.model import Evidence, Exclusion, Finding, WindowPoint
 from analyzer.incident.wording import duration
-from analyzer.model import Evidence, Exclusion, Fate, Finding, WindowPoint
-from analyzer.nat.passages import flow_name
-from analyzer.nat.ways import IN
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +47,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from analyzer.connection.model import Passage
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.replay import Judged
     from analyzer.incident.host_resets import Reset
     from analyzer.incident.lost_entry import Gone
     from analyzer.incident.scene import Scene
-    from analyzer.model import Passage
 
 BEFORE, AFTER = 40, 24
 """Packets of the connection that are drawn around the first offender."""

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_ACK
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
-from analyzer.model import Evidence, Exclusion, Fate, Finding
-from analyzer.nat.passages import flow_name
-from analyzer.nat.ways import IN
+from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap, Leg
+    from analyzer.nat.gap import Gap, Leg
 
 MOST = 1000
 """Connections that are told."""

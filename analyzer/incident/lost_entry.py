@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
+from analyzer.connection.passages import ends, flow_name
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.wording import seconds, wait
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import ends, flow_name
 from analyzer.nat.tuples import DST, SRC
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are told."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.transport import flow_ends
+from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import flow_name
-from analyzer.nat.ways import IN
+from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
+    from analyzer.connection.refusals import Refusal
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.refusals import Refusal
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are told."""

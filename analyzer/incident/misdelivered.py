@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.connection.asking import answered
+from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.flow.selecting import ANSWER
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.asking import answered
-from analyzer.nat.passages import ends, flow_name
+from analyzer.incident.model import Evidence, Exclusion, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,12 +17,12 @@ from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
+from analyzer.connection.passages import address, ends
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.following import follow
-from analyzer.model import Advice, Outside, OutsideDestination, Trait
-from analyzer.nat.passages import address, ends
-from analyzer.nat.ways import EXITS
+from analyzer.incident.following import follow
+from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

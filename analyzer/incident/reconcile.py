@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyzer.model import Reconciled
+from analyzer.incident.model import Reconciled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from analyzer.model import Counts, Incident
+    from analyzer.incident.model import Counts, Incident
 
 
 def reconcile(

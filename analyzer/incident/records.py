@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import address
+from analyzer.connection.reasons import CODES
 from analyzer.evidence.witness import Loss, join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.model import Evidence, Exclusion
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.passages import address
-from analyzer.nat.reasons import CODES
+from analyzer.incident.model import Evidence, Exclusion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Scene
-    from analyzer.nat.fates import Followed
 
 MOST = 50_000
 """Packets that are compared with the records."""

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
-from analyzer.nat.passages import address
+from analyzer.connection.passages import address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.evidence.facts import Route, RoutingRule
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.scene import Scene
-    from analyzer.nat.fates import Followed
 
 NOWHERE = ("blackhole", "unreachable", "prohibit")
 """Kinds of routes, and actions of rules, that lead nowhere."""

@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from analyzer.model import Remedy
+from analyzer.incident.model import Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.rules.model import Rule

@@ -11,6 +11,8 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X
 from analyzer.capture.naming import role_of
+from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
+from analyzer.connection.passages import address
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
@@ -20,10 +22,8 @@ from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.explanation import Moments, NewMappings
-from analyzer.model import Evidence as Says
-from analyzer.nat.fates import CAPTURE_LOSS, VANISHED
-from analyzer.nat.passages import address
-from analyzer.nat.ways import OUT
+from analyzer.incident.model import Evidence as Says
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.connections import Connections
+    from analyzer.connection.fates import Followed
+    from analyzer.connection.passages import Trails
+    from analyzer.connection.refusals import Refusals
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
-    from analyzer.nat.crossing import Gap
-    from analyzer.nat.fates import Followed
-    from analyzer.nat.passages import Trails
-    from analyzer.nat.refusals import Refusals
-    from analyzer.nat.ways import Node
+    from analyzer.nat.gap import Gap
+    from analyzer.node.ways import Node
 
 T = TypeVar("T")
 MOST_RULES = 2_000_000

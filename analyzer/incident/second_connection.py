@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X
+from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import ends, flow_name
+from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.nat.tuples import SRC
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 FTP, FTP_DATA, TFTP = 21, 20, 69
 MOST = 1000

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.passages import ends, flow_name
 from analyzer.evidence.stale import delete
 from analyzer.flow.keys import address_key
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import ends, flow_name
-from analyzer.nat.ways import OUT
+from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.evidence.table import Entry
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 ENOUGH = 3
 """Requests without answer, and answered connections that got another endpoint since, before anything is said."""

@@ -10,7 +10,7 @@ import numpy as np
 from analyzer.capture.layout import ARP, REPLY
 from analyzer.flow.keys import address_key
 from analyzer.flow.point import ICMP6
-from analyzer.model import Evidence
+from analyzer.incident.model import Evidence
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point

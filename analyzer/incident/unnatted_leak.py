@@ -30,18 +30,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_RST
+from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.wording import duration
-from analyzer.model import Evidence, Exclusion, Finding
-from analyzer.nat.passages import flow_name
 from analyzer.nat.tuples import DST, SRC, tuple_keys
-from analyzer.nat.ways import IN, OUT
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
 
 MOST = 1000
 """Connections that are told."""

@@ -6,20 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import flow_name
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.cases import first_answer
 from analyzer.incident.causes import detectors, unknown
+from analyzer.incident.model import Finding
 from analyzer.incident.records import agrees, outranked, record_of, told
-from analyzer.model import Fate, Finding
-from analyzer.nat.passages import flow_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.connection.model import Passage
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Explanation
+    from analyzer.incident.model import Kind
     from analyzer.incident.scene import Scene
-    from analyzer.model import Kind, Passage
 
 _KINDS: dict[int, Kind] = {
     TCP: "syn-vanished",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import Buckets
 from analyzer.flow.point import UDP, slices
-from analyzer.nat.prints import held, plain
+from analyzer.nat.fingerprints import held, plain
 from analyzer.nat.tuples import syn_keys
-from analyzer.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

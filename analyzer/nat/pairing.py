@@ -13,7 +13,7 @@ near in memory at both points, and a slice of time can be paired without the res
 try:
     import cython
 except ImportError:
-    from analyzer.uncompiled import cython
+    from analyzer.compute.uncompiled import cython
 
 REACH = cython.declare(cython.int, 256)  # rows that one search looks at
 OVERTAKEN = cython.declare(

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Finding, WindowPoint
+    from analyzer.incident.model import Finding, WindowPoint
+    from analyzer.result.analysis import Result
 
 LIMIT = 2000
 """Packets drawn: those nearest in time to the one that fell out."""
 
 
-def window(analysis: Analysis, ax: Axes | None = None, *, finding: Finding | None = None) -> Axes:
+def window(analysis: Result, ax: Axes | None = None, *, finding: Finding | None = None) -> Axes:
     """Draw the bounds that conntrack kept, the packets between them, and the one that it called INVALID.
 
     Args:

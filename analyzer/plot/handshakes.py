@@ -9,16 +9,16 @@ import pandas as pd
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.flow.point import TCP
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 from analyzer.plot.canvas import BAD, GOOD, INK, OTHER, WARN, canvas, legend, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from analyzer.analysis import Analysis
     from analyzer.flow.point import Point
-    from analyzer.nat.crossing import Gap
+    from analyzer.nat.gap import Gap
+    from analyzer.result.analysis import Result
 
 LINES = 5
 """Gaps drawn: those with the most handshakes."""
@@ -27,7 +27,7 @@ STEPS = 1000
 _COLOURS = (INK, GOOD, WARN, OTHER, BAD)
 
 
-def latency(analysis: Analysis, ax: Axes | None = None) -> Axes:
+def latency(analysis: Result, ax: Axes | None = None) -> Axes:
     """Draw the share of handshakes that took no longer than so long: a line for each gap, and one for what lies beyond.
 
     Args:
@@ -57,7 +57,7 @@ def latency(analysis: Analysis, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def handshakes(analysis: Analysis) -> pd.DataFrame:
+def handshakes(analysis: Result) -> pd.DataFrame:
     """Return how long each handshake took in each gap that it crossed, and beyond the uplink.
 
     Of the SYN that was answered, and of the first answer: the time of each in the gap, added up. So a SYN that was lost

@@ -13,12 +13,12 @@ from analyzer.report.words import duration
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 BINS = 60
 
 
-def attempts(analysis: Analysis, ax: Axes | None = None, *, udp: bool = False) -> Axes:
+def attempts(analysis: Result, ax: Axes | None = None, *, udp: bool = False) -> Axes:
     """Draw how many SYNs were sent, and how many of them vanished in the node, over time.
 
     Args:

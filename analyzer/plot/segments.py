@@ -8,9 +8,9 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.capture.storage import Memory
+from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
-from analyzer.following import located
-from analyzer.nat.passages import flow_name
+from analyzer.incident.following import located
 from analyzer.plot.canvas import BAD, GOOD, INK, WARN, canvas, legend, nothing, seconds, whole
 from analyzer.report.words import short
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 MOST = 20_000
 """Packets drawn: the first ones."""
 
 
 def sequence(
-    analysis: Analysis,
+    analysis: Result,
     row: Mapping[Any, Any] | pd.Series[Any],
     ax: Axes | None = None,
     *,
@@ -47,7 +47,7 @@ def sequence(
     Raises:
         KeyError: *row* names no flow.
     """
-    point, flow = located(analysis, row)
+    point, flow = located(analysis.captured, row)
     name = short(flow_name(point.flows, flow), 80)
     ax = canvas(ax, f"{name} at {short(point.name, 20)}")
     if point.flows.proto[flow] != TCP:

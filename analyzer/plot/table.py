@@ -9,10 +9,10 @@ from analyzer.plot.canvas import BAD, GOOD, canvas, legend, nothing, seconds, wh
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 
-def occupancy(analysis: Analysis, ax: Axes | None = None) -> Axes:
+def occupancy(analysis: Result, ax: Axes | None = None) -> Axes:
     """Draw how many entries the captured connections held in conntrack's table, and its limit where that is known.
 
     Entries that were there before the captures began are not among them.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.nat.reasons import CODES, REASONS
+from analyzer.connection.reasons import CODES, REASONS
 from analyzer.report.words import count, short
 
 if TYPE_CHECKING:
-    from analyzer.model import Account, Coverage
+    from analyzer.connection.model import Account
+    from analyzer.incident.model import Coverage
 
 _WHY = {
     "alone": "only one point of their way was captured",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analyzer.model import CapturePoint
+from analyzer.incident.model import CapturePoint
 
 WIDTH = 200.0
 """Length of the whole bundle's time."""

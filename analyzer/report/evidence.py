@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 
 from analyzer import __version__
 from analyzer.capture import blocks
-from analyzer.model import Fate
+from analyzer.connection.model import Fate
 from analyzer.report import headers
 from analyzer.report.redaction import Redaction
-from analyzer.report.saving import saving
 from analyzer.report.words import count, printable
+from analyzer.result.saving import saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from analyzer.analysis import Analysis
     from analyzer.capture.files import CaptureFile
-    from analyzer.model import Finding, Incident, Passage, Sighting
+    from analyzer.connection.model import Passage, Sighting
+    from analyzer.incident.model import Finding, Incident
+    from analyzer.result.analysis import Result
 
 PACKETS = 20_000
 """Packets of one file, at most."""
@@ -64,7 +65,7 @@ class _Frame:
     link: int
 
 
-def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes | None = None) -> Written:
+def write(analysis: Result, path: Path, *, payload: bool = False, key: bytes | None = None) -> Written:
     """Write the packets of all incidents of *analysis* to *path*.
 
     Args:
@@ -98,7 +99,7 @@ def write(analysis: Analysis, path: Path, *, payload: bool = False, key: bytes |
     return written
 
 
-def _files(analysis: Analysis) -> dict[str, CaptureFile]:
+def _files(analysis: Result) -> dict[str, CaptureFile]:
     if analysis.scene is None:
         raise ValueError(
             "this Analysis holds no captures; evidence is written of what analyzer.analyze() made"
@@ -106,7 +107,7 @@ def _files(analysis: Analysis) -> dict[str, CaptureFile]:
     return {file.label: file for point in analysis.scene.points for file in point.recording.files}
 
 
-def _told(analysis: Analysis) -> tuple[dict[tuple[str, int], _Told], int]:
+def _told(analysis: Result) -> tuple[dict[tuple[str, int], _Told], int]:
     """The packets that are told of, by file and frame, with their comments, and how many are beyond `PACKETS`.
 
     The first finding of every incident comes before the second of any, so that no incident crowds another out.
@@ -189,7 +190,7 @@ def _frames(
 
 
 def _blocks(
-    analysis: Analysis,
+    analysis: Result,
     packets: list[_Told],
     frames: Mapping[tuple[str, int], _Frame],
     about: str,
@@ -231,7 +232,7 @@ def _unique(names: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _about(analysis: Analysis, written: Written, payload: bool) -> str:
+def _about(analysis: Result, written: Written, payload: bool) -> str:
     says = [
         f"The packets that Lostsyn's report on {printable(analysis.bundle)} tells of",
         f"{count(len(analysis.incidents), 'incident', 'incidents')}; times on the common clock of the capture points",

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from analyzer.model import Finding, Sighting
+from analyzer.connection.model import Sighting
+from analyzer.incident.model import Finding
 
 LENGTH = 1900
 """Characters of one filter; what does not fit is counted."""

@@ -6,8 +6,8 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from analyzer.checked import last_seen
 from analyzer.report import account, provenance
+from analyzer.report.checked import last_seen
 from analyzer.report.telling import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import count, printable
@@ -15,7 +15,7 @@ from analyzer.report.words import count, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.checked import Checked
+    from analyzer.report.checked import Checked
 
 ANNOTATIONS = 10
 """GitHub shows ten errors of one step; the last of ours says how many there are besides."""

@@ -19,16 +19,17 @@ from markupsafe import Markup
 from analyzer.report import account, ladder, page, provenance, words
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.model import CapturePoint, Connection, Finding, Incident
+    from analyzer.connection.model import Connection
+    from analyzer.incident.model import CapturePoint, Finding, Incident
+    from analyzer.result.analysis import Result
 
 
-def render(analysis: Analysis) -> str:
+def render(analysis: Result) -> str:
     """Return the report of the whole bundle as one HTML file."""
     return _page(analysis, analysis.incidents)
 
 
-def render_incident(analysis: Analysis, incident: Incident) -> str:
+def render_incident(analysis: Result, incident: Incident) -> str:
     """Return the report of *incident* alone, with the capture points and caveats of its bundle."""
     return _page(analysis, (incident,))
 
@@ -44,7 +45,7 @@ def ladder_svg(finding: Finding | Connection, points: Sequence[CapturePoint]) ->
     return template.render(ladder=ladder.build(finding, points), style=source("palette.css", "drawing.css"))
 
 
-def _page(analysis: Analysis, incidents: Sequence[Incident]) -> str:
+def _page(analysis: Result, incidents: Sequence[Incident]) -> str:
     style = source("palette.css", "page.css", "drawing.css")
     return self_contained("page.html", style, source("page.js"), page=page.build(analysis, incidents))
 

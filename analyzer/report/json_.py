@@ -13,10 +13,8 @@ from analyzer.report.words import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.checked import Checked
-    from analyzer.model import (
-        Account,
+    from analyzer.connection.model import Account
+    from analyzer.incident.model import (
         Advice,
         CapturePoint,
         Evidence,
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
         Occupancy,
         Outside,
     )
+    from analyzer.report.checked import Checked
+    from analyzer.result.analysis import Result
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
@@ -38,7 +38,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def to_dict(analysis: Analysis) -> dict[str, Any]:
+def to_dict(analysis: Result) -> dict[str, Any]:
     """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
     counts = analysis.counts
     return {
@@ -152,7 +152,7 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
     }
 
 
-def render(analysis: Analysis) -> str:
+def render(analysis: Result) -> str:
     """Return *analysis* as JSON text in ASCII: strings from captures cannot act on a terminal."""
     return _text(to_dict(analysis))
 

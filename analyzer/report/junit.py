@@ -18,8 +18,8 @@ from analyzer.report.words import iso, period, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.checked import Checked
-    from analyzer.model import Incident
+    from analyzer.incident.model import Incident
+    from analyzer.report.checked import Checked
 
 
 def render(checked: Sequence[Checked]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from analyzer.model import Fate, Passage
+from analyzer.connection.model import Fate, Passage
 from analyzer.report.lanes import changes
 from analyzer.report.words import printable, short
 

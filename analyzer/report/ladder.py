@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from analyzer.model import CapturePoint, Connection, Fate, Finding, Passage, Sighting
+from analyzer.connection.model import Connection, Fate, Passage, Sighting
+from analyzer.incident.model import CapturePoint, Finding
 from analyzer.report import labels, lanes, rows
 from analyzer.report.words import offset, short
 

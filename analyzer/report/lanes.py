@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.model import CapturePoint, Gap, Passage, Sighting
+from analyzer.connection.model import GapNames, Passage, Sighting
+from analyzer.incident.model import CapturePoint
 from analyzer.report.words import short
 
 AXIS = 96.0
@@ -70,7 +71,7 @@ def changes(before: Sighting, after: Sighting) -> list[tuple[str, str]]:
     return [(left, right) for left, right in pairs if left != right]
 
 
-def place(passages: Sequence[Passage], gap: Gap | None, points: Sequence[CapturePoint]) -> Lanes:
+def place(passages: Sequence[Passage], gap: GapNames | None, points: Sequence[CapturePoint]) -> Lanes:
     """Place a lane for every point but the pods that no drawn packet passes.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from analyzer.model import CapturePoint
+from analyzer.incident.model import CapturePoint
 from analyzer.report import ladder as ladder_
 from analyzer.report import page, timeline, window_chart
 from analyzer.report.html import environment, ladder_svg, source
@@ -23,8 +23,9 @@ from analyzer.report.words import short
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Connection, Finding, Incident
+    from analyzer.connection.model import Connection
+    from analyzer.incident.model import Finding, Incident
+    from analyzer.result.analysis import Result
 
 INCIDENTS = 3
 """Incidents told in an analysis; the rest is counted."""
@@ -49,7 +50,7 @@ class Drawing:
         return self.html
 
 
-def analysis(told: Analysis) -> str:
+def analysis(told: Result) -> str:
     """Return the verdict, the first incidents with a ladder each, the capture points, the caveats."""
     return _render(
         "analysis",

@@ -9,7 +9,7 @@ from analyzer.report.scale import ticks
 from analyzer.report.words import duration
 
 if TYPE_CHECKING:
-    from analyzer.model import Occupancy
+    from analyzer.incident.model import Occupancy
 
 WIDTH, HEIGHT = 880, 240
 LEFT, RIGHT, TOP, BOTTOM = 80, 850, 26, 200

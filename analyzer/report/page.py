@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from analyzer.model import (
+from analyzer.connection.model import Passage, Sighting
+from analyzer.incident.model import (
     CapturePoint,
     Evidence,
     Exclusion,
@@ -19,9 +20,7 @@ from analyzer.model import (
     Incident,
     Outside,
     OutsideDestination,
-    Passage,
     Reconciled,
-    Sighting,
 )
 from analyzer.report import (
     coverage,
@@ -38,8 +37,8 @@ from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import title
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.health import Signal
+    from analyzer.incident.health import Signal
+    from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 
@@ -154,7 +153,7 @@ class Beyond:
 class Page:
     """One HTML file."""
 
-    analysis: Analysis
+    analysis: Result
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
@@ -177,7 +176,7 @@ class Page:
     """Each file that was looked into, with its SHA-256."""
 
 
-def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
+def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     """Choose what the page of *incidents* shows of *analysis*."""
     told = min(len(incidents), INCIDENTS)
     drawings = max(min(DRAWN, DRAWN_IN_ALL // max(told, 1)), 1)
@@ -220,7 +219,7 @@ def build(analysis: Analysis, incidents: Sequence[Incident]) -> Page:
     return replace(made, contents=tuple(_contents(made)))
 
 
-def _beyond(analysis: Analysis) -> Beyond | None:
+def _beyond(analysis: Result) -> Beyond | None:
     if analysis.outside is None:
         return None
     example = analysis.outside.example

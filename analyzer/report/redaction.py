@@ -21,7 +21,7 @@ from analyzer.report.names import Names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.analysis import Analysis
+    from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 GUESSED = 1 << 16
@@ -52,7 +52,7 @@ _TOKEN = re.compile(
 _ONLY_MAC = re.compile(_MAC)
 
 
-def redact(analysis: Analysis, key: bytes) -> Analysis:
+def redact(analysis: Result, key: bytes) -> Result:
     """Return *analysis* with every address replaced, and without the columns behind it.
 
     Args:
@@ -65,7 +65,7 @@ def redact(analysis: Analysis, key: bytes) -> Analysis:
     return dataclasses.replace(told, caveats=(redaction.caveat, *told.caveats))
 
 
-def _made_from(analysis: Analysis) -> dict[str, Any]:
+def _made_from(analysis: Result) -> dict[str, Any]:
     """The command line without names of files, and no hash that a guess at an address could be held against."""
     words = analysis.command.split(" ")
     kept = [word.partition("=")[0] if word.startswith("-") else "..." for word in words[2:]]
@@ -89,7 +89,7 @@ class Redaction:
             "one address has one alias wherever this key was used."
         )
 
-    def learn(self, analysis: Analysis) -> None:
+    def learn(self, analysis: Result) -> None:
         """Find what hosts *analysis* tells of, to replace their names as well."""
         labels = [label for point in analysis.capture_points for label in point.files]
         bare = dataclasses.replace(analysis, scene=None)

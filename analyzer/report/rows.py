@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from analyzer.model import Passage
+from analyzer.connection.model import Passage
 from analyzer.report.lanes import changes
 from analyzer.report.words import duration
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from analyzer import __version__
-from analyzer.checked import last_seen
 from analyzer.incident import causes
 from analyzer.report import account
+from analyzer.report.checked import last_seen
 from analyzer.report.telling import line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import cause_title, printable
@@ -26,8 +26,8 @@ from analyzer.report.words import cause_title, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from analyzer.checked import Checked
-    from analyzer.model import Incident
+    from analyzer.incident.model import Incident
+    from analyzer.report.checked import Checked
 
 RESULTS = 5000
 """GitHub shows as many of one run."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.checked import last_seen
+from analyzer.report.checked import last_seen
 from analyzer.report.words import between, count, printable, title
 
 if TYPE_CHECKING:
-    from analyzer.model import Finding, Incident
+    from analyzer.incident.model import Finding, Incident
 
 FINDINGS = 10
 """Connections named of one incident; the rest is counted."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analyzer.model import Fate
+from analyzer.connection.model import Fate
 from analyzer.report import account, provenance
 from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import (
@@ -26,9 +26,9 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Analysis
-    from analyzer.checked import Checked
-    from analyzer.model import Advice, Attempt, Finding, Incident
+    from analyzer.incident.model import Advice, Attempt, Finding, Incident
+    from analyzer.report.checked import Checked
+    from analyzer.result.analysis import Result
 
 WIDTH = 80
 INCIDENTS = 20
@@ -49,7 +49,7 @@ _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _SURE = {"proven": _GREEN, "likely": _YELLOW}
 
 
-def render(analysis: Analysis, width: int = WIDTH, *, colour: bool = False) -> str:
+def render(analysis: Result, width: int = WIDTH, *, colour: bool = False) -> str:
     """Return the report as text; strings from captures are made printable and kept to their line."""
     return _Sheet(width, colour).report(analysis)
 
@@ -73,7 +73,7 @@ def render_each(checked: Sequence[Checked], width: int = WIDTH, *, colour: bool 
     return "\n".join([*told, *sheet.wrap(f"{bundles}: {', '.join(parts)}")]) + "\n"
 
 
-def overview(analysis: Analysis) -> str:
+def overview(analysis: Result) -> str:
     """Return the verdict, the capture points and each incident's summary."""
     sheet = _Sheet(WIDTH, colour=False)
     blocks = [sheet.wrap(headline(analysis.incidents, analysis)), sheet.bundle(analysis)]
@@ -118,7 +118,7 @@ class _Sheet:
         lines = [line for item in told[:NOTES] for line in self.wrap(f"- {_line(item)}", "  ", "    ")]
         return lines + ([f"  ... and {len(told) - NOTES} more"] if len(told) > NOTES else [])
 
-    def report(self, analysis: Analysis) -> str:
+    def report(self, analysis: Result) -> str:
         wrong = analysis.incidents or analysis.account.open or analysis.inconclusive
         codes = (_BOLD, _RED) if wrong else (_BOLD,) if analysis.account.outside else (_BOLD, _GREEN)
         blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis.incidents, analysis))]]
@@ -152,7 +152,7 @@ class _Sheet:
             [*(verdict if checked.unmet else ["As expected"]), "", self.report(checked.analysis)]
         )
 
-    def bundle(self, analysis: Analysis) -> list[str]:
+    def bundle(self, analysis: Result) -> list[str]:
         lines = self.wrap(f"bundle  {short(analysis.bundle, 60)}", "  ", "          ")
         if analysis.kernel:
             lines.append(f"  kernel  {short(analysis.kernel, 60)}")
@@ -248,7 +248,7 @@ class _Sheet:
         lines += [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
         return self.section("What to capture next", lines)
 
-    def account(self, analysis: Analysis) -> list[str]:
+    def account(self, analysis: Result) -> list[str]:
         """The four numbers, and what stays open."""
         told = analysis.account
         lines = [f"  {number:>12,}  {label}" for _, number, label in account.numbers(told)]
@@ -263,7 +263,7 @@ class _Sheet:
                 lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
         return self.section("Connections", lines)
 
-    def outside(self, analysis: Analysis) -> list[str]:
+    def outside(self, analysis: Result) -> list[str]:
         """What failed outside the node: to whom, what the unanswered have in common, what to record next."""
         told = analysis.outside
         if told is None:
@@ -286,14 +286,14 @@ class _Sheet:
             lines += [f"      {_line(part, keep=True)}" for part in told.advice.command.splitlines()]
         return self.section("Outside this node", lines)
 
-    def reconciliation(self, analysis: Analysis) -> list[str]:
+    def reconciliation(self, analysis: Result) -> list[str]:
         lines = []
         for row in [row for row in analysis.reconciliation if row.delta or row.explained][:NOTES]:
             told = f"{row.delta:>+12,}  {short(row.counter, 30)}: {_line(row.note)}"
             lines += self.wrap(told, "  ", " " * 16)
         return lines + self.wrap(still(analysis.reconciliation), "  ")
 
-    def made_by(self, analysis: Analysis) -> list[str]:
+    def made_by(self, analysis: Result) -> list[str]:
         lines = self.wrap(f"Made by {_line(provenance.made_by(analysis))}", "", "  ")
         files = provenance.inputs(analysis)
         # A hash stays in one piece, to be compared and copied.
@@ -313,7 +313,7 @@ def _heading(incident: Incident) -> str:
     return f"{short(incident.id, 40)}: {short(title(incident), 60)} ({incident.confidence}{_where(incident)})"
 
 
-def _packets(analysis: Analysis) -> list[str]:
+def _packets(analysis: Result) -> list[str]:
     counts = analysis.counts
     numbers = (
         ("SYN attempts", counts.syn_attempts),

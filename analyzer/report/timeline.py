@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analyzer.model import Fate, Finding
+from analyzer.connection.model import Fate
+from analyzer.incident.model import Finding
 from analyzer.report.scale import ticks
 from analyzer.report.words import duration, iso, offset, short
 

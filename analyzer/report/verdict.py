@@ -13,8 +13,9 @@ from analyzer.report.words import between, cause_title, count, losses, short
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Account, Gap, Incident, Remedy
+    from analyzer.connection.model import Account, GapNames
+    from analyzer.incident.model import Incident, Remedy
+    from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
 _EVENTS = {
@@ -74,7 +75,7 @@ def causes(incidents: Sequence[Incident]) -> list[Cause]:
     return sorted(found, key=lambda cause: -cause.connections)
 
 
-def headline(incidents: Sequence[Incident], analysis: Analysis) -> str:
+def headline(incidents: Sequence[Incident], analysis: Result) -> str:
     """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
@@ -140,7 +141,7 @@ def _elsewhere(account: Account) -> str:
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:
-    sums: Counter[tuple[str, Gap | None]] = Counter()
+    sums: Counter[tuple[str, GapNames | None]] = Counter()
     for incident in incidents:
         gap = incident.gap if incident.kind.endswith("-vanished") else None
         sums[incident.kind, gap] += losses(incident)

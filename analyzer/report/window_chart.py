@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.model import Finding, WindowPoint
+from analyzer.incident.model import Finding, WindowPoint
 from analyzer.report import window_series
 from analyzer.report.scale import ticks
 from analyzer.report.words import clock, count, duration, short

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from analyzer.model import Finding, WindowPoint
+from analyzer.incident.model import Finding, WindowPoint
 
 JUDGED = 12
 """Packets that fell out of the window, at most."""

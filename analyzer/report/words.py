@@ -12,8 +12,9 @@ from analyzer.incident.wording import duration as duration
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.analysis import Analysis
-    from analyzer.model import Gap, Incident, Reconciled
+    from analyzer.connection.model import GapNames
+    from analyzer.incident.model import Incident, Reconciled
+    from analyzer.result.analysis import Result
 
 # What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
 # controls but tab and newline, zero-width and direction marks, separators, lone surrogates, noncharacters.
@@ -112,7 +113,7 @@ def title(incident: Incident) -> str:
     return cause_title(incident.cause)
 
 
-def between(gap: Gap | None) -> str:
+def between(gap: GapNames | None) -> str:
     """Return ` between cni0 and eth0`, or nothing without a gap."""
     return f" between {short(gap[0], 40)} and {short(gap[1], 40)}" if gap else ""
 
@@ -137,7 +138,7 @@ def losses(incident: Incident) -> int:
     return len(incident.findings)
 
 
-def period(analysis: Analysis) -> tuple[int, int] | None:
+def period(analysis: Result) -> tuple[int, int] | None:
     """Return the first and last time that any point covers, in nanoseconds; None without a packet."""
     first = [point.first for point in analysis.capture_points if point.first is not None]
     last = [point.last for point in analysis.capture_points if point.last is not None]

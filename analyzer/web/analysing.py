@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.analysis import Analysis
+from analyzer.api import Analysis, analyze
 from analyzer.capture.bundle import Bundle
-from analyzer.checked import untold
 from analyzer.errors import LostsynError, UnknownPoint
-from analyzer.pipeline import analyze
 from analyzer.report import html, json_
+from analyzer.report.checked import untold
 from analyzer.report.verdict import headline
 from analyzer.report.words import printable
 from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from analyzer.capture import naming
-from analyzer.nat.topology import LAYERS
+from analyzer.node.topology import LAYERS
 from analyzer.web.folder import REPORT, RESULTS
 from analyzer.web.guard import route
 from analyzer.web.receiving import Body

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from analyzer import typed
+from analyzer.result import typed
 
 T = TypeVar("T")
 TOLD = 1 << 16

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from analyzer import typed
+from analyzer.result import typed
 from analyzer.web.folder import read_bytes, write_json
 
 if TYPE_CHECKING:

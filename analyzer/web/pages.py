@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from analyzer.nat.topology import LAYERS
+from analyzer.node.topology import LAYERS
 from analyzer.report import html
 from analyzer.report.words import iso
 from analyzer.web import asking, points, view

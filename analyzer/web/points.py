@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture import naming
 from analyzer.capture.holes import holes
-from analyzer.nat.topology import LAYERS
+from analyzer.node.topology import LAYERS
 from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
 

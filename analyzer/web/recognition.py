@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.files import CaptureFile
+    from analyzer.capture.link import Link
     from analyzer.capture.reader import Records
-    from analyzer.evidence.facts import Link
 
 _SLL2 = 276
 """LINKTYPE_LINUX_SLL2: `tcpdump -i any` of today."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analyzer.model import Advice
+from analyzer.incident.model import Advice
 from analyzer.report import html
 
 pytestmark = pytest.mark.browser

@@ -40,7 +40,7 @@ class Layered:
     wirelen: int | None = None
     """Bytes on the wire, where they are not those of `frame`."""
     expected: dict[str, Any]
-    """Some columns of `analyzer.tables`: what they must hold."""
+    """Some columns of `analyzer.result.tables`: what they must hold."""
 
     @property
     def length(self) -> int:

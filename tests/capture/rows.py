@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analyzer import tables
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory
 from analyzer.flow.point import assemble
+from analyzer.result import tables
 
 
 class Row(NamedTuple):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from analyzer.capture import naming
 from analyzer.capture.bundle import Bundle
+from analyzer.capture.link import Link
 from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
-from analyzer.evidence.facts import Link
 from tests.capture.test_decoder import segment
 from tests.capture.test_points import named, raw, recordings
 from tests.capture.test_reader import enhanced, interface, pcap, section

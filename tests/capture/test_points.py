@@ -14,10 +14,10 @@ from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.lanes import BEYOND
+from analyzer.capture.link import Link
 from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
 from analyzer.errors import UnusableInput
-from analyzer.evidence.facts import Link
 from tests.capture.test_decoder import segment
 from tests.capture.test_reader import block, enhanced, interface, option, pcap, section
 from tests.conversation import Conversation

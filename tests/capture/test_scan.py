@@ -21,7 +21,7 @@ from analyzer.capture.decoder import Decoder
 from analyzer.capture.layout import ARP, CUT, FRAGMENT, REASONS, REPLY, TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.nat.passages import address
+from analyzer.connection.passages import address
 from tests.capture.layers import NOT_ROWS, ROWS, Layered
 from tests.conftest import CASES, load_uncompiled
 

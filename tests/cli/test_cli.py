@@ -134,7 +134,7 @@ def test_details_on_request(arguments: list[str]) -> None:
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C while captures are read."""
     then = (
-        "import os, signal, analyzer.pipeline as p; "
+        "import os, signal, analyzer.api as p; "
         "p.collect = lambda _: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(9)"
     )
     ran = _run("check", "fixtures/snat-race", then=then, stdout=subprocess.PIPE, cwd=ROOT)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from analyzer.cli import COMMANDS, group
 from analyzer.errors import UnusableInput
-from analyzer.whatif import SETTINGS
+from analyzer.result.whatif import SETTINGS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
+from analyzer.connection.model import Account
 from analyzer.connection.outcome import OUTCOMES
-from analyzer.model import Account
 from tests.conftest import CASES, Case
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record

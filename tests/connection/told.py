@@ -9,7 +9,7 @@ from analyzer import Analysis, analyze
 from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
 from analyzer.connection.connections import Connections
 from analyzer.connection.outcome import OUTCOMES, STATES
-from analyzer.nat.passages import flow_name
+from analyzer.connection.passages import flow_name
 from tests.conversation import Conversation, bystander, record
 
 AROUND = (bystander(-5), bystander(20))

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.files import EvidenceFile
+from analyzer.capture.link import Link
 from analyzer.evidence import Evidence, collect, links
 from analyzer.evidence.events import occupancy
-from analyzer.evidence.facts import Link
 from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.evidence.stale import stale
 from analyzer.evidence.witness import join
-from analyzer.health import signals
+from analyzer.incident.health import signals
 from tests.evidence.rules.texts import packet
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.bundle import Bundle
+from analyzer.capture.formats import is_netlink
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.drops import DropRecord
-from analyzer.evidence.dwdump import parse, recognises
+from analyzer.evidence.dwdump import parse
 from analyzer.evidence.facts import Caveat
 from tests.evidence.test_frame import TCP, V4
 
@@ -71,7 +72,7 @@ def alert(order: str = "<", why: bytes = b"NETFILTER_DROP\0") -> bytes:
 def test_packet(order: str) -> None:
     """Reason, place, device, time and the packet itself, in either byte order."""
     data = file(families() if order == "<" else b"", alert(order), order=order)
-    assert recognises(data[:64])
+    assert is_netlink(data[:64])
     (drop,) = parse(data, "a")
     assert drop == DropRecord(
         file="a", line=2 if order == "<" else 1, source="dwdump", time=AT, clock="wall", offset=0, reason="NETFILTER_DROP",
@@ -94,8 +95,8 @@ def test_tshark_reads_the_same(tmp_path: Path) -> None:
 
 def test_other_captures() -> None:
     """A capture of packets is none, nor is a text."""
-    assert not recognises(file(link=1))
-    assert not recognises(b"drop at: ip_error")
+    assert not is_netlink(file(link=1))
+    assert not is_netlink(b"drop at: ip_error")
     assert [] == list(parse(file(link=1), "a"))
 
 

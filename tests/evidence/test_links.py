@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analyzer.evidence.facts import Link
+from analyzer.capture.link import Link
 from analyzer.evidence.links import is_address, merge
 
 

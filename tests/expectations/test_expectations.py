@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.analysis import Analysis
+from analyzer.api import Analysis
+from analyzer.connection.model import Account
 from analyzer.expectations import Destination, Expectation, Range, Rule, judge, plain_exit
-from analyzer.model import Account, Counts, Finding, Incident
+from analyzer.incident.model import Counts, Finding, Incident
 
 GAP = ("cni0", "eth0")
 RACE = Rule(kind="syn-vanished", cause="snat-port-race", gap=GAP)

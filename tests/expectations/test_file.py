@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from analyzer.errors import UnusableInput
 from analyzer.expectations import Destination, Range, Rule, judge
 from analyzer.expectations.file import SIZE, Expectations, key, read, update
-from analyzer.model import Counts
+from analyzer.incident.model import Counts
 from tests.conftest import Case
 from tests.expectations.test_expectations import GAP, analysis, finding, incident
 

@@ -12,11 +12,12 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
-from analyzer import analyze, parquet
+from analyzer import analyze
 from analyzer.fleet import dataset, tables
 from analyzer.fleet.bundles import FleetBundle, find
 from analyzer.fleet.dataset import Result
 from analyzer.fleet.places import Place
+from analyzer.result import parquet
 from tests.conversation import bystander, record
 from tests.fleet.nodes import analysed
 
@@ -43,7 +44,7 @@ def test_partitions(kept: Kept) -> None:
 
 @pytest.mark.parametrize("name", tables.MORE)
 def test_types_depend_on_no_bundle(name: str, kept: Kept) -> None:
-    """Every file has the columns of the table, typed as `analyzer.parquet` types them, and those of a fleet."""
+    """Every file has the columns of the table, typed as `analyzer.result.parquet` types them, and those of a fleet."""
     results, place = kept
     expected = [*parquet.schema(name), *tables.MORE[name]]
     for part in (part.name for result in results for part in result.parts if part.name.startswith(name)):

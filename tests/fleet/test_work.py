@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import __version__, pipeline
+from analyzer import __version__
+from analyzer import api as pipeline
 from analyzer.fleet import dataset
 from analyzer.fleet import work as module
 from analyzer.fleet.bundles import find

@@ -14,8 +14,8 @@ from analyzer.capture.columns import Stretch
 from analyzer.capture.layout import REPLY, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.points import Recording
 from analyzer.capture.storage import Memory
+from analyzer.connection.passages import ends
 from analyzer.flow.point import Point, assemble
-from analyzer.nat.passages import ends
 from tests.capture.test_scan import decode
 
 A, B = "10.0.0.1", "10.0.0.2"

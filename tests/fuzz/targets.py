@@ -27,7 +27,6 @@ from analyzer.capture.files import EvidenceFile
 from analyzer.capture.lanes import Lanes
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.checked import Checked
 from analyzer.cli.check import FORMATS, _render
 from analyzer.cli.saying import document
 from analyzer.evidence import collect
@@ -38,6 +37,7 @@ from analyzer.expectations import file as expectations
 from analyzer.fleet import dataset
 from analyzer.fleet.places import Place
 from analyzer.report import evidence, html
+from analyzer.report.checked import Checked
 from analyzer.report.headers import read
 from analyzer.report.redaction import Redaction, redact
 from tests.capture.layers import ROWS

@@ -13,7 +13,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from analyzer import Analysis, analyze
-from analyzer.model import Finding
+from analyzer.incident.model import Finding
 from tests.conversation import BRIDGE, GATEWAY, START, UPLINK, Conversation, bystander, record
 
 POD, SERVER = "10.244.0.11:20000", "192.0.2.100:80"

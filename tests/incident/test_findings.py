@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
-from analyzer.model import Counts
+from analyzer.incident.model import Counts
 from tests.conversation import Conversation, bystander, record
 from tests.incident.replies import early_ack, established
 

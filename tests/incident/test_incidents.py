@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
+from analyzer.connection.model import Fate
 from analyzer.incident.incidents import APART, incidents
-from analyzer.model import Attempt, Evidence, Fate, Finding
+from analyzer.incident.model import Attempt, Evidence, Finding
 from tests.conversation import Conversation, bystander, record
 
 SECOND = 1_000_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.model import Finding
+from analyzer.incident.model import Finding
 from tests.conversation import Conversation, Sent, bystander, record
 from tests.incident.evidence import causes, counters, findings
 from tests.incident.replies import CLASSIC, MODERN, OFFENDERS, early_ack, established, kernel, late_ack

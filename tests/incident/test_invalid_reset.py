@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.model import Finding
+from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
 from tests.incident.replies import (
     CLASSIC,

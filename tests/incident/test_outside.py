@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import analyze
-from analyzer.model import Outside
+from analyzer.incident.model import Outside
 from tests.conversation import Conversation, bystander, record
 
 FAR = "198.51.100.61:443"

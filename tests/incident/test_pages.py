@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analyzer.incident import causes, pages
-from analyzer.model import Kind
+from analyzer.incident.model import Kind
 from tests.incident.causes.test_causes import SECTIONS
 
 

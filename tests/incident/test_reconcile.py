@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analyzer.incident.incidents import incidents
+from analyzer.incident.model import Counts
 from analyzer.incident.reconcile import reconcile
-from analyzer.model import Counts
 from tests.incident.test_incidents import lost
 
 

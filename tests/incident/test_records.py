@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyzer.model import Finding
-from analyzer.nat.reasons import REASONS
+from analyzer.connection.reasons import REASONS
+from analyzer.incident.model import Finding
 from tests.conversation import START, Conversation
 from tests.incident.evidence import connection, counters, findings, judged, vanishing, whole
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import Analysis, analyze
+from analyzer.connection.reasons import REASONS
 from analyzer.flow.point import TCP
-from analyzer.nat.reasons import REASONS
 from tests.conversation import Conversation, bystander, record
 from tests.incident.evidence import Frames
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.nat.crossing import Gap
+from analyzer.nat.gap import Gap
 from tests.conversation import Conversation, bystander, record
 
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"

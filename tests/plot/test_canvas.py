@@ -50,7 +50,7 @@ def test_seconds_after_a_named_moment() -> None:
 def test_without_matplotlib() -> None:
     """Where the extra is missing one sentence says how to get it; the analysis itself needs none of it."""
     program = (
-        "import sys; sys.modules['matplotlib'] = None; import analyzer.pipeline\n"
+        "import sys; sys.modules['matplotlib'] = None; import analyzer.api\n"
         "try:\n    from analyzer import plot\nexcept Exception as error:\n    print(type(error).__name__, error)"
     )
     done = subprocess.run(

@@ -5,21 +5,18 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
-from analyzer.analysis import Analysis
-from analyzer.model import (
-    Account,
+from analyzer.api import Analysis
+from analyzer.connection.model import Account, Fate, Passage, Sighting
+from analyzer.incident.model import (
     Attempt,
     CapturePoint,
     Counts,
     Evidence,
     Exclusion,
-    Fate,
     Finding,
     Incident,
-    Passage,
     Reconciled,
     Remedy,
-    Sighting,
     WindowPoint,
 )
 

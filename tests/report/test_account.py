@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from analyzer.model import Account, Coverage
+from analyzer.connection.model import Account
+from analyzer.incident.model import Coverage
 from analyzer.report import account
 
 OPEN = Account(

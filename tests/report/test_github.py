@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.report import github
+from analyzer.report.checked import Checked
 
 COMMAND = re.compile(r"::(?:error|notice) ([^:\r\n]*)::([^\r\n]*)")
 
@@ -27,7 +27,7 @@ def unescaped(text: str) -> str:
 def commands(text: str) -> list[tuple[dict[str, str], str]]:
     """Read the annotations of errors of *text*; its last line is none."""
     told = []
-    *every, last = text.splitlines()
+    *every, last = [line for line in text.splitlines() if not line.startswith("made by ")]
     assert last.startswith("lostsyn: ")
     for command in every:
         found = COMMAND.fullmatch(command)

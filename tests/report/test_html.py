@@ -14,7 +14,8 @@ from xml.dom import minidom
 
 import pytest
 
-from analyzer.model import Fate, Occupancy
+from analyzer.connection.model import Fate
+from analyzer.incident.model import Occupancy
 from analyzer.report import html
 
 HOSTILE = (

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.report import json_
+from analyzer.report.checked import Checked
 
 NAMES = ["race", "late_ack", "both", "clean", "empty"]
 

@@ -12,9 +12,9 @@ import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.report import junit
+from analyzer.report.checked import Checked
 
 
 @cache

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.model import CapturePoint, Fate, Finding, Passage, Sighting
+from analyzer.connection.model import Fate, Passage, Sighting
+from analyzer.incident.model import CapturePoint, Finding
 from analyzer.report import labels, ladder
 
 POINTS = ("veth1a2b", "veth3c4d", "cni0", "eth0", "a-name-longer-than-any-interface-has-0123456789")

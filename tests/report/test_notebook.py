@@ -10,7 +10,7 @@ from xml.dom import minidom
 
 import pytest
 
-from analyzer.model import Connection, Fate, Passage, Sighting
+from analyzer.connection.model import Connection, Fate, Passage, Sighting
 from analyzer.report import notebook
 
 HOSTILE = "</style></svg><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b\u202e"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.model import Occupancy
+from analyzer.incident.model import Occupancy
 from analyzer.report.occupancy_chart import BOTTOM, LEFT, RIGHT, TOP, build
 
 

@@ -17,8 +17,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from analyzer import Analysis, analyze
-from analyzer.model import Fate
-from analyzer.nat.passages import address
+from analyzer.connection.model import Fate
+from analyzer.connection.passages import address
 from analyzer.report import evidence, filters
 from analyzer.report.aliases import Aliases
 from analyzer.report.headers import read

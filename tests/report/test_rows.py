@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.model import Fate, Passage
+from analyzer.connection.model import Fate, Passage
 from analyzer.report import rows
 
 

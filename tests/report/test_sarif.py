@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
 from analyzer.incident import causes
-from analyzer.model import Evidence
+from analyzer.incident.model import Evidence
 from analyzer.report import sarif
+from analyzer.report.checked import Checked
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from analyzer.model import Evidence
+from analyzer.incident.model import Evidence
 from analyzer.report.telling import FINDINGS, heading, lines
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.checked import Checked
 from analyzer.expectations import Expectation, Rule
-from analyzer.model import Evidence
+from analyzer.incident.model import Evidence
 from analyzer.report import text
+from analyzer.report.checked import Checked
 
 GOLDEN = Path(__file__).with_name("golden.txt")
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from analyzer.model import Attempt, Fate
+from analyzer.connection.model import Fate
+from analyzer.incident.model import Attempt
 from analyzer.report import timeline
 
 

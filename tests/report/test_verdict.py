@@ -10,10 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from analyzer import Analysis, analyze
-from analyzer.checked import Checked
 from analyzer.connection.account import WHY
-from analyzer.model import Account, Fate, Kind
-from analyzer.nat.reasons import REASONS
+from analyzer.connection.model import Account, Fate
+from analyzer.connection.reasons import REASONS
+from analyzer.incident.model import Kind
+from analyzer.report.checked import Checked
 from analyzer.report.verdict import headline
 from tests.conftest import CASES, Case
 from tests.conversation import Conversation, bystander, record

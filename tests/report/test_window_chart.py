@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from analyzer.model import Finding, WindowPoint
+from analyzer.incident.model import Finding, WindowPoint
 from analyzer.report import window_chart
 
 

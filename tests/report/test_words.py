@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.model import Kind
+from analyzer.incident.model import Kind
 from analyzer.report import words
 
 

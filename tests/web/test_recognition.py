@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import typed
 from analyzer.capture.lanes import BEYOND
-from analyzer.evidence.facts import Link
+from analyzer.capture.link import Link
+from analyzer.result import typed
 from analyzer.web.looks import LOOK, Look
 from analyzer.web.recognition import look, told, work
 from tests.capture.test_reader import pcap

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Link
 from analyzer.evidence.links import MOST, is_address
 
 if TYPE_CHECKING:

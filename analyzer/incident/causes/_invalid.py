@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.model import Remedy
+from analyzer.incident.model import Remedy
 
 DROP = Remedy(
     do="Drop INVALID packets before the host's stack can answer them",

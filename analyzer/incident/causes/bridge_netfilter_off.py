@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.model import Remedy
+from analyzer.incident.model import Remedy
 
 if TYPE_CHECKING:
     from analyzer.incident.explanation import Loss

@@ -35,9 +35,9 @@ from analyzer.capture.layout import TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.transport import enclosing
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond, ends, last_seen
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
 
 CODE = "checksum-error"
 TITLE = "wrong checksum"

@@ -33,25 +33,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
+from analyzer.connection.fates import PASSED, VANISHED
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.wording import wait
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.fates import PASSED, VANISHED
-from analyzer.nat.ways import IN, OUT
+from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
-    from analyzer.nat.fates import Followed
 
 CODE = "conntrack-table-full"
 TITLE = "conntrack table full"

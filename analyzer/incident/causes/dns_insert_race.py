@@ -29,9 +29,9 @@ import numpy as np
 from analyzer.capture.transport import transports
 from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.wording import seconds, wait
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

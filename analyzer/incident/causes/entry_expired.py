@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.lost_entry import told
-from analyzer.model import Remedy
+from analyzer.incident.model import Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind

@@ -27,9 +27,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import ends, entered, went_on
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind

@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.wording import wait
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import ends
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:

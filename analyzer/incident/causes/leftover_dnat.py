@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.view import endpoint
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.rules.model import Rule

@@ -28,20 +28,20 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import ARP
+from analyzer.connection.passages import address
 from analyzer.flow.point import ICMP6
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond, ends, senders, targets, way, went_on
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import address
-from analyzer.nat.ways import EXITS
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
 
 CODE = "neighbour-table-full"
 TITLE = "neighbour table full"

@@ -29,12 +29,12 @@ import numpy as np
 
 from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.connection.passages import address
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.wording import seconds
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import address
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import beyond, last_seen, targets, way
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case

@@ -26,12 +26,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.connection.passages import ends
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import ends
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case

@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import label
 from analyzer.flow.keys import among
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import record_of, recorded
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.fates import VANISHED
-from analyzer.nat.passages import label
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from analyzer.capture.layout import TCP_RST
 from analyzer.flow.point import TCP
 from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind

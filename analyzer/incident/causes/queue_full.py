@@ -25,18 +25,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond
 from analyzer.incident.wording import wait
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
 
 CODE = "queue-full"
 TITLE = "queue full"

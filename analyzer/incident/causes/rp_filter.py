@@ -29,16 +29,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import ends, entered, senders, targets, way, went_on
-from analyzer.model import Evidence, Exclusion, Remedy
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
+    from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
-    from analyzer.model import Confidence
 
 CODE = "rp-filter"
 TITLE = "dropped by the reverse path filter"

@@ -35,9 +35,9 @@ from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.ways import OUT
+from analyzer.node.ways import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -34,21 +34,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation, Loss, NewMappings
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Scene
 from analyzer.incident.wording import duration, seconds, wait
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import ends, flow_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case, Step
-    from analyzer.model import Confidence
+    from analyzer.incident.model import Confidence
 
 CODE = "snat-port-race"
 TITLE = "SNAT port race"

@@ -29,12 +29,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.connection.passages import ends
 from analyzer.evidence.stale import stale
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
+from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
-from analyzer.model import Evidence, Exclusion, Remedy
-from analyzer.nat.passages import ends
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind

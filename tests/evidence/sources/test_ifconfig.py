@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Link
 from analyzer.evidence.sources import ifconfig
 
 

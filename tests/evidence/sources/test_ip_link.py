@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from analyzer.evidence.facts import Caveat, Link
+from analyzer.capture.link import Link
+from analyzer.evidence.facts import Caveat
 from analyzer.evidence.sources import ip_link
 
 TABLE = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat, Fact, Link
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.sources import ip_link, ip_link_text
 
 

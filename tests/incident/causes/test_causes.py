@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.incident import causes
-from analyzer.model import Remedy
+from analyzer.incident.model import Remedy
 
 SECTIONS = (
     "What happens",

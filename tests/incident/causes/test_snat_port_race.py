@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
-from analyzer.model import Finding
+from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
 
 SERVER = "192.0.2.100:80"

@@ -1,0 +1,347 @@
+"""What became of each packet that can decide a connection's outcome, in the gap behind each point that saw it.
+
+Requests (SYNs, datagrams of the originator) and what answers them are followed alike, in both directions. "Vanished" needs: seen
+before the gap; its way leads through the gap; the next point was recording then; not seen there; no proof of delivery.
+Everything else has another word, and a reason (`analyzer.connection.reasons`). All columns, no loop over packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.capture.layout import REPLY, TCP_RST
+from analyzer.compute.threads import side_by_side
+from analyzer.connection.asking import acknowledged, anothers, answered, replied
+from analyzer.connection.equals import again, came_back, copied, turned
+from analyzer.connection.onward import exits_known, one_way, onward
+from analyzer.connection.reasons import CODES, FATE_OF, FATES
+from analyzer.flow.keys import among
+from analyzer.flow.point import TCP, UDP
+from analyzer.nat.fingerprints import hops
+from analyzer.node.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.connection.refusals import Refusals
+    from analyzer.flow.point import Point
+    from analyzer.nat.gap import Gap, Leg
+    from analyzer.node.ways import Node
+
+__all__ = ["FATES", "Followed", "follow"]
+PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
+_FATE_OF = np.array(FATE_OF, np.int8)
+MOSTLY = 0.5
+"""Share of frames that could not be decoded from which on a point tells no absence."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Followed:
+    """The packets of one kind that one point saw; the arrays have one length."""
+
+    point: Point
+    replies: bool
+    """Whether they are what responders sent."""
+    rows: NDArray[np.int64]
+    """Rows of `point.packets`, ascending."""
+    first: NDArray[np.bool_]
+    """Whether no point before this one saw the packet: each packet is first at one point."""
+    last: NDArray[np.bool_]
+    """Whether no point behind this one saw it."""
+    answered: NDArray[np.bool_]
+    """Whether an answer came, here, before the flow's next request; of replies, whether they were acknowledged."""
+    reason: NDArray[np.int8]
+    """Index into `REASONS`: the fate in the gap behind this point, and why."""
+    outward: NDArray[np.bool_]
+    """Whether the packet is on its way out of the node; of one that was judged, out through its gap."""
+    gap: NDArray[np.int16]
+    """Index into all gaps: which one `reason` is of; -1 where there is none."""
+
+    @property
+    def fate(self) -> NDArray[np.int8]:
+        """Index into `FATES`."""
+        fates: NDArray[np.int8] = _FATE_OF[self.reason]
+        return fates
+
+    def index(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        """Where these rows of the point are in `rows`; those that are not followed are left out."""
+        found = np.searchsorted(self.rows, rows)
+        found, rows = found[found < len(self.rows)], rows[found < len(self.rows)]
+        index: NDArray[np.int64] = found[self.rows[found] == rows]
+        return index
+
+
+def follow(
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    node: Node,
+    refusals: Refusals,
+    protocol: int,
+    *,
+    replies: bool = False,
+) -> list[Followed]:
+    """Follow the packets of one kind through all gaps: one result per point.
+
+    Args:
+        points: All points.
+        gaps: All gaps.
+        node: What is known of the node.
+        refusals: The ICMP errors.
+        protocol: `TCP` or `UDP`.
+        replies: Follow SYN-ACKs, or the responders' datagrams, instead of SYNs and the originators' datagrams.
+    """
+    return side_by_side(
+        lambda point: _at(point, points, gaps, node, refusals, protocol, replies=replies), points
+    )
+
+
+def _at(
+    point: Point,
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    node: Node,
+    refusals: Refusals,
+    protocol: int,
+    *,
+    replies: bool,
+) -> Followed:
+    if replies:
+        rows = replied(point, protocol)
+        first, soon = np.full(len(rows), -1, np.int64), np.zeros(len(rows), bool)
+    else:
+        rows, first, soon = answered(point, protocol)
+    flow = point.packets.flow[rows]
+    heading = node.heading[point.name][flow]
+    dst = point.dst
+    if replies:
+        heading = np.where(heading == LOCAL, LOCAL, -heading).astype(np.int8)
+        dst = point.src
+    legs = [gap.outward() for gap in gaps if gap.inner is point]
+    legs += [gap.inward() for gap in gaps if gap.outer is point]
+    came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
+    if not replies:
+        came_from[~came_from] = came_back(point, rows[~came_from])
+    if protocol == UDP and not replies:
+        other = anothers(point, rows, first, went_on)
+        soon, first = soon & ~other, np.where(other, -1, first)
+    reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
+    of_gap, outward = np.full(len(rows), -1, np.int16), heading == OUT
+    judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
+    if len(judged) and legs:
+        ways = onward(point, legs, node, flow[judged], heading[judged], dst)
+        if replies:
+            ways &= _returning(point, legs, flow[judged], heading[judged])
+        judged, ways = judged[ways.any(1)], ways[ways.any(1)]
+        if replies and protocol == TCP and len(judged):
+            soon[judged] = acknowledged(point, rows[judged])
+        if len(judged):
+            gone = rows[went_on]
+            twice = copied(point, rows[judged], gone)
+            local = np.flatnonzero(heading[judged] == LOCAL)
+            twice[local] = copied(point, rows[judged[local]], gone, routed=True)
+            reason[judged], leg = _judge(
+                point, points, node, refusals, legs, ways, rows[judged], first[judged], soon[judged],
+                heading[judged], dst, twice, replies=replies,
+            )  # fmt: skip
+            if point.role == "bridge" and not replies:
+                reason[judged[again(point, rows[judged])]] = CODES["seen-beyond"]
+            outward[judged] = np.array([one.outward for one in legs])[leg]
+            number = {gap.names: n for n, gap in enumerate(gaps)}
+            of_gap[judged] = np.array([number[one.gap.names] for one in legs], np.int16)[leg]
+    return Followed(
+        point=point,
+        replies=replies,
+        rows=rows,
+        first=~came_from,
+        last=~went_on,
+        answered=soon,
+        reason=reason,
+        outward=outward,
+        gap=of_gap,
+    )
+
+
+def _returning(
+    point: Point, legs: Sequence[Leg], flow: NDArray[np.int32], heading: NDArray[np.int8]
+) -> NDArray[np.bool_]:
+    """Through which legs the request came, so that its reply must go back there.
+
+    Where the leg's other point never saw the flow, its request must have been routed at least once: else the node itself asked.
+    """
+    came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
+    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
+    ways: NDArray[np.bool_] = came | (routed & ~came.any(1))[:, None]
+    return ways
+
+
+def _judge(
+    point: Point,
+    points: Sequence[Point],
+    node: Node,
+    refusals: Refusals,
+    legs: Sequence[Leg],
+    ways: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    soon: NDArray[np.bool_],
+    heading: NDArray[np.int8],
+    dst: NDArray[np.uint64],
+    twice: NDArray[np.bool_],
+    *,
+    replies: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Say of packets that no next point saw why not, and which of the legs that is about.
+
+    Args:
+        point: That saw them.
+        points: All points.
+        node: What is known of the node.
+        refusals: The ICMP errors.
+        legs: From this point.
+        ways: Per packet and leg, whether the way may lead there; one at least.
+        rows: Of the packets.
+        first: Row of the first answer to each; -1 without one.
+        soon: Whether it came before the next request.
+        heading: Of the packets.
+        dst: Per flow, where its packets of this kind are sent to.
+        twice: Which of them this point has once more, and that one went on.
+        replies: Whether these are replies.
+    """
+    packets = point.packets
+    flow = packets.flow[rows]
+    matched = np.column_stack([leg.match[flow] >= 0 for leg in legs]) & ways
+    met = matched.any(1)
+    unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
+    time = packets.time[rows]
+    answer = np.where(first >= 0, packets.time[first], -1)
+    # Where packets wait for long, one may still have been waiting when the capture ended.
+    recording = np.column_stack(
+        [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
+    )
+    recording &= ways
+    answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
+    blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
+    if blind.any() and not replies:
+        soon = soon | _answered_beyond(
+            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
+        )
+    unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
+    unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
+    undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
+    # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
+    elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
+    outbound = (heading == OUT) & (not replies)
+    by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
+    own = outbound & among(dst[flow], node.own)
+    bridged = np.zeros(len(rows), bool)
+    macs = point.flows.mac_dst[flow]
+    to_router = np.isin(macs, node.routers) if len(node.routers) else np.zeros(len(rows), bool)
+    to_pod = np.column_stack([np.full(len(rows), leg.there.role == "pod") for leg in legs]) & ways
+    routed_only = outbound & ~to_pod.any(1) & (macs != 0)
+    if len(node.routers):
+        bridged = routed_only & ~to_router
+    elif any(leg.there.role in ("uplink", "tunnel") for leg in legs):
+        # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
+        unclear |= routed_only[:, None] & ways
+    round_ = np.zeros(len(rows), bool)
+    # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
+    rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
+    round_[rest] = turned(point, points, node, rows[rest])
+    # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
+    near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
+    away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
+    if replies:
+        # Its request came another way; nothing but the rules can tell where the reply went.
+        unknown_way |= ~met
+    refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
+    codes = CODES
+    reason = np.select(
+        [
+            twice, own, bridged, round_, refused,
+            soon & unseen,
+            unseen,
+            undecoded,
+            ~recording.any(1),
+            soon & met,
+            elsewhere, away & outbound & ~to_pod.any(1),
+            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | replies),
+        ],
+        [
+            codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
+            codes["answered"],
+            codes["one-direction"],
+            codes["undecoded"],
+            codes["not-recording"],
+            codes["answered"],
+            codes["answered-here"], codes["other-way"],
+            codes["ambiguous"], codes["way-unknown"],
+        ],
+        codes["lost"],
+    )  # fmt: skip
+    # Of several ways the one that the flow is known to take, else one that was recording, else the busiest.
+    busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
+    leg = np.argmax(ways * (4 * matched + 2 * recording + 1 + busy[None, :]), axis=1)
+    return reason, leg
+
+
+def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
+    flow, time = point.packets.flow[rows], point.packets.time[rows]
+    following = np.full(len(rows), np.iinfo(np.int64).max)
+    order = np.lexsort((time, flow))
+    same = flow[order[1:]] == flow[order[:-1]]
+    following[order[:-1][same]] = time[order[1:][same]]
+    found = np.zeros(len(rows), bool)
+    for leg in legs:
+        came = replied(leg.there, TCP)
+        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
+        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
+        match = leg.match[flow]
+        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
+        found |= (match >= 0) & (time <= answer) & (answer < following)
+    return found
+
+
+def _crossed(
+    rows: NDArray[np.int64], flow: NDArray[np.int32], legs: Sequence[Leg], node: Node, *, replies: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether one of these legs' other points saw the packet as well, before this one; and after it."""
+    before, after = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    for leg in legs:
+        paired = leg.partner.having(rows)
+        match = leg.match[flow[paired]]
+        known = np.append(leg.heading, np.int8(UNKNOWN))[match]  # -1, without a match, is the last one
+        if replies:
+            known = -known
+        stray = rows[paired[match < 0]]
+        known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
+        on = OUT if leg.outward else IN
+        after[paired[known == on]] = True
+        before[paired[known == -on]] = True
+    return before, after
+
+
+def _stray_heading(
+    leg: Leg, rows: NDArray[np.int64], partner: NDArray[np.int32], node: Node
+) -> NDArray[np.int8]:
+    """Where packets of unmatched flows are heading: by the hop that routing takes, by who saw them first, by addresses."""
+    here, there = leg.here.packets, leg.there.packets
+    onward = hops(leg.here, leg.there, rows, partner)
+    onward = np.where(onward != 0, onward, np.sign(there.time[partner] - here.time[rows]))
+    out = 1 if leg.outward else -1
+    by_address = np.where(node.heading[leg.here.name][here.flow[rows]] == IN, IN, OUT)
+    by_address = np.where(here.bits[rows] & REPLY, -by_address, by_address)
+    return np.where(onward != 0, np.sign(onward) * out, by_address).astype(np.int8)
+
+
+def _members(point: Point, flows: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """A mask over the point's flows."""
+    mask = np.zeros(len(point.flows), bool)
+    mask[flows] = True
+    return mask

@@ -1,0 +1,214 @@
+"""Where a packet's way leads from a point: to which of the neighbouring points, if to any that was captured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import TUNNEL_SHIFT
+from analyzer.capture.naming import role_of
+from analyzer.flow.keys import among, distinct
+from analyzer.node.ways import EXITS, IN, LOCAL, OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+    from analyzer.nat.gap import Leg
+    from analyzer.node.ways import Node
+
+
+def onward(
+    point: Point,
+    legs: Sequence[Leg],
+    node: Node,
+    flow: NDArray[np.int32],
+    heading: NDArray[np.int8],
+    dst: NDArray[np.uint64],
+) -> NDArray[np.bool_]:
+    """Say which legs each packet may take.
+
+    Args:
+        point: Where the packets are.
+        legs: The ways on from there.
+        node: What is known of the node.
+        flow: Of each packet.
+        heading: Of each packet.
+        dst: Per flow of the point, where the packets are sent to.
+
+    Returns: Per packet and leg; no leg where the way ends here, or leads to a point that was not captured.
+    """
+    to, ways = dst[flow], np.zeros((len(flow), len(legs)), bool)
+    into_pod = np.zeros(len(flow), bool)
+    for n, leg in enumerate(legs):
+        if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
+            # Not every pod was captured: only what is addressed to this one must show there.
+            ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
+            into_pod |= ways[:, n]
+    inward_to_pods = [n for n, leg in enumerate(legs) if leg.there.role == "pod" and not leg.outward]
+    if inward_to_pods and point.role in EXITS:
+        _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod, ways)
+    over = [n for n, leg in enumerate(legs) if leg.gap.abreast and leg.there.role == "bridge"]
+    for n in over:
+        ways[:, n] = _routed_to(point, legs[n], node, flow, dst)
+    to_bridge = ways[:, over].any(1)
+    others = np.array([n for n in range(len(legs)) if n not in over], np.int64)
+    ways[np.ix_(np.flatnonzero(to_bridge), others)] = False
+    into_pod |= to_bridge
+    for n, leg in enumerate(legs):
+        if leg.there.role == "pod" or n in over:
+            continue
+        if leg.there.role in EXITS:
+            if leg.outward:
+                ways[:, n] = (heading == OUT) & ~into_pod
+            else:
+                ways[:, n] = (heading == IN) & _encapsulated(point, flow)
+        elif leg.outward:
+            ways[:, n] = heading == OUT
+        else:
+            ways[:, n] = (heading == IN) & ~(
+                _encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs)
+            )
+    _choose_exit(point, legs, node, flow, dst, ways)
+    return ways
+
+
+def _routed_to(
+    point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Whether packets are for another bridge's network: so say the routes, or others to the same address that went there."""
+    to = dst[flow]
+    found: NDArray[np.bool_] = among(
+        to, distinct(dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]])
+    )
+    if node.routes:
+        addresses, where = np.unique(to, return_index=True)
+        flows, there = point.flows, []
+        for f in flow[where].tolist():
+            hi, lo = (flows.dst_hi, flows.dst_lo) if dst[f] == point.dst[f] else (flows.src_hi, flows.src_lo)
+            there.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
+        found |= among(to, addresses[np.array(there, bool)])
+    return found
+
+
+def _translated(
+    point: Point,
+    legs: Sequence[Leg],
+    to_pods: Sequence[int],
+    flow: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+    ways: NDArray[np.bool_],
+) -> None:
+    """What is addressed to the node and translated goes where others to the same port went, else to any pod; in place."""
+    service = point.dst + (point.flows.ports & 0xFFFF).astype(np.uint64)
+    for n in to_pods:
+        ways[:, n] |= asked & among(service[flow], distinct(service[legs[n].flows_here]))
+    left = asked & ~ways[:, to_pods].any(1)
+    ways[np.ix_(np.flatnonzero(left), np.array(to_pods))] = True
+
+
+def _encapsulated(point: Point, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether the packets of these flows were seen inside a tunnel's packets, by the first of each flow."""
+    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
+    return inside
+
+
+def _choose_exit(
+    point: Point,
+    legs: Sequence[Leg],
+    node: Node,
+    flow: NDArray[np.int32],
+    dst: NDArray[np.uint64],
+    ways: NDArray[np.bool_],
+) -> None:
+    """Of several exits keep the one that others between the same addresses took; in place.
+
+    Policy routing may choose by the source. Else the one that the routes name, or that others to the same address took.
+    """
+    exits = [n for n, leg in enumerate(legs) if leg.there.role in EXITS and leg.outward]
+    if len(exits) < 2:
+        return
+    several = np.flatnonzero(ways[:, exits].sum(1) > 1)
+    if not len(several):
+        return
+    names = [legs[n].there.name for n in exits]
+    taken = np.column_stack([among(dst[flow[several]], distinct(dst[legs[n].flows_here])) for n in exits])
+    ends = point.src + point.dst * np.uint64(0x9E3779B97F4A7C15)  # both directions of a flow have the same
+    same = np.column_stack([among(ends[flow[several]], distinct(ends[legs[n].flows_here])) for n in exits])
+    for i, f in enumerate(flow[several].tolist()):
+        if same[i].any():
+            ways[several[i], exits] &= same[i]
+            continue
+        devices = (
+            node.routes.devices(int(point.flows.dst_hi[f]), int(point.flows.dst_lo[f])) if node.routes else ()
+        )
+        routed = np.array([name in devices for name in names])
+        keep = routed if routed.any() else taken[i] if taken[i].any() else None
+        if keep is not None:
+            ways[several[i], exits] = keep
+
+
+def exits_known(
+    point: Point,
+    legs: Sequence[Leg],
+    node: Node,
+    flow: NDArray[np.int32],
+    elsewhere: NDArray[np.bool_],
+    dst: NDArray[np.uint64],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may.
+
+    So say the routes, or the answers of the same address that came in without passing the gap. Where such another way is
+    in use and no route is known, a destination that never crossed the gap may lie on it.
+
+    Args:
+        point: Where the packets are.
+        legs: The ways on from there.
+        node: What is known of the node.
+        flow: Of each packet.
+        elsewhere: Of each packet, whether its answer passed none of the legs' points.
+        dst: Per flow of the point, where the packets are sent to.
+    """
+    flows = point.flows
+    crossing = distinct(np.concatenate([dst[:0], *(dst[leg.flows_here] for leg in legs if leg.outward)]))
+    names = {
+        leg.there.name
+        for leg in legs
+        if (leg.there.role in EXITS and leg.outward) or (leg.gap.abreast and leg.there.role == "bridge")
+    }
+    away_of: list[np.uint64] = []
+    here_of: list[np.uint64] = []
+    if node.routes and names:
+        # One flow of each destination: a flood has many flows.
+        _, where = np.unique(dst[flow], return_index=True)
+        for f in flow[where].tolist():
+            devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
+            if devices and all(role_of(device) == "tunnel" for device in devices):
+                here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
+            elif devices and not set(devices) <= names:
+                away_of.append(dst[f])
+            elif devices:
+                here_of.append(dst[f])
+    away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(away_of, np.uint64)]))
+    # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
+    away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
+    known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
+    return among(dst[flow], away), ~known & elsewhere.any()
+
+
+def one_way(leg: Leg) -> bool:
+    """Whether the leg's other point recorded only what comes from there (`tcpdump -Q in`), nothing that goes there."""
+    there = leg.there
+    flows = leg.flows_there.astype(np.int64)
+    by_originator = there.starts[2 * flows + 1] - there.starts[2 * flows]
+    by_responder = there.starts[2 * flows + 2] - there.starts[2 * flows + 1]
+    # Towards the other point: what the originator sent, where it is on this side. Originators may be taken differently there.
+    from_here = (leg.heading == (OUT if leg.outward else IN)) ^ (leg.gap.matches.flip == 1)
+    told = leg.heading != 0
+    towards = np.where(from_here, by_originator, by_responder)[told]
+    back = np.where(from_here, by_responder, by_originator)[told]
+    return bool(back.any()) and not towards.any()

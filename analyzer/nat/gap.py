@@ -1,0 +1,101 @@
+"""A gap: two neighbouring points, and all that crossed between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+    from analyzer.nat.matching import Matches
+    from analyzer.nat.partners import Partners
+
+
+@dataclass(slots=True, kw_only=True)
+class Gap:
+    """Two neighbouring points and all that crossed between them."""
+
+    inner: Point
+    outer: Point
+    matches: Matches
+    """`a` is the inner flow, `b` the outer."""
+    match_a: Partners
+    """Per inner flow its match, an index into `matches`; -1 without one."""
+    match_b: Partners
+    """The same per outer flow."""
+    heading: NDArray[np.int8]
+    """Per match: 1 if the originator is inside (its packets go out), -1 if outside, 0 if nothing tells."""
+    in_outer: Partners
+    """Per packet of the inner point, its row at the outer one; -1 if it was not seen there."""
+    in_inner: Partners
+    """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
+    longest: int = 0
+    """ns that the slowest packet took, where that is more than `WINDOW`; else 0."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Inner and outer point's names."""
+        return self.inner.name, self.outer.name
+
+    @property
+    def abreast(self) -> bool:
+        """Whether both points are pods', with no bridge between them, or both bridges: neither is further out."""
+        return self.inner.role == self.outer.role and self.inner.role in ("pod", "bridge")
+
+    def outward(self) -> Leg:
+        """The gap as the inner point sees it."""
+        m = self.matches
+        return Leg(
+            here=self.inner,
+            there=self.outer,
+            partner=self.in_outer,
+            match=self.match_a,
+            flows_here=m.a,
+            flows_there=m.b,
+            heading=self.heading,
+            unclear=m.ambiguous_a,
+            outward=True,
+            gap=self,
+        )
+
+    def inward(self) -> Leg:
+        """The gap as the outer point sees it."""
+        m = self.matches
+        return Leg(
+            here=self.outer,
+            there=self.inner,
+            partner=self.in_inner,
+            match=self.match_b,
+            flows_here=m.b,
+            flows_there=m.a,
+            heading=np.where(m.flip == 1, -self.heading, self.heading).astype(np.int8),
+            unclear=m.ambiguous_b,
+            outward=False,
+            gap=self,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Leg:
+    """A gap seen from one of its points."""
+
+    here: Point
+    there: Point
+    partner: Partners
+    """Per packet of `here`, its row at `there`; -1 if it was not seen there."""
+    match: Partners
+    """Per flow of `here` its index in the following three; -1 for one that was not matched."""
+    flows_here: NDArray[np.int32]
+    """The matched flows; as long as `flows_there` and `heading`."""
+    flows_there: NDArray[np.int32]
+    heading: NDArray[np.int8]
+    """Of the matched flows of `here`."""
+    unclear: NDArray[np.int32]
+    """Flows of `here` for which several flows of `there` are equally good."""
+    outward: bool
+    """Whether `there` is the gap's outer point."""
+    gap: Gap

@@ -1,0 +1,182 @@
+"""The order of the capture points along the way, and the gaps between neighbours."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.naming import role_of
+from analyzer.flow.keys import among
+from analyzer.nat.comparison import Comparison
+from analyzer.nat.fingerprints import comparable, hops
+from analyzer.nat.matching import match
+from analyzer.nat.tuples import DST, SRC
+from analyzer.node.ways import FIRST_TTLS, pod_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.flow.point import Point
+    from analyzer.nat.comparison import Compared
+    from analyzer.nat.gap import Gap
+
+LAYERS = {"pod": 0, "bridge": 1, "tunnel": 2, "uplink": 3}
+"""Roles in the order of the way out. A tunnel device (flannel.1, wg0) has what goes to other nodes, before the uplink has it
+again, encapsulated; the rest goes to the uplink at once."""
+MOST_NEIGHBOURS = 32
+"""Pods without a bridge, or bridges, between which packets may pass: each is compared with each."""
+MOST_GUESSED = 128
+"""Points whose roles are guessed; each is compared with all others. A node has 110 pods (kubelet's `maxPods`), or few more."""
+
+
+def place(points: Sequence[Point]) -> list[str]:
+    """Give a role to the points whose names tell none, by what the traffic shows; order-free.
+
+    A forwarded packet loses one of its TTL and SNAT changes its source on the way out: the side that sees the packet
+    before is the inner one. Of two inner points between which nothing changes, the one whose packets all share one
+    address is the pod's.
+
+    Returns: A caveat per point that had to be guessed, or could not be placed and is left out of all gaps; one for all
+    where they are more than `MOST_GUESSED`.
+    """
+    unknown = [point for point in points if point.role is None and len(point.packets)]
+    if not unknown:
+        return []
+    if len(unknown) > MOST_GUESSED:
+        return [
+            f"the names of {len(unknown):,} points do not tell where on the way they were captured, and more than "
+            f"{MOST_GUESSED} are not compared; they are in the tables, but nothing is concluded from them. Put the node's "
+            "interfaces (ip -j link > ip-link.json) beside the captures, or name their places with --role."
+        ]
+    inner, outer = set(), set()
+    # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
+    rank = {point.name: [0, 0, len(point.flows)] for point in points}
+    by_size = sorted(points, key=lambda point: len(point.packets))
+    pairs = [(a, b) for a, b in combinations(by_size, 2) if not (a.role and b.role)]
+    comparison = Comparison(pairs)
+    for a, b in pairs:
+        hops, later = _compare(comparison.of(a, b))
+        if hops:
+            inner.add((a if hops > 0 else b).name)
+            outer.add((b if hops > 0 else a).name)
+        elif hops == 0:
+            for point, sign in ((a, -later), (b, later)):
+                rank[point.name][0] += 1
+                rank[point.name][1] += sign
+    caveats = []
+    inside = [point for point in unknown if point.name in inner and point.name not in outer]
+    bridge = None
+    if not any(point.role == "bridge" for point in points):
+        shared = [point for point in inside if rank[point.name][0]]
+        bridge = max(shared, key=lambda point: rank[point.name], default=None)
+    for point in unknown:
+        if point in inside:
+            # A bridge carries many pods' packets; alone, a point whose packets share one address is a pod's.
+            alone = bridge is None and len(pod_address(point)) == 0
+            point.role = "bridge" if point is bridge or alone else "pod"
+        elif point.name in outer:
+            point.role = "uplink"
+        else:
+            caveats.append(
+                f"{point.name}: neither its name nor its traffic tells where on the way it was captured; it is in the "
+                f"tables, but nothing is concluded from it. Name its place with --role {point.name}=pod, bridge or uplink."
+            )
+            continue
+        caveats.append(
+            f"{point.name}: taken for the {point.role} by its traffic; --role {point.name}=ROLE corrects it."
+        )
+    return caveats
+
+
+def rename(points: Sequence[Point]) -> None:
+    """Let the uplink have the name that a pod's own interface, captured inside the pod, has as well; in place."""
+    taken = {point.name: point for point in points}
+    for point in points:
+        pod = taken.get(re.sub(r"-\d+$", "", point.name))
+        if point.role == "uplink" and pod is not None and pod is not point and pod.role == "pod":
+            point.name, pod.name = pod.name, f"{pod.name} of the pod"
+            point.recording.name, pod.recording.name = point.name, pod.name
+
+
+def contradicted(gaps: Sequence[Gap]) -> list[str]:
+    """Swap bridge and uplink where their names say the contrary of what their packets do; in place.
+
+    SNAT gives what leaves the node another source. Where that is seen the wrong way round, again and again and never the right
+    way, the point that is called the uplink is the inner one.
+
+    Returns: A caveat for each pair; the gaps must be made anew then.
+    """
+    told = []
+    for gap in gaps:
+        if gap.inner.role != "bridge" or gap.outer.role != "uplink":
+            continue
+        m = gap.matches
+        snat = (m.agreed & SRC == 0) & (m.agreed & DST != 0) & (m.flip == 0)
+        right, wrong = int((snat & (gap.heading == 1)).sum()), int((snat & (gap.heading == -1)).sum())
+        if wrong > 1 and not right:
+            gap.inner.role, gap.outer.role = "uplink", "bridge"
+            if role_of(gap.inner.name) == "bridge" and role_of(gap.outer.name) == "uplink":
+                gap.inner.name, gap.outer.name = gap.outer.name, gap.inner.name  # what the node calls them
+            told.append(
+                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show "
+                "the contrary: their source is translated on the way from the former to the latter. The former is taken for "
+                f"{gap.outer.name}, the bridge, and the latter for {gap.inner.name}, the uplink."
+            )
+    return told
+
+
+def _files(point: Point) -> str:
+    return ", ".join(file.label for file in point.recording.files[:3])
+
+
+def _compare(compared: Compared) -> tuple[int | None, int]:
+    """How two points, *a* and *b*, lie along the way of the flows that both saw.
+
+    Returns: 1 if *a* is the inner one of a routed gap, -1 if *b* is, 0 if nothing is routed between them, None if they
+    share no flow; and 1 if *b* mostly saw the originator's packets later, -1 if earlier.
+    """
+    a, b = compared.a, compared.b
+    matches, _ = match(a, b)
+    if not len(matches.a):
+        return None, 0
+    first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
+    lost = hops(a, b, first_a, first_b)
+    translated = (matches.agreed & SRC == 0) & (lost != 0)
+    if translated.any():
+        lost = lost[translated]
+    else:
+        # What other routers had before comes from outside: it loses its hop on the way in.
+        oldest = np.maximum(a.packets.ttl[first_a], b.packets.ttl[first_b])
+        lost = np.where(np.isin(oldest, FIRST_TTLS), lost, -lost)
+    later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
+    return int(np.sign(np.sign(lost).sum())), int(later)
+
+
+def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """The neighbours, inner one first, in the order of the way out.
+
+    Where there is no bridge, pods are neighbours of each other: the node routes between them, as between two bridges. What a pod
+    sends to another one over a bridge passes two gaps that are listed anyhow.
+    """
+    pods, bridges, tunnels, uplinks = ([p for p in points if p.role == role] for role in LAYERS)
+    inside = bridges or pods
+    pairs = list(product(pods, bridges))
+    if not bridges and len(pods) <= MOST_NEIGHBOURS:
+        pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
+    if len(bridges) <= MOST_NEIGHBOURS:
+        pairs += combinations(bridges, 2)
+    pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
+
+
+def _meet(a: Point, b: Point) -> bool:
+    """Whether one of two pods sent anything to the other, or to an address that may be translated to it."""
+    of_a, of_b = pod_address(a), pod_address(b)
+    if not len(of_a) or not len(of_b):
+        return False
+    return bool(
+        among(np.concatenate([a.src, a.dst]), of_b).any() or among(np.concatenate([b.src, b.dst]), of_a).any()
+    )

@@ -1,0 +1,286 @@
+"""Where each flow is heading: out of the node, into it, or neither; learnt from what crossed."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.capture.layout import ARP
+from analyzer.capture.naming import role_of
+from analyzer.compute.threads import side_by_side
+from analyzer.flow.keys import address_key, among, distinct, is_v4
+from analyzer.nat.tuples import SRC, routable
+from analyzer.node.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.capture.link import Link
+    from analyzer.evidence.facts import Route
+    from analyzer.flow.point import Point
+    from analyzer.nat.gap import Gap
+
+OUT, IN, LOCAL, UNKNOWN = 1, -1, 2, 0
+_NONE = np.zeros(0, np.uint64)
+EXITS = ("tunnel", "uplink")
+"""Roles of the points that routed packets go to."""
+FIRST_TTLS = (64, 128, 255)
+"""TTLs that stacks send with."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """What the captures, and the node's interface table, tell of the node."""
+
+    inside: NDArray[np.uint64]
+    """Addresses of pods, as `address_key`s."""
+    own: NDArray[np.uint64]
+    """Addresses of the node itself: those that SNAT gave, and those of its interfaces."""
+    routers: NDArray[np.uint64]
+    """Link-layer addresses to which pods send what shall be routed: the bridge's own; may be empty."""
+    pods: dict[str, NDArray[np.uint64]]
+    """Name of a pod's point to the addresses of that pod."""
+    routes: Routes
+    heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+
+    def owns(self, address: str) -> bool:
+        """Whether an address is one of the node's own."""
+        return bool(among(_keys([_number(address)]), self.own)[0])
+
+
+def explore(
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    links: Iterable[Link],
+    routes: Iterable[Route] = (),
+    translates: Callable[[Point, int, bool], bool] = lambda *_: False,
+) -> Node:
+    """Learn the node's inside from what crossed, then say where every flow is heading.
+
+    Args:
+        points: All points.
+        gaps: All gaps.
+        links: The node's interface table, as far as the bundle has it.
+        routes: The node's routes, as far as the bundle has them.
+        translates: Whether the node's rules translate the destination of a flow that comes in; told whether it is addressed to
+            the node itself.
+    """
+    links = list(links)
+    own = [_number(text) for link in links for text in link.addresses]
+    bridges = [
+        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) == "bridge"
+    ]
+    crossed = {point.name: np.zeros(len(point.flows), np.int8) for point in points}
+    met_in = {point.name: np.zeros(len(point.flows), bool) for point in points}
+    met_out = {point.name: np.zeros(len(point.flows), bool) for point in points}
+    routers = np.array(bridges, np.uint64)
+    for gap in gaps:
+        if gap.outer.role in EXITS:
+            routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
+    routers = routers[routers != 0]
+    if not len(routers):
+        routers = distinct(np.concatenate([_NONE, *(_far(p) for p in points if p.role in ("pod", "bridge"))]))
+    of_pods = [point for point in points if point.role == "pod"]
+    found = side_by_side(lambda point: pod_address(point, routers), of_pods)
+    pods = {point.name: addresses for point, addresses in zip(of_pods, found, strict=True)}
+    for point in of_pods:
+        others = np.concatenate(list(pods.values()))
+        if not len(pods[point.name]) and len(others):
+            pods[point.name] = pod_address(point, routers, others)
+    for gap in gaps:
+        # Innermost gaps come first, so what crossed to the uplink decides last.
+        m = gap.matches
+        if gap.inner.name in pods and gap.outer.role in ("bridge", "pod"):
+            # Whose packet it is, the pod's address tells better than the clock: a bridged frame is handed to the
+            # other pod's veth and to the bridge itself with one timestamp, in either order (br_handle_frame_finish).
+            guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
+            told = (guess == OUT) | (guess == IN)
+            gap.heading[told] = guess[told]
+        # Of two pods without a bridge, or two bridges, each is the other's outside.
+        reverse = (m.flip == 1) ^ gap.abreast
+        outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
+        crossed[gap.inner.name][m.a] = gap.heading
+        crossed[gap.outer.name][m.b] = outer_heading
+        met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
+        met_in[gap.outer.name][m.b[outer_heading == IN]] = True
+
+    def inside(point: Point) -> NDArray[np.uint64]:
+        across = crossed[point.name]
+        # Who is asked for by ARP on the bridge is reached over the bridge.
+        arp = point.flows.proto == ARP
+        known = [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
+        if point.role == "bridge":
+            known += _unrouted(
+                point, routers
+            )  # a pod none of whose packets got anywhere is told by them, too
+        return distinct(np.concatenate(known))
+
+    within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])
+    own_keys = [_keys(own)]
+    for gap in gaps:
+        m, out = gap.matches, gap.heading == OUT
+        if gap.outer.role in EXITS:
+            own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
+    node = Node(
+        inside=distinct(np.concatenate([_NONE, *pods.values(), *within])),
+        own=distinct(np.concatenate(own_keys)),
+        routers=routers,
+        pods=pods,
+        routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
+    )
+
+    def heading(point: Point) -> NDArray[np.int8]:
+        mine = node.pods.get(point.name, node.inside)
+        guess = _by_address(point, mine if len(mine) else node.inside)
+        across = met_in[point.name] & met_out[point.name] | ((guess == LOCAL) & (point.role == "bridge"))
+        known = crossed[point.name]
+        found = np.where(across, LOCAL, np.where(known != 0, known, guess)).astype(np.int8)
+        _inbound(
+            point,
+            found,
+            known,
+            lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])),
+        )
+        stays = np.ones(len(found), bool)
+        stays[routable(point.flows)] = False
+        found[stays] = UNKNOWN
+        return found
+
+    node.heading.update(zip((point.name for point in points), side_by_side(heading, points), strict=True))
+    for gap in gaps:
+        # Both sightings may carry one and the same timestamp; then the addresses tell.
+        open_ = gap.heading == UNKNOWN
+        guess = node.heading[gap.inner.name][gap.matches.a[open_]]
+        gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
+    return node
+
+
+def _far(point: Point) -> NDArray[np.uint64]:
+    """To which link-layer addresses packets go that are for another network: no bridge spans more than a /16, or a /64.
+
+    Asked for only where nothing got out, so that no crossing shows who routes.
+    """
+    flows = point.flows
+    begin = point.starts[:-1:2]
+    sent = point.starts[1::2] > begin
+    fresh = np.zeros(len(flows), bool)
+    fresh[sent] = np.isin(point.packets.ttl[point.order[begin[sent]]], FIRST_TTLS)
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    near = np.where(
+        v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
+    )
+    far = np.zeros(len(flows), bool)
+    far[routable(flows)] = True
+    handed: NDArray[np.uint64] = flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
+    return handed
+
+
+def _inbound(
+    point: Point, heading: NDArray[np.int8], crossed: NDArray[np.int8], translates: Callable[[int], bool]
+) -> None:
+    """Give flows to an address of the node the heading of others to the same port that DNAT sent on to a pod; in place."""
+    if point.role not in EXITS:
+        return
+    flows = point.flows
+    service = (
+        point.dst + ((flows.ports & 0xFFFF).astype(np.uint64) << np.uint64(8)) + flows.proto.astype(np.uint64)
+    )
+    open_ = np.flatnonzero((heading == UNKNOWN) & np.isin(flows.proto, (6, 17)))
+    if not len(open_):
+        return
+    into = among(service[open_], distinct(service[crossed == IN]))
+    asked, where = np.unique(service[open_[~into]], return_index=True)
+    some = open_[~into][where]
+    into |= among(
+        service[open_],
+        np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64),
+    )
+    heading[open_[into]] = IN
+
+
+def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Where each flow is heading by its addresses alone."""
+    from_pod, to_pod = among(point.src, inside), among(point.dst, inside)
+    guess = np.select([from_pod & to_pod, from_pod, to_pod], [LOCAL, OUT, IN], UNKNOWN).astype(np.int8)
+    if point.role == "uplink":
+        guess[guess == LOCAL] = UNKNOWN
+    return guess
+
+
+def _number(text: str) -> int:
+    """An address as its 128 bits, IPv4 mapped."""
+    found = ipaddress.ip_address(text)
+    return int(found) if found.version == 6 else 0xFFFF00000000 | int(found)
+
+
+def _keys(addresses: Iterable[int]) -> NDArray[np.uint64]:
+    both = [(a >> 64, a & 0xFFFFFFFFFFFFFFFF) for a in addresses]
+    return address_key(np.array([b[0] for b in both], np.uint64), np.array([b[1] for b in both], np.uint64))
+
+
+def pod_address(
+    point: Point, routers: NDArray[np.uint64] = _NONE, others: NDArray[np.uint64] = _NONE
+) -> NDArray[np.uint64]:
+    """The addresses of one pod: of each IP version, the one end that nearly all packets on its veth have.
+
+    Nearly: a bridge floods what it has not learnt yet. A pod that talks to one peer only shares that one's address as
+    well; the pod's own packets are the ones that no router has had yet.
+
+    Args:
+        point: The pod's.
+        routers: Link-layer addresses of the node, as far as they are known.
+        others: Addresses that are other pods'.
+    """
+    flows, sizes = point.flows, point.sizes()
+    src, dst = point.src, point.dst
+    fresh = np.concatenate(_unrouted(point, routers))
+    fresh = fresh[~among(fresh, others)]
+    found = [_NONE]
+    unicast = (
+        (flows.proto != ARP)
+        & (flows.dst_hi >> np.uint64(56) != 0xFF)
+        & (flows.src_hi >> np.uint64(54) != 0x3FA)
+    )
+    v4 = is_v4(flows.src_hi, flows.src_lo)
+    for chosen in (unicast & v4, unicast & ~v4):
+        if not chosen.any():
+            continue
+        ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)
+        enough = sizes[chosen].sum() * 0.9
+        # By a part of the key first, so that only what may be shared is put in order.
+        part = (ends & np.uint64(0xFFFF)).astype(np.int64)
+        may_be = (np.bincount(part, packets, 1 << 16) >= enough)[part]
+        values, inverse = np.unique(ends[may_be], return_inverse=True)
+        shared = values[np.bincount(inverse, packets[may_be], len(values)) >= enough]
+        own = shared[among(shared, fresh)]
+        found.append(own if len(own) == 1 else _NONE)
+    told = np.concatenate(found)
+    return told if len(told) or not len(routers) else _asked_for(point, routers)
+
+
+def _asked_for(point: Point, routers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The address of a pod that did nothing but answer the node's ARP requests; none where several answered."""
+    flows = point.flows
+    answered = point.starts[2::2] > point.starts[1:-1:2]
+    some = (flows.proto == ARP) & answered
+    by_node = some & np.isin(flows.mac_src, routers)
+    found = distinct(np.concatenate([point.dst[by_node], point.src[some & ~by_node]]))
+    return found if len(found) == 1 else _NONE
+
+
+def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+    """Addresses whose packets no router has had yet: their TTL is one that stacks begin with, and no router sent them."""
+    flows, found = point.flows, []
+    for side, (addresses, mac) in enumerate(((point.src, flows.mac_src), (point.dst, flows.mac_dst))):
+        begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
+        spoke = np.flatnonzero((end > begin) & (flows.proto != ARP))
+        first = point.order[begin[spoke]]
+        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)
+        found.append(addresses[spoke[fresh]])
+    return found

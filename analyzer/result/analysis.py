@@ -1,0 +1,142 @@
+"""What an analysis is: incidents, counts, caveats, and the tables behind them. It knows nobody who could show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analyzer.capture.hashing import Input
+    from analyzer.connection.model import Account
+    from analyzer.evidence.collecting import ReadFile
+    from analyzer.incident.health import Signal
+    from analyzer.incident.model import (
+        Advice,
+        CapturePoint,
+        Counts,
+        Coverage,
+        Incident,
+        Occupancy,
+        Outside,
+        Reconciled,
+        Untold,
+    )
+    from analyzer.incident.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result:
+    """One bundle, analysed.
+
+    The tables are pandas DataFrames, made when asked for (`analyzer.result.schema` documents their columns); `incidents`
+    and the rest are plain objects.
+    """
+
+    bundle: str
+    """What was analysed, as the user named it."""
+    kernel: str | None
+    """From the bundle's `uname`; a hint, since distributions backport."""
+    capture_points: tuple[CapturePoint, ...]
+    """Pod to uplink."""
+    counts: Counts
+    account: Account
+    """What became of every connection, in four numbers."""
+    incidents: tuple[Incident, ...]
+    reconciliation: tuple[Reconciled, ...]
+    caveats: tuple[str, ...]
+    mappings: tuple[dict[str, object], ...] = field(default=(), repr=False)
+    """NAT mappings between the points: see `analyzer.incident.summary.mappings`."""
+    inconclusive: str | None = None
+    """Why nothing at all can be concluded; None where something can."""
+    advice: tuple[Advice, ...] = ()
+    """What the captures lack, and which to take next; see `analyzer.incident.advice`."""
+    health: tuple[Signal, ...] = ()
+    """Signs of the node's health, from whatever files are in the bundle."""
+    occupancy: Occupancy | None = field(default=None, repr=False)
+    """The conntrack table's estimated occupancy; None where the captures hold no flow."""
+    outside: Outside | None = None
+    """What failed outside the node; see `analyzer.incident.outside`. None where nothing did."""
+    coverage: tuple[Coverage, ...] = ()
+    """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
+    untold: tuple[Untold, ...] = ()
+    """The first failed connections of which nobody can tell where."""
+    read: tuple[ReadFile, ...] = ()
+    """What was recognised in the files beside the captures."""
+    inputs: tuple[Input, ...] = field(default=(), repr=False)
+    """Every file that was looked into, with its SHA-256."""
+    command: str = ""
+    """The command line that asked for it; empty in Python."""
+    scene: Scene | None = field(default=None, repr=False, compare=False)
+    """The columns behind the tables; None in an analysis that was not made by `analyze`."""
+
+    @property
+    def captured(self) -> Scene:
+        """The columns behind the tables.
+
+        Raises:
+            ValueError: This analysis was not made by `analyze`, and has none.
+        """
+        if self.scene is None:
+            raise ValueError("this Analysis holds no captures; tables come from analyzer.analyze()")
+        return self.scene
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """One row per capture point, pod to uplink."""
+        from analyzer.result import tables
+
+        return tables.points(self.capture_points)
+
+    def packets(self, point: str) -> pd.DataFrame:
+        """Packets of one capture point.
+
+        Raises:
+            KeyError: No point has that name.
+        """
+        from analyzer.result import tables
+
+        points = self.captured.trails.points
+        if point not in points:
+            raise KeyError(f"no capture point is called {point!r}; there are {', '.join(points)}")
+        return tables.packets(points[point])
+
+    @property
+    def flows(self) -> pd.DataFrame:
+        """Flows of all points."""
+        from analyzer.result import tables
+
+        return tables.flows(self.captured)
+
+    @property
+    def crossings(self) -> pd.DataFrame:
+        """Flows matched between neighbouring points, with what NAT made of them."""
+        from analyzer.result import tables
+
+        return tables.crossings(self.captured)
+
+    @property
+    def passages(self) -> pd.DataFrame:
+        """The way of each request (SYN, UDP request) through every gap, with its fate."""
+        from analyzer.result import tables
+
+        return tables.passages(self.captured)
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """One row per finding of all incidents."""
+        from analyzer.result import tables
+
+        return tables.findings(self.incidents)
+
+    @property
+    def connections(self) -> pd.DataFrame:
+        """One row per connection, followed through all points: what became of it, whose doing that was, and why.
+
+        >>> table = analysis.connections
+        >>> table[table["class"] == "node"].groupby("pod").size()  # which pod lost most
+        """
+        from analyzer.result import connection_table
+
+        return connection_table.connections(self.captured, self.incidents)

@@ -1,0 +1,180 @@
+"""Why a request has its fate: every reason from captures, so that none is a dead letter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import analyze
+from analyzer.connection.model import Fate
+from analyzer.connection.reasons import CODES, FATE_OF, FATES, REASONS
+from tests.conftest import Case
+from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import Frames, counters
+from tests.nat.reasons import AROUND, asks, judged, out, reasons
+
+
+def test_codes_are_unique_and_say_a_sentence() -> None:
+    """A code names one reason; what it says completes "because"."""
+    assert len(REASONS) == len(CODES)
+    assert [FATES.index(reason.fate) for reason in REASONS] == list(FATE_OF)
+    assert all(reason.says and not reason.says.endswith(".") for reason in REASONS)
+    assert set(Fate) == {reason.fate for reason in REASONS}
+
+
+def test_every_request_has_a_reason_that_fits_its_fate(bundle_case: Case) -> None:
+    """In every fixture `passages` tells the fate of the reason."""
+    scene = analyze(bundle_case.folder).captured
+    for kind in (scene.requests, scene.replies):
+        for followed in kind.values():
+            for at in followed:
+                assert ((at.reason >= 0) & (at.reason < len(REASONS))).all()
+                assert ([FATES[f] for f in at.fate]) == [REASONS[r].fate for r in at.reason]
+                # A fate other than passed is of a gap, and no gap is named twice for one packet.
+                assert (at.gap[at.reason != CODES["seen-beyond"]] >= 0).all()
+
+
+def test_lost_and_seen_beyond(tmp_path: Path) -> None:
+    """The first attempt did not get through, the second did."""
+    talk = asks(out(), 0, after="cni0")
+    talk.syn(1)
+    talk.accept()
+    assert ["lost", "seen-beyond"] == reasons(judged(tmp_path, talk))
+
+
+def test_own_address(tmp_path: Path) -> None:
+    """What the pod sends to an address that SNAT uses is for the node."""
+    assert ["own-address"] * 2 == reasons(
+        judged(
+            tmp_path,
+            asks(Conversation(pod="10.244.0.11:20000", server="192.0.2.10:22", way="veth-a cni0"), 0, 1),
+        )
+    )
+
+
+def test_bridged(tmp_path: Path) -> None:
+    """A frame that is addressed to a neighbour's MAC is not for the router."""
+    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
+    asks(talk, 0)
+    assert ["bridged"] == reasons(judged(tmp_path, talk, points=("veth-a", "cni0", "eth0")))
+
+
+def test_turned(tmp_path: Path) -> None:
+    """A service whose endpoint is a pod of this node comes back to the bridge, one hop on."""
+    talk = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.1:80",
+        dnat="10.244.0.12:8080",
+        way="veth-a cni0 | cni0 veth-b",
+    )
+    talk.syn(0)
+    talk.accept()
+    found = reasons(judged(tmp_path, talk))
+
+    assert "turned" in found
+    assert "lost" not in found
+
+
+@pytest.mark.parametrize(("code", "expected"), [(13, "refused-here"), (4, "refused")])
+def test_an_icmp_error_that_quotes_it(code: int, expected: str, tmp_path: Path) -> None:
+    """Prohibited, and the uplink did not see that come in: this node refuses. That it is too big refuses nobody."""
+    talk = asks(out(), 0, after="cni0")
+    assert [expected] == reasons(judged(tmp_path, talk, Frames().unreachable(talk, 0.01, code=code)))
+
+
+def test_a_reset_of_this_node(tmp_path: Path) -> None:
+    """A RST that the uplink did not see, though it was recording."""
+    talk = asks(out(), 0, after="cni0")
+    talk.send("RA", by_pod=False).only_at("veth-a", "cni0")
+    assert ["refused-here"] == reasons(judged(tmp_path, talk))
+
+
+def test_answered_here(tmp_path: Path) -> None:
+    """The near miss: its SYN-ACK did not pass the uplink either, so it is reached another way."""
+    talk = asks(out(), 0, after="cni0")
+    talk.accept()
+    talk.sent[1].only_at("veth-a", "cni0")
+    talk.sent[2].only_at("veth-a", "cni0")
+    assert ["answered-here"] == reasons(judged(tmp_path, talk))
+
+
+def test_other_way_by_routes(tmp_path: Path) -> None:
+    """The routes name an interface that was not captured."""
+    (tmp_path / "ip-route.json").write_text(
+        '[{"dst": "192.0.2.100", "dev": "eth7", "flags": []},'
+        ' {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "flags": []}]'
+    )
+    assert ["other-way"] * 2 == reasons(judged(tmp_path, asks(out(), 0, 1, after="cni0")))
+
+
+def test_answered(tmp_path: Path) -> None:
+    """The uplink missed what was answered."""
+    talk = out()
+    talk.syn(0).missed_at("eth0")
+    talk.accept()
+    assert ["answered"] == reasons(judged(tmp_path, talk))
+
+
+def test_not_recording(tmp_path: Path) -> None:
+    """Behind the uplink's last packet nothing is known."""
+    talk = asks(out(), 30, 31, after="cni0")
+    assert ["not-recording"] * 2 == reasons(judged(tmp_path, talk))
+
+
+def test_one_direction(tmp_path: Path) -> None:
+    """`tcpdump -Q in` at the uplink: what leaves is not there, of nobody."""
+    others = [bystander(at) for at in (-5, 1, 20)]
+    talk = asks(out(), 0, after="cni0")
+    for one in (*others, talk):
+        for sent in one.sent:
+            if sent.outward:
+                sent.missed_at("eth0")
+    record(tmp_path, talk, *others)
+
+    assert ["one-direction"] == reasons(analyze(tmp_path))
+
+
+def test_counted(tmp_path: Path) -> None:
+    """A silent uplink, and conntrack counted just as many drops as are not seen again."""
+    talk = asks(out(), 30, 31, 33, after="cni0")
+    counters(tmp_path, drop=3)
+    analysis = judged(tmp_path, talk)
+    assert ["counted"] * 3 == reasons(analysis)
+    assert ["conntrack-table-full"] == [incident.cause for incident in analysis.incidents]
+
+
+@pytest.mark.parametrize("drop", [2, 4])
+def test_not_counted_where_the_numbers_differ(drop: int, tmp_path: Path) -> None:
+    """The near miss: one more or one less says nothing of each."""
+    counters(tmp_path, drop=drop)
+    assert ["not-recording"] * 3 == reasons(judged(tmp_path, asks(out(), 30, 31, 33, after="cni0")))
+
+
+RULES = """table ip filter {{
+	chain FORWARD {{
+		type filter hook forward priority filter; policy accept;
+		tcp dport {port} counter packets 3 bytes 180 {verdict}
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("port", "verdict", "expected"),
+    [(80, "drop", "ruled"), (80, "reject", "rejected"), (81, "drop", "not-recording")],
+)
+def test_ruled_and_rejected(port: int, verdict: str, expected: str, tmp_path: Path) -> None:
+    """A rule that matches for certain decides where the uplink is silent; one on another port does not."""
+    (tmp_path / "nft.txt").write_text(RULES.format(port=port, verdict=verdict))
+    assert [expected] * 3 == reasons(judged(tmp_path, asks(out(), 30, 31, 33, after="cni0")))
+
+
+def test_filtered(tmp_path: Path) -> None:
+    """An uplink of one port only, rules that accept and no drop counted: a filter, not a loss."""
+    (tmp_path / "nft.txt").write_text(RULES.format(port=81, verdict="accept"))
+    counters(tmp_path)
+    talk = asks(out(), 0, 1, after="cni0")
+    assert ["filtered"] * 2 == reasons(judged(tmp_path, talk))
+    record(tmp_path / "near", talk, *AROUND)
+    assert ["lost"] * 2 == reasons(analyze(tmp_path / "near"))

@@ -1,0 +1,239 @@
+"""Signals of a node's health, from the evidence that is there."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from analyzer.capture.files import EvidenceFile
+from analyzer.evidence import Evidence, collect
+from analyzer.evidence.facts import CoreDns, CounterSnapshot, KubeProxy, LogLine, Neighbour, Route
+from analyzer.evidence.sources import conntrack_table
+from analyzer.evidence.table import Table
+from analyzer.incident.health import Signal, signals
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+NOW = 1_795_170_365 * 10**9
+
+
+def evidence(**about: object) -> Evidence:
+    """Make evidence of what a test is about."""
+    return Evidence(**{"interfaces": {}, "capture_drops": {}, **about})  # type: ignore[arg-type]
+
+
+def signal(name: str, now: int | None = None, **about: object) -> Signal | None:
+    """Give the signal of that name, if there is one."""
+    found = [one for one in signals(evidence(**about), now=now) if one.name == name]
+    assert 2 > len(found)
+    return found[0] if found else None
+
+
+def level(name: str, now: int | None = None, **about: object) -> str | None:
+    """Give the level of a signal; None without it."""
+    found = signal(name, now, **about)
+    return found.level if found else None
+
+
+def sysctls(count: int, most: int = 1000) -> dict[str, str]:
+    """Write the two settings."""
+    prefix = "net.netfilter.nf_conntrack_"
+    return {f"{prefix}count": str(count), f"{prefix}max": str(most)}
+
+
+def table(tcp: dict[str, int], udp: int = 0, *, to: str = "10.244.0.5", left: int = 20) -> Table:
+    """Make a listing with so many TCP entries per state, and unreplied UDP ones."""
+    line = "{} {} {} src=10.244.0.11 dst={} sport={} dport=80 {} src={} dst=10.244.0.11 sport=80 dport={} mark=0 use=1"
+    lines = [
+        line.format("tcp      6", left, state, to, port, "", to, port)
+        for state, count in tcp.items()
+        for port in range(1, count + 1)
+    ]
+    lines += [
+        line.format("udp      17", left, "", to, port, "[UNREPLIED]", to, port) for port in range(1, udp + 1)
+    ]
+    (found,) = conntrack_table.parse("\n".join(lines), "conntrack-L.txt")
+    assert isinstance(found, Table)
+    return found
+
+
+def snapshot(**counters: int) -> CounterSnapshot:
+    """Make a reading of the counters."""
+    return CounterSnapshot(file=f"s{counters.get('drop')}", source="conntrack -S", cpus={0: counters})
+
+
+def test_nothing() -> None:
+    """Without evidence there are no signals."""
+    assert () == signals(evidence())
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (700, "ok"),
+        (701, "warn"),
+        (850, "warn"),
+        (851, "danger"),
+        (950, "danger"),
+        (951, "dropping"),
+        (1000, "dropping"),
+    ],
+)
+def test_occupancy(count: int, expected: str) -> None:
+    """Above 70, 85 and 95 % the level rises."""
+    assert expected == level("table-occupancy", sysctls=sysctls(count))
+
+
+def test_occupancy_from_a_listing() -> None:
+    """Without the count the listing is counted; without a limit there is no share."""
+    found = signal(
+        "table-occupancy",
+        sysctls={"net.netfilter.nf_conntrack_max": "10"},
+        tables=(table({"ESTABLISHED": 9}),),
+    )
+    assert found is not None
+    assert ("90%", "danger", "The conntrack table held 9 of 10 entries.") == (
+        found.value,
+        found.level,
+        found.says,
+    )
+    assert "conntrack-L.txt" in found.source
+    assert level("table-occupancy", sysctls=sysctls(5, 0)) is None
+    assert level("table-occupancy", sysctls={"net.netfilter.nf_conntrack_max": "many"}) is None
+
+
+def test_counters() -> None:
+    """Any increase warns; one reading does not say when."""
+    before, after = snapshot(drop=5, early_drop=0), snapshot(drop=145, early_drop=0)
+    found = signal("drop", counters=(before, after))
+    assert found is not None
+    assert ("+140", "dropping", "s5, s145") == (found.value, found.level, found.source)
+    assert "ok" == level("early-drop", counters=(before, after))
+    assert "danger" == level("early-drop", counters=(before, snapshot(drop=5, early_drop=3)))
+    assert "ok" == level("drop", counters=(before, before))
+    assert "warn" == level("drop", counters=(before,))
+    assert level("early-drop", counters=(before,)) is None
+
+
+def test_counters_read_twice() -> None:
+    """`conntrack -S` and /proc show the same counters, so one of them is enough."""
+    proc = CounterSnapshot(file="p", source="/proc/net/stat/nf_conntrack", cpus={0: {"drop": 3}})
+    assert "dropping" == level("drop", counters=(snapshot(drop=1), snapshot(drop=2), proc))
+
+
+def test_table_full() -> None:
+    """Every line counts."""
+    full = LogLine(about="table-full", says="table full, dropping packet", file="dmesg.txt")
+    other = LogLine(about="suppressed", says="", file="dmesg.txt", count=5)
+    found = signal("table-full", log=(full, other, full))
+    assert found is not None
+    assert ("2", "dropping", "dmesg.txt") == (found.value, found.level, found.source)
+    assert level("table-full", log=(other,)) is None
+
+
+def test_time_wait() -> None:
+    """More than half of many TCP entries warn; of a few they do not."""
+    assert "warn" == level("time-wait", tables=(table({"TIME_WAIT": 600, "ESTABLISHED": 500}),))
+    assert "ok" == level("time-wait", tables=(table({"TIME_WAIT": 550, "ESTABLISHED": 550}),))
+    assert "ok" == level("time-wait", tables=(table({"TIME_WAIT": 90}),))
+    assert level("time-wait", tables=(table({}, 5),)) is None
+
+
+def test_udp_growth() -> None:
+    """Growth needs two listings whose order their entries tell."""
+    before, after = table({}, 2000, left=29), table({}, 4000, left=9)
+    found = signal("udp-growth", tables=(before, after))
+    assert found is not None
+    assert ("+2000", "warn") == (found.value, found.level)
+    assert "ok" == level("udp-growth", tables=(before, table({}, 2100, left=9)))
+    assert level("udp-growth", tables=(before,)) is None
+    assert level("udp-growth", tables=(before, table({}, 4000, left=29))) is None
+
+
+def test_gone_addresses() -> None:
+    """Only what the node itself calls unreachable is gone; what is missing from its lists may be idle."""
+    tables = (table({"ESTABLISHED": 3}, 4, to="10.244.0.99"),)
+    routes = (_route("0.0.0.0/0", "eth0"), _route("10.244.0.0/24", "cni0"))
+    for state, expected in (("FAILED", "warn"), ("INCOMPLETE", "warn"), ("STALE", None)):
+        neighbour = Neighbour(address="10.244.0.99", dev="cni0", mac=None, state=state, file="n")
+        assert expected == level("gone-addresses", tables=tables, routes=routes, neighbours=(neighbour,))
+        assert level("gone-addresses", tables=tables, neighbours=(neighbour,)) is None
+    outside = Neighbour(address="10.244.0.99", dev="eth0", mac=None, state="FAILED", file="n")
+    assert level("gone-addresses", tables=tables, routes=routes, neighbours=(outside,)) is None
+
+
+def test_gone_addresses_of_a_block() -> None:
+    """Where each pod has a route, one without leads into the block's blackhole."""
+    tables = (table({"ESTABLISHED": 3}, to="10.244.0.99"),)
+    block = _route("10.244.0.64/26", None, "blackhole")
+    found = signal("gone-addresses", tables=tables, routes=(block, _route("10.244.0.70/32", "cali1")))
+    assert found is not None
+    assert ("3", "warn") == (found.value, found.level)
+    assert "10.244.0.99 (3)" in found.says
+    assert level("gone-addresses", tables=tables, routes=(block, _route("10.244.0.99/32", "cali1"))) is None
+
+
+def _route(dst: str, dev: str | None, kind: str = "unicast") -> Route:
+    return Route(dst=dst, kind=kind, gateway=None, dev=dev, table="main", file="r")
+
+
+def test_kube_proxy() -> None:
+    """Rules that a change waits for may be two minutes old; without changes they may be of any age."""
+    seconds = NOW / 1e9
+
+    def scrape(synced: float, queued: float | None) -> KubeProxy:
+        return KubeProxy(
+            last_sync=seconds - synced,
+            last_queued=None if queued is None else seconds - queued,
+            scraped=None,
+            file="m",
+        )
+
+    assert "warn" == level("kube-proxy-sync", NOW, kube_proxy=(scrape(300, 200),))
+    assert "warn" == level("kube-proxy-sync", None, kube_proxy=(scrape(300, 100),))
+    assert "ok" == level("kube-proxy-sync", NOW, kube_proxy=(scrape(300, 400),))
+    assert "ok" == level("kube-proxy-sync", NOW, kube_proxy=(scrape(60, 50),))
+    assert "warn" == level("kube-proxy-sync", NOW, kube_proxy=(scrape(121, None),))
+    assert "ok" == level("kube-proxy-sync", None, kube_proxy=(scrape(300, None),))
+    logged = LogLine(about="table-full", says="", file="d", time=NOW, zoned=True)
+    found = signal("kube-proxy-sync", None, kube_proxy=(scrape(300, None),), log=(logged,))
+    assert found is not None
+    assert ("300 s", "warn") == (found.value, found.level)
+    never = KubeProxy(last_sync=None, last_queued=seconds, scraped=None, file="m")
+    assert level("kube-proxy-sync", NOW, kube_proxy=(never,)) is None
+
+
+def test_coredns() -> None:
+    """SERVFAIL warns when it rises between two scrapes."""
+    first, last = (CoreDns(responses={"NOERROR": 100 * n, "SERVFAIL": n}, file=f"m{n}") for n in (1, 3))
+    found = signal("coredns-servfail", coredns=(first, last))
+    assert found is not None
+    assert ("+2", "warn") == (found.value, found.level)
+    assert "2 of 202 queries" in found.says
+    assert "ok" == level("coredns-servfail", coredns=(first, first))
+    assert level("coredns-servfail", coredns=(last,)) is None
+
+
+def test_values_are_plain() -> None:
+    """Signals hold text only, fit for JSON."""
+    found = signals(evidence(sysctls=sysctls(1), tables=(table({"TIME_WAIT": 5}),)))
+    assert {str} == {type(getattr(one, name)) for one in found for name in one.__slots__}
+
+
+@pytest.mark.parametrize("case", sorted(path.parent.name for path in FIXTURES.glob("*/conntrack-L.txt")))
+def test_fixtures(case: str) -> None:
+    """On the recorded node a signal warns only where the kernel's counters say so."""
+    files = [
+        EvidenceFile(label=path.name, source=partial(path.open, "rb", buffering=0), size=path.stat().st_size)
+        for path in sorted((FIXTURES / case).iterdir())
+        if path.suffix in (".txt", ".json", ".log")
+    ]
+    found = collect(files)
+    rose = found.counters[-1].since(found.counters[0])["drop"]
+    levels = {one.name: one.level for one in signals(found)}
+    assert ("dropping" if rose else "ok") == levels.pop("drop")
+    full = case.startswith("table-full")
+    assert full == (levels.pop("table-full", None) == "dropping")
+    assert ("dropping" if full else "ok") == levels.pop("table-occupancy")
+    assert {"ok"} >= set(levels.values())

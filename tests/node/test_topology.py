@@ -1,0 +1,107 @@
+"""The order of the points: by their names, by the traffic, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from analyzer.node import topology
+from tests.conversation import Conversation, bystander, record
+
+
+def roles(analysis: Analysis) -> dict[str, str]:
+    """Point to role."""
+    return {point.name: point.role for point in analysis.capture_points}
+
+
+def gaps(analysis: Analysis) -> set[tuple[str, str]]:
+    """The gaps that were looked at."""
+    assert analysis.scene is not None
+    return {gap.names for gap in analysis.scene.gaps}
+
+
+def test_neighbours_by_name(tmp_path: Path) -> None:
+    """Every veth with the bridge, the bridge with every uplink; nothing across."""
+    talks = [bystander(0), bystander(1, "veth-b cni0 | eth1")]
+
+    assert {("veth-z", "cni0"), ("veth-b", "cni0"), ("cni0", "eth0"), ("cni0", "eth1")} == gaps(
+        analyze(record(tmp_path, *talks))
+    )
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (("veth-z", "eth0"), {("veth-z", "eth0")}),
+        (("cni0", "eth0"), {("cni0", "eth0")}),
+        (("veth-z", "cni0"), {("veth-z", "cni0")}),
+        (("eth0",), set()),
+    ],
+)
+def test_a_layer_that_was_not_captured(
+    points: tuple[str, ...], expected: set[tuple[str, str]], tmp_path: Path
+) -> None:
+    """The next layer that was captured is the neighbour."""
+    assert expected == gaps(analyze(record(tmp_path, bystander(0), points=points)))
+
+
+def test_two_points_without_names(tmp_path: Path) -> None:
+    """Inside and outside of the NAT are told by TTL and translation."""
+    names = {"cni0": "x", "eth0": "a"}
+    analysis = analyze(record(tmp_path, bystander(0), bystander(1), points=("cni0", "eth0"), names=names))
+
+    assert "uplink" == roles(analysis)["a"]
+    assert roles(analysis)["x"] in ("pod", "bridge")
+
+
+def test_reply_direction_does_not_confuse(tmp_path: Path) -> None:
+    """A node that is mostly called from outside has its points in the same order."""
+    talks = []
+    for n in range(5):
+        talk = Conversation(
+            pod="10.244.0.11:80", server=f"198.51.100.7:{1000 + n}", nat="192.0.2.10:30080", isn=n * 99_999
+        )
+        talk.send("S", by_pod=False, at=n, seq=n * 7)
+        talk.send("SA")
+        talks.append(talk)
+    analysis = analyze(record(tmp_path, *talks, points=("cni0", "eth0"), names={"cni0": "x", "eth0": "a"}))
+
+    assert "uplink" == roles(analysis)["a"]
+
+
+def test_the_users_word(tmp_path: Path) -> None:
+    """A role that the user gives is not questioned."""
+    record(tmp_path, bystander(0), points=("cni0", "eth0"), names={"cni0": "x", "eth0": "a"})
+    analysis = analyze(tmp_path, roles={"x": "uplink", "a": "bridge"})
+
+    assert {"x": "uplink", "a": "bridge"} == roles(analysis)
+    assert {("a", "x")} == gaps(analysis)
+
+
+def test_a_point_that_nothing_places(tmp_path: Path) -> None:
+    """A capture that shares nothing with the others is left out, and that is said."""
+    stranger = Conversation(pod="10.9.9.9:1", server="10.9.9.8:2", way="mystery", isn=5)
+    stranger.syn(0)
+    stranger.accept()
+    analysis = analyze(record(tmp_path, bystander(0), stranger))
+
+    assert "unknown" == roles(analysis)["mystery"]
+    assert any(
+        caveat.startswith("mystery: neither its name nor its traffic tells") for caveat in analysis.caveats
+    )
+
+
+@pytest.mark.parametrize(("most", "placed"), [(1, False), (2, True)])
+def test_too_many_points_to_compare(
+    most: int, placed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than so many without a name that tells are left out, each of them, which is said once; so many are guessed."""
+    monkeypatch.setattr(topology, "MOST_GUESSED", most)
+    names = {"cni0": "x", "eth0": "a"}
+    analysis = analyze(record(tmp_path, bystander(0), bystander(1), points=("cni0", "eth0"), names=names))
+
+    assert placed == (set(roles(analysis).values()) != {"unknown"})
+    assert placed == bool(gaps(analysis))
+    assert (not placed) == any("the names of 2 points do not tell" in says for says in analysis.caveats)
