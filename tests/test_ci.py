@@ -89,7 +89,7 @@ def test_github_actions(repository: Path) -> None:
     fine = steps(repository, runs, shell)
 
     assert [0, 0, 0] == [code for code, _ in fine]
-    assert "lostsyn: 2 bundles checked, 0 with something to look at\n" == fine[1][1]
+    assert "lostsyn: 2 bundles checked, 0 with findings\n" == fine[1][1]
     assert [] == json.loads((repository / "lostsyn.sarif").read_text())["runs"][0]["results"]
 
     (repository / "lostsyn.toml").write_text(EXPECTED.replace("snat-port-race", "policy-drop"))

@@ -104,7 +104,9 @@ class Bundle:
             evidence=tuple(sorted(search.evidence, key=_natural)),
             caveats=tuple(caveats),
             inputs=search.inputs,
-            files=tuple(sorted(search.files, key=lambda file: (file[0] not in search.heads, _parts(file[0])))),
+            files=tuple(
+                sorted(search.files, key=lambda file: (file[0] not in search.heads, _parts(file[0])))
+            ),
         )
 
 

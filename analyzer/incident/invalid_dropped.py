@@ -155,7 +155,7 @@ def _told(
         )
         evidence.append(
             Evidence(
-                says=f"{seen.src} sent it to {seen.dst}; it is on {gap.outer.name} and not on {gap.inner.name}, and no RST "
+                says=f"{seen.src} sent it to {seen.dst}; seen on {gap.outer.name}, never on {gap.inner.name}, and no RST "
                 f"answers it; replayed: {told.reason}"
                 + (
                     f"; bound {told.bound}, short by {told.short_by:,} bytes"

@@ -164,11 +164,11 @@ def _told(
             details.append({"frame": seen.frame, "rst_frame": rst.frame})
         evidence.append(
             Evidence(
-                says=f"the {what} with ack {outer.packets.ack[reset.offender]} is on {outer.name} and "
+                says=f"the {what} with ack {outer.packets.ack[reset.offender]} was seen on {outer.name}, "
                 + (
                     f"on {gap.inner.name} still from {seen.src}, untranslated"
                     if reset.by_pod
-                    else f"not on {gap.inner.name}"
+                    else f"never on {gap.inner.name}"
                 )
                 + f"{reason}; {duration(after)} later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
                 source=f"{seen.file} frames {seen.frame} and {rst.frame}",

@@ -126,5 +126,5 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
         omitted=max(0, len(rows) - 12),
         facts={"packets": len(rows), "bytes": int(packets.length[rows[0]])},
         evidence=tuple(evidence),
-        excluded=(Exclusion(cause="loss beyond the node", because=f"no copy of it got to {there.name}"),),
+        excluded=(Exclusion(cause="lost outside the node", because=f"no copy of it got to {there.name}"),),
     )

@@ -262,7 +262,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
         evidence=tuple(evidence),
         excluded=(
             Exclusion(
-                cause="loss in this node", because=f"the packets are on {outer.name}, under another port"
+                cause="lost inside the node", because=f"the packets are on {outer.name}, under another port"
             ),
             Exclusion(
                 cause="snat-port-race",

@@ -59,7 +59,7 @@ class WindowPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What speaks for a cause."""
+    """Evidence for a cause."""
 
     says: str
     source: str
@@ -99,7 +99,7 @@ class Finding:
     outer: str | None
     """The same flow as the outermost point saw it, if it got there."""
     delay_s: float | None
-    """What the user waited beyond a loss-free handshake; None where the captures cannot tell."""
+    """What waited beyond a loss-free handshake; None where the captures cannot tell."""
     point: str = ""
     """A point that saw the connection: with `flow` the finding joins every table."""
     flow: int = -1

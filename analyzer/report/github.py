@@ -35,12 +35,12 @@ def render(checked: Sequence[Checked]) -> str:
     bundles = count(len(checked), "bundle", "bundles")
     wrong = sum(one.exit != 0 for one in checked)
     told += list(islice((row for one in checked for row in _made_from(one)), INPUTS))
-    return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with something to look at"]) + "\n"
+    return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with findings"]) + "\n"
 
 
 def _commands(checked: Checked) -> Iterator[str]:
     if checked.error:
-        yield _command({"title": "Nothing can be said", **_file(checked.paths[0])}, line(checked.why))
+        yield _command({"title": "Inconclusive", **_file(checked.paths[0])}, line(checked.why))
     for incident in checked.incidents:
         seen = last_seen(incident.findings[0])
         where = _file(checked.file(seen.file if seen else ""))

@@ -19,7 +19,7 @@ _CLEAR = 10.0  # between the boundary and an address
 # Distances of the first baseline from the boundary mark that are tried, nearest first.
 _TRIES = (18.0, -9.0, 27.0, -18.0, 36.0, -27.0, 45.0, -36.0)
 
-_WHY = {"partner": "partner flow", "offender": "judged INVALID", "host-reset": "made by the host"}
+_WHY = {"partner": "other connection", "offender": "judged INVALID", "host-reset": "sent by the host"}
 
 
 class Segment(NamedTuple):

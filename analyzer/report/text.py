@@ -67,7 +67,7 @@ def render_each(checked: Sequence[Checked], width: int = WIDTH, *, colour: bool 
         for one in checked
     ]
     sums = Counter(one.exit for one in checked)
-    words = ("without incident or as expected", "with something to look at", "of which nothing can be said")
+    words = ("without incident or as expected", "with findings", "inconclusive")
     parts = [f"{sums[code]} {words[code]}" for code in sorted(sums)]
     bundles = count(len(checked), "bundle", "bundles")
     return "\n".join([*told, *sheet.wrap(f"{bundles}: {', '.join(parts)}")]) + "\n"

@@ -82,7 +82,7 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
         told = [_node(incidents, account, whole=whole), *_events(incidents)]
         if account.open and whole:
-            told.append(f"for {account.open:,} more nobody can tell")
+            told.append(f"cannot tell for {account.open:,} more")
         return "; ".join(told)
     if account.open:
         return _open(account)
@@ -90,12 +90,12 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return "Nothing can be concluded from these captures"
     if account.outside:
         some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_elsewhere(account)}; none because of it"
+        return f"{some} {_elsewhere(account)}; none failed because of it"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
-        return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
-    cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
+        return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
+    cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
     return f"No incident: {_all(account.worked)} worked{cut}"
 
 
@@ -132,11 +132,11 @@ def _elsewhere(account: Account) -> str:
     """What happened outside the node: late answers, or failures."""
     late = account.outcomes_outside.get("delayed", 0)
     if late == account.outside:
-        return "waited for a second attempt outside this node"
+        return "needed a retry outside this node"
     return (
-        "failed outside this node, or by the peer's will"
+        "failed outside this node, or by the peer"
         if not late
-        else "failed or waited outside this node, or by the peer's will"
+        else "failed or waited outside this node, or by the peer"
     )
 
 
@@ -159,4 +159,4 @@ def _open(account: Account) -> str:
     why = accounts.why(max(reasons, key=reasons.__getitem__, default="untold"))
     failed = f"{account.open:,} of {account.connections:,} connections failed"
     beyond = f"; {account.outside:,} more failed outside this node" if account.outside else ""
-    return f"{failed}, and nobody can tell where: {short(why, 120)}{beyond}"
+    return f"{failed}, cannot tell where: {short(why, 120)}{beyond}"

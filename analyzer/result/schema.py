@@ -241,9 +241,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "gap": Column(dtype="str", meaning="between which points, inner first; None where there is no gap"),
         "inner": Column(dtype="str", meaning="the flow as the innermost point saw it"),
         "outer": Column(dtype="str", meaning="as the outermost saw it; None if it did not get there"),
-        "delay_s": Column(
-            dtype="float64", meaning="what the user waited beyond a loss-free handshake", unit="s"
-        ),
+        "delay_s": Column(dtype="float64", meaning="what waited beyond a loss-free handshake", unit="s"),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
         "vanished": Column(dtype="int64", meaning="how many of them vanished", unit="packets"),
         "pod": Column(

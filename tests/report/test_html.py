@@ -254,8 +254,8 @@ def test_one_incident_alone(sample) -> None:
     text = html.render_incident(sample.both(), sample.LATE_ACK)
 
     assert (
-        '<h1 class="bad">1 of 613 connections was delayed or failed because of this node: ACK under the lower bound (proven); '
-        in text
+        '<h1 class="bad">1 of 613 connections was delayed or failed because of this node: late ACK rejected by conntrack '
+        "(proven); " in text
     )
     assert 'id="invalid-reset-1"' in text
     assert 'id="syn-vanished-1"' not in text

@@ -97,8 +97,7 @@ def test_each(sample) -> None:
     assert "==> b <==\nb: no capture\n\n==> c" in told
     assert text.render(sample.race()) in told
     assert told.endswith(
-        "\n3 bundles: 1 without incident or as expected, 1 with something to look at, 1 of\n"
-        "which nothing can be said\n"
+        "\n3 bundles: 1 without incident or as expected, 1 with findings, 1 of\nwhich nothing can be said\n"
     )
 
 

@@ -49,7 +49,7 @@ def test_incidents_and_more_that_nobody_can_tell(sample) -> None:
 def test_some_of_the_incidents(sample) -> None:
     """Of a part of a bundle's incidents no more is counted than theirs."""
     assert (
-        "1 of 613 connections was delayed or failed because of this node: ACK under the lower bound (proven); "
+        "1 of 613 connections was delayed or failed because of this node: late ACK rejected by conntrack (proven); "
         "1 packet was judged INVALID and answered with a RST" == headline((sample.LATE_ACK,), sample.both())
     )
 
@@ -88,7 +88,7 @@ def test_nothing_to_say(sample) -> None:
 def test_outside(sample) -> None:
     """Failures elsewhere are said, and that none is of this node."""
     assert (
-        "2 of 508 connections failed outside this node, or by the peer's will; none because of it"
+        "2 of 508 connections failed outside this node, or by the peer; none failed because of it"
         == headline((), sample.clean())
     )
 
@@ -100,7 +100,7 @@ def test_open_is_never_no_incident(sample) -> None:
         Account(connections=17, worked=12, outside=2, unknown=3, why_unknown={"not-recording": 3}),
     )
     assert (
-        "3 of 17 connections failed, and nobody can tell where: nothing shows that the next point was "
+        "3 of 17 connections failed, cannot tell where: nothing shows that the next point was "
         "recording then; 2 more failed outside this node" == said
     )
 

@@ -80,7 +80,7 @@ REMEDIES = (
         risk="About 300 bytes of kernel memory an entry; raise nf_conntrack_buckets as well, or lookups slow down.",
     ),
     Remedy(
-        do="Forget closed connections and silent UDP sooner",
+        do="Shorten the timeouts of closed TCP and idle UDP entries",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30 net.netfilter.nf_conntrack_udp_timeout_stream=60",
         effect="Short-lived connections leave the table in a quarter of the time.",
         risk="Node-wide. UDP flows with long pauses lose their mapping; late segments of closed connections meet no entry.",
@@ -88,7 +88,7 @@ REMEDIES = (
     Remedy(
         do="Make fewer connections: keep-alive, pools, a DNS cache on the node",
         command="kubectl -n kube-system get daemonset node-local-dns",
-        effect="Attacks what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
+        effect="Reduces what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
         risk="Changes in the applications, or one more component on every node.",
     ),
     Remedy(
@@ -106,7 +106,7 @@ def summary(loss: Loss) -> str:
     return (
         f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
-        f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
+        "the conntrack table was full, so the kernel dropped the packets of new connections."
     )
 
 
@@ -350,7 +350,7 @@ def _excluded(case: Case, refused: int) -> tuple[Exclusion, ...]:
             + ("; the refusals are not counted in insert_failed" if refused > 0 else ""),
         ),
         Exclusion(
-            cause="loss beyond the node", because=f"the packet never got to {case.crossing.outer.name}"
+            cause="lost outside the node", because=f"the packet never got to {case.crossing.outer.name}"
         ),
     ]
     if case.passed is not None:

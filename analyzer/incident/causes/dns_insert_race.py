@@ -77,7 +77,7 @@ REMEDIES = (
         do="Run a kernel of 5.10 or later on the node",
         command="uname -r",
         effect="Clashes of UDP are resolved without loss, and counted in clash_resolve.",
-        risk="A kernel upgrade, with all that belongs to one.",
+        risk="A kernel upgrade.",
     ),
 )
 
@@ -86,9 +86,9 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and took up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
-        f"queries left one socket at once, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.connections:,} DNS lookup{'s' * (loss.connections != 1)} lost {loss.packets:,} "
+        f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two queries were "
+        f"sent from one socket at the same moment, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -156,7 +156,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 because="the other query of the pair made its entry at the same moment",
             ),
             Exclusion(cause="policy-drop", because="the other query of the same five-tuple passed"),
-            Exclusion(cause="loss beyond the node", because=f"the query never got to {case.gap[1]}"),
+            Exclusion(cause="lost outside the node", because=f"the query never got to {case.gap[1]}"),
         ),
     )
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "ipvs-reuse"
-TITLE = "IPVS dropped a reused port's first SYN"
+TITLE = "IPVS dropped the SYN of a reused port"
 RANK = 40
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
@@ -53,7 +53,7 @@ MODE, CONNTRACK = "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack"
 
 REMEDIES = (
     Remedy(
-        do="Let IPVS keep a connection whose port is used again (kernel 5.9 or later)",
+        do="Set conn_reuse_mode to 0 (kernel 5.9 or later)",
         command="sysctl -w net.ipv4.vs.conn_reuse_mode=0",
         effect="No SYN is dropped; it goes to the endpoint of the old connection.",
         risk="Before 5.9 also to endpoints that are gone, until TIME_WAIT ends; kube-proxy writes this setting itself.",
@@ -61,7 +61,7 @@ REMEDIES = (
     Remedy(
         do="Keep connections open, or let clients use more ports",
         command="sysctl net.ipv4.ip_local_port_range",
-        effect="A port is not needed again while IPVS still knows it.",
+        effect="No port is reused while IPVS still knows it.",
         risk="A change in the application.",
     ),
 )
@@ -70,9 +70,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {wait(loss.delay_s)} for a second "
-        f"attempt: the virtual server (IPVS) on this node still knew an older connection of the same client port and dropped the "
-        f"first packet of the new one."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {wait(loss.delay_s)} for a "
+        f"retry: IPVS on this node still had an older connection of the same client port and dropped the SYN of the new one."
     )
 
 

@@ -66,7 +66,7 @@ REMEDIES = (
         command="ip -s neigh | awk '{print $NF, $3}' | sort | uniq -c | sort -rn | head; cat /proc/net/stat/arp_cache",
         effect="Many FAILED or INCOMPLETE entries: something scans the network; many REACHABLE ones: the network is that "
         "large.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -75,9 +75,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
-        f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
-        "for the "
-        f"link-layer address of machines that it does not know yet."
+        f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot resolve new "
+        f"neighbours on {loss.gap[1]}."
     )
 
 

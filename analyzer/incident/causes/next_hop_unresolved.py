@@ -70,7 +70,7 @@ REMEDIES = (
         do="Look at the neighbour and at the route that leads to it",
         command="ip neigh show nud failed; ip route get DESTINATION",
         effect="Shows which address nobody answers for, and why the node wants it.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
         do="Correct the route or bring the gateway back",
@@ -86,7 +86,7 @@ def summary(loss: Loss) -> str:
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
         f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
-        f"machine that should carry them on does not answer on {loss.gap[1]}."
+        f"next hop does not answer on {loss.gap[1]}."
     )
 
 
@@ -142,7 +142,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 if counters and not counters.get("drop")
                 else "the packet got beyond conntrack",
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet itself never got to {uplink.name}"),
+            Exclusion(cause="lost outside the node", because=f"the packet itself never got to {uplink.name}"),
         ),
     )
 

@@ -63,13 +63,13 @@ REMEDIES = (
         do="See which rule counts these packets",
         command="nft list ruleset | grep -E 'counter.*drop|drop' ; iptables-save -c | grep -E 'DROP|REJECT'",
         effect="Names the rule whose counter rises with every attempt.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Allow the traffic in the policy that wrote the rule, if it is wanted",
+        do="Allow the traffic in the network policy, if it is wanted",
         command="kubectl get networkpolicy --all-namespaces",
         effect="The controller rewrites the rule.",
-        risk="Opens what somebody closed: ask first.",
+        risk="Somebody may have blocked this on purpose: ask first.",
     ),
 )
 
@@ -79,7 +79,7 @@ def summary(loss: Loss) -> str:
     if loss.to_node:
         return (
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops what comes in for it."
+            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops traffic addressed to it."
         )
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
@@ -142,9 +142,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         excluded=(
             Exclusion(
                 cause="snat-port-race",
-                because="the packet did not get as far as SNAT: a rule drops it before",
+                because="a rule drops the packet before SNAT",
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
+            Exclusion(cause="lost outside the node", because=f"the packet never got to {_beyond(case)}"),
         ),
     )
 
@@ -173,7 +173,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 *_evidence(None, scene),
             ),
             excluded=(
-                Exclusion(cause="loss beyond the node", because=f"the packet never got to {_beyond(case)}"),
+                Exclusion(cause="lost outside the node", because=f"the packet never got to {_beyond(case)}"),
             ),
         )
     if not case.requests or not case.outward or case.passed is not None:
@@ -193,11 +193,13 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 if counters and not counters.get("drop")
                 else f"{alike.others} requests to other destinations passed",
             ),
-            Exclusion(cause="snat-port-race", because="no attempt passed, and none met a partner"),
             Exclusion(
-                cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
+                cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {case.gap[1]}"),
+            Exclusion(
+                cause="next-hop-unresolved", because=f"all ARP/ND requests were answered on {case.gap[1]}"
+            ),
+            Exclusion(cause="lost outside the node", because=f"the packet never got to {case.gap[1]}"),
         ),
     )
 
@@ -250,8 +252,8 @@ def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
     if alike:
         told.append(
             Evidence(
-                says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed, while "
-                f"{alike.others} to others passed",
+                says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed; "
+                f"{alike.others} to other destinations passed",
                 source="captures",
             )
         )

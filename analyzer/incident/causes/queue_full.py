@@ -49,13 +49,13 @@ REMEDIES = (
         do="See which queue drops, and how long it is",
         command="tc -s qdisc show dev eth0; ip -s link show dev eth0",
         effect="Names the qdisc whose `dropped` rises, its limit and what waits in it.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Put a fair queue where the traffic is shaped",
+        do="Use a fair queue on the interface",
         command="tc qdisc replace dev eth0 root fq_codel",
         effect="First packets of new connections overtake bulk data, and a full queue drops from the longest flow.",
-        risk="It replaces the shaping that is there, which may be somebody's limit; what waits in the old queue is lost.",
+        risk="Replaces the existing shaping, which may be intended; packets in the old queue are lost.",
     ),
 )
 
@@ -65,9 +65,8 @@ def summary(loss: Loss) -> str:
     waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: more was to be sent than the interface takes, and its "
-        "queue dropped "
-        f"them between {loss.gap[0]} and {loss.gap[1]}."
+        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: the transmit queue of the interface was full and "
+        f"dropped them between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -108,7 +107,7 @@ def _explanation(
         facts={"interface": device, "dropped": risen.rose if risen else None},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {device}"),
+            Exclusion(cause="lost outside the node", because=f"the packet never got to {device}"),
             *(
                 Exclusion(cause=cause, because="conntrack counted no drop")
                 for cause in ("conntrack-table-full", "snat-port-race")

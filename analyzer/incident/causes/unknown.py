@@ -42,7 +42,7 @@ REMEDIES = (
         do="Collect what tells the kernel's steps apart, during the next occurrence",
         command="conntrack -S; nft list ruleset; iptables-save -c; ip -j addr; ip -j neigh; dmesg | grep nf_conntrack",
         effect="With the counters from before and after, the step that dropped the packets can be named.",
-        risk="None: these commands only read. On a node with very many rules the listings take seconds.",
+        risk="None: read-only. On a node with very many rules the listings take seconds.",
     ),
 )
 
@@ -56,8 +56,8 @@ def summary(loss: Loss) -> str:
         + (
             f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
             if loss.dropped
-            else f"they went into the gap between {loss.gap[0]} and {loss.gap[1]} "
-            f"and never came out of it; the captures do not show which step dropped them."
+            else f"seen on {loss.gap[0]}, never on {loss.gap[1]}; "
+            f"the captures do not show which step dropped them."
         )
     )
 
@@ -96,7 +96,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         facts={"attempts": total, "others_passed_within_1s": near, **(_facts(record) if record else {})},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}"),
+            Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}"),
             Exclusion(
                 cause="packet missed by the capture",
                 because=f"no answer came; {beyond} was recording before and after"
