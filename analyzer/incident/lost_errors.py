@@ -70,7 +70,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
     says = f"{first.src} said {len(errors)} times, {errors[0].words}" + (
-        f", at most {mtu} bytes" if mtu else ""
+        f", at most {mtu:,} bytes" if mtu else ""
     )
     evidence = [
         Evidence(

@@ -30,4 +30,4 @@ from analyzer.incident.causes import _invalid as invalid
 CODE = "ack-under-lower-bound"
 TITLE = "late ACK rejected by conntrack"
 WHAT = "a late ACK"
-REMEDIES = (invalid.UPGRADE, invalid.DROP, invalid.LIBERAL)
+REMEDIES = (invalid.DROP, invalid.UPGRADE, invalid.LIBERAL)
