@@ -88,7 +88,7 @@ class Account:
     node: int = 0
     """Delayed or failed because of this node."""
     outside: int = 0
-    """Failed outside the node, or by the peer."""
+    """Failed outside the node, or because of the peer."""
     unknown: int = 0
     """Nobody can tell from these captures."""
     why_unknown: dict[str, int] = field(default_factory=dict)

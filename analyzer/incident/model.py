@@ -252,7 +252,7 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What failed, or was delayed, outside the node or by the peer's will."""
+    """What failed, or was delayed, outside the node or because of the peer."""
 
     connections: int
     unanswered: int

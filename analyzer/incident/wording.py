@@ -25,5 +25,5 @@ def wait(seconds: float) -> str:
 
 
 def seconds(number: float) -> str:
-    """Return a number of seconds for reading, to the microsecond."""
-    return duration(round(number * 10**6) * 1000)
+    """Return a number of seconds for reading."""
+    return duration(round(number * 10**9))

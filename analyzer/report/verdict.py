@@ -90,7 +90,7 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return "Nothing can be concluded from these captures"
     if account.outside:
         some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_elsewhere(account)}; none failed because of it"
+        return f"{some} {_elsewhere(account)}; none because of it"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
@@ -134,9 +134,9 @@ def _elsewhere(account: Account) -> str:
     if late == account.outside:
         return "needed a retry outside this node"
     return (
-        "failed outside this node, or by the peer"
+        "failed outside this node, or because of the peer"
         if not late
-        else "failed or waited outside this node, or by the peer"
+        else "failed or waited outside this node, or because of the peer"
     )
 
 

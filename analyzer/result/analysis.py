@@ -61,7 +61,7 @@ class Result:
     coverage: tuple[Coverage, ...] = ()
     """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
     untold: tuple[Untold, ...] = ()
-    """The first failed connections of which nobody can tell where."""
+    """The first failed connections that cannot be placed."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
     inputs: tuple[Input, ...] = field(default=(), repr=False)

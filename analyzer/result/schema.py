@@ -289,7 +289,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
         "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
-        "why_unknown": Column(dtype="category", meaning="why nobody can tell, where the class is unknown"),
+        "why_unknown": Column(dtype="category", meaning="why it cannot be told, where the class is unknown"),
         "reason": Column(
             dtype="category", meaning="of the followed packet that tells most: why it has its fate"
         ),

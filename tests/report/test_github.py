@@ -65,9 +65,10 @@ def test_nothing_to_say(sample) -> None:
     """A clean bundle, and one that is as expected, have no annotation."""
     fine = Expectation(rules=(Rule(cause="snat-port-race"),))
 
-    assert "lostsyn: 2 bundles checked, 0 with findings\n" == github.render(
-        [Checked.of(["a"], sample.clean()), Checked.of(["b"], sample.race(), fine)]
-    )
+    text = github.render([Checked.of(["a"], sample.clean()), Checked.of(["b"], sample.race(), fine)])
+
+    assert text.endswith("lostsyn: 2 bundles checked, 0 with findings\n")
+    assert "::" not in text
 
 
 def test_what_is_missing(sample) -> None:
