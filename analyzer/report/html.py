@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
+from analyzer import __version__
 from analyzer.report import account, ladder, page, provenance, words
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def environment() -> jinja2.Environment:
     made.globals.update(
         {
             "made_by": provenance.made_by,
+            "version": __version__,
             "numbers": account.numbers,
             "whys": account.whys,
             "account_line": account.line,

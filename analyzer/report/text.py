@@ -294,9 +294,9 @@ class _Sheet:
         return lines + self.wrap(still(analysis.reconciliation), "  ")
 
     def made_by(self, analysis: Result) -> list[str]:
-        lines = self.wrap(f"Made by {_line(provenance.made_by(analysis))}", "", "  ")
+        lines = [f"Made by {_line(provenance.made_by(analysis))}"]
         files = provenance.inputs(analysis)
-        # A hash stays in one piece, to be compared and copied.
+        # A command and a hash stay in one piece, to be compared and copied.
         lines += [f"  {sha256}  {short(file, 60)}" for file, sha256 in files[:NOTES]]
         if (hidden := len(files) - NOTES) > 0:
             lines.append(
