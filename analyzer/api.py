@@ -42,7 +42,7 @@ def analyze(
         paths: Files, folders or archives that make one bundle, or an opened `Bundle`.
         points: File (as given, its label, or its last part) to the name of its capture point.
         roles: Capture point to role: `pod`, `bridge` or `uplink`.
-        memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
+        memory: Bytes of memory to use at most: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
         hash_limit: Most bytes of the bundle's files, the small ones first, of which `Analysis.inputs` has the SHA-256;
             None for all.

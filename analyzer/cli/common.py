@@ -45,7 +45,7 @@ memory_option = click.option(
     "--memory",
     metavar="SIZE",
     callback=_bytes,
-    help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR or /var/tmp).",
+    help="Use at most this much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR or /var/tmp).",
 )
 
 
@@ -68,7 +68,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "roles",
             multiple=True,
             metavar="NAME=ROLE",
-            help="Say what a capture point is: pod, bridge or uplink. May be repeated.",
+            help="The role of a capture point: pod, bridge or uplink. May be repeated.",
         ),
         click.option(
             "--point",

@@ -78,7 +78,9 @@ def gone(
             facts=facts,
         )
     if pause >= lifetime:
-        says = f"nothing was sent for {wait(pause)}, and an entry lives {lifetime} s after its last packet ({name})"
+        says = (
+            f"it was idle for {wait(pause)}, and an entry lives {lifetime} s after its last packet ({name})"
+        )
         source = "sysctl" if told else "the kernel's default"
         return Gone(
             cause="entry-expired",
@@ -213,7 +215,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     if why is None:
         evidence.append(
             Evidence(
-                says=f"it had been silent for {wait(pause)}, less than its entry lives "
+                says=f"it had been idle for {wait(pause)}, less than its entry lives "
                 + (
                     "here: something deleted it"
                     if told

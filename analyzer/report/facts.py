@@ -67,7 +67,11 @@ def readable(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         (_LABELS.get(key, key.replace("_", " ")), value(item, key))
         for key, item in facts.items()
-        if item is not None and item != "" and item != [] and item != () and not (key in _COUNTS and item == 0)
+        if item is not None
+        and item != ""
+        and item != []
+        and item != ()
+        and not (key in _COUNTS and item == 0)
     ]
 
 

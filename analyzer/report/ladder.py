@@ -20,7 +20,7 @@ from analyzer.report.words import offset, short
 LIMIT = 40
 """Packets drawn; a finding's key packets come before its context."""
 
-_NOTES = 252.0  # width of the notes on the right, at least
+_NOTES = 236.0  # width of the notes on the right, at least
 _MONO = 6.7  # width of a character of an address
 
 End = Literal["arrow", "cross", "loss", "question", "aside"]

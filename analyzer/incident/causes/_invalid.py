@@ -8,13 +8,13 @@ DROP = Remedy(
     do="Drop INVALID packets before the host's stack can answer them",
     command="iptables -I INPUT -m conntrack --ctstate INVALID -j DROP",
     effect="The host sends no RST; the connection recovers by itself, since a late packet carries nothing new.",
-    risk="Node-wide. Connections whose replies take another way (asymmetric routing) are cut.",
+    risk="Node-wide. Connections with asymmetric routing are cut.",
 )
 DROP_FORWARDED = Remedy(
     do="Drop INVALID packets before they are forwarded to a pod",
     command="iptables -I FORWARD -m conntrack --ctstate INVALID -j DROP",
     effect="The pod never sees them, so it resets nothing; the connection recovers. kube-proxy has this rule from 1.15 on.",
-    risk="Node-wide. Connections whose packets take different ways (asymmetric routing) are cut.",
+    risk="Node-wide. Connections with asymmetric routing are cut.",
 )
 LIBERAL = Remedy(
     do="Relax conntrack's TCP window check",
@@ -25,7 +25,7 @@ LIBERAL = Remedy(
 UPGRADE = Remedy(
     do="Run a kernel of 6.1 or later on the node",
     command="uname -r",
-    effect="Late packets are ignored by the window tracking, translated and passed on (commit 6e250dcbff1d).",
+    effect="Late packets are no longer INVALID: they are translated and forwarded (commit 6e250dcbff1d).",
     risk="A kernel upgrade.",
 )
 
