@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 HOT := $(shell sed -n 's/^    "\(analyzer.*\.py\)",/\1/p' setup.py)
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint fast bench reliability fuzz reports clean
+.PHONY: help demo test lint fast bench recording reliability fuzz reports clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,10 @@ bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshar
 	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
 	$(BIN)/python benchmarks/compare.py 1e7 --full
 	$(BIN)/python benchmarks/worst.py
+	$(BIN)/python benchmarks/listings.py
+
+recording: $(STAMP) ## measure what recording costs: throughput and packets missed, beside plain tcpdump (root)
+	$(BIN)/python benchmarks/recording.py
 
 reliability: $(STAMP) ## measure what hostile input, idle connections and kills cost
 	$(BIN)/python -m benchmarks.reliability --large --kills 100

@@ -19,9 +19,12 @@ from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
-from analyzer.incident.scene import Scene, translating
-from analyzer.nat.crossing import cross
+from analyzer.incident.scene import Scene
+from analyzer.incident.translating import translating
+from analyzer.nat.crossing import cross, missed
+from analyzer.node.absent import absent
 from analyzer.node.recording import witness
+from analyzer.node.stacks import stack
 from analyzer.node.topology import contradicted, neighbours, place, rename
 from analyzer.node.ways import EXITS, explore
 from analyzer.result.analysis import Result
@@ -44,10 +47,14 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     captured = side_by_side(assemble, recordings)
     caveats = [*filter(None, twice), *place(captured)]
     rename(captured)
+    stack(captured, evidence.links)
     gaps = cross(captured, neighbours(captured))
     if swapped := contradicted(gaps):
         caveats += swapped
         gaps = cross(captured, neighbours(captured))
+    if missing := absent(captured, evidence):
+        captured = [*captured, *missing]
+        gaps += missed(neighbours(captured), missing)
     with beside(lambda: [point.events for point in captured]):
         node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)

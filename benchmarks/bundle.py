@@ -4,7 +4,8 @@
 
 Short HTTP-like connections of 200 pods to five servers, long uploads, DNS look-ups, retransmissions; all translated by
 SNAT; nothing is lost but the SYNs asked for. The pods' side is one file, or several. Records are cut at 84 bytes (100 with
-their header) or, with `--full`, as long as the packets were. Vectorised, in pieces of a million records.
+their header) or, with `--full`, as long as the packets were. Vectorised, in pieces of a million records. `Traffic` says
+what is otherwise; `merge`, `in_ipv6` and `in_vxlan` rewrite captures, `conntrack` and `rules` write side evidence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CAPTURED = 84
-PODS, SERVERS, PORTS = 200, 5, 60_000
+RECORD = 16 + CAPTURED
+PORTS = 60_000
 BEGIN = 1_800_000_000_000_000_000
 TCP, UDP = 6, 17
 POINTS = (("veth", 0), ("cni0", 2_000), ("eth0", 6_000))
@@ -56,14 +58,41 @@ UPLOAD: Script = [
     ),
 ]
 RESENT: Script = [*HTTP[:5], HTTP[5], HTTP[6], (0, 0x18, 1, 401, 1400, 200_000_000), *HTTP[7:]]
+SHORT: Script = [
+    *HTTP[:5],
+    (0, 0x19, 1, 401, 200, 400_000),
+    (1, 0x11, 401, 202, 0, 60_000),
+    (0, 0x10, 202, 402, 0, 300_000),
+]
+REFUSED: Script = [*HTTP[:2], (1, 0x14, 1, 1, 0, 50_000)]
 DNS: Script = [(1, 0, 0, 0, 40, 0), (0, 0, 0, 0, 120, 400_000)]
-MIX: tuple[tuple[Script, int, int, int], ...] = (
-    # Script, protocol, server's port, share of the connections in 10,000.
-    (HTTP, TCP, 80, 8400),
-    (RESENT, TCP, 80, 100),
-    (UPLOAD, TCP, 443, 10),
-    (DNS, UDP, 53, 1490),
-)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What is said, and between how many."""
+
+    pods: int = 200
+    servers: int = 5
+    ports: int = PORTS
+    """Source ports that a pod has: behind the last one the first is used again."""
+    translated: bool = True
+    """Whether pod and port fold into the node's address and a port of its own outside."""
+    mix: tuple[tuple[Script, int, int, int], ...] = (
+        (HTTP, TCP, 80, 8400),
+        (RESENT, TCP, 80, 100),
+        (UPLOAD, TCP, 443, 10),
+        (DNS, UDP, 53, 1490),
+    )
+    """Script, protocol, server's port, share of the connections in 10,000; of the first one SYNs vanish."""
+
+    def connections(self, packets: int) -> int:
+        """How many connections have about so many packets at three points."""
+        each = sum(len(script) * share for script, _, _, share in self.mix) / 10_000
+        return round(packets / len(POINTS) / each)
+
+
+USUAL = Traffic()
 
 
 @dataclass(slots=True)
@@ -87,13 +116,13 @@ class Packets:
         return Packets(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-def packets(connections: int, vanished: int) -> Packets:
+def packets(connections: int, vanished: int, traffic: Traffic = USUAL) -> Packets:
     """Lay out so many connections, a new one every 20 us or slower; of the HTTP ones some lose their first SYN."""
-    rng = np.random.default_rng(1)
-    kind = rng.choice(len(MIX), connections, p=np.array([m[3] for m in MIX]) / 10_000)
+    rng, mix = np.random.default_rng(1), traffic.mix
+    kind = rng.choice(len(mix), connections, p=np.array([m[3] for m in mix]) / 10_000)
     apart = max(20_000, 3_000_000_000 // connections)
     columns: list[list[Any]] = []
-    for number, (script, proto, port, _) in enumerate(MIX):
+    for number, (script, proto, port, _) in enumerate(mix):
         conn = np.flatnonzero(kind == number)
         steps = np.array(script, np.int64)
         begun = np.repeat(conn * apart, len(steps)) + np.tile(np.cumsum(steps[:, 5]), len(conn))
@@ -131,7 +160,15 @@ def packets(connections: int, vanished: int) -> Packets:
     )
 
 
-def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = False, veths: int = 1) -> int:
+def write(
+    folder: Path,
+    connections: int,
+    vanished: int = 0,
+    *,
+    full: bool = False,
+    veths: int = 1,
+    traffic: Traffic = USUAL,
+) -> int:
     """Write what each point saw.
 
     Args:
@@ -140,46 +177,136 @@ def write(folder: Path, connections: int, vanished: int = 0, *, full: bool = Fal
         vanished: Of these, how many lose their first SYN between cni0 and eth0.
         full: Whether the records hold whole packets.
         veths: Files among which the pods are divided.
+        traffic: What they are.
 
     Returns: Packets in all files.
     """
     isn = np.random.default_rng(2).integers(0, 1 << 32, (2, connections), dtype=np.uint32)
-    return save(folder, packets(connections, vanished), isn, full=full, veths=veths)
+    return save(folder, packets(connections, vanished, traffic), isn, full=full, veths=veths, traffic=traffic)
 
 
 def save(
-    folder: Path, everything: Packets, isn: NDArray[np.uint32], *, full: bool = False, veths: int = 1
+    folder: Path,
+    everything: Packets,
+    isn: NDArray[np.uint32],
+    *,
+    full: bool = False,
+    veths: int = 1,
+    traffic: Traffic = USUAL,
 ) -> int:
     """Write these packets as each point sees them, and say how many that are."""
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     inner, bridge, uplink = POINTS
-    on = everything.conn % PODS % veths
+    on = everything.conn % traffic.pods % veths
     views = [(f"veth{n}" if veths > 1 else inner[0], inner[1], on == n) for n in range(veths)]
     views += [(*bridge, slice(None)), (*uplink, ~everything.lost)]
     for name, delay, rows in views:
         outside = name == uplink[0]
         seen = everything.take(rows)
         with (folder / f"{name}.pcap").open("wb") as file:
-            file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535 if full else CAPTURED, 1))
+            file.write(header(1, 65535 if full else CAPTURED))
             for at in range(0, len(seen.time), PIECE):
-                records(seen.take(slice(at, at + PIECE)), isn, delay, outside=outside, full=full).tofile(file)
+                part = seen.take(slice(at, at + PIECE))
+                records(part, isn, delay, traffic, outside=outside, full=full).tofile(file)
         total += len(seen.time)
     return total
+
+
+def header(link: int, snaplen: int) -> bytes:
+    """How a pcap file of nanoseconds begins."""
+    return struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link)
+
+
+def longer(path: Path, more: int, at: int) -> NDArray[np.uint8]:
+    """Read a capture's records, which are not full, each with so many zeros more at a place behind its own header."""
+    old = np.fromfile(path, np.uint8)[24:].reshape(-1, RECORD)
+    new = np.zeros((len(old), RECORD + more), np.uint8)
+    new[:, : 16 + at], new[:, 16 + at + more :] = old[:, : 16 + at], old[:, 16 + at :]
+    new[:, 8:16] = (old[:, 8:16].copy().view("<u4") + np.uint32(more)).view(np.uint8)
+    return new
+
+
+def in_ipv6(folder: Path) -> None:
+    """Make IPv6 of the folder's captures: the old addresses are the ends of the new ones."""
+    for path in folder.glob("*.pcap"):
+        made = longer(path, 20, 14)
+        old = made[:, 50:70].copy()
+        made[:, 28:30] = 0x86, 0xDD
+        made[:, 30:34] = 0x60, 0, 0, 0
+        made[:, 34:36] = (old[:, 2:4].copy().view(">u2") - np.uint16(20)).astype(">u2").view(np.uint8)
+        made[:, 36], made[:, 37] = old[:, 9], old[:, 8]
+        for begin, address in ((38, old[:, 12:16]), (54, old[:, 16:20])):
+            made[:, begin : begin + 16] = np.frombuffer(bytes.fromhex("20010db8") + bytes(12), np.uint8)
+            made[:, begin + 12 : begin + 16] = address
+        path.write_bytes(header(1, CAPTURED + 20))
+        with path.open("ab") as file:
+            made.tofile(file)
+
+
+def in_vxlan(folder: Path) -> None:
+    """Put what the uplink saw into VXLAN, as between two nodes of an overlay."""
+    path = folder / f"{POINTS[-1][0]}.pcap"
+    made = longer(path, 50, 0)
+    outer = struct.pack(
+        ">12xHHHHHBBH4s4s",
+        0x0800,
+        0x4500,
+        0,
+        0,
+        0,
+        64,
+        UDP,
+        0,
+        bytes([192, 0, 2, 10]),
+        bytes([192, 0, 2, 20]),
+    )
+    made[:, 16:66] = np.frombuffer(outer + struct.pack(">HHHHI4x", 0, 4789, 0, 0, 0x08000000), np.uint8)
+    lengths = made[:, 12:16].copy().view("<u4")[:, 0]
+    made[:, 32:34] = (lengths - 14).astype(">u2")[:, None].view(np.uint8)
+    made[:, 54:56] = (lengths - 34).astype(">u2")[:, None].view(np.uint8)
+    made[:, 16:28] = made[:, 66:78]
+    made[:, 50:52] = made[:, 100:102]  # the source port is made of the flow
+    inwards = made[:, 92] == 192
+    made[inwards, 42:50] = np.frombuffer(outer[30:34] + outer[26:30], np.uint8)
+    path.write_bytes(header(1, CAPTURED + 50))
+    with path.open("ab") as file:
+        made.tofile(file)
+
+
+def conntrack(folder: Path, entries: int, state: str = "TIME_WAIT") -> None:
+    """Write a listing of so many entries of the usual traffic's form."""
+    lines = (
+        f"tcp      6 {n % 120} {state} src=10.244.0.{2 + n % 200} dst=192.0.2.100 sport={1024 + n // 200} dport=80 "
+        f"src=192.0.2.100 dst=192.0.2.10 sport=80 dport={1024 + n % PORTS} [ASSURED] mark=0 use=1\n"
+        for n in range(entries)
+    )
+    (folder / "conntrack-L.txt").write_text("".join(lines))
+
+
+def rules(folder: Path, count: int) -> None:
+    """Write so many rules, as kube-proxy makes them: three for each service."""
+    numbers = range(count // 3)
+    chains = "".join(f":KUBE-SVC-{n:08X} - [0:0]\n:KUBE-SEP-{n:08X} - [0:0]\n" for n in numbers)
+    made = "".join(
+        f"-A KUBE-SERVICES -d 10.{96 + (n >> 16)}.{n >> 8 & 255}.{n & 255}/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-{n:08X}\n"
+        f"-A KUBE-SVC-{n:08X} -j KUBE-SEP-{n:08X}\n"
+        f"-A KUBE-SEP-{n:08X} -p tcp -m tcp -j DNAT --to-destination 10.245.{n >> 8 & 255}.{n & 255}:8080\n"
+        for n in numbers
+    )
+    begin = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n"
+    jumps = "-A PREROUTING -j KUBE-SERVICES\n-A POSTROUTING -s 10.244.0.0/16 ! -o cni0 -j MASQUERADE\n"
+    (folder / "iptables-save.txt").write_text(f"{begin}{chains}{jumps}{made}COMMIT\n")
 
 
 def merge(folder: Path) -> None:
     """Make of the folder's captures, which are not full, one of `tcpdump -i any`, and the node's interface table."""
     found, links = [], []
     for number, path in enumerate(sorted(folder.glob("*.pcap")), 2):
-        ethernet = np.fromfile(path, np.uint8)[24:].reshape(-1, 16 + CAPTURED)
-        cooked = np.zeros((len(ethernet), 16 + CAPTURED + 6), np.uint8)
-        cooked[:, :8] = ethernet[:, :8]
-        lengths = ethernet[:, 8:16].copy().view("<u4") + np.uint32(6)
-        cooked[:, 8:16] = lengths.view(np.uint8)
+        cooked = longer(path, 6, 0)
+        macs = cooked[:, 28:34].copy()
         cooked[:, 16:36] = np.frombuffer(struct.pack(">HHIHBB8x", 0x0800, 0, number, 1, 0, 6), np.uint8)
-        cooked[:, 28:34] = ethernet[:, 22:28]
-        cooked[:, 36:] = ethernet[:, 30:]
+        cooked[:, 28:34] = macs
         found.append(cooked)
         links.append(
             {"ifindex": number, "ifname": path.stem, "flags": ["UP"], "mtu": 1500, "operstate": "UP"}
@@ -188,13 +315,13 @@ def merge(folder: Path) -> None:
     everything = np.concatenate(found)
     time = everything[:, :8].copy().view("<u4").astype(np.int64) @ (1_000_000_000, 1)
     with (folder / "any.pcap").open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, CAPTURED + 6, 276))
+        file.write(header(276, CAPTURED + 6))
         everything[np.argsort(time, kind="stable")].tofile(file)
     (folder / "ip-link.json").write_text(json.dumps(links))
 
 
 def records(
-    p: Packets, isn: NDArray[np.uint32], delay: int, *, outside: bool, full: bool
+    p: Packets, isn: NDArray[np.uint32], delay: int, traffic: Traffic, *, outside: bool, full: bool
 ) -> NDArray[np.uint8]:
     """Give packets as records of a pcap file, as one point sees them."""
     n = len(p.time)
@@ -204,11 +331,11 @@ def records(
     start = np.concatenate([[0], np.cumsum(16 + caplen)])
     out = np.zeros(start[-1] + 64, np.uint8)
     begin = start[:-1]
-    pod, c = p.conn % PODS, p.client
+    pod, c = p.conn % traffic.pods, p.client
     # Outside, pod and port fold into the node's address and a port of its own per server.
-    server = 0xC0000264 + p.conn // PORTS % SERVERS
-    own, own_port = 0x0AF40002 + pod, 1024 + p.conn // PODS % PORTS
-    if outside:
+    server = 0xC0000264 + p.conn // PORTS % traffic.servers
+    own, own_port = 0x0AF40002 + pod, 1024 + p.conn // traffic.pods % traffic.ports
+    if outside and traffic.translated:
         own, own_port = np.full(n, 0xC000020A), 1024 + p.conn % PORTS
     time = p.time + np.where(c, delay, 10_000 - delay)
     mine, theirs = np.where(c, isn[0][p.conn], isn[1][p.conn]), np.where(c, isn[1][p.conn], isn[0][p.conn])
@@ -248,11 +375,6 @@ def records(
     return out[: start[-1]]
 
 
-def connections_of(total: int) -> int:
-    """How many connections have about so many packets at three points."""
-    return round(total / len(POINTS) / (sum(len(script) * share for script, _, _, share in MIX) / 10_000))
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -261,5 +383,5 @@ if __name__ == "__main__":
     parser.add_argument("--vanished", type=int, default=20)
     parser.add_argument("--veths", type=int, default=1)
     given = parser.parse_args()
-    connections = connections_of(int(given.packets))
+    connections = USUAL.connections(int(given.packets))
     print(write(given.folder, connections, given.vanished, full=given.full, veths=given.veths))

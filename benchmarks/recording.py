@@ -18,15 +18,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.field.script import script
 from analyzer.lab import machine
-from analyzer.lab.node import V4, Node, built
+from analyzer.lab.node import POINTS, V4, Node, built
+from analyzer.lab.recording import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 4
-POINTS = ("veth-a", "veth-b", "cni0", "eth0")
 
 
 def send(seconds: float) -> int:
@@ -86,35 +85,12 @@ def plain(net: Node, folder: Path) -> Iterator[list[int]]:
 
 
 @contextmanager
-def recorded(net: Node, folder: Path) -> Iterator[list[int]]:
+def script(net: Node, folder: Path) -> Iterator[list[int]]:
     """Record by `lostsyn capture`."""
-    argv = [
-        "ip",
-        "netns",
-        "exec",
-        net.node.name,
-        "dash",
-        "-s",
-        "--",
-        "-o",
-        folder / "a.tar.gz",
-        "--size",
-        "512",
-    ]
-    with (folder / "said").open("w") as said:
-        process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stderr=said, text=True)
-        assert process.stdin is not None
-        process.stdin.write(script())
-        process.stdin.close()
-        while "recording " not in (folder / "said").read_text():
-            time.sleep(0.05)
-        lost: list[int] = []
+    lost: list[int] = []
+    with recorded(net.node, folder, POINTS):
         yield lost
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    argv = ["tar", "-xOf", str(folder / "a.tar.gz"), "--wildcards", "*/manifest.json"]
-    manifest = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
-    lost += [each["dropped"] for each in manifest["recordings"]]
+    lost += [each["dropped"] for each in json.loads((folder / "manifest.json").read_text())["recordings"]]
 
 
 def main() -> None:
@@ -122,7 +98,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
     for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 6):
-        for name, how in {"nothing": nothing, "tcpdump": plain, "lostsyn capture": recorded}.items():
+        for name, how in {"nothing": nothing, "tcpdump": plain, "lostsyn capture": script}.items():
             with machine.alone(), built() as net, tempfile.TemporaryDirectory() as folder:
                 with how(net, Path(folder)) as missed:
                     sent = net.a.start(send, SECONDS).result(60)

@@ -14,11 +14,14 @@ from typing import Any, get_args
 import click
 import pytest
 
-from analyzer import model, plot
+from analyzer import plot
 from analyzer.cli import group
 from analyzer.cli.common import ROLES
+from analyzer.connection.model import Fate
 from analyzer.conntrack.states import TRANSITIONS, Kind, State
 from analyzer.incident import causes
+from analyzer.incident.model import Confidence
+from analyzer.incident.model import Kind as FindingKind
 from analyzer.lab.scenarios import SCENARIOS
 from analyzer.report.json_ import schema
 from tests import tutorial
@@ -232,12 +235,12 @@ def test_every_word_is_in_the_glossary() -> None:
         _text(ROOT / "docs" / name) for name in ("design.md", "reading.md", "glossary.md")
     )
     glossary = design.partition("## Words\n")[2].partition("\n## ")[0]
-    fates = set(map(str, model.Fate))
-    words = fates | set(get_args(model.Kind)) | set(get_args(model.Confidence)) | set(ROLES)
+    fates = set(map(str, Fate))
+    words = fates | set(get_args(FindingKind)) | set(get_args(Confidence)) | set(ROLES)
 
     assert set() == words - set(re.findall(r"`([a-z-]+)`", glossary))
     assert set() == words - set(re.findall(r"`([a-z-]+)`", words_told))
-    assert set() == (fates | set(get_args(model.Confidence))) - set(
+    assert set() == (fates | set(get_args(Confidence))) - set(
         re.findall(r"^\| `([a-z-]+)`", reading, re.MULTILINE)
     )
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 FILES = 10_000
 """Files of a bundle, at most."""
 _NEXT = (
-    "record the bridge and the uplink at the same time: tcpdump -i cni0 -s 256 -w cni0.pcap & "
-    "tcpdump -i eth0 -s 256 -w eth0.pcap &"
+    "record the bridge and the uplink at the same time: lostsyn capture -i cni0 -i eth0, or by hand: "
+    "tcpdump -i cni0 -s 256 -w cni0.pcap & tcpdump -i eth0 -s 256 -w eth0.pcap &"
 )
 
 

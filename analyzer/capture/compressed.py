@@ -1,16 +1,17 @@
 """The bytes of a file, decompressed where it is compressed: gzip, zstd, xz, recognised by content.
 
-Everything streams: whatever a file claims, two pieces of at most `PIECE` bytes (zstd: 8 MB more) are in memory,
+Everything streams: whatever a file claims, two pieces of at most `PIECE` bytes are in memory,
 so that a decompression bomb costs time only. Several members in a row are one stream, as tools write them.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import lzma
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from zipfile import BadZipFile
 
 if TYPE_CHECKING:
@@ -55,36 +56,19 @@ class _Gzip:
         return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
-class _Zstd:
-    def __init__(self) -> None:
-        import zstandard
+def _zstd() -> _Decoder:
+    zstd = _library()
+    options = {zstd.DecompressionParameter.window_log_max: (MEMORY // 2).bit_length() - 1}
+    decoder: _Decoder = zstd.ZstdDecompressor(options=options)
+    return decoder
 
-        self._zstd = zstandard.ZstdDecompressor(max_window_size=MEMORY // 2).decompressobj()
-        self._pending = memoryview(b"")
 
-    @property
-    def eof(self) -> bool:
-        return self._zstd.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._pending
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zstd.unused_data + self._pending
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        # zstandard takes no bound on its output, but a block needs 4 bytes for its 128 KB at most
-        # (RFC 8878 section 3.1.1.2), so 256 bytes of input give 8 MB.
-        if data:
-            self._pending = memoryview(data)
-        parts, length = [], 0
-        while self._pending and length < max_length and not self._zstd.eof:
-            parts.append(self._zstd.decompress(self._pending[:256]))
-            self._pending = self._pending[256:]
-            length += len(parts[-1])
-        return b"".join(parts)
+def _library() -> Any:
+    """The standard library's zstd, or what stands in for it before Python 3.14 (PEP 784)."""
+    try:
+        return importlib.import_module("compression.zstd")
+    except ModuleNotFoundError:
+        return importlib.import_module("backports.zstd")
 
 
 def _xz() -> _Decoder:
@@ -96,7 +80,7 @@ def _recognise(head: bytes) -> tuple[str, Callable[[], _Decoder]] | None:
         return "gzip", _Gzip
     # pzstd and seekable files begin with a skippable frame, RFC 8878 section 3.1.2.
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
-        return "zstd", _Zstd
+        return "zstd", _zstd
     if head.startswith(b"\xfd7zXZ\x00"):
         return "xz", _xz
     return None
@@ -197,9 +181,7 @@ class Stream:
         """Yield what the members of a compressed file hold, piece by piece."""
         damaged: tuple[type[Exception], ...] = (zlib.error, lzma.LZMAError, EOFError)
         if self.compression == "zstd":
-            import zstandard
-
-            damaged = (zstandard.ZstdError,)
+            damaged = (_library().ZstdError,)
         while data := data or self._take(PIECE):
             # A tape's last record, and xz's stream padding, are zeros between and after the members.
             data = data.lstrip(b"\0")

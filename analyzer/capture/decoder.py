@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets, Stretch
 from analyzer.capture.flowtable import FlowTable
-from analyzer.capture.layout import REASONS
+from analyzer.capture.layout import MAX_LANES, REASONS
 from analyzer.capture.scan import decode
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from analyzer.capture.reader import Reader, Records
     from analyzer.capture.storage import Memory
 
-MAX_LANES = 4096  # interfaces of one group of files; the last lane is that of whatever is beyond
 LATE = 1000
 """One packet in so many may be later than the first of the next file."""
 REACH = 1 << 32

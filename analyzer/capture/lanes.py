@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture import naming, splitting
+from analyzer.capture import layout, naming, splitting
 from analyzer.capture.columns import PACKET_DTYPES, Flows, Packets, views
-from analyzer.capture.decoder import MAX_LANES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.capture.storage import Memory
 
 
-BEYOND = MAX_LANES - 1
+BEYOND = layout.BEYOND
 """The lane of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
 
 

@@ -34,6 +34,8 @@ QUOTES = cython.declare(cython.int, layout.QUOTES)
 TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
 SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
+BEYOND = cython.declare(cython.int, layout.BEYOND)
+MAX_IFINDEX = cython.declare(cython.ulonglong, layout.MAX_IFINDEX)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 LINK_SHORT = cython.declare(cython.int, layout.REASONS.index("link header cut short"))
@@ -274,7 +276,9 @@ def decode(
             elif link == 276:  # LINUX_SLL2: `tcpdump -i any`
                 if end - p >= 20:
                     kind = be16(data, p)
-                    lane = SLL2_LANE + cython.cast(cython.int, be32(data, p + 4) & 0xFFFFF)
+                    h = be32(data, p + 4)
+                    # Cut to fit, a number that no interface has would be that of another interface.
+                    lane = SLL2_LANE + cython.cast(cython.int, h) if h <= MAX_IFINDEX else BEYOND
                     if data[p + 11] == 6:
                         mac_src = (be32(data, p + 12) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 16)

@@ -55,6 +55,20 @@ class _Lazy(click.Group):
             command.params.append(_debug_option())
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take a path for `report PATH`; ask whether another command was meant."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        if os.path.lexists(name):
+            return "report", self.get_command(ctx, "report"), args
+        from analyzer.cli.saying import close
+
+        asked = close(name, COMMANDS).capitalize()
+        raise click.UsageError(f"No such command, and no file or folder: {name!r}. {asked}".rstrip(), ctx)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [
             CompletionItem(name, help=told) for name, told in COMMANDS.items() if name.startswith(incomplete)
@@ -80,7 +94,7 @@ def _debug_option() -> click.Option:
     )
 
 
-@click.command(cls=_Lazy, params=[_debug_option()])
+@click.command(cls=_Lazy, params=[_debug_option()], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def group() -> None:
     """Find where packets die on a Linux node, and say why.
@@ -99,7 +113,7 @@ def group() -> None:
 
     \b
     Examples:
-      lostsyn report FOLDER             # what happened: one HTML file
+      lostsyn FOLDER                    # what happened: one HTML file (lostsyn report FOLDER)
       lostsyn check FOLDER              # the same on the terminal
       lostsyn explain snat-port-race    # what a cause is, and what to do
       lostsyn COMMAND --help            # all that a command takes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, terminal, write
+from analyzer.cli.common import advise, bundle_options, run, slow_log_option, terminal, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError, UnusableInput
@@ -25,6 +25,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
 
 @click.command()
 @bundle_options
+@slow_log_option
 @click.option(
     "--format",
     "form",
@@ -56,6 +57,7 @@ def command(
     points: Sequence[str],
     roles: Sequence[str],
     memory: int | None,
+    slow_logs: Sequence[Path],
     form: str,
     each: bool,
     expected: Path | None,
@@ -115,12 +117,13 @@ def command(
         raise UnusableInput("--evidence: one file holds the packets of one bundle; leave out --each")
     if expected and sharing.key:
         raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
-    sharing.keep_apart(output, expected)
+    sharing.keep_apart(output, expected, *slow_logs)
     known = read(expected, missing_ok=update) if expected else None
     checked = []
     for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
         try:
-            analysis = sharing.share(run(bundle, points, roles, memory, (output, sharing.evidence)))
+            outputs = (output, sharing.evidence)
+            analysis = sharing.share(run(bundle, points, roles, memory, outputs, slow_logs))
         except LostsynError as error:
             if not each:
                 raise

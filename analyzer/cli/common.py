@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
 """Keys of click's `meta`: the command line, and whether all inputs are to be hashed."""
+LINE = "\r\x1b[2K"
+"""Begin and erase a terminal's line (ECMA-48)."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
 
@@ -55,6 +57,17 @@ sha256_option = click.option(
     expose_value=False,
     callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
     help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
+)
+
+
+slow_log_option = click.option(
+    "--slow-log",
+    "slow_logs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Say which connection each slow request of FILE waited for: the log of `lostsyn probe`, or an application's own "
+    "as JSON, JSON Lines or CSV with time, duration and address. May be repeated.",
 )
 
 
@@ -89,6 +102,7 @@ def run(
     roles: Sequence[str],
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
+    slow_logs: Sequence[Path] = (),
 ) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
@@ -98,6 +112,7 @@ def run(
         roles: As the option gives them.
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
+        slow_logs: Logs of slow requests, to be joined.
     """
     from analyzer.api import analyze
     from analyzer.capture import scan
@@ -122,11 +137,12 @@ def run(
     with _progress(bundle) as advance:
         try:
             analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance, hash_limit=hash_limit)
-            return replace(analysis, command=meta.get(COMMAND, ""))
+            analysis = replace(analysis, command=meta.get(COMMAND, ""))
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
             raise
+    return analysis.with_slow_log(*slow_logs) if slow_logs else analysis
 
 
 def keep_apart(output: Path | None, bundle: Bundle) -> None:
@@ -205,14 +221,17 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 @contextmanager
 def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show bytes and time left, if stderr is a terminal."""
+    """Show how much is read, and the time left, if stderr is a terminal."""
+    with meter("reading", sum(capture.size for capture in bundle.captures)) as advance:
+        yield advance
+
+
+@contextmanager
+def meter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=sum(capture.size for capture in bundle.captures))
-        yield lambda count: progress.advance(task, count)
+    with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:
+        yield bar.update
+    click.echo(f"\x1b[A{LINE}", err=True, nl=False)

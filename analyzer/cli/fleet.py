@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import memory_option, write
+from analyzer.cli.common import LINE, memory_option, meter, write
 from analyzer.cli.saying import note
 from analyzer.errors import MissingTool
 
@@ -107,19 +107,19 @@ def command(
 @contextmanager
 def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[Result], None]]]:
     """Say what goes wrong at once; count the bundles if stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from analyzer.report.words import short
 
-    columns = (TextColumn("bundles"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("bundles", total=None)
+    with ExitStack() as shown:
+        advance: Callable[[int], object] = int
 
-        def advance(result: Result) -> None:
+        def begin(total: int) -> None:
+            nonlocal advance
+            advance = shown.enter_context(meter("bundles", total))
+
+        def done(result: Result) -> None:
             if result.problem is not None:
+                click.echo(LINE if sys.stderr.isatty() else "", err=True, nl=False)
                 note(f"{short(result.path, 200)}: {short(result.problem, 600)}")
-            progress.advance(task)
+            advance(1)
 
-        yield (lambda total: progress.update(task, total=total)), advance
+        yield begin, done

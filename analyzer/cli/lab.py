@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.lab.experiment import conduct
-from analyzer.lab.recorder import RECORDERS
+from analyzer.lab.experiment import RECORDERS, conduct
 from analyzer.lab.scenarios import SCENARIOS
 
 
@@ -38,11 +37,10 @@ def _tell(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option(
     "--recorder",
-    type=click.Choice(list(RECORDERS)),
+    type=click.Choice(RECORDERS),
     default="points",
     show_default=True,
-    help="One file per point; one of all interfaces (tcpdump -i any); one pcapng (dumpcap); or one per point "
-    "and second, compressed.",
+    help="One file per point, or one of all interfaces (tcpdump -i any).",
 )
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_tell, help="Describe the scenarios."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, write
+from analyzer.cli.common import advise, bundle_options, run, slow_log_option, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @bundle_options
+@slow_log_option
 @click.option(
     "-o",
     "output",
@@ -39,6 +40,7 @@ def command(
     points: Sequence[str],
     roles: Sequence[str],
     memory: int | None,
+    slow_logs: Sequence[Path],
     output: Path,
     folder: Path | None,
     sharing: Sharing,
@@ -59,13 +61,14 @@ def command(
       lostsyn report FOLDER
       lostsyn report FOLDER -o race.html --per-incident incidents
       lostsyn report FOLDER --evidence evidence.pcapng
+      lostsyn report FOLDER --slow-log lostsyn-probe.jsonl
       lostsyn report FOLDER --redact-key KEYFILE -o for-the-vendor.html
     """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.report import html
 
-    sharing.keep_apart(output)
+    sharing.keep_apart(output, *slow_logs)
     outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
-    analysis = sharing.share(run(paths, points, roles, memory, outputs))
+    analysis = sharing.share(run(paths, points, roles, memory, outputs, slow_logs))
     write(html.render(analysis), output, "html")
     if folder is not None:
         try:
@@ -77,6 +80,8 @@ def command(
     for caveat in analysis.caveats:
         note(caveat)
     advise(analysis)
+    if analysis.slow:
+        note(analysis.slow.says)
     if str(output) != "-":
         found = len(analysis.incidents)
         note(f"{found} incident{'s' * (found != 1)}; the report is {output}")

@@ -7,9 +7,14 @@ and in the agent of Azure Pipelines); where a line wraps, a name may well begin 
 
 from __future__ import annotations
 
+import difflib
 import re
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _COLOUR = re.compile("(\x1b\\[[0-9;]{1,8}m)")
 _LINE_COMMAND = re.compile(r"^(\s*)::(?=.*::)", re.MULTILINE)
@@ -52,6 +57,12 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Say one sentence on stderr."""
     say(f"lostsyn: {' '.join(text.split())}")
+
+
+def close(word: str, known: Iterable[str]) -> str:
+    """Ask whether a known word that is much like *word* was meant; empty where none is."""
+    near = difflib.get_close_matches(word, list(known), n=3)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _spelt(letter: str) -> str:

@@ -23,6 +23,7 @@ from analyzer.connection.outcome import (
     UNFINISHED,
 )
 from analyzer.connection.reasons import CODES, REASONS
+from analyzer.node.stacks import sent
 from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -121,10 +122,10 @@ def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
         met[chains.of[number][chains.of[number] >= 0]] = True
         outside |= met & (point.role is None or point.role in EXITS)
         inside |= met & (point.role not in EXITS)
-        pods[met] += point.role == "pod"
+        pods[met] += point.role == "pod" and not point.within
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
-    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, True))
+    far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, False))
     return far
 
 
@@ -135,9 +136,16 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
         here = np.flatnonzero(chains.point == number)
         heading = node.heading[point.name][chains.flow[here]]
         own = np.isin(point.src[chains.flow[here]], node.own)
+        nothing = np.zeros(len(here), bool)
+        # Of what was not seen further in only frames tell which side opened it.
+        out, came = (
+            (some[chains.flow[here]] for some in sent(point))
+            if point.role == "uplink"
+            else (nothing, nothing)
+        )
         found[here] = np.select(
-            [heading == OUT, heading == IN, heading == LOCAL, own],
-            [DIRECTIONS.index(name) for name in ("out", "in", "local", "out")],
+            [heading == OUT, heading == IN, heading == LOCAL, own, out, came],
+            [DIRECTIONS.index(name) for name in ("out", "in", "local", "out", "out", "in")],
             DIRECTIONS.index("transit"),
         )
     return found
@@ -162,7 +170,9 @@ def classes(
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
-    aside = np.isin(told.reason, [CODES[c] for c in ("other-way", "answered-here", "refused")])
+    aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
+    # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
+    aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
     why = np.select(

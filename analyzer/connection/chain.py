@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import QUOTES
+from analyzer.capture.layout import QUOTES, SYN_X
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import routable
 from analyzer.node.ways import IN
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+
+CHAINED = 8
+"""Times that a connection is turned round by a node, and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +69,8 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
     for at in requests:
         _by_packets(at, gaps, begins, place, before)
     # No way leads past more points than there are roles, and none leads back.
-    for _ in range(len(points) + 1):
-        further = before[before]
-        if (further == before).all():
-            break
-        before = further
-    root = before
+    before = _roots(before, len(points) + 1)
+    root = _turned(points, begins, before)
     counted = np.concatenate([np.zeros(0, bool), *(_counted(point) for point in points)])
     roots = np.flatnonzero(counted & (root == np.arange(len(root))))
     number = np.full(len(root), -1, np.int32)
@@ -85,6 +84,63 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         flow=(roots - begins[owner]).astype(np.int32),
         of=tuple(np.split(of, begins[1:-1])),
     )
+
+
+def _roots(before: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    for _ in range(steps):
+        further = before[before]
+        if (further == before).all():
+            break
+        before = further
+    return before
+
+
+def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Roots, where a connection that the node turned round at a point, to a pod there, is one with what came in.
+
+    Its SYN shows twice at that point, with other addresses: one hop younger, or sent to its own sender (a pod that calls
+    itself by a service). All that a copy shares is equal, IP ID and TSval included.
+    """
+    before, pairs = root.copy(), [np.zeros((2, 0), np.int64)]
+    for number, point in enumerate(points):
+        p, flows = point.packets, point.flows
+        opened = np.flatnonzero((flows.marks & SYN_X != 0) & (flows.proto == TCP))
+        if len(opened) < 2 or "ttl" in point.recording.lacks:
+            continue
+        first = point.order[point.starts[2 * opened]]
+        order = np.lexsort((first, p.time[first], p.ip_id[first], p.print[first]))
+        opened, first = opened[order], first[order]
+        one, other = first[:-1], first[1:]
+        new = np.append(True, (p.print[one] != p.print[other]) | (p.ip_id[one] != p.ip_id[other]))
+        head = np.maximum.accumulate(np.where(new, np.arange(len(first)), 0))
+        asked = opened[head]
+        hop = p.ttl[first[head]].astype(np.int16) - p.ttl[first]
+        turned = ~new & ((hop == 1) | (point.dst[opened] == point.src[asked]))
+        here, there = root[begins[number] + opened[turned]], root[begins[number] + asked[turned]]
+        pairs.append(np.stack([here, there]))
+    both = np.concatenate(pairs, axis=1)
+    for _ in range(CHAINED):
+        roots = np.unique(before[both], axis=1)
+        roots = roots[:, roots[0] != roots[1]]
+        if not roots.size:
+            break
+        # Only ever to what began earlier, so that no two continue each other.
+        begun = _begun(points, begins, roots)
+        back = (begun[0] < begun[1]) | ((begun[0] == begun[1]) & (roots[0] < roots[1]))
+        before[np.where(back, roots[1], roots[0])] = np.where(back, roots[0], roots[1])
+        before = _roots(before, CHAINED)
+    return before
+
+
+def _begun(points: Sequence[Point], begins: NDArray[np.int64], flows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When flows began, ns; they are numbered through all points."""
+    owner = np.searchsorted(begins, flows, side="right") - 1
+    found = np.zeros(flows.shape, np.int64)
+    for number, point in enumerate(points):
+        mine = owner == number
+        if mine.any():
+            found[mine] = point.packets.time[point.order[point.starts[2 * (flows[mine] - begins[number])]]]
+    return found
 
 
 def _by_packets(

@@ -33,11 +33,17 @@ if TYPE_CHECKING:
     from analyzer.nat.gap import Gap, Leg
     from analyzer.node.ways import Node
 
-__all__ = ["FATES", "Followed", "follow"]
+__all__ = ["FATES", "Followed", "fate_of", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
 MOSTLY = 0.5
 """Share of frames that could not be decoded from which on a point tells no absence."""
+
+
+def fate_of(reason: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Of each reason the fate, as an index into `FATES`: of few packets asked for few, not for all."""
+    fates: NDArray[np.int8] = _FATE_OF[reason]
+    return fates
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,8 +71,7 @@ class Followed:
     @property
     def fate(self) -> NDArray[np.int8]:
         """Index into `FATES`."""
-        fates: NDArray[np.int8] = _FATE_OF[self.reason]
-        return fates
+        return fate_of(self.reason)
 
     def index(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """Where these rows of the point are in `rows`; those that are not followed are left out."""
@@ -234,9 +239,13 @@ def _judge(
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
     unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
+    missing = np.asarray(~ways[:, [not leg.there.absent for leg in legs]].any(1))
+    # The node answers with a full TTL, as does a neighbour on the bridge.
+    beyond = (heading == OUT) & (first >= 0) & ~np.isin(packets.ttl[first], FIRST_TTLS) & (not replies)
     # An answer that nobody saw beyond the gap came another way; unless it came when nobody recorded there.
+    routed = np.asarray(ways[:, [not leg.gap.stacked for leg in legs]].any(1))
     elsewhere: NDArray[np.bool_] = answering.any(1) & ~met & ~unseen & (not replies)
-    outbound = (heading == OUT) & (not replies)
+    outbound = (heading == OUT) & routed & (not replies)
     by_reset = (first >= 0) & (packets.flags[first] & TCP_RST != 0) & (point.flows.proto[flow] == TCP)
     own = outbound & among(dst[flow], node.own)
     bridged = np.zeros(len(rows), bool)
@@ -251,14 +260,16 @@ def _judge(
         unclear |= routed_only[:, None] & ways
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
-    rest = np.flatnonzero((outbound | (heading == LOCAL)) & ~own & ~bridged & (not replies))
+    rest = np.flatnonzero((outbound | ((heading == LOCAL) & routed)) & ~own & ~bridged & (not replies))
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    away, unknown_way = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
+    away, unknown_way, filtered = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
-        unknown_way |= ~met
+        unknown_way |= ~met & routed
+    # Of a bond whose other port nobody captured, what was answered shows that port in use.
+    unknown_way |= ~routed & bool(elsewhere.any())
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
     codes = CODES
     reason = np.select(
@@ -267,19 +278,23 @@ def _judge(
             soon & unseen,
             unseen,
             undecoded,
+            ~recording.any(1) & beyond,
+            ~recording.any(1) & missing,
             ~recording.any(1),
             soon & met,
-            elsewhere, away & outbound & ~to_pod.any(1),
-            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | replies),
+            elsewhere, filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
+            unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
             codes["answered"],
             codes["one-direction"],
             codes["undecoded"],
+            codes["answered-beyond"],
+            codes["not-captured"],
             codes["not-recording"],
             codes["answered"],
-            codes["answered-here"], codes["other-way"],
+            codes["answered-here"], codes["filtered"], codes["other-way"],
             codes["ambiguous"], codes["way-unknown"],
         ],
         codes["lost"],

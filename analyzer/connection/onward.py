@@ -48,7 +48,9 @@ def onward(
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
             into_pod |= ways[:, n]
-    inward_to_pods = [n for n, leg in enumerate(legs) if leg.there.role == "pod" and not leg.outward]
+    inward_to_pods = [
+        n for n, leg in enumerate(legs) if leg.there.role == "pod" and not (leg.outward or leg.gap.stacked)
+    ]
     if inward_to_pods and point.role in EXITS:
         _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod, ways)
     over = [n for n, leg in enumerate(legs) if leg.gap.abreast and leg.there.role == "bridge"]
@@ -58,7 +60,11 @@ def onward(
     others = np.array([n for n in range(len(legs)) if n not in over], np.int64)
     ways[np.ix_(np.flatnonzero(to_bridge), others)] = False
     into_pod |= to_bridge
+    straight = np.array([leg.gap.stacked for leg in legs])
     for n, leg in enumerate(legs):
+        if leg.gap.stacked:
+            ways[:, n] = heading == (OUT if leg.outward else IN)
+            continue
         if leg.there.role == "pod" or n in over:
             continue
         if leg.there.role in EXITS:
@@ -72,6 +78,13 @@ def onward(
             ways[:, n] = (heading == IN) & ~(
                 _encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs)
             )
+    if straight.any():
+        # A VLAN's parent has neighbours of its own: for what the VLAN is not known to carry.
+        direct = np.flatnonzero(~straight)
+        through = np.concatenate(
+            [dst[leg.flows_here] for leg in legs if leg.gap.stacked and not leg.outward] or [dst[:0]]
+        )
+        ways[np.ix_(np.flatnonzero(among(to, distinct(through))), direct)] = False
     _choose_exit(point, legs, node, flow, dst, ways)
     return ways
 
@@ -136,9 +149,16 @@ def _choose_exit(
     if not len(several):
         return
     names = [legs[n].there.name for n in exits]
-    taken = np.column_stack([among(dst[flow[several]], distinct(dst[legs[n].flows_here])) for n in exits])
+    crossed = {legs[n].there.name: legs[n].flows_here for n in exits}
+    for n in exits:
+        # What a VLAN's parent has of the VLAN left by the VLAN.
+        inner = [crossed[name] for name in legs[n].there.within if name in crossed]
+        if inner and not legs[n].gap.stacked:
+            mine = crossed[legs[n].there.name]
+            crossed[legs[n].there.name] = mine[~np.isin(mine, np.concatenate(inner))]
+    taken = np.column_stack([among(dst[flow[several]], distinct(dst[crossed[name]])) for name in names])
     ends = point.src + point.dst * np.uint64(0x9E3779B97F4A7C15)  # both directions of a flow have the same
-    same = np.column_stack([among(ends[flow[several]], distinct(ends[legs[n].flows_here])) for n in exits])
+    same = np.column_stack([among(ends[flow[several]], distinct(ends[crossed[name]])) for name in names])
     for i, f in enumerate(flow[several].tolist()):
         if same[i].any():
             ways[several[i], exits] &= same[i]
@@ -159,11 +179,12 @@ def exits_known(
     flow: NDArray[np.int32],
     elsewhere: NDArray[np.bool_],
     dst: NDArray[np.uint64],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may; or is hidden.
 
     So say the routes, or the answers of the same address that came in without passing the gap. Where such another way is
     in use and no route is known, a destination that never crossed the gap may lie on it.
+    Where the routes know of no other way, a filter hid it (`tcpdump host ...`), and hides what else never crossed.
 
     Args:
         point: Where the packets are.
@@ -178,7 +199,8 @@ def exits_known(
     names = {
         leg.there.name
         for leg in legs
-        if (leg.there.role in EXITS and leg.outward) or (leg.gap.abreast and leg.there.role == "bridge")
+        if (leg.there.role in EXITS and leg.outward and not leg.gap.stacked)
+        or (leg.gap.abreast and leg.there.role == "bridge")
     }
     away_of: list[np.uint64] = []
     here_of: list[np.uint64] = []
@@ -193,11 +215,14 @@ def exits_known(
                 away_of.append(dst[f])
             elif devices:
                 here_of.append(dst[f])
+    hidden = elsewhere & among(dst[flow], np.array(here_of, np.uint64))
+    elsewhere = elsewhere & ~hidden
     away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(away_of, np.uint64)]))
     # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
     away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
-    return among(dst[flow], away), ~known & elsewhere.any()
+    filtered = ~among(dst[flow], np.concatenate([crossing, away])) & hidden.any()
+    return among(dst[flow], away), ~known & elsewhere.any(), filtered
 
 
 def one_way(leg: Leg) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
+from analyzer.connection.equals import FLOODED
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.flow.point import Point
 
 OUTCOMES = (
     "ok",
@@ -114,6 +116,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         both = 2 * flow.astype(np.int64)
         sent[here, 0] = starts[both + 1] - starts[both]
         sent[here, 1] = starts[both + 2] - starts[both + 1]
+        _copies(point, syn, here)
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
         proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
@@ -135,6 +138,19 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         state=_states(proto, sent, seen, syn),
         history=history,
     )
+
+
+def _copies(point: Point, syn: NDArray[np.int32], here: NDArray[np.int64]) -> None:
+    """Take a SYN that is the first one once more for no repetition; in place.
+
+    A bridge with br_netfilter hands a packet on twice. One that was sent again has another IP ID or TSval.
+    """
+    packets = point.packets
+    some = here[(syn[here, 0] >= 0) & (syn[here, 1] != syn[here, 0])]
+    first, last = syn[some, 0], syn[some, 1]
+    same = (packets.print[first] == packets.print[last]) & (packets.ip_id[first] == packets.ip_id[last])
+    same &= (packets.ip_id[first] != 0) | (packets.time[last] - packets.time[first] <= FLOODED)
+    syn[some[same], 1] = first[same]
 
 
 class _Times:

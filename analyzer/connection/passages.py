@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.layout import QUOTES, REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.connection.model import Fate, Passage, Sighting
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.node.topology import LAYERS
+from analyzer.node.topology import depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,9 +88,7 @@ class Trails:
                     if one is here and partner[at] >= 0 and other.name not in found:
                         found[other.name] = (other, int(partner[at]))
                         pending.append(found[other.name])
-        return sorted(
-            found.values(), key=lambda s: (LAYERS.get(s[0].role or "", 3), int(s[0].packets.time[s[1]]))
-        )
+        return sorted(found.values(), key=lambda s: (depth(s[0]), int(s[0].packets.time[s[1]])))
 
     def sighting(self, point: Point, row: int) -> Sighting:
         """How one point saw a packet."""

@@ -30,6 +30,7 @@ REASONS = (
     ),
     Reason("refused-here", Fate.NOT_ROUTED_HERE, "this node answered it with a refusal of its own"),
     Reason("rejected", Fate.NOT_ROUTED_HERE, "a rule of the node rejects it for certain"),
+    Reason("answered-beyond", Fate.PASSED, "its answer came through a router, so it left this node"),
     Reason("answered-here", Fate.NOT_ROUTED_HERE, "its answer did not pass the next point either"),
     Reason(
         "other-way",
@@ -38,6 +39,7 @@ REASONS = (
     ),
     Reason("answered", Fate.CAPTURE_LOSS, "it was answered, so it was delivered: the next point missed it"),
     Reason("not-recording", Fate.UNDECIDABLE, "nothing shows that the next point was recording then"),
+    Reason("not-captured", Fate.UNDECIDABLE, "the next point on its way was not captured"),
     Reason("one-direction", Fate.UNDECIDABLE, "the next point recorded the other direction only"),
     Reason(
         "capture-dropped",

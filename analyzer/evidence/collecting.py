@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from analyzer.capture.files import EVIDENCE
 from analyzer.capture.formats import is_netlink
 from analyzer.capture.link import Link
+from analyzer.capture.naming import role_of
 from analyzer.evidence import counting, dwdump, unwrapping
 from analyzer.evidence.counting import Counters, Reading
 from analyzer.evidence.drops import DropRecord
@@ -136,6 +137,11 @@ class Evidence:
             of: The interface; None for all.
         """
         return counting.read(self.statistics, name, of)
+
+    def device(self, name: str) -> str:
+        """What rules call the interface of a point of that name; empty where it is not the name of one."""
+        known = any(link.name == name for link in self.links)
+        return name if known or role_of(name) else ""
 
 
 def collect(files: Iterable[EvidenceFile]) -> Evidence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 IPV6 = 1 << 32
 _PAD = 128
 """Bytes behind the text that are read without a check."""
-_HEAD = 64
+_HEAD = 48
 """Characters before the first tuple."""
 _WORD = 24
 _ADDRESS = 48
@@ -118,16 +119,19 @@ def columns(text: bytes) -> Columns:
 def _keys(data: Bytes) -> dict[str, Ints]:
     """Find the keys that an entry of the usual form has: positions of their `=`."""
     equals = np.flatnonzero(data == _EQUALS)
-    equals = equals[equals >= 6]
-    word = np.zeros(len(equals), np.uint64)
-    for back in range(6, 0, -1):
-        word = (word << np.uint64(8)) | data[equals - back]
+    equals = equals[equals >= 8]
+    word = _eight(data, equals - 8)
     found = {}
     for name in ("src", "dst", "use", "sport", "dport"):
         wanted = int.from_bytes(f" {name}".encode(), "big")
         mask = np.uint64((1 << 8 * (len(name) + 1)) - 1)
         found[name] = equals[(word & mask) == np.uint64(wanted)]
     return found
+
+
+def _eight(data: Bytes, begins: Ints) -> npt.NDArray[np.uint64]:
+    """Read the eight bytes from each place on as one number."""
+    return np.ndarray(len(data) - 7, ">u8", data, strides=(1,))[begins].astype(np.uint64)
 
 
 def _digit(byte: Bytes) -> npt.NDArray[np.bool_]:
@@ -148,6 +152,8 @@ def _numbers(data: Bytes, begins: Ints, most: int) -> tuple[Ints, Ints, npt.NDAr
     for place in range(most):
         digit = digits[:, place]
         going &= digit < 10
+        if not going.any():
+            break
         value = np.where(going, value * 10 + digit, value)
         length += going
     return value, begins + length, (length > 0) & ~(going & (digits[:, most] < 10))
@@ -157,17 +163,17 @@ def _addresses(data: Bytes, begins: Ints, known: dict[str, int]) -> tuple[Ints, 
     """Read addresses, -1 for what is none; and tell where they end."""
     number = np.zeros(len(begins), np.int64)
     at, fits = begins, np.ones(len(begins), bool)
+    table, words = _octets(), np.ndarray(len(data) - 3, ">u4", data, strides=(1,))
     for octet in range(4):
-        value, end, is_one = _numbers(data, at, 3)
-        leading = (data[at] == 48) & (end - at > 1)
-        fits &= is_one & (value < 256) & ~leading
-        number = number << 8 | value
-        if octet < 3:
-            fits &= data[end] == 46
-            at = end + 1
-        else:
-            fits &= data[end] == _SPACE
-            at = end
+        place = (words[at].astype(np.uint32) >> 8) - np.uint32(
+            48 << 16
+        )  # what is below wraps round, and is none
+        known_one = table[np.minimum(place, len(table) - 1)]
+        fits &= known_one > 0
+        number = number << 8 | known_one >> 2
+        at = at + (known_one & 3)
+        fits &= data[at] == (46 if octet < 3 else _SPACE)
+        at = at + (octet < 3)
     codes = np.full(len(begins), -1, np.int64)
     codes[fits] = number[fits]
     if not fits.all():
@@ -179,6 +185,24 @@ def _addresses(data: Bytes, begins: Ints, known: dict[str, int]) -> tuple[Ints, 
         at = at.copy()
         at[others] = begins[others] + lengths
     return codes, at
+
+
+@cache
+def _octets() -> npt.NDArray[np.uint16]:
+    """Three characters, the first a digit, to four times the octet they begin with plus its length; 0, the last too, for none."""
+    table = np.zeros((10, 256, 256), np.uint16)
+    others = [byte for byte in range(256) if not 48 <= byte <= 57]
+    for value in range(256):
+        first, more = str(value)[0], str(value)[1:]
+        rest = [48 + int(digit) for digit in more]
+        told = value << 2 | len(rest) + 1
+        if not rest:
+            table[int(first), others, :] = told
+        elif len(rest) == 1:
+            table[int(first), rest[0], others] = told
+        else:
+            table[int(first), rest[0], rest[1]] = told
+    return np.append(table, np.uint16(0))
 
 
 def _number(said: bytes, known: dict[str, int]) -> int:
@@ -281,9 +305,7 @@ def _flags(
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Tell which entries have which flag, each where it belongs: UNREPLIED between the tuples, others behind."""
     brackets = np.flatnonzero(data == _BRACKET)
-    word = np.zeros(len(brackets), np.uint64)
-    for place in range(1, 9):
-        word = (word << np.uint64(8)) | data[brackets + place]
+    word = _eight(data, brackets + 1)
     of = np.searchsorted(starts, brackets, "right") - 1
     number = np.full(len(starts), -1, np.int64)
     number[lines] = np.arange(len(lines))

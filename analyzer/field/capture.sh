@@ -13,7 +13,7 @@ umask 077 # captures hold what users sent
 
 VERSION=1       # of manifest.json
 MANY=8          # interfaces of pods that are recorded each for itself; beyond, the bridge sees them all
-SETTLE=2        # s; tcpdump gets its packets in blocks, which libpcap closes after 1 s at the latest
+SETTLE=1.5      # s; tcpdump gets its packets in blocks, which libpcap closes after 1 s at the latest
 PATIENCE=20     # s for a program to begin or to end
 LISTENING='listening on|File: '
 RESERVE=8388608 # bytes on disk, given back at the end: room for the last packets when others have filled it
@@ -80,7 +80,7 @@ uptime_s() {
     echo "${up%.*}"
 }
 
-blink() { sleep 0.1 2>/dev/null || sleep 1; }
+nap() { sleep "$1" 2>/dev/null || sleep $((${1%.*} + 1)); } # not every sleep knows parts of a second
 
 # --- processes ---
 
@@ -289,7 +289,7 @@ ip-rule.txt ip rule
 ip-stats.txt ip -s -s link
 bridge-fdb.txt bridge fdb
 sysctl.txt grep -s . /proc/sys/net/netfilter/* /proc/sys/net/bridge/* /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/neigh/default/gc_thresh* /proc/sys/net/nf_conntrack_max
-nft-ruleset.txt nft list ruleset
+nft-ruleset.txt nft -a list ruleset
 iptables-save.txt iptables-save -c
 ip6tables-save.txt ip6tables-save -c
 ipvsadm.txt ipvsadm -Ln --stats
@@ -316,7 +316,7 @@ ask() { # before, event or after, into a folder of that name
     # The table is listed once, when it matters: it may have a quarter of a million entries.
     case $1,$event,$ended in
         *,disk-full) ;;
-        event,* | after,,*) answer "$1/conntrack-L.txt" "conntrack -L" ;;
+        event,* | after,,*) answer "$1/conntrack-L.txt" "conntrack -L -f ipv4; conntrack -L -f ipv6" ;;
     esac
 }
 
@@ -327,7 +327,7 @@ answer() { # FILE COMMAND
         echo "$2 > $1"
         return
     fi
-    eval "$limit $2" >"$bundle/$1" 2>/dev/null </dev/null
+    $limit sh -c "$2" >"$bundle/$1" 2>/dev/null </dev/null
     [ -s "$bundle/$1" ] || rm -f "$bundle/$1"
 }
 
@@ -392,10 +392,11 @@ table_full() {
     [ "$most" -gt 0 ] && [ "$held" -ge "$most" ]
 }
 
-happened() { # whether one event of --until has come; sets `event`. Commands are run every five seconds.
+happened() { # whether one event of --until has come, or somebody says so; sets `event`. Commands are run every five seconds.
+    [ ! -e "$work/told" ] || event=told
     asking=false
     [ "$(uptime_s)" -lt "$ask_at" ] || { asking=true ask_at=$(($(uptime_s) + 5)); }
-    while read -r what; do
+    while [ -z "$event" ] && read -r what; do
         case $what in
             '') ;;
             insert_failed) [ "$insert_failed" = "$failed_before" ] || event=$what ;;
@@ -409,7 +410,6 @@ happened() { # whether one event of --until has come; sets `event`. Commands are
                 ;;
             *) ! $asking || ! sh -c "$what" >/dev/null 2>&1 </dev/null || event=$what ;;
         esac
-        [ -z "$event" ] || break
     done <<END
 $until
 END
@@ -462,7 +462,8 @@ begin_bpftrace() {
     cat "$tracing/events/skb/kfree_skb/format" >"$work/format"
     cp "$work/format" "$bundle/drops.txt"
     # Appending: what is cut off at the front while it writes leaves no hole.
-    $alone bpftrace -q -B line "$work/drops.bt" >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
+    # shellcheck disable=SC2046
+    $alone bpftrace -q -B line "$work/drops.bt" $(watched_networks) >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
     tracer=$!
     for _ in $(seq_to $((PATIENCE * 10))); do
         if grep -qs '^clock: ' "$bundle/drops.txt"; then
@@ -470,11 +471,15 @@ begin_bpftrace() {
             return
         fi
         lives $tracer "$(born $tracer)" || break
-        blink
+        nap 0.1
     done
     kill -KILL $tracer 2>/dev/null
     rm -f "$bundle/drops.txt"
     return 1
+}
+
+watched_networks() { # inodes of the node's network and the named pod's: others may be nodes of their own (kind)
+    for process in self $pid; do readlink "/proc/$process/ns/net" | tr -dc '0-9\n'; done
 }
 
 bound_drops() { # bpftrace's file is a ring of two; each begins with the names of the reasons
@@ -560,7 +565,7 @@ begin_recorders() {
                 die "$program does not record $device: $(tail -n 1 "$log")"
             fi
             tries=$((tries + 1))
-            blink
+            nap 0.1
         done
         echo "$process $(born "$process") $device" >>"$work/recorders"
     done <"$work/launched"
@@ -576,7 +581,7 @@ end_recorders() { # each by SIGINT, on which it writes what it holds
         while lives "$process" "$birth" && [ $tries -le $((PATIENCE * 10)) ]; do
             [ $tries -lt $((PATIENCE * 10)) ] || kill -KILL "$process" 2>/dev/null
             tries=$((tries + 1))
-            blink
+            nap 0.1
         done
     done <"$work/recorders"
 }
@@ -866,11 +871,12 @@ tick() {
     count || :
     snapshot "$moment"
     bound_drops
-    if [ -z "$event" ] && [ -n "$until" ] && happened; then
+    if [ -z "$event" ] && happened; then
         event_ns=$moment
         event_at=$(uptime_s)
         tell "$event: $after s more"
         ask event
+        : >"$work/asked"
     fi
     elapsed=$(($(uptime_s) - began_at))
     if [ -n "$event" ] && [ $(($(uptime_s) - event_at)) -ge "$after" ]; then
@@ -919,13 +925,17 @@ record() {
     echo "$$ $front" >"$work/owner"
     : >"$work/recorders"
     : >"$work/go"
-    trap 'leave=true; rm -f "$work/go"' INT TERM HUP
+    worker=''
+    trap '' USR1 # until the worker is there to be woken by it
+    trap 'leave=true; rm -f "$work/go"; wake' INT TERM HUP
     (
         trap '' INT TERM HUP PIPE
+        trap : USR1
         recording
     ) &
     worker=$!
     echo "$worker $(born $worker)" >>"$work/owner"
+    trap ': >"$work/told"; wake' USR1
     while :; do
         wait $worker
         status=$?
@@ -941,6 +951,8 @@ record() {
     fi
     work=
 }
+
+wake() { [ -z "$worker" ] || kill -USR1 "$worker" 2>/dev/null; }
 
 recording() {
     ended='' event='' event_ns='' steps='' gone='' started=null stopped='' last_text='' last_offset='' quiet_told=''
@@ -961,7 +973,8 @@ recording() {
         [ -e "$work/go" ] || ended=${ended:-interrupted}
         lives $$ "$front" || ended=${ended:-killed}
         [ -z "$ended" ] || break
-        sleep 1
+        sleep 1 &
+        wait $! # until a signal comes
     done
     wrap_up
     rm -rf "$work"
@@ -984,7 +997,7 @@ ending() {
 wrap_up() {
     rm -f "$work/reserve"
     stopped=$(now)
-    sleep $SETTLE
+    nap $SETTLE
     end_recorders
     end_drops
     end_mount

@@ -76,6 +76,13 @@ class Point:
     """ns that were added to the packets' times: see `analyzer.nat.clocks`."""
     interval: Interval | None = None
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
+    within: tuple[str, ...] = ()
+    """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
+
+    @property
+    def absent(self) -> bool:
+        """Whether nobody captured it: see `analyzer.node.absent`."""
+        return not self.recording.files
 
     def rows(self, flow: int, side: int | None = None) -> NDArray[np.int32]:
         """Rows of a flow, ascending; of one side (0 originator, 1 responder) if asked."""

@@ -40,7 +40,7 @@ def advise(scene: Scene) -> tuple[Advice, ...]:
     """Say what the captures lack, the gravest first; nothing where they lack nothing that another capture would bring."""
     seen = [point for point in scene.points if len(point.packets)]
     roles = {point.role for point in seen}
-    found = [_empty(scene, point) for point in scene.points if not len(point.packets)]
+    found = [_empty(scene, point) for point in scene.points if not (point.absent or len(point.packets))]
     if len(seen) == 1:
         found.append(_single(scene, seen[0]))
     elif len(seen) > 1:
@@ -174,12 +174,16 @@ def _record(scene: Scene, points: Sequence[Point], roles: tuple[str, ...], how: 
 
 
 def _command(scene: Scene, points: Sequence[Point], roles: tuple[str, ...]) -> str:
-    lines = [
-        f"tcpdump -i {name} -s 256 -B 16384 -w {name}.pcap 2> tcpdump-{name}.log &"
-        for name in _interfaces(scene, points, roles)
-    ]
+    names = _interfaces(scene, points, roles)
+    by_hand = [f"tcpdump -i {name} -s 256 -B 16384 -w {name}.pcap 2> tcpdump-{name}.log &" for name in names]
     return "\n".join(
-        [*lines, "# ... until it has happened, and a few seconds more, then:", "kill $(jobs -p); wait"]
+        [
+            f"lostsyn capture {' '.join(f'-i {name}' for name in names)}",
+            "# ... until it has happened, and a few seconds more, then Ctrl-C. Or by hand:",
+            *by_hand,
+            "# ... until then, and then:",
+            "kill $(jobs -p); wait",
+        ]
     )
 
 

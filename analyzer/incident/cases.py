@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
-from analyzer.connection.fates import FATES, VANISHED
+from analyzer.connection.fates import FATES, VANISHED, fate_of
 from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import distinct
@@ -106,15 +106,15 @@ class Case:
         )
 
 
-def lost(at: Followed) -> NDArray[np.bool_]:
-    """Which packets vanished."""
-    mask: NDArray[np.bool_] = at.fate == VANISHED
+def lost(reason: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which packets vanished, by the reasons for their fates."""
+    mask: NDArray[np.bool_] = fate_of(reason) == VANISHED
     return mask
 
 
-def refused(at: Followed) -> NDArray[np.bool_]:
-    """Which packets this node refused."""
-    mask: NDArray[np.bool_] = np.isin(at.reason, REFUSED)
+def refused(reason: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which packets this node refused, by the reasons for their fates."""
+    mask: NDArray[np.bool_] = np.isin(reason, REFUSED)
     return mask
 
 
@@ -123,14 +123,14 @@ def cases(
     gaps: Sequence[Gap],
     trails: Trails,
     protocol: int,
-    decisive: Callable[[Followed], NDArray[np.bool_]] = lost,
+    decisive: Callable[[NDArray[np.int8]], NDArray[np.bool_]] = lost,
 ) -> list[Case]:
     """The connections with a packet of this kind that vanished, or was refused, in the order of their first one."""
     # Against the way out the outermost gaps come first, against the way in the innermost ones.
     back = {True: [gap.inward() for gap in reversed(gaps)], False: [gap.outward() for gap in gaps]}
     roots: dict[tuple[str, int], bool] = {}
     for at in followed:
-        gone = np.flatnonzero(decisive(at))
+        gone = np.flatnonzero(decisive(at.reason))
         flows, where = np.unique(at.point.packets.flow[at.rows[gone]], return_index=True)
         for flow, index in _spread(flows, gone[where]):
             outward = bool(at.outward[index])
@@ -176,7 +176,7 @@ def _case(
     gaps: Sequence[Gap],
     trails: Trails,
     protocol: int,
-    decisive: Callable[[Followed], NDArray[np.bool_]],
+    decisive: Callable[[NDArray[np.int8]], NDArray[np.bool_]],
 ) -> Case:
     same = trails.flows_of(point, flow)
     begun: list[tuple[int, str, int]] = []
@@ -187,7 +187,7 @@ def _case(
         index = at.index(trails.points[name].rows(there, int(at.replies)))
         times = at.point.packets.time
         begun += [(int(times[row]), name, int(row)) for row in at.rows[index[at.first[index]]]]
-        gone = at.rows[index[decisive(at)[index]]]
+        gone = at.rows[index[decisive(at.reason[index])]]
         vanished += len(gone)
         for row in gone[:MOST_ATTEMPTS]:
             seen = trails.sightings(at.point, int(row))
@@ -241,7 +241,7 @@ def _step(
     gaps: Sequence[Gap],
     trails: Trails,
     outward: bool,
-    decisive: Callable[[Followed], NDArray[np.bool_]],
+    decisive: Callable[[NDArray[np.int8]], NDArray[np.bool_]],
 ) -> Step:
     """Follow one request to where it ends."""
     seen = trails.sightings(at.point, first)
@@ -251,12 +251,13 @@ def _step(
     for last, row in seen:
         there = requests[last.name]
         index = there.index(np.array([row]))
-        became = FATES[int(there.fate[index[0]])] if len(index) else Fate.PASSED
+        reason = there.reason[index]
+        became = FATES[int(fate_of(reason)[0])] if len(index) else Fate.PASSED
         if became is Fate.PASSED or decided:
             continue
         fate = became
         gap = gaps[int(there.gap[index[0]])].names
-        decided = bool(decisive(there)[index[0]])
+        decided = bool(decisive(reason)[0])
     return Step(
         seen=tuple(seen),
         fate=fate,

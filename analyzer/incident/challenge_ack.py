@@ -73,7 +73,7 @@ def _look(scene: Scene) -> list[Challenge]:
     found = []
     for at in scene.requests[TCP]:
         point = at.point
-        if point.role != "uplink":
+        if point.role != "uplink" or point.within:
             continue
         flows = distinct(point.packets.flow[at.rows[at.outward & ~at.answered]])
         both = 2 * flows.astype(np.int64)

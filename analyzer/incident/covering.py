@@ -41,6 +41,8 @@ def _open(scene: Scene) -> Iterator[Coverage]:
             (gap.inner, gap.outer, gap.in_outer),
             (gap.outer, gap.inner, gap.in_inner),
         ):
+            if there.absent:
+                continue
             packets = 0
             why = np.zeros(len(REASONS), np.int64)
             for kind in (scene.requests, scene.replies):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 REPLIES_OPEN = (CODES["way-unknown"],)
 """Of replies: that a rule drops one does not say that it came so far before the capture ended; what the rule counted does."""
+SILENT = tuple(CODES[code] for code in ("not-recording", "not-captured"))
 LOST = tuple(CODES[code] for code in ("lost", "ruled"))
 CONNTRACK = ("conntrack-insertion", "conntrack-entry", "netfilter", "unknown")
 """Kinds of records of what conntrack may have counted."""
@@ -143,6 +144,8 @@ def _refusals(scene: Scene) -> None:
 
 def _own(at: Followed, gap: Gap, row: int) -> bool:
     """Whether a packet that this point saw began in the node: the gap's other point was recording and did not have it."""
+    if gap.stacked:
+        return False  # it came in by another device of the place
     there, partner = (gap.outer, gap.in_outer) if at.point is gap.inner else (gap.inner, gap.in_inner)
     return bool(partner[row] < 0 and there.recorded(at.point.packets.time[row : row + 1])[0])
 
@@ -179,7 +182,7 @@ def _by_rules(scene: Scene) -> None:
                 counted[id(rule)] = rule.packets or 0
                 if at.reason[place] == CODES["lost"]:
                     lost[id(rule)] += 1
-                elif at.reason[place] == CODES["not-recording"]:
+                elif at.reason[place] in SILENT:
                     left.setdefault(id(rule), []).append((at, place))
     for key, found in left.items():
         if lost[key] + len(found) <= counted[key]:
@@ -202,8 +205,7 @@ def _to_the_node(scene: Scene) -> None:
         if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
-            silent = own & idle & at.last & ~at.answered & ~reset
-            at.reason[silent] = CODES["own-address"]
+            at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
         places = np.flatnonzero(own & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             inner = [n for n in mine if scene.gaps[n].inner is at.point]

@@ -27,7 +27,7 @@ from analyzer.incident.cases import cases, lost, refused
 from analyzer.incident.host_resets import resets
 from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
-from analyzer.node.topology import LAYERS
+from analyzer.node.topology import depth
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
         connections=_connections(scene),
         syn_attempts=sum(int(at.first.sum()) for at in tcp),
         syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),
-        syn_unanswered=sum(int((at.outward & ~at.answered).sum()) for at in tcp if at.point.role == "uplink")
+        syn_unanswered=sum(
+            int((at.outward & ~at.answered & at.last).sum()) for at in tcp if at.point.role == "uplink"
+        )
         - sum(one.in_vain for one in challenge_ack.challenges(scene)),
         udp_requests=sum(int(at.first.sum()) for at in udp),
         udp_vanished=sum(int((at.fate == VANISHED).sum()) for at in udp),
@@ -86,7 +88,7 @@ def _connections(scene: Scene) -> int:
         begun = np.zeros(len(at.point.flows), bool)
         begun[at.point.packets.flow[at.rows[at.first]]] = True
         opened += int(begun.sum())
-    for point in sorted(scene.points, key=lambda p: LAYERS.get(p.role or "", 3)):
+    for point in sorted(scene.points, key=depth):
         first = (point.flows.proto == TCP) & (point.flows.marks & (SYN_X | SYN_Y) == 0)
         for gap in scene.gaps:
             if gap.outer is point:

@@ -12,7 +12,7 @@ from analyzer.connection.fates import FATES
 from analyzer.connection.model import Connection, Fate
 from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
-from analyzer.node.topology import LAYERS
+from analyzer.node.topology import depth
 from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def follow(scene: Scene, point: Point, flow: int, most: int = 40) -> Connection:
         most: Packets told, at most.
     """
     same = scene.trails.flows_of(point, flow)
-    points = sorted((scene.trails.points[name] for name in same), key=lambda p: LAYERS.get(p.role or "", 3))
+    points = sorted((scene.trails.points[name] for name in same), key=depth)
     passages = tuple(_passages(scene, points, same, most))
     inner, outer = points[0], points[-1]
     return Connection(

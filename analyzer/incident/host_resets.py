@@ -46,7 +46,7 @@ class Reset:
 
 def resets(gaps: Sequence[Gap]) -> list[Reset]:
     """Find them at every uplink, in time order."""
-    found = [one for gap in gaps if gap.outer.role == "uplink" for one in (*_by_host(gap), *_by_pod(gap))]
+    found = [one for gap in gaps if gap.exit for one in (*_by_host(gap), *_by_pod(gap))]
     return sorted(found, key=lambda r: int(r.gap.outer.packets.time[r.reset]))
 
 

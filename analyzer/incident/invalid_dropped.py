@@ -61,7 +61,7 @@ def findings(scene: Scene, answered: Collection[tuple[str, int]]) -> list[Findin
     if scene.counters and not scene.counters.get("invalid"):
         return found
     for gap in scene.gaps:
-        if gap.outer.role == "uplink":
+        if gap.exit:
             for crossing, missing in _missing(gap, answered):
                 found += _finding(gap, crossing, missing, scene)
     return found

@@ -166,7 +166,7 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per TCP connection that changed its outer port in the middle."""
-    found = (one for gap in scene.gaps if gap.outer.role == "uplink" for one in _changed(gap, scene))
+    found = (one for gap in scene.gaps if gap.exit for one in _changed(gap, scene))
     return list(islice(found, MOST))
 
 

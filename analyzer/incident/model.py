@@ -293,7 +293,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untold:
-    """A failed connection of which nobody can tell where."""
+    """A failed connection that cannot be placed."""
 
     connection: str
     """`10.244.0.11:20000 > 192.0.2.100:80/tcp`."""

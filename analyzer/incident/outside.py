@@ -22,6 +22,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.following import follow
 from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
+from analyzer.node.topology import depth
 from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
@@ -133,11 +134,10 @@ def _outermost(told: Connections) -> tuple[NDArray[np.int16], NDArray[np.int32]]
     """Of each connection the point at which it left, an index into the points, and its flow there; -1 where none saw it."""
     chains = told.chains
     at, flow = np.full(len(chains), -1, np.int16), np.full(len(chains), -1, np.int32)
-    for role in EXITS:
-        for number, point in enumerate(chains.points):
-            if point.role == role:
-                known = np.flatnonzero(chains.of[number] >= 0)
-                at[chains.of[number][known]], flow[chains.of[number][known]] = number, known
+    for number in sorted(range(len(chains.points)), key=lambda n: depth(chains.points[n])):
+        if chains.points[number].role in EXITS:
+            known = np.flatnonzero(chains.of[number] >= 0)
+            at[chains.of[number][known]], flow[chains.of[number][known]] = number, known
     return at, flow
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MOST = 50_000
 """Packets that are compared with the records."""
 OPEN = tuple(
-    CODES[code] for code in ("not-recording", "one-direction", "undecoded", "filtered", "way-unknown")
+    CODES[code]
+    for code in ("not-recording", "not-captured", "one-direction", "undecoded", "filtered", "way-unknown")
 )
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
 REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected", "refused"))

@@ -50,27 +50,6 @@ GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
-    """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
-
-    def asked(point: Point, flow: int, own: bool) -> bool:
-        flows = point.flows
-        proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
-        packet = Packet(
-            proto="tcp" if proto == TCP else "udp",
-            src=address(int(flows.src_hi[flow]), int(flows.src_lo[flow])),
-            dst=address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow])),
-            dport=ports & 0xFFFF,
-            iif=point.name,
-        )
-        local = frozenset(text for link in evidence.links for text in link.addresses)
-        if own:
-            local |= {packet.dst}
-        return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
-
-    return asked if evidence.rules else lambda *_: False
-
-
 @dataclass(kw_only=True)
 class Scene:
     """Everything that was found out so far about one bundle."""
@@ -291,7 +270,7 @@ class Scene:
             gap: That it is about to pass.
             outward: Whether on its way out.
         """
-        if not self.evidence.rules:
+        if not self.evidence.rules or gap.stacked:
             return None
         device = self._tunnel(point, row, gap, outward=outward)
         outer = self._outer(device, gap.outer.name, outward=outward) if device else None
@@ -318,7 +297,8 @@ class Scene:
         reply = bool(point.packets.bits[row] & REPLY)
         flow, flows = int(point.packets.flow[row]), point.flows
         proto = int(flows.proto[flow])
-        iif, oif = (gap.inner.name, gap.outer.name) if outward else (gap.outer.name, gap.inner.name)
+        inner, outer = (self.evidence.device(point.name) for point in (gap.inner, gap.outer))
+        iif, oif = (inner, outer) if outward else (outer, inner)
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)

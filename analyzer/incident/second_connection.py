@@ -27,7 +27,7 @@ MOST = 1000
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per connection that came from a server of FTP or TFTP and ended at the node."""
-    found = [one for gap in scene.gaps if gap.outer.role == "uplink" for one in _of(gap, scene)]
+    found = [one for gap in scene.gaps if gap.exit for one in _of(gap, scene)]
     return found[:MOST]
 
 

@@ -13,7 +13,7 @@ from analyzer.incident.cases import unexamined
 from analyzer.incident.health import Signal, signals
 from analyzer.incident.model import CapturePoint, Occupancy
 from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
-from analyzer.node.topology import LAYERS
+from analyzer.node.topology import depth
 from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _UNMET = "no flow was seen at two neighbouring capture points, so nothing can be
 
 def capture_points(scene: Scene) -> tuple[CapturePoint, ...]:
     """The capture points in the order of the way out."""
-    found = sorted(scene.points, key=lambda p: (LAYERS.get(p.role or "", 3), p.name))
+    found = sorted((point for point in scene.points if not point.absent), key=lambda p: (depth(p), p.name))
     return tuple(
         CapturePoint(
             name=point.name,
@@ -116,7 +116,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
     nothing = blind(scene)
     if nothing:
         found.append(nothing)
-    for gap in scene.gaps:
+    for gap in captured(scene):
         found += _gap_caveats(gap)
     for point in scene.points:
         if point.clock_offset:
@@ -182,22 +182,28 @@ def occupancy(scene: Scene) -> Occupancy | None:
 
 def blind(scene: Scene) -> str | None:
     """Why nothing can be said to be lost, or not: no two neighbouring points recorded at the same time."""
-    if not scene.gaps:
-        names = ", ".join(p.name for p in scene.points[:NAMED]) or "nothing"
-        if len(scene.points) > NAMED:
-            names += f" and {len(scene.points) - NAMED} more"
-        were = "were" if len(scene.points) > 1 else "was"
+    points = [point for point in scene.points if not point.absent]
+    if not (between := captured(scene)):
+        names = ", ".join(p.name for p in points[:NAMED]) or "nothing"
+        if len(points) > NAMED:
+            names += f" and {len(points) - NAMED} more"
+        were = "were" if len(points) > 1 else "was"
         return f"only {names} {were} captured, so no packet can be followed across a gap"
-    if any(overlap(gap) for gap in scene.gaps):
+    if any(map(overlap, between)):
         return _UNMET if unmet(scene) else None
     return "no two neighbouring capture points recorded packets at the same time, so nothing can be concluded"
+
+
+def captured(scene: Scene) -> list[Gap]:
+    """The gaps both of whose points were captured."""
+    return [gap for gap in scene.gaps if not (gap.inner.absent or gap.outer.absent)]
 
 
 def unmet(scene: Scene) -> bool:
     """Whether nothing was lost, yet no flow was seen at both points of any gap, though some were on their way."""
     if any(scene.vanished.values()) or any(len(gap.matches.a) for gap in scene.gaps):
         return False
-    inner = {gap.inner.name: gap.inner for gap in scene.gaps}.values()
+    inner = {gap.inner.name: gap.inner for gap in captured(scene)}.values()
     return any(
         bool((np.isin(point.flows.proto, (TCP, UDP)) & (scene.node.heading[point.name] != LOCAL)).any())
         for point in inner

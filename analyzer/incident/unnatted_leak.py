@@ -51,7 +51,7 @@ def findings(scene: Scene) -> list[Finding]:
     """One finding per leaked flow."""
     found = []
     for gap in scene.gaps:
-        if gap.outer.role == "uplink":
+        if gap.exit:
             found += [
                 _finding(gap, flow, side, scene)
                 for flow, side in (*_leaked(gap, scene), *_published(gap))[:MOST]

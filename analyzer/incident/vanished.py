@@ -15,7 +15,8 @@ from analyzer.incident.model import Finding
 from analyzer.incident.records import agrees, outranked, record_of, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
     from analyzer.connection.model import Passage
     from analyzer.incident.cases import Case
@@ -29,6 +30,10 @@ _KINDS: dict[int, Kind] = {
     ICMP: "icmp-vanished",
     ICMP6: "icmp-vanished",
 }
+
+
+OF_DEVICES = ("link-down", "queue-full")
+"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
@@ -58,10 +63,15 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
     record = record_of(case, scene)
     found = (
         cause.explain(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if counted == cause.COUNTED and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None)
+
+
+def _asked(case: Case) -> Iterator[ModuleType]:
+    """The causes that can act in the case's gap."""
+    return (cause for cause in detectors() if not case.crossing.stacked or cause.CODE in OF_DEVICES)
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
@@ -69,7 +79,7 @@ def _suggest(case: Case, scene: Scene) -> Explanation:
     record = record_of(case, scene)
     found = (
         cause.suggest(case, scene)
-        for cause in detectors()
+        for cause in _asked(case)
         if hasattr(cause, "suggest") and agrees(cause, record)
     )
     return next((explanation for explanation in found if explanation is not None), None) or unknown.explain(

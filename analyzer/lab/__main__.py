@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from analyzer.errors import LostsynError
-from analyzer.lab.experiment import conduct
-from analyzer.lab.recorder import RECORDERS
+from analyzer.lab.experiment import RECORDERS, conduct
 from analyzer.lab.scenarios import SCENARIOS
 
 

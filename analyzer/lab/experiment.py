@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import LostsynError, MissingTool
-from analyzer.lab import drops, machine, node, state, verdicts
+from analyzer.lab import machine, node, state, verdicts
 from analyzer.lab.namespaces import Namespace, require
 from analyzer.lab.ping import ping
-from analyzer.lab.recorder import RECORDERS, recording
+from analyzer.lab.recording import recorded
 from analyzer.lab.run import Run
 from analyzer.lab.scenarios import SCENARIOS
+
+RECORDERS = ("points", "any")
+"""One capture for each interface, or one for all of them."""
 
 
 def conduct(
@@ -29,7 +32,7 @@ def conduct(
         scenario: A name in `SCENARIOS`.
         directory: Where to write; made if missing.
         rounds: How often the scenario repeats its traffic; None for its own default.
-        recorder: A name in `RECORDERS`.
+        recorder: One of `RECORDERS`.
 
     Returns:
         What is written to `truth.json`: scenario, rounds, kernel, `counters` (increase of each conntrack
@@ -40,9 +43,11 @@ def conduct(
         MissingTool: Not root, or a program or kernel module is missing.
         LostsynError: The directory is not empty, or something failed; the namespaces are removed.
     """
-    programs = RECORDERS[recorder]()
-    require("ip", "nft", "conntrack", "tcpdump", *(argv[0] for argv in programs.values()))
+    require("ip", "nft", "conntrack", "tcpdump", "unshare", "tar")
     chosen = SCENARIOS[scenario]
+    if recorder == "any" and chosen.apart:
+        raise LostsynError(f"{scenario} needs a capture of {chosen.apart} alone: use the recorder 'points'")
+    points = [recorder] if recorder == "any" else [point for point in node.POINTS if point != chosen.apart]
     rounds = chosen.rounds if rounds is None else rounds
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
@@ -57,22 +62,21 @@ def conduct(
         closing(machine.KernelLog()) as log,
         node.built() as net,
     ):
-        before = state.counters(net.node)
+        before, invalid = state.counters(net.node), Path(scratch, "invalid.pcap")
         with (
-            recording(net.node, verdicts.programs(), Path(scratch)),
-            recording(net.node, programs, directory) as captures,
-            drops.recorded(net.node, directory),
+            verdicts.logged(net.node, invalid),
+            recorded(net.node, directory, points, "--drops", "--after", "86400") as recording,
         ):
             _log_to_dmesg(net.node)
-            run = Run(net=net, rounds=rounds, captures=captures, directory=directory)
-            _mark(net)
-            traffic = chosen.provoke(run)
-            _mark(net)
+            run = Run(net=net, rounds=rounds, recording=recording, directory=directory)
+            with run.ends:
+                _mark(net)
+                traffic = chosen.provoke(run)
+                _mark(net)
         after = state.counters(net.node)
-        if not run.collected:
-            run.collect()
-        (directory / "conntrack-S-before.txt").write_text(before)
-        (directory / "conntrack-S-after.txt").write_text(after)
+        # The machine's log is that of all its namespaces, and of all former runs.
+        for told in directory.glob("*/dmesg.txt"):
+            told.unlink()
         if lines := log.lines():
             (directory / "dmesg.txt").write_text(lines)
         truth = {
@@ -80,7 +84,7 @@ def conduct(
             "rounds": rounds,
             "kernel": state.kernel(),
             "counters": state.increase(before, after),
-            "invalid": verdicts.read(Path(scratch, verdicts.FILE)),
+            "invalid": verdicts.read(invalid),
             "traffic": traffic,
         }
     (directory / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from analyzer.lab import state
 from analyzer.lab.node import Node
-from analyzer.lab.recorder import Captures
+from analyzer.lab.recording import Recording, recorded
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,18 +19,35 @@ class Run:
     """The namespaces."""
     rounds: int
     """How often the scenario is to repeat its traffic."""
-    captures: Captures
-    """They run while the scenario does."""
+    recording: Recording | None
+    """It runs while the scenario does; None where nobody records."""
     directory: Path
     """Where the bundle is written."""
-    collected: bool = False
-    """Whether the side evidence is there."""
+    ends: ExitStack = field(default_factory=ExitStack)
+    """Closed after the traffic."""
 
     def collect(self) -> None:
-        """Write the side evidence now.
+        """Have the node asked now, too.
 
-        A scenario whose incident ends before its traffic calls this while it lasts; for others that is done
-        when they return.
+        A scenario whose incident ends before its traffic calls this while it lasts; when the recording begins and ends
+        the node is asked in any case.
         """
-        state.collect(self.net.node, self.directory)
-        self.collected = True
+        if self.recording is not None:
+            self.recording.tell()
+
+    def record(self, point: str, tools: Path | None = None) -> Recording:
+        """Record an interface that the scenario has for itself, from now on until after the traffic.
+
+        Args:
+            point: The interface; the scenario names it in `Scenario.apart`.
+            tools: A folder of programs that are found before others.
+        """
+        apart = Path(self.ends.enter_context(TemporaryDirectory()))
+        self.ends.callback(self._keep, point, apart)
+        return self.ends.enter_context(recorded(self.net.node, apart, [point], tools=tools))
+
+    def _keep(self, point: str, apart: Path) -> None:
+        """Move what was recorded apart into the bundle, beside what the other recording has."""
+        (apart / "manifest.json").rename(self.directory / f"manifest-{point}.json")
+        for name in (f"{point}.pcap", f"tcpdump-{point}.log"):
+            (apart / name).rename(self.directory / name)

@@ -1,11 +1,9 @@
-"""Side evidence: what the kernel says of itself, kept beside the captures."""
+"""What the kernel counts, for the truth."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from analyzer.lab.namespaces import Namespace
@@ -63,35 +61,3 @@ def entries(where: Namespace) -> int:
 def kernel() -> str:
     """The running kernel's release, as `uname -r` prints it."""
     return os.uname().release
-
-
-def collect(where: Namespace, directory: Path) -> None:
-    """Write the node's table, links, addresses, routes, neighbours, rules and sysctls into *directory*."""
-    texts = {
-        "uname.txt": kernel() + "\n",
-        "conntrack-L.txt": where.run("conntrack", "-L", "-f", "ipv4")
-        + where.run("conntrack", "-L", "-f", "ipv6"),
-        "ip-link.json": where.ip("-j", "link"),
-        "ip-addr.json": where.ip("-j", "address"),
-        "ip-route.json": where.ip("-j", "route", "show", "table", "all"),
-        "ip-neigh.json": where.ip("-j", "neighbour"),
-        "nft-ruleset.txt": where.run("nft", "list", "ruleset"),
-        "sysctl-netfilter.txt": _sysctls(where),
-    }
-    if shutil.which("iptables-save"):
-        texts["iptables-save.txt"] = where.run("iptables-save", "-c")
-    for name, text in texts.items():
-        if text:
-            (directory / name).write_text(text)
-
-
-def _sysctls(where: Namespace) -> str:
-    """What `sysctl net.netfilter net.bridge` prints; net.bridge is there with br_netfilter only."""
-    lines = []
-    with where.entered():
-        for group in ("bridge", "netfilter"):
-            for file in sorted(Path("/proc/sys/net", group).glob("*")):
-                if file.is_file():
-                    with suppress(OSError):  # some cannot be read in every namespace
-                        lines.append(f"net.{group}.{file.name} = {file.read_text().strip()}\n")
-    return "".join(lines)

@@ -7,23 +7,56 @@ the RST with which the host answers is INVALID too and counts in `conntrack -S`,
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from analyzer.errors import LostsynError
+from analyzer.lab.namespaces import Namespace
 from analyzer.lab.node import INVALID_GROUP
 
-FILE = "invalid.pcap"
 _NFULA_PAYLOAD = 9  # include/uapi/linux/netfilter/nfnetlink_log.h
 _FLAGS = "FSRPAUEC"
 
 
-def programs() -> dict[str, tuple[str, ...]]:
-    """The command that records the nflog group into `FILE`."""
-    group = f"nflog:{INVALID_GROUP}"
-    return {"invalid": ("tcpdump", "-n", "-Z", "root", "--immediate-mode", "-i", group, "-w", FILE)}
+@contextmanager
+def logged(where: Namespace, file: Path) -> Iterator[None]:
+    """Record the nflog group of a namespace into *file* during a `with` block.
+
+    Raises:
+        LostsynError: tcpdump does not record it.
+    """
+    argv = (
+        "tcpdump",
+        "-n",
+        "-Z",
+        "root",
+        "--immediate-mode",
+        "-i",
+        f"nflog:{INVALID_GROUP}",
+        "-w",
+        str(file),
+    )
+    with where.entered():
+        process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with process:
+        try:
+            assert process.stderr is not None
+            said = ""
+            while "listening on" not in said:
+                if not (line := process.stderr.readline()):
+                    raise LostsynError(f"tcpdump does not record what is INVALID: {said.strip()}")
+                said += line
+            yield
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+        finally:
+            process.kill()
 
 
 def read(file: Path) -> list[dict[str, Any]]:

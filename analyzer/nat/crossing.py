@@ -66,6 +66,13 @@ def cross(points: Sequence[Point], pairs: Sequence[tuple[Point, Point]]) -> list
     return side_by_side(crossed, range(len(pairs)))
 
 
+def missed(neighbours: Sequence[tuple[Point, Point]], absent: Sequence[Point]) -> list[Gap]:
+    """The gaps to points that nobody captured: nothing crossed them."""
+    pairs = [pair for pair in neighbours if pair[0] in absent or pair[1] in absent]
+    comparison = Comparison(pairs)
+    return [_gap(a, b, compared := comparison.of(a, b), match(compared.a, compared.b)[0]) for a, b in pairs]
+
+
 def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Gap:
     """Pair the packets of matched flows, and what else is the same.
 

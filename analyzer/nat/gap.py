@@ -44,7 +44,18 @@ class Gap:
     @property
     def abreast(self) -> bool:
         """Whether both points are pods', with no bridge between them, or both bridges: neither is further out."""
-        return self.inner.role == self.outer.role and self.inner.role in ("pod", "bridge")
+        same = self.inner.role == self.outer.role and self.inner.role in ("pod", "bridge")
+        return same and not self.stacked
+
+    @property
+    def stacked(self) -> bool:
+        """Whether both are devices of one place: nothing is routed, translated or filtered between them."""
+        return self.inner.name in self.outer.within
+
+    @property
+    def exit(self) -> bool:
+        """Whether what passes it leaves the node, or enters it: what is translated, is so here."""
+        return self.outer.role == "uplink" and not self.stacked
 
     def outward(self) -> Leg:
         """The gap as the inner point sees it."""

@@ -14,6 +14,7 @@ from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import comparable, hops
 from analyzer.nat.matching import match
 from analyzer.nat.tuples import DST, SRC
+from analyzer.node.stacks import carries_more
 from analyzer.node.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ MOST_NEIGHBOURS = 32
 """Pods without a bridge, or bridges, between which packets may pass: each is compared with each."""
 MOST_GUESSED = 128
 """Points whose roles are guessed; each is compared with all others. A node has 110 pods (kubelet's `maxPods`), or few more."""
+
+
+def depth(point: Point) -> int:
+    """How far out a point lies, for putting points in order; those without a role last."""
+    return 2 * LAYERS.get(point.role or "", 4) + bool(point.within)
 
 
 def place(points: Sequence[Point]) -> list[str]:
@@ -158,17 +164,25 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
 def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     """The neighbours, inner one first, in the order of the way out.
 
-    Where there is no bridge, pods are neighbours of each other: the node routes between them, as between two bridges. What a pod
-    sends to another one over a bridge passes two gaps that are listed anyhow.
+    Points of one stack (`analyzer.node.stacks`) are neighbours of each other. Where there is no bridge, pods are neighbours of
+    each other: the node routes between them, as between two bridges. What a pod sends to another one over a bridge passes two
+    gaps that are listed anyhow.
     """
     pods, bridges, tunnels, uplinks = ([p for p in points if p.role == role] for role in LAYERS)
+    # Of a pod's stack the outermost point has neighbours, of an uplink's the innermost, and what sends more than that.
+    stacked = [(one, p) for p in points for one in points if one.name in p.within]
+    behind = {one.name for one, _ in stacked}
+    pods = [p for p in pods if p.name not in behind]
+    uplinks = [p for p in uplinks if not p.within or any(carries_more(p, name) for name in p.within)]
     inside = bridges or pods
-    pairs = list(product(pods, bridges))
+    pairs = [(a, b) for a, b in stacked if a.role == "pod"]
+    pairs += product(pods, bridges)
     if not bridges and len(pods) <= MOST_NEIGHBOURS:
         pairs += [(a, b) for a, b in combinations(pods, 2) if _meet(a, b)]
     if len(bridges) <= MOST_NEIGHBOURS:
         pairs += combinations(bridges, 2)
     pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
+    pairs += [(a, b) for a, b in stacked if a.role != "pod"]
     return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
 
 

@@ -150,8 +150,14 @@ def explore(
         stays = np.ones(len(found), bool)
         stays[routable(point.flows)] = False
         found[stays] = UNKNOWN
+        if point.role == "uplink" and point.name in stacked:
+            # What the node sends itself, and what is sent to it, passes the devices of its stack as well.
+            unknown = (found == UNKNOWN) & ~stays
+            found[unknown & among(point.src, node.own)] = OUT
+            found[unknown & among(point.dst, node.own) & bool(point.within)] = IN
         return found
 
+    stacked = {name for point in points for name in (point.name, *point.within) if point.within}
     node.heading.update(zip((point.name for point in points), side_by_side(heading, points), strict=True))
     for gap in gaps:
         # Both sightings may carry one and the same timestamp; then the addresses tell.

@@ -17,6 +17,7 @@ _WHY = {
     "untold": "no point that was captured shows how far they got",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",
+    "not-captured": "the next point on their way was not captured",
     "one-direction": "the next point recorded the other direction only",
     "undecoded": "frames of the next point could not be decoded",
     "filtered": "the next point seems to have been recorded with a filter",
@@ -35,6 +36,15 @@ OUTCOMES = {
     "one-way": "one-way",
 }
 """Outcomes as a sentence names them."""
+
+WAITED = {
+    "node": "lost on this node",
+    "network": "slow or failed without a loss on this node",
+    "server": "slow at the server",
+    "untold": "the captures cannot tell",
+    "unmatched": "of no connection that was captured",
+}
+"""Where the time of a slow request went, by its verdict."""
 
 
 def why(code: str) -> str:

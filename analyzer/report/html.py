@@ -85,6 +85,7 @@ def environment() -> jinja2.Environment:
             "whys": account.whys,
             "account_line": account.line,
             "outcome_names": account.OUTCOMES,
+            "waited": account.WAITED,
         }
     )
     return made

@@ -13,6 +13,7 @@ from analyzer.report.words import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.field.explaining import Explained, SlowLog
     from analyzer.incident.model import (
         Finding,
         Incident,
@@ -35,7 +36,7 @@ def schema() -> dict[str, Any]:
 
 def to_dict(analysis: Result) -> dict[str, Any]:
     """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "tool": {"name": "lostsyn", "version": __version__, "command": analysis.command or None},
         "bundle": analysis.bundle,
@@ -70,6 +71,33 @@ def to_dict(analysis: Result) -> dict[str, Any]:
         "caveats": list(analysis.caveats),
         "inconclusive": analysis.inconclusive,
         "advice": [_some(advice, _ADVICE) for advice in analysis.advice],
+    }
+    if analysis.slow is not None:
+        document["slow_log"] = _slow_log(analysis.slow)
+    return document
+
+
+def _slow_log(slow: SlowLog) -> dict[str, Any]:
+    return {
+        "says": slow.says,
+        "verdicts": slow.verdicts,
+        "requests": [_slow(one) for one in slow.requests],
+    }
+
+
+def _slow(one: Explained) -> dict[str, Any]:
+    found = one.connection
+    return {
+        "file": one.request.file,
+        "line": one.request.line,
+        "time": iso(one.request.begin),
+        "duration_s": one.request.duration,
+        "verdict": one.verdict,
+        "connection": found.name if found else None,
+        "outcome": found.outcome if found else None,
+        "delay_s": found.delay_s if found else None,
+        "incident": (found.incident or None) if found else None,
+        "cause": (found.cause or None) if found else None,
     }
 
 

@@ -37,6 +37,7 @@ from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import title
 
 if TYPE_CHECKING:
+    from analyzer.field.explaining import Explained
     from analyzer.incident.health import Signal
     from analyzer.result.analysis import Result
 
@@ -161,6 +162,8 @@ class Page:
     """Those with the most connections first, each with its incident's anchor as in `table`."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
+    slow: Folded[tuple[Explained, str]]
+    """Slow requests, each with the anchor of its incident; empty where none is told in full."""
     outside: Beyond | None
     table: Folded[tuple[Incident, str]]
     """Incidents with their anchors; an anchor is empty where the incident is not told in full."""
@@ -191,6 +194,8 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
         view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
         rows -= len(view.listed.shown)
         views.append(view)
+    place = {incident.id: anchor for incident, anchor in zip(incidents[:told], anchors, strict=False)}
+    waited = analysis.slow.requests if analysis.slow else ()
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     made = Page(
         analysis=analysis,
@@ -198,6 +203,10 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
         others=len(analysis.incidents) - len(incidents),
         causes=fold([(cause, linked[id(cause.incident)]) for cause in causes(incidents)], CAUSES),
         contents=(),
+        slow=fold(
+            [(one, place.get(one.connection.incident, "") if one.connection else "") for one in waited],
+            LISTED,
+        ),
         outside=_beyond(analysis),
         table=fold(
             [
@@ -238,6 +247,7 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
     yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
     account = made.analysis.account
     sections = (
+        ("slow", "Slow requests", made.analysis.slow),
         ("untold", "Cannot tell", account.open),
         ("outside", "Outside this node", made.outside),
         ("advice", "What to capture next", made.analysis.advice),

@@ -26,6 +26,7 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
+    from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
     from analyzer.report.checked import Checked
     from analyzer.result.analysis import Result
@@ -40,6 +41,8 @@ FINDINGS = 3
 ATTEMPTS = 8
 DESTINATIONS = 8
 """Destinations outside the node that are told; the rest is counted."""
+SLOW = 8
+"""Slow requests that are told; the rest is counted."""
 UNTOLD = 5
 """Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
@@ -80,6 +83,8 @@ def overview(analysis: Result) -> str:
     blocks += [sheet.summary(incident) for incident in analysis.incidents[:INCIDENTS]]
     if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
         blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+    if analysis.slow is not None:
+        blocks.append(sheet.wrap(_line(analysis.slow.says)))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -124,7 +129,7 @@ class _Sheet:
         blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis.incidents, analysis))]]
         first = causes(analysis.incidents)[:CAUSES]
         blocks += [self.cause(cause) for cause in first]
-        blocks += [self.account(analysis), self.outside(analysis)]
+        blocks += [self.slow(analysis), self.account(analysis), self.outside(analysis)]
         blocks += [self.advice(advice) for advice in analysis.advice]
         told = {cause.incident.id for cause in first}
         blocks += [self.incident(one, summed=one.id not in told) for one in analysis.incidents[:INCIDENTS]]
@@ -248,6 +253,18 @@ class _Sheet:
         lines += [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
         return self.section("What to capture next", lines)
 
+    def slow(self, analysis: Result) -> list[str]:
+        """What the slow requests of a log waited for."""
+        if analysis.slow is None:
+            return []
+        told = analysis.slow.requests
+        lines = self.wrap(_line(analysis.slow.says), "  ")
+        for one in told[:SLOW]:
+            lines += self.wrap(f"- {_waited(one)}", "  ", "    ")
+        if (hidden := len(told) - SLOW) > 0:
+            lines.append(f"  ... and {count(hidden, 'further request', 'further requests')}")
+        return self.section("Slow requests", lines)
+
     def account(self, analysis: Result) -> list[str]:
         """The four numbers, and what stays open."""
         told = analysis.account
@@ -311,6 +328,16 @@ def _where(incident: Incident) -> str:
 
 def _heading(incident: Incident) -> str:
     return f"{short(incident.id, 40)}: {short(title(incident), 60)} ({incident.confidence}{_where(incident)})"
+
+
+def _waited(one: Explained) -> str:
+    request, found = one.request, one.connection
+    cause = f" ({cause_title(found.cause)}, {short(found.incident, 40)})" if found and found.cause else ""
+    of = f": {short(found.name, 90)}" if found else ""
+    says = (
+        f"{clock(request.begin)}, {duration(round(request.duration * 10**9))}, {account.WAITED[one.verdict]}"
+    )
+    return f"{says}{cause}{of} [{short(request.file, 40)}:{request.line}]"
 
 
 def _packets(analysis: Result) -> list[str]:

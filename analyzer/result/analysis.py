@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from analyzer.capture.hashing import Input
     from analyzer.connection.model import Account
     from analyzer.evidence.collecting import ReadFile
+    from analyzer.field.explaining import SlowLog
     from analyzer.incident.health import Signal
     from analyzer.incident.model import (
         Advice,
@@ -62,6 +65,8 @@ class Result:
     """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
     untold: tuple[Untold, ...] = ()
     """The first failed connections that cannot be placed."""
+    slow: SlowLog | None = None
+    """Slow requests of a log and what they waited for: see `with_slow_log`."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
     inputs: tuple[Input, ...] = field(default=(), repr=False)
@@ -140,3 +145,17 @@ class Result:
         from analyzer.result import connection_table
 
         return connection_table.connections(self.captured, self.incidents)
+
+    def with_slow_log(self, *files: Path | str) -> Self:
+        """Return this analysis with what the slow requests of these logs waited for, as `slow`; every report tells it.
+
+        Args:
+            files: The log of `lostsyn probe`, or an application's own: JSON, JSON Lines or CSV with time, duration, address.
+
+        Raises:
+            UnusableInput: A file cannot be read.
+        """
+        from analyzer.result.slow_requests import join
+
+        slow, caveats = join(self.connections, self.captured.points, files)
+        return replace(self, slow=slow, caveats=(*self.caveats, *caveats))

@@ -12,7 +12,7 @@ from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
 from analyzer.connection.outcome import OUTCOMES, STATES
 from analyzer.connection.reasons import REASONS
 from analyzer.flow.keys import among
-from analyzer.node.topology import LAYERS
+from analyzer.node.topology import depth
 from analyzer.result.schema import COLUMNS
 from analyzer.result.tables import addresses, texts, times, typed
 
@@ -96,7 +96,7 @@ def _category(codes: NDArray[Any], names: list[str]) -> pd.Categorical[Any]:
 def _seen_by(chains: Chains) -> NDArray[np.object_]:
     """Per connection the points that saw it, each with the first frame there."""
     found = np.full(len(chains), "", object)
-    for number in sorted(range(len(chains.points)), key=lambda n: LAYERS.get(chains.points[n].role or "", 4)):
+    for number in sorted(range(len(chains.points)), key=lambda n: depth(chains.points[n])):
         point, of = chains.points[number], chains.of[number]
         flows = np.flatnonzero(of >= 0)
         begin = 2 * flows.astype(np.int64)

@@ -349,7 +349,7 @@ def _random_fully(scene: Scene, incidents: Sequence[Incident], _: str) -> Answer
 def _newcomers(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Time and destination of the first packet of each new connection that is to leave, and of those that vanished."""
     times, destinations = [], []
-    before_uplink = {gap.inner.name for gap in scene.gaps if gap.outer.role == "uplink"}
+    before_uplink = {gap.inner.name for gap in scene.gaps if gap.exit}
     for at in (
         at for followed in scene.requests.values() for at in followed if at.point.name in before_uplink
     ):

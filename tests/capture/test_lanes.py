@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.columns import Flows, Packets
-from analyzer.capture.decoder import MAX_LANES
 from analyzer.capture.lanes import BEYOND, Lanes, split
-from analyzer.capture.layout import SLL2_LANE
+from analyzer.capture.layout import MAX_IFINDEX, MAX_LANES, SLL2_LANE
 from analyzer.capture.naming import Hint
 from analyzer.capture.storage import Memory, TemporaryFiles
 from tests.capture.test_scan import decode
@@ -39,6 +38,15 @@ def rows(packets: Packets, flows: Flows) -> list[list[Any]]:
     told = [getattr(packets, f.name).tolist() for f in fields(Packets) if f.name != "flow"]
     told += [getattr(flows, f.name)[packets.flow].tolist() for f in fields(Flows)]
     return [list(row) for row in zip(*told, strict=True)]
+
+
+def test_no_two_interfaces_are_one() -> None:
+    """Their numbers are taken whole; what cannot be one, since an ifindex is a C int, is that of nobody."""
+    numbers = [5, 5 + (1 << 20), MAX_IFINDEX, MAX_IFINDEX + 1, (1 << 32) - 1]
+    packets, flows = recorded([(number, 1) for number in numbers])
+
+    lanes = [SLL2_LANE + number for number in numbers[:3]] + [BEYOND, BEYOND]
+    assert lanes == flows.lane[packets.flow].tolist()
 
 
 @given(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cli.test_check import lossy
+from tests.conftest import ROOT
 from tests.conversation import bystander, record
 
 
@@ -38,6 +43,22 @@ def test_one_file_per_incident(tmp_path: Path, lostsyn: Callable[..., Any]) -> N
     assert ["syn-vanished-1.html"] == [path.name for path in (tmp_path / "each" / "one").iterdir()]
 
 
+def test_slow_requests(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
+    """The sentence is on stderr, `check` tells it as well; a log that is not there, or would be written over, is exit 2."""
+    folder = record(tmp_path / "in", lossy(), bystander(-1), bystander(5))
+    log = tmp_path / "slow.csv"
+    log.write_text("time,duration_s,dst\n2026-11-20T11:00:00Z,1.0,192.0.2.7\n")
+    ran = lostsyn("report", folder, "--slow-log", log, "-o", tmp_path / "out.html")
+    checked = lostsyn("check", folder, "--slow-log", log, "--format", "json", "--exit-zero")
+    says = "of 1 slow request none is explained; 1 was of no connection that was captured"
+
+    assert (0, True) == (ran.code, f"lostsyn: {says}\n" in ran.err)
+    assert says == json.loads(checked.out)["slow_log"]["says"]
+    assert 2 == lostsyn("report", folder, "--slow-log", tmp_path / "none").code
+    assert 2 == lostsyn("report", folder, "--slow-log", log, "-o", log).code
+    assert log.read_text().startswith("time")
+
+
 def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     """A file is in the way: one sentence, exit 2."""
     folder = record(tmp_path / "in", bystander(-1), bystander(5))
@@ -46,3 +67,19 @@ def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any])
 
     assert 2 == ran.code
     assert ran.err.startswith(f"lostsyn: {tmp_path / 'file' / 'each'}: cannot be made: ")
+
+
+def test_progress_on_a_terminal() -> None:
+    """It shows how much is read, and nothing of that is left."""
+    ours, theirs = os.openpty()
+    ran = subprocess.run(
+        [sys.executable, "-m", "analyzer", "report", "fixtures/snat-race", "-o", "-"],
+        stdout=subprocess.DEVNULL, stderr=theirs, cwd=ROOT, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+
+    assert 0 == ran.returncode
+    assert shown.lstrip("\r").startswith("reading")
+    assert "\x1b[A\r\x1b[2K" in shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analyzer.field.explaining import Connection, explain, summary
+from analyzer.field.explaining import Connection, explain
 from analyzer.field.slowlog import SlowRequest
 
 S = 10**9
@@ -19,17 +19,25 @@ def slow(at: float = 0.0, duration: float = 1.02, **told: object) -> SlowRequest
 
 
 def connection(
-    at: float = 0.0, delay: float = 1.01, cause: str = "snat-port-race", sport: int = 20000, dport: int = 80
+    at: float = 0.0,
+    delay: float = 1.01,
+    cause: str = "snat-port-race",
+    sport: int = 20000,
+    dport: int = 80,
+    told: str = "",
+    outcome: str = "delayed",
 ) -> Connection:
-    """A connection that began some seconds after NOW."""
-    return Connection(
-        "10.244.0.11", sport, "192.0.2.100", dport, NOW + int(at * S) + 30_000, delay, "delayed", cause
-    )
+    """A connection that began some seconds after NOW; lost on this node, if it has a cause."""
+    ends = ("10.244.0.11", sport, "192.0.2.100", dport)
+    told = told or ("node" if cause else "outside")
+    incident = "syn-vanished-1" if cause else ""
+    return Connection(*ends, NOW + int(at * S) + 30_000, delay, outcome, told, incident, cause, f"{sport}")
 
 
 def verdicts(requests: list[SlowRequest], connections: list[Connection]) -> list[tuple[int | None, str]]:
     """Which connection, and where the time went."""
-    return [(each.connection, each.verdict) for each in explain(requests, connections)]
+    told = explain(requests, connections).requests
+    return [(connections.index(one.connection) if one.connection else None, one.verdict) for one in told]
 
 
 def test_by_its_port() -> None:
@@ -55,6 +63,18 @@ def test_slow_at_the_server() -> None:
 def test_slow_elsewhere() -> None:
     """A handshake that took long without a loss on this node is not explained by it."""
     assert [(0, "network")] == verdicts([slow()], [connection(cause="")])
+
+
+def test_what_nobody_can_tell() -> None:
+    """A handshake that took long where the captures cannot tell whether this node lost it."""
+    assert [(0, "untold")] == verdicts([slow()], [connection(cause="", told="unknown")])
+
+
+def test_never_answered() -> None:
+    """A request that gave up before its SYN was repeated was not slow at a server that it never reached."""
+    unanswered = connection(delay=0.0, outcome="timed-out")
+
+    assert [(0, "node")] == verdicts([slow(duration=0.9)], [unanswered])
 
 
 def test_a_log_without_ports() -> None:
@@ -89,10 +109,28 @@ def test_the_sentence() -> None:
     """All verdicts in one sentence, causes by their number."""
     connections = [connection(n, sport=n) for n in range(13)] + [connection(20, 0.001, sport=99)]
     requests = [slow(n, sport=n) for n in range(13)] + [slow(20, sport=99)]
-    said = summary(explain(requests, connections), connections)
+    told = explain(requests, connections)
 
-    assert "of 14 slow requests 13 are explained: 13 by snat-port-race; 1 was slow at the server" == said
-    assert "no slow request" == summary([], [])
-    assert "of 1 slow request none is explained; 1 was of no connection that was captured" == summary(
-        explain([slow()], []), []
+    assert "of 14 slow requests 13 are explained: 13 by snat-port-race; 1 was slow at the server" == told.says
+    assert {"node": 13, "server": 1} == told.verdicts
+    assert "no slow request" == explain([], []).says
+    assert (
+        "of 1 slow request none is explained; 1 was of no connection that was captured"
+        == explain([slow()], []).says
     )
+
+
+def test_a_port_among_thousands() -> None:
+    """The connection of the logged port is found, however many others began later while the request ran."""
+    many = [connection(n / 1000, 0.0, "", sport=1 + n) for n in range(2000)]
+
+    assert [(None, "unmatched")] == verdicts([slow(duration=3)], many)
+    assert [(2000, "node")] == verdicts([slow(duration=3)], [*many, connection(delay=3.0)])
+
+
+def test_many_requests_without_ports() -> None:
+    """Each has some candidates and no more, so that memory is bounded; the best one is among them."""
+    requests = [slow(n / 1000, sport=None) for n in range(300)]
+    connections = [connection(n / 1000, sport=1 + n) for n in range(300)]
+
+    assert [(n, "node") for n in range(300)] == verdicts(requests, connections)

@@ -34,6 +34,7 @@ from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.expectations import file as expectations
+from analyzer.field import explaining, slowlog
 from analyzer.fleet import dataset
 from analyzer.fleet.places import Place
 from analyzer.report import evidence, html
@@ -304,6 +305,24 @@ def whole(data: bytes) -> None:
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 
 
+def slow(data: bytes) -> None:
+    """A log of slow requests, joined to a connection."""
+    requests, _ = slowlog.read(data.decode(errors="replace"), "x")
+    connection = explaining.Connection(
+        "10.0.0.1", 1, "192.0.2.1", 80, 10**18, 1.0, "ok", "worked", "", "", ""
+    )
+    explaining.explain(requests, [connection])
+
+
+def logs() -> list[bytes]:
+    """A log of the probe, an application's CSV, and one list of JSON."""
+    return [
+        b'{"time_ns": 1795992073595061901, "duration_s": 1.02, "sport": 20000, "dst": "192.0.2.100", "dport": 80}\n',
+        b"start,took,url\n2026-11-20T11:48:39.5+01:00,1.02s,http://[2001:db8::1]:80/x\n",
+        b'[{"@timestamp": "20/Nov/2026:11:48:39 +0000", "latency_ms": "1e3", "upstream_addr": "192.0.2.1:80"}]',
+    ]
+
+
 def _frames() -> list[bytes]:
     links = {1: 0, 113: 1, 276: 2, 101: 3, 0: 4}
     return [bytes([links[row.link]]) + row.frame for row in ROWS.values() if row.link in links]
@@ -333,6 +352,7 @@ TARGETS: dict[str, Target] = {
     "rules": Target(
         run=rules, seeds=lambda: [*_of("nft_text"), *_of("iptables_save"), *_of("nft_json")], cases=300
     ),
+    "slow-log": Target(run=slow, seeds=logs, cases=500),
     "expectations": Target(run=expected, seeds=tables, cases=300),
     "dataset": Target(run=kept, seeds=results, cases=100),
     "headers": Target(run=headers, seeds=_frames, cases=3000),

@@ -36,7 +36,10 @@ def analysed(
 
 
 def _interfaces(analysis: Analysis, number: int = 0) -> list[str]:
-    return re.findall(r"^tcpdump -i (\S+) ", analysis.advice[number].command, re.MULTILINE)
+    command = analysis.advice[number].command
+    by_hand = re.findall(r"^tcpdump -i (\S+) ", command, re.MULTILINE)
+    assert " ".join(["lostsyn capture", *(f"-i {name}" for name in by_hand)]) == command.splitlines()[0]
+    return by_hand
 
 
 def test_nothing_lacks(tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ import pytest
 from analyzer import analyze
 from analyzer.lab import machine
 from analyzer.lab.node import V4, Node, built
-from analyzer.lab.recorder import Captures
 from analyzer.lab.run import Run
 from analyzer.lab.scenarios import SCENARIOS
-from tests.kernel.recorded import SHELLS, Script
+from tests.kernel.recorded import SHELLS, Script, packets
 
 pytestmark = pytest.mark.kernel
 
@@ -27,14 +26,21 @@ def provoke(scenario: str, net: Node, folder: Path, rounds: int) -> Any:
     """Make a scenario's traffic, without the laboratory's own recording."""
     evidence = folder / "evidence"
     evidence.mkdir(exist_ok=True)
-    run = Run(net=net, rounds=rounds, captures=Captures(net.node, {}, evidence), directory=evidence)
+    run = Run(net=net, rounds=rounds, recording=None, directory=evidence)
     return SCENARIOS[scenario].provoke(run)
 
 
 def caught(event: str, scenario: str, folder: Path, *, rounds: int, under: str = "dash") -> Script | None:
     """Record until the event, while the scenario runs; None where it did not come."""
     with machine.alone(), built() as net:
-        script = Script(net.node, folder / "out", "--until", event, "--after", 2, shell=SHELLS[under]).begun()
+        script = Script(net.node, folder / "out", "--until", event, "--after", 2, shell=SHELLS[under])
+        other = (
+            Script(net.node, folder / "drop", "--until", "drop", "--after", 0)
+            if event == "table-full"
+            else None
+        )
+        for each in (script, other):
+            assert each is None or each.begun()
         provoke(scenario, net, folder, rounds)
         for _ in range(10):
             if f"{event}: 2 s more" in script.said:
@@ -44,6 +50,7 @@ def caught(event: str, scenario: str, folder: Path, *, rounds: int, under: str =
             script.end()
             return None
         assert 0 == script.ended()
+        assert other is None or (0, "drop") == (other.ended(), other.manifest()["event"]["what"])
     manifest = script.manifest()
     assert "event" == manifest["ended"]
     assert event == manifest["event"]["what"]
@@ -105,6 +112,7 @@ def test_a_repeated_syn_and_a_command(tmp_path: Path) -> None:
 
     assert [0, 0] == statuses
     assert "syn-retransmit" == first.manifest()["event"]["what"]
+    assert 2 <= packets(first.unpacked() / "veth-a.pcap", "tcp dst port 81")
     assert ["veth-a", "cni0", "eth0"] == [each["interface"] for each in first.manifest()["recordings"]]
     assert f"test -e '{flag}'" == second.manifest()["event"]["what"]
 

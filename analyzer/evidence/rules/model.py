@@ -50,6 +50,8 @@ Element = Span | Bits | str
 
 def shown(text: str) -> str:
     """Make a text from a file fit for messages: one line, cut, without what plays tricks on a terminal."""
+    if len(text) <= SHOWN and text.isprintable() and "  " not in text:
+        return text.strip(" ")
     line = printable(" ".join(text[: 4 * SHOWN].split()))
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 

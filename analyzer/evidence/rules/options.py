@@ -11,10 +11,11 @@ from analyzer.evidence.rules import nft, values
 from analyzer.evidence.rules.model import Action, Bits, Match, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _ESCAPED = re.compile(r"\\(.)")
 _WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|\S+')
+_COMMENT = re.compile(r'(?:^| )(-m comment) --comment "[^"\\]*"(?= |$)')
 _OPTION = re.compile(r"-{1,2}[a-zA-Z]")
 _ALIASES = {
     "--source": "-s", "--src": "-s", "--destination": "-d", "--dst": "-d", "--protocol": "-p", "--proto": "-p",
@@ -54,6 +55,28 @@ def words(text: str) -> list[str]:
     ]
 
 
+def parse_rule(text: str, chains: Collection[str]) -> tuple[list[Match], list[Action]]:
+    """Read what follows `-A CHAIN`; many rules of a cluster differ in their comment and their target alone.
+
+    Args:
+        text: As iptables-save writes it.
+        chains: Names of the table's own chains, which a rule may jump to.
+    """
+    found = _COMMENT.search(text)
+    rest = text[: found.end(1)] + text[found.end() :] if found else text
+    conditions, jump, target = f" {rest}".partition(" -j ")
+    matches = None if '"' in rest else _conditions(conditions)
+    if matches is None:
+        return parse_options(words(text), chains)
+    return list(matches), [_action("-j", target.split(), chains)] if jump else []
+
+
+@lru_cache(maxsize=1 << 12)
+def _conditions(text: str) -> tuple[Match, ...] | None:
+    matches, targets = parse_options(text.split(), ())
+    return None if targets else tuple(matches)
+
+
 def parse_options(said: Sequence[str], chains: Collection[str]) -> tuple[list[Match], list[Action]]:
     """Read what follows `-A CHAIN`.
 
@@ -70,9 +93,7 @@ def parse_options(said: Sequence[str], chains: Collection[str]) -> tuple[list[Ma
         if option == "-m":
             matches += _rest(module, unknown)
             module, unknown = arguments[0] if arguments else "", []
-        elif option == "--comment":
-            continue
-        else:
+        elif option != "--comment":
             ours = not module or module in _PLAIN or not option.startswith("--")
             match = _match(module, option, negated, tuple(arguments)) if ours else None
             if match is None:
@@ -83,30 +104,34 @@ def parse_options(said: Sequence[str], chains: Collection[str]) -> tuple[list[Ma
     return matches, []
 
 
-def _options(said: Sequence[str]) -> list[tuple[str, bool, list[str]]]:
+def _options(said: Sequence[str]) -> Iterator[tuple[str, bool, list[str]]]:
     """Give each option with its negation and values; what follows a target is the target's."""
-    found: list[tuple[str, bool, list[str]]] = []
+    option, before, values = "", False, list[str]()
     negated = False
-    for word in said:
-        if found and found[-1][0] in ("-j", "-g"):
-            found[-1][2].append(word)
-        elif word == "!":
+    for place, word in enumerate(said):
+        if word == "!":
             negated = True
-        elif (
-            word[:1] == "-"
-            and _OPTION.match(word)
-            and not (found and found[-1][0] == "--comment" and not found[-1][2])
-        ):
-            found.append((_ALIASES.get(word, word), negated, []))
+        elif word[0] == "-" and (name := _named(word)) and not (option == "--comment" and not values):
+            if option:
+                yield option, before, values
+            option, before, values = name, negated, []
             negated = False
-        elif found:
-            option, before, values = found[-1]
+            if option in ("-j", "-g"):
+                values += said[place + 1 :]
+                break
+        elif option:
             values.append(word)
             # Before 1.4.3 the sign of negation stood behind the option.
-            if negated and not before:
-                found[-1] = (option, True, values)
+            before |= negated
             negated = False
-    return found
+    if option:
+        yield option, before, values
+
+
+@lru_cache(maxsize=1 << 10)
+def _named(word: str) -> str:
+    """Give the short name of an option; empty where the word is none."""
+    return _ALIASES.get(word, word) if _OPTION.match(word) else ""
 
 
 def _rest(module: str, unknown: list[str]) -> list[Match]:

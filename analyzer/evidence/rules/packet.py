@@ -22,9 +22,9 @@ class Packet:
     sport: int | None = None
     dport: int | None = None
     iif: str | None = None
-    """Where it comes in; None for a packet that the node sends itself."""
+    """Where it comes in, empty where that is not known; None for a packet that the node sends itself."""
     oif: str | None = None
-    """Where it goes out; None for a packet to the node itself."""
+    """Where it goes out, empty where that is not known; None for a packet to the node itself."""
     state: Literal["new", "established", "related", "invalid", "untracked"] | None = "new"
     """As conntrack calls it; only of `new` packets are the nat chains asked."""
     mark: int | None = 0

@@ -63,8 +63,8 @@ class View:
         self._early = hook == "ingress" or (hook in ("prerouting", "output") and priority < _CONNTRACK)
         leaving = hook in ("forward", "output", "postrouting", "egress")
         self._field |= {
-            "iif": (self._packet.iif or _ABSENT) if hook != "output" else _ABSENT,
-            "oif": (self._packet.oif or _ABSENT) if leaving else _ABSENT,
+            "iif": _device(self._packet.iif) if hook != "output" else _ABSENT,
+            "oif": _device(self._packet.oif) if leaving else _ABSENT,
             "srctype": self._type("src"),
             "dsttype": self._type("dst"),
         }
@@ -225,6 +225,11 @@ def endpoint(target: str) -> tuple[str | None, int | None]:
         address, _, port = target.partition(":")
     known = address if values.address(address) is not None else None
     return known, values.number(port.lstrip(":"))
+
+
+def _device(name: str | None) -> str | None:
+    """An interface as rules compare it; None where the packet has one that is not known."""
+    return _ABSENT if name is None else name or None
 
 
 def _one_of(said: Sequence[Value]) -> Value:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
-from analyzer.connection.fates import PASSED, VANISHED
+from analyzer.connection.fates import PASSED, VANISHED, fate_of
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -251,8 +251,9 @@ def _selective(case: Case, scene: Scene) -> bool:
                 near = _near(at, step.time)
                 sources, destinations = _ends(at.point, at.point.packets.flow[at.rows[near]], scene)
                 other = (sources != source) & (destinations != destination) & at.outward[near]
-                lost += int((other & (at.fate[near] == VANISHED)).sum())
-                if (other & (at.fate[near] == PASSED)).any():
+                fate = fate_of(at.reason[near])
+                lost += int((other & (fate == VANISHED)).sum())
+                if (other & (fate == PASSED)).any():
                     return True
     return not lost
 

@@ -90,12 +90,19 @@ def explain(case: Case, scene: Scene) -> Explanation:
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
     record = record_of(case, scene)
+    stacked = (
+        Exclusion(
+            cause="rules, translation and connection tracking",
+            because=f"{case.gap[0]} and {case.gap[1]} are devices of one place, and none of these acts between them",
+        ),
+    )
     return Explanation(
         cause=CODE,
         confidence="proven" if record else "likely" if crossed and not drops else "possible",
         facts={"attempts": total, "others_passed_within_1s": near, **(_facts(record) if record else {})},
         evidence=tuple(evidence),
         excluded=(
+            *(stacked if gap.stacked else ()),
             Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}"),
             Exclusion(
                 cause="packet missed by the capture",

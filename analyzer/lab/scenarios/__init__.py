@@ -33,19 +33,21 @@ class Scenario:
     """Makes the traffic; returns what it knows of it."""
     rounds: int
     """The default: a few seconds, and enough for the incident to show."""
+    apart: str = ""
+    """A capture point that the scenario records itself: see `Run.record`."""
 
 
 SCENARIOS = {
     "ack-over": Scenario(provoke=injected.ack_over, rounds=4),
     "be-liberal": Scenario(provoke=injected.be_liberal, rounds=4),
-    "capture-loss": Scenario(provoke=captures.capture_loss, rounds=80),
+    "capture-loss": Scenario(provoke=captures.capture_loss, rounds=80, apart="eth0"),
     "clean": Scenario(provoke=clean.clean, rounds=2),
     "dns-race": Scenario(provoke=dns.dns_race, rounds=200),
     "forwarding-disabled": Scenario(provoke=routing.forwarding_disabled, rounds=4),
     "entry-expired": Scenario(provoke=leak.entry_expired, rounds=4),
     "invalid-dropped": Scenario(provoke=injected.invalid_dropped, rounds=4),
     "late-ack": Scenario(provoke=injected.late_ack, rounds=1),
-    "late-start": Scenario(provoke=captures.late_start, rounds=80),
+    "late-start": Scenario(provoke=captures.late_start, rounds=80, apart="eth0"),
     "next-hop": Scenario(provoke=next_hop.next_hop, rounds=4),
     "policy-drop": Scenario(provoke=policy.policy_drop, rounds=8),
     "policy-drop-iptables": Scenario(provoke=policy.policy_drop_iptables, rounds=8),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from analyzer.lab.asking import DNS_PORT, ask_at
@@ -18,7 +20,9 @@ SYSLOG_PORT = 514
 INTERVAL_NS = 50_000_000
 INTERVAL_S = INTERVAL_NS / 1e9
 # libpcap then makes a ring of one block: what comes while tcpdump has it is dropped (packet_mmap.rst).
-TINY = ("-B", "1")
+TINY = """#!/bin/sh
+PATH=${PATH#*:} exec tcpdump "$@" -B 1
+"""
 BEFORE_S = 1.5
 UNTIL_S = 2
 ONE_WAY = f"""
@@ -37,11 +41,13 @@ def capture_loss(run: Run) -> dict[str, Any]:
     Truth: the `connects` of pod a and the `asks` of pod b: all are answered at the first attempt. How many
     packets the capture lost is the last line of its log.
     """
-    run.captures.stop("eth0")
-    run.captures.start("eth0", *TINY)
+    tools = Path(run.ends.enter_context(TemporaryDirectory()))
+    (tools / "tcpdump").write_text(TINY)
+    (tools / "tcpdump").chmod(0o755)
+    recording = run.record("eth0", tools)
     tasks = _talk(run)
     time.sleep(BEFORE_S)
-    with run.captures.frozen("eth0"):
+    with recording.frozen():
         time.sleep(UNTIL_S)
     return _results(tasks)
 
@@ -55,14 +61,13 @@ def late_start(run: Run) -> dict[str, Any]:
     """
     net = run.net
     net.outside.run("nft", "-f", "-", stdin=ONE_WAY)
-    run.captures.stop("eth0")
     tasks = _talk(run)
     long = net.b.start(converse, (V4.server, PORT), run.rounds * INTERVAL_S)
     first = time.monotonic_ns()
     instants = {32000 + turn: first + turn * 10 * INTERVAL_NS for turn in range(run.rounds // 10)}
     one_way = net.b.start(ask_at, V4.b, (V4.server, SYSLOG_PORT), instants, 0.5)
     time.sleep(UNTIL_S)
-    run.captures.start("eth0")
+    run.record("eth0")
     told = _results(tasks) | {"established": long.result(60)}
     sent = sum(ask.sent for ask in one_way.result(60))
     (arrived,) = net.outside.counted("inet", "arrived", "input")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analyzer.evidence.rules.model import Action, Bits, Span
-from analyzer.evidence.rules.options import parse_options, words
+from analyzer.evidence.rules.options import parse_options, parse_rule, words
 
 
 def test_words() -> None:
@@ -89,3 +89,24 @@ def test_not_understood(rule: str) -> None:
 def test_actions(rule: str, expected: Action) -> None:
     """Targets become actions; one that may decide in a way of its own is unknown."""
     assert ([], [expected]) == parse_options(words(rule), {"KUBE"})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        '-d 10.96.0.1/32 -p tcp -m comment --comment "a/b:http cluster IP" -m tcp --dport 443 -j KUBE',
+        '-m comment --comment "-j DROP" -m statistic --mode random --probability 0.5 -j KUBE',
+        '-m comment --comment "it \\" -j DROP" -j ACCEPT',
+        '-m comment --comment "a" -j LOG --log-prefix "-m comment --comment x: "',
+        '-p tcp -j LOG --log-prefix "x -m comment --comment "y" "',
+        "-p udp -m comment --comment plain -m udp --dport 53 -j DNAT --to-destination 10.0.0.1:53",
+        '-s 10.0.0.1/32 -m comment --comment "a" -g KUBE',
+        "-p tcp --jump ACCEPT",
+        '-m comment --comment "a" -p tcp -j',
+        '-p tcp -m comment --comment "counts"',
+        "! -s 10.244.0.0/16 -j MASQUERADE --random-fully",
+    ],
+)
+def test_the_short_way_is_the_long_way(rule: str) -> None:
+    """A rule that is split at its target has the conditions and the action that its words have, one by one."""
+    assert parse_options(words(rule), {"KUBE"}) == parse_rule(rule, {"KUBE"})

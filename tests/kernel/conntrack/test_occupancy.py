@@ -15,8 +15,8 @@ from analyzer import analyze
 from analyzer.conntrack.occupancy import Occupancy
 from analyzer.lab.experiment import conduct
 from analyzer.lab.namespaces import Namespace
-from analyzer.lab.node import ECHO_PORT, V4, built
-from analyzer.lab.recorder import RECORDERS, recording
+from analyzer.lab.node import ECHO_PORT, POINTS, V4, built
+from analyzer.lab.recording import recorded
 
 pytestmark = pytest.mark.kernel
 
@@ -65,7 +65,7 @@ def test_entries_are_those_of_the_kernel(tmp_path: Path) -> None:
         chain = f"type filter hook input priority 0\nth dport {SILENT} drop\n"
         net.outside.run("nft", "-f", "-", stdin=f"table ip t {{\nchain c {{\n{chain}}}\n}}\n")
         net.node.run("conntrack", "-F")
-        with recording(net.node, RECORDERS["points"](), tmp_path):
+        with recorded(net.node, tmp_path, POINTS):
             traffic(net.a, stack)
             kernel, count = table(net.node), int(net.node.run("conntrack", "-C"))
     found = estimated(tmp_path)
