@@ -141,8 +141,8 @@ def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The bridge was not captured.",
         tells="Losses between the pod and the uplink are told, with NAT followed.",
-        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the partner that won a race "
-        "for a port is seen at the uplink only.",
+        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the connection that won a port "
+        "race is seen at the uplink only.",
         next=f"If the pod is on a bridge, record it as well. {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),
     )

@@ -286,7 +286,7 @@ class Coverage:
     packets: int
     """Requests and replies that went into the gap."""
     open: int
-    """Of them, those of which nobody can tell whether they passed."""
+    """Of them, those that may have passed or not."""
     why: dict[str, int]
     """Reason's code to packets, of those that are open."""
 

@@ -1,4 +1,4 @@
-"""The verdict in one line: how many connections failed, whose doing that was, and what nobody can tell."""
+"""The verdict in one line: how many connections failed, whose doing that was, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def causes(incidents: Sequence[Incident]) -> list[Cause]:
 
 
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
-    """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
+    """Return the verdict: what failed because of this node, what cannot be told, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
         whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
@@ -154,7 +154,7 @@ def _events(incidents: Sequence[Incident]) -> list[str]:
 
 
 def _open(account: Account) -> str:
-    """How many failed somewhere, and the commonest reason why nobody can tell where."""
+    """How many failed somewhere, and the commonest reason why it cannot be told where."""
     reasons = {code: number for code, number in account.why_unknown.items() if code != "unfinished"}
     why = accounts.why(max(reasons, key=reasons.__getitem__, default="untold"))
     failed = f"{account.open:,} of {account.connections:,} connections failed"
