@@ -111,7 +111,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     capture, frame = uplink.recording.locate(rows[0])
     evidence = [
         Evidence(
-            says=f"{uplink.name} asked {len(rows)} times who has {target}, and nobody answered",
+            says=f"{uplink.name} sent {len(rows)} ARP/ND requests for {target}, no reply",
             source=f"{capture.label} frame {frame}",
         )
     ]
