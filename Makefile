@@ -5,22 +5,35 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Rebuilt when the build files or a hot loop changes.
 HOT := $(shell sed -n 's/^    "\(analyzer.*\.py\)",/\1/p' setup.py)
-STAMP := $(VENV)/.installed
+BUILD := pyproject.toml setup.py $(HOT)
+# What runs, and what tests need besides: newcomers wait for the first only.
+MAIN := $(VENV)/.main
+STAMP := $(VENV)/.tests
+# Python makes byte code of what it imports; of everything, beforehand, it takes a third of the time and of the room.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
 
-.PHONY: help demo test lint fast bench recording reliability fuzz reports clean
+.PHONY: help demo test lint fast bench recording reliability fuzz reports site sbom lock dist clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-$(STAMP): pyproject.toml setup.py $(HOT)
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(VENV):
+	@$(PYTHON) -m venv $(VENV)
+
+$(MAIN): $(BUILD) | $(VENV)
+	@echo "Installing into $(VENV): some 60 MB of packages, then compiling $(words $(HOT)) hot loops; about a minute."
+	@$(INSTALL) --editable .
 	@touch $@
 
-demo: $(STAMP) ## install, analyse a shipped real capture, say where the report is
-	@$(BIN)/lostsyn report fixtures/snat-race -o demo.html
-	@echo "The report is $(CURDIR)/demo.html"
+$(STAMP): $(BUILD) | $(VENV)
+	@echo "Installing into $(VENV) with all that the tests need: about 1 GB; some minutes."
+	@$(INSTALL) --editable '.[test]'
+	@-$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib  # under pytest, what a compiler warns of is an error
+	@touch $(MAIN) $@
+
+demo: $(MAIN) ## install what the main job needs, analyse a shipped real capture, say the verdict and where the report is
+	@echo "Analysing fixtures/snat-race."
+	@$(BIN)/lostsyn report fixtures/snat-race -o $(CURDIR)/demo.html
 
 lint: $(STAMP) ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
@@ -34,11 +47,11 @@ test: lint ## everything; what this machine lacks is skipped and said (LOSTSYN_S
 	$(BIN)/pytest -n auto -m 'not kernel'
 	$(BIN)/pytest -m kernel  # one after the other: races need the processors to themselves
 
-bench: $(STAMP) ## measure time and memory beside tcpdump, capinfos, dpkt, tshark and scapy, as ratios; then the worst cases
-	$(BIN)/python benchmarks/compare.py 1e5 1e6 1e7
-	$(BIN)/python benchmarks/compare.py 1e7 --full
-	$(BIN)/python benchmarks/worst.py
+bench: $(STAMP) ## measure time and memory on traffic of many shapes beside tcpdump, as ratios; then beside others; a fleet
+	$(BIN)/python benchmarks/shapes.py
+	$(BIN)/python benchmarks/compare.py 1e6
 	$(BIN)/python benchmarks/listings.py
+	$(BIN)/python benchmarks/fleet.py
 
 recording: $(STAMP) ## measure what recording costs: throughput and packets missed, beside plain tcpdump (root)
 	$(BIN)/python benchmarks/recording.py
@@ -53,6 +66,27 @@ fuzz: $(STAMP) ## feed everything that reads a stranger's bytes with damage; FUZ
 reports: $(STAMP) ## render reports/ anew from fixtures/
 	$(BIN)/python -m tests.golden
 
+site: $(STAMP) ## build the documentation into site/; a warning is an error
+	$(BIN)/python docs/site.py site
+
+sbom: $(STAMP) ## print what is installed for the main job, as CycloneDX JSON
+	@$(BIN)/python .ci/sbom.py
+
+lock: $(STAMP) ## write anew what CI installs, by version and hash
+	$(BIN)/python .ci/lock.py
+
+# 2 builds that differ are none that anyone could check.
+dist: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct)
+dist: $(STAMP) ## build the source distribution, a wheel of this machine (twice, and compare) and the bill of materials
+	rm -rf dist build && mkdir -p dist/again
+	$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist")'
+	tar -xzf dist/lostsyn-*.tar.gz -C dist/again --strip-components 1
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/again dist/again
+	cmp dist/*.whl dist/again/*.whl
+	$(BIN)/python .ci/sbom.py > dist/lostsyn.cdx.json
+	rm -rf dist/again
+
 clean: ## remove what make made
-	rm -rf $(VENV) build *.egg-info demo.html
+	rm -rf $(VENV) build dist site *.egg-info demo.html
 	find analyzer -name '*.so' -o -name '*.c' -o -name __pycache__ | xargs rm -rf

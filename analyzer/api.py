@@ -47,10 +47,20 @@ def analyze(
         hash_limit: Most bytes of the bundle's files, the small ones first, of which `Analysis.inputs` has the SHA-256;
             None for all.
 
+    Returns:
+        The incidents, the account of all connections, and the tables.
+
     Raises:
         UnusableInput: Nothing in *paths* can be analysed, *points* names no capture of theirs, or *roles* no point or no
             role.
         TooLarge: There is not enough memory.
+
+    Example:
+        >>> analysis = analyze("fixtures/snat-race")
+        >>> [(incident.id, incident.cause, len(incident.findings)) for incident in analysis.incidents]
+        [('syn-vanished-1', 'snat-port-race', 6)]
+        >>> int((analysis.connections["outcome"] == "delayed").sum())
+        6
     """
     try:
         bundle = _bundle(paths, points)
@@ -71,14 +81,16 @@ def analyze(
 def _analyze(
     bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
 ) -> Analysis:
-    evidence = collect(bundle.evidence)
     storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding, and importing them is the work of one processor.
-    with beside(lambda: import_module("analyzer.pipeline")):
-        recordings = record(bundle.captures, evidence.interfaces, roles, progress, storage)
+    # Half of the modules serve what comes after decoding. Importing them, and reading text, is the work of one processor.
+    with (
+        beside(lambda: collect(bundle.evidence)) as evidence,
+        beside(lambda: import_module("analyzer.pipeline")),
+    ):
+        recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
     from analyzer.pipeline import conclude
 
-    return Analysis(**vars(conclude(bundle, evidence, recordings)))
+    return Analysis(**vars(conclude(bundle, evidence(), recordings)))
 
 
 def _bundle(paths: Path | str | Bundle | Sequence[Path | str], points: Mapping[str, str] | None) -> Bundle:

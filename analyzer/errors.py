@@ -21,6 +21,7 @@ class LostsynError(Exception):
     """Base of all errors shown to a user as one sentence on stderr."""
 
     exit_code = 2
+    """Of the command that it ends."""
 
 
 class UnusableInput(LostsynError, ValueError):  # noqa: N818 - reads as the sentence it becomes

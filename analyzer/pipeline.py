@@ -11,7 +11,7 @@ from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import summary
+from analyzer.incident import logged, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
@@ -21,12 +21,13 @@ from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
 from analyzer.incident.translating import translating
-from analyzer.nat.crossing import cross, missed
+from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
+from analyzer.node.hosts import assign, explored, wires
 from analyzer.node.recording import witness
 from analyzer.node.stacks import stack
 from analyzer.node.topology import contradicted, neighbours, place, rename
-from analyzer.node.ways import EXITS, explore
+from analyzer.node.ways import EXITS
 from analyzer.result.analysis import Result
 
 if TYPE_CHECKING:
@@ -45,18 +46,18 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     """Tell what happened to the packets that were recorded."""
     twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)
-    caveats = [*filter(None, twice), *place(captured)]
+    caveats = [*filter(None, twice), *(several := assign(captured)), *place(captured)]
+    if several:
+        evidence = evidence.of_no_node()
     rename(captured)
     stack(captured, evidence.links)
+    captured += absent(captured, evidence)
     gaps = cross(captured, neighbours(captured))
     if swapped := contradicted(gaps):
         caveats += swapped
         gaps = cross(captured, neighbours(captured))
-    if missing := absent(captured, evidence):
-        captured = [*captured, *missing]
-        gaps += missed(neighbours(captured), missing)
     with beside(lambda: [point.events for point in captured]):
-        node = explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
+        node = explored(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)
     refusals = Refusals([point for point in captured if point.role in EXITS])
     sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in FOLLOWED}
@@ -78,15 +79,17 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         findings, counts = find(scene)
     told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    named = ((finding.point, finding.flow) for finding in findings)
-    scene.connections = connections(captured, gaps, node, followed, named)
+    befallen = ((finding.point, finding.flow) for finding in findings)
+    scene.connections = connections(
+        captured, gaps, node, followed, befallen, refusals, scene.trails, wires(captured, node)
+    )
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,
         capture_points=summary.capture_points(scene),
         counts=counts,
         account=scene.connections.account(),
-        incidents=told,
+        incidents=named.incidents(told, evidence.names),
         reconciliation=reconcile(scene.counters, counts, told),
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
@@ -94,9 +97,9 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         advice=advise(scene),
         health=summary.health(scene),
         occupancy=summary.occupancy(scene),
-        outside=outside(scene),
+        outside=named.outside(outside(scene), evidence.names),
         coverage=coverage(scene),
-        untold=untold(scene),
+        untold=named.untold(logged.untold(untold(scene), evidence.events), evidence.names),
         read=evidence.read,
         scene=scene,
     )

@@ -6,6 +6,7 @@ pytest loads it wherever Lostsyn is installed, so it imports nothing before it h
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,14 +74,17 @@ class CaseItem(pytest.Item):
 
         checked = Checked.of(self.paths, analyze(self.paths), self.expectation)
         if checked.exit:
-            raise NotAsExpected(text.render_checked(checked))
+            reasons = [checked.error, *(unmet.says for unmet in checked.unmet)]
+            raise NotAsExpected(text.render_checked(checked), "; ".join(filter(None, reasons)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show what `lostsyn check` says instead of a traceback through Lostsyn."""
         from analyzer.errors import LostsynError
 
-        if isinstance(excinfo.value, NotAsExpected | LostsynError):
-            return str(excinfo.value)
+        if isinstance(excinfo.value, NotAsExpected):
+            return _Told(*excinfo.value.args)
+        if isinstance(excinfo.value, LostsynError):
+            return _Told(str(excinfo.value), str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -89,4 +93,18 @@ class CaseItem(pytest.Item):
 
 
 class NotAsExpected(AssertionError):  # noqa: N818 - reads as the sentence it is
-    """A bundle is not as its `case.toml` says; its text is the report."""
+    """A bundle is not as its `case.toml` says: the report, and the reason in a line."""
+
+
+class _Told:
+    """A failure as pytest shows it: whole in its place, the reason in the summary (`reprcrash.message`) and in JUnit."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reprcrash = SimpleNamespace(message=reason)
+
+    def toterminal(self, out: Any) -> None:
+        out.line(self.text)
+
+    def __str__(self) -> str:
+        return self.text

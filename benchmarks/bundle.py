@@ -193,8 +193,9 @@ def save(
     full: bool = False,
     veths: int = 1,
     traffic: Traffic = USUAL,
+    in_order: bool = True,
 ) -> int:
-    """Write these packets as each point sees them, and say how many that are."""
+    """Write these packets as each point sees them, in the order of time or of the first point; say how many that are."""
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     inner, bridge, uplink = POINTS
@@ -204,6 +205,8 @@ def save(
     for name, delay, rows in views:
         outside = name == uplink[0]
         seen = everything.take(rows)
+        if in_order:
+            seen = seen.take(np.argsort(when(seen, delay), kind="stable"))
         with (folder / f"{name}.pcap").open("wb") as file:
             file.write(header(1, 65535 if full else CAPTURED))
             for at in range(0, len(seen.time), PIECE):
@@ -211,6 +214,12 @@ def save(
                 records(part, isn, delay, traffic, outside=outside, full=full).tofile(file)
         total += len(seen.time)
     return total
+
+
+def when(p: Packets, delay: int) -> NDArray[np.int64]:
+    """When a point that is so far from the first one sees them."""
+    times: NDArray[np.int64] = p.time + np.where(p.client, delay, 10_000 - delay)
+    return times
 
 
 def header(link: int, snaplen: int) -> bytes:
@@ -337,7 +346,7 @@ def records(
     own, own_port = 0x0AF40002 + pod, 1024 + p.conn // traffic.pods % traffic.ports
     if outside and traffic.translated:
         own, own_port = np.full(n, 0xC000020A), 1024 + p.conn % PORTS
-    time = p.time + np.where(c, delay, 10_000 - delay)
+    time = when(p, delay)
     mine, theirs = np.where(c, isn[0][p.conn], isn[1][p.conn]), np.where(c, isn[1][p.conn], isn[0][p.conn])
 
     def put(at: int, values: Any, dtype: str, rows: Any = slice(None)) -> None:

@@ -13,7 +13,11 @@ import pytest
 from analyzer import Analysis, analyze
 from analyzer.expectations import judge
 from analyzer.expectations.file import read
+from tests.agreeing import agree
 from tests.golden import FIXTURES, ROOT, renderings
+
+UNRECORDED = {"service-local-br-netfilter"}
+"""Fixtures of the laboratory from before it recorded drops."""
 
 
 @pytest.fixture(scope="module", params=FIXTURES, ids=lambda path: path.name)
@@ -75,6 +79,15 @@ def test_kernel_rejected_exactly_these(case: tuple[Path, dict[str, Any], Analysi
     found = [f for i in analysis.incidents if i.kind.startswith("invalid-") for f in i.findings]
     if truth.exists():
         assert expected == sorted(o["ack"] for f in found for o in f.facts["offenders"])
+
+
+def test_records_and_inference_agree(case: tuple[Path, dict[str, Any], Analysis], tmp_path: Path) -> None:
+    """The captures alone tell of the losses that the kernel recorded, each of which has its record."""
+    folder, told, analysis = case
+    if list(folder.glob("drops.txt*")):
+        agree(analysis, folder, json.loads((folder / "truth.json").read_text())["scenario"], tmp_path)
+    else:
+        assert not told["case"]["command"].startswith("lostsyn lab ") or folder.name in UNRECORDED
 
 
 def test_shipped_report_is_current(case: tuple[Path, dict[str, Any], Analysis]) -> None:

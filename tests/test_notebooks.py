@@ -30,7 +30,8 @@ SHOWS = {
     ],
     "own-question": [
         ("text/plain", "snat-race/packets.parquet"),
-        ("text/html", "vanished"),
+        ("text/html", "longest_wait_s"),
+        ("text/html", "shares_port"),
         ("text/html", "kept_port"),
     ],
 }

@@ -44,6 +44,7 @@ class Bundle:
     captures: tuple[CaptureFile, ...]
     """In natural order of their labels, so rotated files follow each other; never empty."""
     evidence: tuple[EvidenceFile, ...]
+    """Text files that may tell of the node."""
     caveats: tuple[str, ...]
     """What was found and not used."""
     inputs: Mapping[tuple[int, int], str] = field(default_factory=dict)

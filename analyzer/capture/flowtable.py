@@ -20,6 +20,7 @@ SYN_Y = cython.declare(cython.int, layout.SYN_Y)
 SYNACK_X = cython.declare(cython.int, layout.SYNACK_X)
 SYNACK_Y = cython.declare(cython.int, layout.SYNACK_Y)
 DATA = cython.declare(cython.int, layout.DATA)
+SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
@@ -194,6 +195,10 @@ class FlowTable:
                     and self.dst_hi[i] == src_hi
                     and self.src_hi[i] == dst_hi
                 ):
+                    if lane >= SLL_LANE and self.mac_dst[i] == 0:
+                        self.mac_dst[i] = (
+                            mac_src  # which the link does not tell of the packets that went there
+                        )
                     return i * 2 + 1
             at = (at + 1) & self.mask
         i = self.count

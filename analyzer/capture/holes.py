@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import HOLE, UNUSUAL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-SECOND = 10**9
-"""ns: silence up to this is no hole."""
-UNUSUAL = 10
-"""How many times the mean time between two packets silence must last to be a hole."""
 
 
 def holes(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int, int]]:
@@ -22,7 +19,7 @@ def holes(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int,
     """
     ordered = sorted(spans)
     covered = sum(last - first for first, last in ordered)
-    least = max(SECOND, UNUSUAL * covered // max(packets, 1))
+    least = max(HOLE, UNUSUAL * covered // max(packets, 1))
     reached = ordered[0][0] if ordered else 0
     for first, last in ordered:
         if first - reached > least:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from analyzer.capture import naming
+from analyzer.capture.faces import NAMELESS
 from analyzer.capture.layout import SLL2_LANE
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def hints(
 def cooked(lane: int, interfaces: Mapping[int, Link]) -> str:
     """Name an interface of `tcpdump -i any`."""
     link = interfaces.get(lane - SLL2_LANE)
+    if lane - SLL2_LANE >= NAMELESS:
+        return f"any ({lane - SLL2_LANE - NAMELESS})"
     return naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
 
 

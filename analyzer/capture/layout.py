@@ -24,7 +24,8 @@ ARP = 0  # pseudo protocol of ARP rows: 0 is HOPOPT, which is never a transport
 MAX_LANES = 4096  # interfaces of one group of files
 BEYOND = MAX_LANES - 1  # the lane of whatever is not told apart
 SLL2_LANE = MAX_LANES  # lanes from here on are the interface numbers of `tcpdump -i any`
-MAX_IFINDEX = (1 << 31) - 1 - SLL2_LANE  # an ifindex is a C int, and so is a lane; none comes near
+SLL_LANE = (1 << 31) - 4  # and the next: the two faces of a flow in SLL, see `analyzer.capture.faces`
+MAX_IFINDEX = SLL_LANE - 1 - SLL2_LANE  # an ifindex is a C int, and so is a lane; none comes near
 
 # Flow marks. X is the sender of the flow's first packet, Y the other side.
 SYN_X = 1  # a SYN without ACK came from X

@@ -14,9 +14,11 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.decoder import Decoder
+from analyzer.capture.dissecting import layers
+from analyzer.capture.faces import tell_apart
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.lanes import BEYOND, Lanes, Part, split
-from analyzer.capture.layout import ETHERTYPES, LINKS, SLL, SLL2_LANE
+from analyzer.capture.layout import CUT, ETHERTYPES, FRAGMENT, LINKS, SLL, SLL2_LANE, SLL_LANE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
@@ -61,6 +63,8 @@ class Recording:
     caveats: tuple[str, ...] = ()
     lacks: frozenset[str] = frozenset()
     """Columns that its files tell nothing of, `ip_id` say: see `analyzer.capture.listing.listed.Notes.lacks`."""
+    copied: bool = False
+    """Whether it may be several interfaces, a bridge and its ports, that recorded packets more than once."""
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
 
@@ -93,7 +97,7 @@ class Recording:
 
 def record(
     captures: Sequence[CaptureFile],
-    interfaces: Mapping[int, Link],
+    interfaces: Callable[[], Mapping[int, Link]],
     roles: Mapping[str, str],
     progress: Callable[[int], None],
     storage: Memory,
@@ -102,7 +106,7 @@ def record(
 
     Args:
         captures: The files of one bundle.
-        interfaces: The node's interface table by number, for `tcpdump -i any`.
+        interfaces: Gives the node's interface table by number, for `tcpdump -i any`; asked when the packets are read.
         roles: Point name to role, where the user said so.
         progress: Called with how many more stored bytes were read.
         storage: Where the columns shall lie.
@@ -121,7 +125,7 @@ def record(
     if len(gone) == len(captures):
         raise UnusableInput(gone[0])
     recordings = [recording for found in each for recording in found]
-    distinguish(recordings, interfaces.values())
+    distinguish(recordings, interfaces().values())
     for several in each:
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)
@@ -137,7 +141,7 @@ def record(
 
 def _points(
     captures: list[CaptureFile],
-    interfaces: Mapping[int, Link],
+    interfaces: Callable[[], Mapping[int, Link]],
     progress: Callable[[int], None],
     storage: Memory,
     gone: list[str],
@@ -148,7 +152,7 @@ def _points(
     while left:
         group = _Group(left[0][1], storage, sum(capture.size for _, capture in left))
         left = group.read(left, progress)
-        found += group.recordings(interfaces)
+        found += group.recordings(interfaces())
         gone += group.gone
     return found
 
@@ -200,8 +204,8 @@ class _Group:
         ]
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
             self.caveats.append(
-                f"{capture.label}: its link type, SLL, does not tell interfaces apart; if it holds several, "
-                "record anew with tcpdump -i any -y LINUX_SLL2"
+                f"{capture.label}: its link type, SLL, does not name interfaces; if it holds several, they are told apart by "
+                "the frames' addresses; to have them named, record anew with tcpdump -i any -y LINUX_SLL2"
             )
         for index, count in reader.dropped_by.items():
             lane = reading.lane(index)
@@ -215,8 +219,14 @@ class _Group:
         """Split what was read by interface."""
         decoder, storage = self.decoder, self.storage
         packets, flows = decoder.finish()
+        faces = False
+        if self.hint.role in (None, "any") and not self.hint.explicit:
+            faces = tell_apart(flows, interfaces)
+        else:
+            flows.lane[flows.lane >= SLL_LANE] = 0
         merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
+        parts.pop(SLL_LANE, None)
         if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
             left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
             self.caveats.append(
@@ -249,7 +259,8 @@ class _Group:
             else:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
-            told += _mostly_unread(self.files[0].label, skipped, len(part.packets), foreign)
+            told += _mostly_unread(self.files[0], skipped, len(part.packets), foreign)
+            told += _without_ports(self.files[0].label, part, min(self.limits, default=0))
             recordings.append(
                 Recording(
                     name=point.point,
@@ -268,6 +279,7 @@ class _Group:
                     interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
                     caveats=tuple(told),
                     lacks=self.lacks,
+                    copied=faces and lane >= SLL2_LANE,
                     snaplen=min(self.limits, default=0),
                 )
             )
@@ -284,7 +296,7 @@ def _apart(recordings: Sequence[Recording]) -> str:
 
 
 def _mostly_unread(
-    label: str, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
+    file: CaptureFile, skipped: Mapping[str, int], rows: int, foreign: Mapping[int, int]
 ) -> list[str]:
     """Say it where more frames of an interface became no row than did, and what most of them are."""
     count = sum(skipped.values())
@@ -296,8 +308,23 @@ def _mostly_unread(
     else:
         reason, most = max(skipped.items(), key=lambda item: item[1])
         what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
+    if kind not in ETHERTYPES and (seen := layers(file)):
+        what += f", the first are {seen}"
     return [
-        f"{label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+        f"{file.label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
+    ]
+
+
+def _without_ports(label: str, part: Part, snaplen: int) -> list[str]:
+    """Say it where packets of TCP or UDP were cut off before what tells their connection: with 64 bytes, all of TCP in IPv6."""
+    cut = part.packets.bits & (CUT | FRAGMENT) == CUT
+    flow = part.packets.flow[cut]
+    lost = int((np.isin(part.flows.proto[flow], (6, 17)) & (part.flows.ports[flow] == 0)).sum())
+    if 20 * lost <= len(part.packets):
+        return []
+    return [
+        f"{label}: {lost:,} of {len(part.packets):,} packets are cut off within their transport header"
+        f"{f' (snaplen {snaplen})' if snaplen else ''}: which connection they are of cannot be told; record anew with -s 256"
     ]
 
 

@@ -34,6 +34,7 @@ QUOTES = cython.declare(cython.int, layout.QUOTES)
 TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
 SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
+SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
 BEYOND = cython.declare(cython.int, layout.BEYOND)
 MAX_IFINDEX = cython.declare(cython.ulonglong, layout.MAX_IFINDEX)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
@@ -287,6 +288,7 @@ def decode(
             elif link == 113:  # LINUX_SLL
                 if end - p >= 16:
                     kind = be16(data, p + 14)
+                    lane = SLL_LANE + (be16(data, p) == 4)  # PACKET_OUTGOING
                     if be16(data, p + 4) == 6:
                         mac_src = (be32(data, p + 6) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 10)
@@ -501,7 +503,7 @@ def decode(
                 captured -= 8
                 if kind == 8 or kind == 0 or kind == 128 or kind == 129:
                     # Echo: the identifier is the port that NAT translates; request and reply share a flow.
-                    ports = cython.cast(cython.uint, be16(data, p + 4) * 65537)
+                    ports = cython.cast(cython.uint, be16(data, p + 4)) * 65537
                     seq = cython.cast(cython.ulonglong, be16(data, p + 6))
                     h = mix(mix(h, seq), cython.cast(cython.ulonglong, ip_id))
                     h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
@@ -526,6 +528,14 @@ def decode(
                 h = mix(mix(99, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 if captured > 0:
                     h = hash_bytes(data, p, captured if captured < 16 else 16, h)
+            if lane >= SLL_LANE and (
+                src_hi > dst_hi
+                or (
+                    src_hi == dst_hi
+                    and (src_lo > dst_lo or (src_lo == dst_lo and ports >> 16 > ports & 0xFFFF))
+                )
+            ):
+                lane ^= 1
             found = flows.find(src_hi, src_lo, dst_hi, dst_lo, ports, proto, lane, mac_src, mac_dst)
             if proto == 6 and (flags & TCP_SYN or not bits & (FRAGMENT | CUT)):
                 found = flows.segment(

@@ -87,14 +87,20 @@ def _read(file: CaptureFile, offsets: Sequence[int]) -> Iterator[bytes]:
 
 
 def quoted_ends(icmp: bytes) -> bytes:
-    """Addresses and ports of the packet that an ICMP error quotes: 16 + 16 + 2 + 2 bytes, IPv4 mapped; empty if cut."""
+    """Addresses and ports of the packet that an ICMP error quotes: 16 + 16 + 2 + 2 bytes, IPv4 mapped; empty if cut.
+
+    Of an echo its identifier, twice, as flows have it.
+    """
     quoted = icmp[8:]
     if len(quoted) >= 24 and quoted[0] >> 4 == 4:
-        at = (quoted[0] & 15) * 4
-        return MAPPED + quoted[12:16] + MAPPED + quoted[16:20] + quoted[at : at + 4]
-    if len(quoted) >= 44 and quoted[0] >> 4 == 6:
-        return quoted[8:40] + quoted[40:44]
-    return b""
+        at, echo = (quoted[0] & 15) * 4, quoted[9] == 1
+        addresses = MAPPED + quoted[12:16] + MAPPED + quoted[16:20]
+    elif len(quoted) >= 44 and quoted[0] >> 4 == 6:
+        at, echo, addresses = 40, quoted[6] == 58, quoted[8:40]
+    else:
+        return b""
+    ports = 2 * quoted[at + 4 : at + 6] if echo else quoted[at : at + 4]
+    return addresses + ports if len(ports) == 4 else b""
 
 
 def flow_ends(flows: Flows, flow: int) -> bytes:

@@ -27,7 +27,7 @@ NEARLY_ALL = 0.8
 def leave_out(recording: Recording) -> str | None:
     """Take the second ones out, in place; say so, or return None where there are none."""
     packets = recording.packets
-    if len(packets) < 2 or not _doubled(packets, min(SAMPLE, len(packets))):
+    if len(packets) < 2 or not (recording.copied or _doubled(packets, min(SAMPLE, len(packets)))):
         return None
     keep = ~_second(packets, len(packets))
     before = len(packets)
@@ -36,6 +36,15 @@ def leave_out(recording: Recording) -> str | None:
     recording.stretches = tuple(
         stretch._replace(first_row=int(kept[stretch.first_row])) for stretch in recording.stretches
     )
+    if recording.copied:
+        return (
+            None
+            if keep.all()
+            else (
+                f"{recording.name}: {before - int(keep.sum()):,} packets that SLL shows once more, as a bridge's and its port's, "
+                "are left out"
+            )
+        )
     return (
         f"{recording.name}: nearly every packet was recorded twice, as by a bond and its slave or a mirror of both directions; "
         f"{before - int(keep.sum()):,} second copies are left out"

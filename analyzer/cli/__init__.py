@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "Analyse captures and write one self-contained HTML report.",
     "serve": "Let people upload captures to a page and read the report there.",
     "what-if": "Say which incidents another setting would have avoided.",
+    "why": "Tell why a packet is called lost, or is not.",
 }
 
 

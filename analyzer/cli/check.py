@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, slow_log_option, terminal, write
+from analyzer.cli.common import (
+    COMMAND,
+    SHA256,
+    advise,
+    bundle_options,
+    pairs,
+    slow_log_option,
+    terminal,
+    write,
+)
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
-from analyzer.errors import LostsynError, UnusableInput
+from analyzer.errors import UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +30,11 @@ if TYPE_CHECKING:
     from analyzer.expectations.file import Expectations
     from analyzer.report.checked import Checked
 
-FORMATS = ("text", "json", "junit", "sarif", "github")
+FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 
 
 @click.command()
-@bundle_options
+@partial(bundle_options, required=False)
 @slow_log_option
 @click.option(
     "--format",
@@ -34,7 +44,27 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
     show_default=True,
     help="What to print: see Formats.",
 )
+@click.option(
+    "--also",
+    "others",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help="Also write this format into FILE. May be repeated.",
+)
+@click.option(
+    "--html",
+    "pages",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write the report of each bundle that does not end with 0 into DIR.",
+)
 @click.option("--each", is_flag=True, help="Make every PATH a bundle of its own, instead of all PATHs one.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="With --each: analyse in N processes.  [default: one for four bundles, as many as there are processors]",
+)
 @click.option(
     "--expect",
     "expected",
@@ -59,7 +89,10 @@ def command(
     memory: int | None,
     slow_logs: Sequence[Path],
     form: str,
+    others: Sequence[str],
+    pages: Path | None,
     each: bool,
+    jobs: int | None,
     expected: Path | None,
     update: bool,
     exit_zero: bool,
@@ -69,7 +102,8 @@ def command(
     """Analyse captures and print what was found.
 
     Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. With --each every
-    PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same.
+    PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same. Without a PATH
+    the bundles are those that the file of --expect names.
 
     \b
     Formats:
@@ -78,6 +112,7 @@ def command(
       junit   JUnit XML: a suite for each bundle, a test for each incident
       sarif   SARIF 2.1.0: a result for each incident, for code scanning
       github  workflow commands: annotations of a GitHub Actions job
+      markdown  for the summary of a job, or a comment
 
     Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
     destination and number. What none of them names is not expected, and what they require must be there. --update
@@ -106,30 +141,46 @@ def command(
       lostsyn check node.tar.gz --evidence evidence.pcapng --redact
       lostsyn check cni0.pcap wan.pcap --point eth0=wan.pcap
       lostsyn check --each captures/*/ --expect lostsyn.toml --update
-      lostsyn check --each captures/*/ --expect lostsyn.toml --format junit -o lostsyn.xml
+      lostsyn check --each captures/*/ --expect lostsyn.toml --also junit=lostsyn.xml --html reports
     """  # noqa: D301 - the backspaces keep click from joining the lines
+    from analyzer.cli import bundles
+    from analyzer.cli.bundles import Order, hint_at_each
     from analyzer.expectations.file import read
     from analyzer.report.checked import Checked
 
+    if not paths and expected is None:
+        raise click.UsageError(
+            "Missing argument 'PATH...', or --expect FILE with bundles of its own.", context
+        )
     if update and expected is None:
         raise UnusableInput("--update: give the file to write with --expect FILE")
     if each and sharing.evidence:
         raise UnusableInput("--evidence: one file holds the packets of one bundle; leave out --each")
     if expected and sharing.key:
         raise UnusableInput("--redact: hides the addresses that --expect may name; give one of them")
-    sharing.keep_apart(output, expected, *slow_logs)
+    also = _others(others)
+    for path in (output, *also):
+        sharing.keep_apart(path, expected, *slow_logs)
     known = read(expected, missing_ok=update) if expected else None
-    checked = []
-    for bundle in [(path,) for path in paths] if each else [tuple(paths)]:
-        try:
-            outputs = (output, sharing.evidence)
-            analysis = sharing.share(run(bundle, points, roles, memory, outputs, slow_logs))
-        except LostsynError as error:
-            if not each:
-                raise
-            checked.append(Checked(paths=bundle, error=str(error)))
-        else:
-            checked.append(Checked.of(bundle, analysis, known.of(bundle) if known else None))
+    outputs = (output, *also, sharing.evidence, *(pages.glob("*.html") if pages else ()))
+    order = Order(
+        points=points,
+        roles=roles,
+        memory=memory,
+        slow_logs=slow_logs,
+        outputs=outputs,
+        sharing=sharing,
+        known=known,
+        asked={name: context.meta[name] for name in (COMMAND, SHA256) if name in context.meta},
+    )
+    named: list[tuple[str, ...]] = [(path,) for path in paths]
+    if known and not paths:
+        each, named = True, known.besides([])
+        if not named:
+            raise UnusableInput(f"{expected}: names no bundle; give a PATH")
+    if not each:
+        hint_at_each(paths)
+    checked = bundles.each(named, order, jobs) if each else [order.check(tuple(paths))]
     absent = known.besides(one.paths for one in checked) if known and each else []
     gone = [paths for paths in absent if not any(map(os.path.lexists, paths))]
     checked += [
@@ -139,13 +190,28 @@ def command(
     if known and update:
         checked = _updated(known, checked)
     style = terminal() if form == "text" and output is None else {}
-    text = _render(form, checked, style, each=each)
-    write(text, output, "terminal" if style.get("colour") else form)
+    write(_render(form, checked, style, each=each), output, "terminal" if style.get("colour") else form)
+    for path, other in also.items():
+        write(_render(other, checked, {}, each=each), path)
+    if pages is not None:
+        bundles.write_pages(checked, pages)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
     if left := [", ".join(paths) for paths in absent if paths not in gone]:
         note(f"{expected} also names {', '.join(left)}: not checked")
     worst = max(one.exit for one in checked)
     context.exit(0 if worst == 1 and exit_zero else worst)
+
+
+def _others(given: Sequence[str]) -> dict[Path, str]:
+    """File to format, as --also gives them."""
+    found: dict[Path, str] = {}
+    for form, file in pairs(given, "--also", "FORMAT=FILE"):
+        if form not in FORMATS:
+            raise UnusableInput(f"--also: {form!r} is no format; there are {', '.join(FORMATS)}")
+        if Path(file) in found or file == "-":
+            raise UnusableInput(f"--also: {file}: give each format a file of its own")
+        found[Path(file)] = form
+    return found
 
 
 def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:

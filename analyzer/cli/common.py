@@ -19,7 +19,7 @@ from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
@@ -71,8 +71,8 @@ slow_log_option = click.option(
 )
 
 
-def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the arguments that make a bundle."""
+def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
+    """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
         sha256_option,
         memory_option,
@@ -90,7 +90,7 @@ def bundle_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=FILE",
             help="Name the capture point of a file. May be repeated.",
         ),
-        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+        click.argument("paths", nargs=-1, required=required, metavar="PATH..."),
     ):
         function = decorate(function)
     return function
@@ -103,6 +103,9 @@ def run(
     memory: int | None = None,
     outputs: Iterable[Path | None] = (),
     slow_logs: Sequence[Path] = (),
+    *,
+    quiet: bool = False,
+    asked: Mapping[str, Any] | None = None,
 ) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
@@ -113,6 +116,8 @@ def run(
         memory: Bytes to get along with.
         outputs: Files that will be written: none of them may be one that the bundle is made of.
         slow_logs: Logs of slow requests, to be joined.
+        quiet: Whether to show no progress.
+        asked: The command line and whether all inputs are hashed, where no command runs in this process.
     """
     from analyzer.api import analyze
     from analyzer.capture import scan
@@ -121,8 +126,8 @@ def run(
     from analyzer.capture.storage import is_memory, temporary_folder
 
     _share_one_heap()
-    by_file = {file: name for name, file in _pairs(points, "--point", "NAME=FILE")}
-    by_name = dict(_pairs(roles, "--role", "NAME=ROLE"))
+    by_file = {file: name for name, file in pairs(points, "--point", "NAME=FILE")}
+    by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
             "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
@@ -132,12 +137,12 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
-    meta = click.get_current_context().meta
-    hash_limit = None if meta.get(SHA256) else LIMIT
-    with _progress(bundle) as advance:
+    asked = click.get_current_context().meta if asked is None else asked
+    hash_limit = None if asked.get(SHA256) else LIMIT
+    with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
             analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance, hash_limit=hash_limit)
-            analysis = replace(analysis, command=meta.get(COMMAND, ""))
+            analysis = replace(analysis, command=asked.get(COMMAND, ""))
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
@@ -211,7 +216,8 @@ def advise(analysis: Result) -> None:
             say(f"    {line}")
 
 
-def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+def pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    """Split what an option was given, `NAME=FILE` and the like."""
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
@@ -220,16 +226,9 @@ def _pairs(given: Sequence[str], option: str, form: str) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def _progress(bundle: Bundle) -> Iterator[Callable[[int], None]]:
-    """Show how much is read, and the time left, if stderr is a terminal."""
-    with meter("reading", sum(capture.size for capture in bundle.captures)) as advance:
-        yield advance
-
-
-@contextmanager
-def meter(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def meter(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far something is; nothing is left of it afterwards, and elsewhere nothing is shown."""
-    if not sys.stderr.isatty():
+    if not (shown and sys.stderr.isatty()):
         yield lambda _: None
         return
     with click.progressbar(length=total, label=label, file=sys.stderr, width=0) as bar:

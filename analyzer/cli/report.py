@@ -65,6 +65,7 @@ def command(
       lostsyn report FOLDER --redact-key KEYFILE -o for-the-vendor.html
     """  # noqa: D301 - the backspaces keep click from joining the lines
     from analyzer.report import html
+    from analyzer.report.verdict import headline
 
     sharing.keep_apart(output, *slow_logs)
     outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
@@ -83,5 +84,5 @@ def command(
     if analysis.slow:
         note(analysis.slow.says)
     if str(output) != "-":
-        found = len(analysis.incidents)
-        note(f"{found} incident{'s' * (found != 1)}; the report is {output}")
+        note(headline(analysis.incidents, analysis))
+        note(f"the report is {output}")

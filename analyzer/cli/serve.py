@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import os
 import re
 import socket
@@ -87,6 +88,27 @@ _DAY = 24 * 3600
     metavar="PATH",
     help="The path under which a server in front offers this one, such as /lostsyn.",
 )
+@click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    metavar="NETWORK",
+    help="Where the server in front asks from; its word about scheme and user is taken. Several times for several.  "
+    "[default: this machine]",
+)
+@click.option(
+    "--user-header",
+    default="",
+    metavar="NAME",
+    help="The header in which it names the user, such as X-Forwarded-User.",
+)
+@click.option(
+    "--webhook",
+    default="",
+    envvar="LOSTSYN_WEBHOOK",
+    metavar="URL",
+    help="Post JSON there when an analysis has ended.  [env: LOSTSYN_WEBHOOK]",
+)
 def command(
     host: str,
     port: int,
@@ -98,6 +120,9 @@ def command(
     memory: float | None,
     minutes: float,
     base: str,
+    proxies: tuple[str, ...],
+    user_header: str,
+    webhook: str,
 ) -> None:
     """Let people upload captures to a page and read the report there.
 
@@ -118,7 +143,8 @@ def command(
         import uvicorn
 
         from analyzer.web import app, connections, folder, logs, sandbox
-        from analyzer.web.settings import Settings
+        from analyzer.web.settings import LOCAL, Settings
+        from analyzer.web.webhook import is_address
     except ModuleNotFoundError as missing:
         raise MissingTool(
             f"serve needs {missing.name}, which is not installed: pip install 'lostsyn[web]'"
@@ -127,6 +153,15 @@ def command(
     base = base.rstrip("/")
     if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*", base, re.ASCII):
         raise LostsynError(f"--base-path: {base!r} is no path such as /lostsyn")
+    for network in proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise LostsynError(f"--proxy: {network!r} is no address or network such as 10.0.0.0/24") from None
+    if not re.fullmatch(r"[A-Za-z0-9-]{0,100}", user_header):
+        raise LostsynError(f"--user-header: {user_header!r} is no name of a header")
+    if webhook and not is_address(webhook):
+        raise LostsynError("--webhook: an address begins with http:// or https:// and has a host")
     with _owned(data):
         _private(folder.private, data)
         settings = Settings(
@@ -137,6 +172,9 @@ def command(
             jobs=jobs,
             time=minutes * 60,
             base=base,
+            user_header=user_header,
+            webhook=webhook,
+            proxies=proxies or LOCAL,
             **({"memory": int(memory * _GIB)} if memory else {}),
         )
         application = app.build(settings)
@@ -148,6 +186,7 @@ def command(
             ws="none",
             backlog=connections.BACKLOG,
             log_config=None,
+            proxy_headers=False,  # analyzer.web.front takes the word of those in front
             access_log=False,  # the first address has the token in it
             log_level="warning",
             server_header=False,

@@ -26,11 +26,11 @@ def side_by_side(work: Callable[[T], R], each: Sequence[T]) -> list[R]:
 
 
 @contextmanager
-def beside(work: Callable[[], object]) -> Iterator[None]:
+def beside(work: Callable[[], R]) -> Iterator[Callable[[], R]]:
     """Do *work* in a thread beside the body; both have ended behind it.
 
-    For what is remembered and will be asked for: an error of it is raised there, where it is tried again.
+    Yields: What waits for the result, or raises the error. Who does not ask is not told: of what is remembered and will be
+        asked for, it is raised there, where it is tried again.
     """
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(work)
-        yield
+        yield pool.submit(work).result

@@ -27,13 +27,15 @@ from analyzer.node.stacks import sent
 from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
     from analyzer.connection.fates import Followed
+    from analyzer.connection.model import Waited
     from analyzer.connection.outcome import Outcomes
+    from analyzer.connection.refusing import Refused
     from analyzer.nat.gap import Gap
     from analyzer.node.ways import Node
 
@@ -59,8 +61,12 @@ class Fates:
     """Whether a request got to the last point of its way that was captured."""
     alone: NDArray[np.bool_]
     """Whether no gap lies on its way: nothing can be told of it."""
+    routed: bool
+    """Whether the node's routes are known: without them, a filter hides what another way out would."""
     far: NDArray[np.bool_]
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
+    inside: NDArray[np.bool_]
+    """Whether a point within the node saw it: a pod's interface, or its bridge."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -108,10 +114,19 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    return Fates(reason=reason, gap=gap, reached=reached, alone=~any_gap, far=_far(chains, node))
+    far, inside = _seen(chains, node)
+    return Fates(
+        reason=reason,
+        gap=gap,
+        reached=reached,
+        alone=~any_gap,
+        routed=bool(node.routes),
+        far=far,
+        inside=inside,
+    )
 
 
-def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
+def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     outside, inside, pods = (
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
@@ -126,7 +141,7 @@ def _far(chains: Chains, node: Node) -> NDArray[np.bool_]:
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
     far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, False))
-    return far
+    return far, inside
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -152,7 +167,11 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
 
 
 def classes(
-    outcomes: Outcomes, told: Fates, accused: Sequence[int]
+    outcomes: Outcomes,
+    told: Fates,
+    accused: Sequence[int],
+    refused: Mapping[int, Refused],
+    waited: Sequence[int],
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -160,23 +179,33 @@ def classes(
         outcomes: Of all connections.
         told: What was followed of them.
         accused: The connections that an incident names.
+        refused: Connection to who refused it.
+        waited: Connections that waited in this node.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
     code, fate = outcomes.code, _FATE[told.reason]
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
     named = np.zeros(len(code), bool)
-    named[np.asarray(accused, np.int64)] = True
+    named[np.asarray([*accused, *waited], np.int64)] = True
+    elsewhere = np.zeros(len(code), bool)
+    elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
     aside = np.isin(told.reason, [CODES[c] for c in ("answered-beyond", "refused")])
     # Where the answer went by another way, so did the request perhaps; that it was refused says that it arrived.
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
+    aside |= (told.reason == CODES["other-way"]) & told.routed
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
-    onward = (told.far & (told.reached | late | (code == REFUSED))) | aside | (local & (code == REFUSED))
+    onward = (
+        elsewhere
+        | (told.far & (told.reached | late | (code == REFUSED)))
+        | aside
+        | (local & (code == REFUSED))
+    )
     why = np.select(
-        [fate == _OPEN, told.alone, local & (code != REFUSED), ~onward],
+        [(fate == _OPEN) & ~elsewhere, told.alone & ~elsewhere, local & (code != REFUSED), ~onward],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
         0,
     )
@@ -195,7 +224,11 @@ where nobody captured, nothing was followed, the capture ended too early."""
 
 
 def account(
-    outcomes: Outcomes, found: NDArray[np.int8], why: NDArray[np.int8], reasons: NDArray[np.int8]
+    outcomes: Outcomes,
+    found: NDArray[np.int8],
+    why: NDArray[np.int8],
+    reasons: NDArray[np.int8],
+    waited: tuple[Waited, ...] = (),
 ) -> Account:
     """Count the classes.
 
@@ -204,6 +237,7 @@ def account(
         found: Class of each.
         why: Index into `WHY` of each.
         reasons: Index into `REASONS` of each.
+        waited: Which of this node's only waited, by place.
     """
     unknown: dict[str, int] = {}
     for number, name in enumerate(WHY):
@@ -227,4 +261,5 @@ def account(
         why_unknown=unknown,
         outcomes={name: int(n) for name, n in zip(OUTCOMES, by_outcome, strict=True) if n},
         outcomes_outside={name: int(n) for name, n in zip(OUTCOMES, outside, strict=True) if n},
+        waited=waited,
     )

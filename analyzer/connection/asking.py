@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.capture.layout import SYN_X, SYNACK_Y, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 
@@ -35,12 +35,18 @@ def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def replied(point: Point, protocol: int) -> NDArray[np.int64]:
-    """Tell the replies of a protocol: SYN-ACKs of TCP, what the responder sent of UDP and echoes; their rows, ascending."""
+    """Tell the replies of a protocol, their rows, ascending: what the responder sent of UDP and echoes.
+
+    Of TCP SYN-ACKs, and the RSTs that refuse a SYN.
+    """
     packets = point.packets
     rows = point.events.of(ANSWER)
-    keep = point.flows.proto[packets.flow[rows]] == protocol
+    flow = packets.flow[rows]
+    keep = point.flows.proto[flow] == protocol
     if protocol == TCP:
-        keep &= packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
+        flags = packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST)
+        refuses = (flags == TCP_RST | TCP_ACK) & (point.flows.marks[flow] & (SYN_X | SYNACK_Y) == SYN_X)
+        keep &= (flags == TCP_SYN | TCP_ACK) | refuses
     replies: NDArray[np.int64] = rows[keep].astype(np.int64)
     return replies
 

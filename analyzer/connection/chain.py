@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import QUOTES, SYN_X
+from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import routable
 from analyzer.node.ways import IN
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
 
 CHAINED = 8
 """Times that a connection is turned round by a node, and more."""
@@ -48,7 +49,9 @@ class Chains:
         return slots
 
 
-def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed]) -> Chains:
+def chain(
+    points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed], wires: Sequence[Wire] = ()
+) -> Chains:
     """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
 
     Args:
@@ -56,10 +59,13 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         gaps: All gaps.
         requests: All that were followed: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
             one socket to different servers.
+        wires: What left one node and entered another.
     """
     begins = np.cumsum([0, *(len(point.flows) for point in points)])
     place = {point.name: n for n, point in enumerate(points)}
     before = np.arange(begins[-1])
+    for wire in wires:
+        before[begins[place[wire.entered.name]] + wire.there] = begins[place[wire.left.name]] + wire.here
     for gap in gaps:
         m = gap.matches
         inner, outer = begins[place[gap.inner.name]] + m.a, begins[place[gap.outer.name]] + m.b
@@ -68,6 +74,8 @@ def chain(points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Follo
         before[inner[inward]] = outer[inward]
     for at in requests:
         _by_packets(at, gaps, begins, place, before)
+    for gap in gaps:
+        _rest(gap, begins, place, before)
     # No way leads past more points than there are roles, and none leads back.
     before = _roots(before, len(points) + 1)
     root = _turned(points, begins, before)
@@ -168,6 +176,20 @@ def _by_packets(
             there = begins[place[other.name]] + other.packets.flow[met[paired]]
             chained = before[there] != here[paired]  # else it went on there
             before[here[paired][chained]] = there[chained]
+
+
+def _rest(gap: Gap, begins: NDArray[np.int64], place: dict[str, int], before: NDArray[np.int64]) -> None:
+    """Chain what goes on of a connection under other addresses or ports, its entry being gone: its packets show inside."""
+    inner, outer = gap.inner, gap.outer
+    rest = (outer.flows.proto == TCP) & (outer.flows.marks & (SYN_X | SYN_Y | SYNACK_X | SYNACK_Y) == 0)
+    rest[gap.matches.b] = False
+    rows = outer.rows_of(np.flatnonzero(rest).astype(np.int32)).astype(np.int64)
+    met = gap.in_inner[rows]
+    flow, first = np.unique(outer.packets.flow[rows[met >= 0]], return_index=True)
+    here = begins[place[outer.name]] + flow
+    there = begins[place[inner.name]] + inner.packets.flow[met[met >= 0][first]]
+    alone = (before[here] == here) & (before[there] != here)
+    before[here[alone]] = there[alone]
 
 
 def _counted(point: Point) -> NDArray[np.bool_]:

@@ -9,21 +9,28 @@ import numpy as np
 
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
-from analyzer.connection.outcome import Outcomes, outcomes
-from analyzer.connection.reasons import CODES
+from analyzer.connection.model import Fate
+from analyzer.connection.outcome import DELAYED, REFUSED, Outcomes, outcomes
+from analyzer.connection.reasons import CODES, REASONS
+from analyzer.connection.refusing import Refused, by_answers, by_errors
+from analyzer.connection.waiting import Wait, sums, waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
     from analyzer.connection.model import Account
+    from analyzer.connection.passages import Trails
+    from analyzer.connection.refusals import Refusals
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
+    from analyzer.node.hosts import Wire
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
+_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,10 @@ class Connections:
     """Index into `analyzer.connection.account.CLASSES`."""
     why: NDArray[np.int8]
     """Index into `analyzer.connection.account.WHY`."""
+    refused: Mapping[int, Refused]
+    """Connection that was refused to who did."""
+    waited: Mapping[int, Wait]
+    """Connection that this node delayed, without a loss, to where."""
 
     def __len__(self) -> int:
         return len(self.chains)
@@ -49,7 +60,7 @@ class Connections:
 
     def account(self) -> Account:
         """The four numbers."""
-        return account(self.outcomes, self.told, self.why, self.fates.reason)
+        return account(self.outcomes, self.told, self.why, self.fates.reason, sums(self.waited))
 
 
 def connections(
@@ -58,6 +69,9 @@ def connections(
     node: Node,
     followed: Sequence[Followed],
     named: Iterable[tuple[str, int]],
+    refusals: Refusals,
+    trails: Trails,
+    wires: Sequence[Wire] = (),
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -67,19 +81,41 @@ def connections(
         node: What is known of the node.
         followed: Requests and replies of all protocols at all points, decided.
         named: What the findings name: a point, and a flow there.
+        refusals: The ICMP errors.
+        trails: For the ways of single packets.
+        wires: What left one node and entered another.
     """
-    chains = chain(points, gaps, [at for at in followed if not at.replies])
+    chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
     told = fates(chains, followed, gaps, node)
-    found = outcomes(chains, np.isin(told.reason, _REFUSED))
+    direction = directions(chains, node)
+    errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
+    refused = np.isin(told.reason, _REFUSED)
+    refused[list(errors)] = True
+    found = outcomes(chains, refused, np.isin(told.reason, _LOST))
+    refused = found.code == REFUSED
+    silent = refused.copy()
+    silent[list(errors)] = False
+    who = {
+        **{number: one for number, one in errors.items() if refused[number]},
+        **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
+    }
     accused = {number for point, flow in named if (number := _of(chains, point, flow)) is not None}
-    klass, why = classes(found, told, sorted(accused))
+    # What was held up elsewhere, or lost, has its reason.
+    late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
+    waited = waits(chains, late, trails)
+    number_of = {gap.names: number for number, gap in enumerate(gaps)}
+    for number, wait in waited.items():
+        told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
+    klass, why = classes(found, told, sorted(accused), who, sorted(waited))
     return Connections(
         chains=chains,
         outcomes=found,
         fates=told,
-        direction=directions(chains, node),
+        direction=direction,
         told=klass,
         why=why,
+        refused=who,
+        waited=waited,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.compute.threads import side_by_side
+from analyzer.compute.thresholds import UNREAD
 from analyzer.connection.asking import acknowledged, anothers, answered, replied
 from analyzer.connection.equals import again, came_back, copied, turned
 from analyzer.connection.onward import exits_known, one_way, onward
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["FATES", "Followed", "fate_of", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
 _FATE_OF = np.array(FATE_OF, np.int8)
-MOSTLY = 0.5
-"""Share of frames that could not be decoded from which on a point tells no absence."""
 
 
 def fate_of(reason: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -237,7 +236,7 @@ def _judge(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
-    unread = np.array([leg.there.recording.unread_share > MOSTLY for leg in legs])
+    unread = np.array([leg.there.recording.unread_share > UNREAD for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     missing = np.asarray(~ways[:, [not leg.there.absent for leg in legs]].any(1))
     # The node answers with a full TTL, as does a neighbour on the bridge.

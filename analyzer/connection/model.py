@@ -16,10 +16,15 @@ class Fate(StrEnum):
     """What became of a packet in a gap."""
 
     PASSED = "passed"
+    """The next point saw it, or there is none."""
     VANISHED = "vanished"
+    """It had to come by the next point, which was recording and did not see it; nobody answered it."""
     NOT_ROUTED_HERE = "not-routed-here"
+    """Its way does not lead through the gap."""
     CAPTURE_LOSS = "capture-loss"
+    """The next point did not record it, but it was answered."""
     UNDECIDABLE = "undecidable"
+    """Nobody can tell; the reason is beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +84,25 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """Connections that nothing was lost of, and that this node delayed: their packets waited in one of its gaps."""
+
+    gap: GapNames
+    outward: bool
+    """Whether on the way out."""
+    connections: int
+    longest: int
+    """ns that the slowest took there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Every connection in exactly one class; the four numbers add up to `connections`."""
 
     connections: int = 0
     """TCP connections, UDP flows and ICMP echo flows, each counted once."""
     worked: int = 0
+    """Connections without trouble."""
     node: int = 0
     """Delayed or failed because of this node."""
     outside: int = 0
@@ -97,6 +115,8 @@ class Account:
     """Outcome to connections, of all."""
     outcomes_outside: dict[str, int] = field(default_factory=dict)
     """The same of those in `outside`."""
+    waited: tuple[Waited, ...] = ()
+    """Of those in `node`, the ones that only waited; by place."""
 
     @property
     def open(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.connection.equals import FLOODED
+from analyzer.compute.thresholds import FIRST_TIMEOUT, FLOODED
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
 
@@ -34,8 +34,6 @@ OUTCOMES = (
     "one-way",
 )
 OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY = range(9)
-FIRST_TIMEOUT = 1_000_000_000
-"""ns after which a SYN is sent again (RFC 6298 section 2): a capture that ends before cannot show that nobody answered."""
 ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
 """UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others,
 such as syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""
@@ -79,12 +77,13 @@ class Outcomes:
 STATES = ("OTH", "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR")
 
 
-def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
+def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]) -> Outcomes:
     """Say what became of every connection.
 
     Args:
         chains: All connections.
         refused: Which of them an ICMP error refused.
+        lost: Which of them lost a packet in this node.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -119,9 +118,9 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_]) -> Outcomes:
         _copies(point, syn, here)
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
-        proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+        proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
     )
-    unasked = (code == UNANSWERED) & (proto == UDP) & ~np.isin(dport, ASKING)
+    unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
     code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
         code=code,
@@ -185,7 +184,7 @@ class _Times:
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, again, repeated, syn, reset, refused, time, ended
+    proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8]]:
     n = len(proto)
     tcp = proto == TCP
@@ -205,9 +204,9 @@ def _decide(  # type: ignore[no-untyped-def]
     for side in (0, 1):
         unacked = (acked[:, side] - high[:, side]).view(np.int32) < 0
         owed[:, side] = (seen[:, side] & tally.HELD != 0) & (unacked | (seen[:, side] & tally.ACKED == 0))
-    stuck = owed & (again > 0)
+    stuck = owed & (seen & tally.STUCK != 0)
     reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
-    stalled = established & ~any_reset & ~fin & stuck.any(1)
+    stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.

@@ -62,6 +62,11 @@ REASONS = (
     Reason("counted", Fate.VANISHED, "the kernel counted as many dropped packets as did not show again"),
     Reason("ruled", Fate.VANISHED, "a rule of the node drops it for certain, and nobody answered it"),
     Reason("recorded-drop", Fate.VANISHED, "the kernel's own record names it as dropped"),
+    Reason(
+        "waited",
+        Fate.PASSED,
+        "the next point saw it so late that it had been repeated by then: it waited between the points",
+    ),
 )
 CODES = {reason.code: number for number, reason in enumerate(REASONS)}
 FATES = tuple(Fate)

@@ -21,6 +21,7 @@ from analyzer.evidence.facts import (
     Caveat,
     CoreDns,
     CounterSnapshot,
+    DaemonLine,
     Fact,
     FdbEntry,
     Features,
@@ -54,6 +55,8 @@ S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)
 
 HEAD = 1 << 16
 """Bytes by which a file is recognised; the rest of an unknown file is never read."""
+WHOLE = 256 << 20
+"""Characters of all files after which no further one is read: six listings of a full table of 262,144 entries."""
 FEW = 5
 """Caveats of one kind that are told; further ones are counted."""
 QUIET = frozenset({"case.toml", "truth.json"})
@@ -123,6 +126,8 @@ class Evidence:
     sockets: tuple[Socket, ...] = ()
     modules: frozenset[str] | None = None
     """Names of the loaded modules; None where no file lists them. Those built into the kernel are not among them."""
+    daemons: tuple[DaemonLine, ...] = ()
+    """What kube-proxy and CoreDNS could not do, in the order of the files."""
     names: dict[str, Name] = field(default_factory=dict)
     """Address to the pod, service, node or container that has it."""
     read: tuple[ReadFile, ...] = ()
@@ -137,6 +142,13 @@ class Evidence:
             of: The interface; None for all.
         """
         return counting.read(self.statistics, name, of)
+
+    def of_no_node(self) -> Evidence:
+        """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
+        return Evidence(
+            interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
+            read=self.read, caveats=self.caveats,
+        )  # fmt: skip
 
     def device(self, name: str) -> str:
         """What rules call the interface of a point of that name; empty where it is not the name of one."""
@@ -154,14 +166,20 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     unknown: list[str] = []
     used: list[ReadFile] = []
     elsewhere: list[str] = []
+    unread: list[str] = []
+    spent = 0
     for file in files:
         if file.name in QUIET:
+            continue
+        if spent > WHOLE:
+            unread.append(file.label)
             continue
         if _ELSEWHERE.search(file.label):
             elsewhere.append(file.label)
             continue
         if is_netlink(stored := file.stored(HEAD)[0]):
             stored, missing = file.stored()
+            spent += len(stored)
             if missing or len(stored) > EVIDENCE:
                 caveats.append(f"{file.label}: {missing or f'only its first {EVIDENCE} bytes were read'}")
             records = list(_few(dwdump.parse(stored[:EVIDENCE], file.label), file.label))
@@ -171,10 +189,13 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         head, missing = file.read(HEAD)
         wrapped = unwrapping.wrappers(head)
         if wrapped:
-            head = unwrapping.unwrap(file.read(EVIDENCE)[0], wrapped)[:HEAD]
+            whole = file.read(EVIDENCE)[0]
+            spent += len(whole)
+            head = unwrapping.unwrap(whole, wrapped)[:HEAD]
         fitting = [source for source in sources() if source.recognises(head)]
         if fitting:
             text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
+            spent += len(text)
             text = unwrapping.unwrap(text, wrapped)
             if len(text) > HEAD:
                 more = unwrapping.digest(text)
@@ -192,7 +213,11 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
                     file=file.label, source=source.__name__.rpartition(".")[2], facts=count, wrapped=wrapped
                 )
             )
-    for reason, labels in (("in no known format", unknown), ("of other network namespaces", elsewhere)):
+    for reason, labels in (
+        ("in no known format", unknown),
+        ("of other network namespaces", elsewhere),
+        (f"after {WHOLE >> 20} MiB of side evidence", unread),
+    ):
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
             caveats.append(f"not used, {reason}: {shown}")
@@ -227,6 +252,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         features={features.dev: features for features in _of(facts, Features)},
         fdb=_told_once(_of(facts, FdbEntry)),
         sockets=tuple(_of(facts, Socket)),
+        daemons=tuple(_of(facts, DaemonLine)),
         modules=frozenset(module.name for module in modules) if modules else None,
         caveats=tuple(caveats),
     )

@@ -193,15 +193,14 @@ def _octets() -> npt.NDArray[np.uint16]:
     table = np.zeros((10, 256, 256), np.uint16)
     others = [byte for byte in range(256) if not 48 <= byte <= 57]
     for value in range(256):
-        first, more = str(value)[0], str(value)[1:]
-        rest = [48 + int(digit) for digit in more]
+        first, *rest = (48 + int(digit) for digit in str(value))
         told = value << 2 | len(rest) + 1
         if not rest:
-            table[int(first), others, :] = told
+            table[first - 48, others, :] = told
         elif len(rest) == 1:
-            table[int(first), rest[0], others] = told
+            table[first - 48, rest[0], others] = told
         else:
-            table[int(first), rest[0], rest[1]] = told
+            table[first - 48, rest[0], rest[1]] = told
     return np.append(table, np.uint16(0))
 
 

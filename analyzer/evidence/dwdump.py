@@ -13,7 +13,7 @@ from analyzer.capture.formats import is_netlink
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +37,13 @@ _TYPE = 0x3FFF
 """Of an attribute's type; the two highest bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER)."""
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(data: bytes, file: str) -> Iterator[Fact]:
     """Yield the packets; frames are counted as lines, from 1."""
     order = _MAGICS.get(data[:4])
     if order is None or not is_netlink(data):
         return
-    at, count, kept, left_out = _FILE, 0, 0, 0
+    at, count = _FILE, 0
     while at + _RECORD <= len(data):
         length = int.from_bytes(data[at + 8 : at + 12], order)
         begin, at = at + _RECORD, at + _RECORD + length
@@ -52,17 +53,11 @@ def parse(data: bytes, file: str) -> Iterator[Fact]:
         record = _frame(data[begin + _COOKED : at], order, file, count)
         if record is None:
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         yield record
     if at != len(data):
         yield Caveat(
             says=f"{file}: damaged or cut short in frame {max(count, 1)}; the frames before it were used"
         )
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _frame(message: bytes, order: Order, file: str, line: int) -> DropRecord | None:

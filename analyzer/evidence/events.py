@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyzer.evidence.table import ASSURED, OFFLOAD
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -153,6 +155,19 @@ def _rows(log: EventLog, proto: str, src: str, sport: int, dst: str, dport: int)
     )
     rows: list[int] = np.flatnonzero((table.proto == table.names.index(proto)) & (original | reply)).tolist()
     return rows
+
+
+def evicted(log: EventLog) -> npt.NDArray[np.bool_]:
+    """Say which events tell of an entry that was ended before its time, and by no program: to make room (early_drop) mostly.
+
+    The kernel prints the time that was left (ctnetlink_dump_timeout), which of an expired entry is none. An entry that went
+    because an interface of its translation went down looks the same. One that a RST or a SYN ended is in CLOSE, or was assured.
+    """
+    table = log.entries
+    closed = table.names.index("CLOSE") if "CLOSE" in table.names else -1
+    mask: npt.NDArray[np.bool_] = (log.kind == KINDS.index("DESTROY")) & ~log.by_user & (table.timeout > 1)
+    mask &= (table.state != closed) & (table.flags & (ASSURED | OFFLOAD) == 0)
+    return mask
 
 
 def occupancy(logs: Sequence[EventLog]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

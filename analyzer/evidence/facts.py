@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from calendar import isleap
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
 from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.drops import DropRecord
 from analyzer.evidence.events import EventLog
 from analyzer.evidence.naming import Name as Name
+from analyzer.evidence.network import DaemonLine as DaemonLine
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
@@ -26,6 +29,9 @@ from analyzer.evidence.network import RoutingRule as RoutingRule
 from analyzer.evidence.network import Socket as Socket
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _WRAP = 1 << 32
 _DAY = 86_400 * 10**9
@@ -249,6 +255,7 @@ Fact = (
     | Features
     | FdbEntry
     | Socket
+    | DaemonLine
     | Module
     | Counters
     | Name
@@ -258,3 +265,36 @@ Fact = (
     | Table
     | Ruleset
 )
+
+
+def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
+    """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
+    if lines:
+        yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
+
+
+Parse = Callable[Concatenate[Any, str, ...], "Iterator[Fact]"]
+
+
+def limited(what: str, most: Callable[[], int]) -> Callable[[Parse], Parse]:
+    """Let a source's `parse` yield so many facts and every caveat, and tell how many facts it left out.
+
+    Args:
+        what: The facts, in words.
+        most: How many, asked when a file is read.
+    """
+
+    def decorate(parse: Parse) -> Parse:
+        @functools.wraps(parse)
+        def first(text: Any, file: str) -> Iterator[Fact]:
+            limit, count = most(), 0
+            for fact in parse(text, file):
+                count += not isinstance(fact, Caveat)
+                if count <= limit or isinstance(fact, Caveat):
+                    yield fact
+            if count > limit:
+                yield Caveat(says=f"{file}: {count - limit} {what} beyond the first {limit} were left out")
+
+        return first
+
+    return decorate

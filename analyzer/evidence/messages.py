@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
+from analyzer.evidence.drops import address, number
 
 if TYPE_CHECKING:
     from analyzer.evidence.facts import About
@@ -100,21 +100,6 @@ def packet(text: str) -> dict[str, Any]:
         "seq": number(fields.get("SEQ"), 0xFFFFFFFF),
         "ack": number(fields.get("ACK"), 0xFFFFFFFF),
     }
-
-
-def address(text: str) -> str:
-    """Bring an address to its short form: the kernel logs IPv6 at full length; empty where it is none."""
-    try:
-        return str(ipaddress.ip_address(text.strip("[]")))
-    except ValueError:
-        return ""
-
-
-def number(text: str | None, most: int) -> int | None:
-    """Read a number up to *most*; None where it is none."""
-    if text is None or not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > most:
-        return None
-    return int(text)
 
 
 def _fields(groups: dict[str, str | None]) -> dict[str, Any]:

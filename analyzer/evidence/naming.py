@@ -30,6 +30,11 @@ class Name:
         """`kube-system/coredns-5d78c9869d-abcde`."""
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
+    @property
+    def says(self) -> str:
+        """`10.244.0.11 is pod default/web-0 on node-a`."""
+        return f"{self.address} is {self.kind} {self.text}" + (f" on {self.node}" if self.node else "")
+
 
 def by_address(said: Iterable[Name]) -> dict[str, Name]:
     """Give each address its name; one that several pods share, and no node or service has, gets none."""

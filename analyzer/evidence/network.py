@@ -185,3 +185,26 @@ class Module:
     name: str
     used_by: tuple[str, ...]
     file: str
+
+
+Trouble = Literal["rules", "entries", "port", "api", "upstream"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonLine:
+    """A line of kube-proxy's or CoreDNS' log that tells what it could not do."""
+
+    daemon: Literal["kube-proxy", "CoreDNS"]
+    about: Trouble
+    """`rules` that were not written, conntrack `entries` that were not deleted, a `port` that was not opened, the `api` server
+    out of reach; an `upstream` that did not answer CoreDNS."""
+    says: str
+    """The message, without time and place."""
+    file: str
+    line: int
+    """Of the file, from 1."""
+    proto: str = ""
+    """Of `upstream`: `udp` or `tcp`."""
+    src: str = ""
+    """Of `upstream`, with the port: CoreDNS' own end; empty where it is no address."""
+    dst: str = ""

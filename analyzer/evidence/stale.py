@@ -16,6 +16,7 @@ from analyzer.evidence.translation import HOOKS, Known, Translation
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from analyzer.evidence.collecting import Evidence
     from analyzer.evidence.rules.model import Ruleset
     from analyzer.evidence.table import Entry, Table
 
@@ -90,6 +91,15 @@ def stale(
             elif not answer.doubtful and answer.leads(entry):
                 right.add(target)
     return Staleness(tuple(found), unchecked)
+
+
+def contradicting(evidence: Evidence) -> Staleness:
+    """Compare a bundle's last listing with its last rules; nothing is said where it lacks either."""
+    if not evidence.tables or not evidence.rules:
+        return Staleness((), 0)
+    local = frozenset(text for link in evidence.links for text in link.addresses)
+    virtual = [one.address.rsplit(":", 1)[0] for one in evidence.ipvs_services]
+    return stale(evidence.tables[-1], evidence.rules[-1], local=local or None, virtual=virtual)
 
 
 def delete(entry: Entry) -> str:

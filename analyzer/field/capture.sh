@@ -93,6 +93,25 @@ born() { # when a process began, in ticks since boot: number and birth are no ot
 
 lives() { [ -n "$2" ] && [ "$(born "$1" 2>/dev/null)" = "$2" ]; }
 
+over() { ! lives "$1" "$2"; }
+
+told() { # whether process $1 has written what is sought into a file; 2 if it is gone without
+    ! grep -Eqs "$3" "$2" || return 0
+    [ -n "$(born "$1")" ] || return 2
+    return 1
+}
+
+await() { # until a question is answered yes (0) or never will be (2), PATIENCE s at most
+    tries=0
+    while [ $tries -lt $((PATIENCE * 10)) ]; do
+        "$@" && return
+        [ $? -ne 2 ] || return 1
+        tries=$((tries + 1))
+        nap 0.1
+    done
+    return 1
+}
+
 # --- interfaces ---
 
 # Each interface: number, name, number of its other end if that is in another network namespace, its bridge or bond.
@@ -465,14 +484,10 @@ begin_bpftrace() {
     # shellcheck disable=SC2046
     $alone bpftrace -q -B line "$work/drops.bt" $(watched_networks) >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
     tracer=$!
-    for _ in $(seq_to $((PATIENCE * 10))); do
-        if grep -qs '^clock: ' "$bundle/drops.txt"; then
-            echo "$tracer $(born $tracer) bpftrace" >>"$work/recorders"
-            return
-        fi
-        lives $tracer "$(born $tracer)" || break
-        nap 0.1
-    done
+    if await told $tracer "$bundle/drops.txt" '^clock: '; then
+        echo "$tracer $(born $tracer) bpftrace" >>"$work/recorders"
+        return
+    fi
     kill -KILL $tracer 2>/dev/null
     rm -f "$bundle/drops.txt"
     return 1
@@ -488,8 +503,6 @@ bound_drops() { # bpftrace's file is a ring of two; each begins with the names o
     cp "$bundle/drops.txt" "$bundle/drops-earlier.txt"
     cat "$work/format" >"$bundle/drops.txt"
 }
-
-seq_to() { awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) print i }'; }
 
 # Save the instance's ring, with its clock's relation to wall time: a mark that tells the one beside the other.
 end_drops() {
@@ -558,15 +571,7 @@ begin_recorders() {
     done
     while read -r process device; do
         log=$bundle/$program-$device.log
-        tries=0
-        until grep -Eqs "$LISTENING" "$log"; do
-            # Not yet a second old it may be a shell still; one that is gone has said why.
-            if [ -z "$(born "$process")" ] || [ $tries -gt $((PATIENCE * 10)) ]; then
-                die "$program does not record $device: $(tail -n 1 "$log")"
-            fi
-            tries=$((tries + 1))
-            nap 0.1
-        done
+        await told "$process" "$log" "$LISTENING" || die "$program does not record $device: $(tail -n 1 "$log")"
         echo "$process $(born "$process") $device" >>"$work/recorders"
     done <"$work/launched"
 }
@@ -577,12 +582,7 @@ end_recorders() { # each by SIGINT, on which it writes what it holds
         ! lives "$process" "$birth" || kill -INT "$process" 2>/dev/null
     done <"$work/recorders"
     while read -r process birth _; do
-        tries=0
-        while lives "$process" "$birth" && [ $tries -le $((PATIENCE * 10)) ]; do
-            [ $tries -lt $((PATIENCE * 10)) ] || kill -KILL "$process" 2>/dev/null
-            tries=$((tries + 1))
-            nap 0.1
-        done
+        await over "$process" "$birth" || kill -KILL "$process" 2>/dev/null
     done <"$work/recorders"
 }
 

@@ -61,6 +61,11 @@ class FleetBundle:
         return key(self.path)
 
 
+def named_as_capture(name: str) -> bool:
+    """Say whether a file's name is one that captures have."""
+    return bool(_CAPTURE.search(name))
+
+
 def key(path: str) -> str:
     """Return a file name for what is kept of the bundle *path*: readable, and no other bundle's."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", path)[-40:].strip("-")

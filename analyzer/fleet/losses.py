@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analyzer.compute.thresholds import FLEET_ANSWER
 from analyzer.connection.model import Fate
 from analyzer.fleet.clocks import unmatched
 from analyzer.fleet.tables import MOST_SYNS
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from analyzer.fleet.dataset import Recorded, Result
     from analyzer.incident.model import Confidence
 
-ANSWER = 1_000_000_000
-"""ns within which an answer comes, or the SYN is repeated (RFC 6298 section 2.1)."""
 Uplinks = dict[str, list["Recorded"]]
 
 
@@ -115,7 +114,7 @@ def _lost(
         return _open(f"nothing tells how the clock of {node} differs, so whether it was recording then")
     if not _covers(there, times, int(offset)):
         return _open(f"{node} was not recording then")
-    if not _covers(here, times, ANSWER):
+    if not _covers(here, times, FLEET_ANSWER):
         return _open("its own node's capture ended before an answer could come")
     dropped = [point.dropped for point in there]
     if any(dropped):

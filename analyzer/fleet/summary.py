@@ -37,7 +37,7 @@ class Loser:
     node: str
     """Of a pod; else empty."""
     lost: int
-    """Packets: vanished requests, and one for each connection that lost otherwise."""
+    """Packets that vanished, of all kinds, and one for each connection that lost otherwise."""
     connections: int
     """Connections that lost something."""
     nodes: int

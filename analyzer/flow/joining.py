@@ -192,3 +192,35 @@ def mark(
             for j in range(begin[at], begin[at + 1]):
                 if keys_of[j] == wanted[i]:
                     found[values_of[j]] = 1
+
+
+@cython.boundscheck(False)  # every index is a flow's, or masked
+def share(
+    asked: cython.uchar[::1],
+    flow: cython.int[::1],
+    prints: cython.uint[::1],
+    seen: cython.uchar[::1],
+    found: cython.uchar[::1],
+    noting: cython.bint,
+) -> None:
+    """Note which prints some flows' packets have, or find the flows with one that was noted, and by chance a few others.
+
+    Args:
+        asked: Per flow, 1 for those that are asked.
+        flow: Each row's flow.
+        prints: Of each row.
+        seen: A bit for each value that the lower bits of a print can have; a power of two long. Filled, or asked.
+        found: Zeroed, as long as *asked*; set to 1, unless *noting*.
+        noting: Whether to fill *seen*.
+    """
+    row: cython.Py_ssize_t
+    bit: cython.uint
+    mask: cython.uint = cython.cast(cython.uint, seen.shape[0] * 8 - 1)
+    with cython.nogil:
+        for row in range(flow.shape[0]):
+            if asked[flow[row]]:
+                bit = prints[row] & mask
+                if noting:
+                    seen[bit >> 3] |= cython.cast(cython.uchar, 1 << (bit & 7))
+                elif seen[bit >> 3] >> (bit & 7) & 1:
+                    found[flow[row]] = 1

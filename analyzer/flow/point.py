@@ -76,6 +76,8 @@ class Point:
     """ns that were added to the packets' times: see `analyzer.nat.clocks`."""
     interval: Interval | None = None
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
+    host: str = ""
+    """Whose it is, where the bundle has captures of several nodes: see `analyzer.node.hosts`."""
     within: tuple[str, ...] = ()
     """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
 

@@ -23,6 +23,7 @@ ZERO_WINDOW = 128
 HELD = 256  # `high` is known
 ACKED = 512  # `acked` is known
 STRANGE = 1024  # an ACK came before any SYN-ACK: it acknowledges another connection
+STUCK = 2048  # the first byte (or FIN) that is not acknowledged was sent again, and still is not
 
 
 @cython.boundscheck(False)  # every index is a row, a flow or a connection of ours
@@ -59,10 +60,10 @@ def tally(
         length: Each row's payload.
         proto: Each flow's protocol.
         seen: Per connection and side the bits above.
-        high: Per connection and side the end of the highest byte sent.
+        high: Per connection and side the end of the highest byte sent, a FIN counting as one.
         acked: Per connection and side the highest of its bytes that the other side acknowledged.
-        again: Per connection and side how many segments were sent again.
-        repeated: Per connection and side the row of the first segment that was sent again.
+        again: Per connection and side how many segments with data were sent again.
+        repeated: Per connection and side the row of the last repetition that began to be stuck: -1 without.
         syn: Per connection the rows of its first SYN, its last SYN before an answer, and the first SYN-ACK; -1 without.
         reset: Per connection and side the row of its first RST; -1 without.
         last: Per connection the last row.
@@ -77,6 +78,7 @@ def tally(
     bit: cython.int
     end: cython.uint
     ahead: cython.uint
+    beyond: cython.uint
     with cython.nogil:
         for row in range(flow.shape[0]):
             c = slot[flow[row]]
@@ -111,23 +113,28 @@ def tally(
                             new |= 1024
                     if not window[row]:
                         new |= 128
-                    if length[row] > 0:
-                        end = (seq[row] + cython.cast(cython.uint, length[row])) & M32
+                    if length[row] > 0 or some & 1:
+                        end = (seq[row] + cython.cast(cython.uint, length[row]) + (some & 1)) & M32
                         ahead = (end - high[c, side]) & M32
                         # One byte of old data is a keepalive's (RFC 9293 section 3.8.4): nothing had to be repeated.
                         if not seen[c, side] & 256 or (ahead != 0 and ahead < HALF):
                             high[c, side] = end
                             new |= 256
-                        elif length[row] > 1:
-                            if again[c, side] == 0:
-                                repeated[c, side] = cython.cast(cython.int, row)
-                            again[c, side] += 1
-                            new |= 64
+                        elif length[row] > 1 or some & 1:
+                            if not seen[c, side] & 2048:
+                                ahead = (acked[c, side] - seq[row]) & M32
+                                beyond = (end - acked[c, side] - 1) & M32
+                                if not seen[c, side] & 512 or (ahead < HALF and beyond < HALF):
+                                    seen[c, side] |= 2048
+                                    repeated[c, side] = cython.cast(cython.int, row)
+                            if length[row] > 1:
+                                again[c, side] += 1
+                                new |= 64
                 if some & 16 and not some & 4:
                     ahead = (ack[row] - acked[c, 1 - side]) & M32
                     if not seen[c, 1 - side] & 512 or (ahead != 0 and ahead < HALF):
                         acked[c, 1 - side] = ack[row]
-                        seen[c, 1 - side] |= 512
+                        seen[c, 1 - side] = (seen[c, 1 - side] | 512) & 0xF7FF  # what was stuck arrived
             else:
                 new = 8
             some = new & ~seen[c, side]

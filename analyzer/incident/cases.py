@@ -14,7 +14,7 @@ from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.incident.model import Attempt
+from analyzer.incident.model import Attempt, Exclusion
 from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
@@ -97,6 +97,17 @@ class Case:
         """The first attempt after the first loss that made the whole way, or was answered though a point missed it."""
         began, through = self.lost[0].time, (Fate.PASSED, Fate.CAPTURE_LOSS)
         return next((s for s in self.steps if s.fate in through and s.time >= began), None)
+
+    @property
+    def not_beyond(self) -> Exclusion:
+        """That the loss was between the gap's points: seen at the one, never at the other."""
+        here, beyond = self.gap if self.outward else self.gap[::-1]
+        if self.outward:
+            return Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}")
+        return Exclusion(
+            cause="lost before the node",
+            because=f"the packet came in at {here}, and never got to {beyond}",
+        )
 
     def attempts(self, trails: Trails) -> tuple[Attempt, ...]:
         """As findings tell them."""

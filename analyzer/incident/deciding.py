@@ -123,7 +123,7 @@ def _refusals(scene: Scene) -> None:
 
     An error about the packet itself, that it is too big or went through too many routers, is no refusal by anybody's will.
     """
-    for protocol in (TCP, UDP):
+    for protocol in ALL:
         for at in scene.requests[protocol]:
             packets = at.point.packets
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -46,6 +46,32 @@ class Loss:
     """What the kernel recorded of them, where no cause is known: completes "the kernel dropped them ..."."""
     to_node: bool = False
     """Whether they are addressed to the node itself."""
+    kind: Kind = "syn-vanished"
+    way: Literal["out", "in", "local"] = "out"
+    """Where the connections were to: out of the node, into it, or from one of its pods to another."""
+
+    @property
+    def fared(self) -> str:
+        """How they fared, and how many packets that cost: `2 connections could not leave this node, 4 attempts in all`."""
+        one, many = _PACKETS.get(self.kind, ("attempt", "attempts"))
+        return (
+            f"{self.connections:,} connection{'s' * (self.connections != 1)} "
+            f"{_FARED.get(self.kind) or _WENT[self.way]}, "
+            f"{self.packets:,} {one if self.packets == 1 else many} in all"
+        )
+
+
+_WENT = {
+    "out": "could not leave this node",
+    "in": "could not get into this node",
+    "local": "got no further within this node",
+}
+_FARED = {
+    "reply-vanished": "lost the answers inside this node",
+    "data-vanished": "got stuck in this node",
+    "refused": "could not get through this node",
+}
+_PACKETS = {"reply-vanished": ("reply", "replies"), "data-vanished": ("segment", "segments")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

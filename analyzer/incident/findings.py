@@ -14,6 +14,7 @@ from analyzer.incident import (
     challenge_ack,
     invalid_dropped,
     invalid_reset,
+    logged,
     lost_data,
     lost_entry,
     lost_errors,
@@ -59,7 +60,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += [f for f in lost_data.findings(scene) if (f.point, f.flow) not in told]
     found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]
-    return found, Counts(
+    return logged.findings(found, scene.evidence.events), Counts(
         connections=_connections(scene),
         syn_attempts=sum(int(at.first.sum()) for at in tcp),
         syn_vanished=sum(int((at.fate == VANISHED).sum()) for at in tcp),

@@ -6,9 +6,13 @@ Each signal is one function here; it gives nothing where the evidence does not s
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
+
+from analyzer.evidence.events import evicted, occupancy
+from analyzer.evidence.stale import contradicting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +33,19 @@ GROWTH = 0.2
 """By this share, and `FEW` entries, UDP must grow between two listings to warn."""
 STALE = 120
 """Seconds for which kube-proxy may not have written its rules."""
+_SHOWN = 3
+"""Stale entries that are named, with the command that deletes each."""
+_STALE = {
+    "gone": "to where no rule leads any more",
+    "elsewhere": "to where the rules lead other destinations only",
+    "untranslated": "from before a rule that would translate them",
+}
+_TROUBLES = {
+    "rules": "it could not write its rules",
+    "entries": "it could not delete entries of conntrack",
+    "port": "it could not open a port",
+    "api": "the API server was out of reach",
+}
 _DEAD = frozenset({"FAILED", "INCOMPLETE"})
 
 
@@ -37,8 +54,8 @@ class Signal:
     """One sign of the node's health."""
 
     name: str
-    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `time-wait`, `udp-growth`, `gone-addresses`,
-    `kube-proxy-sync`, `coredns-servfail`."""
+    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `stale-entries`, `time-wait`, `udp-growth`, `gone-addresses`,
+    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
     value: str
     """What was measured, short: `96 %`, `140`, `300 s`."""
     level: Level
@@ -59,12 +76,15 @@ def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]
     return (
         *_occupancy(evidence),
         *_counters(evidence),
+        *_evicted(evidence),
         *_table_full(evidence),
+        *_stale(evidence),
         *_time_wait(evidence),
         *_udp_growth(evidence),
         *_gone_addresses(evidence),
         *_kube_proxy(evidence, now),
         *_coredns(evidence),
+        *_daemons(evidence),
     )
 
 
@@ -75,6 +95,10 @@ def _occupancy(evidence: Evidence) -> Iterator[Signal]:
     if count is None and evidence.tables:
         fullest = max(evidence.tables, key=lambda table: len(table) + table.omitted)
         count, source = len(fullest) + fullest.omitted, f"{fullest.file}, nf_conntrack_max"
+    held = "held"
+    if count is None and evidence.events:
+        _, entries = occupancy(evidence.events)
+        count, source, held = int(entries.max(initial=0)), "conntrack -E, nf_conntrack_max", "held at least"
     if count is None or not most:  # 0 means no limit
         return
     share = count / most
@@ -83,7 +107,7 @@ def _occupancy(evidence: Evidence) -> Iterator[Signal]:
         name="table-occupancy",
         value=f"{share:.0%}",
         level=levels[0] if levels else "ok",
-        says=f"The conntrack table held {count:,} of {most:,} entries.",
+        says=f"The conntrack table {held} {count:,} of {most:,} entries.",
         source=source,
     )
 
@@ -120,6 +144,45 @@ def _counters(evidence: Evidence) -> Iterator[Signal]:
                 says=sentence.format(f"{total:,}") + " since boot; one reading does not tell when.",
                 source=last.file,
             )
+
+
+def _evicted(evidence: Evidence) -> Iterator[Signal]:
+    """Tell of evictions by conntrack's own log, where no counter does."""
+    logs = [] if evidence.counters else [log for log in evidence.events if evicted(log).any()]
+    if logs:
+        number = sum(int(evicted(log).sum()) for log in logs)
+        yield Signal(
+            name="early-drop",
+            value=str(number),
+            level="danger",
+            says=f"{number:,} unanswered entries were ended before their time, by no program: evicted to make room, or because "
+            "an interface of theirs went down.",
+            source=", ".join(log.file for log in logs),
+        )
+
+
+def _stale(evidence: Evidence) -> Iterator[Signal]:
+    """Tell of entries that the rules would not make any more, without a packet of theirs."""
+    found = contradicting(evidence)
+    if not found.entries:
+        return
+    kinds = Counter(one.kind for one in found.entries)
+    shown = "; ".join(
+        f"{one.entry.orig_src} to {one.entry.orig_dst}:{one.entry.orig_dport}/{one.entry.proto} leads to {one.target}"
+        + (f" instead of {one.now[0]}" if one.now else "")
+        + f": {one.command}"
+        for one in found.entries[:_SHOWN]
+    )
+    unchecked = f" {found.unchecked:,} further entries were not compared." if found.unchecked else ""
+    yield Signal(
+        name="stale-entries",
+        value=str(len(found.entries)),
+        level="warn",
+        says="Entries contradict the rules: "
+        + ", ".join(f"{number:,} {_STALE[kind]}" for kind, number in kinds.items())
+        + f".{unchecked} {shown}",
+        source=found.entries[0].file,
+    )
 
 
 def _table_full(evidence: Evidence) -> Iterator[Signal]:
@@ -265,6 +328,34 @@ def _coredns(evidence: Evidence) -> Iterator[Signal]:
         says=f"CoreDNS answered {failed:,} of {answered:,} queries with SERVFAIL between two scrapes.",
         source=f"{first.file}, {last.file}",
     )
+
+
+def _daemons(evidence: Evidence) -> Iterator[Signal]:
+    """Tell what kube-proxy and CoreDNS logged that they could not do."""
+    failed = [line for line in evidence.daemons if line.daemon == "kube-proxy"]
+    if failed:
+        counts = Counter(_TROUBLES[line.about] for line in failed)
+        yield Signal(
+            name="kube-proxy-errors",
+            value=str(len(failed)),
+            level="danger" if _TROUBLES["rules"] in counts else "warn",
+            says=f"kube-proxy logged that {_listed(counts)}; the first: {failed[0].says}",
+            source=f"{failed[0].file} line {failed[0].line}",
+        )
+    unanswered = [line for line in evidence.daemons if line.about == "upstream"]
+    if unanswered:
+        counts = Counter(line.dst or "an upstream" for line in unanswered)
+        yield Signal(
+            name="coredns-upstream",
+            value=str(len(unanswered)),
+            level="warn",
+            says=f"CoreDNS got no answer from {_listed(counts)}; the first: {unanswered[0].says}",
+            source=f"{unanswered[0].file} line {unanswered[0].line}",
+        )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({number:,})" for name, number in counts.most_common(_SHOWN))
 
 
 def _number(evidence: Evidence, name: str) -> int | None:

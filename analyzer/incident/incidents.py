@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import APART
 from analyzer.incident import causes
 from analyzer.incident.causes import _invalid as invalid
 from analyzer.incident.explanation import Loss
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from analyzer.incident.model import Confidence, Finding, Remedy
 
-APART = 60_000_000_000
-"""ns of silence that end an incident."""
 _WEAKEST: tuple[Confidence, ...] = ("possible", "likely", "proven")
 
 
@@ -92,6 +91,8 @@ def _summary(group: list[Finding]) -> str:
         delay_s=max(f.delay_s or 0.0 for f in group),
         dropped=first.facts.get("dropped", "") if first.cause == "unknown" else "",
         to_node=all(f.facts.get("to_node") for f in group),
+        kind=first.kind,
+        way=first.facts.get("way", "out"),
     )
     text: str = cause.summary(loss)
     return text

@@ -1,6 +1,7 @@
-"""Data of running connections that vanished in the node: segments that were sent again and again, and never got through.
+"""What running connections lost in the node: segments and FINs that were sent again and again, and RSTs.
 
 The repetition says that it mattered. A segment of which any copy crossed the gap, or that the other side acknowledged, arrived.
+Of RSTs, which nobody repeats, those of connections of which no RST of the same side crossed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import FRAGMENT, REPLY, TCP_ACK
+from analyzer.capture.layout import FRAGMENT, REPLY, SYN_X, SYNACK_Y, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.connection.model import Fate
 from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
@@ -39,11 +40,13 @@ def findings(scene: Scene) -> list[Finding]:
 
 
 def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
-    """Flows with a segment that was seen here twice or more, and never beyond, where somebody was recording: its rows."""
+    """Flows with a segment that was seen here, and never beyond, where somebody was recording: its rows, two unless a RST."""
     here = leg.here
     packets, flows = here.packets, here.flows
     rows = leg.partner.lacking()
-    rows = rows[(packets.length[rows] > 1) & (packets.bits[rows] & FRAGMENT == 0)]
+    flags = packets.flags[rows]
+    told = (packets.length[rows] > 1) | (flags & (TCP_FIN | TCP_RST) != 0)
+    rows = rows[told & (flags & TCP_SYN == 0) & (packets.bits[rows] & FRAGMENT == 0)]
     flow = packets.flow[rows]
     match = leg.match[flow]
     keep = (flows.proto[flow] == TCP) & (match >= 0)
@@ -53,13 +56,20 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
     heading = leg.heading[match] * np.where(packets.bits[rows] & REPLY, -1, 1)
     keep = (heading == (-IN if leg.outward else IN)) & leg.there.recorded(packets.time[rows])
     rows, flow = rows[keep], flow[keep]
+    reset = packets.flags[rows] & TCP_RST != 0
+    # A RST that refuses a SYN is followed as a reply.
+    reset &= ~((flows.marks[flow] & (SYN_X | SYNACK_Y) == SYN_X) & (packets.bits[rows] & REPLY != 0))
     key = flow.astype(np.int64) << 32 | packets.seq[rows]
     _, of, times = np.unique(key, return_inverse=True, return_counts=True)
-    rows, flow = rows[times[of] > 1], flow[times[of] > 1]
+    keep = (times[of] > 1) & (packets.flags[rows] & TCP_RST == 0) | reset
+    rows, flow = rows[keep], flow[keep]
     found = []
     for f in np.unique(flow).tolist():
         mine = rows[flow == f]
+        repeated = mine[packets.flags[mine] & TCP_RST == 0]
+        mine = repeated if len(repeated) else mine
         side = int(packets.bits[mine[0]] & REPLY)
+        mine = mine[packets.bits[mine] & REPLY == side]
         first = int(packets.seq[mine].min())
         mine = mine[packets.seq[mine] == first]
         if not _arrived(leg, f, side, int(mine[0])):
@@ -68,14 +78,17 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
 
 
 def _arrived(leg: Leg, flow: int, side: int, row: int) -> bool:
-    """Whether a copy of this segment, or the data in it, crossed, or was acknowledged."""
+    """Whether a copy of this segment, or what is in it, crossed, or was acknowledged; of a RST, whether any other crossed."""
     packets = leg.here.packets
-    end = int(packets.seq[row]) + int(packets.length[row])
     sent = leg.here.rows(flow, side)
     crossed = sent[leg.partner[sent] >= 0]
-    ends = (packets.seq[crossed].astype(np.int64) + packets.length[crossed] - end) & M32
+    if packets.flags[row] & TCP_RST:
+        return bool((packets.flags[crossed] & TCP_RST != 0).any())
+    size = packets.length[crossed] + (packets.flags[crossed] & TCP_FIN)  # a FIN has a number of its own
+    end = int(packets.seq[row]) + int(packets.length[row]) + int(packets.flags[row] & TCP_FIN)
+    ends = (packets.seq[crossed].astype(np.int64) + size - end) & M32
     begins = (packets.seq[crossed].astype(np.int64) - int(packets.seq[row])) & M32
-    if ((ends < HALF) & ((begins == 0) | (begins >= HALF)) & (packets.length[crossed] > 0)).any():
+    if ((ends < HALF) & ((begins == 0) | (begins >= HALF)) & (size > 0)).any():
         return True
     back = leg.here.rows(flow, 1 - side)
     acks = back[packets.flags[back] & TCP_ACK != 0]
@@ -88,10 +101,13 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
     seen = scene.trails.sighting(here, int(rows[0]))
     walked = scene.walk(here, int(rows[0]), gap, outward=leg.outward)
     rule = walked[0].end if walked is not None and walked[0].verdict in ("drop", "reject") else None
+    reset, size = packets.flags[rows[0]] & TCP_RST != 0, int(packets.length[rows[0]])
+    what = "a RST" if reset else f"a segment of {size:,} bytes" if size else "a FIN"
+    often = f"{len(rows)} times" if len(rows) > 1 else "once"
     evidence = [
         Evidence(
-            says=f"a segment of {int(packets.length[rows[0]]):,} bytes was sent {len(rows)} times, seen on {here.name}, never on "
-            f"{there.name}, and not acknowledged",
+            says=f"{what} was sent {often}, seen on {here.name} and never on {there.name}"
+            + ("" if reset else "; it was not acknowledged"),
             source=f"{seen.file} frame {seen.frame}",
         )
     ]
@@ -101,7 +117,7 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
     return Finding(
         kind="data-vanished",
         cause="policy-drop" if rule is not None else "unknown",
-        confidence="likely",
+        confidence="likely" if rule is None else "proven",
         gap=gap.names,
         point=here.name,
         flow=flow,
@@ -124,7 +140,12 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
             for n, row in enumerate(rows[:12].tolist(), 1)
         ),
         omitted=max(0, len(rows) - 12),
-        facts={"packets": len(rows), "bytes": int(packets.length[rows[0]])},
+        facts={"packets": len(rows), "bytes": size, "segment": "RST" if reset else "data" if size else "FIN"},
         evidence=tuple(evidence),
-        excluded=(Exclusion(cause="lost outside the node", because=f"no copy of it got to {there.name}"),),
+        excluded=(
+            Exclusion(
+                cause="lost outside the node" if leg.outward else "lost before the node",
+                because=f"no copy of it got to {there.name}",
+            ),
+        ),
     )

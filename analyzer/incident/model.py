@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from analyzer.connection.model import Connection, Fate, GapNames, Passage, Sighting
+    from analyzer.evidence.naming import Name
 
 Kind = Literal[
     "syn-vanished", "udp-vanished", "icmp-vanished", "reply-vanished", "data-vanished", "error-vanished", "refused",
@@ -24,8 +25,11 @@ class Attempt:
     """One SYN, or one UDP request, of a connection."""
 
     time: int
+    """When the innermost point saw it, ns."""
     fate: Fate
+    """What became of it in the gap that decided."""
     packets: tuple[Sighting, ...]
+    """The same packet at each point that saw it, inner to outer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +37,17 @@ class WindowPoint:
     """One packet of a connection as conntrack judged it: a row of the window chart."""
 
     time: int
+    """When the point saw it, ns."""
     point: str
+    """The capture point that it was judged at."""
     frame: int
+    """Its frame number in the point's file."""
     reply: bool
     """True for packets of the side that answered the connection."""
     flags: str
     """As Zeek and tcpdump abbreviate: `S`, `SA`, `A`, `PA`, `R`."""
     seq: int
+    """Its first byte."""
     end: int
     """seq + payload + SYN + FIN."""
     ack: int
@@ -47,6 +55,7 @@ class WindowPoint:
     window: int
     """Bytes, scaled where the scale is known."""
     verdict: Literal["accept", "ignore", "invalid"]
+    """What conntrack made of it; `ignore` leaves the entry as it was."""
     test: str = ""
     """The failed test: `ack-under-lower-bound`, ... ; empty when none failed."""
     bound: int | None = None
@@ -62,6 +71,7 @@ class Evidence:
     """Evidence for a cause."""
 
     says: str
+    """One sentence."""
     source: str
     """Where it was read: `eth0.pcap frame 1842`, `conntrack -S`."""
 
@@ -71,7 +81,9 @@ class Exclusion:
     """Which look-alike is ruled out, and by what."""
 
     cause: str
+    """The look-alike: a cause, or a few words."""
     because: str
+    """The observation that contradicts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +91,13 @@ class Remedy:
     """What to do about a cause."""
 
     do: str
+    """What to do, in one sentence."""
     command: str
+    """How, in lines of a shell; empty where there is no command."""
     effect: str
+    """What becomes better."""
     risk: str
+    """What it may cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +105,13 @@ class Finding:
     """One connection's event."""
 
     kind: Kind
+    """What happened: see `Kind`."""
     cause: str
+    """As `lostsyn explain` lists them."""
     confidence: Confidence
+    """`proven`, `likely` or `possible`."""
     gap: GapNames | None
+    """The points on its two sides, the inner first; None where it happened inside one point, or the place is not known."""
     time: int
     """Of the first packet that was lost or judged."""
     inner: str
@@ -105,6 +125,7 @@ class Finding:
     flow: int = -1
     """Its flow there."""
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    """All requests of the connection, the lost ones and those that passed."""
     passages: tuple[Passage, ...] = field(default=(), repr=False)
     """What the ladder draws, in time order; bounded."""
     omitted: int = 0
@@ -114,9 +135,13 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
     """JSON-ready details, by cause: partner, outer port, bound, bytes, ..."""
     evidence: tuple[Evidence, ...] = field(default=(), repr=False)
+    """What speaks for the cause, the strongest first."""
     excluded: tuple[Exclusion, ...] = field(default=(), repr=False)
+    """Which look-alikes are ruled out, and by what."""
     remedies: tuple[Remedy, ...] = field(default=(), repr=False)
     """For this node; those of the cause where there are none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +151,27 @@ class Incident:
     id: str
     """Stable for one input: `syn-vanished-1`."""
     kind: Kind
+    """What happened: see `Kind`."""
     cause: str
+    """As `lostsyn explain` lists them."""
     confidence: Confidence
+    """That of its findings."""
     gap: GapNames | None
+    """The points on its two sides, the inner first; None where it happened inside one point, or the place is not known."""
     first: int
+    """When the first of it happened, ns."""
     last: int
+    """When the last of it happened, ns."""
     summary: str
     """One sentence that a manager understands."""
     findings: tuple[Finding, ...] = field(repr=False)
+    """One for each connection, in time order."""
     evidence: tuple[Evidence, ...] = field(repr=False)
+    """What speaks for the cause, the strongest first."""
     excluded: tuple[Exclusion, ...] = field(repr=False)
+    """Which look-alikes are ruled out, and by what."""
     remedies: tuple[Remedy, ...] = field(repr=False)
+    """What to do, the best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +179,19 @@ class CapturePoint:
     """One capture point, as the report lists it."""
 
     name: str
+    """As its file, its interface or the user called it."""
     role: str
+    """`pod`, `bridge`, `uplink`, or `unknown`."""
     files: tuple[str, ...]
+    """Its capture files, in the order of time."""
     packets: int
     """Frames in the tables."""
     skipped: dict[str, int]
     """Frames that are not in the tables, by reason."""
     first: int | None
+    """When its first packet was seen, ns; None without one."""
     last: int | None
+    """When its last packet was seen, ns; None without one."""
     dropped: int | None
     """As the capturing program counted; None where the files do not say."""
     clock_offset: int
@@ -163,16 +203,25 @@ class Counts:
     """The bundle in numbers; the words are those of `docs/design.md`."""
 
     connections: int = 0
+    """Connections that were followed."""
     syn_attempts: int = 0
+    """SYNs, repeated ones included, each counted once."""
     syn_vanished: int = 0
+    """Of them, those that vanished inside the node."""
     syn_unanswered: int = 0
+    """SYNs that left by the uplink and were never answered."""
     udp_requests: int = 0
+    """UDP requests, each counted once."""
     udp_vanished: int = 0
+    """Of them, those that vanished inside the node."""
     reply_vanished: int = 0
+    """Replies that vanished inside the node."""
     refused: int = 0
     """Connections that this node refused itself."""
     invalid_packets: int = 0
+    """Packets that conntrack called INVALID."""
     host_resets: int = 0
+    """RSTs that the node itself sent into connections of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +229,13 @@ class Reconciled:
     """One kernel counter against what the captures show."""
 
     counter: str
+    """Its name: `insert_failed`, `drop`, ..."""
     delta: int
+    """By how much it rose between the two snapshots."""
     explained: int
+    """How much of that the captures show."""
     note: str
+    """What the difference means, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,14 +275,21 @@ class OutsideDestination:
     name: str
     """`192.0.2.100:80`, `192.0.2.53:53/udp`, as the opener asked for it."""
     connections: int
+    """Connections to it that failed."""
     worked: int
     """Connections to it that worked."""
     outcomes: dict[str, int]
     """Outcome to connections, of those that failed."""
+    refusals: tuple[tuple[str, int], ...] = ()
+    """`RST by the peer`, `TTL exceeded by the router 192.0.2.1` to connections, of those that were refused; a few."""
     sources: tuple[tuple[str, int], ...]
     """Address of a pod, or of another opener, to connections; the busiest first, a few."""
     first: int
+    """When the first of it happened, ns."""
     last: int
+    """When the last of it happened, ns."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,8 +304,11 @@ class Trait:
         "large-only",
         "one-destination",
     ]
+    """What they have in common."""
     connections: int
+    """How many have it."""
     says: str
+    """One sentence."""
     next: str
     """What to look at."""
 
@@ -255,10 +318,13 @@ class Outside:
     """What failed, or was delayed, outside the node or because of the peer."""
 
     connections: int
+    """How many."""
     unanswered: int
     """Of them, those with a packet that nobody answered: SYNs, requests, data."""
     first: int
+    """When the first of it happened, ns."""
     last: int
+    """When the last of it happened, ns."""
     destinations: tuple[OutsideDestination, ...]
     """Those with the most failed connections first."""
     hidden: int
@@ -266,6 +332,7 @@ class Outside:
     sources: tuple[tuple[str, int], ...]
     """As of a destination, of all."""
     traits: tuple[Trait, ...]
+    """What the unanswered have in common."""
     example: Connection | None = field(default=None, repr=False)
     """One of them, for a ladder; an unanswered one where there is one."""
     advice: Advice | None
@@ -277,6 +344,7 @@ class Coverage:
     """How much of a gap's traffic one of its points could have seen."""
 
     gap: GapNames
+    """The points on its two sides, the inner first."""
     point: str
     """The point that should have seen the packets next."""
     recorded: int
@@ -300,5 +368,10 @@ class Untold:
     time: int
     """Of its first packet."""
     outcome: str
+    """What became of it for its opener."""
     why: str
     """Reason's code, as in `Account.why_unknown`."""
+    logged: str = ""
+    """What conntrack's own log says of it; empty where the bundle has none."""
+    names: tuple[Name, ...] = ()
+    """Whose its addresses are, as far as the bundle says."""

@@ -15,10 +15,11 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
+from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.following import follow
 from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 DESTINATIONS = 50
 """Destinations that are listed; of more the number is told."""
+REFUSALS = 4
+"""Ways in which one destination refused that are told."""
 SOURCES = 8
 """Sources that are named of one destination."""
 MOST = 2_000
@@ -46,8 +49,6 @@ LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
-NEARLY_ALL, FEW = 0.9, 0.5
-"""Share of the unanswered that have something in common, and of those that worked that must not have it."""
 
 
 def outside(scene: Scene) -> Outside | None:
@@ -96,7 +97,8 @@ def _names(told: Connections, some: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 def _sources(told: Connections, some: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
     """The openers' addresses with their connections, the busiest first."""
-    unique, counts = np.unique(_names(told, some)[:, :2], axis=0, return_counts=True)
+    unique, of = distinct_rows(_names(told, some)[:, :2])
+    counts = np.bincount(of)
     order = np.argsort(-counts, kind="stable")[:SOURCES]
     return tuple((address(int(unique[i, 0]), int(unique[i, 1])), int(counts[i])) for i in order)
 
@@ -104,8 +106,8 @@ def _sources(told: Connections, some: NDArray[np.int64]) -> tuple[tuple[str, int
 def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[OutsideDestination], int]:
     """The destinations with the most failed connections, and how many more there are."""
     worked = np.flatnonzero(told.told == WORKED)
-    unique, of = np.unique(_names(told, np.concatenate([failed, worked]))[:, 2:], axis=0, return_inverse=True)
-    mine, theirs = np.split(of.reshape(-1), [len(failed)])
+    unique, of = distinct_rows(_names(told, np.concatenate([failed, worked]))[:, 2:])
+    mine, theirs = np.split(of, [len(failed)])
     counts = np.bincount(mine, minlength=len(unique))
     by_group = np.argsort(mine, kind="stable")
     begins = np.searchsorted(mine[by_group], np.arange(len(unique) + 1))
@@ -122,6 +124,11 @@ def _destinations(told: Connections, failed: NDArray[np.int64]) -> tuple[list[Ou
                 connections=len(some),
                 worked=int(np.count_nonzero(theirs == group)),
                 outcomes={OUTCOMES[code]: n for code, n in codes.most_common()},
+                refusals=tuple(
+                    Counter(told.refused[i].words for i in some.tolist() if i in told.refused).most_common(
+                        REFUSALS
+                    )
+                ),
                 sources=_sources(told, some),
                 first=int(told.outcomes.first[some].min()),
                 last=int(told.outcomes.last[some].max()),

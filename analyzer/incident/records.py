@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
+    from analyzer.evidence.counting import Counters
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 MOST = 50_000
 """Packets that are compared with the records."""
+_LOSSES = re.compile(
+    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit"
+)
+"""What counters of lost packets have in their names, whichever tool prints them."""
+_COUNTERS = 6
+"""Counters that are told of one loss."""
 OPEN = tuple(
     CODES[code]
     for code in ("not-recording", "not-captured", "one-direction", "undecoded", "filtered", "way-unknown")
@@ -171,4 +179,33 @@ def risen(scene: Scene, name: str, of: str | None = None) -> list[Evidence]:
         )
         for reading in scene.evidence.readings(name, of)
         if reading.rose
+    ]
+
+
+def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
+    """What counters of lost packets say that rose meanwhile: of the node, and of these interfaces, their queues and drivers.
+
+    Where snapshots of before and after are there and none of them rose, that is told.
+    """
+    rows: dict[tuple[str, str], list[Counters]] = {}
+    for counters in scene.evidence.statistics:
+        if counters.of.split(" ")[0] in ("", *devices):
+            rows.setdefault((counters.group, counters.of), []).append(counters)
+    found: list[tuple[int, str, str, str]] = []
+    looked = {of.split(" ")[0] or "the node" for (_, of), row in rows.items() if len(row) > 1}
+    for (_, of), (first, *_, last) in ((key, row) for key, row in rows.items() if len(row) > 1):
+        for name, value in last.values.items():
+            rose = value - first.values.get(name, value)
+            if rose > 0 and _LOSSES.search(name):
+                found.append((rose, name, of, f"{first.file} and {last.file}"))
+    if looked and not found:
+        return [
+            Evidence(
+                says=f"no counter of lost packets of {' and '.join(sorted(looked))} rose",
+                source="counters before and after",
+            )
+        ]
+    return [
+        Evidence(says=f"{name.replace('.', '')} rose by {rose:,}" + (f" on {of}" if of else ""), source=files)
+        for rose, name, of, files in sorted(found, key=lambda one: -one[0])[:_COUNTERS]
     ]

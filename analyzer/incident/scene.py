@@ -21,6 +21,7 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
+from analyzer.incident.bridging import at_port
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence as Says
 from analyzer.node.ways import OUT
@@ -89,9 +90,8 @@ class Scene:
             labels = [file.label for file in point.recording.files]
             # tcpdump's log is called after the file that it wrote, which may hold several points (`-i any`).
             names = (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
-            drops = [
-                self.evidence.capture_drops[name] for name in names if name in self.evidence.capture_drops
-            ]
+            known = self.evidence.capture_drops
+            drops = [known[name] for name in names if name in known]
             if point.recording.dropped is not None:
                 drops.append(point.recording.dropped)
             if drops:
@@ -277,10 +277,21 @@ class Scene:
         if gap.inner.role == "tunnel":
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
+        if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
+            port = at_port(packet, self.node, self.trails, point, row, gap, outward=outward)
+            bridged = self.once(("bridged", port), lambda: self._bridged(port))
+            if bridged is not None and bridged[0].verdict in ("drop", "reject"):
+                return bridged
         walked = self.once(("walked", packet), lambda: self._walked(packet))
         if outer is not None and walked is not None and walked[0].verdict == "accept":
             return self.once(("walked", outer), lambda: self._walked(outer))
         return walked
+
+    def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
+        rules = self.evidence.rules[-1]
+        if not any(chain.family == "bridge" for chain in rules.chains):
+            return None
+        return walk(rules, packet, local=self.local or None, bridge=True), rules.file
 
     def _tunnel(self, point: Point, row: int, gap: Gap, *, outward: bool) -> str | None:
         """The tunnel device that a packet passes within the gap: an end of it, or where the route of what leaves leads."""

@@ -13,6 +13,7 @@ from analyzer.incident.cases import first_answer
 from analyzer.incident.causes import detectors, unknown
 from analyzer.incident.model import Finding
 from analyzer.incident.records import agrees, outranked, record_of, told
+from analyzer.node.ways import IN, LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ _KINDS: dict[int, Kind] = {
 }
 
 
+_WAYS = {IN: "in", LOCAL: "local"}
+"""Where connections were to that did not leave the node."""
 OF_DEVICES = ("link-down", "queue-full")
 """What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
@@ -118,6 +121,9 @@ def _kind(case: Case) -> Kind:
 
 def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
     answer = None if case.replies else first_answer(case)
+    here, there = (case.point.flows, case.flow), case.outer and (case.outer[0].flows, case.outer[1])
+    inner, outer = (here, there) if case.outward or there is None else (there, here)
+    way = _WAYS.get(int(scene.node.heading[case.point.name][case.flow]))
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(
@@ -128,8 +134,8 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         point=case.point.name,
         flow=case.flow,
         time=case.lost[0].time,
-        inner=flow_name(case.point.flows, case.flow),
-        outer=flow_name(case.outer[0].flows, case.outer[1]) if case.outer else None,
+        inner=flow_name(*inner),
+        outer=flow_name(*outer) if outer else None,
         delay_s=(passed.time - case.lost[0].time) / 1e9 if passed else None,
         attempts=case.attempts(scene.trails),
         passages=passages,
@@ -138,6 +144,7 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
             "attempts_vanished": case.vanished,
             "answered": answer is not None,
             "answered_after_s": (answer - case.lost[0].time) / 1e9 if answer else None,
+            **({"way": way} if way else {}),
             **explanation.facts,
         },
         evidence=explanation.evidence,

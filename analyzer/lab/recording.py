@@ -49,7 +49,7 @@ class Recording:
                 stdin=stdin,
                 stderr=said,
                 start_new_session=True,
-                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT),
+                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
                 env=os.environ | {"PATH": f"{tools}:{path}" if tools else path},
             )
 
@@ -89,7 +89,7 @@ class Recording:
         Raises:
             LostsynError: It failed, in its words.
         """
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(signal.SIGTERM)  # which nobody ignores, as INT is in the background
         if self._process.wait(_PATIENCE_S):
             raise LostsynError(f"recording failed: {self._words}")
         (archive,) = self._folder.glob("lostsyn-*.tar.*")
@@ -105,7 +105,7 @@ class Recording:
     def kill(self) -> None:
         """Get rid of it; the script ends what it began."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGTERM)  # which nobody ignores, as INT is in the background
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_PATIENCE_S)
             self._process.kill()

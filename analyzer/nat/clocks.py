@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.thresholds import RESOLUTION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 FAR = 1 << 61
 """ns, 73 years: no clock is so far off, and times beyond would not fit; such a point is left alone."""
-RESOLUTION = 1_000
-"""ns of which files with microseconds (libpcap's default) tell nothing."""
 
 
 def align(points: Sequence[Point], offsets: Mapping[tuple[str, str], int]) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY
 from analyzer.compute.threads import side_by_side
+from analyzer.compute.thresholds import OFFLOAD, WINDOW
 from analyzer.flow.point import slices
 from analyzer.nat.clocks import align
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import hops
 from analyzer.nat.gap import Gap
 from analyzer.nat.late import pair_late
-from analyzer.nat.matching import WINDOW, Matches, match
+from analyzer.nat.matching import Matches, match
 from analyzer.nat.pairing import CURSORS, cover, first_pairs, left, pair
 from analyzer.nat.partners import Partners
 from analyzer.nat.unmatched import measured, pair_strays
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
-
-OFFLOAD = 20_000_000
-"""ns: the pieces that GRO joins or TSO splits lie closer together, where no packet takes longer."""
 
 
 def cross(points: Sequence[Point], pairs: Sequence[tuple[Point, Point]]) -> list[Gap]:
@@ -64,13 +62,6 @@ def cross(points: Sequence[Point], pairs: Sequence[tuple[Point, Point]]) -> list
         return _gap(inner, outer, compared, matches)
 
     return side_by_side(crossed, range(len(pairs)))
-
-
-def missed(neighbours: Sequence[tuple[Point, Point]], absent: Sequence[Point]) -> list[Gap]:
-    """The gaps to points that nobody captured: nothing crossed them."""
-    pairs = [pair for pair in neighbours if pair[0] in absent or pair[1] in absent]
-    comparison = Comparison(pairs)
-    return [_gap(a, b, compared := comparison.of(a, b), match(compared.a, compared.b)[0]) for a, b in pairs]
 
 
 def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Gap:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY, SYN_X, SYNACK_Y
+from analyzer.compute.thresholds import JITTER, WINDOW
+from analyzer.flow.joining import share
 from analyzer.flow.keys import among, scramble, unique_join
 from analyzer.nat.clocks import ahead
 from analyzer.nat.tuples import (
@@ -36,17 +39,14 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
 
-WINDOW = 500_000_000
-"""ns: hardly any packet takes longer from one point of a node to the next, and the first SYN retransmission comes later
-(RFC 6298: 1 s). Equal packets this near to each other are the same one; later ones only if nothing else is equal."""
 ENOUGH = 3
 """Votes that must agree on another clock."""
 SAMPLE = 1 << 20
 """Packets per point that vote at most; chosen by their content, so that both points choose the same ones."""
+CONTENTS = 1 << 25
+"""Bits by which it is noted which contents there are: 4 MB, which a processor's cache holds."""
 HEADS = 4096
 """Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
-JITTER = 10_000_000
-"""ns by which the transit of packets differs, as far as clocks are concerned."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,6 +214,8 @@ def _by_syn(
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
     rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
     for level in LEVELS:
+        if not len(rest_a) or not len(rest_b):
+            break
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         got_a.append(left_a[rest_a[i]])
         got_b.append(left_b[rest_b[j]])
@@ -274,6 +276,7 @@ _BALLOT = np.dtype(
 
 def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]) -> NDArray[Any]:
     """One vote per packet that is unique on both sides, among the flows that are left."""
+    left_a, left_b = _sharing(a, left_a, b, left_b)
     if not len(left_a) or not len(left_b):
         return np.zeros(0, _BALLOT)
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
@@ -283,6 +286,8 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     sole[unique_join(keys_a.at(0), keys_b.at(0))[0]] = True
     found = [np.zeros(0, _BALLOT)]
     for level in LEVELS:
+        if not len(rest_a) or not len(rest_b):
+            break
         i, j = unique_join(keys_a.at(level, rest_a), keys_b.at(level, rest_b))
         one, other = rows_a[rest_a[i]], rows_b[rest_b[j]]
         ballot = np.zeros(len(i), _BALLOT)
@@ -296,6 +301,30 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
         found.append(ballot)
         rest_a, rest_b = np.delete(rest_a, i), np.delete(rest_b, j)
     return np.concatenate(found)
+
+
+def _sharing(
+    a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Those of the flows, and few others, that have a packet's content in common with one of the other point's.
+
+    No other can have a vote: of two pods' packets on a bridge the half that is the other pod's, for one.
+    """
+    if not len(left_a) or not len(left_b):
+        return left_a, left_b
+    left_b = _share(a, left_a, b, left_b)
+    return _share(b, left_b, a, left_a), left_b
+
+
+def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Those of B's flows."""
+    seen, found = np.zeros(CONTENTS // 8, np.uint8), np.zeros(len(b.flows), np.uint8)
+    for point, left, noting in ((a, left_a, True), (b, left_b, False)):
+        asked = np.zeros(len(point.flows), np.uint8)
+        asked[left] = 1
+        share(*views(asked, point.packets.flow, point.packets.print, seen, found), noting)
+    sharing: NDArray[np.int32] = left_b[found[left_b] == 1]
+    return sharing
 
 
 def _voters(point: Point, left: NDArray[np.int32]) -> NDArray[np.int64]:

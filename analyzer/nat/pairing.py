@@ -15,12 +15,14 @@ try:
 except ImportError:
     from analyzer.compute.uncompiled import cython
 
+from analyzer.compute import thresholds
+
 REACH = cython.declare(cython.int, 256)  # rows that one search looks at
 OVERTAKEN = cython.declare(
     cython.int, 64
 )  # unpaired rows kept behind the front: reordering inside a node is short
 M32 = cython.declare(cython.longlong, 0xFFFFFFFF)
-NEARLY = cython.declare(cython.longlong, 200_000)  # ns by which the transit of neighbours may differ
+NEARLY = cython.declare(cython.longlong, thresholds.NEARLY)  # ns
 # Columns of `cursors`: where in its (flow, direction) of A pairing has got to, the first row behind that may still be
 # unpaired, where the time says that a row should be; all from the direction's first row; and the last transit, ns.
 FRONT = cython.declare(cython.int, 0)

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import ARP
+from analyzer.compute.thresholds import UNMATCHED, WINDOW
 from analyzer.flow.keys import scramble, unique_join
 from analyzer.flow.point import UDP
-from analyzer.nat.matching import SAMPLE, WINDOW
+from analyzer.nat.matching import SAMPLE
 from analyzer.nat.tuples import LEVELS, packet_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
-
-LEAST = 1_000_000
-"""ns that packets are apart at least to be looked at one by one, however fast the others crossed."""
 
 
 def pair_strays(
@@ -67,7 +65,7 @@ def _pair_equals(
     a, b = (_udp(point, _left(point, partner)) for point, partner in ((inner, in_outer), (outer, in_inner)))
     if not len(a) or not len(b):
         return
-    apart = max(measured(inner, outer, in_outer), LEAST)
+    apart = max(measured(inner, outer, in_outer), UNMATCHED)
     for level in LEVELS:
         i, j = _in_order(inner, outer, a, b, level, apart)
         in_outer[a[i]], in_inner[b[j]] = b[j], a[i]

@@ -28,7 +28,7 @@ UPLINK, INSIDE = "uplink", "inside"
 def absent(points: Sequence[Point], evidence: Evidence) -> list[Point]:
     """Make the uplink that nobody captured, or the bridge where only the uplink was; none where neither is missing."""
     roles = {point.role for point in points} - {None}
-    if not roles:
+    if not roles or any(point.host for point in points):
         return []
     if "uplink" not in roles:
         return [_empty(_uplink(evidence) or UPLINK, "uplink")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.thresholds import MOSTLY_OWN
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import comparable, hops
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 MOST_UPLINKS = 32
 """Uplinks that are compared with each other."""
 SAME = SRC | SPORT | DST | DPORT
-NEARLY = 0.9
-"""Share of a point's packets that carry its own link-layer address: the rest was flooded."""
 
 
 def stack(points: Sequence[Point], links: Iterable[Link]) -> None:
@@ -43,7 +42,7 @@ def stack(points: Sequence[Point], links: Iterable[Link]) -> None:
         points: All points.
         links: The node's interface table, as far as the bundle has it.
     """
-    pairs = [(a, b) for a, b in _candidates(points) if comparable(a, b)]
+    pairs = [(a, b) for a, b in _candidates(points) if comparable(a, b) and a.host == b.host]
     comparison = Comparison(pairs)
     inner: dict[str, set[str]] = {point.name: set() for point in points}
     uplinks = {point.name for point in points if point.role == "uplink"}
@@ -88,7 +87,7 @@ def _stations(point: Point) -> frozenset[int]:
     ends = np.concatenate([src, dst[dst != src]])
     weight = np.concatenate([sizes, sizes[dst != src]])
     values, inverse = np.unique(ends, return_inverse=True)
-    shared = values[np.bincount(inverse, weight, len(values)) >= NEARLY * max(int(sizes.sum()), 1)]
+    shared = values[np.bincount(inverse, weight, len(values)) >= MOSTLY_OWN * max(int(sizes.sum()), 1)]
     return frozenset(shared.tolist())
 
 

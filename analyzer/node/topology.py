@@ -183,7 +183,7 @@ def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:
         pairs += combinations(bridges, 2)
     pairs += [*product(inside, tunnels), *product(inside, uplinks), *product(tunnels, uplinks)]
     pairs += [(a, b) for a, b in stacked if a.role != "pod"]
-    return [(inner, outer) for inner, outer in pairs if comparable(inner, outer)]
+    return [(inner, outer) for inner, outer in pairs if comparable(inner, outer) and inner.host == outer.host]
 
 
 def _meet(a: Point, b: Point) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.connection.reasons import CODES, REASONS
-from analyzer.report.words import count, short
+from analyzer.report.words import between, count, duration, short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.connection.model import Account
     from analyzer.incident.model import Coverage
 
@@ -79,13 +81,28 @@ def whys(account: Account) -> list[str]:
     return [f"{count(number, 'connection', 'connections')}: {why(code)}" for code, number in told if number]
 
 
-def outcomes(found: dict[str, int]) -> str:
-    """Return outcomes with their numbers, the most frequent first: `12 sent, no reply; 3 refused`."""
+def outcomes(found: dict[str, int], refusals: Sequence[tuple[str, int]] = ()) -> str:
+    """Return outcomes with their numbers, the most frequent first: `12 sent, no reply; 3 refused: RST by the peer`."""
     sums: dict[str, int] = {}
     for code, number in found.items():
         name = OUTCOMES.get(code, code)
         sums[name] = sums.get(name, 0) + number
-    return "; ".join(f"{number:,} {name}" for name, number in sorted(sums.items(), key=lambda item: -item[1]))
+    how = ", ".join(f"{number:,} {short(says, 80)}" for says, number in refusals)
+    if len(refusals) == 1:
+        how = short(refusals[0][0], 80)
+    return "; ".join(
+        f"{number:,} {name}" + (f": {how}" if how and name == OUTCOMES["refused"] else "")
+        for name, number in sorted(sums.items(), key=lambda item: -item[1])
+    )
+
+
+def waits(account: Account) -> list[str]:
+    """Return where connections waited in this node: `2 connections waited up to 1.8 s between cni0 and eth0, on the way out`."""
+    return [
+        f"{count(one.connections, 'connection', 'connections')} waited up to {duration(one.longest)}"
+        f"{between(one.gap)}, on the way {'out' if one.outward else 'in'}"
+        for one in account.waited
+    ]
 
 
 def coverage(one: Coverage) -> str:

@@ -83,6 +83,7 @@ def environment() -> jinja2.Environment:
             "version": __version__,
             "numbers": account.numbers,
             "whys": account.whys,
+            "waits": account.waits,
             "account_line": account.line,
             "outcome_names": account.OUTCOMES,
             "waited": account.WAITED,

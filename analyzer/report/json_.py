@@ -13,6 +13,7 @@ from analyzer.report.words import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained, SlowLog
     from analyzer.incident.model import (
         Finding,
@@ -54,7 +55,13 @@ def to_dict(analysis: Result) -> dict[str, Any]:
         ),
         "account": _some(
             analysis.account, "connections worked node outside unknown why_unknown outcomes outcomes_outside"
-        ),
+        )
+        | {
+            "waited": [
+                _some(one, "gap outward connections") | {"longest_s": one.longest / 1e9}
+                for one in analysis.account.waited
+            ]
+        },
         "headline": headline(analysis.incidents, analysis),
         "outside": _outside(analysis.outside),
         "coverage": [
@@ -63,7 +70,10 @@ def to_dict(analysis: Result) -> dict[str, Any]:
             | _some(one, "packets open why")
             for one in analysis.coverage
         ],
-        "untold": [_some(one, "connection time outcome why") for one in analysis.untold],
+        "untold": [
+            _some(one, "connection time outcome why logged") | {"names": _names(one.names)}
+            for one in analysis.untold
+        ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
         "reconciliation": [_some(row, "counter delta explained note") for row in analysis.reconciliation],
         "health": [_some(signal, "name value level says source") for signal in analysis.health],
@@ -129,8 +139,10 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
         **_some(outside, "connections unanswered first last"),
         "destinations": [
             _some(one, "name connections worked outcomes")
+            | {"refusals": [{"says": says, "connections": number} for says, number in one.refusals]}
             | {"sources": sources(one.sources)}
             | _some(one, "first last")
+            | {"names": _names(one.names)}
             for one in outside.destinations
         ],
         "hidden": outside.hidden,
@@ -212,7 +224,9 @@ def _incident(incident: Incident) -> dict[str, Any]:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        **_some(finding, "time confidence inner outer delay_s"),
+        **_some(finding, "time confidence inner outer"),
+        "names": _names(finding.names),
+        "delay_s": finding.delay_s,
         "attempts": [
             {
                 "time": iso(attempt.time),
@@ -224,6 +238,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "facts": finding.facts,
         **_reasons(finding),
     }
+
+
+def _names(names: tuple[Name, ...]) -> list[dict[str, Any]]:
+    return [_some(one, "address kind name namespace node") for one in names]
 
 
 def _reasons(of: Incident | Finding) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.capture import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from analyzer.evidence.naming import Name
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 # k8s.io/apimachinery/pkg/util/rand: no vowels, none of 0, 1, 3, so that no word comes out.
@@ -44,16 +47,24 @@ class Names:
         self._key = key
         self._hosts: re.Pattern[str] | None = None
 
-    def learn(self, texts: Iterable[str], labels: Iterable[str], keeps: Callable[[str], bool]) -> None:
+    def learn(
+        self,
+        texts: Iterable[str],
+        labels: Iterable[str],
+        keeps: Callable[[str], bool],
+        known: Iterable[str] = (),
+    ) -> None:
         """Find the hosts that log lines and the names of files tell of, to replace them wherever they stand.
 
         Args:
             texts: All that is to be told.
             labels: What files are called: `node7.eth0.pcap` is of `node7`.
             keeps: Says of a name that it is left alone: an address is in it, and will be replaced.
+            known: Names of pods, services and nodes; a plain word may mean something else where it stands.
         """
         found = {host for text in texts for host in _LOG.findall(text)}
         found |= {node for label in labels if (node := naming.hint(label).node)}
+        found |= {name for name in known if not name.isalpha()}
         hosts = {host for host in found if len(host) > 2 and host not in KNOWN and not keeps(host)}
         if hosts:
             longest_first = "|".join(map(re.escape, sorted(hosts, key=lambda host: (-len(host), host))))
@@ -73,6 +84,18 @@ class Names:
             ),
             text,
         )
+
+    def named(self, told: Name) -> Name:
+        """Replace what somebody is called, whatever it looks like."""
+        return replace(
+            told,
+            name=self._alias("host" if self._known(told.name) else told.kind, told.name),
+            namespace=told.namespace and self._alias("ns", told.namespace),
+            node=told.node and self._alias("host", told.node),
+        )
+
+    def _known(self, name: str) -> bool:
+        return self._hosts is not None and self._hosts.fullmatch(name) is not None
 
     def _alias(self, kind: str, name: str) -> str:
         if name in KNOWN or re.fullmatch(rf"{kind}-[0-9a-f]{{8}}", name):

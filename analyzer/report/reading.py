@@ -30,6 +30,7 @@ _FOR = {
     "bridge_fdb": "where an overlay sends the frames of a MAC address",
     "ipvs": "connections of the virtual server",
     "ipvs_services": "services of the virtual server",
+    "daemon_log": "what kube-proxy and CoreDNS could not do: rules not written, an upstream that did not answer",
     "lsmod": "which modules are loaded: br_netfilter, NAT helpers",
     "sockets": "which ports are listened on",
     "metrics": "kube-proxy's and CoreDNS' own counters",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from analyzer.evidence.naming import Name
 from analyzer.report import headers
 from analyzer.report.aliases import Aliases
 from analyzer.report.names import Names
@@ -93,7 +94,9 @@ class Redaction:
         """Find what hosts *analysis* tells of, to replace their names as well."""
         labels = [label for point in analysis.capture_points for label in point.files]
         bare = dataclasses.replace(analysis, scene=None)
-        self._names.learn(_texts(bare), labels, lambda name: _TOKEN.search(name) is not None)
+        told = analysis.scene.evidence.names.values() if analysis.scene else ()
+        known = {part for one in told for part in (one.name, one.namespace, one.node)}
+        self._names.learn(_texts(bare), labels, lambda name: _TOKEN.search(name) is not None, known)
 
     def value(self, value: T) -> T:
         """Replace the addresses in all texts of *value*: of dataclasses, dicts and sequences, at any depth.
@@ -110,6 +113,8 @@ class Redaction:
             found = value._make(self.value(part) for part in value)
         elif isinstance(value, list | tuple | set | frozenset):
             found = type(value)(self.value(part) for part in value)
+        elif isinstance(value, Name):
+            found = dataclasses.replace(self._names.named(value), address=self.text(value.address))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             parts = {part.name: self.value(getattr(value, part.name)) for part in dataclasses.fields(value)}
             found = dataclasses.replace(value, **parts)

@@ -37,4 +37,5 @@ def lines(incident: Incident) -> list[str]:
 
 def _finding(finding: Finding) -> str:
     seen = last_seen(finding)
-    return line(finding.inner + (f", last seen in {seen.file} frame {seen.frame}" if seen else ""))
+    named = "".join(f", {one.says}" for one in finding.names)
+    return line(finding.inner + named + (f", last seen in {seen.file} frame {seen.frame}" if seen else ""))

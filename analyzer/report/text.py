@@ -26,6 +26,7 @@ from analyzer.report.words import (
 )
 
 if TYPE_CHECKING:
+    from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
     from analyzer.report.checked import Checked
@@ -224,6 +225,7 @@ class _Sheet:
         yield f"  {short(finding.inner, self.width - 2)}"
         if finding.outer and finding.outer != finding.inner:
             yield f"  outside {short(finding.outer, self.width - 10)}"
+        yield from self.names(finding.names)
         first = finding.attempts[0].time if finding.attempts else 0
         for attempt in finding.attempts[:ATTEMPTS]:
             yield from self.attempt(attempt, first)
@@ -237,6 +239,9 @@ class _Sheet:
                 yield from self.wrap(f"! {after:<13}{_line(passage.label)}{note}; {frames}", "    ", "      ")
         if finding.delay_s is not None:
             yield f"    waited {duration(round(finding.delay_s * 10**9))}"
+
+    def names(self, names: Iterable[Name]) -> list[str]:
+        return [line for one in names for line in self.wrap(_line(one.says), "    ", "      ")]
 
     def attempt(self, attempt: Attempt, first: int) -> list[str]:
         frames = ", ".join(f"{short(packet.point, 16)} {packet.frame}" for packet in attempt.packets[:6])
@@ -269,6 +274,7 @@ class _Sheet:
         """The four numbers, and what stays open."""
         told = analysis.account
         lines = [f"  {number:>12,}  {label}" for _, number, label in account.numbers(told)]
+        lines += self.bullets(account.waits(told))
         if told.open:
             lines += self.bullets(account.whys(told))
             lines += self.bullets(account.coverage(one) for one in analysis.coverage)
@@ -276,6 +282,8 @@ class _Sheet:
                 outcome = account.OUTCOMES.get(one.outcome, one.outcome)
                 says = f"{short(one.connection, 74)}: {outcome}, {account.why(one.why)}"
                 lines += self.wrap(f"? {says}", "  ", "    ")
+                lines += self.names(one.names)
+                lines += self.wrap(_line(one.logged), "    ", "      ") if one.logged else []
             if hidden := told.open - len(analysis.untold[:UNTOLD]):
                 lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
         return self.section("Connections", lines)
@@ -290,10 +298,9 @@ class _Sheet:
             failed = f"{one.connections:,} of {one.connections + one.worked:,}"
             sources = ", ".join(f"{short(name, 40)} {number:,}" for name, number in one.sources[:3])
             when = clock(one.first)[:12] + (f" to {clock(one.last)[:12]}" if one.last > one.first else "")
-            says = (
-                f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes)}), from {sources}; {when}"
-            )
+            says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
             lines += self.wrap(f"- {says}", "  ", "    ")
+            lines += self.names(one.names)
         if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
             lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
         for trait in told.traits:

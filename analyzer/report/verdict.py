@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analyzer.incident.wording import wait
+from analyzer.incident.wording import duration, wait
 from analyzer.report import account as accounts
 from analyzer.report.words import between, cause_title, count, losses, short
 
@@ -23,7 +23,7 @@ _EVENTS = {
     "udp-vanished": ("{n} UDP request vanished", "{n} UDP requests vanished"),
     "icmp-vanished": ("{n} echo request vanished", "{n} echo requests vanished"),
     "reply-vanished": ("{n} reply vanished", "{n} replies vanished"),
-    "data-vanished": ("{n} data segment vanished", "{n} data segments vanished"),
+    "data-vanished": ("{n} TCP segment vanished", "{n} TCP segments vanished"),
     "error-vanished": ("{n} ICMP error was not passed on", "{n} ICMP errors were not passed on"),
     "refused": ("{n} request was refused by this node", "{n} requests were refused by this node"),
     "misdelivered": ("{n} connection was misdelivered", "{n} connections were misdelivered"),
@@ -86,6 +86,8 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return "; ".join(told)
     if account.open:
         return _open(account)
+    if account.waited:
+        return _waited(account)
     if analysis.inconclusive:
         return "Nothing can be concluded from these captures"
     if account.outside:
@@ -97,6 +99,17 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
     cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
     return f"No incident: {_all(account.worked)} worked{cut}"
+
+
+def _waited(account: Account) -> str:
+    """How many this node delayed without a loss, and where most of them waited."""
+    one = account.waited[0]
+    some = f"{account.node:,} of {count(account.connections, 'connection', 'connections')}"
+    beyond = f"; {account.outside:,} more failed or waited outside this node" if account.outside else ""
+    return (
+        f"{some} waited in this node for up to {duration(max(each.longest for each in account.waited))}"
+        f"{between(one.gap)}, so that a SYN was repeated; nothing was lost{beyond}"
+    )
 
 
 def _all(worked: int) -> str:

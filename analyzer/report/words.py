@@ -27,7 +27,7 @@ _KINDS = {
     "udp-vanished": "UDP requests vanished",
     "icmp-vanished": "echo requests vanished",
     "reply-vanished": "replies vanished",
-    "data-vanished": "data vanished",
+    "data-vanished": "TCP segments vanished",
     "error-vanished": "ICMP errors vanished",
     "refused": "refused by this node",
     "misdelivered": "misdelivered",

@@ -44,11 +44,15 @@ class Result:
     capture_points: tuple[CapturePoint, ...]
     """Pod to uplink."""
     counts: Counts
+    """The bundle in numbers."""
     account: Account
     """What became of every connection, in four numbers."""
     incidents: tuple[Incident, ...]
+    """What this node did, in time order; empty where it did nothing wrong."""
     reconciliation: tuple[Reconciled, ...]
+    """The kernel's counters against what the captures show."""
     caveats: tuple[str, ...]
+    """What limits the result, one sentence each."""
     mappings: tuple[dict[str, object], ...] = field(default=(), repr=False)
     """NAT mappings between the points: see `analyzer.incident.summary.mappings`."""
     inconclusive: str | None = None
@@ -139,8 +143,10 @@ class Result:
     def connections(self) -> pd.DataFrame:
         """One row per connection, followed through all points: what became of it, whose doing that was, and why.
 
-        >>> table = analysis.connections
-        >>> table[table["class"] == "node"].groupby("pod").size()  # which pod lost most
+        Example:
+            >>> table = analysis.connections
+            >>> table[table["class"] == "node"].groupby("pod").size().to_dict()  # which pod lost most
+            {'10.244.0.11': 4, '10.244.0.12': 2}
         """
         from analyzer.result import connection_table
 

@@ -17,11 +17,12 @@ from analyzer.result.schema import COLUMNS
 from analyzer.result.tables import addresses, texts, times, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.connection.chain import Chains
+    from analyzer.evidence.naming import Name
     from analyzer.incident.model import Incident
     from analyzer.incident.scene import Scene
 
@@ -48,6 +49,7 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
         deciding[here] = np.where(rows >= 0, point.packets.frame[rows].astype(np.int64), -1)
     columns["points"] = _seen_by(chains)
     gaps = np.array(["-".join(gap.names) for gap in scene.gaps] + [None], object)
+    refused = [found.refused.get(i) for i in range(n)]
     of: dict[int | None, Incident] = {}
     for one in incidents:
         for finding in one.findings:
@@ -64,10 +66,15 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
             "dst_port": pd.array(ports[:, 1], dtype="Int64"),
             "direction": _category(found.direction, list(DIRECTIONS)),
             "pod": texts(columns["pod"]),
+            **_named(columns["pod"], columns["dst"], scene.evidence.names),
             "point": _category(chains.point, [p.name for p in chains.points]),
             "flow": chains.flow.astype(np.int64),
             "points": texts(columns["points"]),
             "outcome": _category(outcomes.code, list(OUTCOMES)),
+            "refused_by": pd.Categorical(
+                [one.by if one else None for one in refused], categories=["peer", "router", "pod", "node"]
+            ),
+            "refusal": texts(np.array([one.words if one else None for one in refused], object)),
             "reset_by": _category(outcomes.by, ["opener", "responder"]),
             "class": _category(found.told, list(CLASSES)),
             "why_unknown": _category(found.why - 1, list(WHY[1:])),
@@ -86,6 +93,22 @@ def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:
     )
     table.loc[deciding < 0, "deciding_frame"] = pd.NA
     return table
+
+
+def _named(
+    pods: NDArray[np.object_], targets: NDArray[np.object_], names: Mapping[str, Name]
+) -> dict[str, pd.Series[Any]]:
+    """What the pods and the destinations are called."""
+    known = [names.get(address) for address in pods] if names else [None] * len(pods)
+    asked = [names.get(address) for address in targets] if names else [None] * len(targets)
+    return {
+        "pod_name": texts(np.array([one and one.name for one in known], object)),
+        "namespace": texts(np.array([(one and one.namespace) or None for one in known], object)),
+        "node": texts(np.array([(one and one.node) or None for one in known], object)),
+        "service": texts(
+            np.array([one.text if one and one.kind == "service" else None for one in asked], object)
+        ),
+    }
 
 
 def _category(codes: NDArray[Any], names: list[str]) -> pd.Categorical[Any]:

@@ -243,11 +243,24 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "outer": Column(dtype="str", meaning="as the outermost saw it; None if it did not get there"),
         "delay_s": Column(dtype="float64", meaning="what waited beyond a loss-free handshake", unit="s"),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
-        "vanished": Column(dtype="int64", meaning="how many of them vanished", unit="packets"),
+        "vanished": Column(
+            dtype="int64",
+            meaning="how many packets of it vanished: requests, replies, data segments, ICMP errors",
+            unit="packets",
+        ),
         "pod": Column(
             dtype="str", meaning="address of the pod's side, or of the opener where neither is a pod's"
         ),
+        "pod_name": Column(
+            dtype="str",
+            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+        ),
+        "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
+        "node": Column(dtype="str", meaning="where it runs"),
         "dst": Column(dtype="str", meaning="address that the opener asked for", ecs="destination.ip"),
+        "service": Column(
+            dtype="str", meaning="`namespace/name` of the service that has the destination's address"
+        ),
         "dst_port": Column(
             dtype="Int64", meaning="its port; missing where there is none", ecs="destination.port"
         ),
@@ -281,12 +294,25 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "pod": Column(
             dtype="str", meaning="address of the pod's side; None where neither is known to be a pod's"
         ),
+        "pod_name": Column(
+            dtype="str",
+            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+        ),
+        "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
+        "node": Column(dtype="str", meaning="where it runs"),
+        "service": Column(
+            dtype="str", meaning="`namespace/name` of the service that has the destination's address"
+        ),
         "point": Column(dtype="category", meaning="the point that its opener's packets reach first"),
         "flow": Column(dtype="int64", meaning="its flow there: joins `flows`"),
         "points": Column(
             dtype="str", meaning="every point that saw it with the first frame there, `cni0:12 eth0:9`"
         ),
         "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
+        "refused_by": Column(
+            dtype="category", meaning="peer, router, pod or node (this one), where the outcome is a refusal"
+        ),
+        "refusal": Column(dtype="str", meaning="how, and by whom: `port unreachable by the peer`"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
         "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
         "why_unknown": Column(dtype="category", meaning="why it cannot be told, where the class is unknown"),

@@ -207,7 +207,9 @@ def findings(incidents: Sequence[Incident]) -> pd.DataFrame:
             "outer": f.outer,
             "delay_s": f.delay_s,
             "attempts": len(f.attempts),
-            "vanished": sum(a.fate == "vanished" for a in f.attempts),
+            "vanished": int(f.facts.get("attempts_vanished", f.facts.get("packets", 0)))
+            if f.kind.endswith("-vanished")
+            else 0,
             **_parties(f),
             "point": f.point or None,
             "flow": f.flow,
@@ -225,7 +227,19 @@ def _parties(finding: Finding) -> dict[str, Any]:
     """The pod's side and the destination of a finding, of the texts that it is told with."""
     src, _, dst = finding.inner.rpartition("/")[0].partition(" > ")
     pod, (address_, port) = _split(src)[0], _split(dst)
-    return {"pod": pod, "dst": address_, "dst_port": port}
+    names = {one.address: one for one in finding.names}
+    own, asked = names.get(pod), names.get(address_)
+    return {
+        "pod": pod,
+        "pod_name": own and own.name,
+        "namespace": (own and own.namespace) or None,
+        "node": (own and own.node) or None,
+        "dst": address_,
+        "service": f"{asked.namespace}/{asked.name}".lstrip("/")
+        if asked and asked.kind == "service"
+        else None,
+        "dst_port": port,
+    }
 
 
 def _split(end: str) -> tuple[str, int | None]:

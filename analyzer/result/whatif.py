@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from analyzer.compute.thresholds import RACE
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import flow_name
 from analyzer.conntrack import Settings, generation_of
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 Outcome = Literal["avoided", "remaining", "unknown"]
 PORTS = 65_535 - 1024 + 1
 """Source ports from which SNAT chooses for a port of 1024 or above (`nf_nat_l4proto_unique_tuple`)."""
-RACE = 1_000_000
-"""ns between two first packets that may race for a port: the longest that was seen in the laboratory is below it."""
 _JUDGED = ("invalid-reset", "invalid-dropped")
 _LATE = ("ack-under-lower-bound", "seq-under-lower-bound")
 

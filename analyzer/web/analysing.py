@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import secrets
 import threading
 import time
 from contextlib import suppress
@@ -15,9 +16,10 @@ from analyzer.capture.bundle import Bundle
 from analyzer.errors import LostsynError, UnknownPoint
 from analyzer.report import html, json_
 from analyzer.report.checked import untold
+from analyzer.report.redaction import redact
 from analyzer.report.verdict import headline
 from analyzer.report.words import printable
-from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REPORT, write_json
+from analyzer.web.folder import EVIDENCE, JSON, OUTCOME, PROGRESS, REDACTED, REPORT, write_json
 from analyzer.web.recognition import told
 
 _OFTEN = 0.2
@@ -44,6 +46,10 @@ def work(order: dict[str, Any], folder: Path) -> None:
     progress.step("writing the report")
     (folder / REPORT).write_text(html.render(analysis), encoding="utf-8")
     (folder / JSON).write_text(json_.render(analysis), encoding="utf-8")
+    redacted = redact(
+        analysis, secrets.token_bytes(32)
+    )  # of its own: reports of two uploads cannot be joined
+    (folder / REDACTED).write_text(html.render(redacted), encoding="utf-8")
     if analysis.incidents:
         _excerpt(analysis, folder / EVIDENCE)
     write_json(

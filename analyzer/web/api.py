@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from analyzer.web import asking, view
-from analyzer.web.asking import desk
+from analyzer.web.desk import desk
 from analyzer.web.folder import RESULTS
 from analyzer.web.form import is_form, take_form
 from analyzer.web.guard import Answer, base
-from analyzer.web.receiving import Body, upload_name
+from analyzer.web.receiving import Body
 from analyzer.web.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _told(request: Request, upload: Upload, status: int = 200) -> Response:
     return Answer(told, status, {"Location": told["url"]} if status in (201, 202) else {})
 
 
-async def _object(request: Request) -> dict[str, Any]:
+async def json_object(request: Request) -> dict[str, Any]:
     """Return the JSON object of a body; an empty body is an empty object."""
     data = await asking.body(request)
     try:
@@ -50,11 +50,23 @@ async def _object(request: Request) -> dict[str, Any]:
     return found
 
 
-def _word(found: dict[str, Any], key: str, default: str | None = None) -> str:
+def word(found: dict[str, Any], key: str, default: str | None = None) -> str:
+    """Return a string of a JSON object."""
     value = found.get(key, default)
     if not isinstance(value, str):
         raise Refusal(400, f"{key!r} must be a string.")
     return value
+
+
+def _flag(found: dict[str, Any], key: str) -> bool:
+    value = found.get(key, False)
+    if not isinstance(value, bool):
+        raise Refusal(400, f"{key!r} must be true or false.")
+    return value
+
+
+def _listed(tags: str | None) -> list[str] | None:
+    return None if tags is None else tags.split(",")
 
 
 def search(request: Request) -> Response:
@@ -69,13 +81,21 @@ async def create(request: Request) -> Response:
     """POST /api/uploads: a form with files is analysed at once; JSON begins an upload."""
     receiver = desk(request).receiver
     if not is_form(request):
-        name = _word(await _object(request), "name", "")
-        return _told(request, await run_in_threadpool(receiver.create, name), 201)
-    upload = await run_in_threadpool(receiver.create, "")
+        found = await json_object(request)
+        if _flag(found, "sample"):
+            return _told(request, await asking.create_sample(request), 201)
+        return _told(request, await asking.create(request, word(found, "name", "")), 201)
+    upload = await asking.create(request)
     try:
         _, fields = await take_form(request, receiver, upload)
-        if fields.get("name"):
-            await run_in_threadpool(desk(request).store.rename, upload, upload_name(fields["name"]))
+        await run_in_threadpool(
+            asking.describe,
+            request,
+            upload,
+            fields.get("name"),
+            fields.get("note"),
+            _listed(fields.get("tags")),
+        )
         await run_in_threadpool(asking.queue, request, upload, asking.roles_in(fields))
     except BaseException:
         # The client was told of no upload, so there is none.
@@ -87,6 +107,18 @@ async def create(request: Request) -> Response:
 def show(request: Request) -> Response:
     """GET /api/uploads/{id}."""
     return _told(request, asking.upload(request))
+
+
+async def describe(request: Request) -> Response:
+    """PATCH /api/uploads/{id}: name, note, tags."""
+    upload = await run_in_threadpool(asking.upload, request)
+    found = await json_object(request)
+    name, text = (word(found, key) if key in found else None for key in ("name", "note"))
+    tags = found.get("tags")
+    if "tags" in found and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        raise Refusal(400, "'tags' must be a list of strings.")
+    await run_in_threadpool(asking.describe, request, upload, name, text, tags)
+    return _told(request, upload)
 
 
 async def delete(request: Request) -> Response:
@@ -103,11 +135,13 @@ async def add(request: Request) -> Response:
         if not (await take_form(request, receiver, upload))[0]:
             raise Refusal(400, "The form has no file.")
         return _told(request, upload, 201)
-    found = await _object(request)
+    found = await json_object(request)
     size = found.get("size")
+    if isinstance(size, float) and size.is_integer():
+        size = int(size)  # to JSON, 5.0 is an integer
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise Refusal(400, "'size' must be the file's number of bytes.")
-    file = await run_in_threadpool(receiver.declare, upload, _word(found, "name"), size)
+    file = await run_in_threadpool(receiver.declare, upload, word(found, "name"), size)
     if size == 0:
         transfer = await receiver.begin(upload, file, 0)
         try:
@@ -133,7 +167,7 @@ async def offset(request: Request) -> Response:
     """HEAD /api/uploads/{id}/files/{number}: how much has arrived; a transfer that is under way ends."""
     upload = await run_in_threadpool(asking.upload, request)
     file = await run_in_threadpool(asking.file, request, upload)
-    await desk(request).receiver.interrupt(file)
+    await desk(request).receiver.interrupt(upload, file)
     return Response(status_code=204, headers=_progress(request, upload, file))
 
 
@@ -178,17 +212,18 @@ async def take_out(request: Request) -> Response:
 async def analyse(request: Request) -> Response:
     """POST /api/uploads/{id}/analysis."""
     upload = await run_in_threadpool(asking.upload, request)
-    roles = (await _object(request)).get("roles", {})
+    roles = (await json_object(request)).get("roles", {})
     if not isinstance(roles, dict):
         raise Refusal(400, "'roles' must map capture points to roles.")
     await run_in_threadpool(asking.queue, request, upload, roles)
     return _told(request, upload, 202)
 
 
-def share(request: Request) -> Response:
+async def share(request: Request) -> Response:
     """POST and DELETE /api/uploads/{id}/share."""
-    upload = asking.upload(request)
-    desk(request).store.share(upload, request.method == "POST")
+    upload = await run_in_threadpool(asking.upload, request)
+    redacted = request.method == "POST" and _flag(await json_object(request), "redacted")
+    await run_in_threadpool(asking.share, request, upload, request.method == "POST", redacted)
     return _told(request, upload)
 
 
@@ -208,6 +243,7 @@ ROUTES = [
     Route("/api/uploads", search),
     Route("/api/uploads", create, methods=["POST"]),
     Route("/api/uploads/{id}", show),
+    Route("/api/uploads/{id}", describe, methods=["PATCH"]),
     Route("/api/uploads/{id}", delete, methods=["DELETE"]),
     Route("/api/uploads/{id}/files", add, methods=["POST"]),
     Route("/api/uploads/{id}/files/{number:int}", offset, methods=["HEAD"]),

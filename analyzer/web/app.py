@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -12,8 +11,10 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Match
 
-from analyzer.web import api, pages
-from analyzer.web.guard import Based, Guard, Token, access_token, route
+from analyzer.web import api, operating, pages
+from analyzer.web.desk import Desk
+from analyzer.web.front import Front
+from analyzer.web.guard import Guard, Token, access_token, route
 from analyzer.web.jobs import Jobs
 from analyzer.web.receiving import Receiver
 from analyzer.web.refusal import Refusal
@@ -27,22 +28,11 @@ if TYPE_CHECKING:
     from analyzer.web.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What every request may use; `request.app.state.desk`."""
-
-    settings: Settings
-    token: Token
-    store: Store
-    jobs: Jobs
-    receiver: Receiver
-
-
 def build(settings: Settings) -> Starlette:
     """Return the application on `settings.data`, which exists and is this process's alone."""
     (settings.data / "uploads").mkdir(mode=0o700, exist_ok=True)
-    token = Token(access_token(settings.data))
     store = Store(settings.data)
+    token = Token(access_token(settings.data), store.tokens)
     jobs = Jobs(store, settings)
     desk = Desk(settings, token, store, jobs, Receiver(store, settings, jobs.noticed))
 
@@ -57,10 +47,10 @@ def build(settings: Settings) -> Starlette:
         store.close()
 
     app = Starlette(
-        routes=[*pages.ROUTES, *api.ROUTES],
+        routes=[*pages.ROUTES, *api.ROUTES, *operating.ROUTES],
         lifespan=running,
         middleware=[
-            Middleware(Based, base=settings.base),
+            Middleware(Front, base=settings.base, proxies=settings.proxies, user_header=settings.user_header),
             Middleware(Guard, token=token, refuse=pages.ask_for_token),
         ],
         exception_handlers={Refusal: _refused, 404: _not_found, 405: _not_found, 500: _broken},

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from analyzer.capture import naming
 from analyzer.node.topology import LAYERS
-from analyzer.web.folder import REPORT, RESULTS
-from analyzer.web.guard import route
-from analyzer.web.receiving import Body
+from analyzer.report.words import printable
+from analyzer.web.desk import desk, who
+from analyzer.web.folder import REDACTED, REPORT, RESULTS
+from analyzer.web.guard import base, route
+from analyzer.web.receiving import Body, upload_name
 from analyzer.web.refusal import Refusal
+from analyzer.web.titles import title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
 
-    from analyzer.web.app import Desk
     from analyzer.web.store import File, Upload
 
 BODY = 1 << 18
@@ -35,14 +38,12 @@ PAGE, PAGES = 50, 200
 """Uploads on a page of their list, and how many may be asked for."""
 WORDS = 200
 """Characters that can be searched for."""
+NOTE, TAG, TAGS = 4000, 40, 20
+"""Characters of a note and of a tag, and tags of an upload."""
 _HEAD = 4096
+_PIECE = 1 << 18
+"""Bytes of a report at one time; its style, which is before its text, has a tenth of that."""
 _MARK = b'<meta http-equiv="Content-Security-Policy" content="'
-
-
-def desk(request: Request) -> Desk:
-    """Return what the application works with."""
-    found: Desk = request.app.state.desk
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,55 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
         raise Refusal(413, "More roles are given than there can be capture points.")
     desk(request).store.queue(of, given)
     desk(request).jobs.queued()
+    note(request, "asked for an analysis", of)
+
+
+def note(request: Request, did: str, of: Upload) -> None:
+    """Note for the operator what somebody did to an upload."""
+    desk(request).store.note(who(request), did, title(of, desk(request).store.files(of)), of.id)
+
+
+async def create(request: Request, name: str = "") -> Upload:
+    """Begin an upload."""
+    made = await run_in_threadpool(desk(request).receiver.create, name, who(request))
+    await run_in_threadpool(note, request, "began an upload", made)
+    return made
+
+
+def sample() -> bytes:
+    """Return a recorded incident as an archive, for who wants to see what happens."""
+    return resources.files("analyzer.web").joinpath("sample.tar.gz").read_bytes()
+
+
+async def create_sample(request: Request) -> Upload:
+    """Begin an upload that holds the sample."""
+    made = await create(request, "Sample: SNAT port race")
+    await desk(request).receiver.put(made, "snat-race.tar.gz", sample())
+    return made
+
+
+def describe(
+    request: Request, of: Upload, name: str | None, text: str | None, tags: Sequence[str] | None
+) -> None:
+    """Change name, note or tags of an upload; None leaves each as it is."""
+    if text is not None:
+        if len(text) > NOTE:
+            raise Refusal(413, f"A note may have {NOTE:,} characters.")
+        text = "\n".join(printable(line, NOTE) for line in text.strip().splitlines())
+    if tags is not None:
+        tags = list(dict.fromkeys(tag for each in tags if (tag := upload_name(each)[:TAG].strip())))
+        if len(tags) > TAGS:
+            raise Refusal(413, f"An upload may have {TAGS} tags.")
+    desk(request).store.describe(of, None if name is None else upload_name(name), text, tags)
+    note(request, "changed name, note or tags", of)
+
+
+def share(request: Request, of: Upload, shared: bool, redacted: bool = False) -> None:
+    """Make the link to the report, or to the redacted one, or withdraw it."""
+    desk(request).store.share(of, shared, redacted)
+    note(
+        request, ("shared the redacted report" if redacted else "shared") if shared else "stopped sharing", of
+    )
 
 
 def roles_in(fields: Mapping[str, str]) -> dict[str, str]:
@@ -155,6 +205,7 @@ def roles_in(fields: Mapping[str, str]) -> dict[str, str]:
 
 async def delete(request: Request, of: Upload) -> None:
     """Delete an upload; whatever is sent to it at this moment ends."""
+    await run_in_threadpool(note, request, "deleted", of)
     await desk(request).receiver.stop(of)
     await desk(request).jobs.delete(of)
     await desk(request).receiver.stop(of)  # what began in between
@@ -163,25 +214,39 @@ async def delete(request: Request, of: Upload) -> None:
 async def take_out(request: Request, of: Upload) -> None:
     """Take a file out of an upload; its transfer ends."""
     number = (await run_in_threadpool(file, request, changeable(of))).number
+    await run_in_threadpool(note, request, "took a file out", of)
     await run_in_threadpool(desk(request).store.remove, of, number)
     await desk(request).receiver.stop(of, number)
     await run_in_threadpool(desk(request).store.folder(of).file(number).unlink, True)
     desk(request).jobs.noticed(of.id)
 
 
-def result(request: Request, of: Upload, name: str, *, shown: bool = False) -> Response:
-    """Return one of the results: a download, or the report *shown* in a sandbox of its own."""
+def result(request: Request, of: Upload, name: str, *, shown: bool = False, back: bool = False) -> Response:
+    """Return one of the results: a download, or a report *shown* in a sandbox of its own, with a way *back* to its upload."""
     path = desk(request).store.folder(of).results / name
     if name not in RESULTS or not path.is_file():
         raise Refusal(404, "There is no such result; the analysis has not made it.")
-    if shown and name == REPORT:
-        return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": _sandbox(path)})
-    return FileResponse(
-        path,
-        media_type=RESULTS[name],
-        filename=f"lostsyn-{of.id[:6]}-{name}",
-        headers={"Content-Security-Policy": "sandbox; default-src 'none'"},
-    )
+    if not shown or name not in (REPORT, REDACTED):
+        return FileResponse(
+            path,
+            media_type=RESULTS[name],
+            filename=f"lostsyn-{of.id[:6]}-{name}",
+            headers={"Content-Security-Policy": "sandbox; default-src 'none'"},
+        )
+    headers = {"Content-Security-Policy": _sandbox(path)}
+    if not back:
+        return FileResponse(path, media_type="text/html", headers=headers)
+    link = f'<p class="masthead"><a href="{base(request)}/uploads/{of.id}">Back to the upload</a></p>'
+    return StreamingResponse(_with(path, link.encode()), media_type="text/html", headers=headers)
+
+
+def _with(report: Path, link: bytes) -> Iterator[bytes]:
+    """Read a report with *link* at its beginning, where it has one; a report of a confined process may be anything."""
+    with report.open("rb") as opened:
+        head, main, rest = opened.read(_PIECE).partition(b"<main>")
+        yield head + main + (link if main else b"") + rest
+        while piece := opened.read(_PIECE):
+            yield piece
 
 
 def _sandbox(report: Path) -> str:

@@ -19,8 +19,14 @@ T = TypeVar("T")
 TOLD = 1 << 16
 """Bytes of what a confined process tells of its work, at most."""
 REPORT, JSON, EVIDENCE = "report.html", "report.json", "evidence.pcapng"
+REDACTED = "redacted.html"
 OUTCOME, PROGRESS = "outcome.json", "progress.json"
-RESULTS = {REPORT: "text/html", JSON: "application/json", EVIDENCE: "application/octet-stream"}
+RESULTS = {
+    REPORT: "text/html",
+    REDACTED: "text/html",
+    JSON: "application/json",
+    EVIDENCE: "application/octet-stream",
+}
 """What can be downloaded, and its media type."""
 
 

@@ -1,4 +1,4 @@
-"""Who may ask what: the access token, posts from other sites, and what a browser may do with an answer."""
+"""Who may ask what: the access tokens, posts from other sites, and what a browser may do with an answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PUBLIC = frozenset({"/style.css", "/script.js", "/signin", "/api/openapi.json"})
+PUBLIC = frozenset({"/style.css", "/script.js", "/signin", "/api/openapi.json", "/healthz"})
 """Paths that are answered without the token; so are those under `/shared/`, which carry a secret of their own."""
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
@@ -57,6 +57,11 @@ def access_token(data: Path) -> str:
     return token
 
 
+def digest_of(token: str) -> str:
+    """Return what is kept of a user's token: it is random, so that nobody finds it by trying."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
 class Answer(JSONResponse):
     """JSON in ASCII: whatever a text holds, a half surrogate among it, it can be encoded."""
 
@@ -72,34 +77,37 @@ class Token:
     path. So whoever gets hold of one has hours, and a new token ends them all.
     """
 
-    def __init__(self, value: str) -> None:
-        """Hold *value*."""
+    def __init__(self, value: str, users: Callable[[], Mapping[str, tuple[str, float]]] = dict) -> None:
+        """Hold *value*; *users* tells whose other tokens are good: name to digest, and when it was made."""
         self.value = value
+        self._users = users
 
-    def matches(self, given: str) -> bool:
-        """Compare in constant time, whatever the lengths."""
-        digests = (hashlib.sha256(text.encode("utf-8", "replace")).digest() for text in (given, self.value))
-        return hmac.compare_digest(*digests)
+    def whose(self, given: str) -> str | None:
+        """Return whose token that is: empty for the server's own; None if it is none. In constant time."""
+        digest = digest_of(given)
+        owners = {"": digest_of(self.value)} | {name: good for name, (good, _) in self._users().items()}
+        found = [name for name, good in owners.items() if hmac.compare_digest(digest, good)]
+        return found[0] if found else None
 
-    def shown_by(self, request: Request) -> bool:
-        """Say whether a request carries it: as a bearer token, or in the cookie."""
+    def shown_by(self, request: Request) -> str | None:
+        """Return whose token a request carries, as a bearer token or in the cookie; None if it carries none."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self.matches(bearer.strip())
+            return self.whose(bearer.strip())
         name = _cookie(request)
-        until, _, rest = request.cookies.get(name, "").partition(".")
-        nonce, _, signature = rest.partition(".")
-        return (
-            hmac.compare_digest(self._signature(name, until, nonce), signature.encode("utf-8", "replace"))
-            and time.time() < int(until)  # which is ours, since the signature is
-        )
+        until, nonce, signature, user = (*request.cookies.get(name, "").split(".", 3), "", "", "", "")[:4]
+        good = self._signature(name, until, nonce, user)
+        if good and hmac.compare_digest(good, signature.encode("utf-8", "replace")):
+            return user if time.time() < int(until) else None  # which is ours, since the signature is
+        return None
 
-    def let_in(self, request: Request, response: Response) -> Response:
+    def let_in(self, request: Request, response: Response, user: str) -> Response:
         """Sign the browser in: give it a cookie of its own, for the coming requests."""
         name, until, nonce = _cookie(request), str(int(time.time()) + SESSION), secrets.token_urlsafe(12)
+        signature = (self._signature(name, until, nonce, user) or b"").decode()
         response.set_cookie(
             name,
-            f"{until}.{nonce}.{self._signature(name, until, nonce).decode()}",
+            f"{until}.{nonce}.{signature}.{user}",
             max_age=SESSION,
             path=base(request) or "/",
             httponly=True,
@@ -108,8 +116,12 @@ class Token:
         )
         return response
 
-    def _signature(self, name: str, until: str, nonce: str) -> bytes:
-        told = f"cookie {name} {until} {nonce}".encode("utf-8", "replace")
+    def _signature(self, name: str, until: str, nonce: str, user: str) -> bytes | None:
+        """Sign with a key made of the user's token as well: taken back, it ends that user's sign-ins."""
+        digest = self._users().get(user, ("", 0))[0] if user else "-"
+        if not digest:
+            return None
+        told = f"cookie {name} {until} {nonce} {user} {digest}".encode("utf-8", "replace")
         return hmac.digest(self.value.encode(), told, "sha256").hex().encode()
 
 
@@ -135,6 +147,7 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        scope.setdefault("state", {})
         answer = self._answer(Request(scope))
         await (answer or self.app)(scope, receive, guarded)
 
@@ -145,14 +158,16 @@ class Guard:
         path = route(request)
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and not path.startswith("/api/"):
-            if not self._token.matches(given):
+            if (user := self._token.whose(given)) is None:
                 return self._refuse(request)
-            return self._token.let_in(request, RedirectResponse(_without_token(request), 303))
+            return self._token.let_in(request, RedirectResponse(_without_token(request), 303), user)
         if path in PUBLIC or path.startswith("/shared/"):
             return None
-        if self._token.shown_by(request):
+        shown = self._token.shown_by(request)
+        if shown is not None:
+            request.state.shown = shown
             return None
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", "/metrics")):
             return Answer(
                 {"error": "The access token is missing or wrong: send 'Authorization: Bearer TOKEN'."},
                 401,
@@ -180,24 +195,6 @@ def route(request: Request) -> str:
     """Return the path of a request within ours."""
     path: str = request.scope["path"]
     return path.removeprefix(base(request)) or "/"
-
-
-class Based:
-    """Tells the application its base path, whether the server in front left it in a request's path or took it off."""
-
-    def __init__(self, app: ASGIApp, *, base: str) -> None:
-        """Put *base*, which may be empty, before the paths of *app*."""
-        self.app = app
-        self._base = base
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on one request."""
-        if scope["type"] == "http" and self._base:
-            path = scope["path"]
-            if path != self._base and not path.startswith(f"{self._base}/"):
-                path = self._base + path
-            scope = {**scope, "root_path": self._base, "path": path}
-        await self.app(scope, receive, send)
 
 
 def _cookie(request: Request) -> str:

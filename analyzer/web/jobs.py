@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from analyzer.web import confined, looks
+from analyzer.web import confined, looks, webhook
 from analyzer.web.folder import OUTCOME, PROGRESS, Folder, Outcome, Progress, told
 from analyzer.web.looks import Look
 from analyzer.web.settings import DAY, GIB
-from analyzer.web.view import title
+from analyzer.web.titles import title
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +49,9 @@ class Jobs:
         self._due: dict[str, None] = {}
         self._looking: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self.ended = self.failed = 0
+        """Analyses since the server started."""
+        self._telling: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
         """Take up what the last server left; before the first request, which might bring something new."""
@@ -119,6 +122,16 @@ class Jobs:
             _LOG.error("upload %s", upload.id, exc_info=problem)
             says = "The server could not run the analysis; its log says why. The files are kept."
             await run_in_threadpool(self.store.fail, upload, says)
+        ended = await run_in_threadpool(self.store.get, upload.id)
+        self.ended += 1
+        self.failed += ended is not None and ended.state == "failed"
+        if self.settings.webhook and ended:
+            named = title(ended, await run_in_threadpool(self.store.files, ended))
+            telling = asyncio.create_task(
+                webhook.tell(self.settings.webhook, ended, named, self.settings.base)
+            )
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
     async def _analyse(self, upload: Upload) -> None:
         folder = self.store.folder(upload)

@@ -15,11 +15,10 @@ from analyzer.node.topology import LAYERS
 from analyzer.report import html
 from analyzer.report.words import iso
 from analyzer.web import asking, points, view
-from analyzer.web.asking import desk
-from analyzer.web.folder import RESULTS
+from analyzer.web.desk import desk, who
+from analyzer.web.folder import REDACTED, REPORT, RESULTS
 from analyzer.web.form import take_form
 from analyzer.web.guard import base, route
-from analyzer.web.receiving import upload_name
 from analyzer.web.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -33,7 +32,12 @@ def _environment() -> jinja2.Environment:
     assert report.loader is not None
     made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
     made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
-    made.globals = {**report.globals, "strips": points.strips, "roles": tuple(LAYERS)}
+    made.globals = {
+        **report.globals,
+        "strips": points.strips,
+        "roles": tuple(LAYERS),
+        "useless": view.USELESS,
+    }
     return made
 
 
@@ -54,25 +58,27 @@ def moment(seconds: float) -> str:
     return iso(int(seconds) * 10**9)[:16].replace("T", " ")
 
 
-def _page(request: Request, name: str, status: int = 200, **shown: object) -> Response:
+def page(request: Request, name: str, status: int = 200, **shown: object) -> Response:
+    """Render a page."""
     text = _environment().get_template(name).render(base=base(request), **shown)
     return HTMLResponse(text.encode("utf-8", "replace"), status)
 
 
-def _to(request: Request, path: str) -> Response:
+def to(request: Request, path: str) -> Response:
+    """Send the browser to another page of ours."""
     return RedirectResponse(base(request) + path, 303)
 
 
 def refusal(request: Request, refused: Refusal) -> Response:
     """Say why not."""
-    return _page(request, "refusal.html", refused.status, sentence=str(refused))
+    return page(request, "refusal.html", refused.status, sentence=str(refused))
 
 
 def ask_for_token(request: Request) -> Response:
     """Return the page of those who have not shown the token."""
     tried = "token" in request.query_params
     status = 403 if tried else 200 if route(request) == "/signin" else 401
-    return _page(request, "signin.html", status, tried=tried, after=_after(route(request)))
+    return page(request, "signin.html", status, tried=tried, after=_after(route(request)))
 
 
 def _after(path: str) -> str:
@@ -82,14 +88,15 @@ def _after(path: str) -> str:
 
 async def sign_in(request: Request) -> Response:
     """Take the token from its form."""
-    fields = await _fields(request)
+    fields = await fields_of(request)
     token, after = fields.get("token", "").strip(), _after(fields.get("after", "/"))
-    if not desk(request).token.matches(token):
-        return _page(request, "signin.html", 403, tried=True, after=after)
-    return desk(request).token.let_in(request, _to(request, after))
+    if (user := desk(request).token.whose(token)) is None:
+        return page(request, "signin.html", 403, tried=True, after=after)
+    return desk(request).token.let_in(request, to(request, after), user)
 
 
-async def _fields(request: Request) -> dict[str, str]:
+async def fields_of(request: Request) -> dict[str, str]:
+    """Return the fields of a small form."""
     body = await asking.body(request)
     try:
         return dict(
@@ -103,12 +110,13 @@ def uploads(request: Request) -> Response:
     """List the uploads, those that a search finds."""
     found = asking.listed(request)
     rows = [view.row(upload, desk(request).jobs) for upload in found.uploads]
-    return _page(request, "uploads.html", rows=rows, found=found, limit=desk(request).settings.largest)
+    limit, operates = desk(request).settings.largest, not who(request)
+    return page(request, "uploads.html", rows=rows, found=found, limit=limit, operates=operates)
 
 
 async def create(request: Request) -> Response:
     """Take a form with files."""
-    upload = await run_in_threadpool(desk(request).receiver.create, "")
+    upload = await asking.create(request)
     try:
         files, fields = await take_form(request, desk(request).receiver, upload)
         if not files:
@@ -118,13 +126,26 @@ async def create(request: Request) -> Response:
             await asking.delete(request, upload)
         raise
     if fields.get("name"):
-        await run_in_threadpool(desk(request).store.rename, upload, upload_name(fields["name"]))
-    return _to(request, f"/uploads/{upload.id}")
+        await run_in_threadpool(asking.describe, request, upload, fields["name"], None, None)
+    return to(request, f"/uploads/{upload.id}")
+
+
+async def create_sample(request: Request) -> Response:
+    """Begin an upload that holds a recorded incident."""
+    return to(request, f"/uploads/{(await asking.create_sample(request)).id}")
+
+
+async def describe(request: Request) -> Response:
+    """Change name, note and tags."""
+    upload, fields = await run_in_threadpool(asking.upload, request), await fields_of(request)
+    tags = fields["tags"].split(",") if "tags" in fields else None
+    await run_in_threadpool(asking.describe, request, upload, fields.get("name"), fields.get("note"), tags)
+    return to(request, f"/uploads/{upload.id}")
 
 
 def show(request: Request) -> Response:
     """Show one upload."""
-    return _page(request, "upload.html", view=view.build(asking.upload(request), desk(request).jobs))
+    return page(request, "upload.html", view=view.build(asking.upload(request), desk(request).jobs))
 
 
 async def add(request: Request) -> Response:
@@ -133,42 +154,44 @@ async def add(request: Request) -> Response:
     files, _ = await take_form(request, desk(request).receiver, upload)
     if not files:
         raise Refusal(400, "No file was chosen. Go back and choose the captures.")
-    return _to(request, f"/uploads/{upload.id}")
+    return to(request, f"/uploads/{upload.id}")
 
 
 async def take_out(request: Request) -> Response:
     """Take a file out."""
     upload = await run_in_threadpool(asking.upload, request)
     await asking.take_out(request, upload)
-    return _to(request, f"/uploads/{upload.id}")
+    return to(request, f"/uploads/{upload.id}")
 
 
 async def analyse(request: Request) -> Response:
     """Ask for an analysis with the roles of the form."""
     upload = await run_in_threadpool(asking.upload, request)
-    roles = asking.roles_in(await _fields(request))
+    roles = asking.roles_in(await fields_of(request))
     await run_in_threadpool(asking.queue, request, upload, roles)
-    return _to(request, f"/uploads/{upload.id}")
+    return to(request, f"/uploads/{upload.id}")
 
 
 async def share(request: Request) -> Response:
     """Make the link to the report, or withdraw it."""
     upload = await run_in_threadpool(asking.upload, request)
-    wanted = (await _fields(request)).get("share") == "yes"
-    await run_in_threadpool(desk(request).store.share, upload, wanted)
-    return _to(request, f"/uploads/{upload.id}#share")
+    wanted = (await fields_of(request)).get("share")
+    await run_in_threadpool(
+        asking.share, request, upload, wanted in ("yes", "redacted"), wanted == "redacted"
+    )
+    return to(request, f"/uploads/{upload.id}#share")
 
 
 async def delete(request: Request) -> Response:
     """Delete an upload."""
     await asking.delete(request, await run_in_threadpool(asking.upload, request))
-    return _to(request, "/")
+    return to(request, "/")
 
 
 def result(request: Request) -> Response:
     """Show the report, or hand a result over."""
     shown = "download" not in request.query_params
-    return asking.result(request, asking.upload(request), asking.last(request), shown=shown)
+    return asking.result(request, asking.upload(request), asking.last(request), shown=shown, back=True)
 
 
 def shared(request: Request) -> Response:
@@ -176,7 +199,7 @@ def shared(request: Request) -> Response:
     upload = desk(request).store.shared(request.path_params["secret"])
     if upload is None:
         raise Refusal(404, "This link is no longer valid: the report was deleted, or is no longer shared.")
-    return asking.result(request, upload, "report.html", shown=True)
+    return asking.result(request, upload, REDACTED if upload.redacted else REPORT, shown=True)
 
 
 def style(_: Request) -> Response:
@@ -204,7 +227,9 @@ ROUTES = [
     Route("/signin", sign_in, methods=["POST"]),
     Route("/shared/{secret}", shared),
     Route("/uploads", create, methods=["POST"]),
+    Route("/sample", create_sample, methods=["POST"]),
     Route("/uploads/{id}", show),
+    Route("/uploads/{id}/about", describe, methods=["POST"]),
     Route("/uploads/{id}/files", add, methods=["POST"]),
     Route("/uploads/{id}/files/{number:int}/delete", take_out, methods=["POST"]),
     Route("/uploads/{id}/analyse", analyse, methods=["POST"]),

@@ -83,16 +83,27 @@ class Receiver:
         self.store = store
         self.settings = settings
         self.noticed = noticed
-        self._writing: dict[int, Transfer] = {}
+        self._writing: dict[tuple[str, int], Transfer] = {}
 
-    def create(self, name: str) -> Upload:
+    def create(self, name: str, owner: str = "") -> Upload:
         """Begin an upload."""
         if self.store.search(limit=0)[1] >= self.settings.uploads:
             raise Refusal(
                 507, f"There are {self.settings.uploads} uploads, as many as are kept; delete one first."
             )
         self._room(0)
-        return self.store.create(upload_name(name))
+        return self.store.create(upload_name(name), owner)
+
+    async def put(self, upload: Upload, name: str, data: bytes) -> None:
+        """Take a file in whole."""
+        file = await run_in_threadpool(self.declare, upload, name, len(data))
+        transfer = await self.begin(upload, file, 0)
+        try:
+            await transfer.write(data)
+            await transfer.flush()
+            await transfer.complete()
+        finally:
+            transfer.close()
 
     def declare(self, upload: Upload, name: str, size: int | None) -> File:
         """Add a file that is to come, if it fits."""
@@ -105,9 +116,9 @@ class Receiver:
         self._room(size or 0)
         return self.store.declare(upload, client_name(name), size)
 
-    async def interrupt(self, file: File) -> None:
+    async def interrupt(self, upload: Upload, file: File) -> None:
         """End the transfer of a file that may be under way: whoever asks how far it is wants to go on with another."""
-        transfer = self._writing.pop(file.number, None)
+        transfer = self._writing.pop((upload.id, file.number), None)
         if transfer:
             async with transfer.writing:
                 pass  # what it was writing is on the disk now
@@ -121,11 +132,11 @@ class Receiver:
         ]
         for transfer in ending:
             transfer.stop()
-            await self.interrupt(transfer.file)
+            await self.interrupt(upload, transfer.file)
 
     async def begin(self, upload: Upload, file: File, offset: int, body: Body | None = None) -> Transfer:
         """Begin to write a file at *offset*, where it must end so far; what comes is part of *body*."""
-        await self.interrupt(file)
+        await self.interrupt(upload, file)
         return await run_in_threadpool(self._begin, upload, file, offset, body)
 
     def _begin(self, upload: Upload, file: File, offset: int, body: Body | None) -> Transfer:
@@ -139,19 +150,19 @@ class Receiver:
             for other in self.store.files(upload)
             if other.number != file.number
         )
-        transfer = self._writing[file.number] = Transfer(
+        transfer = self._writing[upload.id, file.number] = Transfer(
             self, upload, file, here, self.settings.size - others, body
         )
         return transfer
 
     def is_latest(self, transfer: Transfer) -> bool:
         """Say whether no later transfer of the same file has begun."""
-        return self._writing.get(transfer.file.number) is transfer
+        return self._writing.get((transfer.upload.id, transfer.file.number)) is transfer
 
     def end(self, transfer: Transfer) -> None:
         """Forget a transfer."""
         if self.is_latest(transfer):
-            del self._writing[transfer.file.number]
+            del self._writing[transfer.upload.id, transfer.file.number]
 
     def _room(self, size: int) -> None:
         free = shutil.disk_usage(self.store.data).free

@@ -8,6 +8,8 @@ from pathlib import Path
 
 GIB = 1 << 30
 DAY = 24 * 3600
+LOCAL = ("127.0.0.0/8", "::1/128")
+"""This machine's own networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,13 @@ class Settings:
 
     base: str = ""
     """The path that a server in front puts before ours, such as `/lostsyn`; without a slash at its end."""
+
+    proxies: tuple[str, ...] = LOCAL
+    """Networks of the servers in front, whose word about scheme and user is taken."""
+    user_header: str = ""
+    """The header in which they name the user; empty where they name nobody."""
+    webhook: str = ""
+    """Where to tell that an analysis has ended."""
 
     @property
     def largest(self) -> str:

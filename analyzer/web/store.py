@@ -1,6 +1,6 @@
 """The uploads and their jobs in SQLite: what was acknowledged to a client is committed here first.
 
-Write-ahead log, every commit synced. How much of a file has arrived is not stored: the file's own size says it.
+How much of a file has arrived is not stored: the file's own size says it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyzer.web import database
 from analyzer.web.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from analyzer.web.folder import Outcome
 
@@ -27,21 +28,8 @@ State = Literal["open", "queued", "running", "done", "failed"]
 ATTEMPTS = 3
 """How often an analysis is begun anew when the server stopped in the middle of it."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS upload (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL, touched REAL NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open', queued REAL, attempts INTEGER NOT NULL DEFAULT 0,
-    says TEXT NOT NULL DEFAULT '', incidents INTEGER, inconclusive TEXT, roles TEXT NOT NULL DEFAULT '{}', share TEXT UNIQUE
-) STRICT;
-CREATE TABLE IF NOT EXISTS file (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
-    name TEXT NOT NULL, size INTEGER, complete INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX IF NOT EXISTS upload_created ON upload (created);
-CREATE INDEX IF NOT EXISTS file_upload ON file (upload);
-CREATE VIEW IF NOT EXISTS haystack (upload, hay) AS
-    SELECT id, name FROM upload UNION ALL SELECT id, says FROM upload UNION ALL SELECT upload, name FROM file;
-"""
+NOTED = 10_000
+"""Entries of the list of what was done; the oldest ones go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +56,27 @@ class Upload:
     """Point to role, where the user said so."""
     share: str | None
     """The secret part of the link that shows the report without the token; None unless it is shared."""
+    redacted: bool
+    """Whether that link shows the redacted report."""
+    owner: str
+    """Who began it: the user that the server in front named, or whose token it was; empty where nobody was named."""
+    note: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What somebody did."""
+
+    number: int
+    at: float
+    """Seconds since the epoch."""
+    who: str
+    """The user; empty for whoever has the server's own token and was not named by a server in front."""
+    did: str
+    upload: str | None
+    name: str
+    """What the upload, or the token, was called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ class File:
     """One file of an upload."""
 
     number: int
-    """What it is stored as; never used again, so a late transfer cannot write into another file."""
+    """Within its upload, from 1; never used again, so a late transfer cannot write into another file."""
     name: str
     """As the client called it: a word for people, never a path."""
     size: int | None
@@ -90,12 +99,7 @@ class Store:
         """Open, or begin, the database in folder *data*."""
         self.data = data
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(data / "lostsyn.sqlite3", check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        with self._lock:
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(_SCHEMA)
+        self._db = database.connect(data / "lostsyn.sqlite3")
 
     def close(self) -> None:
         """Close the database."""
@@ -106,13 +110,14 @@ class Store:
         """Return where an upload lies."""
         return Folder(self.data / "uploads" / upload.id)
 
-    def create(self, name: str) -> Upload:
+    def create(self, name: str, owner: str = "") -> Upload:
         """Begin an upload."""
         now, key = time.time(), secrets.token_hex(8)
         Folder(self.data / "uploads" / key).files.mkdir(parents=True)
         with self._change() as db:
             db.execute(
-                "INSERT INTO upload (id, name, created, touched) VALUES (?, ?, ?, ?)", (key, name, now, now)
+                "INSERT INTO upload (id, name, created, touched, owner) VALUES (?, ?, ?, ?, ?)",
+                (key, name, now, now, owner),
             )
         found = self.get(key)
         assert found
@@ -129,7 +134,7 @@ class Store:
     def search(
         self, words: str = "", limit: int = 50, after: tuple[float, str] | None = None
     ) -> tuple[list[Upload], int]:
-        """Return the latest uploads with each of *words* in their name, verdict or file names; and how many there are.
+        """Return the latest uploads with each of *words* in what is told of them or a file's name; and how many there are.
 
         Args:
             words: What to look for.
@@ -165,10 +170,20 @@ class Store:
         with self._change() as db:
             db.execute("DELETE FROM upload WHERE id = ?", (key,))
 
-    def rename(self, upload: Upload, name: str) -> None:
-        """Call an upload by another name."""
+    def describe(
+        self,
+        upload: Upload,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> None:
+        """Change what people say of an upload; None leaves it as it is."""
         with self._change() as db:
-            db.execute("UPDATE upload SET name = ? WHERE id = ?", (name, upload.id))
+            db.execute(
+                "UPDATE upload SET name = coalesce(?, name), note = coalesce(?, note), tags = coalesce(?, tags) WHERE id = ?",
+                (name, note, None if tags is None else json.dumps(list(tags), ensure_ascii=False), upload.id),
+            )
+            self._touch(db, upload)
 
     def files(self, upload: Upload) -> list[File]:
         """Return the files of an upload."""
@@ -189,9 +204,11 @@ class Store:
             while free in taken:
                 copy += 1
                 free = f"{copy}/{name}"
+            db.execute("UPDATE upload SET numbered = numbered + 1 WHERE id = ?", (upload.id,))
             (number,) = db.execute(
-                "INSERT INTO file (upload, name, size) VALUES (?, ?, ?) RETURNING number",
-                (upload.id, free, size),
+                "INSERT INTO file (upload, number, name, size) "
+                "SELECT id, numbered, ?, ? FROM upload WHERE id = ? RETURNING number",
+                (free, size, upload.id),
             ).fetchone()
             self._touch(db, upload)
         return File(number=number, name=free, size=size, complete=False)
@@ -268,12 +285,58 @@ class Store:
             )
             db.execute("UPDATE upload SET state = 'queued' WHERE state = 'running'")
 
-    def share(self, upload: Upload, shared: bool) -> str | None:
+    def share(self, upload: Upload, shared: bool, redacted: bool = False) -> str | None:
         """Make the link that shows the report without the token, or withdraw it."""
         secret = (upload.share or secrets.token_urlsafe(24)) if shared else None
         with self._change() as db:
-            db.execute("UPDATE upload SET share = ? WHERE id = ?", (secret, upload.id))
+            db.execute(
+                "UPDATE upload SET share = ?, redacted = ? WHERE id = ?", (secret, redacted, upload.id)
+            )
         return secret
+
+    def states(self) -> dict[str, int]:
+        """Return how many uploads are in each state."""
+        with self._lock:
+            rows = self._db.execute("SELECT state, count(*) FROM upload GROUP BY state").fetchall()
+        return {row["state"]: row[1] for row in rows}
+
+    def note(self, who: str, did: str, name: str, upload: str | None = None) -> None:
+        """Note what somebody did."""
+        with self._change() as db:
+            db.execute(
+                "INSERT INTO deed (at, who, did, upload, name) VALUES (?, ?, ?, ?, ?)",
+                (time.time(), who, did, upload, name),
+            )
+            db.execute("DELETE FROM deed WHERE number <= (SELECT max(number) FROM deed) - ?", (NOTED,))
+
+    def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
+        """Return what was done, the latest first; of that only what was done before the deed of that number."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM deed WHERE number < ? ORDER BY number DESC LIMIT ?",
+                (1 << 62 if before is None else before, limit),
+            ).fetchall()
+        return [Deed(**dict(row)) for row in rows]
+
+    def add_token(self, name: str, digest: str) -> bool:
+        """Let whoever has the token of that digest in, as *name*; say whether nobody was called so."""
+        with self._change() as db:
+            return bool(
+                db.execute(
+                    "INSERT OR IGNORE INTO token VALUES (?, ?, ?)", (name, digest, time.time())
+                ).rowcount
+            )
+
+    def remove_token(self, name: str) -> bool:
+        """Let nobody in as *name* any more; say whether somebody was called so."""
+        with self._change() as db:
+            return bool(db.execute("DELETE FROM token WHERE name = ?", (name,)).rowcount)
+
+    def tokens(self) -> dict[str, tuple[str, float]]:
+        """Return the users' tokens: name to digest and when it was made."""
+        with self._lock:
+            rows = self._db.execute("SELECT name, digest, created FROM token ORDER BY name").fetchall()
+        return {name: (digest, created) for name, digest, created in rows}
 
     def untouched(self, since: float) -> list[Upload]:
         """Return the uploads that nobody touched since a time, those being analysed left out."""
@@ -298,7 +361,10 @@ class Store:
         query = f"SELECT * FROM upload WHERE {condition}"  # noqa: S608 - conditions are this file's own
         with self._lock, closing(self._db.execute(query, values)) as rows:
             found = [dict(row) for row in rows]
-        return (Upload(**{**row, "roles": json.loads(row["roles"])}) for row in found)
+        for row in found:
+            del row["numbered"]
+            told = {"roles": json.loads(row["roles"]), "tags": tuple(json.loads(row["tags"]))}
+            yield Upload(**{**row, **told, "redacted": bool(row["redacted"])})
 
 
 def _escaped(word: str) -> str:

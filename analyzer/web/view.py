@@ -10,16 +10,17 @@ from analyzer.web import looks
 from analyzer.web.folder import RESULTS
 from analyzer.web.looks import Part
 from analyzer.web.points import RecognisedPoint, join, missing
+from analyzer.web.titles import title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
     from analyzer.web.looks import Look
     from analyzer.web.store import File, Upload
 
 _NS = 10**9
+UNKNOWN = frozenset({"not used", "text in no known format", "text"})
+USELESS = "Nothing was recognised: no file is a capture (pcap, pcapng or a packet listing) or a known output of the node"
 LISTED = 100
 """Points of a file, and files of a point, that are listed."""
 POINTS, NOTES = 1000, 200
@@ -64,6 +65,12 @@ class View:
         return self.upload.state in ("queued", "running") or not looked
 
     @property
+    def useless(self) -> bool:
+        """True where everything is here, was looked at, and nothing of it can be analysed."""
+        looked = self.files and not self.recognising and not self.incomplete
+        return bool(looked) and not self.points and all({*view.says} <= UNKNOWN for view in self.files)
+
+    @property
     def announced(self) -> int:
         """Bytes that all files will have, as far as that is known."""
         return sum(view.file.size or view.received for view in self.files)
@@ -84,16 +91,6 @@ class Row:
     files: int
     size: int
     """Bytes that have arrived."""
-
-
-def title(upload: Upload, files: Sequence[File]) -> str:
-    """Return what to call an upload: its name, else what its files have in common."""
-    if upload.name or not files:
-        return upload.name or "Empty upload"
-    folders = {file.name.partition("/")[0] for file in files}
-    if len(folders) == 1:
-        return folders.pop()
-    return f"{files[0].name} and {count(len(files) - 1, 'more file', 'more files')}"
 
 
 def row(upload: Upload, jobs: Jobs) -> Row:
@@ -171,6 +168,9 @@ def row_as_json(row: View | Row, base: str) -> dict[str, Any]:
         "inconclusive": upload.inconclusive,
         "file_count": row.files if isinstance(row, Row) else len(row.files),
         "size": row.size,
+        "owner": upload.owner,
+        "tags": list(upload.tags),
+        "note": upload.note,
         "url": f"{base}/api/uploads/{upload.id}",
     }
 
@@ -205,12 +205,13 @@ def as_json(view: View, base: str) -> dict[str, Any]:
             }
             for point in view.points[:POINTS]
         ],
-        "missing": list(view.missing),
+        "missing": [USELESS, *view.missing] if view.useless else list(view.missing),
         "notes": list(view.notes[:NOTES]),
         "recognising": view.recognising,
         "progress": asdict(view.progress) if view.progress else None,
         "results": {name: f"{told['url']}/{name}" for name in view.results},
         "shared": f"{base}/shared/{upload.share}" if upload.share else None,
+        "shared_redacted": bool(upload.share) and upload.redacted,
     }
 
 

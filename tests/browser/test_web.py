@@ -185,7 +185,7 @@ def test_without_a_script(enter: Callable[..., Page]) -> None:
     page.get_by_role("link", name="Open it").click()
     expect(page.locator("h1")).to_contain_text(VERDICT)
     page.go_back()
-    page.locator("summary").click()
+    page.locator("#delete summary").click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.locator("#uploads")).not_to_contain_text("plain")
 
@@ -243,6 +243,18 @@ def test_looks(enter: Callable[..., Page], done: str, scheme: str) -> None:
             page.set_viewport_size({"width": width, "height": 800})
 
             assert width == page.evaluate("document.documentElement.scrollWidth"), path
+
+
+def test_the_list_follows(enter: Callable[..., Page], server: Server) -> None:
+    """What others bring appears by itself, with its result when there is one; the report leads back to its upload."""
+    page = enter()
+    server.post({name: (FOLDER / name).read_bytes() for name in NAMES}, name="followed")
+    row = page.locator("#rows tr", has_text="followed")
+    expect(row).to_contain_text(VERDICT)
+    row.get_by_role("link", name="followed").click()
+    page.get_by_role("link", name="Read the report").click()
+    page.get_by_role("link", name="Back to the upload").click()
+    expect(page.locator("h1")).to_have_text("followed")
 
 
 def test_search(enter: Callable[..., Page], done: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.capture.holes import SECOND, holes
+from analyzer.capture.holes import holes
+from analyzer.compute.thresholds import HOLE as SECOND
 
 
 @pytest.mark.parametrize(

@@ -353,3 +353,13 @@ def test_a_link_that_cannot_be_read_is_told_by_its_reason(tmp_path: Path) -> Non
     (found,) = recordings(tmp_path).values()
 
     assert found.caveats[1].startswith("eth0.pcap: 2 of 2 frames are not decoded (unknown link type): ")
+
+
+@pytest.mark.parametrize(("size", "warned"), [(64, True), (96, False)])
+def test_headers_that_were_cut(size: int, warned: bool, tmp_path: Path) -> None:
+    """64 bytes hold no more than half of a TCP header behind IPv6's, and it is said that nobody can tell whose it is."""
+    talk = Conversation(pod="[fd00::b]:20000", server="[2001:db8::64]:80", way="eth0")
+    talk.syn(0)
+    (found,) = recordings(write(tmp_path, talk, snaplen={"eth0": size})).values()
+
+    assert warned == any("record anew with -s 256" in says for says in found.caveats)

@@ -21,7 +21,9 @@ def test_one_file(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     ran = lostsyn("report", folder, "-o", tmp_path / "out.html")
 
     assert (0, "") == (ran.code, ran.out)
-    assert f"lostsyn: 1 incident; the report is {tmp_path / 'out.html'}\n" == ran.err
+    verdict, where = ran.err.splitlines()
+    assert verdict.startswith("lostsyn: 1 of 3 connections ")
+    assert f"lostsyn: the report is {tmp_path / 'out.html'}" == where
     assert (tmp_path / "out.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
 
 
@@ -81,5 +83,5 @@ def test_progress_on_a_terminal() -> None:
     os.close(ours)
 
     assert 0 == ran.returncode
-    assert shown.lstrip("\r").startswith("reading")
+    assert "reading" in shown
     assert "\x1b[A\r\x1b[2K" in shown

@@ -97,3 +97,36 @@ def test_a_point_less_changes_no_outcome(tmp_path: Path) -> None:
     less = analyze(tmp_path)
     assert told(whole) == told(less)
     assert "cni0" == one(less, "point")
+
+
+def test_a_pod_that_calls_itself(tmp_path: Path) -> None:
+    """What the node turns round to the pod that sent it, by a service, is one connection and not late."""
+    talk = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.10:80",
+        nat="10.244.0.1:20000",
+        dnat="10.244.0.11:8080",
+        way="veth-a cni0 | cni0 veth-a",
+    )
+    talk.syn(0)
+    talk.accept()
+    talk.data(50)
+    talk.reply(50)
+    for points in (("veth-a", "cni0", "eth0"), ("cni0", "eth0"), ("veth-a",)):
+        folder = record(tmp_path / points[0], talk, bystander(-5, "veth-a cni0 | eth0"), points=points)
+
+        assert ["ok", "ok"] == analyze(folder).connections["outcome"].tolist()
+
+
+def test_two_scans_of_one_isn_are_two(tmp_path: Path) -> None:
+    """Equal SYNs that are not one hop apart, nor sent back to their sender, are of different connections."""
+    talks = [
+        Conversation(pod=f"10.244.0.11:{port}", server="192.0.2.100:80", isn=1, timestamps=False)
+        for port in (20000, 20001)
+    ]
+    for talk in talks:
+        talk.syn(0)
+        talk.accept()
+    analysis = analyze(record(tmp_path, *talks, bystander(-5)))
+
+    assert 3 == analysis.account.connections

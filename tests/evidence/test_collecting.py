@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from analyzer.capture.files import EvidenceFile
 from analyzer.capture.link import Link
-from analyzer.evidence import Evidence, collect, links
+from analyzer.evidence import Evidence, collect, collecting, links
 from analyzer.evidence.events import occupancy
 from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
@@ -60,6 +61,18 @@ def collected(**texts: str | bytes) -> Evidence:
 def test_nothing() -> None:
     """Without files nothing is known, and nothing is wrong."""
     assert Evidence(interfaces={}, capture_drops={}) == collected()
+
+
+def test_all_of_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies past a number of characters in all is not read, and one caveat names it; what lies before is used."""
+    monkeypatch.setattr(collecting, "WHOLE", 1 << 20)
+    texts = {f"stat-{number}.txt": stat(number, 0) * 3000 for number in range(1, 7)}
+    evidence = collected(**texts)
+    read = {snapshot.file for snapshot in evidence.counters}
+    (told,) = [caveat for caveat in evidence.caveats if caveat.startswith("not used, after 1 MiB")]
+
+    assert 1 < len(read) < 6
+    assert sorted(texts)[len(read) :] == re.findall(r"stat-\d\.txt", told)
 
 
 def test_everything() -> None:
@@ -109,6 +122,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
         "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
+        "daemon_log": "[ERROR] plugin/errors: 2 a. A: read udp 10.0.0.5:41234->10.0.0.2:53: i/o timeout\n",
         "ipvs": "IPVS connection entries\npro expire state       source             virtual            destination\n",
         "pwru": "SKB                CPU PROCESS          FUNC\n",
         "retis": '{"common":{"timestamp":30415793489711},"startup":{}}\n',

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from analyzer.evidence.facts import CounterSnapshot, LogLine
+from tests.evidence.test_collecting import collected
 
 
 def snapshot(*cpus: dict[str, int]) -> CounterSnapshot:
@@ -46,3 +49,24 @@ def test_the_year_of_a_line() -> None:
     assert at(2025, 12, 31) == line(12, 31).near(at(2026, 1, 1))
     assert None is LogLine(about="martian", says="", file="a").near(0)
     assert 5 == LogLine(about="martian", says="", file="a", time=5).near(at(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("? (10.0.0.7) at 02:42:0a:00:00:07 [ether] on eth0\n? (10.0.0.8) at 02:42:0a:00:0", "neighbours"),
+        ("10.0.0.7 dev eth0 lladdr 02:42:0a:00:00:07 STALE\n10.0.0.8 dev eth0 lladdr 02:42:0a:00:00:08 RE", "neighbours"),
+        ("Module                  Size  Used by\nbridge                389120  0\nnf_conntrack          196608  -x\n", "modules"),
+        ("$ ethtool -S eth0\nNIC statistics:\n     rx_packets: 5\n     rx_dro", "counters"),
+        ("Inter-|   Receive                                                |  Transmit\n"
+         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
+         "    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0: 1 1 0 0 0 0 0 0 1 1 0\n", "interfaces"),
+        ("qdisc fq_codel 8001: dev eth0 root refcnt 2\n Sent 1 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)\n"
+         "qdisc fq_codel 8002: dev eth1 root refcnt 2\n Sent 1 byt", "queues"),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_not_understood_is_told(text: str, what: str) -> None:
+    """A listing that is cut, or has a line of another form, says so, and what was understood is kept."""
+    read = collected(listing=text)
+    assert [what] == [caveat.split(" ")[2] for caveat in read.caveats]
+    assert 1 == sum(one.facts for one in read.read)

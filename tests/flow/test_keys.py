@@ -6,7 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.flow.keys import Buckets, address_key, among, distinct, is_v4, scramble, unique_join
+from analyzer.flow.keys import (
+    Buckets,
+    address_key,
+    among,
+    distinct,
+    distinct_rows,
+    is_v4,
+    scramble,
+    unique_join,
+)
 
 
 def test_a_salt_tells_equal_fields_apart() -> None:
@@ -70,3 +79,13 @@ def test_buckets_can_be_asked_again(keys: list[int], first: list[int], second: l
         found = np.zeros(len(keys), np.uint8)
         held.mark(scramble(np.array(wanted), 1), found)
         assert [key in wanted for key in keys] == found.astype(bool).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2))))
+def test_distinct_rows_are_those_of_numpy(rows: list[tuple[int, int]]) -> None:
+    """In numpy's order, and each row finds itself again."""
+    values = np.array(rows, np.uint64).reshape(-1, 2)
+    found, of = distinct_rows(values)
+
+    assert np.unique(values, axis=0).tolist() == found.tolist()
+    assert values.tolist() == found[of].tolist()

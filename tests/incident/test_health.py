@@ -13,6 +13,7 @@ from analyzer.evidence.facts import CoreDns, CounterSnapshot, KubeProxy, LogLine
 from analyzer.evidence.sources import conntrack_table
 from analyzer.evidence.table import Table
 from analyzer.incident.health import Signal, signals
+from tests.evidence.test_collecting import collected
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 NOW = 1_795_170_365 * 10**9
@@ -236,4 +237,66 @@ def test_fixtures(case: str) -> None:
     full = case.startswith("table-full")
     assert full == (levels.pop("table-full", None) == "dropping")
     assert ("dropping" if full else "ok") == levels.pop("table-occupancy")
+    assert (case == "stale-entry") == (levels.pop("stale-entries", None) == "warn")
     assert {"ok"} >= set(levels.values())
+
+
+RULES = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A PREROUTING -d 10.96.0.10/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.244.0.7:53
+-A PREROUTING -d 10.96.0.20/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.0.8:8080
+COMMIT
+"""
+ENTRIES = """\
+udp      17 29 src=10.244.0.11 dst=10.96.0.10 sport=40000 dport=53 src=10.244.0.5 dst=10.244.0.11 sport=53 dport=40000 use=1
+udp      17 29 src=10.244.0.11 dst=10.96.0.10 sport=40001 dport=53 src=10.244.0.7 dst=10.244.0.11 sport=53 dport=40001 use=1
+udp      17 29 src=10.244.0.11 dst=10.96.0.10 sport=40002 dport=53 src=10.96.0.10 dst=10.244.0.11 sport=53 dport=40002 use=1
+"""
+LOG = """\
+[1796003697.209099]\t[DESTROY] udp      17 28 src=10.244.0.11 dst=192.0.2.77 sport=40000 dport=22203 [UNREPLIED] src=192.0.2.77 \
+dst=192.0.2.10 sport=22203 dport=40000 id=3255043975
+[1796003698.346887]\t[DESTROY] udp      17 29 src=10.244.0.11 dst=192.0.2.77 sport=40001 dport=5000 [UNREPLIED] src=192.0.2.77 \
+dst=192.0.2.10 sport=5000 dport=40001 id=3021099834 [USERSPACE] portid=2572419274
+[1796003699.094321]\t[DESTROY] tcp      6 120 CLOSE src=10.244.0.11 dst=192.0.2.10 sport=40101 dport=81 [UNREPLIED] \
+src=192.0.2.10 dst=10.244.0.11 sport=81 dport=40101 id=964835325
+"""
+
+
+def test_stale_entries_need_no_packet() -> None:
+    """Listing and rules alone tell which entries the rules would not make, with the command for each."""
+    read = collected(
+        entries=ENTRIES,
+        rules=RULES,
+        links="2: eth0    inet 192.0.2.10/24 scope global eth0\\       valid_lft forever\n",
+    )
+    (found,) = [one for one in signals(read) if one.name == "stale-entries"]
+
+    assert ("2", "warn") == (found.value, found.level)
+    assert "1 to where no rule leads any more, 1 from before a rule that would translate them" in found.says
+    assert "conntrack -D -p udp -s 10.244.0.11 -d 10.96.0.10 --sport 40000 --dport 53" in found.says
+    assert "--sport 40001" not in found.says
+
+
+@pytest.mark.parametrize(
+    ("entries", "rules"), [(ENTRIES, ""), ("", RULES), (ENTRIES, RULES.replace("COMMIT", ""))]
+)
+def test_no_stale_entries_without_both(entries: str, rules: str) -> None:
+    """Without the listing, the rules, or their end nothing is said."""
+    assert [] == [
+        one for one in signals(collected(entries=entries, rules=rules)) if one.name == "stale-entries"
+    ]
+
+
+def test_conntracks_log_tells_evictions_and_occupancy() -> None:
+    """What the kernel ended before its time counts, not what a program deleted, a RST ended or counters tell already."""
+    maximum = "net.netfilter.nf_conntrack_max = 2\n"
+    told = {one.name: one for one in signals(collected(log=LOG, most=maximum))}
+
+    assert ("1", "danger") == (told["early-drop"].value, told["early-drop"].level)
+    assert "at least 2 of 2 entries" in told["table-occupancy"].says
+    counters = (
+        "cpu=0   \tfound=0 invalid=0 insert=0 insert_failed=0 drop=0 early_drop=0 error=0 search_restart=0\n"
+    )
+    assert [] == [one for one in signals(collected(log=LOG, stat=counters)) if one.name == "early-drop"]

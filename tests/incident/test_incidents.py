@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
+from analyzer.compute.thresholds import APART
 from analyzer.connection.model import Fate
-from analyzer.incident.incidents import APART, incidents
+from analyzer.incident.incidents import incidents
 from analyzer.incident.model import Attempt, Evidence, Finding
 from tests.conversation import Conversation, bystander, record
 

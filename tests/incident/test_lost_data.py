@@ -60,3 +60,49 @@ def test_sent_once(tmp_path: Path) -> None:
     sent(talk, 1)
 
     assert () == judged(tmp_path, talk).incidents
+
+
+def test_a_fin_that_never_left(tmp_path: Path) -> None:
+    """A FIN is repeated as data is; the connection hangs in closing, and that is this node's doing."""
+    talk = opened()
+    seq: int | None = None
+    for at in (1, 1.2, 1.6):
+        fin = talk.send("FA", at=at, seq=seq).lost_after("cni0")
+        seq = fin.seq
+    analysis = judged(tmp_path, talk)
+
+    assert [("data-vanished", "FIN", 3)] == [
+        (i.kind, i.findings[0].facts["segment"], i.findings[0].facts["packets"]) for i in analysis.incidents
+    ]
+    assert {"stalled": 1} == {name: n for name, n in analysis.account.outcomes.items() if name != "ok"}
+
+
+def test_a_fin_whose_acknowledgement_is_late(tmp_path: Path) -> None:
+    """The near miss: its repetition crossed."""
+    talk = opened()
+    fin = talk.send("FA", at=1).lost_after("cni0")
+    talk.send("FA", at=1.2, seq=fin.seq)
+    talk.send("FA", at=1.3, by_pod=False)
+    talk.send("A", at=1.4)
+
+    assert () == judged(tmp_path, talk).incidents
+
+
+def test_a_reset_that_never_left(tmp_path: Path) -> None:
+    """Nobody repeats a RST: that no RST of the pod crossed is enough."""
+    talk = opened()
+    talk.send("RA", at=1).lost_after("cni0")
+    analysis = judged(tmp_path, talk)
+
+    assert [("data-vanished", "RST")] == [
+        (i.kind, i.findings[0].facts["segment"]) for i in analysis.incidents
+    ]
+
+
+def test_one_reset_of_several(tmp_path: Path) -> None:
+    """The near miss: one crossed, and conntrack may drop what comes after it."""
+    talk = opened()
+    talk.send("RA", at=1)
+    talk.send("R", at=1.1).lost_after("cni0")
+
+    assert () == judged(tmp_path, talk).incidents

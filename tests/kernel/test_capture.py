@@ -46,15 +46,20 @@ def talk(net: Node) -> None:
     [("dash", signal.SIGINT), ("busybox", signal.SIGTERM), ("bash", signal.SIGHUP)],
 )
 def test_a_signal_ends_it_well(net: Node, tmp_path: Path, shell: str, number: int) -> None:
-    """Ctrl-C, TERM and HUP: the archive holds the packets, evidence of before and after and exact times; nothing else is left."""
-    script = Script(net.node, tmp_path / "out", shell=SHELLS[shell]).begun()
+    """Ctrl-C, TERM and HUP: the archive holds the packets, evidence of before and after and exact times; nothing else is left.
+
+    USR1 before says that it has happened: the node is asked at once.
+    """
+    script = Script(net.node, tmp_path / "out", "--after", 60, shell=SHELLS[shell]).begun()
     before = time.time_ns()
     talk(net)
+    script.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: list((tmp_path / "out").glob(".lostsyn-*/asked")))
     status = script.end(number)
     manifest, folder = script.manifest(), script.unpacked()
 
     assert 0 == status
-    assert "interrupted" == manifest["ended"]
+    assert ("interrupted", "told") == (manifest["ended"], manifest["event"]["what"])
     assert POINTS == [each["interface"] for each in manifest["recordings"]]
     for each in manifest["recordings"]:
         assert each["start_ns"] < before < each["stop_ns"] < time.time_ns()
@@ -62,7 +67,7 @@ def test_a_signal_ends_it_well(net: Node, tmp_path: Path, shell: str, number: in
     assert [2, 0, 2, 2] == [packets(folder / f"{point}.pcap", ECHO) for point in POINTS]
     assert (folder / "before/conntrack-S.txt").exists()
     assert (folder / "after/conntrack-S.txt").exists()
-    assert (folder / "after/conntrack-L.txt").exists()
+    assert (folder / "event/conntrack-L.txt").exists()
     assert [] == script.leftovers()
 
 

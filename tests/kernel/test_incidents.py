@@ -6,49 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import Analysis, analyze
-from analyzer.incident.causes import module
-from analyzer.incident.records import joined
+from analyzer import analyze
 from analyzer.lab.experiment import conduct
 from analyzer.lab.scenarios import SCENARIOS
+from tests.agreeing import agree
 
 pytestmark = pytest.mark.kernel
-
-
-NEEDS_RECORDS = {"forwarding-disabled", "rp-filter"}
-"""Whose setting is put right again before the laboratory's closing echo, which passes: it contradicts the setting."""
-LATE = {"next-hop"}
-"""Whose last packets wait for the next hop until after the recording."""
-
-
-def agree(analysis: Analysis, run: Path, scenario: str) -> None:
-    """Check that the captures without the kernel's drop records tell of the same losses, and that a record names each one."""
-    assert analysis.scene is not None
-    records = [record.means.kind for record in joined(analysis.scene).values()]
-    assert (run / "drops.txt").exists()
-    (run / "drops.txt").rename(run.parent / "drops.txt")
-    without = analyze(run)
-    lost = analysis.counts.syn_vanished + analysis.counts.udp_vanished + analysis.counts.reply_vanished
-
-    assert without.counts == analysis.counts
-    assert _told(without, scenario) == _told(analysis, scenario)
-    assert len(records) == lost or (scenario in LATE and 0 < len(records) < lost)
-    causes = {f.cause for i in analysis.incidents for f in i.findings if f.facts.get("attempts_vanished")}
-    assert {True} >= {any(kind in module(cause).RECORDS for cause in causes) for kind in records}
-
-
-def _told(analysis: Analysis, scenario: str) -> list[tuple[object, ...]]:
-    return sorted(
-        (
-            i.kind,
-            "" if scenario in NEEDS_RECORDS else i.cause,
-            i.gap,
-            f.inner,
-            f.facts.get("attempts_vanished"),
-        )
-        for i in analysis.incidents
-        for f in i.findings
-    )
 
 
 @pytest.mark.parametrize("scenario", ["snat-race", "snat-race-ipv6", "service-race"])
@@ -64,7 +27,7 @@ def test_race_equals_insert_failed(scenario: str, tmp_path: Path) -> None:
         assert truth["counters"]["insert_failed"] == sum(f.facts["attempts_vanished"] for f in findings)
         assert [] == [f for f in findings if f.cause != "snat-port-race" or f.gap != ("cni0", "eth0")]
         assert [] == [f for f in findings if f.facts["partner_inner"] in (None, f.inner)]
-        agree(analysis, tmp_path / f"run{run}", scenario)
+        agree(analysis, tmp_path / f"run{run}", scenario, tmp_path / "without")
         lost += truth["counters"]["insert_failed"]
         if lost:
             break
@@ -156,7 +119,7 @@ def test_fresh_run(scenario: str, tmp_path: Path) -> None:
         assert truth["counters"]["drop"] == counts.syn_vanished + counts.udp_vanished > 0
     if not FRESH[scenario]:
         assert 0 == counts.syn_vanished + counts.udp_vanished
-    agree(analysis, tmp_path / "run", scenario)
+    agree(analysis, tmp_path / "run", scenario, tmp_path / "without")
 
 
 def test_every_scenario_is_run() -> None:

@@ -36,8 +36,8 @@ def test_neighbours_by_name(tmp_path: Path) -> None:
     [
         (("veth-z", "eth0"), {("veth-z", "eth0")}),
         (("cni0", "eth0"), {("cni0", "eth0")}),
-        (("veth-z", "cni0"), {("veth-z", "cni0")}),
-        (("eth0",), set()),
+        (("veth-z", "cni0"), {("veth-z", "cni0"), ("cni0", "uplink")}),
+        (("eth0",), {("inside", "eth0")}),
     ],
 )
 def test_a_layer_that_was_not_captured(

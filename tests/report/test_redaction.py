@@ -136,7 +136,7 @@ def test_one_alias_in_all_outputs(cases: dict[str, Case], tmp_path: Path) -> Non
     evidence.write(analysis, path, key=KEY)
     alias = _alias("10.244.0.11")
 
-    assert all(f"{alias}:20000" in text for text in renderings(redact(analysis, KEY)).values())
+    assert all(f"{alias}:20008" in text for text in renderings(redact(analysis, KEY)).values())
     assert alias in {Ether(packet.data)[IP].src for packet in packets(path) if packet.point == "veth-a"}
 
 

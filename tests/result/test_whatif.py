@@ -96,13 +96,13 @@ def test_an_older_kernel_is_no_promise() -> None:
 
 
 def test_the_arithmetic_of_random_ports() -> None:
-    """120 connections of each pod in pairs, all to one server, which 240 ports are taken towards."""
+    """30 connections of each pod in pairs, and a pair of echoes; 60 ports are taken towards the one server."""
     told = what_if(fixture("snat-race"), "random-fully")
 
     assert f"R = {PORTS:,} ports" in told.arithmetic
-    assert "U = 240" in told.arithmetic
-    assert "120 x P = 0.0019 losses are to be expected at most, against 6 seen" in told.arithmetic
-    assert "a chance of 1 in 64,272 each" in only(told)
+    assert "U = 60" in told.arithmetic
+    assert "31 x P = 0.00048 losses are to be expected at most, against 6 seen" in told.arithmetic
+    assert "a chance of 1 in 64,452 each" in only(told)
 
 
 def test_what_is_random_already_does_not_help(tmp_path: Path) -> None:

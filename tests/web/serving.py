@@ -93,7 +93,7 @@ class Server:
         told: dict[str, Any] = answer.json()
         return told
 
-    def begin(self, name: str, size: int, upload: str | None = None) -> tuple[str, str]:
+    def begin(self, name: str, size: float, upload: str | None = None) -> tuple[str, str]:
         """Announce a file; return the upload's id and the file's address."""
         upload = upload or self.client.post("/api/uploads", json={"name": "test"}).json()["id"]
         answer = self.client.post(f"/api/uploads/{upload}/files", json={"name": name, "size": size})

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analyzer.web import api
+from analyzer.web import api, operating
 from tests.conftest import FIXTURES, ROOT
 from tests.web.serving import Server
 
@@ -39,7 +39,8 @@ def test_the_description_is_complete() -> None:
     """Each route is described, and each described one is there."""
     routes = {
         (route.path.replace(":int", ""), method.lower())
-        for route in api.ROUTES
+        for route in (*api.ROUTES, *operating.ROUTES)
+        if route.path != "/operating"
         for method in route.methods or ()
         if not (method == "HEAD" and "GET" in (route.methods or ()))
     }
@@ -130,6 +131,37 @@ def test_the_long_way(server: Server, bundle: dict[str, bytes]) -> None:
     assert 404 == server.client.get(base).status_code
 
 
+def test_what_people_say_of_an_upload(server: Server) -> None:
+    """Name, note and tags can be changed, each alone, and are fit to be shown."""
+    url = server.client.post("/api/uploads", json={"name": "first"}).headers["location"]
+    server.client.patch(url, json={"note": "one\ntwo\x1b[2J", "tags": ["prod", " prod ", "", "x" * 50]})
+    told = server.client.patch(url, json={"name": "second\nline"}).json()
+    _checked(told)
+
+    assert ("second line", ["prod", "x" * 40]) == (told["name"], told["tags"])
+    assert told["note"].startswith("one\ntwo")
+    assert "\x1b" not in told["note"]
+
+
+def test_the_sample(server: Server) -> None:
+    """A recorded incident is at hand; what is shared of it redacted has no address of it."""
+    upload = server.client.post("/api/uploads", json={"sample": True}).json()
+    base = upload["url"]
+    assert 202 == server.client.post(f"{base}/analysis").status_code
+    told = server.ended(upload["id"])
+    shared = server.client.post(f"{base}/share", json={"redacted": True}).json()
+    _checked(shared)
+    page = server.client.get(shared["shared"]).text
+
+    assert ("done", 1) == (told["state"], told["incidents"])
+    assert shared["shared_redacted"]
+    assert "10.244.0." in server.client.get(told["results"]["report.html"]).text
+    assert "10.244.0." not in page
+    assert "<main>" in page
+    assert "10.244.0." not in server.client.get(told["results"]["redacted.html"]).text
+    assert not server.client.post(f"{base}/share").json()["shared_redacted"]
+
+
 def test_a_wrong_offset_tells_the_right_one(server: Server) -> None:
     """The client learns where to go on from the refusal itself."""
     _, url = server.begin("a", 10)
@@ -157,6 +189,11 @@ def test_a_wrong_offset_tells_the_right_one(server: Server) -> None:
         ("PATCH", "{base}/files/{number}", {"content": b"a", "headers": {"Upload-Offset": "-1"}}, 400, "Upload-Offset"),
         ("PATCH", "{base}/files/{number}", {"content": b"a" * 99, "headers": {"Upload-Offset": "0"}}, 413, "announced"),
         ("PATCH", "{base}/files/999999", {"content": b"a", "headers": {"Upload-Offset": "0"}}, 404, "no such file"),
+        ("PATCH", "{base}", {"json": {"name": None}}, 400, "'name' must be a string"),
+        ("PATCH", "{base}", {"json": {"tags": ["a", 1]}}, 400, "'tags' must be"),
+        ("PATCH", "{base}", {"json": {"tags": [str(n) for n in range(21)]}}, 413, "20 tags"),
+        ("PATCH", "{base}", {"json": {"note": "x" * 4001}}, 413, "4,000"),
+        ("POST", "{base}/share", {"json": {"redacted": 1}}, 400, "true or false"),
         ("GET", "{base}/report.json", {}, 404, "has not made it"),
         ("GET", "/api/uploads/..%2f..%2ftoken", {}, 404, "no such"),
         ("GET", "/api/uploads/none", {}, 404, "no such upload"),
@@ -193,7 +230,7 @@ def test_a_form_that_broke_leaves_nothing(server: Server) -> None:
 
 def test_an_empty_file(server: Server) -> None:
     """A file of no bytes is whole at once."""
-    upload, url = server.begin("empty.txt", 0)
+    upload, url = server.begin("empty.txt", 0.0)  # which is an integer to JSON
 
     assert "?1" == server.client.head(url).headers["upload-complete"]
     assert [True] == [file["complete"] for file in server.get(upload)["files"]]
@@ -204,7 +241,7 @@ _ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=9), inner, max_size=2),
     max_leaves=4,
 )
-_KEYS = st.sampled_from(["name", "size", "roles", "\ud800", "eth0"])
+_KEYS = st.sampled_from(["name", "size", "roles", "tags", "note", "redacted", "sample", "\ud800", "eth0"])
 _BODY = st.one_of(
     st.dictionaries(
         _KEYS, _ANY | st.dictionaries(st.text(max_size=5), st.sampled_from(["pod", "", "x"]))
@@ -224,7 +261,9 @@ _OPERATIONS = [
     operation=st.sampled_from(_OPERATIONS),
     number=st.integers(0, 1 << 70),
     real=st.booleans(),
-    query=st.dictionaries(st.sampled_from(["q", "limit", "after", "token"]), st.text(max_size=9), max_size=2),
+    query=st.dictionaries(
+        st.sampled_from(["q", "limit", "after", "before", "token"]), st.text(max_size=9), max_size=2
+    ),
     offset=st.none() | st.integers(-1, 1 << 64).map(str),
     body=_BODY,
     kind=st.sampled_from(
@@ -247,7 +286,11 @@ def test_whatever_is_asked_is_answered_as_described(
     upload = server.client.post("/api/uploads", json={}).json()["id"] if real else "0123456789abcdef"
     headers = {"Content-Type": kind, **({"Upload-Offset": offset} if offset else {})}
     answer = server.client.request(
-        method.upper(), path.format(id=upload, number=number), params=query, content=body, headers=headers
+        method.upper(),
+        path.format(id=upload, number=number, name="nobody"),
+        params=query,
+        content=body,
+        headers=headers,
     )
     if real:
         server.client.delete(f"/api/uploads/{upload}")

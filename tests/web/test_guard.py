@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from analyzer.web import guard
-from analyzer.web.guard import Answer, Based, Token, access_token, is_cross_site, route
+from analyzer.web.guard import Answer, Token, access_token, digest_of, is_cross_site
 from tests.web.serving import Server
 
 
@@ -39,8 +38,8 @@ def test_the_token_is_compared_whole() -> None:
     """Only all of it is it, whatever its length or letters."""
     token = Token("a" * 43)
 
-    assert token.matches("a" * 43)
-    assert not any(token.matches(given) for given in ("", "a" * 42, "a" * 44, "é\ud800" * 20))
+    assert "" == token.whose("a" * 43)
+    assert [None] * 4 == [token.whose(given) for given in ("", "a" * 42, "a" * 44, "é\ud800" * 20)]
 
 
 @pytest.mark.parametrize(
@@ -142,9 +141,9 @@ def _request(cookie: str = "", *, port: int = 8480, base: str = "") -> Request:
     )  # fmt: skip
 
 
-def _signed_in(token: Token, **where: Any) -> str:
+def _signed_in(token: Token, user: str = "", **where: Any) -> str:
     """Sign in, and return the cookie as the browser sends it."""
-    answer = token.let_in(_request(**where), Response())
+    answer = token.let_in(_request(**where), Response(), user)
     return str(answer.headers["set-cookie"].partition(";")[0])
 
 
@@ -155,13 +154,28 @@ def test_a_cookie_per_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert cookie != other
     assert "a" * 43 not in cookie
-    assert token.shown_by(_request(cookie))
-    assert not token.shown_by(_request(cookie.replace("8480", "9000"), port=9000))
-    assert not token.shown_by(_request(cookie.replace("8480", "8480-x"), base="/x"))
-    assert not Token("b" * 43).shown_by(_request(cookie))
+    assert "" == token.shown_by(_request(cookie))
+    assert None is token.shown_by(_request(cookie.replace("8480", "9000"), port=9000))
+    assert None is token.shown_by(_request(cookie.replace("8480", "8480-x"), base="/x"))
+    assert None is Token("b" * 43).shown_by(_request(cookie))
     later = time.time() + guard.SESSION + 1
     monkeypatch.setattr(guard.time, "time", lambda: later)
-    assert not token.shown_by(_request(cookie))
+    assert None is token.shown_by(_request(cookie))
+
+
+def test_a_users_token() -> None:
+    """It signs its user in, by name; taken back, or made anew, it ends the sign-ins as well."""
+    users = {"ann.b": (digest_of("her token"), 0.0)}
+    token = Token("a" * 43, lambda: users)
+    cookie = _signed_in(token, "ann.b")
+
+    assert "ann.b" == token.whose("her token") == token.shown_by(_request(cookie))
+    assert None is token.shown_by(_request(cookie.replace("ann.b", "")))
+    assert None is token.shown_by(_request(cookie.replace("ann.b", "bob")))
+    users["ann.b"] = (digest_of("another"), 0.0)
+    assert None is token.shown_by(_request(cookie))
+    users.clear()
+    assert (None, None) == (token.whose("her token"), token.shown_by(_request(cookie)))
 
 
 @pytest.mark.parametrize(
@@ -170,31 +184,11 @@ def test_a_cookie_per_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_other_cookie(value: str) -> None:
     """The token itself, a signature of nothing and what is none sign nobody in."""
     token = Token("a" * 43)
-    until, nonce, signature = _signed_in(token).partition("=")[2].split(".")
+    until, nonce, signature, _ = _signed_in(token).partition("=")[2].split(".")
 
-    assert not token.shown_by(_request(f"lostsyn-8480={value}"))
-    assert not token.shown_by(_request(f"lostsyn-8480={int(until) + 1}.{nonce}.{signature}"))
-    assert not token.shown_by(_request(f"lostsyn-8480={until}.{nonce}x.{signature}"))
-
-
-@pytest.mark.parametrize(
-    "path", ["/lostsyn", "/lostsyn/", "/", "/uploads/x", "/lostsyn/uploads/x", "/lostsynx/y"]
-)
-def test_the_base_path_is_there_once(path: str) -> None:
-    """A server in front leaves it in the path, or takes it off; the application sees the same."""
-    seen: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(scope)
-
-    asyncio.run(Based(app, base="/lostsyn")({"type": "http", "path": path}, None, None))  # type: ignore[arg-type]
-    (scope,) = seen
-
-    assert "/lostsyn" == scope["root_path"]
-    within = (
-        path.removeprefix("/lostsyn") if path in ("/lostsyn", "/lostsyn/", "/lostsyn/uploads/x") else path
-    )
-    assert (within or "/") == route(Request(scope))
+    assert None is token.shown_by(_request(f"lostsyn-8480={value}"))
+    assert None is token.shown_by(_request(f"lostsyn-8480={int(until) + 1}.{nonce}.{signature}."))
+    assert None is token.shown_by(_request(f"lostsyn-8480={until}.{nonce}x.{signature}."))
 
 
 def test_answers_can_be_encoded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,7 +124,31 @@ def test_the_report_is_shown_in_a_sandbox(server: Server, done: dict[str, Any]) 
     assert "content-disposition" not in shown.headers
     assert "attachment" in kept.headers["content-disposition"]
     assert "attachment" in other.headers["content-disposition"]
-    assert shown.text == kept.text
+
+
+def test_the_way_back(server: Server, done: dict[str, Any]) -> None:
+    """The report that is shown leads back to its upload; one that is downloaded or shared has no such link."""
+    way = f'<main><p class="masthead"><a href="/uploads/{done["id"]}">'
+    shown = server.client.get(f"/uploads/{done['id']}/report.html")
+    loaded = server.client.get(f"/uploads/{done['id']}/report.html?download")
+
+    assert way in shown.text
+    assert "sandbox allow-scripts" in shown.headers["content-security-policy"]
+    assert (
+        shown.text.replace(shown.text[shown.text.index(way) + 6 :].partition("</p>")[0] + "</p>", "", 1)
+        == loaded.text
+    )
+
+
+def test_what_is_said_is_shown(server: Server, done: dict[str, Any]) -> None:
+    """A form changes name, tags and note; they are shown, escaped, and a tag leads to all that have it."""
+    said = {"name": done["name"], "tags": "prod, a&b", "note": "<b>first</b>\nsecond"}
+    assert 303 == server.client.post(f"/uploads/{done['id']}/about", data=said).status_code
+    page = server.client.get(f"/uploads/{done['id']}").text
+
+    assert 'href="/?q=a%26b"' in page
+    assert "&lt;b&gt;first&lt;/b&gt;" in page
+    assert done["id"] in server.client.get("/?q=a%26b").text
 
 
 def test_share_and_withdraw(server: Server, done: dict[str, Any]) -> None:
@@ -171,3 +196,28 @@ def test_an_empty_list_and_a_search_without_result(server: Server) -> None:
     page = server.client.get("/", params={"q": "<b>nothing"}).text
 
     assert "No upload has <b>&lt;b&gt;nothing</b>" in page
+
+
+def test_the_first_page(serve: Callable[..., Server]) -> None:
+    """Before anything was uploaded, the page says how to capture, and offers a sample."""
+    server = serve()
+    page = server.client.get("/").text
+    begun = server.client.post("/sample")
+
+    assert "lostsyn capture --pod NAMESPACE/POD" in page
+    assert 'action="/sample"' in page
+    assert 303 == begun.status_code
+    assert ["snat-race.tar.gz"] == [
+        file["name"] for file in server.get(begun.headers["location"][9:])["files"]
+    ]
+    assert "lostsyn capture" not in server.client.get("/").text
+
+
+def test_a_bundle_of_nothing(server: Server) -> None:
+    """What nothing was recognised in says so, on the page and to programs."""
+    upload = server.client.post("/api/uploads", json={}).json()["id"]
+    server.client.post(f"/api/uploads/{upload}/files", files={"files": ("cat.jpg", b"\xff\xd8\xff\0")})
+    told = server.recognised(upload)
+
+    assert told["missing"][0].startswith("Nothing was recognised")
+    assert "Nothing was recognised" in server.client.get(f"/uploads/{upload}").text

@@ -220,7 +220,7 @@ def test_the_later_transfer_goes_on(make: Callable[..., Receiver]) -> None:
                 await first.write(b"x" * PIECE)
             first.close()
             await second.write(b"a" * (PIECE - 1))
-            await receiver.interrupt(file)
+            await receiver.interrupt(upload, file)
             with pytest.raises(Refusal, match="Another transfer"):
                 await second.flush()
         finally:

@@ -50,13 +50,37 @@ def test_files_of_one_name_get_folders(store: Store) -> None:
 
 
 def test_numbers_are_never_used_again(store: Store) -> None:
-    """A file that was taken out leaves its number to nobody, in any upload."""
+    """Files are numbered within their upload; one that was taken out leaves its number to nobody."""
     upload, other = store.create(""), store.create("")
-    first = store.declare(upload, "a", 1)
-    store.remove(upload, first.number)
-    store.delete(upload.id)
+    store.declare(upload, "a", 1)
+    store.remove(upload, store.declare(upload, "b", 1).number)
 
-    assert store.declare(other, "a", 1).number > first.number
+    assert (3, 1) == (store.declare(upload, "c", 1).number, store.declare(other, "a", 1).number)
+
+
+def test_what_people_say(store: Store) -> None:
+    """Name, note, tags and owner are kept, each is found, and what is not given stays."""
+    upload = store.create("node7", "ann@b.example")
+    store.describe(upload, note="after the update", tags=["prod", "caf\u00e9"])
+    store.describe(upload, name="node8")
+    found = store.get(upload.id)
+
+    assert found
+    assert ("node8", "after the update", ("prod", "caf\u00e9")) == (found.name, found.note, found.tags)
+    for words in ("node8", "update", "prod", "caf\u00e9", "ann@"):
+        assert ([found], 1) == store.search(words)
+    assert ([], 0) == store.search("node7")
+
+
+def test_what_was_done_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest first, page by page; the oldest go."""
+    monkeypatch.setattr("analyzer.web.store.NOTED", 3)
+    for number in range(5):
+        store.note("ann", "did", str(number))
+    page = store.deeds(2)
+
+    assert ["4", "3"] == [deed.name for deed in page]
+    assert ["2"] == [deed.name for deed in store.deeds(2, page[-1].number)]
 
 
 def test_jobs_come_in_the_order_they_were_asked_for(store: Store) -> None:

@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from analyzer.web.folder import write_json
 from analyzer.web.jobs import Jobs
 from analyzer.web.settings import Settings
-from analyzer.web.store import File, Store, Upload
-from analyzer.web.view import as_json, build, title
-
-
-def _files(*names: str) -> list[File]:
-    return [File(number=number, name=name, size=1, complete=True) for number, name in enumerate(names)]
-
-
-@pytest.fixture
-def upload(tmp_path: Path) -> Upload:
-    """Return an upload that nobody named."""
-    store = Store(tmp_path)
-    made = store.create("")
-    store.close()
-    return made
-
-
-@pytest.mark.parametrize(
-    ("names", "called"),
-    [
-        ([], "Empty upload"),
-        (["eth0.pcap"], "eth0.pcap"),
-        (["node7/a", "node7/b"], "node7"),
-        (["a", "b"], "a and 1 more file"),
-        (["a", "b/c", "d"], "a and 2 more files"),
-    ],
-)
-def test_titles(upload: Upload, names: list[str], called: str) -> None:
-    """An upload without a name is called by what its files have in common; one with a name by that."""
-    assert called == title(upload, _files(*names))
-    assert "x" == title(replace(upload, name="x"), _files(*names))
+from analyzer.web.store import Store
+from analyzer.web.view import USELESS, as_json, build
 
 
 def test_before_anything_is_known(tmp_path: Path) -> None:
@@ -115,4 +83,22 @@ def test_what_was_recognised(tmp_path: Path) -> None:
     assert ("b.jpg: neither",) == view.notes
     assert (False, False) == (view.recognising, view.busy)
     assert "1970-01-01T00:00:00.000000005Z" == as_json(view, "")["points"][0]["first"]
+    store.close()
+
+
+def test_nothing_was_recognised(tmp_path: Path) -> None:
+    """A bundle that holds nothing of use says so, once all of it was looked at; one with a known text does not."""
+    store = Store(tmp_path)
+    upload = store.create("new")
+    for name in ("a.jpg", "notes.txt"):
+        store.complete(upload, store.declare(upload, name, 1).number, 1)
+    jobs = Jobs(store, Settings(data=tmp_path))
+    look = {"bytes": 1, "complete": True, "parts": [], "texts": {}, "notes": []}
+
+    def told(*texts: str) -> bool:
+        texts_of = {str(n): {**look, "texts": {"x": text} if text else {}} for n, text in enumerate(texts, 1)}
+        write_json(store.folder(upload).recognised, texts_of)
+        return USELESS in as_json(build(upload, jobs), "")["missing"]
+
+    assert [False, True, False] == [told(""), told("", "text in no known format"), told("", "uname -r")]
     store.close()

@@ -79,6 +79,6 @@ class Steps:
     steps: tuple[Step, ...]
     """Every rule that matched, and the policies; the first hundred."""
     unwalked: tuple[str, ...]
-    """Base chains that may concern the packet and are not followed: those of bridges."""
+    """Base chains that may concern the packet and were not walked here: those of bridges."""
     unlisted: tuple[str, ...] = ()
     """Chains on the packet's way that no listing shows, so nobody knows what they hold: `ip raw prerouting`."""

@@ -27,6 +27,12 @@ _WAYS = {
     "input": ("ingress", "prerouting", "input"),
     "output": ("output", "postrouting", "egress"),
 }
+_BRIDGE_WAYS = {
+    "forward": ("prerouting", "forward", "postrouting"),
+    "input": ("prerouting", "input"),
+    "output": ("output", "postrouting"),
+}
+"""In the bridge family `input` is what a port hands up to the bridge, `output` what the bridge sends to a port."""
 _DESTINATION = frozenset({"dnat", "redirect"})
 _COUNT = Action(kind="other")
 """Of a rule that only counts."""
@@ -37,7 +43,9 @@ _RULES = 200_000
 _STEPS = 100
 
 
-def walk(rules: Ruleset, packet: Packet, *, local: Collection[str] | None = None) -> Steps:
+def walk(
+    rules: Ruleset, packet: Packet, *, local: Collection[str] | None = None, bridge: bool = False
+) -> Steps:
     """Follow a packet through the rules.
 
     Args:
@@ -45,8 +53,9 @@ def walk(rules: Ruleset, packet: Packet, *, local: Collection[str] | None = None
         packet: With both interfaces it is forwarded, without `iif` the node sends it, without `oif` it is
             for the node.
         local: The node's own addresses, which `addrtype` and `fib` ask for; None where they are not known.
+        bridge: Through the chains of the bridge family instead, between the ports of a bridge and the bridge itself.
     """
-    return _Walk(rules, packet, View(packet, local)).result()
+    return _Walk(rules, packet, View(packet, local), bridge=bridge).result()
 
 
 class _End(Exception):  # noqa: N818 - a rule ended the base chain
@@ -55,7 +64,8 @@ class _End(Exception):  # noqa: N818 - a rule ended the base chain
 
 
 class _Walk:
-    def __init__(self, rules: Ruleset, packet: Packet, view: View) -> None:
+    def __init__(self, rules: Ruleset, packet: Packet, view: View, *, bridge: bool) -> None:
+        self._bridge = bridge
         self._rules = rules
         self._chains = {(c.legacy, c.family, c.table, c.name): c for c in rules.chains}
         self._packet = packet
@@ -69,7 +79,7 @@ class _Walk:
 
     def result(self) -> Steps:
         pending: list[Step] = []
-        for hook in _WAYS[self._way]:
+        for hook in (_BRIDGE_WAYS if self._bridge else _WAYS)[self._way]:
             for chain in self._base(hook):
                 if chain.kind == "nat" and not self._asks_nat(hook):
                     continue
@@ -86,7 +96,11 @@ class _Walk:
         return self._told("accept" if whole and not pending else "cannot-tell", None, pending)
 
     def _told(self, verdict: str, end: Step | None, doubts: list[Step]) -> Steps:
-        bridged = [chain.label for chain in self._rules.chains if chain.family == "bridge" and chain.hook]
+        bridged = [
+            chain.label
+            for chain in self._rules.chains
+            if chain.family == "bridge" and chain.hook and not self._bridge
+        ]
         return Steps(
             verdict=verdict,  # type: ignore[arg-type] # one of the four
             end=end,
@@ -101,6 +115,8 @@ class _Walk:
 
     def _unlisted(self) -> tuple[str, ...]:
         """Give the places on the packet's way that may have chains which nobody listed."""
+        if self._bridge:
+            return ()
         family = "ip6" if self._view.family == "ipv6" else "ip"
         places = (
             place
@@ -111,7 +127,9 @@ class _Walk:
         return tuple(sorted(" ".join(place) for place in places if place.table != "nat"))
 
     def _base(self, hook: str) -> Iterator[Chain]:
-        families = ("inet", "ip6" if self._view.family == "ipv6" else "ip", "netdev")
+        families = (
+            {"bridge"} if self._bridge else {"inet", "ip6" if self._view.family == "ipv6" else "ip", "netdev"}
+        )
         chains = [chain for chain in self._rules.chains if chain.hook == hook and chain.family in families]
         device = self._packet.oif if hook == "egress" else self._packet.iif
         for chain in sorted(chains, key=lambda chain: chain.priority):

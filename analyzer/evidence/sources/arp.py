@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, Neighbour
+from analyzer.evidence.facts import Caveat, Neighbour, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ _ROW = re.compile(
     rf"(?P<address>[\d.]{{7,15}}) +(?:ether +(?P<mac>{_MAC})|\(incomplete\)) +(?P<perm>[CM]*) +(?P<dev>\S{{1,64}})"
 )
 _HEAD = re.compile(r"^Address +HWtype +HWaddress +Flags", re.MULTILINE)
+_LIKE = re.compile(r"\s*(?:\S{1,255} \([\d.]{7,15}\) at |[\d.]{7,15} +ether )")
 
 
 def recognises(head: str) -> bool:
@@ -34,9 +35,12 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the neighbours."""
     kept = 0
+    lost: list[str] = []
     for line in text.splitlines():
         said = _LINE.fullmatch(line.strip()) or _ROW.fullmatch(line.strip())
         if not said:
+            if _LIKE.match(line):
+                lost.append(line)
             continue
         kept += 1
         if kept > MOST:
@@ -50,5 +54,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             state="INCOMPLETE" if mac is None else "PERMANENT" if permanent else "",
             file=file,
         )
+    yield from unread(lost, file, "neighbours")
     if kept > MOST:
         yield Caveat(says=f"{file}: {kept - MOST} neighbours beyond the first {MOST} were left out")

@@ -28,7 +28,7 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ def recognises(head: str) -> bool:
     return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops; those of whose reason only the number is known have none."""
     lines = text.splitlines()
@@ -63,7 +64,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             says=f"{file}: no line `clock: t=... wall=...`, so nobody can tell when its packets were dropped"
         )
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
-    kept = left_out = damaged = 0
+    damaged = 0
     at = nearest = 0
     while at < len(lines):
         found = _DROP.fullmatch(lines[at])
@@ -74,10 +75,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         begun = at
         while at < len(lines) and lines[at][:1] in (" ", "\t") and lines[at].strip():
             at += 1
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         frames = [symbol(frame) for frame in lines[begun : min(at, begun + DEEP)]]
         stack = stacks.setdefault(tuple(frames), tuple(frames))
         time = int(found[1])
@@ -89,8 +86,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         yield Caveat(says=f"{file}: {lost} of bpftrace's records were lost before they were read")
     if damaged:
         yield Caveat(says=f"{file}: {damaged} lines on dropped packets were not understood")
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _record(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, FdbEntry
+from analyzer.evidence.facts import Caveat, FdbEntry, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +29,10 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("entries", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the entries."""
-    kept = 0
-    for entry in _entries(text, file):
-        kept += isinstance(entry, FdbEntry)
-        if kept <= MOST or isinstance(entry, Caveat):
-            yield entry
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} entries beyond the first {MOST} were left out")
+    yield from _entries(text, file)
 
 
 def _entries(text: str, file: str) -> Iterator[FdbEntry | Caveat]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +31,12 @@ def recognises(head: str) -> bool:
     return re.search(rf"^(?:\S{{1,40}} )?{_DROP.pattern}", head, re.MULTILINE) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops."""
-    kept = left_out = 0
     for count, line in enumerate(text.splitlines(), 1):
         if "xx drop (" not in line[:64] or not (found := _DROP.search(line)):
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         where, packet = _FILE.search(found[3]), _PACKET.search(found[3])
         src, sport = _endpoint(packet[1] if packet else "")
         dst, dport = _endpoint(packet[2] if packet else "")
@@ -58,8 +54,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             sport=sport,
             dport=dport,
         )
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _endpoint(text: str) -> tuple[str, int | None]:

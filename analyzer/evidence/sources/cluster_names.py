@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.naming import Name
 
 if TYPE_CHECKING:
@@ -43,15 +43,11 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("names", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the names."""
-    kept = 0
-    for fact in (*_listed(text, file), *_documents(text, file)):
-        kept += isinstance(fact, Name)
-        if kept <= MOST or isinstance(fact, Caveat):
-            yield fact
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} names beyond the first {MOST} were left out")
+    yield from _listed(text, file)
+    yield from _documents(text, file)
 
 
 def _listed(text: str, file: str) -> Iterator[Name]:

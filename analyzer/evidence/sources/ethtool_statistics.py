@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         values: dict[str, int] = {}
         for line in listing.lstrip("\r\n").splitlines()[:MOST]:
             if not (said := _LINE.fullmatch(line)):
+                yield from unread(
+                    [line] if line.startswith((" ", "\t")) and line.strip() else [], file, "counters"
+                )
                 break
             values[printable(said[1])] = int(said[2])
         if values:

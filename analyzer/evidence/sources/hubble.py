@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("dropped flows", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield what was dropped."""
-    kept = left_out = 0
     for item in objects(text, file, '"DROPPED"'):
         if isinstance(item, Caveat):
             yield item
@@ -45,13 +45,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         flow = flow["flow"] if isinstance(flow.get("flow"), dict) else flow
         if flow.get("verdict") != "DROPPED":
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         yield _record(flow, file, line)
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped flows beyond the first {MOST} were left out")
 
 
 def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:

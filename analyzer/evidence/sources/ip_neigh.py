@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Neighbour
+from analyzer.evidence.facts import Caveat, Neighbour, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ _LINE = re.compile(
     r"(?P<address>[\da-fA-F.:]{3,45}) dev (?P<dev>\S{1,64})(?: +lladdr (?P<mac>[\da-f:]{2,60}))?"
     rf"(?: .{{0,200}}?)? (?P<state>{_STATES})(?: proto \w+)?"
 )
+_LIKE = re.compile(r"\s*[\da-fA-F.:]{3,45} dev \S{1,64} +lladdr ")
 
 
 def recognises(head: str) -> bool:
@@ -30,6 +31,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the neighbours."""
+    lost: list[str] = []
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             yield Neighbour(
@@ -39,6 +41,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 state=said["state"],
                 file=file,
             )
+        elif _LIKE.match(line):
+            lost.append(line)
+    yield from unread(lost, file, "neighbours")
     if not json_lists.holds(text, "dst", "state"):
         return
     for item in json_lists.objects(text, file):

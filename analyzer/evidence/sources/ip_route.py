@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, NextHop, Route
+from analyzer.evidence.facts import Caveat, NextHop, Route, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,15 +48,10 @@ def recognises(head: str) -> bool:
     return text or told or _NET_TOOLS.search(head) is not None
 
 
+@limited("routes", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the routes."""
-    kept = 0
-    for route in _routes(text, file):
-        kept += isinstance(route, Route)
-        if kept <= MOST or isinstance(route, Caveat):
-            yield route
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} routes beyond the first {MOST} were left out")
+    yield from _routes(text, file)
 
 
 def _routes(text: str, file: str) -> Iterator[Route | Caveat]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, RoutingRule
+from analyzer.evidence.facts import Caveat, RoutingRule, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,15 +30,10 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("routing rules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the rules."""
-    kept = 0
-    for rule in _rules(text, file):
-        kept += isinstance(rule, RoutingRule)
-        if kept <= MOST or isinstance(rule, Caveat):
-            yield rule
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} routing rules beyond the first {MOST} were left out")
+    yield from _rules(text, file)
 
 
 def _rules(text: str, file: str) -> Iterator[RoutingRule | Caveat]:

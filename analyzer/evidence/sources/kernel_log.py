@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, LogLine
+from analyzer.evidence.facts import LogLine, limited
 from analyzer.evidence.messages import message, packet, worth
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("lines about packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the lines that tell of packets; the others are none of our business."""
-    kept = left_out = 0
     for line in text.splitlines():
         ours = "nf_c" in line or "suppressed" in line
         if not ours and not worth(line):
@@ -90,13 +90,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         found = _line(line, said, file) if ours and (said := _MESSAGE.search(line)) else _other(line, file)
         if found is None:
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         yield found
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} lines about packets beyond the first {MOST} were left out")
 
 
 def _other(line: str, file: str) -> LogLine | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Module
+from analyzer.evidence.facts import Module, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ _LINE = re.compile(
     r"(\w{1,64}) +\d{1,12} +-?\d{1,9}(?: +([\w,-]{1,1000}?))?,?(?: (?:Live|Loading|Unloading) 0x[\da-f]+(?: \(\w+\))?)?"
 )
 _PROC = re.compile(r"^\w{1,64} \d+ \d+ \S+ (?:Live|Loading|Unloading) 0x", re.MULTILINE)
+_LIKE = re.compile(r"\w{1,64} +\d{4,12}\b")
 
 
 def recognises(head: str) -> bool:
@@ -29,6 +30,7 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the modules."""
     kept = 0
+    lost: list[str] = []
     begin = _HEAD.search(text)
     for line in text[begin.end() if begin else 0 :].splitlines():
         said = _LINE.fullmatch(line.rstrip())
@@ -36,3 +38,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             kept += 1
             users = tuple(user for user in (said[2] or "").split(",") if user not in ("", "-"))
             yield Module(name=said[1], used_by=users, file=file)
+        elif not said and _LIKE.match(line):
+            lost.append(line)
+    yield from unread(lost, file, "modules")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import limited
 from analyzer.evidence.rules.model import shown
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def recognises(head: str) -> bool:
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the packets that a rule or a chain's policy dropped."""
     headers: dict[str, tuple[str, dict[str, str]]] = {}
-    kept = left_out = 0
     for count, line in enumerate(text.splitlines(), 1):
         if not (found := _LINE.match(line)):
             continue
@@ -56,15 +56,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         verdicts = _VERDICT.findall(rest)
         if not (rest.strip() == "drop" if what == "policy" else verdicts and verdicts[-1] == "drop"):
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         base, fields = headers.pop(trace, (chain, {}))
         rule = f"{chain}: policy drop" if what == "policy" else f"{chain}: {rest[: rest.rindex('(verdict')]}"
         yield _record(file, count, base, fields, rule)
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) -> DropRecord:

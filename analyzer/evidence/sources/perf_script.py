@@ -23,7 +23,7 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import limited
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def recognises(head: str) -> bool:
     return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops."""
     clock: dict[str, Any] = {}
@@ -60,7 +61,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
     told: dict[str, Any] | None = None
     frames: list[str] = []
-    kept = left_out = 0
 
     def record() -> DropRecord:
         assert told is not None
@@ -79,10 +79,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if told is not None:
             yield record()
             told = None
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         frames = []
         told = {
             "file": file,
@@ -96,5 +92,3 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         }
     if told is not None:
         yield record()
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import unread
 from analyzer.evidence.links import MOST
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _NAMES = (
     "rx_compressed", "multicast", "tx_bytes", "tx_packets", "tx_errors", "tx_dropped_or_missed", "tx_fifo_errors",
     "collisions", "tx_carrier_or_other_errors", "tx_compressed",
 )  # fmt: skip
+_LIKE = re.compile(r" *[\w.@-]{1,15}: *\d{1,20} +\d")
 
 
 def recognises(head: str) -> bool:
@@ -31,6 +33,11 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the counters of each interface."""
+    begin = _HEAD.search(text)
+    listed = text[begin.end() if begin else 0 :].splitlines()
+    yield from unread(
+        [line for line in listed if _LIKE.match(line) and not _LINE.match(line)], file, "interfaces"
+    )
     for line, _ in zip(_LINE.finditer(text), range(MOST), strict=False):
         values = dict(zip(_NAMES, map(int, line[2].split()), strict=False))
         yield Counters(

@@ -28,7 +28,7 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def recognises(head: str) -> bool:
     )
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield where packets were dropped."""
     timed = "TIMESTAMP" in (header[0] if (header := _HEADER.search(text)) else "")
     ways: dict[str, list[str]] = {}
     lines = text.splitlines()
-    kept = left_out = damaged = at = 0
+    damaged = at = 0
     while at < len(lines):
         line = lines[at]
         at += 1
@@ -79,10 +80,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             way.append(symbol(func.split("(")[0]))
             del way[:-DEEP]
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         frames = event.pop("frames") or lines[begun : min(at, begun + DEEP)]
         stack = tuple(symbol(frame) for frame in frames) or tuple(reversed(way))
         why = reason(drop[2]) if drop and not drop[2].isdecimal() else ""
@@ -100,8 +97,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         )
     if damaged:
         yield Caveat(says=f"{file}: {damaged} lines were not understood as JSON, or cut short")
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _text(line: str, *, timed: bool) -> dict[str, Any] | None:

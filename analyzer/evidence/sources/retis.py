@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import DEEP, MOST, DropRecord, hook_of, place_of, reason, symbol
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def recognises(head: str) -> bool:
     return re.search(r'^\{"common": ?\{"timestamp": ?\d', head, re.MULTILINE) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops; other events are none of our business."""
     offset: int | None = None
-    kept = left_out = 0
     for item in objects(text, file, '"skb-drop"', '"startup"'):
         if isinstance(item, Caveat):
             yield item
@@ -47,13 +47,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             offset = None if seconds is None or rest is None else seconds * 10**9 + rest
         if not isinstance(event.get("skb-drop"), dict):
             continue
-        if kept == MOST:
-            left_out += 1
-            continue
-        kept += 1
         yield _record(event, file, line, offset)
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
 
 
 def _record(event: dict[str, Any], file: str, line: int, offset: int | None) -> DropRecord:

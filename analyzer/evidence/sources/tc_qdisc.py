@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the counters of each queueing discipline."""
     begins = list(_BEGIN.finditer(text))[:MOST]
+    lost: list[str] = []
     for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
         body = text[begin.end() : end][:2000]
         if sent := _SENT.search(body):
@@ -52,6 +53,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 values["backlog_packets"] = int(backlog[3])
             where = (begin["dev"], begin["kind"], begin["handle"], begin["at"])
             yield _counters(" ".join(filter(None, where)), values, file)
+        else:
+            lost.append(begin[0])
+    yield from unread(lost, file, "queues")
     if not json_lists.holds(text, "kind", "handle", "drops"):
         return
     for item in json_lists.objects(text, file):

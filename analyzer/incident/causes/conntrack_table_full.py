@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
+from analyzer.compute.thresholds import BURST, DAY, LOGGED
 from analyzer.connection.fates import PASSED, VANISHED, fate_of
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
@@ -58,19 +59,14 @@ TITLE = "conntrack table full"
 RANK = 85
 COUNTED = True
 RECORDS: tuple[Kind, ...] = ("conntrack-entry", "netfilter")
-TOGETHER = 1_000_000_000
-"""ns around a loss in which the others of its burst are looked for."""
 ENOUGH = 1 << 14
-"""Packets on each side of a loss that are asked at most, of those within `TOGETHER`: a flood holds millions."""
+"""Packets on each side of a loss that are asked at most, of those within `BURST`: a flood holds millions."""
 SEVERAL = 3
 """Destinations that must lose requests together before the captures alone suggest it."""
 FEW = 10
 """Requests that pass for each one that vanishes, at most, before the captures alone suggest it."""
 LINES = 1000
 """Lines of the log that are looked at for one connection; it may hold thousands of the same."""
-LOGGED, DAY = 60_000_000_000, 86_400_000_000_000
-"""ns from the loss to a line of the log: it may come every five seconds (`net.core.message_cost`); a day where the line
-does not name its time zone."""
 
 REMEDIES = (
     Remedy(
@@ -210,7 +206,7 @@ def _confidence(
         few = said > 1 and len(case.lost) < SEVERAL
         met = together or dated
         return "likely" if met and (few or case.passed is not None or not _selective(case, scene)) else None
-    through = sum(scene.passed_near(case.crossing, case.lost[0].time, TOGETHER, p) for p in scene.requests)
+    through = sum(scene.passed_near(case.crossing, case.lost[0].time, BURST, p) for p in scene.requests)
     if through > burst * FEW:
         return None  # a full table lets in what others leave room for, not nearly all
     alone = together and case.passed is not None and not scene.drops.get(case.crossing.outer.name)
@@ -259,8 +255,8 @@ def _selective(case: Case, scene: Scene) -> bool:
 
 
 def _near(at: Followed, time: int) -> slice:
-    """Requests within `TOGETHER` of a time, at most the nearest `ENOUGH` before and after it."""
-    rows = np.searchsorted(at.point.packets.time, (time - TOGETHER, time, time + TOGETHER))
+    """Requests within `BURST` of a time, at most the nearest `ENOUGH` before and after it."""
+    rows = np.searchsorted(at.point.packets.time, (time - BURST, time, time + BURST))
     begin, here, end = np.searchsorted(at.rows, rows).tolist()
     return slice(max(begin, here - ENOUGH), min(end, here + ENOUGH))
 
@@ -279,7 +275,7 @@ def _established(case: Case, scene: Scene) -> tuple[int, int]:
     """
     gap, at = case.crossing, case.lost[0].time
     packets, flows = gap.inner.packets, gap.inner.flows
-    begin, end = np.searchsorted(packets.time, (at, at + TOGETHER))
+    begin, end = np.searchsorted(packets.time, (at, at + BURST))
     near = slice(int(begin), int(min(end, begin + ENOUGH)))
     flow, bits = packets.flow[near], packets.bits[near]
     heading = scene.node.heading[gap.inner.name][flow]
@@ -337,7 +333,7 @@ def _burst(case: Case, scene: Scene) -> tuple[int, int]:
     """How many requests, to how many destinations, vanished around this one."""
     at, burst, destinations = case.lost[0].time, 0, 0
     for lost in scene.lost.values():
-        begin, here, end = np.searchsorted(lost.time, (at - TOGETHER, at, at + TOGETHER + 1)).tolist()
+        begin, here, end = np.searchsorted(lost.time, (at - BURST, at, at + BURST + 1)).tolist()
         burst += end - begin
         destinations += lost.destinations(max(begin, here - ENOUGH), min(end, here + ENOUGH))
     return burst, destinations
@@ -350,9 +346,7 @@ def _excluded(case: Case, refused: int) -> tuple[Exclusion, ...]:
             because="no other new connection with the same port left at the same moment"
             + ("; the refusals are not counted in insert_failed" if refused > 0 else ""),
         ),
-        Exclusion(
-            cause="lost outside the node", because=f"the packet never got to {case.crossing.outer.name}"
-        ),
+        case.not_beyond,
     ]
     if case.passed is not None:
         found.append(

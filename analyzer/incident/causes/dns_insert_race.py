@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.transport import transports
+from analyzer.compute.thresholds import RESOLVER, TWINS, UDP_STREAM
 from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -48,12 +49,6 @@ RANK = 70
 COUNTED = True
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 DNS = 53
-TWINS = 1_000_000
-"""ns between the two queries, at most; resolvers send them microseconds apart, and an entry is confirmed in as many."""
-PATIENCE = 2_000_000_000
-"""ns after which resolvers ask again, at the least: musl takes 2.5 s, glibc 5 s."""
-FORGOTTEN = 180_000_000_000
-"""ns that the entry of a UDP stream lives, at most (`nf_conntrack_udp_timeout_stream` up to 4.20)."""
 UDP_HEADER = 8
 MOST = 64
 """Later queries that are read."""
@@ -176,7 +171,7 @@ def _fits(scene: Scene) -> bool:
 def _entry_before(point: Point, passed: NDArray[np.int32], first: int) -> bool:
     """Whether the socket's packets passed before, so that its entry may have been there: then nothing is inserted."""
     times = point.packets.time
-    return bool(((passed < first) & (times[passed] >= times[first] - FORGOTTEN)).any())
+    return bool(((passed < first) & (times[passed] >= times[first] - UDP_STREAM)).any())
 
 
 def _both_answered(point: Point, flow: int, last: int) -> bool:
@@ -191,7 +186,7 @@ def _asked_again(point: Point, rows: NDArray[np.int32], row: int) -> int | None:
     """The same query, by its bytes, from the same port, after a resolver's patience."""
     packets = point.packets
     later = rows[
-        (packets.time[rows] - packets.time[row] >= PATIENCE) & (packets.length[rows] == packets.length[row])
+        (packets.time[rows] - packets.time[row] >= RESOLVER) & (packets.length[rows] == packets.length[row])
     ]
     said = dict(transports(point.recording, [row, *(int(other) for other in later[:MOST])]))
     end = UDP_HEADER + int(packets.length[row])

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.thresholds import IPVS_REUSE
 from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
@@ -97,7 +98,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         confidence="proven"
-        if drops and earlier is not None and case.lost[0].time - earlier[1] < 120 * 10**9
+        if drops and earlier is not None and case.lost[0].time - earlier[1] < IPVS_REUSE
         else "likely",
         facts={"client": client, "service": service},
         evidence=_evidence(client, service, entry, earlier, case, scene),

@@ -24,8 +24,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import DATED
 from analyzer.incident.explanation import Explanation
-from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.model import Evidence, Remedy
 from analyzer.incident.routing import beyond, targets, way
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ TITLE = "link down"
 RANK = 35
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("queue-full", "no-route")
-SECOND = 1_000_000_000
-"""ns: logs are dated to the second, so a line of the loss's own second came before it as well as after."""
 
 REMEDIES = (
     Remedy(
@@ -101,7 +100,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence=confidence,
         facts={"interface": point.name, "state": link.state if link else None},
         evidence=tuple(evidence),
-        excluded=(Exclusion(cause="lost outside the node", because=f"the packet never got to {point.name}"),),
+        excluded=(case.not_beyond,),
         remedies=tuple(
             Remedy(do=r.do, command=r.command.replace("eth0", point.name), effect=r.effect, risk=r.risk)
             for r in REMEDIES
@@ -121,12 +120,12 @@ def _events(name: str, at: int, scene: Scene) -> list[tuple[int, LogLine]]:
 
 def _down(name: str, at: int, scene: Scene) -> LogLine | None:
     """The line by which the link was down at a time: the last one before it says so; None without a date."""
-    before = [line for time, line in _events(name, at, scene) if time <= at + SECOND]
+    before = [line for time, line in _events(name, at, scene) if time <= at + DATED]
     last = before[-1] if before else None
     if last is not None and last.about == "link-up":
         # Dated in the loss's own second, it may have come after it.
         times = [time for time, line in _events(name, at, scene) if line is last]
-        last = before[-2] if len(before) > 1 and times[0] // SECOND >= at // SECOND else None
+        last = before[-2] if len(before) > 1 and times[0] // DATED >= at // DATED else None
     return last if last is not None and last.about == "link-down" else None
 
 
@@ -134,4 +133,4 @@ def _quiet(case: Case, down: LogLine) -> bool:
     """Whether the point showed nothing from the line to the loss, but for the second that its date leaves open."""
     at, time = case.lost[0].time, beyond(case).packets.time
     since = down.near(at)
-    return since is not None and not bool(((time > since + SECOND) & (time < at)).any())
+    return since is not None and not bool(((time > since + DATED) & (time < at)).any())

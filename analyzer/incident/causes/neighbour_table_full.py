@@ -73,11 +73,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
-        f"attempt{'s' * (loss.packets != 1)} in all: its neighbour table is full, so the kernel cannot resolve new "
-        f"neighbours on {loss.gap[1]}."
-    )
+    return f"{loss.fared}: its neighbour table is full, so the kernel cannot resolve new neighbours on {loss.gap[1]}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

@@ -8,7 +8,8 @@ What happens
 How it is recognised
     Requests vanish between bridge and uplink while the uplink shows ARP requests or neighbour solicitations without an
     answer, sent by the node itself, for the destination or for the gateway towards it. About three seconds later an
-    ICMP host unreachable reaches the pod. No conntrack counter moves.
+    ICMP host unreachable reaches the pod. No conntrack counter moves. So it is on a tunnel device, and on the way in, where
+    the bridge shows that a pod is asked for in vain.
 
 What is ruled out
     A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
@@ -29,14 +30,18 @@ import numpy as np
 
 from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.compute.thresholds import NEIGHBOUR_ANSWER, NEIGHBOUR_WAIT
 from analyzer.connection.passages import address
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.routing import beyond, targets
 from analyzer.incident.wording import seconds
-from analyzer.node.ways import OUT
+from analyzer.node.ways import EXITS, OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows
@@ -54,10 +59,6 @@ TITLE = "next hop unresolved"
 RANK = 40
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-neighbour",)
-PATIENCE = 5_000_000_000
-"""ns around the loss in which the vain requests are looked for: three of them, a second apart."""
-ANSWER = 1_000_000_000
-"""ns in which a neighbour answers (`net.ipv4.neigh.*.retrans_time_ms`)."""
 SOLICITATION, ADVERTISEMENT = 135, 136
 # ICMP type << 8 | code: host unreachable (RFC 792), address unreachable (RFC 4443 section 3.1).
 UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
@@ -83,26 +84,28 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: the "
-        f"next hop does not answer on {loss.gap[1]}."
-    )
+    if loss.way == "in":
+        return f"{loss.fared}: the pod that they are for does not answer on {loss.gap[0]}."
+    return f"{loss.fared}: the next hop does not answer on {loss.gap[1]}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
-    uplink = case.crossing.outer
-    if not case.requests or not case.outward or uplink.role != "uplink":
-        return None
-    vain = _vain(case, scene)
-    if not vain:
+    uplink = beyond(case)
+    roles = EXITS if case.outward else ("bridge", "pod")
+    if not case.requests or case.crossing.stacked or uplink.role not in roles:
         return None
     destination = _destination(case)
+    # Into the node the destination may be translated before it is looked for.
+    sought = [destination, *(_parsed(text) for text in targets(case, scene))]
+    vain = _vain(case, scene, sought)
+    if not vain:
+        return None
     unreachable = _unreachable(case)
-    if destination in vain:
-        hop = destination
-    elif unreachable is None:
+    found = next((one for one in sought if one in vain), None)
+    if found is not None:
+        hop = found
+    elif unreachable is None or not case.outward:
         return None  # they were asked for another packet's sake
     else:
         hop = _gateway(case, vain, scene)
@@ -116,7 +119,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         )
     ]
     if unreachable is not None:
-        inner = case.crossing.inner
+        inner = _near(case)
         capture, frame = inner.recording.locate(unreachable)
         after = (int(inner.packets.time[unreachable]) - case.lost[0].time) / 1e9
         evidence.append(
@@ -147,32 +150,41 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
+def _near(case: Case) -> Point:
+    return case.crossing.inner if case.outward else case.crossing.outer
+
+
+def _parsed(text: str) -> Address:
+    number = ipaddress.ip_address(text)
+    whole = int(number) if number.version == 6 else 0xFFFF00000000 | int(number)
+    return whole >> 64, whole & 0xFFFFFFFFFFFFFFFF
+
+
 def _destination(case: Case) -> Address:
     return _end(case.point.flows, case.flow, "dst")
 
 
-def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
+def _vain(case: Case, scene: Scene, sought: Sequence[Address]) -> dict[Address, list[int]]:
     """Whom the node asked for in vain around the loss: address to the rows of the requests, at least two.
 
     Of a neighbour solicitation only the group is read that it is sent to, with the last 24 bits of the target (RFC 4291
-    section 2.7.1): it counts for the case's own destination if they agree.
+    section 2.7.1): it counts for the destination that is sought if they agree.
     """
-    uplink, at = case.crossing.outer, case.lost[0].time
+    uplink, at = beyond(case), case.lost[0].time
     packets, flows = uplink.packets, uplink.flows
     rows = scene.neighbours[uplink.name]
-    rows = rows[slice(*np.searchsorted(packets.time[rows], (at - PATIENCE, at + PATIENCE)))]
+    rows = rows[slice(*np.searchsorted(packets.time[rows], (at - NEIGHBOUR_WAIT, at + NEIGHBOUR_WAIT)))]
     if not len(rows):
         return {}
     flow, reply = packets.flow[rows], packets.bits[rows] & REPLY != 0
     asks = (flows.proto[flow] == ARP) & (packets.seq[rows] == 1) | _icmp6(flows, flow, SOLICITATION)
     own = scene.once(("macs", uplink.name), lambda: _macs(uplink, scene))
     asks &= np.isin(np.where(reply, flows.mac_dst[flow], flows.mac_src[flow]), own)
-    destination = _destination(case)
     asked: dict[Address, list[int]] = {}
     for row in rows[asks]:
         who = _end(flows, int(packets.flow[row]), "src" if packets.bits[row] & REPLY else "dst")
-        if who[0] >> 56 == 0xFF and destination[0] and (who[1] ^ destination[1]) & LAST_BITS == 0:
-            who = destination
+        if who[0] >> 56 == 0xFF:
+            who = next((one for one in sought if one[0] and (who[1] ^ one[1]) & LAST_BITS == 0), who)
         asked.setdefault(who, []).append(int(row))
     vain = {}
     for who, requests in asked.items():
@@ -180,7 +192,7 @@ def _vain(case: Case, scene: Scene) -> dict[Address, list[int]]:
         unheard = [
             row
             for row in requests
-            if not ((heard >= packets.time[row]) & (heard <= packets.time[row] + ANSWER)).any()
+            if not ((heard >= packets.time[row]) & (heard <= packets.time[row] + NEIGHBOUR_ANSWER)).any()
         ]
         if len(unheard) >= (3 if len(heard) else 2):
             vain[who] = unheard
@@ -199,7 +211,7 @@ def _end(flows: Flows, flow: int, side: str) -> Address:
 def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
     """When a neighbour said anything around a time, ns: whoever speaks is there. Of a group, when one like it advertised."""
     packets, flows = uplink.packets, uplink.flows
-    near = slice(*np.searchsorted(packets.time, (at - PATIENCE, at + PATIENCE)))
+    near = slice(*np.searchsorted(packets.time, (at - NEIGHBOUR_WAIT, at + NEIGHBOUR_WAIT)))
     flow, reply = packets.flow[near], packets.bits[near] & REPLY != 0
     hi = np.where(reply, flows.dst_hi[flow], flows.src_hi[flow])
     lo = np.where(reply, flows.dst_lo[flow], flows.src_lo[flow])
@@ -218,6 +230,8 @@ def _macs(uplink: Point, scene: Scene) -> NDArray[np.uint64]:
     sent = [
         uplink.flows.mac_src[gap.matches.b[gap.heading == OUT]] for gap in scene.gaps if gap.outer is uplink
     ]
+    if uplink.role not in EXITS:
+        sent.append(scene.node.routers)  # a bridge asks with the address that its pods send to
     return np.unique(np.concatenate([*sent, np.array(told, np.uint64)]))
 
 
@@ -240,9 +254,9 @@ def _unreachable(case: Case) -> int | None:
 
     The kernel sends few of them (`net.ipv4.icmp_ratelimit`), so it may quote another connection there.
     """
-    point, at = case.crossing.inner, case.lost[0].time
+    point, at = _near(case), case.lost[0].time
     packets, flows = point.packets, point.flows
-    begin, end = np.searchsorted(packets.time, (at, at + PATIENCE))
+    begin, end = np.searchsorted(packets.time, (at, at + NEIGHBOUR_WAIT))
     flow = packets.flow[begin:end]
     kind = flows.ports[flow] >> 16 << 8 | packets.flags[begin:end]
     told = (flows.proto[flow] == ICMP) & (kind == UNREACHABLE) | (flows.proto[flow] == ICMP6) & (

@@ -61,9 +61,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave this node, {loss.packets:,} "
-        f"attempt{'s' * (loss.packets != 1)} in all: the overlay's device has no forwarding entry for the destination's "
-        f"node, so nothing was sent between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.fared}: the overlay's device has no forwarding entry for the destination's node, so "
+        f"nothing was sent between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 

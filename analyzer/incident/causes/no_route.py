@@ -68,10 +68,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not get through this node, "
-        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: it has no route to the destination."
-    )
+    return f"{loss.fared}: it has no route to the destination."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

@@ -32,6 +32,7 @@ import numpy as np
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import label
 from analyzer.flow.keys import among
+from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -81,11 +82,7 @@ def summary(loss: Loss) -> str:
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
             f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops traffic addressed to it."
         )
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule "
-        f"on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
-    )
+    return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +124,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=(
             *(
-                (
-                    Evidence(
-                        says=f"the {label(*case.lost[0].seen[-1])} meets this rule: {rule[0]}", source=rule[1]
-                    ),
-                )
+                (Evidence(says=f"the {_packet(case)} meets this rule: {rule[0]}", source=rule[1]),)
                 if rule
                 else ()
             ),
@@ -140,13 +133,25 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         ),
         remedies=edits(case, scene),
         excluded=(
-            Exclusion(
-                cause="snat-port-race",
-                because="a rule drops the packet before SNAT",
+            *(
+                (
+                    Exclusion(
+                        cause="snat-port-race",
+                        because="a rule drops the packet before SNAT",
+                    ),
+                )
+                if case.requests and case.outward
+                else ()
             ),
-            Exclusion(cause="lost outside the node", because=f"the packet never got to {_beyond(case)}"),
+            case.not_beyond,
         ),
     )
+
+
+def _packet(case: Case) -> str:
+    """The first lost packet in a sentence: `SYN`, `packet (UDP 8 bytes)`."""
+    name = label(*case.lost[0].seen[-1])
+    return name if case.protocol == TCP else f"packet ({name})"
 
 
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
@@ -167,14 +172,12 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             facts={"rule": rule[0]},
             evidence=(
                 Evidence(
-                    says=f"the {label(*case.lost[0].seen[-1])} meets this rule, which drops some and spares others: {rule[0]}",
+                    says=f"the {_packet(case)} meets this rule, which drops some and spares others: {rule[0]}",
                     source=rule[1],
                 ),
                 *_evidence(None, scene),
             ),
-            excluded=(
-                Exclusion(cause="lost outside the node", because=f"the packet never got to {_beyond(case)}"),
-            ),
+            excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
         return None
@@ -196,10 +199,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(
                 cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
-            Exclusion(
-                cause="next-hop-unresolved", because=f"all ARP/ND requests were answered on {case.gap[1]}"
-            ),
-            Exclusion(cause="lost outside the node", because=f"the packet never got to {case.gap[1]}"),
+            case.not_beyond,
         ),
     )
 

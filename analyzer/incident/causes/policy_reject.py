@@ -66,8 +66,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} rejected by this node itself, "
-        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic, which "
-        "never reached the peer."
+        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; "
+        f"{'the peer' if loss.way == 'out' else 'the pod'} was never asked."
     )
 
 
@@ -85,6 +85,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         evidence.append(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
     if how is not None:
         evidence.append(Evidence(says=how[0], source=how[1]))
+    if rule is None:
+        evidence += _listeners(case, scene)
     return Explanation(
         cause=CODE,
         confidence="proven" if record or (rule is not None and rule[2] == "reject") else "likely",
@@ -123,3 +125,22 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
                 f"{seen.file} frame {seen.frame}",
             )
     return None
+
+
+def _listeners(case: Case, scene: Scene) -> list[Evidence]:
+    """Whether a socket of the node is on that port: a request for the node itself is refused where there is none."""
+    sockets = [one for one in scene.evidence.sockets if one.state in ("LISTEN", "UNCONN")]
+    if not sockets:
+        return []
+    point, row = case.lost[0].seen[-1]
+    flow = int(point.packets.flow[row])
+    proto, port = "tcp" if point.flows.proto[flow] == TCP else "udp", int(point.flows.ports[flow]) & 0xFFFF
+    bound = sorted(
+        {one.local for one in sockets if one.proto.startswith(proto) and one.local.endswith(f":{port}")}
+    )
+    says = (
+        f"a socket of the node is bound to {', '.join(bound[:3])}"
+        if bound
+        else f"no socket of the node listens on {proto} port {port}"
+    )
+    return [Evidence(says=says, source=sockets[0].file)]

@@ -107,7 +107,7 @@ def _explanation(
         facts={"interface": device, "dropped": risen.rose if risen else None},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="lost outside the node", because=f"the packet never got to {device}"),
+            case.not_beyond,
             *(
                 Exclusion(cause=cause, because="conntrack counted no drop")
                 for cause in ("conntrack-table-full", "snat-port-race")

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, TCP_FIN, TCP_RST
+from analyzer.compute.thresholds import AGAIN
 from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among
@@ -57,8 +58,6 @@ COUNTED = True
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "nat-rule", "netfilter")
 LAST = 3
 """Packets at the end of each side that are asked how the connection ended: FIN, its repetition, the last ACK."""
-AGAIN = 500_000_000
-"""ns between lost attempts that are no accident of one moment."""
 
 REMEDIES = (
     Remedy(
@@ -85,8 +84,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} could not leave "
-        f"this node, {loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: every "
+        f"{loss.fared}: every "
         f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
         f"between {loss.gap[0]} and {loss.gap[1]}."
     )

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.compute.thresholds import RACE_PARTNER
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
@@ -55,9 +56,6 @@ TITLE = "SNAT port race"
 RANK = 75
 COUNTED = True
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
-NEAR = 5_000_000
-"""ns around the lost packet in which a partner that searched for its port is looked for; it is evidence only together with
-counters that leave nothing but failed insertions (lab, 2 virtual CPUs: median 25 us apart, largest below 1 ms)."""
 
 REMEDIES = (
     Remedy(
@@ -196,10 +194,12 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     lost_at = int(point.packets.time[row])
     own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
     wanted = scene.translated(case.crossing, flow)
-    retry = next((other.time for other in case.steps if other.time > step.time), lost_at + NEAR)
-    begin, end = np.searchsorted(mappings.time, (lost_at - NEAR, max(retry, lost_at + NEAR)))
+    retry = next((other.time for other in case.steps if other.time > step.time), lost_at + RACE_PARTNER)
+    begin, end = np.searchsorted(mappings.time, (lost_at - RACE_PARTNER, max(retry, lost_at + RACE_PARTNER)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
-    near = np.minimum(np.abs(apart), _apart_inside(case, mappings, slice(begin, end), lost_at)) <= NEAR
+    near = (
+        np.minimum(np.abs(apart), _apart_inside(case, mappings, slice(begin, end), lost_at)) <= RACE_PARTNER
+    )
     fits = near & (kept | scene.only_clashes) | (kept & scene.clashes)
     some = np.flatnonzero(fits)
     near = begin + some
@@ -272,7 +272,7 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
     gap, protocol = case.crossing, case.protocol
     point, row = step.seen[-1]
     src, dst = ends(point.flows, int(point.packets.flow[row]))
-    near = scene.passed_near(gap, step.time, NEAR, protocol)
+    near = scene.passed_near(gap, step.time, RACE_PARTNER, protocol)
     found = [
         Exclusion(
             cause="conntrack-table-full",

@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.connection.passages import ends
-from analyzer.evidence.stale import stale
+from analyzer.evidence.stale import contradicting
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -128,11 +128,7 @@ def _entry(case: Case, scene: Scene) -> StaleEntry | None:
     """The stale entry of the case's packets, as they were before translation."""
 
     def look() -> dict[tuple[str, str, str], StaleEntry]:
-        evidence = scene.evidence
-        if not evidence.tables or not evidence.rules:
-            return {}
-        virtual = [one.address.rsplit(":", 1)[0] for one in evidence.ipvs_services]
-        found = stale(evidence.tables[-1], evidence.rules[-1], local=scene.local or None, virtual=virtual)
+        found = contradicting(scene.evidence)
         return {
             (
                 e.entry.proto,

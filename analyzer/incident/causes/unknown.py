@@ -22,9 +22,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import record_of
+from analyzer.incident.records import drops_counted, record_of
 from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 CODE = "unknown"
 TITLE = "cause unknown"
-NEAR = 1_000_000_000
 
 REMEDIES = (
     Remedy(
@@ -86,6 +86,8 @@ def explain(case: Case, scene: Scene) -> Explanation:
                 source="conntrack -S before and after",
             )
         )
+    devices = tuple(sorted({case.gap[0], case.gap[1]}))
+    evidence += scene.once(("drops counted", devices), lambda: drops_counted(scene, devices))
     beyond = case.gap[1] if case.outward else case.gap[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
@@ -103,7 +105,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         evidence=tuple(evidence),
         excluded=(
             *(stacked if gap.stacked else ()),
-            Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}"),
+            case.not_beyond,
             Exclusion(
                 cause="packet missed by the capture",
                 because=f"no answer came; {beyond} was recording before and after"

@@ -127,7 +127,7 @@ const dropped = async (items) => {
 // Put in what changed; what the reader is using stays as it is.
 const refresh = async () => {
   if (!document.querySelector("[data-live]")) return;
-  const answer = await fetch(location.pathname).catch(() => null);
+  const answer = await fetch(location.pathname + location.search).catch(() => null);
   if (answer?.status === 404) {
     await show(`${BASE}/`);
     return note("This upload was deleted.");
@@ -179,8 +179,8 @@ const enhance = (part = document) => {
       form.querySelector(".actions .quiet").textContent = "The analysis begins as soon as everything has arrived.";
     });
   }
-  for (const link of part.querySelectorAll("[data-link]")) {
-    link.textContent = new URL(link.textContent, location.href).href;
+  for (const link of part.querySelectorAll(".copyable code")) {
+    if (link.matches("[data-link]")) link.textContent = new URL(link.textContent, location.href).href;
     const button = link.parentElement.querySelector("button");
     button.hidden = false;
     button.addEventListener("click", async () => {

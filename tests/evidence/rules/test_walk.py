@@ -284,10 +284,32 @@ def test_ingress() -> None:
 
 
 def test_bridge_chains_are_told() -> None:
-    """Chains of the bridge family are not followed, and it is said."""
+    """Chains of the bridge family are not on the way of what is routed, and it is said."""
     chain = "chain f {\ntype filter hook forward priority 0; policy drop;\n}"
     steps = walk(nft(chain, family="bridge"), packet())
     assert (("bridge t f",), "accept") == (steps.unwalked, steps.verdict)
+
+
+@pytest.mark.parametrize(
+    ("hook", "ports", "verdict"),
+    [
+        ("forward", {"iif": "veth-a", "oif": "veth-b"}, "drop"),
+        ("forward", {"iif": "veth-a", "oif": None}, "accept"),
+        ("input", {"iif": "veth-a", "oif": None}, "drop"),
+        ("input", {"iif": "veth-a", "oif": "veth-b"}, "accept"),
+        ("output", {"iif": None, "oif": "veth-a"}, "drop"),
+    ],
+)
+def test_through_a_bridge(hook: str, ports: dict[str, str | None], verdict: str) -> None:
+    """From port to port, up to the bridge itself, or down from it, each meets its own hooks; no chain of IP is asked."""
+    rules = nft(f"chain f {{\ntype filter hook {hook} priority 0; policy drop;\n}}", family="bridge")
+    assert verdict == walk(rules, packet(**ports), bridge=True).verdict
+    assert (
+        "accept"
+        == walk(
+            nft("chain f {\ntype filter hook forward priority 0; policy drop;\n}"), packet(), bridge=True
+        ).verdict
+    )
 
 
 def test_chains_without_end() -> None:

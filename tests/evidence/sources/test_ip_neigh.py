@@ -37,8 +37,14 @@ def test_plain() -> None:
 
 
 def test_cut_and_other_text(sample: Callable[[str], str]) -> None:
-    """A cut line is none, cut JSON a caveat; routes are no neighbours."""
-    assert [] == list(ip_neigh.parse("10.0.0.1 dev eth0 lladdr 02:00:00:00:00:01 REACHA", "a"))
+    """A cut line is a caveat, as is cut JSON; routes are no neighbours."""
+    (cut,) = ip_neigh.parse("10.0.0.1 dev eth0 lladdr 02:00:00:00:00:01 REACHA", "a")
+    assert (
+        Caveat(
+            says="a: 1 neighbours not understood, the first: '10.0.0.1 dev eth0 lladdr 02:00:00:00:00:01 REACHA'"
+        )
+        == cut
+    )
     assert [Caveat] == [type(fact) for fact in ip_neigh.parse(sample("ip-neigh.json")[:-5], "a")]
     assert not ip_neigh.recognises(sample("ip-route.txt"))
     assert not ip_neigh.recognises(sample("ip-route.json"))

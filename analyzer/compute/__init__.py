@@ -1,0 +1,1 @@
+"""Several things at once, and what stands in for Cython where it is not installed."""

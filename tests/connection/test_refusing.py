@@ -1,0 +1,103 @@
+"""Who refused a connection: the peer, a router, the pod or this node, by RST or by an ICMP error that quotes the request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+from scapy.utils import RawPcapReader, rdpcap, wrpcap
+
+from analyzer import Analysis, analyze
+from tests.connection.told import AROUND, connections, one, out
+from tests.conversation import Conversation, record
+
+NODE, SERVER, ROUTER = "192.0.2.10", "192.0.2.100", "192.0.2.1"
+
+
+def _answered(folder: Path, talk: Conversation, kind: tuple[int, int], sender: str, *points: str) -> Analysis:
+    """Add an ICMP error that quotes the talk's first request to the captures of some points."""
+    record(folder, talk, *AROUND)
+    for name in points:
+        path = folder / f"{name}.pcap"
+        packets = rdpcap(str(path))
+        port = int(talk.pod.rpartition(":")[2])
+        asked = next(p for p in packets if any(p.haslayer(k) and p[k].sport == port for k in (TCP, UDP)))
+        quoted = asked[IP].copy()
+        error: Packet = (
+            Ether(src=asked[Ether].dst, dst=asked[Ether].src)
+            / IP(src=sender, dst=quoted.src)
+            / ICMP(type=kind[0], code=kind[1])
+            / bytes(quoted)[:28]
+        )
+        error.time = asked.time + 0.0005
+        wrpcap(str(path), sorted([*packets, error], key=lambda packet: packet.time), nano=_nano(path))
+    return analyze(folder)
+
+
+def _nano(path: Path) -> bool:
+    with RawPcapReader(str(path)) as reader:
+        return bool(reader.nano)
+
+
+def _who(analysis: Analysis) -> set[str]:
+    return {refused.words for refused in connections(analysis).refused.values()}
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_the_peer_by_an_error(proto: str, tmp_path: Path) -> None:
+    """Its error came in at the uplink: refused, outside this node, and never unanswered."""
+    talk = out(proto=proto)
+    _ = talk.syn(0) if proto == "tcp" else talk.data(b"question")
+    analysis = _answered(tmp_path, talk, (3, 3), SERVER, "eth0", "cni0", "veth-a")
+
+    assert ("refused", "outside") == (one(analysis), one(analysis, "class"))
+    assert {"port unreachable by the peer"} == _who(analysis)
+    assert analysis.outside is not None
+    assert (("port unreachable by the peer", 1),) == analysis.outside.destinations[0].refusals
+
+
+def test_a_router(tmp_path: Path) -> None:
+    """An error of somebody else than the destination is a router's, which is named."""
+    talk = out()
+    talk.syn(0)
+    analysis = _answered(tmp_path, talk, (11, 0), ROUTER, "eth0", "cni0", "veth-a")
+
+    assert {f"TTL exceeded by the router {ROUTER}"} == _who(analysis)
+    assert "outside" == one(analysis, "class")
+
+
+def test_answered_after_all(tmp_path: Path) -> None:
+    """The near miss: an error is no refusal of a connection that came about (RFC 5927)."""
+    talk = out()
+    talk.syn(0)
+    talk.accept()
+    analysis = _answered(tmp_path, talk, (3, 1), ROUTER, "eth0", "cni0", "veth-a")
+
+    assert ("ok", "worked") == (one(analysis), one(analysis, "class"))
+    assert set() == _who(analysis)
+
+
+def test_the_peer_by_a_reset(tmp_path: Path) -> None:
+    """A RST that came in at the uplink is the peer's."""
+    talk = out()
+    talk.syn(0)
+    talk.send("RA", by_pod=False, seq=0, ack=talk.isn + 1, window=0)
+    analysis = analyze(record(tmp_path, talk, *AROUND))
+
+    assert {"RST by the peer"} == _who(analysis)
+
+
+def test_a_refusal_that_this_node_lost(tmp_path: Path) -> None:
+    """A RST of the peer that never came inside is a reply that vanished here, and no silence of the peer."""
+    talk = out()
+    for at in (0, 1):
+        talk.syn(at)
+        talk.send("RA", by_pod=False, seq=0, ack=talk.isn + 1, window=0).lost_after("eth0")
+    analysis = analyze(record(tmp_path, talk, *AROUND))
+
+    assert ("timed-out", "node") == (one(analysis), one(analysis, "class"))
+    assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
+    assert "10.244.0.11:20000 > 192.0.2.100:80/tcp" == analysis.incidents[0].findings[0].inner

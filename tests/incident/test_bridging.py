@@ -1,0 +1,57 @@
+"""Rules of a bridge: what they drop between its ports, and between a port and the bridge itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+
+RULES = """table bridge guard {{ # handle 1
+	chain one {{ # handle 1
+		type filter hook {hook} priority filter; policy accept;
+		{rule} # handle 2
+	}}
+}}
+"""
+
+
+def analysed(folder: Path, hook: str, rule: str, lost: Conversation) -> Analysis:
+    """A loss among connections that work, and the rules of the bridge."""
+    record(folder, lost, bystander(0), bystander(9))
+    (folder / "nft-ruleset.txt").write_text(RULES.format(hook=hook, rule=rule))
+    return analyze(folder)
+
+
+@pytest.mark.parametrize(
+    ("hook", "port", "cause"),
+    [("input", 80, "policy-drop"), ("input", 81, "unknown"), ("forward", 80, "unknown")],
+)
+def test_from_a_port_to_the_bridge(tmp_path: Path, hook: str, port: int, cause: str) -> None:
+    """What is to be routed meets the input hook of the bridge's rules, and no other port's."""
+    talk = Conversation(pod="10.244.0.99:20000", server="192.0.2.100:80", way="veth-z cni0 | eth0", isn=7)
+    talk.syn(1).lost_after("veth-z")
+    analysis = analysed(tmp_path, hook, f"tcp dport {port} counter packets 1 bytes 60 drop", talk)
+
+    assert [(("veth-z", "cni0"), cause)] == [(i.gap, i.cause) for i in analysis.incidents]
+
+
+def test_down_from_the_bridge(tmp_path: Path) -> None:
+    """A reply that was routed meets the output hook."""
+    talk = Conversation(
+        pod="10.244.0.99:20000",
+        server="192.0.2.100:80",
+        nat="192.0.2.10:20000",
+        way="veth-z cni0 | eth0",
+        isn=7,
+    )
+    talk.syn(1)
+    for at in (1.1, 2.1):
+        talk.synack(at).lost_after("cni0")
+    rule = 'oifname "veth-z" tcp sport 80 counter packets 2 bytes 60 drop'
+
+    assert [("reply-vanished", "policy-drop")] == [
+        (i.kind, i.cause) for i in analysed(tmp_path, "output", rule, talk).incidents
+    ]
