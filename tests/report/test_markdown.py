@@ -24,7 +24,7 @@ def test_fine_and_not() -> None:
     assert "\n### snat-race\n" in told
     assert "\n### clean\n" not in told
     assert "* **SNAT port race between cni0 and eth0** (proven)" in told
-    assert "last seen in cni0.pcap frame 6" in told
+    assert "last seen in cni0.pcap frame 37" in told
     assert "\n  * fix: " in told
 
 
