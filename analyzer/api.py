@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.bundle import Bundle
+from analyzer.capture.hashing import LIMIT, hashes
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
 from analyzer.compute.threads import beside
@@ -32,6 +34,7 @@ def analyze(
     roles: Mapping[str, str] | None = None,
     memory: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    hash_limit: int | None = LIMIT,
 ) -> Analysis:
     """Analyse the captures and the side evidence of one incident on one node.
 
@@ -39,8 +42,10 @@ def analyze(
         paths: Files, folders or archives that make one bundle, or an opened `Bundle`.
         points: File (as given, its label, or its last part) to the name of its capture point.
         roles: Capture point to role: `pod`, `bridge` or `uplink`.
-        memory: Bytes of memory to get along with: the columns then lie in temporary files. The result is the same.
+        memory: Bytes of memory to use at most: the columns then lie in temporary files. The result is the same.
         progress: Called now and then with how many more stored bytes were read.
+        hash_limit: Most bytes of the bundle's files, the small ones first, of which `Analysis.inputs` has the SHA-256;
+            None for all.
 
     Returns:
         The incidents, the account of all connections, and the tables.
@@ -58,7 +63,10 @@ def analyze(
         6
     """
     try:
-        return _analyze(_bundle(paths, points), roles or {}, memory, progress)
+        bundle = _bundle(paths, points)
+        with ThreadPoolExecutor(1) as pool:
+            inputs = pool.submit(hashes, bundle.files, hash_limit)
+            return replace(_analyze(bundle, roles or {}, memory, progress), inputs=inputs.result())
     except MemoryError:
         least = (
             "more memory than there is"

@@ -49,6 +49,8 @@ class Bundle:
     """What was found and not used."""
     inputs: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Device and inode of each file that was looked into, captures, texts and archives, to what it is called."""
+    files: tuple[tuple[str, Path], ...] = ()
+    """What each of these is called, and where it is; captures first."""
 
     @classmethod
     def open(
@@ -103,6 +105,9 @@ class Bundle:
             evidence=tuple(sorted(search.evidence, key=_natural)),
             caveats=tuple(caveats),
             inputs=search.inputs,
+            files=tuple(
+                sorted(search.files, key=lambda file: (file[0] not in search.heads, _parts(file[0])))
+            ),
         )
 
 
@@ -116,6 +121,7 @@ class _Search:
         self.evidence: list[EvidenceFile] = []
         self.caveats: list[str] = []
         self.inputs: dict[tuple[int, int], str] = {}
+        self.files: list[tuple[str, Path]] = []
         self._archives = archive.Allowance()
         self._labels: dict[str, int] = {}
         self._folders: set[tuple[int, int]] = set()
@@ -202,6 +208,7 @@ class _Search:
                 self.ignore(label, "the same file as another one")
                 return
             self.inputs[key] = naming.printable(label)
+            self.files.append((self.inputs[key], path))
             if archive.is_zip(head) and stream.compression is None:
                 self._members(archive.zip_members(path, self.caveats, self._archives), label, members)
             elif archive.is_tar(head):
@@ -334,4 +341,8 @@ def _told_apart(captures: Sequence[CaptureFile], caveats: list[str]) -> Iterator
 
 def _natural(file: CaptureFile | EvidenceFile) -> list[tuple[int, str]]:
     """Order `eth0.pcap2` before `eth0.pcap10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.label)]
+    return _parts(file.label)
+
+
+def _parts(label: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", label)]

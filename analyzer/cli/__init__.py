@@ -6,6 +6,7 @@ import gc
 import importlib
 import io
 import os
+import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -147,6 +148,7 @@ def _run() -> int:
     """Run the command, and return its exit code; click's own way ends with 1 whenever it is interrupted or cannot write."""
     try:
         with group.make_context("lostsyn", sys.argv[1:]) as context:
+            context.meta["lostsyn.command"] = shlex.join(["lostsyn", *sys.argv[1:]])
             group.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analyzer.cli.common import run, write
 from analyzer.cli.saying import note
@@ -42,6 +42,8 @@ class Order:
     """Files that will be written, and may be none of a bundle's."""
     sharing: Sharing
     known: Expectations | None
+    asked: dict[str, Any]
+    """`common.COMMAND` and `common.SHA256`: processes of their own have no command."""
 
     def check(self, paths: tuple[str, ...], *, quiet: bool = False) -> Checked:
         """Analyse one bundle and judge it.
@@ -53,7 +55,16 @@ class Order:
         Raises:
             LostsynError: It cannot be analysed.
         """
-        analysis = run(paths, self.points, self.roles, self.memory, self.outputs, self.slow_logs, quiet=quiet)
+        analysis = run(
+            paths,
+            self.points,
+            self.roles,
+            self.memory,
+            self.outputs,
+            self.slow_logs,
+            quiet=quiet,
+            asked=self.asked,
+        )
         expected = self.known.of(paths) if self.known else None
         return Checked.of(paths, self.sharing.share(analysis), expected)
 

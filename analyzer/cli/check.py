@@ -6,11 +6,20 @@ import os
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, pairs, slow_log_option, write
+from analyzer.cli.common import (
+    COMMAND,
+    SHA256,
+    advise,
+    bundle_options,
+    pairs,
+    slow_log_option,
+    terminal,
+    write,
+)
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import UnusableInput
@@ -98,7 +107,7 @@ def command(
 
     \b
     Formats:
-      text    for people: the verdict first, 80 columns
+      text    for people: impact, cause and fix first; coloured on a terminal (not if NO_COLOR is set)
       json    for programs: format_version 1, with a JSON Schema
       junit   JUnit XML: a suite for each bundle, a test for each incident
       sarif   SARIF 2.1.0: a result for each incident, for code scanning
@@ -162,6 +171,7 @@ def command(
         outputs=outputs,
         sharing=sharing,
         known=known,
+        asked={name: context.meta[name] for name in (COMMAND, SHA256) if name in context.meta},
     )
     named: list[tuple[str, ...]] = [(path,) for path in paths]
     if known and not paths:
@@ -179,9 +189,10 @@ def command(
     ]
     if known and update:
         checked = _updated(known, checked)
-    write(_render(form, checked, each=each), output, form)
+    style = terminal() if form == "text" and output is None else {}
+    write(_render(form, checked, style, each=each), output, "terminal" if style.get("colour") else form)
     for path, other in also.items():
-        write(_render(other, checked, each=each), path)
+        write(_render(other, checked, {}, each=each), path)
     if pages is not None:
         bundles.write_pages(checked, pages)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
@@ -224,12 +235,12 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
     ]
 
 
-def _render(form: str, checked: Sequence[Checked], *, each: bool) -> str:
+def _render(form: str, checked: Sequence[Checked], style: dict[str, Any], *, each: bool) -> str:
     module = import_module(f"analyzer.report.{'json_' if form == 'json' else form}")
     if form not in ("text", "json"):
         text: str = module.render(checked)
     else:
-        text = module.render_each(checked) if each else module.render_checked(checked[0])
+        text = module.render_each(checked, **style) if each else module.render_checked(checked[0], **style)
     return text
 
 

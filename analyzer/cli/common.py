@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +19,14 @@ from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.files import EvidenceFile
     from analyzer.result.analysis import Result
 
+COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
+"""Keys of click's `meta`: the command line, and whether all inputs are to be hashed."""
 LINE = "\r\x1b[2K"
 """Begin and erase a terminal's line (ECMA-48)."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
@@ -42,7 +47,16 @@ memory_option = click.option(
     "--memory",
     metavar="SIZE",
     callback=_bytes,
-    help="Get along with so much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR or /var/tmp).",
+    help="Use at most this much memory, such as 2G or 500M: the columns lie in temporary files (TMPDIR or /var/tmp).",
+)
+
+
+sha256_option = click.option(
+    "--sha256",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
+    help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
 )
 
 
@@ -60,13 +74,14 @@ slow_log_option = click.option(
 def bundle_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
     """Give a command the arguments that make a bundle; *required* says whether it cannot do without a path."""
     for decorate in (
+        sha256_option,
         memory_option,
         click.option(
             "--role",
             "roles",
             multiple=True,
             metavar="NAME=ROLE",
-            help="Say what a capture point is: pod, bridge or uplink. May be repeated.",
+            help="The role of a capture point: pod, bridge or uplink. May be repeated.",
         ),
         click.option(
             "--point",
@@ -90,6 +105,7 @@ def run(
     slow_logs: Sequence[Path] = (),
     *,
     quiet: bool = False,
+    asked: Mapping[str, Any] | None = None,
 ) -> Result:
     """Analyse, with progress on a terminal, and say on stderr what limits the result.
 
@@ -101,10 +117,12 @@ def run(
         outputs: Files that will be written: none of them may be one that the bundle is made of.
         slow_logs: Logs of slow requests, to be joined.
         quiet: Whether to show no progress.
+        asked: The command line and whether all inputs are hashed, where no command runs in this process.
     """
     from analyzer.api import analyze
     from analyzer.capture import scan
     from analyzer.capture.bundle import Bundle
+    from analyzer.capture.hashing import LIMIT
     from analyzer.capture.storage import is_memory, temporary_folder
 
     _share_one_heap()
@@ -119,9 +137,12 @@ def run(
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
+    asked = click.get_current_context().meta if asked is None else asked
+    hash_limit = None if asked.get(SHA256) else LIMIT
     with meter("reading", sum(capture.size for capture in bundle.captures), shown=not quiet) as advance:
         try:
-            analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance)
+            analysis = analyze(bundle, roles=by_name, memory=memory, progress=advance, hash_limit=hash_limit)
+            analysis = replace(analysis, command=asked.get(COMMAND, ""))
         except UnusableInput as problem:
             if problem.reason.startswith("roles: "):
                 raise UnusableInput(f"--role{problem.reason.removeprefix('roles')}") from None
@@ -177,6 +198,14 @@ def write(text: str, output: Path | None, form: str = "text") -> None:
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))
+
+
+def terminal() -> dict[str, Any]:
+    """How wide and whether coloured a text is to be on stdout: a terminal as it is, anything else 80 columns and plain."""
+    if not sys.stdout.isatty():
+        return {}
+    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"  # https://no-color.org
+    return {"width": min(max(shutil.get_terminal_size().columns, 40), 132), "colour": colour}
 
 
 def advise(analysis: Result) -> None:

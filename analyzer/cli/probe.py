@@ -63,7 +63,7 @@ def _ports(_: click.Context, __: click.Parameter, text: str | None) -> range | N
     show_default=True,
     help="Milliseconds from which on a request is logged.",
 )
-@click.option("--count", type=click.IntRange(min=1), help="End after so many requests.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many requests.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
 @click.option(
     "--source-ports",

@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_COLOUR = re.compile("(\x1b\\[[0-9;]{1,8}m)")
 _LINE_COMMAND = re.compile(r"^(\s*)::(?=.*::)", re.MULTILINE)
 _BRACKET_COMMAND = re.compile(r"##(?=\w*\[)")
 
@@ -34,8 +35,11 @@ def document(text: str, form: str) -> str:
 
     Args:
         text: What a renderer made.
-        form: `text`, `json`, `sarif`, `junit` or `github`.
+        form: `text`, `json`, `sarif`, `junit` or `github`; `terminal` is a text that a renderer coloured, for no log.
     """
+    if form == "terminal":
+        # Of escape sequences only colours: a name that brought one along could set no more.
+        return "".join(part if k % 2 else shown(part) for k, part in enumerate(_COLOUR.split(text)))
     if form in ("json", "sarif"):
         return _BRACKET_COMMAND.sub(r"\\u0023#", text)  # no line of JSON begins within a string
     if form == "junit":

@@ -45,7 +45,7 @@ _DAY = 24 * 3600
     default=30,
     show_default=True,
     metavar="DAYS",
-    help="Delete an upload that nobody changed for so long.",
+    help="Delete an upload that was not changed for this long.",
 )
 @click.option(
     "--max-size",
@@ -199,9 +199,7 @@ def command(
         )
         click.echo(f"Lostsyn listens: {address}")
         if not host.startswith(_LOOPBACK):
-            note(
-                "others can reach this address, and it is not encrypted: put a server in front of it that speaks TLS"
-            )
+            note("others can reach this address, and it is not encrypted: put a TLS proxy in front of it")
         if left := sandbox.missing(data.resolve()):
             note(f"what reads uploads can reach {' and '.join(left)}: no Landlock or namespace here hides it")
         logs.begin()

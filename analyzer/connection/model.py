@@ -106,9 +106,9 @@ class Account:
     node: int = 0
     """Delayed or failed because of this node."""
     outside: int = 0
-    """Failed outside the node, or by the peer's will."""
+    """Failed outside the node, or because of the peer."""
     unknown: int = 0
-    """Nobody can tell from these captures."""
+    """Cannot be told from these captures."""
     why_unknown: dict[str, int] = field(default_factory=dict)
     """Why not: a reason's code (`lostsyn explain reasons`) to connections."""
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -120,5 +120,5 @@ class Account:
 
     @property
     def open(self) -> int:
-        """Connections of which nobody can tell whether this node lost them; not those that the capture's end cut off."""
+        """Connections that this node may have lost; not those that the capture's end cut off."""
         return self.unknown - self.why_unknown.get("unfinished", 0)

@@ -56,7 +56,7 @@ def label(point: Point, row: int) -> str:
     flags, length = int(packets.flags[row]), int(packets.length[row])
     proto = int(point.flows.proto[packets.flow[row]])
     if proto == UDP:
-        return f"UDP {length} bytes"
+        return f"UDP {length:,} bytes"
     if proto in (ICMP, ICMP6):
         return "ICMP error" if packets.bits[row] & QUOTES else f"ICMP {packets.seq[row]}"
     if proto != TCP:
@@ -66,7 +66,7 @@ def label(point: Point, row: int) -> str:
     if flags & TCP_RST:
         return "RST"
     name = "FIN" if flags & TCP_FIN else "ACK"
-    return f"{name} {packets.ack[row]}" + (f", {length} bytes" if length else "")
+    return f"{name} {packets.ack[row]}" + (f", {length:,} bytes" if length else "")
 
 
 class Trails:

@@ -153,7 +153,7 @@ class Sysctl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """A line of the kernel's log that tells of lost packets."""
+    """A line of the kernel's log about lost packets."""
 
     about: About
     """`table-full`: conntrack's table was full; `packet`: it judged one packet; `suppressed`: so many lines were left

@@ -161,7 +161,7 @@ class FleetReport:
             told.append(f"{self.vanished_between:,} SYN{many} lost between nodes")
         if self.account.open:
             open_ = f"{self.account.open:,} connection{'s' * (self.account.open != 1)}"
-            told.append(f"{open_} failed, and nobody can tell where")
+            told.append(f"{open_} failed, cannot tell where")
         elif not told and self.account.outside:
             told.append(
                 f"Nothing was lost in {counted} of {nodes}; {self.account.outside:,} connections failed outside them"

@@ -36,7 +36,7 @@ def render(report: FleetReport) -> str:
         _losers("Bundles", report.by_bundle),
         _between(report),
         _problems("Bad bundles", report.bad),
-        _problems("Bundles in which nobody can tell", report.inconclusive),
+        _problems("Inconclusive bundles", report.inconclusive),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 

@@ -74,8 +74,8 @@ def _empty(scene: Scene, point: Point) -> Advice:
     return Advice(
         situation=f"{point.name} holds no packet that can be followed ({why}).",
         tells="The other capture points are analysed without it.",
-        hides="What this point saw. It may be the wrong interface or the wrong file, or a filter let nothing through: "
-        "SNAT and DNAT change addresses, so a filter on an address finds nothing behind them.",
+        hides="What this point saw. It may be the wrong interface or the wrong file, or a filter matched nothing: "
+        "SNAT and DNAT change addresses, so a filter on an address matches nothing after them.",
         next=_record(scene, [point], _way(scene), "without a filter"),
         command=_command(scene, [point], _way(scene)),
     )
@@ -86,17 +86,13 @@ def _no_neighbours(scene: Scene, seen: Sequence[Point]) -> Advice:
     unplaced = [point.name for point in seen if point.role not in LAYERS]
     if unplaced:
         were = "were" if len(unplaced) > 1 else "was"
-        situation = (
-            f"Where on the way {_list(unplaced)} {were} captured is not known, so {names} are no neighbours."
-        )
+        situation = f"It is not known where {_list(unplaced)} {were} captured, so {names} cannot be compared."
     else:
-        situation = (
-            f"{names} are all captures of one place, the {seen[0].role}, and no neighbours on the way out."
-        )
+        situation = f"{names} are all captures of one kind, the {seen[0].role}, so none shows what came out of another."
     return Advice(
         situation=situation,
-        tells="Every flow is in the tables, and what stayed on the node is seen at both of its ends.",
-        hides="Whether a packet was lost on its way out of the node.",
+        tells="Every flow is in the tables, and traffic within the node is seen at both of its ends.",
+        hides="Whether a packet was lost inside the node.",
         next=_record(scene, seen, _way(scene)),
         command=_command(scene, seen, _way(scene)),
     )
@@ -111,8 +107,8 @@ def _apart(scene: Scene, gaps: Sequence[Gap]) -> Advice:
     return Advice(
         situation=f"The captures do not overlap in time: {spans} UTC.",
         tells="Each capture alone is in the tables.",
-        hides="Any loss: for no packet was the next point recording. Were they recorded at the same time, then the clock "
-        "of one is wrong and they share no packet by which it could be set right.",
+        hides="Any loss: the next point never recorded at the same time. If it did, one clock is wrong, and no shared "
+        "packet allows correcting it.",
         next=_record(scene, points, ()),
         command=_command(scene, points, ()),
     )
@@ -125,7 +121,7 @@ def _strangers(scene: Scene, gaps: Sequence[Gap]) -> Advice:
         "same time.",
         tells="Each capture alone is in the tables. Either everything was lost between them, or they are of different "
         "nodes, or of different traffic.",
-        hides="Which of these it is, so a loss that is told here may be none.",
+        hides="Which of these it is, so a loss reported here may be none.",
         next=_record(scene, points, (), "on one node, without a filter, with some traffic that works"),
         command=_command(scene, points, ()),
     )
@@ -135,7 +131,7 @@ def _no_uplink(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The uplink was not captured.",
         tells=f"Losses between {_list(point.name for point in seen)} are told.",
-        hides="Losses behind the bridge. That is where NAT, most rules and the next hop act.",
+        hides="Losses after the bridge: NAT, most rules, the next hop.",
         next=_record(scene, seen, _way(scene)),
         command=_command(scene, seen, _way(scene)),
     )
@@ -145,8 +141,8 @@ def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The bridge was not captured.",
         tells="Losses between the pod and the uplink are told, with NAT followed.",
-        hides="Whether a packet died before or behind the bridge, and what other pods sent: the partner that won a race "
-        "for a port is seen at the uplink only.",
+        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the connection that won a port "
+        "race is seen at the uplink only.",
         next=f"If the pod is on a bridge, record it as well. {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),
     )

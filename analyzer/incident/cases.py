@@ -103,9 +103,9 @@ class Case:
         """That the loss was between the gap's points: seen at the one, never at the other."""
         here, beyond = self.gap if self.outward else self.gap[::-1]
         if self.outward:
-            return Exclusion(cause="loss beyond the node", because=f"the packet never got to {beyond}")
+            return Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}")
         return Exclusion(
-            cause="loss on the way to this node",
+            cause="lost before the node",
             because=f"the packet came in at {here}, and never got to {beyond}",
         )
 

@@ -35,6 +35,7 @@ from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.wording import wait
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _sentence(server: str, group: list[Challenge], scene: Scene) -> str:
         f"{count} connection{'s' * (count != 1)} to {server}, the first {flow_name(name.flows, inside[name.name])}: the server "
         f"answered the SYN with a challenge ACK ({seen.file} frame {seen.frame}), which belongs to an older connection that it "
         f"still knows from {seen.dst}{_before(first, scene)}; the pod reset that and repeated its SYN"
-        + (f", for up to {waited:.1f} s" if waited else "")
+        + (f", for up to {wait(waited)}" if waited else "")
         + ". Nothing of it was lost in this node (lostsyn explain challenge-ack)"
     )
 
@@ -142,4 +143,4 @@ def _before(one: Challenge, scene: Scene) -> str:
     inside = scene.trails.flows_of(point, last)
     pod = next((p for p in scene.points if p.name in inside and p.role == "pod"), point)
     ago = (begun - int(packets.time[point.rows(last)[-1]])) / 1e9
-    return f" ({ends(pod.flows, inside[pod.name])[0]} used that port until {ago:.1f} s before)"
+    return f" ({ends(pod.flows, inside[pod.name])[0]} used that port until {wait(ago)} before)"

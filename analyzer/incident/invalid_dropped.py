@@ -155,9 +155,13 @@ def _told(
         )
         evidence.append(
             Evidence(
-                says=f"{seen.src} sent it to {seen.dst}; it is on {gap.outer.name} and not on {gap.inner.name}, and no RST "
+                says=f"{seen.src} sent it to {seen.dst}; seen on {gap.outer.name}, never on {gap.inner.name}, and no RST "
                 f"answers it; replayed: {told.reason}"
-                + (f"; bound {told.bound}, short by {told.short_by} bytes" if told.bound is not None else ""),
+                + (
+                    f"; bound {told.bound}, short by {told.short_by:,} bytes"
+                    if told.bound is not None
+                    else ""
+                ),
                 source=f"{seen.file} frame {seen.frame}",
             )
         )
@@ -170,7 +174,7 @@ def _told(
                 fate=Fate.VANISHED,
                 gap=gap.names,
                 role="offender",
-                note=f"INVALID, {told.short_by} bytes beyond the bound" if told.short_by else "INVALID",
+                note=f"INVALID, {told.short_by:,} bytes beyond the bound" if told.short_by else "INVALID",
             )
         )
     if invalid:

@@ -38,6 +38,7 @@ from analyzer.conntrack import CLASSIC, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.incident.lost_entry import gone
 from analyzer.incident.model import Evidence, Exclusion, Finding, WindowPoint
+from analyzer.incident.wording import duration
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
@@ -143,11 +144,11 @@ def _told(
     evidence, details = [], []
     for reset in resets:
         seen, rst = scene.trails.sighting(outer, reset.offender), scene.trails.sighting(outer, reset.reset)
-        after = (rst.time - seen.time) / 1000
+        after = rst.time - seen.time
         reason = ""
         if failed and reset.offender in by_offender:
             j = by_offender[reset.offender][1].judgement
-            reason = f": {j.reason}; bound {j.bound}, short by {j.short_by} bytes"
+            reason = f": {j.reason}; bound {j.bound}, short by {j.short_by:,} bytes"
             details.append(
                 {
                     "frame": seen.frame,
@@ -163,13 +164,13 @@ def _told(
             details.append({"frame": seen.frame, "rst_frame": rst.frame})
         evidence.append(
             Evidence(
-                says=f"the {what} with ack {outer.packets.ack[reset.offender]} is on {outer.name} and "
+                says=f"the {what} with ack {outer.packets.ack[reset.offender]} was seen on {outer.name}, "
                 + (
                     f"on {gap.inner.name} still from {seen.src}, untranslated"
                     if reset.by_pod
-                    else f"not on {gap.inner.name}"
+                    else f"never on {gap.inner.name}"
                 )
-                + f"{reason}; {after:.0f} µs later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
+                + f"{reason}; {duration(after)} later the {who} sent a RST with seq {outer.packets.seq[reset.reset]}",
                 source=f"{seen.file} frames {seen.frame} and {rst.frame}",
             )
         )
@@ -356,7 +357,7 @@ def _passages(
                 fate=Fate.VANISHED if lost and not resets[0].by_pod else Fate.PASSED,
                 gap=gap.names if lost and not resets[0].by_pod else None,
                 role="offender" if lost else "context",
-                note=f"INVALID, {short} bytes beyond the bound"
+                note=f"INVALID, {short:,} bytes beyond the bound"
                 if lost and short and failed
                 else "INVALID, not translated"
                 if lost and resets[0].by_pod

@@ -144,7 +144,7 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
         evidence=tuple(evidence),
         excluded=(
             Exclusion(
-                cause="loss beyond the node" if leg.outward else "loss on the way to this node",
+                cause="lost outside the node" if leg.outward else "lost before the node",
                 because=f"no copy of it got to {there.name}",
             ),
         ),

@@ -20,6 +20,7 @@ from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.incident.wording import seconds, wait
 from analyzer.nat.tuples import DST, SRC
 from analyzer.node.ways import OUT
 
@@ -77,7 +78,9 @@ def gone(
             facts=facts,
         )
     if pause >= lifetime:
-        says = f"nothing was sent for {pause:.1f} s, and an entry lives {lifetime} s after its last packet ({name})"
+        says = (
+            f"it was idle for {wait(pause)}, and an entry lives {lifetime} s after its last packet ({name})"
+        )
         source = "sysctl" if told else "the kernel's default"
         return Gone(
             cause="entry-expired",
@@ -116,7 +119,7 @@ def _destroyed(
             if event is not None and event.time is not None and since - SECOND < event.time < until + SECOND:
                 by = " by a program" if event.by_user else ""
                 quiet = (event.time - since) / SECOND
-                says = f"conntrack destroyed the entry{by} {max(quiet, 0):.3f} s after the connection's last packet"
+                says = f"conntrack destroyed the entry{by} {seconds(max(quiet, 0))} after the connection's last packet"
                 return (
                     event.time,
                     Evidence(says=says, source=f"{event.file} line {event.line}"),
@@ -212,7 +215,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     if why is None:
         evidence.append(
             Evidence(
-                says=f"it had been silent for {pause:.1f} s, less than its entry lives "
+                says=f"it had been idle for {wait(pause)}, less than its entry lives "
                 + (
                     "here: something deleted it"
                     if told
@@ -261,7 +264,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
         evidence=tuple(evidence),
         excluded=(
             Exclusion(
-                cause="loss in this node", because=f"the packets are on {outer.name}, under another port"
+                cause="lost inside the node", because=f"the packets are on {outer.name}, under another port"
             ),
             Exclusion(
                 cause="snat-port-race",

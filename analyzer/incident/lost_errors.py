@@ -70,11 +70,11 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
     says = f"{first.src} said {len(errors)} times, {errors[0].words}" + (
-        f", at most {mtu} bytes" if mtu else ""
+        f", at most {mtu:,} bytes" if mtu else ""
     )
     evidence = [
         Evidence(
-            says=f"{says}; the error is on {gap.outer.name} and never on {gap.inner.name}",
+            says=f"{says}; the error was seen on {gap.outer.name}, never on {gap.inner.name}",
             source=f"{first.file} frames {first.frame} to {last.frame}"
             if len(errors) > 1
             else f"{first.file} frame {first.frame}",
@@ -125,7 +125,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
         evidence=tuple(evidence),
         excluded=(
             Exclusion(
-                cause="loss beyond the node",
+                cause="lost outside the node",
                 because="the router that dropped the packet said so; the answer is what was lost here",
             ),
         ),

@@ -143,7 +143,7 @@ def _finding(point: Point, gap: tuple[str, str], syn: int, answer: int, reset: i
             *told,
         ),
         excluded=(
-            Exclusion(cause="a loss inside the node", because="request and answer both arrived"),
+            Exclusion(cause="lost inside the node", because="request and answer both arrived"),
             Exclusion(cause="a reset by the service", because="the RST is the client's own"),
         ),
     )

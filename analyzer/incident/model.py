@@ -68,7 +68,7 @@ class WindowPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What speaks for a cause."""
+    """Evidence for a cause."""
 
     says: str
     """One sentence."""
@@ -119,7 +119,7 @@ class Finding:
     outer: str | None
     """The same flow as the outermost point saw it, if it got there."""
     delay_s: float | None
-    """What the user waited beyond a loss-free handshake; None where the captures cannot tell."""
+    """What waited beyond a loss-free handshake; None where the captures cannot tell."""
     point: str = ""
     """A point that saw the connection: with `flow` the finding joins every table."""
     flow: int = -1
@@ -315,7 +315,7 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What failed, or was delayed, outside the node or by the peer's will."""
+    """What failed, or was delayed, outside the node or because of the peer."""
 
     connections: int
     """How many."""
@@ -354,14 +354,14 @@ class Coverage:
     packets: int
     """Requests and replies that went into the gap."""
     open: int
-    """Of them, those of which nobody can tell whether they passed."""
+    """Of them, those that may have passed or not."""
     why: dict[str, int]
     """Reason's code to packets, of those that are open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untold:
-    """A failed connection of which nobody can tell where."""
+    """A failed connection that cannot be placed."""
 
     connection: str
     """`10.244.0.11:20000 > 192.0.2.100:80/tcp`."""

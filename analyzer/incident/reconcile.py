@@ -58,12 +58,12 @@ def reconcile(
 def _one(counter: str, delta: int, there: int) -> Reconciled:
     explained = min(delta, there)
     if delta == there:
-        note = f"{explained} of {delta} explained"
+        note = f"{explained:,} of {delta:,} explained"
     elif delta > there:
         note = (
-            f"{explained} of {delta} explained; {delta - there} more than the captures show: other interfaces, or packets "
+            f"{explained:,} of {delta:,} explained; {delta - there:,} more than the captures show: other interfaces, or packets "
             f"from before the capture began or after it ended"
         )
     else:
-        note = f"the captures show {there - delta} more than the counter: those were lost by another step"
+        note = f"{explained:,} of {delta:,} explained; the captures show {there - delta:,} more, lost by another step"
     return Reconciled(counter=counter, delta=delta, explained=explained, note=note)

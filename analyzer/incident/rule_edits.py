@@ -20,8 +20,8 @@ HANDLE = "HANDLE"
 """Stands for nft's number of a rule where the listing was made without `-a`."""
 _SAVED = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) (.+)")
 _OWNER = (
-    "A component that owns the rule (kube-proxy, a network plugin, firewalld) writes it again: then change it there. "
-    "Numbers and handles hold until the chain changes: list it first."
+    "If a component owns the rule (kube-proxy, a network plugin, firewalld), set it there: it will rewrite the rule. "
+    "Rule numbers and handles change with the chain: list it first."
 )
 # What nft's translations may be followed by: nft(8), NAT STATEMENTS.
 _TRANSLATES = re.compile(
@@ -39,7 +39,7 @@ def remove(step: Step) -> tuple[Remedy, ...]:
             do=f"Delete this rule, if the traffic is wanted: {step.text}",
             command=command,
             effect="The next attempt passes it.",
-            risk=f"Opens what somebody closed: ask first. {_OWNER}",
+            risk=f"Somebody may have blocked this on purpose: ask first. {_OWNER}",
         ),
     )
 
@@ -66,10 +66,10 @@ def randomise(step: Step) -> tuple[Remedy, ...]:
             command = f"nft -a list chain {_place(rule)}\n{command}"
     return (
         Remedy(
-            do="Let this rule choose its ports at random, in place",
+            do="Randomise the source ports of this rule, in place",
             command=command,
-            effect="Two new connections meet at the same port in about 1 of 64,000 coincidences instead of nearly every one.",
-            risk=f"Needs iptables 1.6.2 or nftables 0.8, and Linux 3.14. Rarer, not gone. {_OWNER}",
+            effect="Two simultaneous connections get the same port in about 1 of 64,000 cases instead of nearly always.",
+            risk=f"Needs iptables 1.6.2 or nftables 0.8, and Linux 3.14. Still possible, but rare. {_OWNER}",
         ),
     )
 
@@ -85,10 +85,10 @@ def _policy(step: Step) -> tuple[Remedy, ...]:
         command = f"nft chain {place} '{{ policy accept ; }}'"
     return (
         Remedy(
-            do=f"Let pass what no rule of this chain decides, if that is wanted: {step.text}",
+            do=f"Set the policy of this chain to ACCEPT, if the traffic is wanted: {step.text}",
             command=command,
             effect="The next attempt passes the chain.",
-            risk="Opens more than this traffic: a rule that accepts it alone, before the chain's end, is narrower. "
+            risk="Allows more than this traffic: a rule that accepts this traffic alone is narrower. "
             + _OWNER,
         ),
     )

@@ -71,7 +71,7 @@ def _finding(gap: Gap, flow: int, first: int, control: int, scene: Scene) -> Fin
     pod = flow_name(gap.inner.flows, int(gap.matches.a[gap.match_b[control]]))
     evidence = [
         Evidence(
-            says=f"{seen.src} opened a connection to {seen.dst}, as {pod} had asked it to; it is on {outer.name} and not on "
+            says=f"{seen.src} opened a connection to {seen.dst}, as {pod} had asked it to; seen on {outer.name}, never on "
             f"{gap.inner.name}",
             source=f"{seen.file} frame {seen.frame}",
         ),
@@ -100,7 +100,7 @@ def _finding(gap: Gap, flow: int, first: int, control: int, scene: Scene) -> Fin
         facts={"packets": len(outer.rows(flow, 0)), "server": ends(outer.flows, flow)[0]},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss beyond the node", because=f"it arrived on {outer.name}"),
+            Exclusion(cause="lost outside the node", because=f"it arrived on {outer.name}"),
             Exclusion(
                 cause="a connection of somebody else",
                 because="its server, and the node's address, are those of the pod's own",

@@ -133,7 +133,7 @@ def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, 
         },
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss in this node", because=f"the packets are on {outer.name}"),
+            Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
             Exclusion(
                 cause="an endpoint that is slow",
                 because="no connection that began since was given this endpoint",

@@ -138,7 +138,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         lost, left_out = unexamined(requests)
         if left_out:
             found.append(
-                f"{lost:,} connections lost requests; {lost - left_out:,} of them, evenly chosen, were looked at one by one, "
+                f"{lost:,} connections lost requests; {lost - left_out:,} of them, evenly chosen, were examined one by one, "
                 "and the incidents tell of these alone. The counts are of all."
             )
     missed = scene.capture_losses()

@@ -35,7 +35,7 @@ def asked_in_vain(point: Point, target: str, scene: Scene) -> Evidence | None:
         return None
     seen = scene.trails.sighting(point, int(asks[0]))
     return Evidence(
-        says=f"{point.name} asked {len(asks)} times who has {target}, and nobody answered",
+        says=f"{point.name} sent {len(asks)} ARP/ND requests for {target}, no reply",
         source=f"{seen.file} frame {seen.frame}",
     )
 

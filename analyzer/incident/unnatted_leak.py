@@ -34,6 +34,7 @@ from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.incident.wording import duration
 from analyzer.nat.tuples import DST, SRC, tuple_keys
 from analyzer.node.ways import IN, OUT
 
@@ -123,7 +124,7 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         rst = scene.trails.sighting(gap.inner, closed[0])
         before.append(
             Evidence(
-                says=f"{rst.src} had reset the connection {(seen.time - rst.time) / 1000:.0f} µs before: its entry was closed, "
+                says=f"{rst.src} had reset the connection {duration(seen.time - rst.time)} before: its entry was closed, "
                 "and what the pod had under way was not translated any more",
                 source=f"{rst.file} frame {rst.frame}",
             )

@@ -61,7 +61,7 @@ def numbers(account: Account) -> list[tuple[str, int, str]]:
         ("all", account.connections, "connections"),
         ("worked", account.worked, "worked"),
         ("node", account.node, "delayed or failed because of this node"),
-        ("outside", account.outside, "failed or late outside this node, or by the peer's will"),
+        ("outside", account.outside, "failed or late outside this node, or because of the peer"),
         ("open", open_, "failed, cannot tell where"),
         ("cut", cut, "still open when the capture ends"),
     ]

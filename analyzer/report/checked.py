@@ -90,7 +90,7 @@ class Checked:
 
 
 def untold(analysis: Result) -> str:
-    """Why there is no verdict: nothing can be said at all, or of failed connections nobody can tell where."""
+    """Why there is no verdict: nothing can be said at all, or failed connections cannot be placed."""
     if analysis.incidents:
         return ""
     if analysis.account.open:

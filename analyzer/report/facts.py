@@ -29,12 +29,12 @@ _LABELS = {
     "next_hop": "next hop",
     "now": "endpoints now",
     "old": "old mapping",
-    "partner_apart_us": "partner came after",
-    "partner_inner": "partner, inside",
-    "partner_outer": "partner, outside",
+    "partner_apart_us": "time to the other SYN",
+    "partner_inner": "got the port, inside",
+    "partner_outer": "got the port, outside",
     "passed_alike": "passed to the same destination",
     "pause_s": "pause",
-    "port_kept": "partner kept its own port",
+    "port_kept": "it was its own port",
     "reset_by": "reset by",
     "rp_filter": "rp_filter",
     "short_by": "off by",
@@ -67,7 +67,11 @@ def readable(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         (_LABELS.get(key, key.replace("_", " ")), value(item, key))
         for key, item in facts.items()
-        if item is not None and item != "" and item != [] and item != ()
+        if item is not None
+        and item != ""
+        and item != []
+        and item != ()
+        and not (key in _COUNTS and item == 0)
     ]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from analyzer.report import account
+from analyzer.report import account, provenance
 from analyzer.report.checked import last_seen
 from analyzer.report.telling import heading, line, lines
 from analyzer.report.verdict import headline
@@ -20,6 +21,10 @@ ANNOTATIONS = 10
 """GitHub shows ten errors of one step; the last of ours says how many there are besides."""
 
 
+INPUTS = 200
+"""Lines of the log that name inputs."""
+
+
 def render(checked: Sequence[Checked]) -> str:
     """Return one command a line, and a last line for those who read the log."""
     told = [command for one in checked for command in _commands(one)]
@@ -29,12 +34,13 @@ def render(checked: Sequence[Checked]) -> str:
     told += [notice for one in checked[:ANNOTATIONS] if one.exit and (notice := _notice(one))]
     bundles = count(len(checked), "bundle", "bundles")
     wrong = sum(one.exit != 0 for one in checked)
-    return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with something to look at"]) + "\n"
+    told += list(islice((row for one in checked for row in _made_from(one)), INPUTS))
+    return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with findings"]) + "\n"
 
 
 def _commands(checked: Checked) -> Iterator[str]:
     if checked.error:
-        yield _command({"title": "Nothing can be said", **_file(checked.paths[0])}, line(checked.why))
+        yield _command({"title": "Inconclusive", **_file(checked.paths[0])}, line(checked.why))
     for incident in checked.incidents:
         seen = last_seen(incident.findings[0])
         where = _file(checked.file(seen.file if seen else ""))
@@ -43,6 +49,14 @@ def _commands(checked: Checked) -> Iterator[str]:
         assert checked.expectation is not None
         where = _file(checked.expectation.source) | {"line": str(checked.expectation.line)}
         yield _command({"title": "Not as expected", **where}, line(f"{checked.name}: {unmet.says}"))
+
+
+def _made_from(checked: Checked) -> Iterator[str]:
+    """For the log: version, command line, and each input with its SHA-256."""
+    if checked.analysis:
+        yield line(f"made by {provenance.made_by(checked.analysis)}")
+        for file, sha256 in provenance.inputs(checked.analysis):
+            yield line(f"{sha256}  {checked.name}: {file}")
 
 
 def _notice(checked: Checked) -> str:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from analyzer.report import account, ladder, page, words
+from analyzer import __version__
+from analyzer.report import account, ladder, page, provenance, words
 
 if TYPE_CHECKING:
     from analyzer.connection.model import Connection
@@ -71,13 +72,15 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         {
             name: getattr(words, name)
-            for name in ("cause_title", "clock", "count", "day", "duration", "placeholders", "short")
+            for name in ("cause_title", "clock", "count", "day", "duration", "placeholders", "short", "still")
         }
     )
     made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
     made.globals.update({name: getattr(words, name) for name in ("period", "title")})
     made.globals.update(
         {
+            "made_by": provenance.made_by,
+            "version": __version__,
             "numbers": account.numbers,
             "whys": account.whys,
             "waits": account.waits,

@@ -6,20 +6,16 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from analyzer import __version__
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.connection.model import Account
     from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained, SlowLog
     from analyzer.incident.model import (
-        Advice,
-        CapturePoint,
-        Evidence,
-        Exclusion,
         Finding,
         Incident,
         Occupancy,
@@ -41,63 +37,50 @@ def schema() -> dict[str, Any]:
 
 def to_dict(analysis: Result) -> dict[str, Any]:
     """Return *analysis* as plain JSON types; times are ISO 8601 in UTC with nanoseconds."""
-    counts = analysis.counts
     document = {
         "format_version": FORMAT_VERSION,
+        "tool": {"name": "lostsyn", "version": __version__, "command": analysis.command or None},
         "bundle": analysis.bundle,
+        "inputs": [{"file": one.file, "bytes": one.size, "sha256": one.sha256} for one in analysis.inputs],
         "kernel": analysis.kernel,
-        "points": [_point(point) for point in analysis.capture_points],
-        "counts": {
-            "connections": counts.connections,
-            "syn_attempts": counts.syn_attempts,
-            "syn_vanished": counts.syn_vanished,
-            "syn_unanswered": counts.syn_unanswered,
-            "udp_requests": counts.udp_requests,
-            "udp_vanished": counts.udp_vanished,
-            "reply_vanished": counts.reply_vanished,
-            "refused": counts.refused,
-            "invalid_packets": counts.invalid_packets,
-            "host_resets": counts.host_resets,
+        "points": [
+            _some(point, "name role files packets skipped first last dropped")
+            | {"clock_offset_ns": point.clock_offset}
+            for point in analysis.capture_points
+        ],
+        "counts": _some(
+            analysis.counts,
+            "connections syn_attempts syn_vanished syn_unanswered udp_requests udp_vanished reply_vanished refused "
+            "invalid_packets host_resets",
+        ),
+        "account": _some(
+            analysis.account, "connections worked node outside unknown why_unknown outcomes outcomes_outside"
+        )
+        | {
+            "waited": [
+                _some(one, "gap outward connections") | {"longest_s": one.longest / 1e9}
+                for one in analysis.account.waited
+            ]
         },
-        "account": _account(analysis.account),
         "headline": headline(analysis.incidents, analysis),
         "outside": _outside(analysis.outside),
         "coverage": [
-            {
-                "gap": list(one.gap),
-                "point": one.point,
-                "recorded_s": one.recorded / 1e9,
-                "whole_s": one.whole / 1e9,
-                "packets": one.packets,
-                "open": one.open,
-                "why": dict(one.why),
-            }
+            _some(one, "gap point")
+            | {"recorded_s": one.recorded / 1e9, "whole_s": one.whole / 1e9}
+            | _some(one, "packets open why")
             for one in analysis.coverage
         ],
         "untold": [
-            {
-                "connection": one.connection,
-                "time": iso(one.time),
-                "outcome": one.outcome,
-                "why": one.why,
-                "logged": one.logged,
-                "names": _names(one.names),
-            }
+            _some(one, "connection time outcome why logged") | {"names": _names(one.names)}
             for one in analysis.untold
         ],
         "incidents": [_incident(incident) for incident in analysis.incidents],
-        "reconciliation": [
-            {"counter": row.counter, "delta": row.delta, "explained": row.explained, "note": row.note}
-            for row in analysis.reconciliation
-        ],
-        "health": [
-            {"name": s.name, "value": s.value, "level": s.level, "says": s.says, "source": s.source}
-            for s in analysis.health
-        ],
+        "reconciliation": [_some(row, "counter delta explained note") for row in analysis.reconciliation],
+        "health": [_some(signal, "name value level says source") for signal in analysis.health],
         "occupancy": _occupancy(analysis.occupancy),
         "caveats": list(analysis.caveats),
         "inconclusive": analysis.inconclusive,
-        "advice": [_advice(advice) for advice in analysis.advice],
+        "advice": [_some(advice, _ADVICE) for advice in analysis.advice],
     }
     if analysis.slow is not None:
         document["slow_log"] = _slow_log(analysis.slow)
@@ -128,36 +111,21 @@ def _slow(one: Explained) -> dict[str, Any]:
     }
 
 
-def _account(account: Account) -> dict[str, Any]:
-    return {
-        "connections": account.connections,
-        "worked": account.worked,
-        "node": account.node,
-        "outside": account.outside,
-        "unknown": account.unknown,
-        "why_unknown": dict(account.why_unknown),
-        "outcomes": dict(account.outcomes),
-        "outcomes_outside": dict(account.outcomes_outside),
-        "waited": [
-            {
-                "gap": list(one.gap),
-                "outward": one.outward,
-                "connections": one.connections,
-                "longest_s": one.longest / 1e9,
-            }
-            for one in account.waited
-        ],
-    }
+_ADVICE = "situation tells hides next command"
+_TIMES = frozenset({"first", "last", "time"})
 
 
-def _advice(advice: Advice) -> dict[str, str]:
-    return {
-        "situation": advice.situation,
-        "tells": advice.tells,
-        "hides": advice.hides,
-        "next": advice.next,
-        "command": advice.command,
-    }
+def _some(of: object, names: str) -> dict[str, Any]:
+    """Return some attributes, by their names; tuples are lists, and times texts."""
+    found: dict[str, Any] = {}
+    for name in names.split():
+        value = getattr(of, name)
+        if name in _TIMES and value is not None:
+            value = iso(value)
+        found[name] = (
+            list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, dict) else value
+        )
+    return found
 
 
 def _outside(outside: Outside | None) -> dict[str, Any] | None:
@@ -168,31 +136,19 @@ def _outside(outside: Outside | None) -> dict[str, Any] | None:
         return [{"name": name, "connections": number} for name, number in found]
 
     return {
-        "connections": outside.connections,
-        "unanswered": outside.unanswered,
-        "first": iso(outside.first),
-        "last": iso(outside.last),
+        **_some(outside, "connections unanswered first last"),
         "destinations": [
-            {
-                "name": one.name,
-                "connections": one.connections,
-                "worked": one.worked,
-                "outcomes": dict(one.outcomes),
-                "refusals": [{"says": says, "connections": number} for says, number in one.refusals],
-                "sources": sources(one.sources),
-                "first": iso(one.first),
-                "last": iso(one.last),
-                "names": _names(one.names),
-            }
+            _some(one, "name connections worked outcomes")
+            | {"refusals": [{"says": says, "connections": number} for says, number in one.refusals]}
+            | {"sources": sources(one.sources)}
+            | _some(one, "first last")
+            | {"names": _names(one.names)}
             for one in outside.destinations
         ],
         "hidden": outside.hidden,
         "sources": sources(outside.sources),
-        "traits": [
-            {"code": one.code, "connections": one.connections, "says": one.says, "next": one.next}
-            for one in outside.traits
-        ],
-        "advice": _advice(outside.advice) if outside.advice else None,
+        "traits": [_some(trait, "code connections says next") for trait in outside.traits],
+        "advice": _some(outside.advice, _ADVICE) if outside.advice else None,
     }
 
 
@@ -257,81 +213,39 @@ def _occupancy(occupancy: Occupancy | None) -> dict[str, Any] | None:
     }
 
 
-def _point(point: CapturePoint) -> dict[str, Any]:
-    return {
-        "name": point.name,
-        "role": point.role,
-        "files": list(point.files),
-        "packets": point.packets,
-        "skipped": dict(point.skipped),
-        "first": None if point.first is None else iso(point.first),
-        "last": None if point.last is None else iso(point.last),
-        "dropped": point.dropped,
-        "clock_offset_ns": point.clock_offset,
-    }
-
-
 def _incident(incident: Incident) -> dict[str, Any]:
     return {
-        "id": incident.id,
-        "kind": incident.kind,
-        "cause": incident.cause,
-        "confidence": incident.confidence,
-        "gap": list(incident.gap) if incident.gap else None,
-        "first": iso(incident.first),
-        "last": iso(incident.last),
-        "summary": incident.summary,
+        **_some(incident, "id kind cause confidence gap first last summary"),
         "findings": [_finding(finding) for finding in incident.findings],
-        "evidence": _evidence(incident.evidence),
-        "excluded": _excluded(incident.excluded),
-        "remedies": [
-            {"do": remedy.do, "command": remedy.command, "effect": remedy.effect, "risk": remedy.risk}
-            for remedy in incident.remedies
-        ],
+        **_reasons(incident),
+        "remedies": [_some(remedy, "do command effect risk") for remedy in incident.remedies],
     }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "time": iso(finding.time),
-        "confidence": finding.confidence,
-        "inner": finding.inner,
-        "outer": finding.outer,
+        **_some(finding, "time confidence inner outer"),
         "names": _names(finding.names),
         "delay_s": finding.delay_s,
         "attempts": [
             {
                 "time": iso(attempt.time),
                 "fate": attempt.fate.value,
-                "packets": [
-                    {"point": packet.point, "file": packet.file, "frame": packet.frame}
-                    for packet in attempt.packets
-                ],
+                "packets": [_some(packet, "point file frame") for packet in attempt.packets],
             }
             for attempt in finding.attempts
         ],
         "facts": finding.facts,
-        "evidence": _evidence(finding.evidence),
-        "excluded": _excluded(finding.excluded),
+        **_reasons(finding),
     }
 
 
-def _names(names: tuple[Name, ...]) -> list[dict[str, str]]:
-    return [
-        {
-            "address": one.address,
-            "kind": one.kind,
-            "name": one.name,
-            "namespace": one.namespace,
-            "node": one.node,
-        }
-        for one in names
-    ]
+def _names(names: tuple[Name, ...]) -> list[dict[str, Any]]:
+    return [_some(one, "address kind name namespace node") for one in names]
 
 
-def _evidence(evidence: tuple[Evidence, ...]) -> list[dict[str, str]]:
-    return [{"says": item.says, "source": item.source} for item in evidence]
-
-
-def _excluded(excluded: tuple[Exclusion, ...]) -> list[dict[str, str]]:
-    return [{"cause": item.cause, "because": item.because} for item in excluded]
+def _reasons(of: Incident | Finding) -> dict[str, Any]:
+    return {
+        "evidence": [_some(item, "says source") for item in of.evidence],
+        "excluded": [_some(item, "cause because") for item in of.excluded],
+    }

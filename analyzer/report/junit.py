@@ -1,7 +1,7 @@
 """JUnit XML: a test suite for each bundle, a test case for each incident and each expectation that is not met.
 
 The attributes and elements are those that Apache Ant writes, all of them: Jenkins, GitLab and others read them.
-Nothing depends on when or where it is written, so one input gives one file.
+Nothing depends on when it is written, so one input and command line give one file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from analyzer.report import account
+from analyzer import __version__
+from analyzer.report import account, provenance
 from analyzer.report.telling import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso, period, printable
@@ -48,15 +49,19 @@ def _suite(checked: Checked, number: int) -> ElementTree.Element:
         skipped="0",
     )
     properties = ElementTree.SubElement(suite, "properties")
-    if analysis and analysis.kernel:
-        ElementTree.SubElement(properties, "property", name="kernel", value=line(analysis.kernel))
     said = []
     if analysis:
         told = analysis.account
         said = [headline(analysis.incidents, analysis), account.line(told), *analysis.caveats]
-        ElementTree.SubElement(properties, "property", name="headline", value=line(said[0]))
-        for name in ("connections", "worked", "node", "outside", "unknown"):
-            ElementTree.SubElement(properties, "property", name=name, value=str(getattr(told, name)))
+        given = [("kernel", analysis.kernel or ""), ("headline", said[0])]
+        given += [
+            (one, str(getattr(told, one))) for one in ("connections", "worked", "node", "outside", "unknown")
+        ]
+        given += [("tool", f"lostsyn {__version__}"), ("command", analysis.command)]
+        given += [(f"sha256 {file}", sha256) for file, sha256 in provenance.inputs(analysis)]
+        for one, value in given:
+            if value:
+                ElementTree.SubElement(properties, "property", name=line(one), value=line(value))
     suite.extend(cases)
     ElementTree.SubElement(suite, "system-out").text = "\n".join(map(printable, said))
     ElementTree.SubElement(suite, "system-err")

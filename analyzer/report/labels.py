@@ -19,7 +19,7 @@ _CLEAR = 10.0  # between the boundary and an address
 # Distances of the first baseline from the boundary mark that are tried, nearest first.
 _TRIES = (18.0, -9.0, 27.0, -18.0, 36.0, -27.0, 45.0, -36.0)
 
-_WHY = {"partner": "partner flow", "offender": "judged INVALID", "host-reset": "made by the host"}
+_WHY = {"partner": "other connection", "offender": "judged INVALID", "host-reset": "sent by the host"}
 
 
 class Segment(NamedTuple):
@@ -69,7 +69,7 @@ def notes(passage: Passage) -> tuple[str, ...]:
     lost = passage.fate.value.replace("-", " ")
     if passage.fate is not Fate.PASSED and passage.role != "offender" and lost not in text:
         text = f"{text}, {lost}" if text else lost
-    return tuple(textwrap.wrap(text, _WIDTH, max_lines=2, placeholder=" …"))
+    return tuple(textwrap.wrap(text, _WIDTH, max_lines=3, placeholder=" …"))
 
 
 def touches(segment: Segment, box: Box) -> bool:
@@ -123,7 +123,7 @@ def relabels(
             named.update(new)
             addresses: list[Address] = []
             for side, anchor in ((0, "end"), (1, "start")):
-                texts = [short(pair[side], 46) for pair in new]
+                texts = [short(pair[side], 47) for pair in new]
                 addresses += _clear(texts, x, y, anchor, lines, foreign, taken, bottom)
             full = short("; ".join(f"{inner} is {outer} outside" for inner, outer in renamed), 300)
             mine.append(Relabel(x=round(x, 1), y=round(y, 1), addresses=tuple(addresses), full=full))

@@ -20,7 +20,8 @@ from analyzer.report.words import offset, short
 LIMIT = 40
 """Packets drawn; a finding's key packets come before its context."""
 
-_NOTES = 252.0  # width of the notes on the right
+_NOTES = 236.0  # width of the notes on the right, at least
+_MONO = 6.7  # width of a character of an address
 
 End = Literal["arrow", "cross", "loss", "question", "aside"]
 _ENDS: dict[Fate, End] = {
@@ -130,7 +131,7 @@ def build(finding: Finding | Connection, points: Sequence[CapturePoint], limit: 
     boundaries = labels.relabels(passages, xs, down.ys, segments, bottom)
     notes_x = across.outside + 24
     return Ladder(
-        width=notes_x + _NOTES,
+        width=round(notes_x + max(_NOTES, *(len(_who(passage)) * _MONO + 8 for passage in passages), 0), 1),
         height=round(bottom + 8, 1),
         top=rows.TOP - 38,
         bottom=round(bottom, 1),
@@ -178,7 +179,7 @@ def _arrow(
         head=_head(legs[-1], clear=4.0 if (legs[-1].x2, legs[-1].y2) == at[-1] else 0.0)
         if end == "arrow"
         else "",
-        label=short(passage.label, 22),
+        label=short(passage.label, 40),
         time=offset(passage.sightings[0].time - zero),
         note=labels.notes(passage),
         who=_who(passage),
@@ -190,7 +191,7 @@ def _who(passage: Passage) -> str:
     if passage.role in {"context", ""}:
         return ""
     return short(
-        f"from {passage.sightings[0].src}" if passage.outward else f"to {passage.sightings[-1].dst}", 36
+        f"from {passage.sightings[0].src}" if passage.outward else f"to {passage.sightings[-1].dst}", 60
     )
 
 

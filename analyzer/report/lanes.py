@@ -14,11 +14,11 @@ AXIS = 96.0
 OUTSIDE = "outside"
 
 _FIRST = AXIS + 66.0  # x of the first lane, with room for a frame number on its left
-_GAP = 156.0  # between lanes: the 15 characters of an interface name (IFNAMSIZ) fit
-_LAST_GAP = 132.0  # from the last lane to the outside
+_GAP = 132.0  # between lanes: the 15 characters of an interface name (IFNAMSIZ) fit
+_LAST_GAP = 131.0  # from the last lane to the outside
 _MONO = 6.7  # width of a character of an address
 _NAME = 7.9  # width of a character of a lane's name
-_ADDRESS = 46  # characters of an address; `[` IPv6 `]:` port has at most 47
+_ADDRESS = 47  # characters of an address: `[` IPv6 `]:` port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

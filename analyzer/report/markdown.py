@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from analyzer.report import account
+from analyzer.report import account, provenance
 from analyzer.report.telling import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import count
@@ -20,6 +21,8 @@ BUNDLES = 500
 TOLD = 20
 """Bundles whose incidents are told."""
 INCIDENTS = 10
+INPUTS = 200
+"""Lines that name inputs."""
 _RESULTS = ("fine", "to look at", "cannot be told")
 
 
@@ -40,7 +43,16 @@ def render(checked: Sequence[Checked]) -> str:
         told += ["", *_section(one)]
     if len(wrong) > TOLD:
         told += ["", f"{len(wrong) - TOLD:,} more bundles are to be looked at."]
+    told += ["", *islice((row for one in checked for row in _made_from(one)), INPUTS)]
     return "\n".join(told) + "\n"
+
+
+def _made_from(checked: Checked) -> Iterator[str]:
+    """Version, command line, and each input with its SHA-256."""
+    if checked.analysis:
+        yield f"* made by {_plain(provenance.made_by(checked.analysis))}"
+        for file, sha256 in provenance.inputs(checked.analysis):
+            yield f"  * {_plain(checked.name)}: {_plain(file)} {sha256}"
 
 
 def _verdict(checked: Checked) -> str:

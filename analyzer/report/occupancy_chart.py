@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.report.scale import ticks
-from analyzer.report.words import offset
+from analyzer.report.words import duration
 
 if TYPE_CHECKING:
     from analyzer.incident.model import Occupancy
@@ -71,7 +71,9 @@ def build(occupancy: Occupancy) -> OccupancyChart | None:
         line=line,
         area=f"{LEFT},{BOTTOM} {line} {RIGHT},{BOTTOM}",
         limit=Tick(at=y(limit), label=f"nf_conntrack_max {limit:,}") if limit else None,
-        x_ticks=tuple(Tick(at=x(begin + int(t)), label=offset(int(t))) for t in ticks(0, end - begin)),
+        x_ticks=tuple(
+            Tick(at=x(begin + int(t)), label=duration(int(t)) if t else "0") for t in ticks(0, end - begin)
+        ),
         y_ticks=tuple(Tick(at=y(t), label=f"{t:,.0f}") for t in ticks(0, top, 4) if t == int(t)),
         peak=peak,
         shares=tuple((by, shares[:5]) for by, shares in occupancy.shares.items() if shares),

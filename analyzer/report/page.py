@@ -21,10 +21,19 @@ from analyzer.incident.model import (
     Outside,
     OutsideDestination,
     Reconciled,
-    Remedy,
 )
-from analyzer.report import coverage, facts, filters, ladder, occupancy_chart, reading, timeline, window_chart
-from analyzer.report.verdict import headline
+from analyzer.report import (
+    coverage,
+    facts,
+    filters,
+    ladder,
+    occupancy_chart,
+    provenance,
+    reading,
+    timeline,
+    window_chart,
+)
+from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import title
 
 if TYPE_CHECKING:
@@ -133,23 +142,6 @@ class PointRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CauseView:
-    """A cause on the first screen."""
-
-    incident: Incident
-    """The one with the most connections."""
-    anchor: str
-    """Empty where it is not told in full."""
-    incidents: int
-    """With this cause."""
-    connections: int
-    """Of all of them."""
-    fix: Remedy | None
-    others: int
-    """Further remedies."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Beyond:
     """What failed outside the node."""
 
@@ -166,8 +158,8 @@ class Page:
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
-    causes: Folded[CauseView]
-    """The causes with the most connections first."""
+    causes: Folded[tuple[Cause, str]]
+    """Those with the most connections first, each with its incident's anchor as in `table`."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
     slow: Folded[tuple[Explained, str]]
@@ -183,6 +175,8 @@ class Page:
     occupancy: occupancy_chart.OccupancyChart | None
     caveats: Folded[str]
     read: Folded[reading.Row]
+    inputs: Folded[tuple[str, str]]
+    """Each file that was looked into, with its SHA-256."""
 
 
 def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
@@ -191,6 +185,10 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     drawings = max(min(DRAWN, DRAWN_IN_ALL // max(told, 1)), 1)
     rows = LISTED_IN_ALL
     anchors = _anchors(incidents)
+    linked = {
+        id(one): anchor * (row < told)
+        for row, (one, anchor) in enumerate(zip(incidents, anchors, strict=True))
+    }
     views: list[IncidentView] = []
     for incident, anchor in zip(incidents[:told], anchors, strict=False):
         view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
@@ -203,7 +201,7 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
         analysis=analysis,
         headline=headline(incidents, analysis),
         others=len(analysis.incidents) - len(incidents),
-        causes=fold(_causes(incidents, anchors, told), CAUSES),
+        causes=fold([(cause, linked[id(cause.incident)]) for cause in causes(incidents)], CAUSES),
         contents=(),
         slow=fold(
             [(one, place.get(one.connection.incident, "") if one.connection else "") for one in waited],
@@ -212,8 +210,8 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
         outside=_beyond(analysis),
         table=fold(
             [
-                (incident, anchor if row < told else "")
-                for row, (incident, anchor) in enumerate(zip(incidents, anchors, strict=True))
+                (one, anchor * (row < told))
+                for row, (one, anchor) in enumerate(zip(incidents, anchors, strict=True))
             ],
             INCIDENTS * 10,
         ),
@@ -221,33 +219,13 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
         points=fold([PointRow(point=point, bar=bar) for point, bar in points], MAPPINGS),
         mappings=fold(analysis.mappings, MAPPINGS),
         reconciliation=fold(analysis.reconciliation, NOTES),
-        health=fold(analysis.health, NOTES),
+        health=fold([one for one in analysis.health if one.level != "ok" or one.value != "+0"], NOTES),
         occupancy=occupancy_chart.build(analysis.occupancy) if analysis.occupancy else None,
         caveats=fold(analysis.caveats, NOTES),
         read=fold(reading.rows(analysis.read), MAPPINGS),
+        inputs=fold(provenance.inputs(analysis), MAPPINGS),
     )
     return replace(made, contents=tuple(_contents(made)))
-
-
-def _causes(incidents: Sequence[Incident], anchors: Sequence[str], told: int) -> list[CauseView]:
-    """One entry per cause, so that the first screen names each once."""
-    by_cause: dict[str, list[tuple[Incident, str]]] = {}
-    for number, (incident, anchor) in enumerate(zip(incidents, anchors, strict=True)):
-        by_cause.setdefault(incident.cause, []).append((incident, anchor if number < told else ""))
-    views = []
-    for group in by_cause.values():
-        incident, anchor = max(group, key=lambda item: len(item[0].findings))
-        views.append(
-            CauseView(
-                incident=incident,
-                anchor=anchor,
-                incidents=len(group),
-                connections=sum(len(each.findings) for each, _ in group),
-                fix=incident.remedies[0] if incident.remedies else None,
-                others=max(len(incident.remedies) - 1, 0),
-            )
-        )
-    return sorted(views, key=lambda view: -view.connections)
 
 
 def _beyond(analysis: Result) -> Beyond | None:
@@ -264,7 +242,7 @@ def _beyond(analysis: Result) -> Beyond | None:
 
 def _contents(made: Page) -> Iterator[tuple[str, str]]:
     """The sections that the page has, in its order."""
-    if made.table.shown:
+    if len(made.table.shown) > 1:
         yield "incidents", "Incidents"
     yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
     account = made.analysis.account
@@ -280,6 +258,7 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
         ("caveats", "Caveats", made.caveats.shown),
         ("read", "What was read", made.read.shown),
         ("nat", "NAT mappings", made.mappings.shown),
+        ("made-from", "Inputs", made.inputs.shown),
     )
     yield from ((anchor, name) for anchor, name, there in sections if there)
 

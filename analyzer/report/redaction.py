@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from analyzer.result.analysis import Result
 
 T = TypeVar("T")
+GUESSED = 1 << 16
+"""A shorter file may hold nothing unknown but a few addresses: who guesses them can tell by the hash."""
 
 # Where a MAC address ends: not before another group of its kind, as an IPv6 address has.
 _END = r"(?![0-9A-Za-z])(?!:(?:[0-9A-Fa-f]{1,4}(?![0-9A-Za-z])|:))"
@@ -60,8 +62,21 @@ def redact(analysis: Result, key: bytes) -> Result:
     """
     redaction = Redaction(key)
     redaction.learn(analysis)
-    told = redaction.value(dataclasses.replace(analysis, scene=None))
+    told = redaction.value(dataclasses.replace(analysis, scene=None, **_made_from(analysis)))
     return dataclasses.replace(told, caveats=(redaction.caveat, *told.caveats))
+
+
+def _made_from(analysis: Result) -> dict[str, Any]:
+    """The command line without names of files, and no hash that a guess at an address could be held against."""
+    words = analysis.command.split(" ")
+    kept = [word.partition("=")[0] if word.startswith("-") else "..." for word in words[2:]]
+    return {
+        "command": " ".join([*words[:2], *kept]),
+        "inputs": tuple(
+            dataclasses.replace(one, sha256=None if one.size < GUESSED else one.sha256)
+            for one in analysis.inputs
+        ),
+    }
 
 
 class Redaction:

@@ -48,25 +48,43 @@ def render(checked: Sequence[Checked]) -> str:
         result["ruleIndex"] = rules.index(result["ruleId"])
     driver = {
         "name": "lostsyn",
+        "version": __version__,
         "semanticVersion": __version__,
         "rules": [_rule(name) for name in rules],
     }
-    run = {
-        "tool": {"driver": driver},
-        "invocations": [
-            {
-                "executionSuccessful": not any(one.error for one in checked),
-                "toolExecutionNotifications": notes,
-            }
-        ],
-        "results": results,
+    invocation: dict[str, Any] = {
+        "executionSuccessful": not any(one.error for one in checked),
+        "toolExecutionNotifications": notes,
     }
+    if command := next((one.analysis.command for one in checked if one.analysis), ""):
+        invocation["commandLine"] = line(command)
+    run: dict[str, Any] = {"tool": {"driver": driver}, "invocations": [invocation], "results": results}
+    # By place: of two bundles that share a file it is one artifact.
+    artifacts = {one["location"]["uri"]: one for every in checked for one in _artifacts(every)}
+    if artifacts:
+        run["artifacts"] = list(artifacts.values())
     document = {
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
         "runs": [run],
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _artifacts(checked: Checked) -> Iterator[dict[str, Any]]:
+    """What was analysed, as SARIF 2.1.0 section 3.24 has it."""
+    for one in checked.analysis.inputs if checked.analysis else ():
+        path = checked.file(one.file)
+        if (
+            Path(path).name != Path(one.file).name
+        ):  # it is not there any more, or was stored under another name
+            path = f"{path}/{one.file}"
+        artifact: dict[str, Any] = {
+            "location": {"uri": _uri(path), "uriBaseId": "%SRCROOT%"},
+            "length": one.size,
+            "roles": ["analysisTarget"],
+        }
+        yield artifact | ({"hashes": {"sha-256": one.sha256}} if one.sha256 else {})
 
 
 def _results(checked: Checked) -> Iterator[dict[str, Any]]:

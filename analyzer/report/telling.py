@@ -27,7 +27,7 @@ def heading(incident: Incident) -> str:
 
 
 def lines(incident: Incident) -> list[str]:
-    """The summary, each connection with the frame where it was last seen, what speaks for the cause."""
+    """The summary, each connection with the frame where it was last seen, the evidence for the cause."""
     told = [line(incident.summary)]
     told += [_finding(finding) for finding in incident.findings[:FINDINGS]]
     if (rest := len(incident.findings) - FINDINGS) > 0:

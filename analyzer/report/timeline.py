@@ -15,9 +15,10 @@ ROWS = 12
 ATTEMPTS = 40
 """Attempts drawn in one row."""
 
-_LEFT = 226.0
-_RIGHT = 150.0
-_WIDTH = 960.0
+_LEFT = 190.0  # at least
+_RIGHT = 50.0
+_ROOM = 680.0  # from the first attempt to the last
+_MONO = 6.7  # width of a character of a name
 _TOP = 34.0
 _ROW = 46.0
 _LABEL = 74.0  # a label such as `+1.024012 s` needs this much
@@ -45,8 +46,7 @@ class Row:
     wait: tuple[float, float] | None
     """x from the first attempt to the one that passed, or to the last if none did."""
     verdict: str
-    """What the user waited, or that nothing got through."""
-    verdict_x: float
+    """What the client waited, or that nothing got through."""
     failed: bool
     """True if no attempt is known to have passed."""
     hidden: int
@@ -86,19 +86,21 @@ def build(findings: Sequence[Finding], rows: int = ROWS) -> Timeline | None:
         return None
     shown = tried[:rows]
     span = max(max(_times(finding)) - min(_times(finding)) for finding in shown)
-    room = _WIDTH - _LEFT - _RIGHT
-    per_ns = room / span if span else 0.0
+    per_ns = _ROOM / span if span else 0.0
+    left = max(_LEFT, max(len(_name(finding)) for finding in shown) * _MONO + 36)
     bottom = _TOP + _ROW * len(shown)
     return Timeline(
-        width=_WIDTH,
+        width=round(left + _ROOM + _RIGHT, 1),
         height=bottom + 34,
-        left=_LEFT,
-        right=_WIDTH - _RIGHT,
+        left=left,
+        right=left + _ROOM,
         top=_TOP,
         bottom=bottom,
-        rows=tuple(_row(finding, _TOP + _ROW * (at + 0.62), per_ns) for at, finding in enumerate(shown)),
+        rows=tuple(
+            _row(finding, _TOP + _ROW * (at + 0.62), left, per_ns) for at, finding in enumerate(shown)
+        ),
         ticks=tuple(
-            Tick(x=round(_LEFT + value * per_ns, 1), label=duration(round(value)) if value else "0")
+            Tick(x=round(left + value * per_ns, 1), label=duration(round(value)) if value else "0")
             for value in ticks(0, span, 6)
         ),
         hidden=len(tried) - len(shown),
@@ -109,13 +111,17 @@ def _times(finding: Finding) -> list[int]:
     return [attempt.time for attempt in finding.attempts[:ATTEMPTS]]
 
 
-def _row(finding: Finding, y: float, per_ns: float) -> Row:
+def _name(finding: Finding) -> str:
+    return short(finding.inner.split(" > ")[0], 60)
+
+
+def _row(finding: Finding, y: float, left: float, per_ns: float) -> Row:
     attempts = sorted(finding.attempts[:ATTEMPTS], key=lambda attempt: attempt.time)
     first = attempts[0].time
     marks: list[Mark] = []
     free = 0.0
     for attempt in attempts:
-        x = round(_LEFT + (attempt.time - first) * per_ns, 1)
+        x = round(left + (attempt.time - first) * per_ns, 1)
         label = offset(attempt.time - first) if x >= free else ""
         free = x + _LABEL if label else free
         title = f"{iso(attempt.time)} {attempt.fate.value}"
@@ -128,12 +134,11 @@ def _row(finding: Finding, y: float, per_ns: float) -> Row:
         verdict = "" if passed else "none passed"
     return Row(
         y=round(y, 1),
-        name=short(finding.inner.split(" > ")[0], 30),
+        name=_name(finding),
         full=short(finding.inner, 200),
         marks=tuple(marks),
         wait=(marks[0].x, end) if end > marks[0].x else None,
         verdict=verdict,
-        verdict_x=round(marks[-1].x + 16, 1),
         failed=not passed,
         hidden=len(finding.attempts) - len(attempts),
     )

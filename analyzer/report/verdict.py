@@ -1,18 +1,20 @@
-"""The verdict in one line: how many connections failed, whose doing that was, and what nobody can tell."""
+"""The verdict in one line: how many connections failed, whose doing that was, and what cannot be told."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analyzer.incident.wording import duration, wait
 from analyzer.report import account as accounts
-from analyzer.report.words import between, cause_title, count, duration, losses, short
+from analyzer.report.words import between, cause_title, count, losses, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.connection.model import Account, GapNames
-    from analyzer.incident.model import Incident
+    from analyzer.incident.model import Incident, Remedy
     from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
@@ -37,14 +39,50 @@ _EVENTS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A cause, and what it did in all of its incidents."""
+
+    incident: Incident
+    """The one with the most connections."""
+    incidents: int
+    connections: int
+
+    @property
+    def fix(self) -> Remedy | None:
+        """The first remedy."""
+        return self.incident.remedies[0] if self.incident.remedies else None
+
+    @property
+    def others(self) -> int:
+        """How many further remedies there are."""
+        return max(len(self.incident.remedies) - 1, 0)
+
+
+def causes(incidents: Sequence[Incident]) -> list[Cause]:
+    """Return each cause once, those with the most connections first."""
+    by_cause: dict[str, list[Incident]] = {}
+    for incident in incidents:
+        by_cause.setdefault(incident.cause, []).append(incident)
+    found = [
+        Cause(
+            incident=max(group, key=lambda incident: len(incident.findings)),
+            incidents=len(group),
+            connections=sum(len(incident.findings) for incident in group),
+        )
+        for group in by_cause.values()
+    ]
+    return sorted(found, key=lambda cause: -cause.connections)
+
+
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
-    """Return the verdict: what failed because of this node, what nobody can tell, what failed elsewhere, or that nothing did."""
+    """Return the verdict: what failed because of this node, what cannot be told, what failed elsewhere, or that nothing did."""
     account = analysis.account
     if incidents:
         whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
         told = [_node(incidents, account, whole=whole), *_events(incidents)]
         if account.open and whole:
-            told.append(f"for {account.open:,} more nobody can tell")
+            told.append(f"cannot tell for {account.open:,} more")
         return "; ".join(told)
     if account.open:
         return _open(account)
@@ -58,8 +96,8 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
-        return f"The capture ends before {count(account.unknown, 'connection', 'connections')} can be told of"
-    cut = f"; the capture ends before {account.unknown:,} more can be told of" if account.unknown else ""
+        return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
+    cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
     return f"No incident: {_all(account.worked)} worked{cut}"
 
 
@@ -97,11 +135,7 @@ def _befell(incidents: Sequence[Incident]) -> str:
     findings = [finding for incident in incidents for finding in incident.findings]
     delays = [finding.delay_s for finding in findings if finding.delay_s is not None]
     if delays and len(delays) == len(findings):
-        return (
-            f"waited up to {duration(round(max(delays) * 100) * 10**7)}"
-            if max(delays) >= 0.01
-            else "were delayed"
-        )
+        return f"waited up to {wait(max(delays))}" if max(delays) >= 0.01 else "were delayed"
     if not delays and all(one.kind in ("syn-vanished", "refused") for one in incidents):
         return "failed"
     return "were delayed or failed" if len(findings) != 1 else "was delayed or failed"
@@ -111,11 +145,11 @@ def _elsewhere(account: Account) -> str:
     """What happened outside the node: late answers, or failures."""
     late = account.outcomes_outside.get("delayed", 0)
     if late == account.outside:
-        return "waited for a second attempt outside this node"
+        return "needed a retry outside this node"
     return (
-        "failed outside this node, or by the peer's will"
+        "failed outside this node, or because of the peer"
         if not late
-        else "failed or waited outside this node, or by the peer's will"
+        else "failed or waited outside this node, or because of the peer"
     )
 
 
@@ -133,9 +167,9 @@ def _events(incidents: Sequence[Incident]) -> list[str]:
 
 
 def _open(account: Account) -> str:
-    """How many failed somewhere, and the commonest reason why nobody can tell where."""
+    """How many failed somewhere, and the commonest reason why it cannot be told where."""
     reasons = {code: number for code, number in account.why_unknown.items() if code != "unfinished"}
     why = accounts.why(max(reasons, key=reasons.__getitem__, default="untold"))
     failed = f"{account.open:,} of {account.connections:,} connections failed"
     beyond = f"; {account.outside:,} more failed outside this node" if account.outside else ""
-    return f"{failed}, and nobody can tell where: {short(why, 120)}{beyond}"
+    return f"{failed}, cannot tell where: {short(why, 120)}{beyond}"

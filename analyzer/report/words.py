@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from analyzer.incident import causes
+from analyzer.incident.wording import duration as duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analyzer.connection.model import GapNames
-    from analyzer.incident.model import Incident
+    from analyzer.incident.model import Incident, Reconciled
     from analyzer.result.analysis import Result
 
 # What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
@@ -69,22 +72,6 @@ def clock(ns: int) -> str:
     return iso(ns)[11:26]
 
 
-def duration(ns: int) -> str:
-    """Return *ns* for reading, with the unit that suits: `34.1 µs`, `1.024 s`, `2 min 5 s`."""
-    size = abs(ns)
-    sign = "-" if ns < 0 else ""
-    if size < 1000:
-        return f"{ns} ns"
-    for unit, top, digits in (("µs", 10**6, 1), ("ms", 10**9, 2), ("s", 60 * 10**9, 3)):
-        if size < top:
-            number = f"{size / (top // 1000 if unit != 's' else 10**9):.{digits}f}"
-            return f"{sign}{number.rstrip('0').rstrip('.')} {unit}"
-    seconds = size // 10**9
-    if seconds < 3600:
-        return f"{sign}{seconds // 60} min {seconds % 60} s"
-    return f"{sign}{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
 def offset(ns: int) -> str:
     """Return *ns* after a reference, exact to the microsecond: `+34 µs`, `+1.024012 s`, `0`."""
     if ns == 0:
@@ -129,6 +116,13 @@ def title(incident: Incident) -> str:
 def between(gap: GapNames | None) -> str:
     """Return ` between cni0 and eth0`, or nothing without a gap."""
     return f" between {short(gap[0], 40)} and {short(gap[1], 40)}" if gap else ""
+
+
+def still(counters: Iterable[Reconciled]) -> str:
+    """Name the counters that did not rise, in one sentence; nothing where all did."""
+    names = [row.counter for row in counters if not row.delta and not row.explained]
+    listed = ", ".join(names[:-1]) + " and " * (len(names) > 1) + "".join(names[-1:])
+    return f"{short(listed, 200)} did not rise." if names else ""
 
 
 def losses(incident: Incident) -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from analyzer.capture.hashing import Input
     from analyzer.connection.model import Account
     from analyzer.evidence.collecting import ReadFile
     from analyzer.field.explaining import SlowLog
@@ -67,11 +68,15 @@ class Result:
     coverage: tuple[Coverage, ...] = ()
     """The gaps in which something stays open, and how much of them was recorded; see `analyzer.incident.covering`."""
     untold: tuple[Untold, ...] = ()
-    """The first failed connections of which nobody can tell where."""
+    """The first failed connections that cannot be placed."""
     slow: SlowLog | None = None
     """Slow requests of a log and what they waited for: see `with_slow_log`."""
     read: tuple[ReadFile, ...] = ()
     """What was recognised in the files beside the captures."""
+    inputs: tuple[Input, ...] = field(default=(), repr=False)
+    """Every file that was looked into, with its SHA-256."""
+    command: str = ""
+    """The command line that asked for it; empty in Python."""
     scene: Scene | None = field(default=None, repr=False, compare=False)
     """The columns behind the tables; None in an analysis that was not made by `analyze`."""
 

@@ -241,9 +241,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "gap": Column(dtype="str", meaning="between which points, inner first; None where there is no gap"),
         "inner": Column(dtype="str", meaning="the flow as the innermost point saw it"),
         "outer": Column(dtype="str", meaning="as the outermost saw it; None if it did not get there"),
-        "delay_s": Column(
-            dtype="float64", meaning="what the user waited beyond a loss-free handshake", unit="s"
-        ),
+        "delay_s": Column(dtype="float64", meaning="what waited beyond a loss-free handshake", unit="s"),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
         "vanished": Column(
             dtype="int64",
@@ -317,7 +315,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "refusal": Column(dtype="str", meaning="how, and by whom: `port unreachable by the peer`"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
         "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
-        "why_unknown": Column(dtype="category", meaning="why nobody can tell, where the class is unknown"),
+        "why_unknown": Column(dtype="category", meaning="why it cannot be told, where the class is unknown"),
         "reason": Column(
             dtype="category", meaning="of the followed packet that tells most: why it has its fate"
         ),

@@ -80,5 +80,5 @@ def _not_found(request: Request, problem: Exception) -> Response:
 
 def _broken(request: Request, _: Exception) -> Response:
     return _refused(
-        request, Refusal(500, "The server made a mistake; its log says more. Nothing that arrived is lost.")
+        request, Refusal(500, "An error in the server; its log says more. Nothing that arrived is lost.")
     )

@@ -198,9 +198,7 @@ def shared(request: Request) -> Response:
     """Show a report to whoever has its link."""
     upload = desk(request).store.shared(request.path_params["secret"])
     if upload is None:
-        raise Refusal(
-            404, "This link leads nowhere any more: the report was deleted, or is no longer shared."
-        )
+        raise Refusal(404, "This link is no longer valid: the report was deleted, or is no longer shared.")
     return asking.result(request, upload, REDACTED if upload.redacted else REPORT, shown=True)
 
 

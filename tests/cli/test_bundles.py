@@ -56,7 +56,7 @@ def test_formats_and_pages(three: list[Path], tmp_path: Path, lostsyn: Callable[
     ran = lostsyn("check", "--each", *three, "--format", "github", *also, "--html", tmp_path / "html")
     (page,) = (tmp_path / "html").iterdir()
 
-    assert "lostsyn: 3 bundles checked, 2 with something to look at\n" in ran.out
+    assert "lostsyn: 3 bundles checked, 2 with findings\n" in ran.out
     for form, file in files.items():
         assert lostsyn("check", "--each", *three, "--format", form).out == file.read_text(encoding="utf-8")
     assert f"lostsyn: {three[0]}: the report is {page}\n" in ran.err

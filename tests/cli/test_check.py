@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,12 +68,17 @@ def test_incident(lost: Path, lostsyn: Callable[..., Any]) -> None:
     assert "10.244.0.11:20000 > 192.0.2.100:80/tcp" in ran.out
 
 
+def told(out: str) -> str:
+    """What was found, without the command line that asked for it."""
+    return re.sub(r'(?m)(^Made by lostsyn [\d.]+|"command": ).*', r"\1", out)
+
+
 def test_exit_zero(lost: Path, lostsyn: Callable[..., Any]) -> None:
     """`--exit-zero` changes the code and nothing else."""
     plain, zero = lostsyn("check", lost), lostsyn("check", lost, "--exit-zero")
 
     assert (1, 0) == (plain.code, zero.code)
-    assert plain.out == zero.out
+    assert told(plain.out) == told(zero.out)
 
 
 def test_into_a_file(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
@@ -82,7 +88,8 @@ def test_into_a_file(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) ->
     dash = lostsyn("check", lost, "--format", "json", "-o", "-")
 
     assert (1, "") == (ran.code, ran.out)
-    assert straight.out == (tmp_path / "out.json").read_text(encoding="utf-8") == dash.out
+    written = (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert told(straight.out) == told(written) == told(dash.out)
 
 
 def test_a_file_that_cannot_be_written(lost: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
@@ -323,7 +330,8 @@ def test_expectations_that_cannot_be_used(
 @pytest.mark.parametrize("size", ["1M", "1.5GiB", "500kB"])
 def test_less_memory_changes_nothing(size: str, lost: Path, lostsyn: Callable[..., Any]) -> None:
     """Also where the limit is less than Python takes."""
-    assert lostsyn("check", lost) == lostsyn("check", "--memory", size, lost)
+    plenty, little = lostsyn("check", lost), lostsyn("check", "--memory", size, lost)
+    assert (plenty.code, told(plenty.out)) == (little.code, told(little.out))
 
 
 @pytest.mark.parametrize("size", ["2", "G", "-1G", "two", "0M"])

@@ -128,7 +128,7 @@ def test_veth_and_uplink_without_the_bridge(tmp_path: Path) -> None:
     assert analysis.inconclusive is None
     assert "The bridge was not captured." == advice.situation
     assert advice.next.startswith("If the pod is on a bridge, record it as well.")
-    assert "before or behind the bridge" in advice.hides
+    assert "before or after the bridge" in advice.hides
     assert ["veth-z", "cni0", "eth0"] == _interfaces(analysis)
 
 
@@ -196,7 +196,7 @@ def test_places_that_nothing_tells(tmp_path: Path) -> None:
     talk.syn(0)
     several = analyze(record(tmp_path / "several", talk, points=("wg0", "wg1")))
 
-    assert several.advice[0].situation.startswith("wg0 and wg1 are all captures of one place, the tunnel")
+    assert several.advice[0].situation.startswith("wg0 and wg1 are all captures of one kind, the tunnel")
 
 
 def test_a_capture_without_packets_to_follow(tmp_path: Path) -> None:

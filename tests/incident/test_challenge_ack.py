@@ -57,7 +57,7 @@ def test_an_older_connection(tmp_path: Path) -> None:
     assert says.startswith(
         "1 connection to 198.51.100.61:1521, the first 10.244.0.11:45000 > 198.51.100.61:1521/tcp"
     )
-    assert "10.244.0.12:45000 used that port until 5.0 s before" in says
+    assert "10.244.0.12:45000 used that port until 5 s before" in says
     assert "for up to 3.0 s" in says
     assert 0 == analysis.counts.syn_unanswered
     assert () == analysis.incidents
@@ -70,7 +70,7 @@ def test_the_next_attempt_is_accepted(tmp_path: Path) -> None:
     talk.accept()
     analysis = analysed(tmp_path, talk)
 
-    assert ["for up to 1.0 s" in says for says in told(analysis)] == [True]
+    assert ["for up to 1 s" in says for says in told(analysis)] == [True]
     assert 0 == analysis.counts.syn_unanswered
 
 

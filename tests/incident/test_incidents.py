@@ -89,7 +89,7 @@ def test_first_and_last() -> None:
     (incident,) = incidents([lost(1, attempts=attempts, facts={"attempts_vanished": 3}), lost(4)])
 
     assert (1 * SECOND, 9 * SECOND) == (incident.first, incident.last)
-    assert "2 connections lost 4 packets inside this node and waited up to 1.0 s: " in incident.summary
+    assert "2 connections lost 4 packets inside this node and waited up to 1 s: " in incident.summary
 
 
 def test_singular() -> None:

@@ -132,7 +132,7 @@ def test_two_connections(tmp_path: Path) -> None:
     (incident,) = analysed(tmp_path, *talks).incidents
 
     assert [2, 2] == [len(finding.facts["offenders"]) for finding in incident.findings]
-    assert "cut 2 connections short" in incident.summary
+    assert "reset 2 connections" in incident.summary
     assert "4 replies" in incident.summary
 
 
@@ -204,7 +204,7 @@ def test_the_pods_reset(tmp_path: Path) -> None:
     ).incidents
 
     assert ("invalid-reset", "ack-over-upper-bound") == (incident.kind, incident.cause)
-    assert "the pod, which knows no such connection, answered with a reset" in incident.summary
+    assert "the pod, which knows no such connection, answered with a RST" in incident.summary
     assert "iptables -I FORWARD" in incident.remedies[0].command
     assert "still from 10.244.2.7:8080, untranslated" in incident.evidence[0].says
 

@@ -37,9 +37,9 @@ def test_more_than_the_captures_show() -> None:
 
 def test_less_than_the_captures_show() -> None:
     """Losses that conntrack did not count were another step's."""
-    assert {
-        "drop": (1, 1, "the captures show 2 more than the counter: those were lost by another step")
-    } == notes({"drop": 1}, Counts(), *["snat-port-exhaustion"] * 3)
+    assert {"drop": (1, 1, "1 of 1 explained; the captures show 2 more, lost by another step")} == notes(
+        {"drop": 1}, Counts(), *["snat-port-exhaustion"] * 3
+    )
 
 
 def test_a_full_table_fails_no_insertion() -> None:

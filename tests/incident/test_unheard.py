@@ -26,7 +26,7 @@ def test_asked_in_vain(tmp_path: Path) -> None:
     """How often, and where."""
     frames = Frames().asks(OLD, 1, 2, by="10.88.0.1", mac=BRIDGE, point="cni0")
 
-    assert f"cni0 asked 2 times who has {OLD}, and nobody answered" == said(tmp_path, frames, OLD)
+    assert f"cni0 sent 2 ARP/ND requests for {OLD}, no reply" == said(tmp_path, frames, OLD)
 
 
 @pytest.mark.parametrize(

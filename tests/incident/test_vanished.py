@@ -1,4 +1,4 @@
-"""A connection's loss as a finding: who asks first, what is drawn, what the user waited."""
+"""A connection's loss as a finding: who asks first, what is drawn, what waited."""
 
 from __future__ import annotations
 

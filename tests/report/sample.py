@@ -186,7 +186,7 @@ RACE = Incident(
     ),
     remedies=(
         Remedy(
-            do="Let the kernel choose outer ports at random",
+            do="Randomise SNAT's source ports",
             command="iptables -t nat -R POSTROUTING 1 -s 10.244.0.0/16 \\\n"
             "    ! -o cni0 -j MASQUERADE --random-fully",
             effect="Two flows rarely draw the same port: losses fall from percents to about none.",

@@ -1,4 +1,4 @@
-"""What was read, and what for."""
+"""Files read, and what for."""
 
 from __future__ import annotations
 

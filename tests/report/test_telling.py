@@ -9,7 +9,7 @@ from analyzer.report.telling import FINDINGS, heading, lines
 
 
 def test_an_incident(sample) -> None:
-    """Summary first, then the connections with the frame where each was last seen, then what speaks for the cause."""
+    """Summary first, then the connections with the frame where each was last seen, then the evidence for the cause."""
     told = lines(sample.RACE)
 
     assert "SNAT port race between cni0 and eth0" == heading(sample.RACE)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from analyzer.expectations import Expectation, Rule
-from analyzer.incident.model import Evidence
+from analyzer.incident.model import Evidence, Reconciled
 from analyzer.report import text
 from analyzer.report.checked import Checked
 
@@ -96,19 +97,54 @@ def test_each(sample) -> None:
     ]
     assert "==> b <==\nb: no capture\n\n==> c" in told
     assert text.render(sample.race()) in told
-    assert told.endswith(
-        "\n3 bundles: 1 without incident or as expected, 1 with something to look at, 1 of\n"
-        "which nothing can be said\n"
-    )
+    assert told.endswith("\n3 bundles: 1 without incident or as expected, 1 with findings, 1 inconclusive\n")
 
 
 def test_overview(sample) -> None:
     """What a terminal shows of the object: the head of the text, and each incident's first lines."""
     shown, whole = text.overview(sample.both()), text.render(sample.both())
 
-    assert whole.startswith(shown.partition("\n\n" + sample.RACE.id)[0])
+    assert whole.startswith(shown.partition("\n\n")[0])
     assert all(f"{incident.id}: " in shown for incident in sample.both().incidents)
     assert len(shown.splitlines()) < 30
     assert "... and 5 further incidents" in text.overview(
         dataclasses.replace(sample.race(), incidents=(sample.RACE,) * (text.INCIDENTS + 5))
     )
+
+
+def test_the_fix_comes_before_the_proof(sample) -> None:
+    """Impact, cause, confidence, fix, account, and only then connections, evidence and captures."""
+    shown = text.render(sample.race())
+    parts = (
+        "4 of 612",
+        "Cause: SNAT port race (proven",
+        "Fix: ",
+        "Connections",
+        "Evidence",
+        "Captures",
+        "Made by",
+    )
+
+    assert sorted(map(shown.index, parts)) == [shown.index(part) for part in parts]
+
+
+def test_colour_and_width(sample) -> None:
+    """Colours add nothing but themselves, and a line is as long as the terminal is wide."""
+    plain, coloured = (text.render(sample.both(), 60, colour=colour) for colour in (False, True))
+
+    assert "\x1b" not in plain
+    assert plain == re.sub("\x1b\\[[0-9;]+m", "", coloured)
+    assert max(map(len, text.render(sample.both(), 120).splitlines())) > 80
+    assert all(part in coloured for part in ("\x1b[1;31m5 of 613", "\x1b[1;32mFix:", "\x1b[32mproven"))
+
+
+def test_a_counter_that_did_not_rise_has_no_line(sample) -> None:
+    """It is named in one sentence."""
+    rows = tuple(
+        Reconciled(counter=name, delta=0, explained=0, note="0 of 0 explained")
+        for name in ("drop", "invalid")
+    )
+    shown = text.render(dataclasses.replace(sample.race(), reconciliation=rows))
+
+    assert "drop and invalid did not rise." in shown
+    assert "0 of 0" not in shown

@@ -24,7 +24,7 @@ def test_to_scale(sample) -> None:
 
 
 def test_fates_labels_and_wait(sample) -> None:
-    """A row says when each attempt came, what became of it, and how long the user waited."""
+    """A row says when each attempt came, what became of it, and how long waited."""
     chart = timeline.build(sample.RACE.findings)
     assert chart is not None
     row = chart.rows[1]

@@ -1,4 +1,4 @@
-"""The verdict in one line: whose doing it was, how sure that is, and what nobody can tell."""
+"""The verdict in one line: whose doing it was, how sure that is, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_incidents_and_more_that_nobody_can_tell(sample) -> None:
     assert said.startswith(
         "5 of 613 connections were delayed or failed because of this node: SNAT port race (proven), "
     )
-    assert said.endswith("; for 1 more nobody can tell")
+    assert said.endswith("; cannot tell for 1 more")
     assert "4 SYNs vanished between cni0 and eth0; 1 packet was judged INVALID" in said
 
 
 def test_some_of_the_incidents(sample) -> None:
     """Of a part of a bundle's incidents no more is counted than theirs."""
     assert (
-        "1 of 613 connections was delayed or failed because of this node: ACK under the lower bound (proven); "
+        "1 of 613 connections was delayed or failed because of this node: late ACK rejected by conntrack (proven); "
         "1 packet was judged INVALID and answered with a RST" == headline((sample.LATE_ACK,), sample.both())
     )
 
@@ -77,10 +77,10 @@ def test_nothing_to_say(sample) -> None:
     assert "No incident: all 7 connections worked" == _of(sample, Account(connections=7, worked=7))
     assert "No incident: the one connection worked" == _of(sample, Account(connections=1, worked=1))
     assert "No incident: the captures hold no connection to follow" == _of(sample, Account())
-    assert "No incident: all 7 connections worked; the capture ends before 2 more can be told of" == _of(
+    assert "No incident: all 7 connections worked; 2 more are unfinished when the capture ends" == _of(
         sample, Account(connections=9, worked=7, unknown=2, why_unknown={"unfinished": 2})
     )
-    assert "The capture ends before 2 connections can be told of" == _of(
+    assert "The capture ends before the outcome of 2 connections is known" == _of(
         sample, Account(connections=2, unknown=2, why_unknown={"unfinished": 2})
     )
 
@@ -88,7 +88,7 @@ def test_nothing_to_say(sample) -> None:
 def test_outside(sample) -> None:
     """Failures elsewhere are said, and that none is of this node."""
     assert (
-        "2 of 508 connections failed outside this node, or by the peer's will; none because of it"
+        "2 of 508 connections failed outside this node, or because of the peer; none because of it"
         == headline((), sample.clean())
     )
 
@@ -100,7 +100,7 @@ def test_open_is_never_no_incident(sample) -> None:
         Account(connections=17, worked=12, outside=2, unknown=3, why_unknown={"not-recording": 3}),
     )
     assert (
-        "3 of 17 connections failed, and nobody can tell where: nothing shows that the next point was "
+        "3 of 17 connections failed, cannot tell where: nothing shows that the next point was "
         "recording then; 2 more failed outside this node" == said
     )
 
@@ -111,7 +111,7 @@ def test_open_is_never_no_incident(sample) -> None:
 def test_every_why_has_a_sentence(why: str, sample) -> None:
     """No code is shown in place of words."""
     said = _of(sample, Account(connections=1, unknown=1, why_unknown={why: 1}))
-    reason = said.partition("nobody can tell where: ")[2]
+    reason = said.partition("cannot tell where: ")[2]
 
     assert " " in reason
     assert why != reason

@@ -142,7 +142,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
-    """What a text tells of the rules of one network namespace."""
+    """The rules of one network namespace, as a text lists them."""
 
     file: str
     source: str

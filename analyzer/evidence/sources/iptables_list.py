@@ -2,7 +2,7 @@
 
 Which of iptables' tables it is, the command above it or its built-in chains tell; the others stay open. Other
 listings of the same rules tell more exactly what a rule compares, so this one is used only where there is none.
-Without `-v` it hides a rule's interfaces, so that nobody can tell whether the rule applies to a packet; without `-n`
+Without `-v` it hides a rule's interfaces, so that it cannot be told whether the rule applies to a packet; without `-n`
 it has names for numbers.
 """
 

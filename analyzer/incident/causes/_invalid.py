@@ -8,25 +8,25 @@ DROP = Remedy(
     do="Drop INVALID packets before the host's stack can answer them",
     command="iptables -I INPUT -m conntrack --ctstate INVALID -j DROP",
     effect="The host sends no RST; the connection recovers by itself, since a late packet carries nothing new.",
-    risk="Node-wide. Connections whose replies take another way (asymmetric routing) are cut.",
+    risk="Node-wide. Connections with asymmetric routing are cut.",
 )
 DROP_FORWARDED = Remedy(
     do="Drop INVALID packets before they are forwarded to a pod",
     command="iptables -I FORWARD -m conntrack --ctstate INVALID -j DROP",
     effect="The pod never sees them, so it resets nothing; the connection recovers. kube-proxy has this rule from 1.15 on.",
-    risk="Node-wide. Connections whose packets take different ways (asymmetric routing) are cut.",
+    risk="Node-wide. Connections with asymmetric routing are cut.",
 )
 LIBERAL = Remedy(
-    do="Make conntrack trust the window",
+    do="Relax conntrack's TCP window check",
     command="sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
-    effect="No packet is called INVALID for its sequence or acknowledgement number.",
+    effect="No packet is INVALID because of its sequence or acknowledgement number.",
     risk="Node-wide. Forged packets keep entries alive, so the table can fill; the check exists for firewalls.",
 )
 UPGRADE = Remedy(
     do="Run a kernel of 6.1 or later on the node",
     command="uname -r",
-    effect="Late packets are ignored by the window tracking, translated and passed on (commit 6e250dcbff1d).",
-    risk="A kernel upgrade, with all that belongs to one.",
+    effect="Late packets are no longer INVALID: they are translated and forwarded (commit 6e250dcbff1d).",
+    risk="A kernel upgrade.",
 )
 
 
@@ -39,31 +39,30 @@ def summary(findings: int, resets: int, what: str, *, by_pod: bool = False) -> s
     """One sentence for people who do not read packets."""
     if by_pod:
         return (
-            f"This node broke {findings} connection{'s' * (findings != 1)}: its connection tracking called {resets} "
+            f"This node broke {findings:,} connection{'s' * (findings != 1)}: conntrack called {resets} "
             f"repl{'ies' if resets != 1 else 'y'} of the server INVALID ({what}) and passed {'them' if resets != 1 else 'it'} on "
-            f"with the endpoint's own address instead of the service's; the pod, which knows no such connection, answered with a "
-            f"reset."
+            f"with the endpoint's own address instead of the service's; the pod, which knows no such connection, answered "
+            f"with a RST."
         )
     return (
-        f"This node itself cut {findings} connection{'s' * (findings != 1)} short: its connection tracking did not recognise "
-        f"{resets} repl{'ies' if resets != 1 else 'y'} of the server ({what}), and the host answered with a reset that "
-        f"neither end had asked for."
+        f"This node reset {findings:,} connection{'s' * (findings != 1)}: conntrack called {resets:,} "
+        f"repl{'ies' if resets != 1 else 'y'} of the server INVALID ({what}), and the host's own TCP answered with a RST."
     )
 
 
 def dropped(findings: int, packets: int, what: str) -> str:
     """The same where nobody answered the packet."""
     return (
-        f"{packets} packet{'s' * (packets != 1)} of the server never reached {findings} connection{'s' * (findings != 1)}: this "
-        f"node's connection tracking did not recognise {'them' if packets != 1 else 'it'} ({what}), and dropped "
-        f"{'them' if packets != 1 else 'it'}."
+        f"{packets:,} packet{'s' * (packets != 1)} of the server never reached {findings:,} "
+        f"connection{'s' * (findings != 1)}: conntrack called {'them' if packets != 1 else 'it'} INVALID ({what}), and "
+        f"{'they were' if packets != 1 else 'it was'} dropped."
     )
 
 
 def leaked(findings: int, packets: int) -> str:
     """The same for packets that left untranslated."""
     return (
-        f"{packets} packet{'s' * (packets != 1)} of {findings} "
+        f"{packets:,} packet{'s' * (packets != 1)} of {findings:,} "
         f"connection{'s' * (findings != 1)} left this node with the pod's own "
-        f"address, which nobody outside can answer: connection tracking no longer knew the connection."
+        f"address, which nobody outside can answer: conntrack had no entry for the connection any more."
     )

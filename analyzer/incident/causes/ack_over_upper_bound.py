@@ -27,6 +27,6 @@ from __future__ import annotations
 from analyzer.incident.causes import _invalid as invalid
 
 CODE = "ack-over-upper-bound"
-TITLE = "ACK over the upper bound"
-WHAT = "an acknowledgement of data that this node never saw"
+TITLE = "ACK of unseen data rejected by conntrack"
+WHAT = "an ACK of data that this node never saw"
 REMEDIES = (invalid.DROP, invalid.LIBERAL)

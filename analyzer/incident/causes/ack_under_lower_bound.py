@@ -28,6 +28,6 @@ from __future__ import annotations
 from analyzer.incident.causes import _invalid as invalid
 
 CODE = "ack-under-lower-bound"
-TITLE = "ACK under the lower bound"
-WHAT = "an acknowledgement that arrived too late"
-REMEDIES = (invalid.UPGRADE, invalid.DROP, invalid.LIBERAL)
+TITLE = "late ACK rejected by conntrack"
+WHAT = "a late ACK"
+REMEDIES = (invalid.DROP, invalid.UPGRADE, invalid.LIBERAL)

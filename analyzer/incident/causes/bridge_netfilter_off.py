@@ -39,17 +39,17 @@ TITLE = "bridged answers bypass NAT"
 
 REMEDIES = (
     Remedy(
-        do="Let bridged packets pass conntrack and NAT",
+        do="Pass bridged packets through conntrack and NAT",
         command="modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",
         effect="The endpoint's answers are translated back; the next attempt works.",
         risk="Bridged traffic between pods meets the rules of FORWARD as well: what they do not allow stops.",
     ),
     Remedy(
-        do="Keep it over the next boot",
+        do="Make it persistent",
         command="echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; "
         "echo 'net.bridge.bridge-nf-call-iptables = 1' > /etc/sysctl.d/99-bridge-nf.conf",
         effect="The module is loaded before the setting is applied, which does not exist without it.",
-        risk="None beyond that of the first.",
+        risk="As for the first.",
     ),
 )
 

@@ -71,7 +71,7 @@ REMEDIES = (
         effect="Shows from which node wrong checksums come. Only packets that come in can be judged: those that leave get "
         "theirs behind "
         "the capture.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -135,13 +135,13 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss before the node", because=f"the packet came in by {point.name}"),
+            Exclusion(cause="lost before the node", because=f"the packet came in by {point.name}"),
             Exclusion(
                 cause="snat-port-race", because="conntrack made no entry for it, which could have clashed"
             ),
         )
         if confidence == "proven"
-        else (Exclusion(cause="loss before the node", because=f"the packet came in by {point.name}"),),
+        else (Exclusion(cause="lost before the node", because=f"the packet came in by {point.name}"),),
         remedies=_remedies(case, scene),
     )
 

@@ -39,6 +39,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
+from analyzer.incident.wording import wait
 from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ REMEDIES = (
         risk="About 300 bytes of kernel memory an entry; raise nf_conntrack_buckets as well, or lookups slow down.",
     ),
     Remedy(
-        do="Forget closed connections and silent UDP sooner",
+        do="Shorten the timeouts of closed TCP and idle UDP entries",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30 net.netfilter.nf_conntrack_udp_timeout_stream=60",
         effect="Short-lived connections leave the table in a quarter of the time.",
         risk="Node-wide. UDP flows with long pauses lose their mapping; late segments of closed connections meet no entry.",
@@ -83,7 +84,7 @@ REMEDIES = (
     Remedy(
         do="Make fewer connections: keep-alive, pools, a DNS cache on the node",
         command="kubectl -n kube-system get daemonset node-local-dns",
-        effect="Attacks what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
+        effect="Reduces what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
         risk="Changes in the applications, or one more component on every node.",
     ),
     Remedy(
@@ -97,11 +98,11 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
-        f"the table in which the kernel keeps its connections was full, so it accepted no new ones."
+        "the conntrack table was full, so the kernel dropped the packets of new connections."
     )
 
 

@@ -32,6 +32,7 @@ from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
+from analyzer.incident.wording import seconds, wait
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,18 +72,18 @@ REMEDIES = (
         do="Run a kernel of 5.10 or later on the node",
         command="uname -r",
         effect="Clashes of UDP are resolved without loss, and counted in clash_resolve.",
-        risk="A kernel upgrade, with all that belongs to one.",
+        risk="A kernel upgrade.",
     ),
 )
 
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and took up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and took up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} name look-up{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two "
-        f"queries left one socket at once, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.connections:,} DNS lookup{'s' * (loss.connections != 1)} lost {loss.packets:,} "
+        f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two queries were "
+        f"sent from one socket at the same moment, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -131,7 +132,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         resent = scene.trails.sighting(point, again)
         evidence.append(
             Evidence(
-                says=f"the same query came again from the same port after {after:.3f} s",
+                says=f"the same query came again from the same port after {seconds(after)}",
                 source=f"{resent.file} frame {resent.frame}",
             )
         )
@@ -150,7 +151,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 because="the other query of the pair made its entry at the same moment",
             ),
             Exclusion(cause="policy-drop", because="the other query of the same five-tuple passed"),
-            Exclusion(cause="loss beyond the node", because=f"the query never got to {case.gap[1]}"),
+            Exclusion(cause="lost outside the node", because=f"the query never got to {case.gap[1]}"),
         ),
     )
 

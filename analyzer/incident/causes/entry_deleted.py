@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "entry-deleted"
-TITLE = "the entry of a live connection was deleted"
+TITLE = "conntrack entry of a live connection deleted"
 RANK = 44
-WHAT = "what it remembered of the connection had been deleted"
+WHAT = "the connection's entry had been deleted"
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
 REMEDIES = (
     Remedy(
-        do="Watch which entries go, and when",
+        do="Watch which entries are deleted, and when",
         command="conntrack -E -e DESTROY -o timestamp,id",
         effect="Each line is an entry that went; [USERSPACE] marks those that a program deleted.",
-        risk="None: it only reads. On a busy node it prints thousands of lines a second.",
+        risk="None: read-only. On a busy node it prints thousands of lines a second.",
     ),
     Remedy(
         do="Compare the time with the logs of the CNI's agent and of kube-proxy, and update the one that deletes",
         command="kubectl -n kube-system logs --timestamps daemonset/calico-node",
         effect="Names the program.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -61,8 +61,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something "
-        f"deleted what the node remembers of {'them' if loss.connections != 1 else 'it'}, so the next packet left with another "
-        f"port, which the server does not know."
+        f"deleted {'their conntrack entries' if loss.connections != 1 else 'its conntrack entry'}, so the next packet left "
+        f"from another port, which the server does not know."
     )
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "entry-expired"
-TITLE = "the entry of a silent connection expired"
+TITLE = "conntrack entry of an idle connection expired"
 RANK = 45
-WHAT = "what it remembered of the connection had expired"
+WHAT = "the connection's entry had expired"
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
@@ -50,10 +50,10 @@ REMEDIES = (
         risk="In the pod's network namespace, and only for sockets with SO_KEEPALIVE; a little traffic.",
     ),
     Remedy(
-        do="Let entries of established connections live longer",
+        do="Raise the timeout of established connections",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400",
-        effect="A connection may be silent for a day.",
-        risk="Node-wide: entries of connections whose ends are gone stay as long, so the table can fill.",
+        effect="A connection may be idle for a day.",
+        risk="Node-wide: entries of dead connections stay as long, so the table can fill.",
     ),
 )
 
@@ -61,8 +61,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} broke after a pause: this node forgets a connection "
-        f"that is silent for long, and what was sent next was not recognised any more."
+        f"{loss.connections:,} idle connection{'s' * (loss.connections != 1)} broke in this node: the conntrack entry "
+        f"expired, and the next packet was not recognised."
     )
 
 

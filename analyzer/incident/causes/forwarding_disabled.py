@@ -45,7 +45,7 @@ RECORDS: tuple[Kind, ...] = ("no-route", "reverse-path")
 
 REMEDIES = (
     Remedy(
-        do="Let the node forward again",
+        do="Enable forwarding",
         command="sysctl -w net.ipv4.ip_forward=1",
         effect="It sets `forwarding` of every interface; the next attempt passes.",
         risk="The node routes between all its networks: FORWARD rules must say which of them may talk.",
@@ -54,7 +54,7 @@ REMEDIES = (
         do="Find what resets it, and set it where that is read last",
         command="grep -rs 'ip_forward\\|forwarding' /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d /run/sysctl.d",
         effect="The setting survives the next boot, update or reload of the network.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -63,9 +63,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node: it does not forward packets (ip_forward = 0), so nothing gets "
-        "from one "
-        f"side of it to the other between {loss.gap[0]} and {loss.gap[1]}."
+        f"packet{'s' * (loss.packets != 1)} inside this node: it does not forward packets (ip_forward = 0), so nothing passes "
+        f"between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from analyzer.incident.explanation import Loss
 
 CODE = "helper-missing"
-TITLE = "no NAT helper for the protocol's second connection"
+TITLE = "missing NAT helper"
 
 REMEDIES = (
     Remedy(
@@ -52,6 +52,6 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections} data connection{'s' * (loss.connections != 1)} of a server (FTP, TFTP) ended at this node "
-        f"instead of the pod: no helper of connection tracking told the node that the pod was waiting for "
-        f"{'them' if loss.connections != 1 else 'it'}."
+        f"instead of the pod: no conntrack helper of the protocol is active, so "
+        f"{'they were' if loss.connections != 1 else 'it was'} not expected."
     )

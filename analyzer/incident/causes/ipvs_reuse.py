@@ -35,6 +35,7 @@ from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.wording import wait
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "ipvs-reuse"
-TITLE = "IPVS dropped a reused port's first SYN"
+TITLE = "IPVS dropped the SYN of a reused port"
 RANK = 40
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
@@ -53,7 +54,7 @@ MODE, CONNTRACK = "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack"
 
 REMEDIES = (
     Remedy(
-        do="Let IPVS keep a connection whose port is used again (kernel 5.9 or later)",
+        do="Set conn_reuse_mode to 0 (kernel 5.9 or later)",
         command="sysctl -w net.ipv4.vs.conn_reuse_mode=0",
         effect="No SYN is dropped; it goes to the endpoint of the old connection.",
         risk="Before 5.9 also to endpoints that are gone, until TIME_WAIT ends; kube-proxy writes this setting itself.",
@@ -61,7 +62,7 @@ REMEDIES = (
     Remedy(
         do="Keep connections open, or let clients use more ports",
         command="sysctl net.ipv4.ip_local_port_range",
-        effect="A port is not needed again while IPVS still knows it.",
+        effect="No port is reused while IPVS still knows it.",
         risk="A change in the application.",
     ),
 )
@@ -70,9 +71,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {loss.delay_s:.1f} s for a second "
-        f"attempt: the virtual server (IPVS) on this node still knew an older connection of the same client port and dropped the "
-        f"first packet of the new one."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {wait(loss.delay_s)} for a "
+        f"retry: IPVS on this node still had an older connection of the same client port and dropped the SYN of the new one."
     )
 
 
@@ -126,7 +126,7 @@ def _evidence(
         ago = (case.lost[0].time - earlier[1]) / 1e9
         told.append(
             Evidence(
-                says=f"{client} had a connection to {service} before, which ended {ago:.1f} s earlier",
+                says=f"{client} had a connection to {service} before, which ended {wait(ago)} earlier",
                 source=earlier[0],
             )
         )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "leftover-dnat"
-TITLE = "a rule that translates to a container that is gone"
+TITLE = "leftover DNAT rule of a removed container"
 RANK = 17
 COUNTED = False
 
@@ -44,7 +44,7 @@ REMEDIES = (
         do="List the rules that publish ports, with their places",
         command="iptables -t nat -nL --line-numbers; nft -a list ruleset",
         effect="Shows two rules for one port; the first that matches wins.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -52,8 +52,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} connection{'s' * (loss.connections != 1)} went "
-        f"astray in this node: a rule that was left over from a container which is gone still takes them."
+        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} connection{'s' * (loss.connections != 1)} were "
+        f"misdelivered by this node: a leftover DNAT rule of a removed container still matches them."
     )
 
 

@@ -48,7 +48,7 @@ REMEDIES = (
         do="See why the interface is down",
         command="ip -d link show eth0; ethtool eth0; dmesg -T | grep -i 'link is\\|carrier'",
         effect="Tells a missing cable or switch port (NO-CARRIER) from an interface that somebody switched off.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
         do="Switch it on, if it was switched off",
@@ -63,8 +63,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the interface that they were to leave "
-        "by was down."
+        f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the outgoing interface was "
+        "down."
     )
 
 

@@ -52,7 +52,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} hang{'s' * (loss.connections == 1)} with large packets: "
-        f"somebody on the way said that they are too large, {loss.packets:,} time{'s' * (loss.packets != 1)}, and this node "
-        f"did not pass that on between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} stall{'s' * (loss.connections == 1)} on large packets: "
+        f"a router on the path reported {loss.packets:,} time{'s' * (loss.packets != 1)} that they are too large, and this "
+        f"node did not pass the ICMP error on between {loss.gap[0]} and {loss.gap[1]}."
     )

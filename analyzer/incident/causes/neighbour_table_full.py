@@ -66,18 +66,14 @@ REMEDIES = (
         command="ip -s neigh | awk '{print $NF, $3}' | sort | uniq -c | sort -rn | head; cat /proc/net/stat/arp_cache",
         effect="Many FAILED or INCOMPLETE entries: something scans the network; many REACHABLE ones: the network is that "
         "large.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.fared}: its neighbour table is full, so the kernel cannot ask on {loss.gap[1]} "
-        "for the "
-        f"link-layer address of machines that it does not know yet."
-    )
+    return f"{loss.fared}: its neighbour table is full, so the kernel cannot resolve new neighbours on {loss.gap[1]}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

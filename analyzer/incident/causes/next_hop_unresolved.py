@@ -36,6 +36,7 @@ from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.routing import beyond, targets
+from analyzer.incident.wording import seconds
 from analyzer.node.ways import EXITS, OUT
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ REMEDIES = (
         do="Look at the neighbour and at the route that leads to it",
         command="ip neigh show nud failed; ip route get DESTINATION",
         effect="Shows which address nobody answers for, and why the node wants it.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
         do="Correct the route or bring the gateway back",
@@ -113,7 +114,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     capture, frame = uplink.recording.locate(rows[0])
     evidence = [
         Evidence(
-            says=f"{uplink.name} asked {len(rows)} times who has {target}, and nobody answered",
+            says=f"{uplink.name} sent {len(rows)} ARP/ND requests for {target}, no reply",
             source=f"{capture.label} frame {frame}",
         )
     ]
@@ -123,7 +124,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         after = (int(inner.packets.time[unreachable]) - case.lost[0].time) / 1e9
         evidence.append(
             Evidence(
-                says=f"{after:.3f} s after the first lost attempt an ICMP error said that {address(*destination)} cannot "
+                says=f"{seconds(after)} after the first lost attempt an ICMP error said that {address(*destination)} cannot "
                 "be reached",
                 source=f"{capture.label} frame {frame}",
             )
@@ -144,7 +145,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 if counters and not counters.get("drop")
                 else "the packet got beyond conntrack",
             ),
-            Exclusion(cause="loss beyond the node", because=f"the packet itself never got to {uplink.name}"),
+            Exclusion(cause="lost outside the node", because=f"the packet itself never got to {uplink.name}"),
         ),
     )
 

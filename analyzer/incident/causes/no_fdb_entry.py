@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "no-fdb-entry"
-TITLE = "no forwarding entry in the overlay"
+TITLE = "missing forwarding entry of the overlay"
 RANK = 45
 COUNTED = False
 ANYONE = "00:00:00:00:00:00"
 
 REMEDIES = (
     Remedy(
-        do="Have the overlay's agent write its entries again",
+        do="Restart the overlay's agent, so that it rewrites its entries",
         command="kubectl -n kube-flannel rollout restart daemonset/kube-flannel-ds",
         effect="It writes neighbours and forwarding entries of all nodes anew.",
         risk="A node that the agent cannot read from its store stays missing; traffic goes on meanwhile.",
@@ -53,7 +53,7 @@ REMEDIES = (
         do="See what the device knows of the other nodes",
         command="bridge fdb show dev flannel.1; ip neigh show dev flannel.1; ip route show dev flannel.1",
         effect="Each remote node needs a route, a neighbour with its MAC address, and a forwarding entry with its address.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
 )
 
@@ -61,8 +61,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.fared}: the overlay network's device does not know on which node the "
-        "destination is, so "
+        f"{loss.fared}: the overlay's device has no forwarding entry for the destination's node, so "
         f"nothing was sent between {loss.gap[0]} and {loss.gap[1]}."
     )
 
@@ -101,7 +100,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         excluded=(
             Exclusion(cause="next-hop-unresolved", because=f"its link-layer address is known: {mac}"),
             Exclusion(
-                cause="loss beyond the node", because=f"no encapsulated packet of it left {beyond(case).name}"
+                cause="lost outside the node",
+                because=f"no encapsulated packet of it left {beyond(case).name}",
             ),
         ),
         remedies=tuple(

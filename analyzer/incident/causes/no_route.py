@@ -55,10 +55,10 @@ REMEDIES = (
         do="See which route the node has for the destination",
         command="ip route get DESTINATION from SOURCE iif INTERFACE; ip rule; ip route show table all",
         effect="Tells the route that this very packet takes, or that there is none.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Add the route, or have whoever owns it write it again",
+        do="Add the route, or restart the component that owns it",
         command="ip route replace DESTINATION via GATEWAY dev INTERFACE",
         effect="The next attempt passes.",
         risk="A wrong route takes traffic elsewhere; what is added by hand is gone after the next boot.",
@@ -68,7 +68,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return f"{loss.fared}: it has no route to where they should go."
+    return f"{loss.fared}: it has no route to the destination."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

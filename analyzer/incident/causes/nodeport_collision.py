@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "nodeport-collision"
-TITLE = "answers taken by a NodePort"
+TITLE = "SNAT port collides with a NodePort"
 RANK = 42
 COUNTED = False
 
@@ -63,7 +63,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.packets} answer{'s' * (loss.packets != 1)} to {loss.connections} connection{'s' * (loss.connections != 1)} "
-        f"never came back to the pod: the connection had left with a port on which this node offers a service, which took them."
+        f"never reached the pod: the SNAT port of the connection is also a NodePort of this node, whose service got them."
     )
 
 
@@ -84,7 +84,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence="likely",
         facts={"outer": client},
         evidence=(said,),
-        excluded=(Exclusion(cause="loss beyond the node", because=f"the answers arrived on {outer.name}"),),
+        excluded=(Exclusion(cause="lost outside the node", because=f"the answers arrived on {outer.name}"),),
     )
 
 

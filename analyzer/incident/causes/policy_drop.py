@@ -64,13 +64,13 @@ REMEDIES = (
         do="See which rule counts these packets",
         command="nft list ruleset | grep -E 'counter.*drop|drop' ; iptables-save -c | grep -E 'DROP|REJECT'",
         effect="Names the rule whose counter rises with every attempt.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Allow the traffic in the policy that wrote the rule, if it is wanted",
+        do="Allow the traffic in the network policy, if it is wanted",
         command="kubectl get networkpolicy --all-namespaces",
         effect="The controller rewrites the rule.",
-        risk="Opens what somebody closed: ask first.",
+        risk="Somebody may have blocked this on purpose: ask first.",
     ),
 )
 
@@ -80,7 +80,7 @@ def summary(loss: Loss) -> str:
     if loss.to_node:
         return (
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops what comes in for it."
+            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops traffic addressed to it."
         )
     return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
@@ -137,7 +137,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 (
                     Exclusion(
                         cause="snat-port-race",
-                        because="the packet did not get as far as SNAT: a rule drops it before",
+                        because="a rule drops the packet before SNAT",
                     ),
                 )
                 if case.requests and case.outward
@@ -196,9 +196,8 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 if counters and not counters.get("drop")
                 else f"{alike.others} requests to other destinations passed",
             ),
-            Exclusion(cause="snat-port-race", because="no attempt passed, and none met a partner"),
             Exclusion(
-                cause="next-hop-unresolved", because=f"no neighbour was asked for in vain on {case.gap[1]}"
+                cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
             case.not_beyond,
         ),
@@ -253,8 +252,8 @@ def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
     if alike:
         told.append(
             Evidence(
-                says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed, while "
-                f"{alike.others} to others passed",
+                says=f"{alike.lost} attempts to this destination and port vanished here and {alike.passed} passed; "
+                f"{alike.others} to other destinations passed",
                 source="captures",
             )
         )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "policy-reject"
-TITLE = "refused by a rule of this node"
+TITLE = "rejected by a rule of this node"
 RANK = 25
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
@@ -51,13 +51,13 @@ REMEDIES = (
         do="See which rule refuses these packets",
         command="iptables-save -c | grep REJECT; nft list ruleset | grep reject",
         effect="Names the rule whose counter rises with every attempt.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Allow the traffic in whatever wrote the rule, if it is wanted",
+        do="Allow the traffic in the component that owns the rule, if it is wanted",
         command="kubectl get networkpolicy --all-namespaces; firewall-cmd --list-all-zones",
         effect="The next attempt reaches the peer.",
-        risk="Opens what somebody closed: ask first. A rule that is changed by hand comes back with its owner's next sync.",
+        risk="Somebody may have blocked this on purpose: ask first. Its owner rewrites a rule that is changed by hand.",
     ),
 )
 
@@ -65,7 +65,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself, "
+        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} rejected by this node itself, "
         f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; "
         f"{'the peer' if loss.way == 'out' else 'the pod'} was never asked."
     )

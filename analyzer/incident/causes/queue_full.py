@@ -28,6 +28,7 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.routing import beyond
+from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
     from analyzer.evidence.counting import Reading
@@ -48,25 +49,24 @@ REMEDIES = (
         do="See which queue drops, and how long it is",
         command="tc -s qdisc show dev eth0; ip -s link show dev eth0",
         effect="Names the qdisc whose `dropped` rises, its limit and what waits in it.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Put a fair queue where the traffic is shaped",
+        do="Use a fair queue on the interface",
         command="tc qdisc replace dev eth0 root fq_codel",
         effect="First packets of new connections overtake bulk data, and a full queue drops from the longest flow.",
-        risk="It replaces the shaping that is there, which may be somebody's limit; what waits in the old queue is lost.",
+        risk="Replaces the existing shaping, which may be intended; packets in the old queue are lost.",
     ),
 )
 
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: more was to be sent than the interface takes, and its "
-        "queue dropped "
-        f"them between {loss.gap[0]} and {loss.gap[1]}."
+        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: the transmit queue of the interface was full and "
+        f"dropped them between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 

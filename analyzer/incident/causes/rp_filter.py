@@ -55,10 +55,10 @@ REMEDIES = (
         "rule; "
         "ip route get SENDER",
         effect="The greater of the two settings counts; the counter rises with every packet that the filter drops.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
-        do="Let the filter take packets that have any route back (loose mode)",
+        do="Set the filter to loose mode (any route back)",
         command="sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         effect="The next attempt passes, if a route to the sender exists at all.",
         risk="Forged source addresses that are routed elsewhere are taken on this interface; the answers still leave by "
@@ -130,7 +130,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"interface": device, "rp_filter": value, "sender": sender, "martian_lines": len(lines)},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="loss before the node", because=f"the packet came in by {device}"),
+            Exclusion(cause="lost before the node", because=f"the packet came in by {device}"),
             *(
                 (
                     Exclusion(

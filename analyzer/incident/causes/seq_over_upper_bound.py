@@ -27,6 +27,6 @@ from __future__ import annotations
 from analyzer.incident.causes import _invalid as invalid
 
 CODE = "seq-over-upper-bound"
-TITLE = "sequence over the upper bound"
+TITLE = "data beyond the window rejected by conntrack"
 WHAT = "data beyond the window that the pod had offered"
 REMEDIES = (invalid.DROP, invalid.LIBERAL)

@@ -27,6 +27,6 @@ from __future__ import annotations
 from analyzer.incident.causes import _invalid as invalid
 
 CODE = "seq-under-lower-bound"
-TITLE = "sequence under the lower bound"
-WHAT = "old data that arrived once more"
+TITLE = "old data rejected by conntrack"
+WHAT = "old data that arrived again"
 REMEDIES = (invalid.UPGRADE, invalid.DROP, invalid.LIBERAL)

@@ -69,7 +69,7 @@ REMEDIES = (
     Remedy(
         do="Give SNAT more source addresses",
         command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
-        effect="Each address brings the whole range once more.",
+        effect="Each address adds a full range of ports.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
     Remedy(
@@ -141,7 +141,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 because="no other new connection took a port towards it at that moment",
             ),
             Exclusion(cause="conntrack-table-full", because=_not_full(failed)),
-            Exclusion(cause="loss beyond the node", because=f"the packet never got to {gap.outer.name}"),
+            Exclusion(cause="lost outside the node", because=f"the packet never got to {gap.outer.name}"),
         ),
     )
 
@@ -234,7 +234,7 @@ def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:
 
 def _not_full(failed: int) -> str:
     return (
-        "insert_failed rose, which a full table leaves alone"
+        "insert_failed rose; a full table does not count there"
         if failed
         else "only this destination is affected"
     )

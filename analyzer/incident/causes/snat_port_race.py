@@ -42,6 +42,7 @@ from analyzer.incident.explanation import Explanation, Loss, NewMappings
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Scene
+from analyzer.incident.wording import duration, seconds, wait
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,23 +59,23 @@ RECORDS: tuple[Kind, ...] = ("conntrack-insertion", "netfilter")
 
 REMEDIES = (
     Remedy(
-        do="Let SNAT choose its ports at random",
+        do="Randomise SNAT's source ports",
         command="iptables -t nat -S POSTROUTING\n"
         "iptables -t nat -R POSTROUTING NUMBER -s POD-CIDR ! -o DEVICE -j MASQUERADE --random-fully",
-        effect="Two new connections hit the same port in about 1 of 64,000 coincidences instead of nearly every one.",
+        effect="Two simultaneous connections get the same port in about 1 of 64,000 cases instead of nearly always.",
         risk="Needs iptables 1.6.2 (nft: `masquerade fully-random`) and goes into the rule of whoever writes it: kube-proxy "
-        "from 1.16 and flannel do it by themselves where iptables can. Rarer, not gone.",
+        "from 1.16 and flannel do it by themselves where iptables can. Still possible, but rare.",
     ),
     Remedy(
         do="Give SNAT more source addresses, or spread the destination over several addresses",
         command="iptables -t nat -I POSTROUTING -s POD-CIDR -o DEVICE -j SNAT --to-source FIRST-LAST --random-fully",
-        effect="Every further address divides the collisions.",
+        effect="Each further address makes collisions rarer.",
         risk="The peers see several addresses; allow lists must know them.",
     ),
     Remedy(
         do="Do without SNAT where pod addresses are routable",
         command="iptables -t nat -I POSTROUTING -s POD-CIDR -d VPC-CIDR -j RETURN",
-        effect="No port is allocated, so none is raced for.",
+        effect="No port is allocated, so there is no race.",
         risk="The network must route the pods' addresses back to their nodes.",
     ),
 )
@@ -82,12 +83,12 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
-        f"{waited}: another connection was given the same port for the outside at the same moment, and the kernel "
-        f"dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
+        f"{waited}: another connection got the same SNAT port at the same moment, and the kernel dropped the packet "
+        f"between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -111,10 +112,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [
         Evidence(
-            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {apart / 1000:.0f} µs "
+            says=f"{_whose(inner_name)} left {gap.outer.name} as {name}, {duration(abs(apart))} "
             f"{'after' if apart >= 0 else 'before'} the lost packet was on {gap.inner.name}: it has "
             + (
-                "the very port that the lost connection would have kept"
+                "the port that the lost connection would have kept"
                 if kept
                 else "a port that SNAT had to search for"
             ),
@@ -173,8 +174,8 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
 
 def _counted(scene: Scene) -> Evidence:
     return Evidence(
-        says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: as many as "
-        f"requests vanished ({scene.unexplained}) that nothing else explains",
+        says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: "
+        f"{scene.unexplained} requests vanished without another cause",
         source="conntrack -S before and after",
     )
 
@@ -260,7 +261,7 @@ def _retry(case: Case, passed: Step) -> Evidence:
     after = (passed.time - case.lost[0].time) / 1e9
     capture, frame = point.recording.locate(row)
     return Evidence(
-        says=f"the attempt {after:.3f} s later passed, "
+        says=f"the retry {seconds(after)} later passed, "
         + (f"on the port {port} that was free again" if port == own else f"on port {port} instead of {own}"),
         source=f"{capture.label} frame {frame}",
     )
@@ -275,18 +276,18 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
     found = [
         Exclusion(
             cause="conntrack-table-full",
-            because="insert_failed rose, which a full table leaves alone"
+            because="insert_failed rose; a full table does not count there"
             if counted
-            else "the packet had its entry already: it was dropped when that was to be inserted"
+            else "the packet had its entry already, and was dropped when the entry was inserted"
             if record
             else f"{near} other new connection{'s' * (near != 1)} passed the same gap within 5 ms",
         ),
         Exclusion(
             cause="next-hop-unresolved",
-            because=f"the partner reached the wire towards {dst} at the same moment",
+            because=f"the connection that got the port was sent to {dst} at the same moment",
         ),
         Exclusion(
-            cause="loss beyond the node", because=f"this attempt of {src} never got to {gap.outer.name}"
+            cause="lost outside the node", because=f"this attempt of {src} never got to {gap.outer.name}"
         ),
     ]
     if case.passed is not None:
@@ -312,7 +313,7 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
         found.append(
             Exclusion(
                 cause="policy-drop",
-                because="the partner, of the same kind, passed; the retries are not in the capture",
+                because="the connection that got the port passed; the retries are not in the capture",
             )
         )
     return tuple(found)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "stale-entry"
-TITLE = "an entry that leads to an endpoint that is gone"
+TITLE = "stale conntrack entry"
 RANK = 15
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-neighbour", "no-route", "no-listener", "receiver")
@@ -54,7 +54,7 @@ REMEDIES = (
         do="See where the entries of this service lead",
         command="conntrack -L -p udp",
         effect="Shows the endpoints that connections were given when they began.",
-        risk="None: it only reads.",
+        risk="None: read-only.",
     ),
     Remedy(
         do="Restart what should have deleted the entry (kube-proxy, the CNI's port mapping), if it is stuck",
@@ -74,8 +74,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
-        f"connection{'s' * (loss.connections != 1)} went astray in this node: its connection tracking still sends them to an "
-        f"endpoint that is gone, because an old (stale) entry outlived it."
+        f"connection{'s' * (loss.connections != 1)} were misdelivered by this node: a stale conntrack entry still sends them to "
+        f"an endpoint that is gone."
     )
 
 

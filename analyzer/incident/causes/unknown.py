@@ -26,6 +26,7 @@ from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import drops_counted, record_of
+from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import DropRecord
@@ -41,22 +42,22 @@ REMEDIES = (
         do="Collect what tells the kernel's steps apart, during the next occurrence",
         command="conntrack -S; nft list ruleset; iptables-save -c; ip -j addr; ip -j neigh; dmesg | grep nf_conntrack",
         effect="With the counters from before and after, the step that dropped the packets can be named.",
-        risk="None: these commands only read. On a node with very many rules the listings take seconds.",
+        risk="None: read-only. On a node with very many rules the listings take seconds.",
     ),
 )
 
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {loss.delay_s:.1f} s" if loss.delay_s else ""
+    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
         + (
             f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
             if loss.dropped
-            else f"they went into the gap between {loss.gap[0]} and {loss.gap[1]} "
-            f"and never came out of it; the captures do not show which step dropped them."
+            else f"seen on {loss.gap[0]}, never on {loss.gap[1]}; "
+            f"the captures do not show which step dropped them."
         )
     )
 

@@ -18,6 +18,12 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
+// On a narrow screen the cells of a row stand below each other: each is told what its column is called.
+for (const table of document.querySelectorAll(".scroll > table")) {
+  const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, at) => { cell.dataset.label = names[at]; });
+  table.classList.add("cards");
+}
 // On a narrow screen a ladder begins where the packet was lost.
 for (const scroll of document.querySelectorAll(".scroll:has(> svg.ladder)")) {
   const mark = scroll.querySelector(".end.cross") || scroll.querySelector(".host-reset .origin");

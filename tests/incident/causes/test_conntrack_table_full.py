@@ -64,7 +64,7 @@ def test_drop_rises_and_insert_failed_does_not(tmp_path: Path) -> None:
         assert "proven" == finding.confidence
         assert (8, 4) == (finding.facts["refused"], finding.facts["destinations"])
         assert any("drop rose by 8 and insert_failed by 0" in e.says for e in finding.evidence)
-        assert {"snat-port-race", "policy-drop", "loss beyond the node"} <= {
+        assert {"snat-port-race", "policy-drop", "lost outside the node"} <= {
             e.cause for e in finding.excluded
         }
 

@@ -40,7 +40,7 @@ def test_twin_passed(tmp_path: Path) -> None:
     assert ["udp-vanished"] == [incident.kind for incident in analysis.incidents]
     assert (CODE, "proven", 20) == (finding.cause, finding.confidence, finding.facts["twin_apart_us"])
     assert any("came again from the same port after 5.005 s" in e.says for e in finding.evidence)
-    assert {"conntrack-table-full", "policy-drop", "loss beyond the node"} == {
+    assert {"conntrack-table-full", "policy-drop", "lost outside the node"} == {
         e.cause for e in finding.excluded
     }
 

@@ -31,8 +31,8 @@ def test_asked_in_vain_and_told_so(tmp_path: Path) -> None:
 
     assert (CODE, "proven", ("cni0", "eth0")) == (finding.cause, finding.confidence, finding.gap)
     assert (DEAD, 3) == (finding.facts["next_hop"], finding.facts["requests"])
-    assert "eth0 asked 3 times who has 192.0.2.77" in finding.evidence[0].says
-    assert "3.070 s after the first lost attempt" in finding.evidence[1].says
+    assert "eth0 sent 3 ARP/ND requests for 192.0.2.77" in finding.evidence[0].says
+    assert "3.07 s after the first lost attempt" in finding.evidence[1].says
     assert "conntrack counted no drop" in [e.because for e in finding.excluded]
 
 

@@ -51,7 +51,7 @@ def test_a_port_that_never_passes(tmp_path: Path) -> None:
     for finding in findings(analysis):
         assert "likely" == finding.confidence
         assert (5, 0, None) == tuple(finding.facts[name] for name in ("lost_alike", "passed_alike", "rule"))
-        assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "loss beyond the node"} == {
+        assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "lost outside the node"} == {
             e.cause for e in finding.excluded
         }
 

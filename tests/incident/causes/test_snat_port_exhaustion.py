@@ -52,7 +52,7 @@ def test_all_ports_of_the_rule_are_held(proto: str, tmp_path: Path) -> None:
     assert (CODE, "proven", ("cni0", "eth0")) == (finding.cause, finding.confidence, finding.gap)
     assert (4, 4) == (finding.facts["ports"], finding.facts["taken"])
     assert "all 4 ports from 40000 to 40003" in finding.evidence[0].says
-    assert {"snat-port-race", "conntrack-table-full", "loss beyond the node"} == {
+    assert {"snat-port-race", "conntrack-table-full", "lost outside the node"} == {
         e.cause for e in finding.excluded
     }
 

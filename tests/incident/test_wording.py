@@ -1,0 +1,20 @@
+"""Durations as sentences have them."""
+
+from __future__ import annotations
+
+import pytest
+
+from analyzer.incident.wording import seconds, wait
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(1.0265, "1.03 s"), (0.5, "500 ms"), (0.0042, "4.2 ms"), (125.0, "2 min 5 s")]
+)
+def test_wait(given: float, expected: str) -> None:
+    """A wait is told to 10 ms, a shorter one as it is."""
+    assert expected == wait(given)
+
+
+def test_seconds() -> None:
+    """In the unit that suits; `analyzer.report.words` tests the units."""
+    assert ["16.8 µs", "7.58 ms", "1.027 s"] == [seconds(one) for one in (0.0000168, 0.00758, 1.0265332)]
