@@ -156,6 +156,18 @@ class Evidence:
         return name if known or role_of(name) else ""
 
 
+_MOMENTS = (
+    re.compile(r"(?<![a-z])before(?![a-z])", re.IGNORECASE),
+    re.compile(r"(?<![a-z])after(?![a-z])", re.IGNORECASE),
+)
+
+
+def _moment(file: EvidenceFile) -> int:
+    """Order files as their names say that they were made: of what tells a state, the last one counts."""
+    before, after = (bool(name.search(file.label)) for name in _MOMENTS)
+    return after - before
+
+
 def collect(files: Iterable[EvidenceFile]) -> Evidence:
     """Read the side evidence; each file is recognised by what it holds.
 
@@ -168,7 +180,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     elsewhere: list[str] = []
     unread: list[str] = []
     spent = 0
-    for file in files:
+    for file in sorted(files, key=_moment):
         if file.name in QUIET:
             continue
         if spent > WHOLE:

@@ -427,6 +427,13 @@ def test_listings_in_order_of_time() -> None:
     assert ["b", "c", "a"] == [table.file for table in collected(**texts).tables]
 
 
+def test_rules_in_order_of_time() -> None:
+    """Of rules that were listed twice those count that were in force at the end; names tell which, not the alphabet."""
+    chain = "table ip nat {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t}\n}\n"
+    evidence = collected(**{"after/nft.txt": chain, "before/nft.txt": chain})
+    assert ["before/nft.txt", "after/nft.txt"] == [rules.file for rules in evidence.rules]
+
+
 def test_settings_that_differ() -> None:
     """The number of entries changes, the highest counts; another limit is a caveat."""
     prefix = "net.netfilter.nf_conntrack_"
