@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 _ABSENT = {
-    "pod": "no capture of a pod: whether a packet left it cannot be told; e.g. tcpdump -i vethXXXX -w vethXXXX.pcap",
+    "pod": "no capture of a pod: whether a packet left it cannot be told; lostsyn capture takes it, "
+    "or tcpdump -i vethXXXX -w vethXXXX.pcap",
     "bridge": "no capture of the bridge: what is lost before it and what after it cannot be told apart; "
-    "e.g. tcpdump -i cni0 -w cni0.pcap",
-    "uplink": "no capture of the uplink: what left the node cannot be told; e.g. tcpdump -i eth0 -w eth0.pcap",
+    "lostsyn capture takes it, or tcpdump -i cni0 -w cni0.pcap",
+    "uplink": "no capture of the uplink: what left the node cannot be told; lostsyn capture takes it, "
+    "or tcpdump -i eth0 -w eth0.pcap",
 }
 _COUNTERS = "conntrack -S"
 
