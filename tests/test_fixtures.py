@@ -16,9 +16,6 @@ from analyzer.expectations.file import read
 from tests.agreeing import agree
 from tests.golden import FIXTURES, ROOT, renderings
 
-UNRECORDED = {"service-local-br-netfilter"}
-"""Fixtures of the laboratory from before it recorded drops."""
-
 
 @pytest.fixture(scope="module", params=FIXTURES, ids=lambda path: path.name)
 def case(request: pytest.FixtureRequest) -> tuple[Path, dict[str, Any], Analysis]:
@@ -87,7 +84,7 @@ def test_records_and_inference_agree(case: tuple[Path, dict[str, Any], Analysis]
     if list(folder.glob("drops.txt*")):
         agree(analysis, folder, json.loads((folder / "truth.json").read_text())["scenario"], tmp_path)
     else:
-        assert not told["case"]["command"].startswith("lostsyn lab ") or folder.name in UNRECORDED
+        assert not told["case"]["command"].startswith("lostsyn lab ")
 
 
 def test_shipped_report_is_current(case: tuple[Path, dict[str, Any], Analysis]) -> None:
