@@ -104,7 +104,7 @@ def _named(
     return {
         "pod_name": texts(np.array([one and one.name for one in known], object)),
         "namespace": texts(np.array([(one and one.namespace) or None for one in known], object)),
-        "node": texts(np.array([(one and one.node) or None for one in known], object)),
+        "pod_node": texts(np.array([(one and one.node) or None for one in known], object)),
         "service": texts(
             np.array([one.text if one and one.kind == "service" else None for one in asked], object)
         ),

@@ -256,7 +256,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
             meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
         ),
         "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
-        "node": Column(dtype="str", meaning="where it runs"),
+        "pod_node": Column(dtype="str", meaning="the node on which it runs"),
         "dst": Column(dtype="str", meaning="address that the opener asked for", ecs="destination.ip"),
         "service": Column(
             dtype="str", meaning="`namespace/name` of the service that has the destination's address"
@@ -299,7 +299,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
             meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
         ),
         "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
-        "node": Column(dtype="str", meaning="where it runs"),
+        "pod_node": Column(dtype="str", meaning="the node on which it runs"),
         "service": Column(
             dtype="str", meaning="`namespace/name` of the service that has the destination's address"
         ),

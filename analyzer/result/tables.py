@@ -233,7 +233,7 @@ def _parties(finding: Finding) -> dict[str, Any]:
         "pod": pod,
         "pod_name": own and own.name,
         "namespace": (own and own.namespace) or None,
-        "node": (own and own.node) or None,
+        "pod_node": (own and own.node) or None,
         "dst": address_,
         "service": f"{asked.namespace}/{asked.name}".lstrip("/")
         if asked and asked.kind == "service"

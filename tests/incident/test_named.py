@@ -57,7 +57,7 @@ def test_every_form_names_them(analysis: Analysis) -> None:
     for table in (analysis.findings, analysis.connections):
         row = table[table["pod"] == "10.244.0.11"].iloc[0]
         assert ["cart-0", "shop", "worker-zulu", "billing/ledger"] == [
-            row[column] for column in ("pod_name", "namespace", "node", "service")
+            row[column] for column in ("pod_name", "namespace", "pod_node", "service")
         ]
 
 

@@ -101,7 +101,7 @@ def test_points(tmp_path: Path) -> None:
     assert [("veth-a", "pod"), ("veth-b", "pod"), ("cni0", "bridge"), ("eth0", "uplink")] == list(
         zip(table["point"], table["role"], strict=True)
     )
-    assert [0, 0, 0, 248] == table["dropped"].tolist()
+    assert [0, 0, 0, 265] == table["dropped"].tolist()
 
     empty = analyze(record(tmp_path, points=("cni0",))).points.iloc[0]
     assert ("cni0.pcap", 0, True, True, True) == (
