@@ -287,6 +287,7 @@ def _judge(
             soon & met,
             elsewhere, filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
             unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
+            soon & ~by_reset & (not replies),  # answered when the next point recorded no more
         ],
         [
             codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
@@ -299,6 +300,7 @@ def _judge(
             codes["answered"],
             codes["answered-here"], codes["filtered"], codes["other-way"],
             codes["ambiguous"], codes["way-unknown"],
+            codes["answered"],
         ],
         codes["lost"],
     )  # fmt: skip
