@@ -20,7 +20,9 @@ def test_recordings_are_enough() -> None:
     evidence = collect(bundle.evidence)
     recordings = record(bundle.captures, lambda: evidence.interfaces, {}, lambda _: None, Memory())
 
-    assert analyze(FIXTURES / "snat-race").to_json() == conclude(bundle, evidence, recordings).to_json()
+    expected, actual = analyze(FIXTURES / "snat-race"), conclude(bundle, evidence, recordings)
+    assert (expected.incidents, expected.account) == (actual.incidents, actual.account)
+    assert (expected.counts, expected.caveats) == (actual.counts, actual.caveats)
 
 
 def test_it_is_imported_beside_decoding() -> None:

@@ -56,7 +56,13 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += lost_entry.findings(scene)
     found += stale_entry.findings(scene)
     found += lost_errors.findings(scene)
-    told = {(f.point, f.flow) for f in found}
+    points = scene.trails.points
+    told = {
+        at
+        for f in found
+        if f.point in points
+        for at in scene.trails.flows_of(points[f.point], f.flow).items()
+    }
     found += [f for f in lost_data.findings(scene) if (f.point, f.flow) not in told]
     found += second_connection.findings(scene)
     tcp, udp = scene.requests[TCP], scene.requests[UDP]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def test_several_at_once(three: list[Path], lostsyn: Callable[..., Any]) -> None
     """Two processes give what one gives, in the same order."""
     one, two = (lostsyn("check", "--each", *three, "--format", "json", "--jobs", jobs) for jobs in (1, 2))
 
-    assert one == two
+    assert (one.code, one.out.replace("--jobs 1", "--jobs 2"), one.err) == two
     assert 2 == two.code
     assert [1, 2, 0] == [bundle["exit"] for bundle in json.loads(two.out)["bundles"]]
 
@@ -49,6 +50,10 @@ def test_a_process_that_is_killed() -> None:
     assert [(2, bundles.DIED)] * 2 == [(one.exit, one.error) for one in found]
 
 
+def _but_the_command(text: str) -> str:
+    return re.sub(r"lostsyn check --each [^\"<`\n]*", "", text)
+
+
 def test_formats_and_pages(three: list[Path], tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     """One run writes all formats, and a report of each bundle that is to be looked at."""
     files = {form: tmp_path / f"out.{form}" for form in ("junit", "sarif", "json", "markdown")}
@@ -58,7 +63,8 @@ def test_formats_and_pages(three: list[Path], tmp_path: Path, lostsyn: Callable[
 
     assert "lostsyn: 3 bundles checked, 2 with findings\n" in ran.out
     for form, file in files.items():
-        assert lostsyn("check", "--each", *three, "--format", form).out == file.read_text(encoding="utf-8")
+        alone = lostsyn("check", "--each", *three, "--format", form).out
+        assert _but_the_command(alone) == _but_the_command(file.read_text(encoding="utf-8"))
     assert f"lostsyn: {three[0]}: the report is {page}\n" in ran.err
     assert "SNAT port race" in page.read_text(encoding="utf-8")
 

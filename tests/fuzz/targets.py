@@ -309,7 +309,7 @@ def whole(data: bytes) -> None:
         analysis = analyze(folder)
         checked = Checked.of((str(folder),), analysis, None)
         for form in FORMATS:
-            document(_render(form, [checked], each=False), form)
+            document(_render(form, [checked], {}, each=False), form)
         html.render(redact(analysis, b"a key of the tests"))
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 

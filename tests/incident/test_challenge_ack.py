@@ -58,7 +58,7 @@ def test_an_older_connection(tmp_path: Path) -> None:
         "1 connection to 198.51.100.61:1521, the first 10.244.0.11:45000 > 198.51.100.61:1521/tcp"
     )
     assert "10.244.0.12:45000 used that port until 5 s before" in says
-    assert "for up to 3.0 s" in says
+    assert "for up to 3 s" in says
     assert 0 == analysis.counts.syn_unanswered
     assert () == analysis.incidents
 

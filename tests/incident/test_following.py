@@ -88,7 +88,7 @@ def test_every_packet_is_told_or_counted(most: int, tmp_path_factory: pytest.Tem
     for _ in range(4):
         long.data(100)
     analysis = analysed(tmp_path_factory.mktemp("long"), long)
-    point, flow = located(analysis, row(analysis, "cni0"))
+    point, flow = located(analysis.captured, row(analysis, "cni0"))
     told = follow(analysis.captured, point, flow, most)
 
     assert most == len(told.passages) or not told.omitted

@@ -111,12 +111,12 @@ def test_comments_say_what_happened(cases: dict[str, Case], tmp_path: Path) -> N
     ]
 
     assert [
-        ("veth-b", "partner, SYN, got the port: seen here, next at cni0"),
-        ("veth-a", "attempt 1: seen here, next at cni0"),
+        ("veth-b", "attempt 1: seen here, next at cni0"),
+        ("veth-a", "partner, SYN, got the port: seen here, next at cni0"),
         ("cni0", "attempt 1: last seen here, vanished between cni0 and eth0"),
         ("cni0", "partner, SYN, got the port: seen here, next at eth0"),
         ("eth0", "partner, SYN, got the port: seen here"),
-        ("veth-a", "attempt 2: seen here, next at cni0"),
+        ("veth-b", "attempt 2: seen here, next at cni0"),
         ("cni0", "attempt 2: seen here, next at eth0"),
         ("eth0", "attempt 2: seen here"),
     ] == mine[:8]

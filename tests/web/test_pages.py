@@ -161,7 +161,7 @@ def test_share_and_withdraw(server: Server, done: dict[str, Any]) -> None:
 
     gone = server.client.get(link, headers={"Authorization": ""})
     assert 404 == gone.status_code
-    assert "leads nowhere any more" in gone.text
+    assert "is no longer valid" in gone.text
 
 
 def test_a_form_without_files(server: Server) -> None:

@@ -39,7 +39,7 @@ def _resume(server: Server, url: str, data: bytes) -> None:
 
 def test_a_broken_connection_resumes(server: Server, bundle: dict[str, bytes]) -> None:
     """What came before the connection broke need not come again, and the file is the one that was sent."""
-    data = bundle["eth0.pcap"] * 40
+    data = bundle["eth0.pcap"] * 160
     upload, url = server.begin("eth0.pcap", len(data))
     _half(server, url, data).close()
     until(lambda: server.received(url) >= len(data) // 2, "the first half")
@@ -50,7 +50,7 @@ def test_a_broken_connection_resumes(server: Server, bundle: dict[str, bytes]) -
 
 def test_a_later_transfer_takes_over(server: Server, bundle: dict[str, bytes]) -> None:
     """A connection that broke without the server noticing does not keep the file from being resumed."""
-    data = bundle["eth0.pcap"] * 40
+    data = bundle["eth0.pcap"] * 160
     _, url = server.begin("eth0.pcap", len(data))
     with _half(server, url, data):
         until(lambda: server.received(url) > 0, "some of the first half")
@@ -59,7 +59,7 @@ def test_a_later_transfer_takes_over(server: Server, bundle: dict[str, bytes]) -
 
 def test_killed_in_mid_upload(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
     """A server that is killed in the middle of an upload knows all of it when it is started again, and it resumes."""
-    data = bundle["eth0.pcap"] * 40
+    data = bundle["eth0.pcap"] * 160
     first = serve()
     upload, url = first.begin("eth0.pcap", len(data))
     first.begin("later.pcap", 1000, upload)
@@ -160,7 +160,7 @@ def test_deleting_stops_the_analysis(serve: Callable[..., Server], bundle: dict[
 def test_deleting_stops_transfers(serve: Callable[..., Server], bundle: dict[str, bytes]) -> None:
     """What is still being sent to a deleted upload, or to a file that was taken out, ends at once, also in silence."""
     server = serve()
-    data = bundle["eth0.pcap"] * 40
+    data = bundle["eth0.pcap"] * 160
     upload, url = server.begin("eth0.pcap", len(data))
     _, other = server.begin("cni0.pcap", len(data), upload)
     with _half(server, url, data) as first, _half(server, other, data) as second:

@@ -199,6 +199,9 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(
                 cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
+            Exclusion(
+                cause="next-hop-unresolved", because=f"all ARP/ND requests were answered on {case.gap[1]}"
+            ),
             case.not_beyond,
         ),
     )

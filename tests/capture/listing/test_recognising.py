@@ -59,8 +59,8 @@ def test_side_evidence_of_the_fixtures_is_none() -> None:
     texts = [
         path
         for case in CASES.values()
-        for path in case.folder.iterdir()
-        if ".pcap" not in path.name and path not in case.listings
+        for path in case.folder.rglob("*")
+        if path.is_file() and ".pcap" not in path.name and path not in case.listings
     ]
 
     assert [] == [path for path in texts if form(path.read_bytes()[:4096])]
