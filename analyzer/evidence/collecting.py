@@ -343,7 +343,7 @@ def _in_time(tables: Sequence[Table]) -> tuple[Table, ...]:
 
 def _sysctls(said: Sequence[Sysctl], caveats: list[str]) -> dict[str, str]:
     known: dict[str, Sysctl] = {}
-    for setting in said:
+    for setting in reversed(said):  # the last one counts
         other = known.setdefault(setting.name, setting)
         if other.value == setting.value:
             continue

@@ -442,9 +442,9 @@ def test_settings_that_differ() -> None:
         b=f"{prefix}count = 90\n",
         c=f"{prefix}count = 7\n{prefix}max = 200\n",
     )
-    assert {f"{prefix}count": "90", f"{prefix}max": "100"} == evidence.sysctls
+    assert {f"{prefix}count": "90", f"{prefix}max": "200"} == evidence.sysctls
     assert (
-        f"c: {prefix}max is 200, but 100 in a; the latter is used, the files differ in time, node or namespace",
+        f"a: {prefix}max is 100, but 200 in c; the latter is used, the files differ in time, node or namespace",
     ) == evidence.caveats
 
 
