@@ -42,7 +42,7 @@ def licence(of: Distribution) -> str:
         for text in told.get_all("Classifier") or ()
         if text.startswith("License ::")
     ]
-    declared: str = told["License-Expression"] or told["License"] or ""
+    declared: str = told.get("License-Expression") or told.get("License") or ""
     if declared and "\n" not in declared:
         return declared
     return " AND ".join(classifiers) or "not declared"
