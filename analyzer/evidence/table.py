@@ -114,10 +114,6 @@ class Table:
             keep &= getattr(self, column) == self._code(column, value)
         return self._rows(keep)
 
-    def flagged(self, bits: int) -> Table:
-        """Keep the entries that have all of these flags."""
-        return self._rows(self.flags & bits == bits)
-
     def count_by(self, *columns: Column) -> dict[tuple[str | int, ...], int]:
         """Count the entries that share the values of some columns, the most frequent first."""
         if not columns:

@@ -94,7 +94,7 @@ class Result:
     caveats: int = 0
     headline: str = ""
     account: dict[str, int] = field(default_factory=dict)
-    """Connections by class, as `analyzer.model.Account` has them, and `open`; empty in results of earlier versions."""
+    """Connections by class, as `analyzer.connection.model.Account` has them, and `open`; empty in results of earlier versions."""
 
     @classmethod
     def of(cls, bundle: FleetBundle, *, problem: str | None = None, **found: Any) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analyzer.evidence.sources import conntrack_table
-from analyzer.evidence.table import ASSURED, UNREPLIED, Table
+from analyzer.evidence.table import Table
 
 TCP = (
     "tcp      6 {} {} src=10.244.0.11 dst=192.0.2.100 sport={} dport=80 src=192.0.2.100 dst=192.0.2.10 sport=80"
@@ -48,13 +48,12 @@ def test_count_by(some: Table) -> None:
 
 
 def test_only(some: Table) -> None:
-    """Entries are chosen by value and by flag; what is not there chooses none."""
+    """Entries are chosen by value; what is not there chooses none."""
     assert 3 == len(some.only(proto="tcp"))
     assert [40000] == [entry.orig_sport for entry in some.only(proto="tcp", state="ESTABLISHED")]
     assert 1 == len(some.only(orig_sport=40001))
     for nothing in ({"proto": "sctp"}, {"orig_src": "10.9.9.9"}, {"orig_sport": 70_000}):
         assert 0 == len(some.only(**nothing))
-    assert (3, 2) == (len(some.flagged(ASSURED)), len(some.flagged(UNREPLIED)))
 
 
 def test_find(some: Table) -> None:
