@@ -27,7 +27,7 @@ from analyzer.node.hosts import assign, explored, wires
 from analyzer.node.recording import witness
 from analyzer.node.stacks import stack
 from analyzer.node.topology import contradicted, neighbours, place, rename
-from analyzer.node.ways import EXITS
+from analyzer.node.ways import EXITS, INSIDE
 from analyzer.result.analysis import Result
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     with beside(lambda: [point.events for point in captured]):
         node = explored(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     witness(captured, evidence)
-    refusals = Refusals([point for point in captured if point.role in EXITS])
+    refusals = Refusals(
+        [point for point in captured if point.role in EXITS],
+        [point for point in captured if point.role in INSIDE],
+    )
     sent = {protocol: follow(captured, gaps, node, refusals, protocol) for protocol in FOLLOWED}
     answered = {
         protocol: follow(captured, gaps, node, refusals, protocol, replies=True) for protocol in FOLLOWED

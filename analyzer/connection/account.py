@@ -23,6 +23,7 @@ from analyzer.connection.outcome import (
     UNFINISHED,
 )
 from analyzer.connection.reasons import CODES, REASONS
+from analyzer.flow.keys import among
 from analyzer.node.stacks import sent
 from analyzer.node.ways import EXITS, IN, LOCAL, OUT
 
@@ -67,6 +68,8 @@ class Fates:
     """Whether it was seen where its way leaves the node, or ends on it; else the node may have held it up there."""
     inside: NDArray[np.bool_]
     """Whether a point within the node saw it: a pod's interface, or its bridge."""
+    home: NDArray[np.bool_]
+    """Whether a point at the opener's end saw it: the interface of the pod that opened it, or where what came in leaves again."""
     exits: bool
     """Whether a way out of the node was captured."""
 
@@ -116,7 +119,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    far, inside = _seen(chains, node)
+    far, inside, home = _seen(chains, node)
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
@@ -126,12 +129,16 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
         routed=bool(node.routes),
         far=far,
         inside=inside,
+        home=home,
         exits=exits,
     )
 
 
-def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    outside, inside, pods = (
+def _seen(
+    chains: Chains, node: Node
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    outside, inside, of_pod, pods = (
+        np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
         np.zeros(len(chains), np.int8),
@@ -141,11 +148,14 @@ def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.boo
         met[chains.of[number][chains.of[number] >= 0]] = True
         outside |= met & (point.role is None or point.role in EXITS)
         inside |= met & (point.role not in EXITS)
+        if point.role == "pod" and (pod := node.pods.get(point.name)) is not None:
+            flows = np.flatnonzero(chains.of[number] >= 0)
+            of_pod[chains.of[number][flows[among(point.src[flows], pod)]]] = True
         pods[met] += point.role == "pod" and not point.within
     direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
     far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, False))
-    return far, inside
+    return far, inside, of_pod | (inward & outside)
 
 
 def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
@@ -211,12 +221,17 @@ def classes(
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     onward = (
         elsewhere
-        | (told.far & (told.reached | late | (code == REFUSED)))
+        | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
         | aside
         | (local & (code == REFUSED))
     )
     why = np.select(
-        [(fate == _OPEN) & ~elsewhere, told.alone & ~elsewhere, local & (code != REFUSED), ~onward],
+        [
+            (fate == _OPEN) & ~elsewhere,
+            told.alone & ~elsewhere,
+            (local & (code != REFUSED)) | (outcomes.unheard & ~told.home),
+            ~onward,
+        ],
         [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
         0,
     )

@@ -256,7 +256,9 @@ def _judge(
     to_router = np.isin(macs, node.routers) if len(node.routers) else np.zeros(len(rows), bool)
     to_pod = np.column_stack([np.full(len(rows), leg.there.role == "pod") for leg in legs]) & ways
     routed_only = outbound & ~to_pod.any(1) & (macs != 0)
-    if len(node.routers):
+    if point.role == "tunnel":
+        pass  # its frames are addressed to the far end's device
+    elif len(node.routers):
         bridged = routed_only & ~to_router
     elif any(leg.there.role in ("uplink", "tunnel") for leg in legs):
         # Nothing tells a frame that is to be routed from one for a neighbour on the same bridge.
@@ -267,7 +269,7 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    away, unknown_way, filtered = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
+    away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, elsewhere & ~by_reset & ~near, dst)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
@@ -281,11 +283,12 @@ def _judge(
             soon & unseen,
             unseen,
             undecoded,
-            ~recording.any(1) & beyond,
+            ~recording.any(1) & beyond & soon,  # an answer to the repetition says nothing of the first
             ~recording.any(1) & missing,
             ~recording.any(1),
             soon & met,
-            elsewhere, filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
+            elsewhere, inside & outbound & ~to_pod.any(1),
+            filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
             unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
             soon & ~by_reset & (not replies),  # answered when the next point recorded no more
         ],
@@ -298,7 +301,8 @@ def _judge(
             codes["not-captured"],
             codes["not-recording"],
             codes["answered"],
-            codes["answered-here"], codes["filtered"], codes["other-way"],
+            codes["answered-here"], codes["not-captured"],
+            codes["filtered"], codes["other-way"],
             codes["ambiguous"], codes["way-unknown"],
             codes["answered"],
         ],

@@ -9,7 +9,7 @@ import numpy as np
 from analyzer.capture.layout import TUNNEL_SHIFT
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among, distinct
-from analyzer.node.ways import EXITS, IN, LOCAL, OUT
+from analyzer.node.ways import EXITS, IN, INSIDE, LOCAL, OUT, to_pods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,11 @@ def onward(
             [dst[leg.flows_here] for leg in legs if leg.gap.stacked and not leg.outward] or [dst[:0]]
         )
         ways[np.ix_(np.flatnonzero(among(to, distinct(through))), direct)] = False
+    if node.routes and point.role in EXITS:
+        # A pod whose own interface was not captured.
+        asked = np.flatnonzero((heading == IN) & ~into_pod & ways.any(1))
+        names = {leg.there.name for leg in legs}
+        ways[asked[to_pods(point.flows, flow[asked].astype(np.int64), node.routes, names)]] = False
     _choose_exit(point, legs, node, flow, dst, ways)
     return ways
 
@@ -179,12 +184,13 @@ def exits_known(
     flow: NDArray[np.int32],
     elsewhere: NDArray[np.bool_],
     dst: NDArray[np.uint64],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the way to a packet's destination leaves the node by a point that was not captured; whether it may; or is hidden.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether a packet's way leaves the node by a point that was not captured; whether it may; is hidden; or ends in the node.
 
     So say the routes, or the answers of the same address that came in without passing the gap. Where such another way is
     in use and no route is known, a destination that never crossed the gap may lie on it.
     Where the routes know of no other way, a filter hid it (`tcpdump host ...`), and hides what else never crossed.
+    What they send to a pod's interface, or a bridge, that was not captured stays on the node.
 
     Args:
         point: Where the packets are.
@@ -204,6 +210,7 @@ def exits_known(
     }
     away_of: list[np.uint64] = []
     here_of: list[np.uint64] = []
+    inside_of: list[np.uint64] = []
     if node.routes and names:
         # One flow of each destination: a flood has many flows.
         _, where = np.unique(dst[flow], return_index=True)
@@ -211,6 +218,8 @@ def exits_known(
             devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
             if devices and all(role_of(device) == "tunnel" for device in devices):
                 here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
+            elif devices and not set(devices) & names and all(role_of(one) in INSIDE for one in devices):
+                inside_of.append(dst[f])
             elif devices and not set(devices) <= names:
                 away_of.append(dst[f])
             elif devices:
@@ -222,12 +231,16 @@ def exits_known(
     away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     filtered = ~among(dst[flow], np.concatenate([crossing, away])) & hidden.any()
-    return among(dst[flow], away), ~known & elsewhere.any(), filtered
+    inside = among(dst[flow], np.array(inside_of, np.uint64))
+    return among(dst[flow], away) & ~inside, ~known & elsewhere.any(), filtered, inside
 
 
 def one_way(leg: Leg) -> bool:
     """Whether the leg's other point recorded only what comes from there (`tcpdump -Q in`), nothing that goes there."""
     there = leg.there
+    # Where all replies of a gap are lost, its flows look so as well; any other flow of two directions tells.
+    if ((there.starts[1::2] > there.starts[:-1:2]) & (there.starts[2::2] > there.starts[1::2])).any():
+        return False
     flows = leg.flows_there.astype(np.int64)
     by_originator = there.starts[2 * flows + 1] - there.starts[2 * flows]
     by_responder = there.starts[2 * flows + 2] - there.starts[2 * flows + 1]

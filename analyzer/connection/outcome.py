@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
+from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.compute.thresholds import FIRST_TIMEOUT, FLOODED
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
@@ -37,6 +38,8 @@ OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY
 ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
 """UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others,
 such as syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""
+MOST = 100_000
+"""Half-open connections of one point that are looked at."""
 NONE = -1
 
 
@@ -62,6 +65,8 @@ class Outcomes:
     """Who sent that packet: 0 the opener, 1 the responder."""
     strange: NDArray[np.bool_]
     """Whether an ACK that fits no SYN of its came before any SYN-ACK: a challenge ACK (RFC 5961 section 4.2)."""
+    unheard: NDArray[np.bool_]
+    """Whether it timed out although its SYN-ACK came: sent again and again, since the opener acknowledged none."""
     repeated: NDArray[np.int32]
     """Segments with data that were sent again, both sides."""
     state: NDArray[np.int8]
@@ -94,6 +99,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         np.full(n, NONE, np.int32),
     )
     history = np.zeros((n, 12), np.uint8)
+    unheard = np.zeros(n, bool)
     proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
     time = _Times(n)
@@ -116,9 +122,10 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         sent[here, 0] = starts[both + 1] - starts[both]
         sent[here, 1] = starts[both + 2] - starts[both + 1]
         _copies(point, syn, here)
+        unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
-        proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
+        proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
     )
     unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
     code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
@@ -132,6 +139,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         packets=sent.sum(1),
         deciding=deciding,
         side=side,
+        unheard=unheard & (code == TIMED_OUT),
         strange=(seen[:, 1] & tally.STRANGE != 0) & (proto == TCP),
         repeated=again.sum(1).astype(np.int32),
         state=_states(proto, sent, seen, syn),
@@ -150,6 +158,23 @@ def _copies(point: Point, syn: NDArray[np.int32], here: NDArray[np.int64]) -> No
     same = (packets.print[first] == packets.print[last]) & (packets.ip_id[first] == packets.ip_id[last])
     same &= (packets.ip_id[first] != 0) | (packets.time[last] - packets.time[first] <= FLOODED)
     syn[some[same], 1] = first[same]
+
+
+def _unheard(
+    point: Point, flow: NDArray[np.int32], seen: NDArray[np.uint16], first: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Whose SYN-ACK was sent again while the opener sent nothing but SYNs: it never got to the opener, or was not taken there."""
+    found = np.zeros(len(flow), bool)
+    took = tally.ACK | tally.DATA | tally.FIN | tally.RST
+    other = tally.ACK | tally.DATA | tally.FIN
+    some = np.flatnonzero((first >= 0) & (seen[:, 0] & took == 0) & (seen[:, 1] & other == 0))
+    packets = point.packets
+    for i in some[:MOST].tolist():
+        rows = point.rows(int(flow[i]), 1)
+        again = rows[packets.flags[rows] & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK]
+        # A bridge with br_netfilter hands one packet on twice.
+        found[i] = packets.time[again[-1]] - packets.time[again[0]] > FLOODED
+    return found
 
 
 class _Times:
@@ -184,11 +209,11 @@ class _Times:
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, repeated, syn, reset, refused, time, ended
+    proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8]]:
     n = len(proto)
     tcp = proto == TCP
-    opened, answered = syn[:, 0] >= 0, syn[:, 2] >= 0
+    opened, answered = syn[:, 0] >= 0, (syn[:, 2] >= 0) & ~unheard
     spoke = (seen & (tally.ACK | tally.DATA | tally.FIN)) != 0
     # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`).
     went_on = seen[:, 0] & (tally.ACK | tally.DATA) != 0
@@ -212,10 +237,10 @@ def _decide(  # type: ignore[no-untyped-def]
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
     challenged = seen[:, 1] & tally.STRANGE != 0
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
-    waiting = opened & ~established & ~refused_tcp
+    waiting = (opened | unheard) & ~established & ~refused_tcp
     code = np.select(
         [~tcp & (sent[:, 1] > 0), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
-         refused_tcp, waiting & short & ~any_reset, waiting, reset_, stalled, delayed],
+         refused_tcp, waiting & short & ~any_reset & ~unheard, waiting, reset_, stalled, delayed],
         [OK, REFUSED, UNANSWERED, OK,
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],
         OK,
@@ -225,6 +250,8 @@ def _decide(  # type: ignore[no-untyped-def]
     deciding = np.full(n, NONE, np.int32)
     asks = np.isin(code, (REFUSED, TIMED_OUT, DELAYED)) & tcp
     deciding[asks] = syn[asks, 0]
+    deciding[unheard & asks] = syn[unheard & asks, 2]
+    sender[unheard & asks] = 1
     silent = np.isin(code, (UNANSWERED, REFUSED)) & ~tcp
     deciding[silent] = time.first_row[silent]
     sat = code == STALLED

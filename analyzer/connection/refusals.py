@@ -27,6 +27,8 @@ MOST = 100_000
 HOST_UNREACHABLE = (3, 1)
 """Also what a router says seconds later, when its next hop does not answer (`ipv4_link_failure`)."""
 ADDRESS_UNREACHABLE = (101, 3)
+PROHIBITED = ((3, 9), (3, 10), (3, 13), (101, 1))
+"""What only rules and `prohibit` routes say."""
 WORDS = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",
@@ -86,13 +88,14 @@ class Refusal:
 class Refusals:
     """The ICMP errors of each point, read when first asked for."""
 
-    def __init__(self, exits: Sequence[Point]) -> None:
+    def __init__(self, exits: Sequence[Point], inside: Sequence[Point] = ()) -> None:
         """Begin without any.
 
         Args:
             exits: Points at which next hops are asked for.
+            inside: Points at which pods are asked for, and pods ask.
         """
-        self._exits = exits
+        self._exits, self._inside = exits, inside
         self._known: dict[str, dict[bytes, list[Refusal]]] = {}
 
     def at(self, point: Point) -> dict[bytes, list[Refusal]]:
@@ -145,6 +148,14 @@ class Refusals:
         for point in self._exits:
             times = point.packets.time[point.events.of(NEIGHBOUR)]
             if ((times >= begin) & (times <= end)).any():
+                return True
+        for point in self._inside:
+            # There everybody asks for everybody: only what was asked again and again, without a reply, counts.
+            rows = point.events.of(NEIGHBOUR)
+            times, flow = point.packets.time[rows], point.packets.flow[rows]
+            asked, count = np.unique(flow[(times >= begin) & (times <= end)], return_counts=True)
+            both = 2 * asked[count > 1].astype(np.int64)
+            if (point.starts[both + 2] == point.starts[both + 1]).any():
                 return True
         return False
 

@@ -91,6 +91,8 @@ def by_errors(
             by: By = (
                 "node"
                 if int(reason[connection]) in HERE
+                else "node"
+                if node.sent(point, telling[0].row)
                 else _by(point, flow, of, node, int(direction[connection]), inside=bool(inside[connection]))
             )
             found[connection] = Refused(

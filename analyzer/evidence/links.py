@@ -18,6 +18,8 @@ MOST = 20_000
 def merge(listed: Iterable[Link]) -> tuple[tuple[Link, ...], list[str]]:
     """Put together what is told of each interface: the first listing's word, and what only others tell.
 
+    Flags and state are the last one's: listings come in the order in which they were made.
+
     Returns:
         The interfaces, and where two listings contradict each other, each a sentence.
     """
@@ -46,12 +48,14 @@ def merge(listed: Iterable[Link]) -> tuple[tuple[Link, ...], list[str]]:
 def _completed(link: Link, other: Link) -> Link:
     if other is link:
         return link
+    # Of what changes the later listing tells, if it tells as much.
+    later = other.index is not None
     return replace(
         link,
         mac=link.mac or other.mac,
         mtu=link.mtu or other.mtu,
-        flags=link.flags or other.flags,
-        state=link.state or other.state,
+        flags=(later and other.flags) or link.flags or other.flags,
+        state=(later and other.state) or link.state or other.state,
         kind=link.kind or other.kind,
         master=link.master or other.master,
         parent=link.parent or other.parent,

@@ -16,10 +16,11 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_RST
 from analyzer.compute.thresholds import WINDOW
-from analyzer.connection.asking import answered
+from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
 from analyzer.connection.reasons import CODES
+from analyzer.connection.refusals import PROHIBITED
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
@@ -133,21 +134,26 @@ def _refusals(scene: Scene) -> None:
                 gap = scene.gaps[int(at.gap[place])]
                 if one is None or one.harmless:
                     continue
-                if _own(at, gap, one.row) or _ruled(scene, at, place, one.row):
+                if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
             if protocol == TCP:
                 _, answer, _ = answered(at.point, protocol)
                 for place in np.flatnonzero((at.reason == CODES["answered-here"]) & (answer >= 0)).tolist():
                     row = int(answer[place])
-                    own = _own(at, scene.gaps[int(at.gap[place])], row)
+                    own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
 
 
-def _own(at: Followed, gap: Gap, row: int) -> bool:
-    """Whether a packet that this point saw began in the node: the gap's other point was recording and did not have it."""
+def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
+    """Whether a packet that this point saw began in the node.
+
+    So its TTL tells, or the gap's other point, which was recording and did not have it.
+    """
     if gap.stacked:
         return False  # it came in by another device of the place
+    if scene.node.sent(at.point, row):
+        return True
     there, partner = (gap.outer, gap.in_outer) if at.point is gap.inner else (gap.inner, gap.in_inner)
     here = at.point.packets
     time = int(here.time[row])
@@ -211,11 +217,14 @@ def _to_the_node(scene: Scene) -> None:
     They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
     """
     near = by_point(scene.gaps)
+    for at in scene.replies[TCP] if scene.evidence.rules else ():
+        _answers_to_the_node(scene, at, list(near.get(at.point.name, ())))
     for at in (at for protocol in ALL for at in scene.requests[protocol]):
         flow = at.point.packets.flow[at.rows]
         own = among(at.point.dst[flow], scene.node.own) & (scene.node.heading[at.point.name][flow] != OUT)
         own |= at.reason == CODES["own-address"]
         mine = list(near.get(at.point.name, ()))
+        _refused_by_rule(scene, at, own, mine)
         idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
         reset = np.zeros(len(at.rows), bool)
         if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
@@ -232,6 +241,38 @@ def _to_the_node(scene: Scene) -> None:
             if walked is not None and walked[0].verdict in verdicts and _local(walked[0]):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
+
+
+def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: list[int]) -> None:
+    """Packets to the node itself that it answered with an ICMP error: where nobody listens TCP sends a RST; in place."""
+    if not gaps or not scene.refusals.at(at.point):
+        return
+    idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"], CODES["refused"])) & at.last
+    packets, flows = at.point.packets, at.point.flows
+    for place in np.flatnonzero(idle)[:MOST].tolist():
+        one = scene.refusals.of(at.point, int(at.rows[place]))
+        if one is None or one.harmless:
+            continue
+        flow, error = int(packets.flow[at.rows[place]]), int(packets.flow[one.row])
+        if at.point.src[error] != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
+            continue
+        if flows.proto[flow] == TCP or one.kind in PROHIBITED:
+            inner = [n for n in gaps if scene.gaps[n].inner is at.point]
+            at.reason[place] = CODES["refused-here"]
+            at.gap[place], at.outward[place] = (inner or gaps)[-1], bool(inner)
+
+
+def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
+    """SYN-ACKs to the node itself that nobody acknowledged, and that a rule drops for certain; in place."""
+    flow = at.point.packets.flow[at.rows]
+    own = among(at.point.src[flow], scene.node.own) & at.last & (at.reason == CODES["seen-beyond"])
+    places = np.flatnonzero(own & ~acknowledged(at.point, at.rows))[:MOST] if own.any() and gaps else ()
+    for place in map(int, places):
+        inner = [n for n in gaps if scene.gaps[n].inner is at.point]
+        number, outward = (inner or gaps)[-1], bool(inner)
+        walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
+        if walked is not None and walked[0].verdict == "drop" and _local(walked[0]):
+            at.reason[place], at.gap[place], at.outward[place] = CODES["ruled"], number, outward
 
 
 def _by_routes(scene: Scene) -> None:

@@ -24,7 +24,7 @@ from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.bridging import at_port
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence as Says
-from analyzer.node.ways import OUT
+from analyzer.node.ways import LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -278,11 +278,18 @@ class Scene:
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
-            port = at_port(packet, self.node, self.trails, point, row, gap, outward=outward)
+            names = [self.evidence.device(one.name) for one in (gap.inner, gap.outer)][:: 1 if outward else -1]
+            port = replace(packet, iif=names[0], oif=names[1])
+            port = at_port(port, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
             if bridged is not None and bridged[0].verdict in ("drop", "reject"):
                 return bridged
         walked = self.once(("walked", packet), lambda: self._walked(packet))
+        if walked is not None and gap.inner.role == "pod" and gap.outer.role == "bridge" and "" in (packet.iif, packet.oif):
+            # With br_netfilter what comes from a port passes PREROUTING; the other hooks lie behind the bridge.
+            steps = walked[0]
+            if steps.end is not None and not (outward and steps.end.hook in ("ingress", "prerouting")):
+                return replace(steps, verdict="accept", end=None, doubts=()), walked[1]
         if outer is not None and walked is not None and walked[0].verdict == "accept":
             return self.once(("walked", outer), lambda: self._walked(outer))
         return walked
@@ -308,8 +315,11 @@ class Scene:
         reply = bool(point.packets.bits[row] & REPLY)
         flow, flows = int(point.packets.flow[row]), point.flows
         proto = int(flows.proto[flow])
-        inner, outer = (self.evidence.device(point.name) for point in (gap.inner, gap.outer))
+        inner, outer = self._device(gap.inner), self._device(gap.outer)
         iif, oif = (inner, outer) if outward else (outer, inner)
+        if gap.inner.role == "pod" and gap.outer.role == "bridge":
+            far = outer if self.node.heading[point.name][flow] == LOCAL else ""
+            iif, oif = (outer, far) if outward else (far, outer)
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)
@@ -336,6 +346,17 @@ class Scene:
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
+    def _device(self, point: Point) -> str:
+        """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
+        name = self.evidence.device(point.name)
+        if point.role != "pod" or not name:
+            return name
+        link = next((link for link in self.evidence.links if link.name == name), None)
+        if link is not None:
+            return link.master or name
+        routed = any(hop.dev == name for route in self.evidence.routes for hop in route.hops)
+        return name if routed or not name.startswith("veth") else ""
+
     def _outer(self, tunnel: str, uplink: str, *, outward: bool) -> Packet | None:
         """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.
 
@@ -360,7 +381,8 @@ class Scene:
         asked = self.trails.flows_of(point, flow).get(there.name)
         crossed = asked is not None and len(there.rows(asked, 0)) > 0
         own = point.flows.proto[flow] != TCP or bool(point.flows.marks[flow] & SYN_X)
-        return "established" if crossed or not own else "invalid"
+        by_node = bool(among(point.src[[flow]], self.node.own)[0])
+        return "established" if crossed or by_node or not own else "invalid"
 
     @cached_property
     def _source_port_asked(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import ARP
+from analyzer.capture.layout import ARP, REPLY
 from analyzer.capture.naming import role_of
 from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import address_key, among, distinct, is_v4
@@ -16,10 +16,11 @@ from analyzer.nat.tuples import SRC, routable
 from analyzer.node.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from analyzer.capture.columns import Flows
     from analyzer.capture.link import Link
     from analyzer.evidence.facts import Route
     from analyzer.flow.point import Point
@@ -29,6 +30,10 @@ OUT, IN, LOCAL, UNKNOWN = 1, -1, 2, 0
 _NONE = np.zeros(0, np.uint64)
 EXITS = ("tunnel", "uplink")
 """Roles of the points that routed packets go to."""
+INSIDE = ("pod", "bridge")
+"""Roles of the devices that lead to pods of this node."""
+MOST = 20_000
+"""Addresses of one point that are looked up in the routes."""
 FIRST_TTLS = (64, 128, 255)
 """TTLs that stacks send with."""
 
@@ -48,6 +53,19 @@ class Node:
     routes: Routes
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+
+    def sent(self, point: Point, row: int) -> bool:
+        """Whether the node itself made a packet that a pod's interface, or a bridge, saw come from it.
+
+        What the node only forwards has been through one router at least: itself.
+        """
+        flow = int(point.packets.flow[row])
+        macs = point.flows.mac_dst if point.packets.bits[row] & REPLY else point.flows.mac_src
+        return (
+            point.role in INSIDE
+            and int(point.packets.ttl[row]) in FIRST_TTLS
+            and bool(np.isin(macs[flow], self.routers))
+        )
 
     def owns(self, address: str) -> bool:
         """Whether an address is one of the node's own."""
@@ -73,19 +91,21 @@ def explore(
     """
     links = list(links)
     own = [_number(text) for link in links for text in link.addresses]
-    bridges = [
-        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) == "bridge"
+    # Frames to be routed are addressed to the bridge, or, where a pod's veth is in none, to the veth's end on the node.
+    own_macs = [
+        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) in ("bridge", "pod")
     ]
     crossed = {point.name: np.zeros(len(point.flows), np.int8) for point in points}
     met_in = {point.name: np.zeros(len(point.flows), bool) for point in points}
     met_out = {point.name: np.zeros(len(point.flows), bool) for point in points}
-    routers = np.array(bridges, np.uint64)
+    routers = np.array(own_macs, np.uint64)
     for gap in gaps:
         if gap.outer.role in EXITS:
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
-    if not len(routers):
-        routers = distinct(np.concatenate([_NONE, *(_far(p) for p in points if p.role in ("pod", "bridge"))]))
+    # Without a bridge each veth has an address of its own: where no packet of a pod got out, none is known by that.
+    cut_off = [p for p in points if p.role in ("pod", "bridge") and not np.isin(p.flows.mac_dst, routers).any()]
+    routers = distinct(np.concatenate([routers, *(_far(point) for point in cut_off)]))
     of_pods = [point for point in points if point.role == "pod"]
     found = side_by_side(lambda point: pod_address(point, routers), of_pods)
     pods = {point.name: addresses for point, addresses in zip(of_pods, found, strict=True)}
@@ -149,6 +169,9 @@ def explore(
         )
         stays = np.ones(len(found), bool)
         stays[routable(point.flows)] = False
+        if point.role in EXITS and node.routes:
+            open_ = np.flatnonzero((found == UNKNOWN) & ~stays)
+            found[open_[to_pods(point.flows, open_, node.routes)]] = IN
         found[stays] = UNKNOWN
         if point.role == "uplink" and point.name in stacked:
             # What the node sends itself, and what is sent to it, passes the devices of its stack as well.
@@ -165,6 +188,20 @@ def explore(
         guess = node.heading[gap.inner.name][gap.matches.a[open_]]
         gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
     return node
+
+
+def to_pods(
+    flows: Flows, some: NDArray[np.int64], routes: Routes, but: Collection[str] = ()
+) -> NDArray[np.bool_]:
+    """Which of these flows the routes send on to a pod's interface or a bridge, and to none of some devices."""
+    both = np.column_stack([flows.dst_hi[some], flows.dst_lo[some]])
+    asked, which = np.unique(both, axis=0, return_inverse=True)
+    near = np.zeros(len(asked), bool)
+    for n, (hi, lo) in enumerate(asked[:MOST].tolist()):
+        devices = routes.devices(hi, lo)
+        near[n] = bool(devices) and all(role_of(one) in INSIDE and one not in but for one in devices)
+    found: NDArray[np.bool_] = near[which.ravel()]
+    return found
 
 
 def _far(point: Point) -> NDArray[np.uint64]:

@@ -6,7 +6,7 @@ What happens
 
 How it is recognised
     Packets to the published port vanish in this node; walked through the node's rules they are translated to an address
-    that the node asks for in vain, or lists as failed. Another rule for the same port leads elsewhere.
+    that the node asks for in vain, or lists as failed. That another rule for the same port leads elsewhere proves it.
 
 What is ruled out
     A stale entry of conntrack (new connections are led astray as well, by a rule); a container that is there and refuses.
@@ -71,20 +71,23 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     inner = case.crossing.outer if case.outward else case.crossing.inner
     vain = asked_in_vain(inner, target, scene) or failed(target, scene)
     others = _others(step.rule, target, scene)
-    if vain is None or not others:
+    if vain is None:
         return None
     delete = _delete(step.rule)
     return Explanation(
         cause=CODE,
         kind="misdelivered",
-        confidence="proven",
+        confidence="proven" if others else "likely",  # else the container may just be down
         facts={"rule": step.text, "target": target},
         evidence=(
             Evidence(says=f"the packet meets this rule first: {step.text}", source=walked[1]),
             vain,
-            Evidence(
-                says=f"another rule for the same port leads elsewhere: {others[0].chain}: {others[0].text}",
-                source=walked[1],
+            *(
+                Evidence(
+                    says=f"another rule for the same port leads elsewhere: {other.chain}: {other.text}",
+                    source=walked[1],
+                )
+                for other in others[:1]
             ),
         ),
         excluded=(
@@ -96,7 +99,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Remedy(
                 do="Delete the old rule",
                 command=delete,
-                effect="The next rule for this port takes over, for new connections.",
+                effect="The next rule for this port takes over, for new connections."
+                if others
+                else "New connections are no longer sent to an address that nobody has.",
                 risk="It is gone until its owner writes it again; compare the place with a fresh listing before.",
             ),
         )

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.compute.thresholds import DATED
+from analyzer.connection.refusals import ADDRESS_UNREACHABLE, HOST_UNREACHABLE
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Remedy
 from analyzer.incident.routing import beyond, targets, way
@@ -71,7 +72,9 @@ def summary(loss: Loss) -> str:
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the log's account of the link, or by its state where it never carried anything again."""
     if case.refused:
-        return None
+        one = scene.refusals.of(*case.lost[0].seen[-1])
+        if one is None or one.kind not in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE):
+            return None
     point = beyond(case)
     silent = not bool((point.packets.time > case.lost[0].time).any())
     link = next((link for link in scene.evidence.links if link.name == point.name), None)

@@ -48,9 +48,16 @@ def test_the_old_rule_first(tmp_path: Path) -> None:
     assert ["leftover-dnat"] == told(tmp_path, OLD + NEW, silent())
 
 
+def test_no_rule_beside_it(tmp_path: Path) -> None:
+    """Without a newer rule the container may just be down: likely, not proven."""
+    (tmp_path / "iptables-save.txt").write_text(HEAD + OLD + "COMMIT\n" + FILTER)
+    analysis = judged(tmp_path, client(1, 1, passes=True), client(2, 3), silent())
+    assert [("leftover-dnat", "likely")] == [(one.cause, one.confidence) for one in analysis.incidents]
+
+
 @pytest.mark.parametrize(
-    ("rules", "asked"), [(NEW + OLD, "10.88.0.5"), (OLD, "10.88.0.5"), (OLD + NEW, "10.88.0.77")],
-    ids=["the new rule first", "one rule only", "another address is asked for"],
+    ("rules", "asked"), [(NEW + OLD, "10.88.0.5"), (OLD, "10.88.0.77"), (OLD + NEW, "10.88.0.77")],
+    ids=["the new rule first", "one rule only, and it leads elsewhere", "another address is asked for"],
 )  # fmt: skip
 def test_near_misses(rules: str, asked: str, tmp_path: Path) -> None:
     """Without one of its signs it is something else."""
