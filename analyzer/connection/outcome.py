@@ -38,6 +38,10 @@ OK, DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNFINISHED, UNANSWERED, ONE_WAY
 ASKING = (53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060)
 """UDP ports whose services answer what they are asked: DNS, DHCP, TFTP, Kerberos, NTP, SNMP, LDAP, QUIC, IKE, SIP. To others,
 such as syslog and statsd, a flow without an answer is one-way where none to that port is ever answered."""
+ANSWERING = (53, 88, 123, 161, 389)
+"""Of these the ones that answer each request; what follows the last answer of others may be its receipt (QUIC, IKE)."""
+ENOUGH = 3
+"""Requests in a row that must be without answer before a flow that was answered earlier is called unanswered."""
 MOST = 100_000
 """Half-open connections of one point that are looked at."""
 NONE = -1
@@ -100,6 +104,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
     )
     history = np.zeros((n, 12), np.uint8)
     unheard = np.zeros(n, bool)
+    stopped = np.full(n, NONE, np.int32)
     proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
     time = _Times(n)
@@ -123,10 +128,13 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         sent[here, 1] = starts[both + 2] - starts[both + 1]
         _copies(point, syn, here)
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
+        stopped[here] = _stopped(point, flow, ended[here])
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
         proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
     )
+    late = (stopped >= 0) & (code == OK)
+    code[late], deciding[late] = UNANSWERED, stopped[late]
     unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
     code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
     return Outcomes(
@@ -174,6 +182,26 @@ def _unheard(
         again = rows[packets.flags[rows] & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK]
         # A bridge with br_netfilter hands one packet on twice.
         found[i] = packets.time[again[-1]] - packets.time[again[0]] > FLOODED
+    return found
+
+
+def _stopped(point: Point, flow: NDArray[np.int32], ended: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Of UDP flows that were answered until then, the first of the last requests, which nobody answered; else -1."""
+    found = np.full(len(flow), NONE, np.int32)
+    flows, packets, starts = point.flows, point.packets, point.starts
+    both = 2 * flow.astype(np.int64)
+    begin, middle, end = starts[both], starts[both + 1], starts[both + 2]
+    some = (flows.proto[flow] == UDP) & np.isin(flows.ports[flow] & 0xFFFF, ANSWERING)
+    some &= (middle - begin >= ENOUGH) & (end > middle)
+    some = np.flatnonzero(some)
+    some = some[point.order[middle[some] - 1] > point.order[end[some] - 1]]
+    for i in some[:MOST].tolist():
+        asked = point.order[begin[i] : middle[i]]
+        asked = asked[asked > point.order[end[i] - 1]]
+        # A bridge with br_netfilter hands one packet on twice.
+        often = (np.diff(packets.time[asked]) > FLOODED).sum() + 1
+        if often >= ENOUGH and ended[i] - packets.time[asked[0]] >= FIRST_TIMEOUT:
+            found[i] = asked[0]
     return found
 
 

@@ -16,7 +16,7 @@ from analyzer.connection.passages import address
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
-from analyzer.evidence.rules.packet import Packet, Steps
+from analyzer.evidence.rules.packet import Packet, Step, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
@@ -293,6 +293,31 @@ class Scene:
         if outer is not None and walked is not None and walked[0].verdict == "accept":
             return self.once(("walked", outer), lambda: self._walked(outer))
         return walked
+
+    def suspected(self, walked: tuple[Steps, str] | None) -> tuple[Step, int] | None:
+        """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
+
+        For rules that ask what a capture does not show: a rate, a length, how many connections there are.
+        """
+        if walked is None or walked[0].verdict != "cannot-tell":
+            return None
+        steps = [*walked[0].doubts, *([walked[0].end] if walked[0].end is not None else [])]
+        risen = [
+            (step, count)
+            for step in steps
+            if step.action == "drop" and step.rule is not None and (count := self.grown(step.rule)) > 0
+        ]
+        return risen[0] if len(risen) == 1 else None
+
+    def grown(self, rule: Rule) -> int:
+        """How many packets a rule counted between the first listing of the rules and the last; 0 where there is only one."""
+        rulesets = self.evidence.rules
+        if len(rulesets) < 2 or rule.packets is None:
+            return 0
+        before = next(
+            (one for one in rulesets[0].rules() if (one.chain, one.text) == (rule.chain, rule.text)), None
+        )
+        return rule.packets - (before.packets or 0) if before is not None else rule.packets
 
     def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
         rules = self.evidence.rules[-1]

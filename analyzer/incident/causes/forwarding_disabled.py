@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.flow.keys import is_v4
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
@@ -73,9 +74,14 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     device = entered(case)
     if case.refused or device is None:
         return None
-    setting = _setting(device, scene, v6=":" in ends(case)[0])
+    v6 = ":" in ends(case)[0]
+    setting = _setting(device, scene, v6=v6)
+    here, passed = went_on(case, scene)
+    flow = here.packets.flow[passed]
+    # The other version is forwarded by a setting of its own.
+    passed = passed[is_v4(here.flows.src_hi[flow], here.flows.src_lo[flow]) ^ v6]
     record = recorded(case, scene, reason="IP_INADDRERRORS")
-    if record is None and (setting is None or len(went_on(case, scene)[1])):
+    if record is None and (setting is None or len(passed)):
         return None
     evidence = [record] if record else []
     if setting is not None:
@@ -83,7 +89,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Evidence(says=f"{setting} is 0: what comes in by {device} is not forwarded", source="sysctl")
         )
     evidence += risen(scene, "Ip.InAddrErrors")
-    if not len(went_on(case, scene)[1]):
+    if not len(passed):
         evidence.append(Evidence(says=f"nothing got from {device} through this gap since", source="captures"))
     return Explanation(
         cause=CODE,
@@ -98,7 +104,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="snat-port-race", because="the packet is dropped as it is routed, before SNAT"),
         ),
         remedies=(_set(setting or f"net.ipv4.conf.{device}.forwarding"), REMEDIES[1])
-        if ":" not in ends(case)[0] or setting
+        if not v6 or setting
         else (),
     )
 

@@ -41,6 +41,7 @@ from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
+    from analyzer.evidence.rules.packet import Step
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
@@ -166,17 +167,16 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
 def suggest(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by a rule that drops at random, or without the rules: flows alike never pass while others do."""
     if not case.refused and (rule := _at_random(case, scene)):
+        step, file, says = rule
         return Explanation(
             cause=CODE,
             confidence="likely",
-            facts={"rule": rule[0]},
+            facts={"rule": step.text},
             evidence=(
-                Evidence(
-                    says=f"the {_packet(case)} meets this rule, which drops some and spares others: {rule[0]}",
-                    source=rule[1],
-                ),
+                Evidence(says=f"the {_packet(case)} meets this rule, {says}: {step.text}", source=file),
                 *_evidence(None, scene),
             ),
+            remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
             excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
@@ -215,8 +215,12 @@ def _to_node(case: Case, scene: Scene) -> bool:
     return bool(case.requests and own[0] and walked is not None and walked[0].destination_nat is None)
 
 
-def _at_random(case: Case, scene: Scene) -> tuple[str, str] | None:
-    """A rule on the packet's way that would drop it for certain if it did not choose at random, and its file."""
+def _at_random(case: Case, scene: Scene) -> tuple[Step, str, str] | None:
+    """A rule on the packet's way that may have dropped it, and did drop packets; its file; and how sure that is.
+
+    One that chooses at random drops some for certain. Of one that asks what a capture does not show (a rate, a length, how many
+    connections there are) its counter tells, if it is the only one in doubt that rose.
+    """
     walked = scene.walked(case)
     if walked is None or walked[0].verdict != "cannot-tell":
         return None
@@ -224,8 +228,9 @@ def _at_random(case: Case, scene: Scene) -> tuple[str, str] | None:
         if step.action == "drop" and step.rule is not None and step.rule.packets != 0:
             unclear = [match.text for match in step.rule.matches if not match.fields]
             if unclear and all(RANDOM.search(text) for text in unclear):
-                return step.text, walked[1]
-    return None
+                return step, walked[1], "which drops some and spares others"
+    risen = scene.suspected(walked)
+    return (risen[0], walked[1], f"which counted {risen[1]} packets meanwhile") if risen else None
 
 
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:

@@ -78,6 +78,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     rule = dropped_by(case, scene)
     how = _refusal(case, scene)
     record = recorded(case, scene, "rule", "policy")
+    walked = scene.walked(case)
+    if walked is not None and walked[0].verdict == "accept" and record is None:
+        return None  # all rules are known, and none of them refuses it
     if rule is None and how is None and record is None:
         return None
     evidence = []
