@@ -134,9 +134,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
     )
 
 
-def _seen(
-    chains: Chains, node: Node
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     outside, inside, of_pod, pods = (
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),

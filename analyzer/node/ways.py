@@ -93,7 +93,9 @@ def explore(
     own = [_number(text) for link in links for text in link.addresses]
     # Frames to be routed are addressed to the bridge, or, where a pod's veth is in none, to the veth's end on the node.
     own_macs = [
-        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) in ("bridge", "pod")
+        int(link.mac.replace(":", ""), 16)
+        for link in links
+        if link.mac and role_of(link.name) in ("bridge", "pod")
     ]
     crossed = {point.name: np.zeros(len(point.flows), np.int8) for point in points}
     met_in = {point.name: np.zeros(len(point.flows), bool) for point in points}
@@ -104,7 +106,9 @@ def explore(
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
     # Without a bridge each veth has an address of its own: where no packet of a pod got out, none is known by that.
-    cut_off = [p for p in points if p.role in ("pod", "bridge") and not np.isin(p.flows.mac_dst, routers).any()]
+    cut_off = [
+        p for p in points if p.role in ("pod", "bridge") and not np.isin(p.flows.mac_dst, routers).any()
+    ]
     routers = distinct(np.concatenate([routers, *(_far(point) for point in cut_off)]))
     of_pods = [point for point in points if point.role == "pod"]
     found = side_by_side(lambda point: pod_address(point, routers), of_pods)

@@ -483,9 +483,7 @@ def test_what_carries_a_tunnel_is_not_read(tmp_path: Path) -> None:
     talk = _tunnelled()
     for at in (0, 1):
         talk.syn(at).lost_after("flannel.1")
-    outer = Conversation(
-        pod="192.0.2.10:50000", server="192.0.2.12:8472", proto="udp", way="eth0", isn=99
-    )
+    outer = Conversation(pod="192.0.2.10:50000", server="192.0.2.12:8472", proto="udp", way="eth0", isn=99)
     outer.data(30, at=0)
     analysis = judged(tmp_path, talk, outer)
 

@@ -240,7 +240,9 @@ def _answered_in_vain() -> Conversation:
 
 
 @pytest.mark.parametrize(
-    ("port", "expected"), [(81, [("reply-vanished", "policy-drop")]), (82, [])], ids=["dropped", "another port"]
+    ("port", "expected"),
+    [(81, [("reply-vanished", "policy-drop")]), (82, [])],
+    ids=["dropped", "another port"],
 )
 def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tuple[str, str]]) -> None:
     """A rule of INPUT drops what answers the node; where none does, nobody can tell who did not take it."""
