@@ -13,19 +13,29 @@ from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
     from analyzer.connection.passages import Trails
-    from analyzer.evidence.rules.packet import Packet
+    from analyzer.evidence import Evidence
+    from analyzer.evidence.rules.packet import Packet, Steps
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
     from analyzer.node.ways import Node
 
 
 def at_port(
-    packet: Packet, node: Node, trails: Trails, point: Point, row: int, gap: Gap, *, outward: bool
+    packet: Packet,
+    evidence: Evidence,
+    node: Node,
+    trails: Trails,
+    point: Point,
+    row: int,
+    gap: Gap,
+    *,
+    outward: bool,
 ) -> Packet:
     """The packet between a pod's port and the bridge: from port to port, up to the bridge itself, or down from it.
 
     Args:
         packet: As the rules of IP see it.
+        evidence: For the names of the ports.
         node: What is known of the node.
         trails: Where else it was seen.
         point: That saw it.
@@ -33,6 +43,8 @@ def at_port(
         gap: Between a pod's point and the bridge, or another pod's.
         outward: Whether it came from the pod.
     """
+    iif, oif = (evidence.device(one.name) for one in (gap.inner, gap.outer)[:: 1 if outward else -1])
+    packet = replace(packet, iif=iif, oif=oif)
     if gap.abreast:
         return packet
     stays = node.heading[point.name][point.packets.flow[row]] == LOCAL
@@ -40,6 +52,32 @@ def at_port(
         return replace(packet, oif=_to_pod(node, point, row) or ("" if stays else None))
     seen = (one.name for one, _ in trails.sightings(point, row) if one.role == "pod")
     return replace(packet, iif=next(seen, "" if stays else None))
+
+
+def device(point: Point, evidence: Evidence) -> str:
+    """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
+    name = evidence.device(point.name)
+    if point.role != "pod" or not name:
+        return name
+    link = next((link for link in evidence.links if link.name == name), None)
+    if link is not None:
+        return link.master or name
+    routed = any(hop.dev == name for route in evidence.routes for hop in route.hops)
+    return name if routed or not name.startswith("veth") else ""
+
+
+def short_of_bridge(walked: tuple[Steps, str], packet: Packet, *, outward: bool) -> tuple[Steps, str]:
+    """What rules of IP do to a packet between a port and the bridge.
+
+    With br_netfilter what comes from a port passes PREROUTING; the other hooks lie behind the bridge, but for what is bridged
+    on to another port.
+    """
+    steps, file = walked
+    if "" not in (packet.iif, packet.oif) or steps.end is None:
+        return walked
+    if outward and steps.end.hook in ("ingress", "prerouting"):
+        return walked
+    return replace(steps, verdict="accept", end=None, doubts=()), file
 
 
 def _to_pod(node: Node, point: Point, row: int) -> str:

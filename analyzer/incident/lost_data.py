@@ -12,8 +12,10 @@ import numpy as np
 
 from analyzer.capture.layout import FRAGMENT, REPLY, SYN_X, SYNACK_Y, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.connection.model import Fate
+from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
 from analyzer.flow.point import TCP
+from analyzer.incident.causes.policy_drop import suspected
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import IN
 
@@ -33,6 +35,8 @@ def findings(scene: Scene) -> list[Finding]:
     found: list[Finding] = []
     for gap in scene.gaps:
         for leg in (gap.outward(), gap.inward()):
+            if one_way(leg):
+                continue  # beyond, nothing of this direction was recorded (`tcpdump -Q in`)
             for flow, rows in _stuck(leg):
                 if len(found) < MOST:
                     found.append(_finding(gap, leg, flow, rows, scene))
@@ -113,7 +117,7 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
     ]
     if walked is not None and rule is not None:
         evidence.insert(0, Evidence(says=f"it meets this rule: {rule.text}", source=walked[1]))
-    risen = scene.suspected(walked)
+    risen = suspected(walked, scene)
     if walked is not None and risen is not None:
         says = f"it may meet this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
         evidence.insert(0, Evidence(says=says, source=walked[1]))

@@ -16,12 +16,12 @@ from analyzer.connection.passages import address
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
-from analyzer.evidence.rules.packet import Packet, Step, Steps
+from analyzer.evidence.rules.packet import Packet, Steps
 from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
-from analyzer.incident.bridging import at_port
+from analyzer.incident.bridging import at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence as Says
 from analyzer.node.ways import LOCAL, OUT
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from analyzer.connection.refusals import Refusals
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
-    from analyzer.evidence.rules.model import Rule
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.nat.gap import Gap
@@ -273,59 +272,22 @@ class Scene:
         """
         if not self.evidence.rules or gap.stacked:
             return None
-        device = self._tunnel(point, row, gap, outward=outward)
-        outer = self._outer(device, gap.outer.name, outward=outward) if device else None
+        tunnel = self._tunnel(point, row, gap, outward=outward)
+        outer = self._outer(tunnel, gap.outer.name, outward=outward) if tunnel else None
         if gap.inner.role == "tunnel":
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
-            names = [self.evidence.device(one.name) for one in (gap.inner, gap.outer)][
-                :: 1 if outward else -1
-            ]
-            port = replace(packet, iif=names[0], oif=names[1])
-            port = at_port(port, self.node, self.trails, point, row, gap, outward=outward)
+            port = at_port(packet, self.evidence, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
             if bridged is not None and bridged[0].verdict in ("drop", "reject"):
                 return bridged
         walked = self.once(("walked", packet), lambda: self._walked(packet))
-        if (
-            walked is not None
-            and gap.inner.role == "pod"
-            and gap.outer.role == "bridge"
-            and "" in (packet.iif, packet.oif)
-        ):
-            # With br_netfilter what comes from a port passes PREROUTING; the other hooks lie behind the bridge.
-            steps = walked[0]
-            if steps.end is not None and not (outward and steps.end.hook in ("ingress", "prerouting")):
-                return replace(steps, verdict="accept", end=None, doubts=()), walked[1]
+        if walked is not None and gap.inner.role == "pod" and gap.outer.role == "bridge":
+            walked = short_of_bridge(walked, packet, outward=outward)
         if outer is not None and walked is not None and walked[0].verdict == "accept":
             return self.once(("walked", outer), lambda: self._walked(outer))
         return walked
-
-    def suspected(self, walked: tuple[Steps, str] | None) -> tuple[Step, int] | None:
-        """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
-
-        For rules that ask what a capture does not show: a rate, a length, how many connections there are.
-        """
-        if walked is None or walked[0].verdict != "cannot-tell":
-            return None
-        steps = [*walked[0].doubts, *([walked[0].end] if walked[0].end is not None else [])]
-        risen = [
-            (step, count)
-            for step in steps
-            if step.action == "drop" and step.rule is not None and (count := self.grown(step.rule)) > 0
-        ]
-        return risen[0] if len(risen) == 1 else None
-
-    def grown(self, rule: Rule) -> int:
-        """How many packets a rule counted between the first listing of the rules and the last; 0 where there is only one."""
-        rulesets = self.evidence.rules
-        if len(rulesets) < 2 or rule.packets is None:
-            return 0
-        before = next(
-            (one for one in rulesets[0].rules() if (one.chain, one.text) == (rule.chain, rule.text)), None
-        )
-        return rule.packets - (before.packets or 0) if before is not None else rule.packets
 
     def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
         rules = self.evidence.rules[-1]
@@ -348,7 +310,7 @@ class Scene:
         reply = bool(point.packets.bits[row] & REPLY)
         flow, flows = int(point.packets.flow[row]), point.flows
         proto = int(flows.proto[flow])
-        inner, outer = self._device(gap.inner), self._device(gap.outer)
+        inner, outer = device(gap.inner, self.evidence), device(gap.outer, self.evidence)
         iif, oif = (inner, outer) if outward else (outer, inner)
         if gap.inner.role == "pod" and gap.outer.role == "bridge":
             far = outer if self.node.heading[point.name][flow] == LOCAL else ""
@@ -378,17 +340,6 @@ class Scene:
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
-
-    def _device(self, point: Point) -> str:
-        """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
-        name = self.evidence.device(point.name)
-        if point.role != "pod" or not name:
-            return name
-        link = next((link for link in self.evidence.links if link.name == name), None)
-        if link is not None:
-            return link.master or name
-        routed = any(hop.dev == name for route in self.evidence.routes for hop in route.hops)
-        return name if routed or not name.startswith("veth") else ""
 
     def _outer(self, tunnel: str, uplink: str, *, outward: bool) -> Packet | None:
         """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.

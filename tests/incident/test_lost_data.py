@@ -106,3 +106,17 @@ def test_one_reset_of_several(tmp_path: Path) -> None:
     talk.send("R", at=1.1).lost_after("cni0")
 
     assert () == judged(tmp_path, talk).incidents
+
+
+def test_each_point_recorded_one_direction(tmp_path: Path) -> None:
+    """With `tcpdump -Q in` the uplink shows nothing that leaves: a RST that is not there was not lost."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:20000")
+    talk.syn(0)
+    talk.accept()
+    talk.data(100)
+    talk.reply(100)
+    talk.send("R")
+    for sent in talk.sent:
+        sent.only_at(*(("veth-a", "cni0") if sent.outward else ("eth0",)))
+
+    assert () == analyze(record(tmp_path, talk, points=("cni0", "eth0"))).incidents

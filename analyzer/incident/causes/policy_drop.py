@@ -42,7 +42,8 @@ from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
-    from analyzer.evidence.rules.packet import Step
+    from analyzer.evidence.rules.model import Rule
+    from analyzer.evidence.rules.packet import Step, Steps
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
@@ -230,8 +231,34 @@ def _at_random(case: Case, scene: Scene) -> tuple[Step, str, str] | None:
             unclear = [match.text for match in step.rule.matches if not match.fields]
             if unclear and all(RANDOM.search(text) for text in unclear):
                 return step, walked[1], "which drops some and spares others"
-    risen = scene.suspected(walked)
+    risen = suspected(walked, scene)
     return (risen[0], walked[1], f"which counted {risen[1]} packets meanwhile") if risen else None
+
+
+def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int] | None:
+    """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
+
+    For rules that ask what a capture does not show: a rate, a length, how many connections there are.
+    """
+    if walked is None or walked[0].verdict != "cannot-tell":
+        return None
+    steps = [*walked[0].doubts, *([walked[0].end] if walked[0].end is not None else [])]
+    risen = [
+        (step, count)
+        for step in steps
+        if step.action == "drop" and step.rule is not None and (count := _grown(step.rule, scene)) > 0
+    ]
+    return risen[0] if len(risen) == 1 else None
+
+
+def _grown(rule: Rule, scene: Scene) -> int:
+    """How many packets a rule counted between the first listing of the rules and the last; 0 where there is only one."""
+    rulesets = scene.evidence.rules
+    if len(rulesets) < 2 or rule.packets is None:
+        return 0
+    same = (one for one in rulesets[0].rules() if (one.chain, one.text) == (rule.chain, rule.text))
+    before = next(same, None)
+    return rule.packets - (before.packets or 0) if before is not None else rule.packets
 
 
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
