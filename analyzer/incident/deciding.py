@@ -254,7 +254,9 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
         if one is None or one.harmless:
             continue
         flow, error = int(packets.flow[at.rows[place]]), int(packets.flow[one.row])
-        if at.point.src[error] != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
+        if at.point.src[error] != at.point.dst[flow] or not (
+            own[place] or scene.node.sent(at.point, one.row)
+        ):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
             inner = [n for n in gaps if scene.gaps[n].inner is at.point]

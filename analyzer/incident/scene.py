@@ -278,14 +278,21 @@ class Scene:
             return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
         packet = self._packet(point, row, gap, outward=outward)
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
-            names = [self.evidence.device(one.name) for one in (gap.inner, gap.outer)][:: 1 if outward else -1]
+            names = [self.evidence.device(one.name) for one in (gap.inner, gap.outer)][
+                :: 1 if outward else -1
+            ]
             port = replace(packet, iif=names[0], oif=names[1])
             port = at_port(port, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
             if bridged is not None and bridged[0].verdict in ("drop", "reject"):
                 return bridged
         walked = self.once(("walked", packet), lambda: self._walked(packet))
-        if walked is not None and gap.inner.role == "pod" and gap.outer.role == "bridge" and "" in (packet.iif, packet.oif):
+        if (
+            walked is not None
+            and gap.inner.role == "pod"
+            and gap.outer.role == "bridge"
+            and "" in (packet.iif, packet.oif)
+        ):
             # With br_netfilter what comes from a port passes PREROUTING; the other hooks lie behind the bridge.
             steps = walked[0]
             if steps.end is not None and not (outward and steps.end.hook in ("ingress", "prerouting")):

@@ -12,7 +12,7 @@ from analyzer.capture.layout import ARP, REPLY
 from analyzer.capture.naming import role_of
 from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import address_key, among, distinct, is_v4
-from analyzer.nat.tuples import SRC, routable
+from analyzer.nat.tuples import SRC
 from analyzer.node.routes import Routes
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def explore(
     own = [_number(text) for link in links for text in link.addresses]
     # Frames to be routed are addressed to the bridge, or, where a pod's veth is in none, to the veth's end on the node.
     own_macs = [
-        int(link.mac.replace(":", ""), 16) for link in links if link.mac and role_of(link.name) in ("bridge", "pod")
+        int(link.mac.replace(":", ""), 16)
+        for link in links
+        if link.mac and role_of(link.name) in ("bridge", "pod")
     ]
     crossed = {point.name: np.zeros(len(point.flows), np.int8) for point in points}
     met_in = {point.name: np.zeros(len(point.flows), bool) for point in points}
@@ -104,7 +106,9 @@ def explore(
             routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
     routers = routers[routers != 0]
     # Without a bridge each veth has an address of its own: where no packet of a pod got out, none is known by that.
-    cut_off = [p for p in points if p.role in ("pod", "bridge") and not np.isin(p.flows.mac_dst, routers).any()]
+    cut_off = [
+        p for p in points if p.role in ("pod", "bridge") and not np.isin(p.flows.mac_dst, routers).any()
+    ]
     routers = distinct(np.concatenate([routers, *(_far(point) for point in cut_off)]))
     of_pods = [point for point in points if point.role == "pod"]
     found = side_by_side(lambda point: pod_address(point, routers), of_pods)
@@ -168,7 +172,7 @@ def explore(
             lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])),
         )
         stays = np.ones(len(found), bool)
-        stays[routable(point.flows)] = False
+        stays[point.routable] = False
         if point.role in EXITS and node.routes:
             open_ = np.flatnonzero((found == UNKNOWN) & ~stays)
             found[open_[to_pods(point.flows, open_, node.routes)]] = IN
@@ -219,7 +223,7 @@ def _far(point: Point) -> NDArray[np.uint64]:
         v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
     )
     far = np.zeros(len(flows), bool)
-    far[routable(flows)] = True
+    far[point.routable] = True
     handed: NDArray[np.uint64] = flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
     return handed
 
