@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FATES", "Followed", "fate_of", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
+TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821)
+"""UDP ports of VXLAN (IANA's and Linux's), Geneve and WireGuard (its own and Calico's)."""
+CARRIERS = (4, 41, 47, 50)
+"""IP in IP, IPv6 in IP, GRE, ESP."""
 _FATE_OF = np.array(FATE_OF, np.int8)
 
 
@@ -240,7 +244,7 @@ def _judge(
             point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
         )
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
-    unread = np.array([leg.there.recording.unread_share > UNREAD for leg in legs])
+    unread = np.array([leg.there.recording.unread_share > UNREAD or _sealed(leg) for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
     missing = np.asarray(~ways[:, [not leg.there.absent for leg in legs]].any(1))
     # The node answers with a full TTL, as does a neighbour on the bridge.
@@ -314,6 +318,19 @@ def _judge(
     busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
     leg = np.argmax(ways * (4 * matched + 2 * recording + 1 + busy[None, :]), axis=1)
     return reason, leg
+
+
+def _sealed(leg: Leg) -> bool:
+    """Whether an uplink shows a tunnel's packets, but not what is in them: the snaplen cut it off, or it is encrypted."""
+    if leg.here.role != "tunnel" or leg.gap.stacked:
+        return False
+    flows = leg.there.flows
+    return bool(
+        leg.there.recording.unread_share > 0
+        or np.isin(flows.proto, CARRIERS).any()
+        or ((flows.proto == TCP) & (flows.ports == 0)).any()  # cut within the header
+        or ((flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)).any()
+    )
 
 
 def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:

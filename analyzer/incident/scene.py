@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from analyzer.connection.refusals import Refusals
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
+    from analyzer.evidence.rules.model import Rule
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.nat.gap import Gap

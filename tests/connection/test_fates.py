@@ -437,3 +437,69 @@ def test_rejected_by_ip_id(tmp_path: Path) -> None:
         talk.data(b"%d" % n, at=n * 0.4).lost_after("cni0")
 
     assert ["vanished", "not-routed-here", "vanished", "vanished"] == fates(judged(tmp_path, talk))
+
+
+def test_an_answer_to_the_repetition(tmp_path: Path) -> None:
+    """Where the uplink was silent, an answer tells that the second SYN left the node, not that the first one did."""
+    talk = out()
+    talk.syn(0).lost_after("cni0")
+    talk.syn(1).missed_at("eth0")
+    talk.synack(1.1).missed_at("eth0")
+    talk.send("A").missed_at("eth0")
+    analysis = analyze(record(tmp_path, talk, bystander(-5), bystander(5), end={"eth0": -1}))
+
+    assert ["undecidable", "passed"] == fates(analysis)
+    assert 1 == analysis.account.unknown
+
+
+def _tunnelled() -> Conversation:
+    return out(server="10.244.2.5:80", nat=None, way="veth-a cni0 | flannel.1 eth0")
+
+
+def test_all_answers_of_a_gap_lost(tmp_path: Path) -> None:
+    """No reply at all passes: that looks like a capture of one direction, unless another connection shows both there."""
+    talk = _tunnelled()
+    for at in (0, 1):
+        talk.syn(at).only_at("veth-a", "cni0", "flannel.1")
+        talk.synack(at + 0.1).only_at("flannel.1")
+    analysis = judged(tmp_path, talk)
+
+    assert 2 == analysis.counts.reply_vanished
+    assert [("cni0", "flannel.1")] == [one.gap for one in analysis.incidents]
+
+
+def test_a_tunnel_device_is_no_bridge(tmp_path: Path) -> None:
+    """Its frames are addressed to the far end's device, which is no neighbour on a bridge."""
+    talk = _tunnelled()
+    for at in (0, 1):
+        talk.syn(at).lost_after("flannel.1")
+    analysis = judged(tmp_path, talk)
+
+    assert [("flannel.1", "eth0")] == [one.gap for one in analysis.incidents]
+
+
+def test_what_carries_a_tunnel_is_not_read(tmp_path: Path) -> None:
+    """Cannot tell: the uplink shows VXLAN whose inner packets the snaplen cut off."""
+    talk = _tunnelled()
+    for at in (0, 1):
+        talk.syn(at).lost_after("flannel.1")
+    outer = Conversation(pod="192.0.2.10:50000", server="192.0.2.12:8472", proto="udp", way="eth0", isn=99)
+    outer.data(30, at=0)
+    analysis = judged(tmp_path, talk, outer)
+
+    assert {"undecidable"} == set(fates(analysis, "flannel.1"))
+    assert not analysis.incidents
+
+
+def test_a_pod_without_bridge_none_of_which_got_out(tmp_path: Path) -> None:
+    """Each veth has an address of its own there, which no crossing of another pod tells."""
+    talk = out(way="cali1a | eth0")
+    for at in (0, 1, 3):
+        talk.syn(at).lost_after("cali1a")
+    others = [bystander(at, way="cali2b | eth0") for at in (-5, 20)]
+    folder = record(tmp_path, talk, *others)
+    path = folder / "cali1a.pcap"
+    path.write_bytes(path.read_bytes().replace(bytes.fromhex(BRIDGE.replace(":", "")), bytes(5) + b"\x77"))
+    analysis = analyze(folder)
+
+    assert [("syn-vanished", ("cali1a", "eth0"))] == [(one.kind, one.gap) for one in analysis.incidents]

@@ -166,3 +166,30 @@ def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
 
     assert ["lost"] * 3 == reasons(analysis, port=8080, replies=True)
     assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
+
+
+ROUTES = """default via 192.0.2.1 dev eth0
+10.244.0.11 dev cali1a scope link
+10.244.0.12 dev cali2b scope link
+"""
+
+
+@pytest.mark.parametrize("inward", [True, False])
+def test_a_pod_whose_device_was_not_captured(inward: bool, tmp_path: Path) -> None:
+    """The routes send it to a device of a pod: what became of it there nobody knows, and it is not lost outside."""
+    (tmp_path / "ip-route.txt").write_text(ROUTES)
+    way = "cali2b | eth0" if inward else "cali1a | cali2b"
+    client = "198.51.100.7:40000" if inward else "10.244.0.11:40000"
+    talk = (
+        Conversation(pod="10.244.0.12:80", server=client, way=way)
+        if inward
+        else Conversation(pod=client, server="10.244.0.12:80", way=way)
+    )
+    for at in (0, 1, 3):
+        talk.send("S", by_pod=not inward, at=at, seq=77)
+    folder = record(
+        tmp_path, talk, *(bystander(at, "cali1a | eth0") for at in (-5, 9)), points=("cali1a", "eth0")
+    )
+    account = analyze(folder).account
+
+    assert (0, 0, 1) == (account.node, account.outside, account.unknown)

@@ -193,3 +193,51 @@ def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
 
     echo.reply()
     assert "ok" == one(judged(tmp_path / "whole", echo))
+
+
+def test_nobody_took_the_answer(tmp_path: Path) -> None:
+    """A SYN-ACK that is sent again and again, and never acknowledged, opens nothing: what the pod has, it did not take."""
+    talk = out()
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+    analysis = judged(tmp_path, talk)
+
+    assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
+
+
+def test_an_answer_to_nobody_that_was_captured(tmp_path: Path) -> None:
+    """Where the opener is none of the captured pods, nobody can tell who lost its SYN-ACK."""
+    talk = out(pod="10.244.0.1:20000", nat=None, way="cni0 veth-b", server="10.244.0.12:80")
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+    analysis = judged(tmp_path, talk)
+
+    assert ("timed-out", "unknown") == (one(analysis), one(analysis, "class"))
+
+
+def test_a_scan_took_the_answer(tmp_path: Path) -> None:
+    """Near miss: one SYN-ACK, and a RST for thanks."""
+    talk = out()
+    talk.syn(0)
+    talk.synack()
+    talk.send("R")
+
+    assert "timed-out" != one(judged(tmp_path, talk))
+
+
+@pytest.mark.parametrize(
+    ("port", "vain", "outcome"), [(53, 3, "unanswered"), (53, 2, "ok"), (443, 3, "ok")],
+    ids=["DNS", "two may be on their way", "QUIC ends in receipts"],
+)  # fmt: skip
+def test_answers_that_stopped(port: int, vain: int, outcome: str, tmp_path: Path) -> None:
+    """A resolver that always used one port, and got no answer any more."""
+    talk = out(proto="udp", server=f"192.0.2.100:{port}")
+    for at in (0, 1):
+        talk.data(b"asks %d" % at, at=at)
+        talk.reply()
+    for at in range(2, 2 + vain):
+        talk.data(b"asks %d" % at, at=at)
+
+    assert outcome == one(judged(tmp_path, talk))

@@ -101,3 +101,23 @@ def test_a_refusal_that_this_node_lost(tmp_path: Path) -> None:
     assert ("timed-out", "node") == (one(analysis), one(analysis, "class"))
     assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
     assert "10.244.0.11:20000 > 192.0.2.100:80/tcp" == analysis.incidents[0].findings[0].inner
+
+
+def test_this_node_while_the_uplink_is_silent(tmp_path: Path) -> None:
+    """A full TTL from the bridge's own address: this node said so, though no uplink shows that nobody else did."""
+    talk = out()
+    talk.syn(0).lost_after("cni0")
+    record(tmp_path, talk, *AROUND, end={"eth0": -3})
+    analysis = _answered(tmp_path, talk, (3, 0), "10.244.0.1", "cni0", "veth-a")
+
+    assert {"network unreachable by this node itself"} == _who(analysis)
+    assert "node" == one(analysis, "class")
+
+
+def test_this_node_by_a_rule_for_itself(tmp_path: Path) -> None:
+    """Where nobody listens TCP answers with a RST: an ICMP error of the address itself is a rule's."""
+    talk = out(server="10.244.0.1:9100", nat=None, way="veth-a cni0")
+    talk.syn(0)
+    analysis = _answered(tmp_path, talk, (3, 10), "10.244.0.1", "cni0", "veth-a")
+
+    assert [("refused", "policy-reject")] == [(i.kind, i.cause) for i in analysis.incidents]

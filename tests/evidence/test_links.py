@@ -57,3 +57,16 @@ def test_addresses() -> None:
     assert is_address("2001:db8::1")
     assert not is_address("fe80::1%eth0")
     assert not is_address("eth0")
+
+
+def test_what_changed_meanwhile() -> None:
+    """Of flags and state the last listing tells."""
+    (merged,), _ = merge(
+        [
+            link(2, "eth0", flags=frozenset({"UP", "LOWER_UP"}), state="UP"),
+            link(2, "eth0", "b", flags=frozenset({"UP", "NO-CARRIER"}), state="DOWN"),
+            link(2, "eth0", "c"),
+        ]
+    )
+
+    assert (False, "DOWN") == (merged.up, merged.state)

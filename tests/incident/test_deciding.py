@@ -228,3 +228,26 @@ def test_a_node_that_says_nothing(tmp_path: Path) -> None:
     )
 
     assert {"local": 1} == analysis.account.why_unknown
+
+
+def _answered_in_vain() -> Conversation:
+    """The node asks a server, whose SYN-ACKs come to the node, and no further."""
+    talk = Conversation(pod="192.0.2.10:41000", server="192.0.2.100:81", way="eth0", isn=9_000_000)
+    for at in (0, 1):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [(81, [("reply-vanished", "policy-drop")]), (82, [])],
+    ids=["dropped", "another port"],
+)
+def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tuple[str, str]]) -> None:
+    """A rule of INPUT drops what answers the node; where none does, nobody can tell who did not take it."""
+    rule = f"tcp sport {port} counter packets 2 bytes 120 drop"
+    analysis = judged(tmp_path, _answered_in_vain(), hook="input", rule=rule)
+
+    assert expected == [(one.kind, one.cause) for one in analysis.incidents]
+    assert (len(expected), 1 - len(expected)) == (analysis.account.node, analysis.account.unknown)

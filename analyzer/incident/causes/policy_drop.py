@@ -7,7 +7,8 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other
     ports of that address pass. No conntrack counter moves. With the rules in the bundle the packet is walked
-    through them, and the rule is named; its own counter may show it. A drop record of the kernel shows a rule in
+    through them, and the rule is named; its own counter may show it. Of a rule that asks what no packet shows (a rate, a length),
+    the counter from before and after is the sign. A drop record of the kernel shows a rule in
     FORWARD, or the function that evaluates rules (`nft_do_chain`).
 
 What is ruled out

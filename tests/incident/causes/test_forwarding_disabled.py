@@ -8,7 +8,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.causes.test_rp_filter import inbound
-from tests.incident.evidence import causes, connection, findings, vanishing
+from tests.incident.evidence import causes, connection, findings, judged, vanishing
 from tests.incident.node import outage, told
 
 CODE = "forwarding-disabled"
@@ -74,3 +74,12 @@ def test_something_passes(tmp_path: Path) -> None:
     told(tmp_path, sysctl=OFF)
 
     assert CODE not in causes(outage(tmp_path, blocked(passes_later=True)))
+
+
+def test_the_other_version_passes(tmp_path: Path) -> None:
+    """IPv6 has a setting of its own: that IPv4 gets through says nothing of it."""
+    told(tmp_path, sysctl="net.ipv6.conf.all.forwarding = 0\nnet.ipv4.ip_forward = 1\n")
+    talk = vanishing(connection(pod="[fd00:10::b]:20000", server="[2001:db8::100]:80", nat=None), 0, 1)
+    analysis = judged(tmp_path, talk)
+
+    assert [(CODE, "proven")] == [(one.cause, one.confidence) for one in findings(analysis)]

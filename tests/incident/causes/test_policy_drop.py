@@ -240,3 +240,49 @@ def test_another_uplink(tmp_path: Path) -> None:
     second = allowed(5, n=5, server="192.0.2.100:8080", way="veth-f cni0 | eth1")
 
     assert CODE not in causes(judged(tmp_path, blocked(), allowed(), second))
+
+
+def _counting(folder: Path, rise: int, *, rule: str = "tcp dport 8080 limit rate over 2/second") -> None:
+    """Write the rules from before and after; the rule that a capture cannot check counted so many."""
+    folder.mkdir(exist_ok=True)
+    for when, count in (("before", 5), ("after", 5 + rise)):
+        text = RULES.format(rule=f"{rule} counter packets {count} bytes 300 drop")
+        (folder / f"nft-{when}.txt").write_text(text)
+
+
+@pytest.mark.parametrize(("rise", "expected"), [(3, [(CODE, "likely")]), (0, [("unknown", "likely")])])
+def test_a_rule_that_a_capture_cannot_check(
+    rise: int, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """Whether a rate was too high no packet shows; that the rule counted meanwhile does, and that it did not."""
+    _counting(tmp_path, rise)
+    counters(tmp_path)
+    analysis = judged(tmp_path, blocked())
+
+    assert expected == [(f.cause, f.confidence) for f in findings(analysis)]
+
+
+def _ports(folder: Path, names: str) -> None:
+    """Write rules that let pass only what comes from the bridge."""
+    folder.mkdir(exist_ok=True)
+    text = RULES.replace("priority 0; policy accept", "priority 0; policy drop")
+    (folder / "nft-ruleset.txt").write_text(text.format(rule=f'iifname "{names}" accept'))
+
+
+def test_a_port_of_a_bridge_that_was_not_captured(tmp_path: Path) -> None:
+    """Rules call a port by its bridge: where nobody knows whether there is one, they prove nothing."""
+    _ports(tmp_path, "docker0")
+    talk = vanishing(connection(way="veth-a | eth0"), 0, 1, after="veth-a")
+    analysis = judged(tmp_path, talk, points=("veth-a", "eth0"))
+
+    assert CODE not in causes(analysis)
+
+
+def test_a_device_that_is_no_port(tmp_path: Path) -> None:
+    """Near miss: a device of Calico's is in no bridge, and the policy drops what comes from it."""
+    _ports(tmp_path, "docker0")
+    talk = vanishing(connection(way="cali1a | eth0"), 0, 1, after="cali1a")
+
+    assert [(CODE, "proven")] == [
+        (f.cause, f.confidence) for f in findings(judged(tmp_path, talk, points=("cali1a", "eth0")))
+    ]
