@@ -101,6 +101,40 @@ def cases() -> Mapping[str, Case]:
     return CASES
 
 
+Ran = Callable[[str], tuple[Path, dict[str, Any]]]
+FEWER = {
+    "clean": 1,
+    "dns-race": 40,
+    "entry-expired": 2,
+    "next-hop": 2,
+    "policy-drop": 3,
+    "policy-drop-iptables": 3,
+    "port-exhaustion": 2,
+    "remote-loss": 20,
+    "second-way": 3,
+    "service-local": 3,
+    "service-local-br-netfilter": 3,
+    "stale-entry": 3,
+    "table-full": 24,
+    "table-full-br-netfilter": 24,
+    "unnatted-leak": 2,
+}
+"""Rounds that show as much as a scenario's own number of them."""
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A function that runs a scenario of the laboratory, once for all tests: the folder, which is only read, and the truth."""
+    from analyzer.lab.experiment import conduct
+
+    @cache
+    def run(scenario: str) -> tuple[Path, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("lab") / scenario
+        return folder, conduct(scenario, folder, rounds=FEWER.get(scenario))
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def uncompiled() -> Callable[..., ModuleType]:
     """Return a function that loads the source of a hot module though its compiled form is there."""

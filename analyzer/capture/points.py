@@ -250,6 +250,7 @@ class _Group:
             first_rows=(0,) * len(decoder.stretches),
         )
         called = hints(used, self.lanes, self.hint, interfaces)
+        limit = min(self.limits, default=0)
         recordings: list[Recording] = []
         for lane in sorted(used) or [0]:
             point = called.get(lane, self.hint)
@@ -260,7 +261,7 @@ class _Group:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
             told += _mostly_unread(self.files[0], skipped, len(part.packets), foreign)
-            told += _without_ports(self.files[0].label, part, min(self.limits, default=0))
+            told += _without_ports(self.files[0].label, part, limit)
             recordings.append(
                 Recording(
                     name=point.point,
@@ -280,7 +281,7 @@ class _Group:
                     caveats=tuple(told),
                     lacks=self.lacks,
                     copied=faces and lane >= SLL2_LANE,
-                    snaplen=min(self.limits, default=0),
+                    snaplen=limit,
                 )
             )
         return recordings

@@ -11,6 +11,7 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -125,9 +126,7 @@ def main() -> None:
     """Run; whatever goes wrong becomes one sentence on stderr and exit code 2."""
     # numpy's linear algebra, which nothing here uses, starts a thread per processor that spins for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows a question mark
+    sys.stdout, sys.stderr = _stream(sys.stdout, 1), _stream(sys.stderr, 2)
     gc.set_threshold(50_000)  # importing makes many objects and no cycles: looking for them took 20 ms
     if "_LOSTSYN_COMPLETE" in os.environ:
         group(prog_name="lostsyn")
@@ -142,6 +141,25 @@ def main() -> None:
             _tell(error)
         _drop_output()
     sys.exit(code)
+
+
+def _stream(stream: TextIO | None, descriptor: int) -> TextIO:
+    """Return a standard stream that can be printed to, and that notices what was not written."""
+    if stream is None:  # closed: else the next file that is opened gets its number, and what is printed
+        nothing = os.open(os.devnull, os.O_RDONLY if descriptor == 1 else os.O_WRONLY)
+        if nothing != descriptor:
+            os.dup2(nothing, descriptor)
+            os.close(nothing)
+        stream = io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), encoding="utf-8")
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    if isinstance(stream.buffer, io.RawIOBase):
+        # PYTHONUNBUFFERED: what a write leaves over, as on a disk that gets full, would be dropped without a word.
+        encoding = stream.encoding
+        buffered = io.BufferedWriter(stream.detach())
+        stream = io.TextIOWrapper(buffered, encoding=encoding, write_through=True)
+    stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows a question mark
+    return stream
 
 
 def _run() -> int:
@@ -179,7 +197,7 @@ def _sentence(error: BaseException) -> str:
         return "interrupted; what was not finished is not written"
     if isinstance(error, BrokenPipeError):
         return "stdout was closed before everything was written"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or str(error) == "can't start new thread":
         return (
             "this takes more memory than there is; give --memory SIZE, such as 2G, to work in temporary files"
         )

@@ -87,7 +87,13 @@ for _number, _reason in enumerate(REASONS):
     )  # fmt: skip
 
 
-def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], node: Node) -> Fates:
+def fates(
+    chains: Chains,
+    followed: Sequence[Followed],
+    gaps: Sequence[Gap],
+    node: Node,
+    direction: NDArray[np.int8],
+) -> Fates:
     """Sum up what was followed, connection by connection.
 
     Args:
@@ -95,6 +101,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
         followed: Requests and replies of all protocols at all points.
         gaps: All gaps.
         node: What is known of the node.
+        direction: As `directions` tells it.
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
@@ -119,7 +126,7 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
-    far, inside, home = _seen(chains, node)
+    far, inside, home = _seen(chains, node, direction)
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
@@ -134,7 +141,9 @@ def fates(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap], nod
     )
 
 
-def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def _seen(
+    chains: Chains, node: Node, direction: NDArray[np.int8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     outside, inside, of_pod, pods = (
         np.zeros(len(chains), bool),
         np.zeros(len(chains), bool),
@@ -150,7 +159,6 @@ def _seen(chains: Chains, node: Node) -> tuple[NDArray[np.bool_], NDArray[np.boo
             flows = np.flatnonzero(chains.of[number] >= 0)
             of_pod[chains.of[number][flows[among(point.src[flows], pod)]]] = True
         pods[met] += point.role == "pod" and not point.within
-    direction = directions(chains, node)
     out, inward = (direction == DIRECTIONS.index(name) for name in ("out", "in"))
     far: NDArray[np.bool_] = np.where(out, outside | (pods > 1), np.where(inward, inside, False))
     return far, inside, of_pod | (inward & outside)

@@ -26,10 +26,12 @@ def answered(point: Point, protocol: int) -> tuple[NDArray[np.int64], NDArray[np
     Returns: Their rows, ascending; the row of the first answer after each, -1 if none came; whether it came before the
     flow's next request.
     """
-    events, n = point.events, len(point.events.rows)
+    events = point.events
+    # Most points have two of the protocols that are asked for.
+    n = len(events.rows) if (point.flows.proto == protocol).any() else 0
     asked, first, soon = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.uint8)
     flows = [np.full(len(point.flows), -1, np.int32) for _ in range(2)]
-    seen = views(events.rows, events.kinds, point.packets.flow, point.flows.proto)
+    seen = views(events.rows[:n], events.kinds[:n], point.packets.flow, point.flows.proto)
     begin = answers(*seen, protocol, *views(*flows, asked, first, soon))
     return asked[begin:].astype(np.int64), first[begin:].astype(np.int64), soon[begin:].view(bool)
 
@@ -39,10 +41,10 @@ def replied(point: Point, protocol: int) -> NDArray[np.int64]:
 
     Of TCP SYN-ACKs, and the RSTs that refuse a SYN.
     """
-    packets = point.packets
-    rows = point.events.of(ANSWER)
+    packets, of_protocol = point.packets, point.flows.proto == protocol
+    rows = point.events.of(ANSWER) if of_protocol.any() else np.zeros(0, np.int64)
     flow = packets.flow[rows]
-    keep = point.flows.proto[flow] == protocol
+    keep = of_protocol[flow]
     if protocol == TCP:
         flags = packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST)
         refuses = (flags == TCP_RST | TCP_ACK) & (point.flows.marks[flow] & (SYN_X | SYNACK_Y) == SYN_X)

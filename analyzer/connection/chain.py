@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.flow.keys import repeated
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.nat.tuples import routable
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
@@ -116,6 +116,10 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
         if len(opened) < 2 or "ttl" in point.recording.lacks:
             continue
         first = point.order[point.starts[2 * opened]]
+        twice = repeated(p.print[first].astype(np.uint64) << np.uint64(16) | p.ip_id[first].astype(np.uint64))
+        opened, first = opened[twice], first[twice]
+        if not len(first):
+            continue
         order = np.lexsort((first, p.time[first], p.ip_id[first], p.print[first]))
         opened, first = opened[order], first[order]
         one, other = first[:-1], first[1:]
@@ -200,6 +204,6 @@ def _counted(point: Point) -> NDArray[np.bool_]:
     quoting = point.packets.flow[point.packets.bits & QUOTES != 0]
     errors[quoting] = True
     some = np.zeros(len(flows), bool)
-    some[routable(flows)] = True
+    some[point.routable] = True
     counted: NDArray[np.bool_] = some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
     return counted

@@ -86,8 +86,8 @@ def connections(
         wires: What left one node and entered another.
     """
     chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
-    told = fates(chains, followed, gaps, node)
     direction = directions(chains, node)
+    told = fates(chains, followed, gaps, node, direction)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True

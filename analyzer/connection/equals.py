@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.compute.thresholds import FLOODED, LIFETIME, REPEATED
-from analyzer.flow.keys import among, scramble
+from analyzer.flow.keys import among, distinct, scramble
 from analyzer.flow.point import TCP, slices
 from analyzer.node.ways import IN
 
@@ -57,6 +57,11 @@ def copied(
         others: Rows that they are compared with.
         routed: Also where it is the same one hop later: with br_netfilter a bridge hands on both.
     """
+    if not len(rows):
+        return np.zeros(0, bool)
+    mine = np.zeros(len(point.flows), bool)
+    mine[point.packets.flow[rows]] = True
+    others = others[mine[point.packets.flow[others]]]
     time, limit = point.packets.time, _limit(point, rows, others)
     of, flow = scramble(point.packets.flow[rows], 4), scramble(point.packets.flow[others], 4)
     near = _nearest(_key(point, rows) ^ of, time[rows], _key(point, others) ^ flow, time[others])
@@ -114,7 +119,7 @@ def _limit(point: Point, rows: NDArray[np.int64], others: NDArray[np.int64]) -> 
     packets = point.packets
     some = np.concatenate([rows, others])
     some = some[packets.ip_id[some] != 0]
-    different = np.unique(packets.flow[some].astype(np.int64) << 16 | packets.ip_id[some])
+    different = distinct(packets.flow[some].astype(np.int64) << 16 | packets.ip_id[some])
     flows, ids = np.unique(different >> 16, return_counts=True)
     flow, known = packets.flow[rows], packets.ip_id[rows] != 0
     limit = np.where(known | (point.flows.proto[flow] == TCP), REPEATED, FLOODED)

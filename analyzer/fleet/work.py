@@ -44,6 +44,8 @@ def work(
             raise LostsynError(
                 f"the worker has lostsyn {__version__}, but was asked by {version}: install one version everywhere"
             )
+        if any("\ud800" <= sign <= "\udfff" for sign in bundle.path):
+            raise LostsynError("its name is not UTF-8, as names in tables must be; give it another one")
         with _here(bundle, source) as path:
             return dataset.write(analyze(path, memory=memory), bundle, target)
     except LostsynError as error:

@@ -51,6 +51,12 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
 
+def repeated(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which values occur more than once; they are keys of this module, or as good."""
+    ordered = np.sort(values)
+    return among(values, ordered[1:][ordered[1:] == ordered[:-1]])
+
+
 def distinct_rows(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Each row once, ascending, and which of them each row is. As `np.unique(axis=0)`, in a quarter of the time."""
     order = np.lexsort(values.T[::-1])

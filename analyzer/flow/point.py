@@ -11,10 +11,10 @@ import numpy as np
 
 from analyzer.capture.columns import views
 from analyzer.capture.holes import holes
-from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.layout import ARP, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
-from analyzer.flow.keys import address_key
+from analyzer.flow.keys import address_key, is_v4
 from analyzer.flow.ordering import exchange, settle
 from analyzer.flow.selecting import select
 
@@ -108,6 +108,11 @@ class Point:
     def dst(self) -> NDArray[np.uint64]:
         """Of each flow the responder's address, as `src`."""
         return address_key(self.flows.dst_hi, self.flows.dst_lo)
+
+    @cached_property
+    def routable(self) -> NDArray[np.int32]:
+        """Flows that a router may forward: not ARP, nothing multicast, broadcast or link-local: each link has its own."""
+        return routable(self.flows)
 
     @cached_property
     def span(self) -> tuple[int, int]:
@@ -235,3 +240,22 @@ def _responder_spoke_first(flows: Flows) -> NDArray[np.bool_]:
     udp = (flows.proto == UDP) & (sport < 1024) & (dport >= 1024)
     swap: NDArray[np.bool_] = np.where(known, opened_by_y, tcp | udp)
     return swap
+
+
+def routable(flows: Flows) -> NDArray[np.int32]:
+    """As `Point.routable`."""
+    v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
+    group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
+    link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
+    v4_own = dst >> np.uint64(28) & np.uint64(15) == 14
+    v4_own |= dst & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFFFFFF)
+    v4_own |= (dst >> np.uint64(16) & np.uint64(0xFFFF) == link_local) | (
+        flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
+    )
+    # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
+    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
+        dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)
+    )
+    v6_own = flows.dst_hi >> np.uint64(56) == 255
+    v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
+    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)

@@ -12,7 +12,7 @@ from analyzer.incident import challenge_ack
 from analyzer.incident.cases import unexamined
 from analyzer.incident.health import Signal, signals
 from analyzer.incident.model import CapturePoint, Occupancy
-from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC, routable
+from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC
 from analyzer.node.topology import depth
 from analyzer.node.ways import LOCAL
 
@@ -228,7 +228,7 @@ def _gap_caveats(gap: Gap) -> list[str]:
             f"{name} were not recorded at the same time: nothing is concluded about the gap between them."
         )
     elif not len(gap.matches.a) + len(gap.matches.ambiguous_a) and all(
-        len(routable(p.flows)) for p in (inner, outer)
+        len(p.routable) for p in (inner, outer)
     ):
         found.append(
             f"no flow was seen at both {name}: they may be of different nodes, or of different traffic."

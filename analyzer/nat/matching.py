@@ -29,7 +29,6 @@ from analyzer.nat.tuples import (
     SRC,
     Keys,
     packet_keys,
-    routable,
     syn_keys,
 )
 
@@ -71,7 +70,7 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
 
     Returns: The matches, and by how much B's clock is ahead of A's in ns; None where nothing tells.
     """
-    left_a, left_b = routable(a.flows), routable(b.flows)
+    left_a, left_b = a.routable, b.routable
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
     by_answer = _by_answer(a, b, left_a, left_b)
     left_a, left_b = (

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, REPLY
-from analyzer.flow.keys import is_v4, scramble
+from analyzer.capture.layout import REPLY
+from analyzer.flow.keys import scramble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,25 +34,6 @@ LEVELS = (
     0,  # both
 )
 """What is compared, from nothing translated to everything."""
-
-
-def routable(flows: Flows) -> NDArray[np.int32]:
-    """Flows that a router may forward: not ARP, nothing multicast, broadcast or link-local, which each link has of its own."""
-    v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
-    group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
-    link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
-    v4_own = dst >> np.uint64(28) & np.uint64(15) == 14
-    v4_own |= dst & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFFFFFF)
-    v4_own |= (dst >> np.uint64(16) & np.uint64(0xFFFF) == link_local) | (
-        flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
-    )
-    # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
-    v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
-        dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)
-    )
-    v6_own = flows.dst_hi >> np.uint64(56) == 255
-    v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
-    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
 
 
 def syn_keys(flows: Flows) -> NDArray[np.uint64]:

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 def witness(points: Sequence[Point], evidence: Evidence) -> None:
     """Set every point's `interval`; to be asked for when the clocks agree."""
-    by_file: dict[str, list[Point]] = {}
+    spans: dict[str, list[tuple[int, int]]] = {}
     for point in points:
-        for file in point.recording.files:
-            by_file.setdefault(file.label, []).append(point)
+        for file in point.recording.files if len(point.packets) else ():
+            spans.setdefault(file.label, []).append(point.span)
+    # Of each file once, not once for each of its points: it may have thousands of interfaces.
+    ends = {
+        file: (min(first for first, _ in told), max(last for _, last in told)) for file, told in spans.items()
+    }
     for point in points:
-        files = [file.label for file in point.recording.files]
-        found = [
-            *_manifest(point, evidence),
-            *_ended(point),
-            *_together(point, [by_file[file] for file in files]),
-        ]
+        found = [*_manifest(point, evidence), *_ended(point)]
+        for label in (file.label for file in point.recording.files):
+            if len(spans.get(label, ())) > bool(len(point.packets)):
+                first, last = ends[label]
+                found.append(Interval(first=first, last=last, why=f"packets of other interfaces in {label}"))
         if found:
             point.interval = Interval(
                 first=min(one.first for one in found),
@@ -60,15 +63,3 @@ def _ended(point: Point) -> Iterable[Interval]:
     if point.recording.interval is not None:
         first, last = (time + point.clock_offset for time in point.recording.interval)
         yield Interval(first=first, last=last, why="the capturing program's own start and end times")
-
-
-def _together(point: Point, files: Sequence[Sequence[Point]]) -> Iterable[Interval]:
-    """Packets of other interfaces of the same files."""
-    for label, others in zip((file.label for file in point.recording.files), files, strict=True):
-        spans = [other.span for other in others if other is not point and len(other.packets)]
-        if spans:
-            yield Interval(
-                first=min(first for first, _ in spans),
-                last=max(last for _, last in spans),
-                why=f"packets of other interfaces in {label}",
-            )

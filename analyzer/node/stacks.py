@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.compute.thresholds import MOSTLY_OWN
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import comparable, hops
 from analyzer.nat.matching import match
-from analyzer.nat.tuples import DPORT, DST, SPORT, SRC, routable
+from analyzer.nat.tuples import DPORT, DST, SPORT, SRC
 from analyzer.node.ways import pod_address
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ def _candidates(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
 
 def _stations(point: Point) -> frozenset[int]:
     """The link-layer addresses that nearly all of a point's packets came from or went to; 0, where it has none."""
-    flows, chosen = point.flows, routable(point.flows)
+    flows, chosen = point.flows, point.routable
     sizes = point.sizes()[chosen]
     src, dst = flows.mac_src[chosen], flows.mac_dst[chosen]
     ends = np.concatenate([src, dst[dst != src]])
     weight = np.concatenate([sizes, sizes[dst != src]])
-    values, inverse = np.unique(ends, return_inverse=True)
-    shared = values[np.bincount(inverse, weight, len(values)) >= MOSTLY_OWN * max(int(sizes.sum()), 1)]
+    values = distinct(ends)
+    sums = np.bincount(np.searchsorted(values, ends), weight, len(values))
+    shared = values[sums >= MOSTLY_OWN * max(int(sizes.sum()), 1)]
     return frozenset(shared.tolist())
 
 
@@ -99,7 +100,7 @@ def sent(point: Point) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """
     flows, stations = point.flows, sorted(_stations(point) - {0})
     if len(stations) == 2:
-        senders = [len(np.unique(_senders(point, mac))) for mac in stations]
+        senders = [len(distinct(_senders(point, mac))) for mac in stations]
         stations = [mac for mac, count in zip(stations, senders, strict=True) if count == 1 < max(senders)]
     mine = stations if len(stations) == 1 else []
     return np.isin(flows.mac_src, mine), np.isin(flows.mac_dst, mine)
@@ -107,7 +108,7 @@ def sent(point: Point) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 def _senders(point: Point, mac: int) -> NDArray[np.uint64]:
     """The addresses of the packets that a station sent, by their flows' first packets each way."""
-    some = routable(point.flows)
+    some = point.routable
     flows = point.flows
     answered = point.starts[2 * some + 2] > point.starts[2 * some + 1]
     return np.concatenate(
@@ -127,7 +128,7 @@ def _order(compared: Compared, stations: frozenset[int]) -> int:
     m, _ = match(a, b)
     if not len(m.a) or (m.agreed & SAME != SAME).any() or m.flip.any():
         return 0
-    if 2 * len(m.a) < min(len(routable(a.flows)), len(routable(b.flows))):
+    if 2 * len(m.a) < min(len(a.routable), len(b.routable)):
         return 0
     later: list[NDArray[np.int64]] = []
     for side in (0, 1):

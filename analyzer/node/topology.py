@@ -170,7 +170,7 @@ def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:
     """
     pods, bridges, tunnels, uplinks = ([p for p in points if p.role == role] for role in LAYERS)
     # Of a pod's stack the outermost point has neighbours, of an uplink's the innermost, and what sends more than that.
-    stacked = [(one, p) for p in points for one in points if one.name in p.within]
+    stacked = [(one, p) for p in points if p.within for one in points if one.name in p.within]
     behind = {one.name for one, _ in stacked}
     pods = [p for p in pods if p.name not in behind]
     uplinks = [p for p in uplinks if not p.within or any(carries_more(p, name) for name in p.within)]

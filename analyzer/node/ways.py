@@ -12,7 +12,7 @@ from analyzer.capture.layout import ARP, REPLY
 from analyzer.capture.naming import role_of
 from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import address_key, among, distinct, is_v4
-from analyzer.nat.tuples import SRC, routable
+from analyzer.nat.tuples import SRC
 from analyzer.node.routes import Routes
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def explore(
             lambda flow: translates(point, flow, bool(among(point.dst[[flow]], node.own)[0])),
         )
         stays = np.ones(len(found), bool)
-        stays[routable(point.flows)] = False
+        stays[point.routable] = False
         if point.role in EXITS and node.routes:
             open_ = np.flatnonzero((found == UNKNOWN) & ~stays)
             found[open_[to_pods(point.flows, open_, node.routes)]] = IN
@@ -223,7 +223,7 @@ def _far(point: Point) -> NDArray[np.uint64]:
         v4, flows.src_lo >> np.uint64(16) == flows.dst_lo >> np.uint64(16), flows.src_hi == flows.dst_hi
     )
     far = np.zeros(len(flows), bool)
-    far[routable(flows)] = True
+    far[point.routable] = True
     handed: NDArray[np.uint64] = flows.mac_dst[far & fresh & ~near & (flows.mac_dst != 0)]
     return handed
 

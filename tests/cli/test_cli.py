@@ -207,3 +207,29 @@ def test_interrupted(tmp_path: Path) -> None:
         ran.stdout,
         ran.stderr,
     )
+
+
+def test_a_disk_that_gets_full(tmp_path: Path) -> None:
+    """A write that is taken in part is no success, also where Python does not buffer (containers set PYTHONUNBUFFERED)."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    program = f"{limit}import sys; from analyzer.cli import main; sys.argv[0] = 'lostsyn'; main()"
+    with (tmp_path / "out").open("w") as out:
+        ran = subprocess.run(
+            [sys.executable, "-u", "-c", program, "explain", "snat-port-race"],
+            stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert (2, "lostsyn: stdout: File too large\n") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize(("closed", "expected"), [(1, 2), (2, 0)])
+def test_a_closed_stream(closed: int, expected: int) -> None:
+    """What has nowhere to go is a failure; notes that nobody reads are none, and neither gets into a file that is opened."""
+    closing = ["sh", "-c", f'exec "$@" {closed}>&-', "sh", sys.executable, "-c"]
+    program = "import sys; from analyzer.cli import main; sys.argv[0] = 'lostsyn'; main()"
+    ran = subprocess.run(
+        [*closing, program, "explain", "snat-port-race"], capture_output=True, text=True, check=False
+    )
+
+    assert expected == ran.returncode
+    assert ("lostsyn: stdout: Bad file descriptor\n" if closed == 1 else "") == ran.stderr

@@ -141,3 +141,13 @@ def test_too_many_files(remote: Place, target: Place) -> None:
         "10001 files, more than the 10000 that a bundle may have"
         == work(bundle, remote, target, __version__).problem
     )
+
+
+def test_a_name_that_no_table_can_hold(source: Place, target: Place) -> None:
+    """Bytes of a file system that are not UTF-8; the near miss has signs of other scripts."""
+    bundle = find(source)[-1]
+
+    assert "its name is not UTF-8, as names in tables must be; give it another one" == (
+        work(replace(bundle, path="node-a/\udcff"), source, target, __version__).problem
+    )
+    assert "not UTF-8" not in str(work(replace(bundle, path="node-a/ü"), source, target, __version__).problem)

@@ -10,24 +10,26 @@ from analyzer import analyze
 from analyzer.lab.experiment import conduct
 from analyzer.lab.scenarios import SCENARIOS
 from tests.agreeing import agree
+from tests.conftest import Ran
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.mark.parametrize("scenario", ["snat-race", "snat-race-ipv6", "service-race"])
-def test_race_equals_insert_failed(scenario: str, tmp_path: Path) -> None:
+def test_race_equals_insert_failed(scenario: str, ran: Ran, tmp_path: Path) -> None:
     """Vanished SYNs are as many as failed insertions, and each one's cause and partner are named."""
     lost = 0
     for run in range(4):
-        truth = conduct(scenario, tmp_path / f"run{run}")
-        analysis = analyze(tmp_path / f"run{run}")
+        folder = tmp_path / f"run{run}"
+        folder, truth = (folder, conduct(scenario, folder)) if run else ran(scenario)
+        analysis = analyze(folder)
         findings = [f for i in analysis.incidents for f in i.findings]
 
         assert truth["counters"]["insert_failed"] == analysis.counts.syn_vanished
         assert truth["counters"]["insert_failed"] == sum(f.facts["attempts_vanished"] for f in findings)
         assert [] == [f for f in findings if f.cause != "snat-port-race" or f.gap != ("cni0", "eth0")]
         assert [] == [f for f in findings if f.facts["partner_inner"] in (None, f.inner)]
-        agree(analysis, tmp_path / f"run{run}", scenario, tmp_path / "without")
+        agree(analysis, folder, scenario, tmp_path / f"without{run}")
         lost += truth["counters"]["insert_failed"]
         if lost:
             break
@@ -35,37 +37,37 @@ def test_race_equals_insert_failed(scenario: str, tmp_path: Path) -> None:
     assert lost > 0  # the two CPUs missed each other four times: the scenario does not provoke the race here
 
 
-def test_clean_has_no_incident(tmp_path: Path) -> None:
+def test_clean_has_no_incident(ran: Ran) -> None:
     """Traffic of every kind without loss gives no incident."""
-    conduct("clean", tmp_path / "run")
-    analysis = analyze(tmp_path / "run")
+    folder, _ = ran("clean")
+    analysis = analyze(folder)
 
     assert () == analysis.incidents
     assert 0 == analysis.counts.syn_unanswered
 
 
-def test_remote_loss_is_not_ours(tmp_path: Path) -> None:
+def test_remote_loss_is_not_ours(ran: Ran) -> None:
     """What the far end drops is counted as unanswered, and is no incident."""
-    truth = conduct("remote-loss", tmp_path / "run")
-    analysis = analyze(tmp_path / "run")
+    folder, truth = ran("remote-loss")
+    analysis = analyze(folder)
 
     assert () == analysis.incidents
     assert truth["traffic"]["dropped"] == analysis.counts.syn_unanswered > 0
 
 
-def test_late_ack_is_no_incident_on_this_kernel(tmp_path: Path) -> None:
+def test_late_ack_is_no_incident_on_this_kernel(ran: Ran) -> None:
     """From 6.1 on a late ACK is passed on, and nothing is reset."""
-    truth = conduct("late-ack", tmp_path / "run")
-    analysis = analyze(tmp_path / "run")
+    folder, truth = ran("late-ack")
+    analysis = analyze(folder)
 
     assert [] == truth["invalid"]
     assert () == analysis.incidents
 
 
-def test_ack_over_names_each_injected_ack(tmp_path: Path) -> None:
+def test_ack_over_names_each_injected_ack(ran: Ran) -> None:
     """Each ACK that the kernel logged as INVALID is found with its RST, and no other."""
-    truth = conduct("ack-over", tmp_path / "run")
-    analysis = analyze(tmp_path / "run")
+    folder, truth = ran("ack-over")
+    analysis = analyze(folder)
     (incident,) = analysis.incidents
     (finding,) = incident.findings
     logged = sorted(p["ack"] for p in truth["invalid"] if "R" not in p["flags"])
@@ -108,10 +110,10 @@ COUNTED = {"port-exhaustion", "table-full", "table-full-br-netfilter"}
 
 
 @pytest.mark.parametrize("scenario", sorted(FRESH))
-def test_fresh_run(scenario: str, tmp_path: Path) -> None:
+def test_fresh_run(scenario: str, ran: Ran, tmp_path: Path) -> None:
     """Kind, cause and gap come out right on the running kernel, and no look-alike is called by another's name."""
-    truth = conduct(scenario, tmp_path / "run")
-    analysis = analyze(tmp_path / "run")
+    folder, truth = ran(scenario)
+    analysis = analyze(folder)
     counts = analysis.counts
 
     assert FRESH[scenario] == {(i.kind, i.cause, i.gap) for i in analysis.incidents}
@@ -119,7 +121,7 @@ def test_fresh_run(scenario: str, tmp_path: Path) -> None:
         assert truth["counters"]["drop"] == counts.syn_vanished + counts.udp_vanished > 0
     if not FRESH[scenario]:
         assert 0 == counts.syn_vanished + counts.udp_vanished
-    agree(analysis, tmp_path / "run", scenario, tmp_path / "without")
+    agree(analysis, folder, scenario, tmp_path / "without")
 
 
 def test_every_scenario_is_run() -> None:

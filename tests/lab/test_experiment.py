@@ -17,6 +17,7 @@ from analyzer.errors import LostsynError, MissingTool
 from analyzer.lab.experiment import conduct
 from analyzer.lab.node import POINTS
 from analyzer.lab.scenarios import SCENARIOS
+from tests.conftest import Ran
 
 Fields = Callable[..., list[list[str]]]
 SYN = "tcp.flags.syn == 1 && tcp.flags.ack == 0"
@@ -41,15 +42,15 @@ def test_without_root_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.kernel
 @pytest.mark.tshark
 @pytest.mark.parametrize("scenario", ["service-race", "snat-race", "snat-race-ipv6"])
-def test_lost_syns_are_the_kernels_failed_insertions(scenario: str, tmp_path: Path, tshark: Fields) -> None:
+def test_lost_syns_are_the_kernels_failed_insertions(scenario: str, ran: Ran, tshark: Fields) -> None:
     """What is on cni0 and not on eth0 is `insert_failed`, and every one of them was repeated and answered."""
-    truth = conduct(scenario, tmp_path, rounds=200)
-    seen = {point: len(tshark(tmp_path / f"{point}.pcap", SYN)) for point in POINTS}
+    folder, truth = ran(scenario)
+    seen = {point: len(tshark(folder / f"{point}.pcap", SYN)) for point in POINTS}
     lost = truth["counters"]["insert_failed"]
     assert lost == truth["counters"]["drop"] == seen["cni0"] - seen["eth0"]
-    assert seen["cni0"] == seen["veth-a"] + seen["veth-b"] == 400 + lost
+    assert seen["cni0"] == seen["veth-a"] + seen["veth-b"] == 2 * truth["rounds"] + lost
     delays = [connect["delay"] for connects in truth["traffic"]["connects"].values() for connect in connects]
-    assert len(delays) == 400
+    assert len(delays) == 2 * truth["rounds"]
     assert None not in delays
     # A SYN is repeated after a second (RFC 6298); a stalled machine may hold up one that was not lost for a part of it.
     assert lost == sum(delay > 0.95 for delay in delays)
@@ -57,65 +58,65 @@ def test_lost_syns_are_the_kernels_failed_insertions(scenario: str, tmp_path: Pa
 
 @pytest.mark.kernel
 @pytest.mark.tshark
-def test_in_clean_every_syn_gets_where_it_should(tmp_path: Path, tshark: Fields) -> None:
+def test_in_clean_every_syn_gets_where_it_should(ran: Ran, tshark: Fields) -> None:
     """Outside on eth0 as on the veths; between pods and to the node not on eth0; every kind was completed."""
-    truth = conduct("clean", tmp_path, rounds=1)
+    folder, truth = ran("clean")
     done = truth["traffic"]["done"]
     assert done == {"outside": 4, "bridged": 2, "node": 4, "refused": 4, "udp": 4, "dns": 8, "ping": 4}
     outside = f"{SYN} && (ip.dst == 192.0.2.100 || ipv6.dst == 2001:db8::100)"
     for points in (("veth-a", "veth-b"), ("cni0",), ("eth0",)):
-        assert sum(len(tshark(tmp_path / f"{point}.pcap", outside)) for point in points) == 8
-    assert len(tshark(tmp_path / "eth0.pcap", SYN)) == 8
+        assert sum(len(tshark(folder / f"{point}.pcap", outside)) for point in points) == 8
+    assert len(tshark(folder / "eth0.pcap", SYN)) == 8
     assert 0 == truth["counters"]["drop"] == truth["counters"]["insert_failed"]
     assert truth["invalid"] == []
 
 
 @pytest.mark.kernel
 @pytest.mark.tshark
-def test_remote_losses_are_on_eth0(tmp_path: Path, tshark: Fields) -> None:
+def test_remote_losses_are_on_eth0(ran: Ran, tshark: Fields) -> None:
     """The far end's own counter is the number of repeated SYNs; the node counts nothing."""
-    truth = conduct("remote-loss", tmp_path, rounds=20)
+    folder, truth = ran("remote-loss")
     dropped = truth["traffic"]["dropped"]
     assert dropped >= 4
     for point in ("veth-a", "cni0", "eth0"):
-        assert 20 + dropped == len(tshark(tmp_path / f"{point}.pcap", SYN))
+        assert 20 + dropped == len(tshark(folder / f"{point}.pcap", SYN))
     assert 0 == truth["counters"]["drop"] == truth["counters"]["insert_failed"]
 
 
 @pytest.mark.kernel
 @pytest.mark.tshark
-def test_impossible_acks_are_invalid_and_answered_by_the_host(tmp_path: Path, tshark: Fields) -> None:
+def test_impossible_acks_are_invalid_and_answered_by_the_host(ran: Ran, tshark: Fields) -> None:
     """The kernel's list is what was injected; for each there is a RST on eth0 alone with its number."""
-    truth = conduct("ack-over", tmp_path)
+    folder, truth = ran("ack-over")
     injected = [segment["ack"] for segment in truth["traffic"]["injected"]]
     assert injected == [packet["ack"] for packet in truth["invalid"]]
     assert 2 * len(injected) == truth["counters"]["invalid"], "the host's own RST is INVALID too"
-    resets = tshark(tmp_path / "eth0.pcap", "tcp.flags == 4", "tcp.seq_raw", "ip.src")
+    resets = tshark(folder / "eth0.pcap", "tcp.flags == 4", "tcp.seq_raw", "ip.src")
     assert [[str(ack), "192.0.2.10"] for ack in injected] == resets
-    assert tshark(tmp_path / "cni0.pcap", "tcp.flags.reset == 1") == []
+    assert tshark(folder / "cni0.pcap", "tcp.flags.reset == 1") == []
 
 
 @pytest.mark.kernel
 @pytest.mark.tshark
-def test_the_late_ack_is_judged_as_this_kernel_judges(tmp_path: Path, tshark: Fields) -> None:
+def test_the_late_ack_is_judged_as_this_kernel_judges(ran: Ran, tshark: Fields) -> None:
     """INVALID and absent on cni0, or passed on: the captures say what the kernel's own list says."""
-    truth = conduct("late-ack", tmp_path)
+    folder, truth = ran("late-ack")
     (late,) = truth["traffic"]["injected"]
     assert late["received"] - late["ack"] >= 212_064
     here = f"tcp.ack_raw == {late['ack']} && tcp.flags.ack == 1"
-    assert len(tshark(tmp_path / "eth0.pcap", here)) == 1
-    passed = len(tshark(tmp_path / "cni0.pcap", here))
+    assert len(tshark(folder / "eth0.pcap", here)) == 1
+    passed = len(tshark(folder / "cni0.pcap", here))
     assert 1 - passed == len(truth["invalid"])
     assert 2 * len(truth["invalid"]) == truth["counters"]["invalid"]
 
 
 @pytest.mark.kernel
 @pytest.mark.tshark
-def test_every_point_records_before_and_after_the_traffic(tmp_path: Path, tshark: Fields) -> None:
+def test_every_point_records_before_and_after_the_traffic(ran: Ran, tshark: Fields) -> None:
     """An echo of each pod leads the SYNs and follows them, so that no loss lies at the edge of a capture."""
-    conduct("snat-race", tmp_path, rounds=1)
+    folder, _ = ran("snat-race")
     for point, echoes in (("veth-a", 2), ("veth-b", 2), ("cni0", 4), ("eth0", 4)):
-        capture = tmp_path / f"{point}.pcap"
+        capture = folder / f"{point}.pcap"
         asked = [float(time) for (time,) in tshark(capture, "icmp.type == 8", "frame.time_epoch")]
         syns = [float(time) for (time,) in tshark(capture, SYN, "frame.time_epoch")]
         assert len(asked) == echoes

@@ -10,7 +10,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.capture.columns import FLOW_DTYPES, Flows
-from analyzer.nat.tuples import routable
+from analyzer.flow.point import routable
 from tests.conversation import Conversation, bystander, record
 
 Pairs = dict[str, tuple[str, str, str]]

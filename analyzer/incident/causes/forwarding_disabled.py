@@ -76,12 +76,14 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     v6 = ":" in ends(case)[0]
     setting = _setting(device, scene, v6=v6)
+    record = recorded(case, scene, reason="IP_INADDRERRORS")
+    if record is None and setting is None:
+        return None
     here, passed = went_on(case, scene)
     flow = here.packets.flow[passed]
     # The other version is forwarded by a setting of its own.
     passed = passed[is_v4(here.flows.src_hi[flow], here.flows.src_lo[flow]) ^ v6]
-    record = recorded(case, scene, reason="IP_INADDRERRORS")
-    if record is None and (setting is None or len(passed)):
+    if record is None and len(passed):
         return None
     evidence = [record] if record else []
     if setting is not None:

@@ -76,7 +76,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         if one is None or one.kind not in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE):
             return None
     point = beyond(case)
-    silent = not bool((point.packets.time > case.lost[0].time).any())
+    silent = point.span[1] <= case.lost[0].time
     link = next((link for link in scene.evidence.links if link.name == point.name), None)
     down = _down(point.name, case.lost[0].time, scene)
     listed = link is not None and link.up is False and silent

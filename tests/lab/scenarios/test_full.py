@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analyzer.lab.experiment import conduct
+from tests.conftest import Ran
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tshark]
 Seen = Callable[[Path, str], list[int]]
@@ -21,15 +21,15 @@ ASK = "udp.dstport == 53"
     ("scenario", "inner", "outer"), [("table-full", 2, 3), ("table-full-br-netfilter", -1, 2)]
 )
 def test_refused_packets_are_those_missing_in_the_gap(
-    scenario: str, inner: int, outer: int, tmp_path: Path, seen: Seen
+    scenario: str, inner: int, outer: int, ran: Ran, seen: Seen
 ) -> None:
     """`drop` is what is lost between the points; nothing is lost elsewhere, and what is known goes on."""
     limit = MAX.read_text()
-    truth = conduct(scenario, tmp_path, rounds=24)
+    folder, truth = ran(scenario)
     told = truth["traffic"]
     lost = 0
     for wanted, sent in ((SYN, told["syns"]), (ASK, told["requests"])):
-        veth_a, veth_b, cni0, eth0 = seen(tmp_path, wanted)
+        veth_a, veth_b, cni0, eth0 = seen(folder, wanted)
         at = [veth_a, veth_b, cni0, eth0, veth_a + veth_b]
         assert sent == at[inner] == veth_a + veth_b
         assert eth0 == at[outer]
@@ -38,7 +38,7 @@ def test_refused_packets_are_those_missing_in_the_gap(
     assert truth["counters"]["insert_failed"] == 0
     assert limit == MAX.read_text(), "the machine's limit is restored"
     if scenario == "table-full":
-        _established(truth, tmp_path)
+        _established(truth, folder)
 
 
 def _established(truth: dict[str, Any], folder: Path) -> None:

@@ -8,33 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.lab.experiment import conduct
+from tests.conftest import Ran
 
 pytestmark = [pytest.mark.kernel, pytest.mark.tshark]
 Seen = Callable[[Path, str], list[int]]
 SYN = "tcp.flags.syn == 1 && tcp.flags.ack == 0"
 
 
-def test_syns_wait_for_an_answer_that_does_not_come(tmp_path: Path, seen: Seen) -> None:
+def test_syns_wait_for_an_answer_that_does_not_come(ran: Ran, seen: Seen) -> None:
     """None reaches the wire, the pods are told, the neighbours are FAILED; connection tracking counts nothing."""
-    truth = conduct("next-hop", tmp_path, rounds=2)
+    folder, truth = ran("next-hop")
     told = truth["traffic"]
     assert [told["syns"]["a"], told["syns"]["b"], sum(told["syns"].values()), 0] == seen(
-        tmp_path, f"{SYN} && (ip.dst == 198.51.100.20 || ip.dst == 192.0.2.77)"
+        folder, f"{SYN} && (ip.dst == 198.51.100.20 || ip.dst == 192.0.2.77)"
     )
-    assert [2, 2, 4, 4] == seen(tmp_path, f"{SYN} && ip.dst == 192.0.2.100")
+    assert [2, 2, 4, 4] == seen(folder, f"{SYN} && ip.dst == 192.0.2.100")
     for way, connects in told["connects"].items():
         expected = None if way.endswith("192.0.2.100") else "No route to host"
         assert [expected] * 2 == [connect["error"] for connect in connects]
     assert (
         seen(
-            tmp_path,
+            folder,
             "arp.opcode == 1 && (arp.dst.proto_ipv4 == 192.0.2.1 || arp.dst.proto_ipv4 == 192.0.2.77)",
         )[3]
         >= 6
     )
     states = {
-        entry["dst"]: entry["state"] for entry in json.loads((tmp_path / "after/ip-neigh.txt").read_text())
+        entry["dst"]: entry["state"] for entry in json.loads((folder / "after/ip-neigh.txt").read_text())
     }
     assert [["FAILED"], ["FAILED"]] == [states["192.0.2.1"], states["192.0.2.77"]]
     assert 0 == truth["counters"]["drop"] == truth["counters"]["insert_failed"]
