@@ -93,10 +93,9 @@ class EvidenceFile:
 
 
 def _decoded(data: bytes) -> str:
-    """Decode a text; PowerShell and editors on Windows write UTF-16, or UTF-8 with a mark."""
-    if data.startswith(_UTF_16):
-        return data.decode("utf-16", "replace")
-    return data.decode("utf-8-sig", "replace")
+    """Decode a text; PowerShell and editors on Windows write UTF-16, or UTF-8 with a mark, and line ends of their own."""
+    text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig", "replace")
+    return text.replace("\r\n", "\n")
 
 
 def is_text(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from analyzer import __version__
+from analyzer.report import reading
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso
 
@@ -79,6 +80,16 @@ def to_dict(analysis: Result) -> dict[str, Any]:
         "health": [_some(signal, "name value level says source") for signal in analysis.health],
         "occupancy": _occupancy(analysis.occupancy),
         "caveats": list(analysis.caveats),
+        "read": [
+            {
+                "file": row.file,
+                "format": row.what,
+                "facts": row.facts,
+                "purpose": row.purpose,
+                "wrapped": row.wrapped or None,
+            }
+            for row in reading.rows(analysis.read)
+        ],
         "inconclusive": analysis.inconclusive,
         "advice": [_some(advice, _ADVICE) for advice in analysis.advice],
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.connection.model import Fate
-from analyzer.report import account, provenance
+from analyzer.report import account, provenance, reading
 from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import (
     cause_title,
@@ -47,6 +47,7 @@ SLOW = 8
 UNTOLD = 5
 """Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
+FILES = 3
 
 _SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
@@ -144,6 +145,7 @@ class _Sheet:
                 "Node health", self.bullets(f"{s.level}: {s.name} {s.value}: {s.says}" for s in unwell)
             ),
             self.section("Caveats", self.bullets(analysis.caveats)),
+            self.section("Files read, and what for", self.read(analysis)),
             self.made_by(analysis),
         ]
         return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -316,6 +318,18 @@ class _Sheet:
             told = f"{row.delta:>+12,}  {short(row.counter, 30)}: {_line(row.note)}"
             lines += self.wrap(told, "  ", " " * 16)
         return lines + self.wrap(still(analysis.reconciliation), "  ")
+
+    def read(self, analysis: Result) -> list[str]:
+        files: dict[str, list[str]] = {}
+        for row in reading.rows(analysis.read):
+            files.setdefault(row.purpose or row.what, []).append(short(row.file, 60))
+        lines = []
+        for purpose, names in list(files.items())[:NOTES]:
+            hidden = f" and {len(names) - FILES:,} more" if len(names) > FILES else ""
+            lines.append(f"{', '.join(names[:FILES])}{hidden}: {purpose}")
+        if (left := len(files) - NOTES) > 0:
+            lines.append(f"{count(left, 'further kind', 'further kinds')} of files: --format json has all")
+        return self.bullets(lines)
 
     def made_by(self, analysis: Result) -> list[str]:
         lines = [f"Made by {_line(provenance.made_by(analysis))}"]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import html
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from analyzer.evidence import Evidence
 from analyzer.evidence.unwrapping import commands, digest, resembles, unwrap, without_commands, wrappers
 from tests.evidence.test_collecting import collected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUTES = "default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 proto kernel scope link src 10.244.0.1 \n"
 SYSCTL = "net.ipv4.ip_forward = 0\nnet.ipv4.conf.all.rp_filter = 1\n"
@@ -143,3 +148,37 @@ def test_digest() -> None:
     assert short.endswith("last\n")
     assert short.count("tcp") < 50
     assert len(digest("".join(f"{number:06}{'x' * 90}\n" for number in range(10_000)))) < 300_000
+
+
+SAMPLES = [
+    text if text.endswith("\n") else text + "\n"
+    for path in sorted(Path(__file__).with_name("samples").iterdir())
+    if path.name != "README.md" and (text := path.read_bytes().decode("utf-8", "ignore"))
+]
+AROUND = {
+    "a terminal's prompts": lambda text: f"root@node7:~# sudo something -x\n{text}root@node7:~# ",
+    "line ends of Windows": lambda text: text.replace("\n", "\r\n"),
+    "a question around a fence": lambda text: f"Here it is:\n\n```console\n{text}```\nThanks!\n",
+    "Markdown's quote": lambda text: "".join(f"> {line}\n" for line in text.splitlines()),
+    "the journal": lambda text: "".join(
+        f"Mar 10 09:00:00 node7 node-diag[4711]: {line}\n" for line in text.splitlines()
+    ),
+    "ansible ad hoc in JSON": lambda text: f"node7 | SUCCESS => {json.dumps({'stdout': text}, indent=4)}\n",
+    "UTF-16": lambda text: text.encode("utf-16"),
+}
+
+
+@pytest.fixture(scope="module")
+def bare() -> list[Evidence]:
+    """What each sample tells as it is."""
+    return [told(text) for text in SAMPLES]
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND.keys())
+def test_every_sample_in_wrappers(bare: list[Evidence], around: Callable[[str], str | bytes]) -> None:
+    """Whatever the tool, what is around its output changes nothing."""
+
+    def read(evidence: Evidence) -> list[tuple[str, int]]:
+        return [(one.source, one.facts) for one in evidence.read]
+
+    assert [read(one) for one in bare] == [read(told(around(text))) for text in SAMPLES]
