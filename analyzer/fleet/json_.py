@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from analyzer import __version__
 from analyzer.report.words import iso
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def to_dict(report: FleetReport) -> dict[str, Any]:
     lists = {name: told.pop(name) for name in _LISTS}
     return {
         "format_version": FORMAT_VERSION,
+        "tool": {"name": "lostsyn", "version": __version__},
         "headline": report.headline,
         **told,
         "account": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
+from analyzer import __version__
 from analyzer.report import account
 from analyzer.report.words import cause_title, count, duration, short
 
@@ -37,6 +38,7 @@ def render(report: FleetReport) -> str:
         _between(report),
         _problems("Bad bundles", report.bad),
         _problems("Inconclusive bundles", report.inconclusive),
+        [f"Made by lostsyn {__version__}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from analyzer import __version__
 from analyzer.fleet import json_, summary
 from analyzer.fleet.summary import FleetReport
 from tests.conftest import ROOT
@@ -25,6 +26,7 @@ def test_valid_and_bounded(report: FleetReport) -> None:
 
     assert text.isascii()
     assert 1 == told["format_version"]
+    assert {"name": "lostsyn", "version": __version__} == told["tool"]
     assert list(json.loads(json_.render(sample.usual()))) == list(told)
     assert max(len(value) for value in told.values() if isinstance(value, list)) <= summary.RANKED
     assert len(text) < 4_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyzer import __version__
 from analyzer.fleet import text
 from tests.fleet import sample
 
@@ -33,8 +34,8 @@ def test_hostile_and_large() -> None:
 
 
 def test_nothing() -> None:
-    """One line, and what is bad."""
+    """One line, what is bad, and what said so."""
     assert (
         "No bundle could be analysed\n0 bundles analysed now, 0 done before, 1 bad bundle\n\n"
-        "Bad bundles\n  a/x: it is broken\n"
+        f"Bad bundles\n  a/x: it is broken\n\nMade by lostsyn {__version__}\n"
     ) == text.render(sample.nothing())
