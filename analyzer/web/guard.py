@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PUBLIC = frozenset({"/style.css", "/script.js", "/signin", "/api/openapi.json", "/healthz"})
 """Paths that are answered without the token; so are those under `/shared/`, which carry a secret of their own."""
+_FOR_PROGRAMS = ("/api/", "/metrics")
+"""What begins like this is asked by programs, which send their token in a header and read no page."""
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -156,18 +158,18 @@ class Guard:
         if request.method not in ("GET", "HEAD", "OPTIONS") and is_cross_site(request.headers):
             return Answer({"error": "Another site sent this request; it was refused."}, 403)
         path = route(request)
+        if path in PUBLIC or path.startswith("/shared/"):
+            return None
         given = request.query_params.get("token")
-        if given is not None and request.method == "GET" and not path.startswith("/api/"):
+        if given is not None and request.method == "GET" and not path.startswith(_FOR_PROGRAMS):
             if (user := self._token.whose(given)) is None:
                 return self._refuse(request)
             return self._token.let_in(request, RedirectResponse(_without_token(request), 303), user)
-        if path in PUBLIC or path.startswith("/shared/"):
-            return None
         shown = self._token.shown_by(request)
         if shown is not None:
             request.state.shown = shown
             return None
-        if path.startswith(("/api/", "/metrics")):
+        if path.startswith(_FOR_PROGRAMS):
             return Answer(
                 {"error": "The access token is missing or wrong: send 'Authorization: Bearer TOKEN'."},
                 401,

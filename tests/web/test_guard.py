@@ -61,7 +61,9 @@ def test_nothing_without_the_token(server: Server, method: str, path: str, heade
     assert server.token not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/style.css", "/signin", "/api/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/style.css", "/signin", "/api/openapi.json", "/healthz", "/healthz?token="]
+)
 def test_what_everybody_may_see(server: Server, path: str) -> None:
     """The page that asks for the token has its style, and the API its description."""
     assert 200 == _ask(server, "GET", path).status_code
