@@ -173,9 +173,8 @@ def _unheard(
 ) -> NDArray[np.bool_]:
     """Whose SYN-ACK was sent again while the opener sent nothing but SYNs: it never got to the opener, or was not taken there."""
     found = np.zeros(len(flow), bool)
-    took = tally.ACK | tally.DATA | tally.FIN | tally.RST
-    other = tally.ACK | tally.DATA | tally.FIN
-    some = np.flatnonzero((first >= 0) & (seen[:, 0] & took == 0) & (seen[:, 1] & other == 0))
+    more = tally.ACK | tally.DATA | tally.FIN
+    some = np.flatnonzero((first >= 0) & (seen[:, 0] & (more | tally.RST) == 0) & (seen[:, 1] & more == 0))
     packets = point.packets
     for i in some[:MOST].tolist():
         rows = point.rows(int(flow[i]), 1)

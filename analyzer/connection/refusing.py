@@ -90,9 +90,7 @@ def by_errors(
             sender = int(point.flows.src_hi[of]), int(point.flows.src_lo[of])
             by: By = (
                 "node"
-                if int(reason[connection]) in HERE
-                else "node"
-                if node.sent(point, telling[0].row)
+                if int(reason[connection]) in HERE or node.sent(point, telling[0].row)
                 else _by(point, flow, of, node, int(direction[connection]), inside=bool(inside[connection]))
             )
             found[connection] = Refused(

@@ -48,6 +48,7 @@ UNTOLD = 5
 """Connections that cannot be told that are named; the rest is counted."""
 NOTES = 12
 FILES = 3
+"""Files of one purpose that are named; the rest is counted."""
 
 _SIGNS = {Fate.VANISHED: "x", Fate.PASSED: "o"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
