@@ -39,7 +39,7 @@ from analyzer.evidence.facts import (
     Sysctl,
 )
 from analyzer.evidence.links import merge
-from analyzer.evidence.naming import Name, by_address
+from analyzer.evidence.naming import Name, by_address, resolved
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
@@ -236,6 +236,11 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     caveats += [fact.says for fact in _of(facts, Caveat)]
     links = _links(_of(facts, Link), caveats)
     modules = _of(facts, Module)
+    drops, nameless = resolved(_of(facts, DropRecord), _of(facts, Name))
+    if nameless:
+        caveats.append(
+            f"{nameless} dropped packets are told by names that no listing gives an address: kubectl get pods -A -o wide does"
+        )
     return Evidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
@@ -251,7 +256,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
-        drops=tuple(_of(facts, DropRecord)),
+        drops=tuple(drops),
         events=tuple(_of(facts, EventLog)),
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,

@@ -40,7 +40,7 @@ _FOR = {
     **dict.fromkeys(("ip_link", "ip_link_text", "ifconfig"), _LINKS),
     **dict.fromkeys(
         ("bpftrace", "cilium_monitor", "dropwatch", "hubble", "nft_trace", "perf_script", "pwru", "retis",
-         "trace_log", "tracefs"),
+         "trace_log", "tracefs", "xtables_monitor"),
         _DROPS,
     ),
     **dict.fromkeys(

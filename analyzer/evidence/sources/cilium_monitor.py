@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LIMIT = 64 << 20
 """Bytes read; a line has about 200."""
 _DROP = re.compile(
-    r"xx drop \(([^()\n]{1,80})(?:, [^()\n]{0,80})?\) (?:flow (0x[0-9a-f]{1,8}) )?([^\n]{1,400})"
+    r"xx drop \(([^()\n,]{1,80}?)(?: \([^()\n]{1,20}\))?(?:, [^()\n]{0,80})?\) (?:flow (0x[0-9a-f]{1,8}) )?([^\n]{1,400})"
 )
-_FILE = re.compile(r"\bfile (\w{1,40}\.[ch]:\d{1,6})")
+_FILE = re.compile(r"\bfile (\w{1,40}\.[ch])(?::| line )(\d{1,6})")
 _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
@@ -46,7 +46,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             line=count,
             source="cilium monitor",
             reason=printable(found[1]).upper().replace(" ", "_"),
-            location=where[1] if where else "",
+            location=f"{where[1]}:{where[2]}" if where else "",
             version=(6 if ":" in src else 4) if src else None,
             proto=proto if proto in ("tcp", "udp", "sctp") else "",
             src=src,
