@@ -176,6 +176,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     facts: list[Fact] = []
     caveats: list[str] = []
     unknown: list[str] = []
+    useless: list[str] = []
     used: list[ReadFile] = []
     elsewhere: list[str] = []
     unread: list[str] = []
@@ -214,6 +215,8 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
                 fitting = [source for source in sources() if source in fitting or source.recognises(more)]
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
+        elif not fitting and (known := unwrapping.undecided(head)):
+            useless.append(f"{file.label} ({known})")
         elif not fitting:
             unknown.append(f"{file.label} ({unwrapping.resembles(head)})")
         for source in fitting:
@@ -227,6 +230,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             )
     for reason, labels in (
         ("in no known format", unknown),
+        ("since it decides nothing", useless),
         ("of other network namespaces", elsewhere),
         (f"after {WHOLE >> 20} MiB of side evidence", unread),
     ):

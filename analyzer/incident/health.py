@@ -58,7 +58,8 @@ class Signal:
     """One sign of the node's health."""
 
     name: str
-    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `stale-entries`, `time-wait`, `udp-growth`, `gone-addresses`,
+    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `neighbours`, `allowance`, `stale-entries`,
+    `time-wait`, `udp-growth`, `gone-addresses`,
     `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
     value: str
     """What was measured, short: `96 %`, `140`, `300 s`."""
@@ -82,6 +83,8 @@ def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]
         *_counters(evidence),
         *_evicted(evidence),
         *_table_full(evidence),
+        *_neighbours(evidence),
+        *_allowances(evidence),
         *_stale(evidence),
         *_time_wait(evidence),
         *_udp_growth(evidence),
@@ -200,6 +203,59 @@ def _table_full(evidence: Evidence) -> Iterator[Signal]:
             "than it loses packets.",
             source=", ".join(dict.fromkeys(line.file for line in lines)),
         )
+
+
+def _neighbours(evidence: Evidence) -> Iterator[Signal]:
+    """The tables of ARP and neighbour discovery, by their own counters or by how many the interfaces have."""
+    for table, of in (("arp_cache", 4), ("ndisc_cache", 6)):
+        listed = [one for one in evidence.statistics if one.group == "neighbours" and one.of in (table, "")]
+        most = _number(evidence, f"net.ipv{of}.neigh.default.gc_thresh3")
+        if not listed or (not listed[-1].of and of == 6):
+            continue
+        first, last = listed[0].values, listed[-1].values
+        full, count = last.get("table_fulls", 0), last.get("entries", 0)
+        rose = full - first.get("table_fulls", 0) if len(listed) > 1 else None
+        share = count / most if most else 0
+        levels: list[Level] = ["dropping"] * bool(rose) + [level for bound, level in FULL if share > bound]
+        full_since = (
+            ""
+            if not full
+            else f"; it was full {full:,} times since boot"
+            + (f", {rose:,} of them meanwhile" if rose else "")
+        )
+        yield Signal(
+            name="neighbours",
+            value=f"{share:.0%}" if most else str(count),
+            level=levels[0] if levels else "warn" if full else "ok",
+            says=f"The table of IPv{of} neighbours held {count:,}"
+            + (f" of {most:,} entries" if most else " entries")
+            + f"{full_since}.",
+            source=", ".join(dict.fromkeys(one.file for one in listed)),
+        )
+
+
+def _allowances(evidence: Evidence) -> Iterator[Signal]:
+    """What a cloud's network card dropped beyond what its instance may use (`ethtool -S` of AWS' ENA driver)."""
+    names = dict.fromkeys(
+        name
+        for one in evidence.statistics
+        if one.group == "driver"
+        for name in one.values
+        if name.endswith("_allowance_exceeded")
+    )
+    for name in names:
+        for reading in evidence.readings(name):
+            told = reading.last if reading.rose is None else reading.rose
+            if told:
+                yield Signal(
+                    name="allowance",
+                    value=f"+{told}" if reading.rose else str(told),
+                    level="dropping" if reading.rose else "warn",
+                    says=f"The cloud dropped or delayed {told:,} packets beyond what the instance may use: {name}"
+                    + (f" of {reading.of}" if reading.of else "")
+                    + (" rose meanwhile." if reading.rose else ", counted since boot."),
+                    source=", ".join(dict.fromkeys(reading.files)),
+                )
 
 
 def _time_wait(evidence: Evidence) -> Iterator[Signal]:

@@ -20,6 +20,7 @@ _FOR = {
     "conntrack_events": "entries made and destroyed: who had a port, what was deleted",
     "ip_neigh": "neighbours that did not answer",
     "arp": "neighbours that did not answer",
+    "neigh_stat": "how full the neighbour tables are, and how often they were too full",
     "ip_route": "which way a packet should have gone",
     "ip_rule": "which routing table a packet was sent by",
     "sysctl": "settings: table size, timeouts, forwarding, reverse path filter, port range",
@@ -46,7 +47,7 @@ _FOR = {
     **dict.fromkeys(
         ("ethtool_statistics", "netstat_s", "nstat", "proc_dev", "proc_snmp", "proc_stat", "softnet_stat", "tc_qdisc"), _COUNTERS
     ),
-    "cluster_names": _NAMES,
+    **dict.fromkeys(("cluster_documents", "cluster_names"), _NAMES),
 }  # fmt: skip
 
 

@@ -120,6 +120,8 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
         "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
+        "cluster_documents": "Name:   web\nNamespace:  shop\nIP:   10.96.7.7\n",
+        "neigh_stat": "entries  allocs   destroys hash_grows lookups  hits     res_failed\n",
         "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "daemon_log": "[ERROR] plugin/errors: 2 a. A: read udp 10.0.0.5:41234->10.0.0.2:53: i/o timeout\n",
