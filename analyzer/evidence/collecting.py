@@ -63,20 +63,30 @@ QUIET = frozenset({"case.toml", "truth.json"})
 """Files that belong to a recorded case, not to the node."""
 _ELSEWHERE = re.compile(r"(?:^|/)ip_netns_exec_|/namespaces/[^/]+/")
 """Paths of what sosreport asks in every other network namespace of the node; its content would not say so."""
+_UNKNOWN, _USELESS, _OTHERS, _BEYOND = _LEFT_OUT = (
+    "in no known format", "since it decides nothing", "of other network namespaces", "after {} MiB of side evidence",
+)  # fmt: skip
+"""Why a file is not used."""
 _VARIES = frozenset({"net.netfilter.nf_conntrack_count"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFile:
-    """A file in which a source recognised its format."""
+    """A file in which a source recognised its format, or none did."""
 
     file: str
-    source: str
-    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`."""
-    facts: int
+    source: str = ""
+    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`; empty where none knows the file."""
+    facts: int = 0
     """How many facts it told; none where the format was there, and nothing in it."""
-    wrapped: tuple[str, ...]
+    wrapped: tuple[str, ...] = ()
     """What was around the output and was taken off: `colours`, `HTML`, ..."""
+    unclear: int = 0
+    """Parts that were not understood, or left out; a caveat tells of each."""
+    resembles: str = ""
+    """Of a file that no source knows: what it looks like."""
+    cited: tuple[str, ...] = ()
+    """Incidents that it is evidence for, and other sections of a report that name it: `syn-vanished-1`, `node health`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,20 +185,17 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     """
     facts: list[Fact] = []
     caveats: list[str] = []
-    unknown: list[str] = []
-    useless: list[str] = []
     used: list[ReadFile] = []
-    elsewhere: list[str] = []
-    unread: list[str] = []
+    left_out: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
     spent = 0
     for file in sorted(files, key=_moment):
         if file.name in QUIET:
             continue
         if spent > WHOLE:
-            unread.append(file.label)
+            left_out[_BEYOND].append(file.label)
             continue
         if _ELSEWHERE.search(file.label):
-            elsewhere.append(file.label)
+            left_out[_OTHERS].append(file.label)
             continue
         if is_netlink(stored := file.stored(HEAD)[0]):
             stored, missing = file.stored()
@@ -197,7 +204,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
                 caveats.append(f"{file.label}: {missing or f'only its first {EVIDENCE} bytes were read'}")
             records = list(_few(dwdump.parse(stored[:EVIDENCE], file.label), file.label))
             facts += records
-            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records), wrapped=()))
+            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
             continue
         head, missing = file.read(HEAD)
         wrapped = unwrapping.wrappers(head)
@@ -215,28 +222,28 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
                 fitting = [source for source in sources() if source in fitting or source.recognises(more)]
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
-        elif not fitting and (known := unwrapping.undecided(head)):
-            useless.append(f"{file.label} ({known})")
         elif not fitting:
-            unknown.append(f"{file.label} ({unwrapping.resembles(head)})")
+            known = unwrapping.undecided(head)
+            like = known or unwrapping.resembles(head)
+            left_out[_USELESS if known else _UNKNOWN].append(f"{file.label} ({like})")
+            used.append(ReadFile(file=file.label, wrapped=wrapped, resembles=like))
+        rows = []
         for source in fitting:
             told = list(_few(source.parse(text, file.label), file.label))
             facts += told
-            count = sum(not isinstance(fact, Caveat) for fact in told)
-            used.append(
+            unclear = sum(isinstance(fact, Caveat) for fact in told)
+            name = source.__name__.rpartition(".")[2]
+            rows.append(
                 ReadFile(
-                    file=file.label, source=source.__name__.rpartition(".")[2], facts=count, wrapped=wrapped
+                    file=file.label, source=name, facts=len(told) - unclear, wrapped=wrapped, unclear=unclear
                 )
             )
-    for reason, labels in (
-        ("in no known format", unknown),
-        ("since it decides nothing", useless),
-        ("of other network namespaces", elsewhere),
-        (f"after {WHOLE >> 20} MiB of side evidence", unread),
-    ):
+        # Formats look alike: where one told something, those that told nothing were mistaken.
+        used += [row for row in rows if row.facts or row.unclear] or rows
+    for reason, labels in left_out.items():
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-            caveats.append(f"not used, {reason}: {shown}")
+            caveats.append(f"not used, {reason.format(WHOLE >> 20)}: {shown}")
     caveats += [fact.says for fact in _of(facts, Caveat)]
     links = _links(_of(facts, Link), caveats)
     modules = _of(facts, Module)

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from analyzer.evidence.events import evicted, occupancy
 from analyzer.evidence.stale import contradicting
+from analyzer.incident.model import Level as Level
+from analyzer.incident.model import Signal as Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
-
-Level = Literal["ok", "warn", "danger", "dropping"]
-"""`dropping`: packets are lost already."""
 
 FULL: tuple[tuple[float, Level], ...] = ((0.95, "dropping"), (0.85, "danger"), (0.70, "warn"))
 """Share of nf_conntrack_max that is taken, to its level."""
@@ -51,23 +49,6 @@ _TROUBLES = {
     "api": "the API server was out of reach",
 }
 _DEAD = frozenset({"FAILED", "INCOMPLETE"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """One sign of the node's health."""
-
-    name: str
-    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `neighbours`, `allowance`, `stale-entries`,
-    `time-wait`, `udp-growth`, `gone-addresses`,
-    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
-    value: str
-    """What was measured, short: `96 %`, `140`, `300 s`."""
-    level: Level
-    says: str
-    """One sentence with the numbers."""
-    source: str
-    """Files it was read from."""
 
 
 def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]:
@@ -206,30 +187,24 @@ def _table_full(evidence: Evidence) -> Iterator[Signal]:
 
 
 def _neighbours(evidence: Evidence) -> Iterator[Signal]:
-    """The tables of ARP and neighbour discovery, by their own counters or by how many the interfaces have."""
-    for table, of in (("arp_cache", 4), ("ndisc_cache", 6)):
-        listed = [one for one in evidence.statistics if one.group == "neighbours" and one.of in (table, "")]
-        most = _number(evidence, f"net.ipv{of}.neigh.default.gc_thresh3")
-        if not listed or (not listed[-1].of and of == 6):
+    """The table of ARP, by its own counters; of IPv6 only where a file says that it is of neighbour discovery."""
+    for names, of in ((("arp_cache", ""), 4), (("ndisc_cache",), 6)):
+        listed = [one for one in evidence.statistics if one.group == "neighbours" and one.of in names]
+        if not listed:
             continue
-        first, last = listed[0].values, listed[-1].values
-        full, count = last.get("table_fulls", 0), last.get("entries", 0)
-        rose = full - first.get("table_fulls", 0) if len(listed) > 1 else None
+        most = _number(evidence, f"net.ipv{of}.neigh.default.gc_thresh3") or 0
+        full, count = (listed[-1].values.get(name, 0) for name in ("table_fulls", "entries"))
+        rose = full - listed[0].values.get("table_fulls", 0)
         share = count / most if most else 0
-        levels: list[Level] = ["dropping"] * bool(rose) + [level for bound, level in FULL if share > bound]
-        full_since = (
-            ""
-            if not full
-            else f"; it was full {full:,} times since boot"
-            + (f", {rose:,} of them meanwhile" if rose else "")
-        )
+        levels: list[Level] = [
+            level for bound, level in FULL if share > bound or (rose and level == "dropping")
+        ]
         yield Signal(
             name="neighbours",
             value=f"{share:.0%}" if most else str(count),
             level=levels[0] if levels else "warn" if full else "ok",
-            says=f"The table of IPv{of} neighbours held {count:,}"
-            + (f" of {most:,} entries" if most else " entries")
-            + f"{full_since}.",
+            says=f"The table of IPv{of} neighbours held {count:,} {f'of {most:,} ' if most else ''}entries; it was full "
+            f"{full:,} times since boot, {rose:,} of them meanwhile.",
             source=", ".join(dict.fromkeys(one.file for one in listed)),
         )
 

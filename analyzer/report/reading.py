@@ -1,4 +1,4 @@
-"""What was read beside the captures, and what each file is for."""
+"""What was read beside the captures, what each file is for, and what came of it."""
 
 from __future__ import annotations
 
@@ -51,16 +51,24 @@ _FOR = {
 }  # fmt: skip
 
 
+NAMED = 4
+"""Incidents that are named for a file."""
+
+
 class Row(NamedTuple):
     """One file."""
 
     file: str
     what: str
-    """The format, as its source is called: `conntrack stat`."""
+    """The format, as its source is called: `conntrack stat`; empty where none knows the file."""
     facts: int
     purpose: str
     wrapped: str
     """What was taken off: colours, HTML."""
+    cited: tuple[str, ...]
+    """Incidents and sections that name it as their evidence."""
+    outcome: str
+    """What came of it, in words."""
 
 
 def rows(read: Iterable[ReadFile]) -> list[Row]:
@@ -72,6 +80,20 @@ def rows(read: Iterable[ReadFile]) -> list[Row]:
             one.facts,
             _FOR.get(one.source, ""),
             ", ".join(one.wrapped),
+            one.cited,
+            _outcome(one),
         )
         for one in read
     ]
+
+
+def _outcome(one: ReadFile) -> str:
+    if not one.source:
+        return f"not understood: {one.resembles}"
+    if one.cited:
+        told = f"evidence for {', '.join(one.cited[:NAMED])}"
+        told += f" and {len(one.cited) - NAMED} more" if len(one.cited) > NAMED else ""
+    else:
+        told = "read, and nothing rests on it" if one.facts else "nothing in it that is asked for"
+    parts = "1 part" if one.unclear == 1 else f"{one.unclear} parts"
+    return f"{told}; {parts} not understood, see the caveats" if one.unclear else told

@@ -146,7 +146,7 @@ def test_what_it_resembles(text: str, expected: str) -> None:
 def test_what_was_read() -> None:
     """Each source that found its format in a file is noted, with how much it told."""
     evidence = collected(a=f"```\n{TEXT}```\n", b="Dear diary\n")
-    assert [("a", "ip_route", 2, ("fences",)), ("a", "sysctl", 2, ("fences",))] == [
+    assert [("a", "ip_route", 2, ("fences",)), ("a", "sysctl", 2, ("fences",)), ("b", "", 0, ())] == [
         (one.file, one.source, one.facts, one.wrapped) for one in evidence.read
     ]
     assert ("not used, in no known format: b (text that begins 'Dear diary')",) == evidence.caveats

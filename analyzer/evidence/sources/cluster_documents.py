@@ -63,8 +63,9 @@ def _described(text: str, file: str) -> Iterator[Name]:
     for key in ("IP", "IPs", "External IP", "External IPs", "LoadBalancer Ingress"):
         for address in re.split(r"[, ]+", told.get(key, "")):
             if address != host:  # a pod of the host's network
-                kind = "pod" if host else "service"
-                yield from named(kind, address, name, namespace, file, node=node if host else "")
+                yield from named(
+                    "pod" if host else "service", address, name, namespace, file, node=node if host else ""
+                )
 
 
 def _yaml(text: str, file: str) -> Iterator[Name]:

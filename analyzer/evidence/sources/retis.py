@@ -69,12 +69,15 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if not isinstance(event.get("skb-drop"), dict):
             continue
         yield _record(event, file, line, offset)
-    lines = text.splitlines()
+    yield from _lines(text.splitlines(), file)
+
+
+def _lines(lines: list[str], file: str) -> Iterator[DropRecord]:
+    """Read what retis prints: an event, and indented lines that belong to it."""
     for index, line in enumerate(lines):
         if " drop" in line and (said := _EVENT.fullmatch(line)) and (why := _DROP.search(said["rest"])):
-            body = list(
-                takewhile(lambda one: one.startswith((" ", "\t")), lines[index + 1 : index + 1 + _BLOCK])
-            )
+            after = lines[index + 1 : index + 1 + _BLOCK]
+            body = list(takewhile(lambda one: one.startswith((" ", "\t")), after))
             yield _printed(said, reason(why[1] or ""), body, file, index + 1)
 
 

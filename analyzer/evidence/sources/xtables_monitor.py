@@ -66,7 +66,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> DropRecord:
-    fields = dict(_FIELD.findall(packet))
+    fields: dict[str, str] = dict(_FIELD.findall(packet))
     src = address(fields.get("SRC", ""))
     flags = re.search(r" DPORT=\d+ [A-Z]", packet)
     return DropRecord(
@@ -75,7 +75,7 @@ def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> 
         source="xtables-monitor",
         reason="NETFILTER_DROP",
         hook=hook,
-        device=printable(fields.get("IN", fields.get("OUT", ""))),
+        device=printable(fields.get("IN") or fields.get("OUT") or ""),
         version=(6 if ":" in src else 4) if src else None,
         proto="tcp" if flags else "udp" if "DPORT" in fields else "icmp" if "TYPE" in fields else "",
         src=src,
