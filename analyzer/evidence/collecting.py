@@ -37,6 +37,7 @@ from analyzer.evidence.facts import (
     RoutingRule,
     Socket,
     Sysctl,
+    unread,
 )
 from analyzer.evidence.links import merge
 from analyzer.evidence.naming import Name, by_address, resolved
@@ -230,6 +231,9 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         rows = []
         for source in fitting:
             told = list(_few(source.parse(text, file.label), file.label))
+            told += [
+                one for fact in _of(told, Ruleset) for one in unread(fact.unclear(), file.label, "rules")
+            ]
             facts += told
             unclear = sum(isinstance(fact, Caveat) for fact in told)
             name = source.__name__.rpartition(".")[2]

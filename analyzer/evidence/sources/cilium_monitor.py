@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,12 @@ def recognises(head: str) -> bool:
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops."""
+    lost: list[str] = []
     for count, line in enumerate(text.splitlines(), 1):
-        if "xx drop (" not in line[:64] or not (found := _DROP.search(line)):
+        if "xx drop (" not in line[:64]:
+            continue
+        if not (found := _DROP.search(line)):
+            lost.append(line)
             continue
         where, packet = _FILE.search(found[3]), _PACKET.search(found[3])
         src, sport = _endpoint(packet[1] if packet else "")
@@ -54,6 +58,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             sport=sport,
             dport=dport,
         )
+    yield from unread(lost, file, "dropped packets")
 
 
 def _endpoint(text: str) -> tuple[str, int | None]:

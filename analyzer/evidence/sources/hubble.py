@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
 
 if TYPE_CHECKING:
@@ -57,9 +57,13 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if flow.get("verdict") != "DROPPED":
             continue
         yield _record(flow, file, line)
+    lost: list[str] = []
     for line, said in enumerate(text.splitlines(), 1):
         if (" DROPPED" in said or " DENIED" in said) and (told := _LINE.fullmatch(said.strip())):
             yield _told(told, file, line)
+        elif said.rstrip().endswith(("DROPPED", "DENIED")) or " DROPPED (" in said:
+            lost.append(said)
+    yield from unread([one for one in lost if not one.startswith("{")], file, "dropped packets")
 
 
 def _told(said: re.Match[str], file: str, line: int) -> DropRecord:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, Socket
+from analyzer.evidence.facts import Caveat, Socket, alike, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,7 @@ _NETSTAT = re.compile(
     r"(?P<proto>tcp|udp|raw|sctp)6? +(?P<received>\d{1,12}) +(?P<sent>\d{1,12}) +(?P<local>\S{1,80}:\S{1,6}) +"
     r"(?P<peer>\S{1,80}:\S{1,6})(?: +(?P<state>[A-Z]\w{3,12}))?(?P<rest>(?: .{0,500})?)"
 )
+_LIKE = re.compile(rf"(?:(?:tcp|udp|raw)\S? +)?(?:{_STATES}) +\d|(?:tcp|udp)6? +\d+ +\d+ ")
 _CALLED = {"ESTABLISHED": "ESTAB", "FIN_WAIT1": "FIN-WAIT-1", "FIN_WAIT2": "FIN-WAIT-2", "CLOSE": "CLOSED"}
 _TIMER = re.compile(
     r"timer:\(\w+,[\w.]+,(\d{1,6})\)|\b(?:on|keepalive|timewait|probe) \([\d.]+/(\d{1,6})/\d+\)"
@@ -59,6 +60,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             pending[1].append(line[:2000])
     if pending:
         yield _socket(*pending, file)
+    yield from unread(alike(text, _LIKE, _SS, _NETSTAT), file, "sockets")
     if kept > MOST:
         yield Caveat(says=f"{file}: {kept - MOST} sockets beyond the first {MOST} were left out")
 

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +21,16 @@ _LINE = r"(?:[\da-f]{8} ){8,15}[\da-f]{8} *"
 _NAMES = {0: "processed", 1: "dropped", 2: "time_squeeze", 9: "received_rps", 10: "flow_limit_count"}
 
 
-def _rows(text: str) -> Iterator[list[str]]:
-    headed = False
+def _rows(text: str, lost: list[str] | None = None) -> Iterator[list[str]]:
+    headed = begun = False
     for line in text.splitlines():
         if not re.fullmatch(_LINE, line):
+            # What follows a CPU's line, and begins like one, is damaged.
+            if lost is not None and begun and re.match(r"(?:[\da-f]{8} ){2}", line):
+                lost.append(line)
             headed = line.startswith("entries")
         elif not headed:
+            begun = True
             yield line.split()
 
 
@@ -37,9 +42,11 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the sums over the CPUs."""
     values: dict[str, int] = {}
-    for cells in _rows(text):
+    lost: list[str] = []
+    for cells in _rows(text, lost):
         for column, name in _NAMES.items():
             if column < len(cells):
                 values[name] = values.get(name, 0) + int(cells[column], 16)
+    yield from unread([line for line in lost if line], file, "CPUs")
     if values:
         yield Counters(group="softnet", values=values, source="/proc/net/softnet_stat", file=file)
