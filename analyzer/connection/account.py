@@ -192,6 +192,7 @@ def classes(
     accused: Sequence[int],
     refused: Mapping[int, Refused],
     waited: Sequence[int],
+    doubtful: Sequence[int] = (),
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -201,6 +202,7 @@ def classes(
         accused: The connections that an incident names.
         refused: Connection to who refused it.
         waited: Connections that waited in this node.
+        doubtful: Connections whose entry may be stale.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -225,6 +227,8 @@ def classes(
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
+    led = np.zeros(len(code), bool)
+    led[np.asarray(doubtful, np.int64)] = True
     onward = (
         elsewhere
         | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
@@ -237,8 +241,9 @@ def classes(
             told.alone & ~elsewhere,
             (local & (code != REFUSED)) | (outcomes.unheard & ~told.home),
             ~onward,
+            led & (code == UNANSWERED),
         ],
-        [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
+        [WHY.index(code) for code in ("open", "alone", "local", "untold", "entry")],
         0,
     )
     found = np.select(
@@ -250,9 +255,9 @@ def classes(
     return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
 
 
-WHY = ("", "open", "alone", "local", "untold", "unfinished")
+WHY = ("", "open", "alone", "local", "untold", "entry", "unfinished")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, the capture ended too early."""
+where nobody captured, nothing was followed, its entry may be stale, the capture ended too early."""
 
 
 def account(

@@ -72,6 +72,7 @@ def connections(
     refusals: Refusals,
     trails: Trails,
     wires: Sequence[Wire] = (),
+    doubtful: Iterable[tuple[str, int]] = (),
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -84,14 +85,15 @@ def connections(
         refusals: The ICMP errors.
         trails: For the ways of single packets.
         wires: What left one node and entered another.
+        doubtful: Flows whose entry may be stale: a point, and a flow there.
     """
-    chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
+    chains = chain(points, gaps, followed, wires)
     direction = directions(chains, node)
     told = fates(chains, followed, gaps, node, direction)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True
-    found = outcomes(chains, refused, np.isin(told.reason, _LOST))
+    found = outcomes(chains, refused, np.isin(told.reason, _LOST), _delivered(chains, followed))
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False
@@ -99,14 +101,17 @@ def connections(
         **{number: one for number, one in errors.items() if refused[number]},
         **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
     }
-    accused = {number for point, flow in named if (number := _of(chains, point, flow)) is not None}
+    accused, led = (
+        {number for point, flow in some if (number := _of(chains, point, flow)) is not None}
+        for some in (named, doubtful)
+    )
     # What was held up elsewhere, or lost, has its reason.
     late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
     waited = waits(chains, late, trails)
     number_of = {gap.names: number for number, gap in enumerate(gaps)}
     for number, wait in waited.items():
         told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
-    klass, why = classes(found, told, sorted(accused), who, sorted(waited))
+    klass, why = classes(found, told, sorted(accused), who, sorted(waited), sorted(led))
     return Connections(
         chains=chains,
         outcomes=found,
@@ -117,6 +122,16 @@ def connections(
         refused=who,
         waited=waited,
     )
+
+
+def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_]:
+    """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there."""
+    found = np.zeros(len(chains), bool)
+    place = {point.name: number for number, point in enumerate(chains.points)}
+    for at in (at for at in followed if at.replies):
+        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows[~at.last]]]
+        found[of[of >= 0]] = True
+    return found
 
 
 def _of(chains: Chains, point: str, flow: int) -> int | None:

@@ -86,13 +86,16 @@ class Outcomes:
 STATES = ("OTH", "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR")
 
 
-def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]) -> Outcomes:
+def outcomes(
+    chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_], delivered: NDArray[np.bool_]
+) -> Outcomes:
     """Say what became of every connection.
 
     Args:
         chains: All connections.
         refused: Which of them an ICMP error refused.
         lost: Which of them lost a packet in this node.
+        delivered: Which of them had a reply that got further towards the opener, perhaps not as the same flow.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -131,7 +134,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         stopped[here] = _stopped(point, flow, ended[here])
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
-        proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
+        proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, delivered, time, ended
     )
     late = (stopped >= 0) & (code == OK)
     code[late], deciding[late] = UNANSWERED, stopped[late]
@@ -236,7 +239,7 @@ class _Times:
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
+    proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, delivered, time, ended
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8]]:
     n = len(proto)
     tcp = proto == TCP
@@ -266,7 +269,7 @@ def _decide(  # type: ignore[no-untyped-def]
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
     waiting = (opened | unheard) & ~established & ~refused_tcp
     code = np.select(
-        [~tcp & (sent[:, 1] > 0), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
+        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
          refused_tcp, waiting & short & ~any_reset & ~unheard, waiting, reset_, stalled, delayed],
         [OK, REFUSED, UNANSWERED, OK,
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],
