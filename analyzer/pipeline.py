@@ -94,6 +94,7 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         scene.trails,
         wires(captured, node),
         ((point.name, flow) for point, flow in doubtful(scene)),
+        ruled=bool(evidence.rules),
     )
     return Result(
         bundle=bundle.name,

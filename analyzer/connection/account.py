@@ -72,6 +72,8 @@ class Fates:
     """Whether a point at the opener's end saw it: the interface of the pod that opened it, or where what came in leaves again."""
     exits: bool
     """Whether a way out of the node was captured."""
+    ruled: bool
+    """Whether the node's rules are known: without them its own refusal may be a rule's, or that of a port without a listener."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -93,6 +95,8 @@ def fates(
     gaps: Sequence[Gap],
     node: Node,
     direction: NDArray[np.int8],
+    *,
+    ruled: bool,
 ) -> Fates:
     """Sum up what was followed, connection by connection.
 
@@ -102,6 +106,7 @@ def fates(
         gaps: All gaps.
         node: What is known of the node.
         direction: As `directions` tells it.
+        ruled: Whether the node's rules are known.
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
@@ -138,6 +143,7 @@ def fates(
         inside=inside,
         home=home,
         exits=exits,
+        ruled=ruled,
     )
 
 
@@ -229,17 +235,18 @@ def classes(
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
     led = np.zeros(len(code), bool)
     led[np.asarray(doubtful, np.int64)] = True
+    willed = local & (code == REFUSED) & (told.ruled | ~by_node)
     onward = (
         elsewhere
         | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
         | aside
-        | (local & (code == REFUSED))
+        | willed
     )
     why = np.select(
         [
             (fate == _OPEN) & ~elsewhere,
             told.alone & ~elsewhere,
-            (local & (code != REFUSED)) | (outcomes.unheard & ~told.home),
+            (local & ~willed) | (outcomes.unheard & ~told.home),
             ~onward,
             led & (code == UNANSWERED),
         ],

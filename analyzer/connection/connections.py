@@ -73,6 +73,8 @@ def connections(
     trails: Trails,
     wires: Sequence[Wire] = (),
     doubtful: Iterable[tuple[str, int]] = (),
+    *,
+    ruled: bool = False,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -86,10 +88,11 @@ def connections(
         trails: For the ways of single packets.
         wires: What left one node and entered another.
         doubtful: Flows whose entry may be stale: a point, and a flow there.
+        ruled: Whether the node's rules are known.
     """
     chains = chain(points, gaps, followed, wires)
     direction = directions(chains, node)
-    told = fates(chains, followed, gaps, node, direction)
+    told = fates(chains, followed, gaps, node, direction, ruled=ruled)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True

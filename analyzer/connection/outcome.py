@@ -71,6 +71,8 @@ class Outcomes:
     """Whether an ACK that fits no SYN of its came before any SYN-ACK: a challenge ACK (RFC 5961 section 4.2)."""
     unheard: NDArray[np.bool_]
     """Whether it timed out although its SYN-ACK came: sent again and again, since the opener acknowledged none."""
+    reset: NDArray[np.int32]
+    """Row, at the connection's point, of the responder's first RST; -1 without one."""
     repeated: NDArray[np.int32]
     """Segments with data that were sent again, both sides."""
     state: NDArray[np.int8]
@@ -152,6 +154,7 @@ def outcomes(
         side=side,
         unheard=unheard & (code == TIMED_OUT),
         strange=(seen[:, 1] & tally.STRANGE != 0) & (proto == TCP),
+        reset=reset[:, 1],
         repeated=again.sum(1).astype(np.int32),
         state=_states(proto, sent, seen, syn),
         history=history,

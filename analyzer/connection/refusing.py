@@ -127,6 +127,8 @@ def by_answers(
         by: By = "peer" if way not in (IN, LOCAL) else "pod"
         if int(reason[connection]) in HERE or (node.owns(dst) and not (way == IN and inside[connection])):
             by = "node"
+        elif int(outcomes.reset[connection]) >= 0 and node.sent(point, int(outcomes.reset[connection])):
+            by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()
         says = "challenge ACK" if outcomes.strange[connection] else "RST" if reset else "refused"
         found[connection] = Refused(by=by, address=dst, says=says)
