@@ -319,7 +319,10 @@ def _by_records(scene: Scene) -> None:
 
 
 def _by_counters(scene: Scene) -> None:
-    """Where conntrack dropped as many packets as are lost or open, beside those that a rule drops, it dropped the open ones."""
+    """Where conntrack dropped as many packets as are lost or open, beside those that a rule drops, it dropped the open ones.
+
+    In which gap a counter does not say: of what may have got further there is no place to tell.
+    """
     dropped = scene.counters.get("drop", 0)
     if not dropped:
         return
@@ -327,7 +330,16 @@ def _by_counters(scene: Scene) -> None:
     waiting = sum(len(places) for _, places in left)
     if waiting and dropped == waiting + _lost(scene):
         for at, places in left:
-            at.reason[places] = CODES["counted"]
+            last = [not _leads_on(scene, at, place) for place in places.tolist()]
+            at.reason[places[np.array(last, bool)]] = CODES["counted"]
+
+
+def _leads_on(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a captured point lies behind the gap that is open, so that the packet may have been lost further on."""
+    gap = scene.gaps[int(at.gap[place])]
+    if at.outward[place]:
+        return any(one.inner is gap.outer and not one.outer.absent for one in scene.gaps)
+    return any(one.outer is gap.inner and not one.inner.absent for one in scene.gaps)
 
 
 def _by_log(scene: Scene) -> None:
