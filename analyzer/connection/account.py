@@ -199,6 +199,7 @@ def classes(
     refused: Mapping[int, Refused],
     waited: Sequence[int],
     doubtful: Sequence[int] = (),
+    unwatched: Sequence[int] = (),
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -209,6 +210,7 @@ def classes(
         refused: Connection to who refused it.
         waited: Connections that waited in this node.
         doubtful: Connections whose entry may be stale.
+        unwatched: Connections that broke when no way out of the node was recorded.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -233,8 +235,9 @@ def classes(
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
-    led = np.zeros(len(code), bool)
+    led, blind = np.zeros(len(code), bool), np.zeros(len(code), bool)
     led[np.asarray(doubtful, np.int64)] = True
+    blind[np.asarray(unwatched, np.int64)] = True
     willed = local & (code == REFUSED) & (told.ruled | ~by_node)
     onward = (
         elsewhere
@@ -247,7 +250,7 @@ def classes(
             (fate == _OPEN) & ~elsewhere,
             told.alone & ~elsewhere,
             (local & ~willed) | (outcomes.unheard & ~told.home),
-            ~onward,
+            ~onward | blind,
             led & (code == UNANSWERED),
         ],
         [WHY.index(code) for code in ("open", "alone", "local", "untold", "entry")],

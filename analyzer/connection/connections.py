@@ -10,10 +10,11 @@ import numpy as np
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
 from analyzer.connection.model import Fate
-from analyzer.connection.outcome import DELAYED, REFUSED, Outcomes, outcomes
+from analyzer.connection.outcome import DELAYED, REFUSED, RESET, STALLED, Outcomes, outcomes
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.connection.refusing import Refused, by_answers, by_errors
 from analyzer.connection.waiting import Wait, sums, waits
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
-_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
+_LOST = tuple(
+    CODES[reason.code] for reason in REASONS if reason.fate in (Fate.VANISHED, Fate.UNDECIDABLE)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,9 @@ def connections(
     number_of = {gap.names: number for number, gap in enumerate(gaps)}
     for number, wait in waited.items():
         told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
-    klass, why = classes(found, told, sorted(accused), who, sorted(waited), sorted(led))
+    klass, why = classes(
+        found, told, sorted(accused), who, sorted(waited), sorted(led), _unwatched(chains, found)
+    )
     return Connections(
         chains=chains,
         outcomes=found,
@@ -135,6 +140,21 @@ def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_
         of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows[~at.last]]]
         found[of[of >= 0]] = True
     return found
+
+
+def _unwatched(chains: Chains, found: Outcomes) -> list[int]:
+    """Connections that were reset, or stalled, when no way out that was captured was recording; none without any."""
+    exits = [point for point in chains.points if point.role in EXITS and len(point.packets)]
+    broke = np.flatnonzero(np.isin(found.code, (RESET, STALLED)) & (found.deciding >= 0))
+    if not exits or not len(broke):
+        return []
+    times = np.zeros(len(broke), np.int64)
+    for number, point in enumerate(chains.points):
+        mine = chains.point[broke] == number
+        times[mine] = point.packets.time[found.deciding[broke[mine]]]
+    seen = np.column_stack([point.recorded(times) for point in exits]).any(1)
+    unwatched: list[int] = broke[~seen].tolist()
+    return unwatched
 
 
 def _of(chains: Chains, point: str, flow: int) -> int | None:
