@@ -267,6 +267,7 @@ def _decide(  # type: ignore[no-untyped-def]
     stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
     delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
+    delayed |= opened & (syn[:, 2] < 0) & went_on & (time.last_syn > time.first_syn)
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
     challenged = seen[:, 1] & tally.STRANGE != 0
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)

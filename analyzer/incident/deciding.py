@@ -132,7 +132,7 @@ def _refusals(scene: Scene) -> None:
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
-                if one is None or one.harmless:
+                if one is None or one.harmless or _unplaced(scene, at, place):
                     continue
                 if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
@@ -143,6 +143,14 @@ def _refusals(scene: Scene) -> None:
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
+
+
+def _unplaced(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a packet was sent when the next point was not recording, and could have been refused behind that one."""
+    gap = scene.gaps[int(at.gap[place])]
+    there = gap.outer if at.outward[place] else gap.inner
+    sent = at.point.packets.time[at.rows[place : place + 1]]
+    return not there.absent and _leads_on(scene, at, place) and not bool(there.recorded(sent)[0])
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
