@@ -44,6 +44,8 @@ def onward(
     to, ways = dst[flow], np.zeros((len(flow), len(legs)), bool)
     into_pod = np.zeros(len(flow), bool)
     for n, leg in enumerate(legs):
+        if _elsewhere(point, leg, node):
+            continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
@@ -94,14 +96,21 @@ def onward(
     return ways
 
 
+def _elsewhere(point: Point, leg: Leg, node: Node) -> bool:
+    """Whether a leg joins a bridge and a pod that is a port of another one."""
+    bridges = [one.name for one in (point, leg.there) if one.role == "bridge"]
+    pods = [one.name for one in (point, leg.there) if one.role == "pod"]
+    return len(bridges) == len(pods) == 1 and node.bridges.get(pods[0], bridges[0]) != bridges[0]
+
+
 def _routed_to(
     point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Whether packets are for another bridge's network: so say the routes, or others to the same address that went there."""
-    to = dst[flow]
-    found: NDArray[np.bool_] = among(
-        to, distinct(dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]])
-    )
+    """Whether packets are for another bridge's network: so say the routes, others to the same address, or packets of its pods."""
+    to, heading, there = dst[flow], node.heading[leg.there.name], leg.there
+    inside = [dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]]]
+    inside += [there.src[heading == OUT], there.dst[heading == IN]]
+    found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:
         addresses, where = np.unique(to, return_index=True)
         flows, there = point.flows, []
