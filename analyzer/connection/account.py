@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from analyzer.connection.model import Waited
     from analyzer.connection.outcome import Outcomes
     from analyzer.connection.refusing import Refused
+    from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
     from analyzer.node.ways import Node
 
@@ -113,6 +114,7 @@ def fates(
     reached, any_gap = np.zeros(n, bool), np.zeros(n, bool)
     place = {point.name: number for number, point in enumerate(chains.points)}
     has_gap = {name for each in gaps for name in each.names}
+    doubtful = {point.name for point in chains.points if _doubtful(point)}
     for at in followed:
         flow = at.point.packets.flow[at.rows]
         of = chains.of[place[at.point.name]][flow]
@@ -127,7 +129,7 @@ def fates(
         better = rank[chosen] > _RANK[reason[of[chosen]]]
         chosen = chosen[better]
         reason[of[chosen]], gap[of[chosen]] = why[chosen], at.gap[chosen]
-        if not at.replies:
+        if not at.replies and at.point.name not in doubtful:
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
@@ -147,6 +149,13 @@ def fates(
     )
 
 
+def _doubtful(point: Point) -> bool:
+    """Whether a point is taken for a way out, though nothing was ever answered there: it may be a device before the last one."""
+    starts = point.starts
+    answered = (starts[1::2] > starts[:-1:2]) & (starts[2::2] > starts[1::2])
+    return point.guessed and point.role in EXITS and not answered.any()
+
+
 def _seen(
     chains: Chains, node: Node, direction: NDArray[np.int8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -159,7 +168,7 @@ def _seen(
     for number, point in enumerate(chains.points):
         met = np.zeros(len(chains), bool)
         met[chains.of[number][chains.of[number] >= 0]] = True
-        outside |= met & (point.role is None or point.role in EXITS)
+        outside |= met & (point.role is None or point.role in EXITS) & (not _doubtful(point))
         inside |= met & (point.role not in EXITS)
         if point.role == "pod" and (pod := node.pods.get(point.name)) is not None:
             flows = np.flatnonzero(chains.of[number] >= 0)

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
-_LOST = tuple(
-    CODES[reason.code] for reason in REASONS if reason.fate in (Fate.VANISHED, Fate.UNDECIDABLE)
-)
+_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate in (Fate.VANISHED, Fate.UNDECIDABLE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

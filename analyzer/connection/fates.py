@@ -330,7 +330,9 @@ def _asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArra
     """
     flow = point.packets.flow[rows]
     sent = point.rows_of(distinct(flow)).astype(np.int64)
-    sent = np.sort((point.packets.flow[sent].astype(np.int64) << 32 | sent)[point.packets.bits[sent] & REPLY == 0])
+    sent = np.sort(
+        (point.packets.flow[sent].astype(np.int64) << 32 | sent)[point.packets.bits[sent] & REPLY == 0]
+    )
     at = np.searchsorted(sent, flow.astype(np.int64) << 32 | rows) - 1
     before = sent[np.maximum(at, 0)] if len(sent) else np.zeros(len(rows), np.int64)
     known = (at >= 0) & (before >> 32 == flow)

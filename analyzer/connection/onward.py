@@ -43,12 +43,15 @@ def onward(
     """
     to, ways = dst[flow], np.zeros((len(flow), len(legs)), bool)
     into_pod = np.zeros(len(flow), bool)
+    tunnelled = any(leg.there.role == "tunnel" and not leg.outward for leg in legs)
     for n, leg in enumerate(legs):
         if _elsewhere(point, leg, node):
             continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
+            if tunnelled and not leg.outward:
+                ways[:, n] &= ~_encapsulated(point, flow)  # it comes out of the tunnel first
             into_pod |= ways[:, n]
     inward_to_pods = [
         n for n, leg in enumerate(legs) if leg.there.role == "pod" and not (leg.outward or leg.gap.stacked)
@@ -182,8 +185,22 @@ def _choose_exit(
         )
         routed = np.array([name in devices for name in names])
         keep = routed if routed.any() else taken[i] if taken[i].any() else None
+        if keep is None and (tunnels := np.array([legs[n].there.role == "tunnel" for n in exits])).any():
+            # Of a cluster's network pods have a /16 in common; it only orders what nothing else tells.
+            keep = tunnels if _near(point, f) else ~tunnels
+            keep = keep if (keep & ways[several[i], exits]).any() else None
         if keep is not None:
             ways[several[i], exits] = keep
+
+
+def _near(point: Point, flow: int) -> bool:
+    """Whether both ends of a flow are of one network of pods: a /16, or a /64 of IPv6."""
+    flows = point.flows
+    (src, dst), (his, other) = (
+        (int(getattr(flows, f"src_{half}")[flow]), int(getattr(flows, f"dst_{half}")[flow]))
+        for half in ("lo", "hi")
+    )
+    return his == other and (his != 0 or src >> 16 == dst >> 16)
 
 
 def exits_known(

@@ -266,8 +266,10 @@ def _decide(  # type: ignore[no-untyped-def]
     reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
-    delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
-    delayed |= opened & (syn[:, 2] < 0) & went_on & (time.last_syn > time.first_syn)
+    # Nearer to the last SYN than to the first one: the times of a capture may be out of order by a little.
+    again = time.last_syn > time.first_syn
+    delayed = answered & opened & again & (2 * time.answer >= time.first_syn + time.last_syn)
+    delayed |= opened & (syn[:, 2] < 0) & went_on & again
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
     challenged = seen[:, 1] & tally.STRANGE != 0
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)

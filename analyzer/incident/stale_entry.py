@@ -86,9 +86,7 @@ def doubtful(scene: Scene) -> list[tuple[Point, int]]:
         return []
     parts, whose, place, (service, endpoint, begun, _), some, since = told
     last_given: dict[tuple[int, int], int] = {}
-    for pair, time in zip(
-        zip(service.tolist(), endpoint.tolist(), strict=True), begun.tolist(), strict=True
-    ):
+    for pair, time in zip(zip(service.tolist(), endpoint.tolist(), strict=True), begun.tolist(), strict=True):
         last_given[pair] = max(time, last_given.get(pair, _NEVER))
     found = []
     for i, time in zip(some.tolist()[:MOST], since.tolist(), strict=False):

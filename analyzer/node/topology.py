@@ -97,6 +97,7 @@ def place(points: Sequence[Point]) -> list[str]:
                 f"tables, but nothing is concluded from it. Name its place with --role {point.name}=pod, bridge or uplink."
             )
             continue
+        point.guessed = True
         caveats.append(
             f"{point.name}: taken for the {point.role} by its traffic; --role {point.name}=ROLE corrects it."
         )

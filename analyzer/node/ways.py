@@ -128,6 +128,10 @@ def explore(
             guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
             told = (guess == OUT) | (guess == IN)
             gap.heading[told] = guess[told]
+        elif gap.inner.role in EXITS:
+            # A tunnel's device, and a stack's, route nothing on: where the flow came by before tells better than the clock.
+            before = crossed[gap.inner.name][m.a]
+            gap.heading[before != 0] = before[before != 0]
         # Of two pods without a bridge, or two bridges, each is the other's outside.
         reverse = (m.flip == 1) ^ gap.abreast
         outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
