@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.connection.passages import ends, flow_name
 from analyzer.evidence.stale import delete
 from analyzer.flow.keys import address_key
+from analyzer.incident.causes.stale_entry import deletion
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import OUT
 
@@ -132,6 +133,7 @@ def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, 
             "command": delete(entry[0]) if entry else None,
         },
         evidence=tuple(evidence),
+        remedies=deletion(delete(entry[0])) if entry else (),
         excluded=(
             Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
             Exclusion(
