@@ -9,6 +9,8 @@ BUILD := pyproject.toml setup.py $(HOT)
 # What runs, and what tests need besides: newcomers wait for the first only.
 MAIN := $(VENV)/.main
 STAMP := $(VENV)/.tests
+# Hundreds of tests start the program: where the environment forbids byte code, each would compile all of it again.
+export PYTHONDONTWRITEBYTECODE :=
 # Python makes byte code of what it imports; of everything, beforehand, it takes a third of the time and of the room.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.capture.twins import leave_out
+from analyzer.capture.duplicates import leave_out
 from analyzer.compute.threads import beside, side_by_side
 from analyzer.connection.connections import connections
 from analyzer.connection.fates import follow

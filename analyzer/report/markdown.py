@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
-from analyzer.report.telling import heading, line, lines
+from analyzer.report.annotation import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import count, sure
 

@@ -25,7 +25,7 @@ from analyzer.capture.bundle import Bundle
 from analyzer.capture.compressed import Stream
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.files import EvidenceFile
-from analyzer.capture.lanes import Lanes
+from analyzer.capture.interfaces import Interfaces
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
 from analyzer.cli.check import FORMATS, _render
@@ -208,7 +208,7 @@ def decoder(data: bytes) -> None:
     """The same to columns."""
     reader = Reader(lambda: io.BytesIO(data), name="x", block=16384)
     made = Decoder(Memory())
-    made.read(reader, Lanes().reading(reader).of, lambda _: None)
+    made.read(reader, Interfaces().reading(reader).of, lambda _: None)
     packets, flows = made.finish()
     assert not len(packets) or packets.flow.max() < len(flows)
 
