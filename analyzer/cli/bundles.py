@@ -105,7 +105,7 @@ def write_pages(checked: Sequence[Checked], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LostsynError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
     for one in wrong:
         assert one.analysis is not None
         page = folder / f"{key(one.name)}.html"

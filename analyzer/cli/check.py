@@ -56,9 +56,9 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
     "pages",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Also write the report of each bundle that does not end with 0 into DIR.",
+    help="Also write an HTML report into DIR for each bundle whose exit status is not 0.",
 )
-@click.option("--each", is_flag=True, help="Make every PATH a bundle of its own, instead of all PATHs one.")
+@click.option("--each", is_flag=True, help="Treat every PATH as a bundle of its own.")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 256),
@@ -70,12 +70,10 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
     "expected",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Compare with what FILE (TOML) says that each bundle holds: see Expectations.",
+    help="Compare with the incidents that FILE (TOML) expects: see Expectations.",
 )
-@click.option(
-    "--update", is_flag=True, help="Write what was found into the file of --expect, where it differs."
-)
-@click.option("--exit-zero", is_flag=True, help="Exit 0 where it would be 1.")
+@click.option("--update", is_flag=True, help="Update the --expect file where it differs from what was found.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 instead of 1.")
 @click.option(
     "-o", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of stdout."
 )
@@ -116,7 +114,7 @@ def command(
 
     Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
     destination and number. What none of them names is not expected, and what they require must be there. --update
-    writes the file; comments in it are lost where it changes, and a file that is met stays as it is.
+    writes the file; comments are lost if it changes; a file that is met stays as it is.
 
     \b
         [[expect]]
@@ -126,7 +124,7 @@ def command(
         cause = "snat-port-race"
         destination = "192.0.2.100:80"
         findings = { min = 1, max = 10 } # or a number
-        required = false                 # none is as good
+        required = false                 # may be absent
 
     \b
     Exit status:
@@ -207,7 +205,7 @@ def _others(given: Sequence[str]) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for form, file in pairs(given, "--also", "FORMAT=FILE"):
         if form not in FORMATS:
-            raise UnusableInput(f"--also: {form!r} is no format; there are {', '.join(FORMATS)}")
+            raise UnusableInput(f"--also: {form!r} is not a format; there are {', '.join(FORMATS)}")
         if Path(file) in found or file == "-":
             raise UnusableInput(f"--also: {file}: give each format a file of its own")
         found[Path(file)] = form
@@ -225,7 +223,7 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
         if one.analysis and (one.exit or not known.names(one.paths))
     ]
     if not differing:
-        note(f"{known.path} is as it should be")
+        note(f"{known.path} is up to date")
         return list(checked)
     write(update(known, differing), known.path)
     note(f"{known.path}: wrote {', '.join(path for paths, _ in differing for path in paths)}")

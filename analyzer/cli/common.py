@@ -39,7 +39,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
     size = int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper()))) if found else 0
     if not size:
-        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
+        raise UnusableInput(f"--memory: {text!r} is not a size; write 2G or 500M")
     return size
 
 
@@ -56,7 +56,7 @@ sha256_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
-    help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
+    help="Also compute the SHA-256 of large inputs; up to 50 % slower.",
 )
 
 
@@ -130,10 +130,10 @@ def run(
     by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
-            "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
+            "running uncompiled, about 40 times slower or more: there was no C compiler, or no Python headers, at installation"
         )
     if memory and is_memory(folder := temporary_folder()):
-        note(f"--memory: {folder} lies in memory itself (tmpfs); set TMPDIR to a folder on a disk")
+        note(f"--memory: {folder} is itself in memory (tmpfs); set TMPDIR to a folder on a disk")
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
@@ -156,7 +156,9 @@ def keep_apart(output: Path | None, bundle: Bundle) -> None:
     label = bundle.inputs.get(found) if found else None
     text = next((file for file in bundle.evidence if file.label == label), None)
     if label is not None and not (text and _says_nothing(text)):
-        raise UnusableInput(f"{output}: is {label} of the bundle, and would be lost; give another file")
+        raise UnusableInput(
+            f"{output}: is {label} of the bundle, and would be overwritten; give another file"
+        )
 
 
 def _says_nothing(text: EvidenceFile) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     default="lostsyn-fleet",
     show_default=True,
     metavar="FOLDER",
-    help="Folder or URL of the dataset and the report; what it has already is not done again.",
+    help="Folder or URL of the dataset and the report; bundles already in it are not analysed again.",
 )
 @click.option(
     "--scheduler",

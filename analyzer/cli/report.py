@@ -75,7 +75,7 @@ def command(
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LostsynError(f"{folder}: cannot be made: {error.strerror}") from None
+            raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
         for incident in analysis.incidents:
             write(html.render_incident(analysis, incident), folder / f"{incident.id}.html")
     for caveat in analysis.caveats:

@@ -96,7 +96,7 @@ def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
     partial = any(chain.partial for chain in chains)
     if partial:
         yield Caveat(
-            says=f"{file}: only a part of the rules of the table {table!r}; what is missing stays open"
+            says=f"{file}: only a part of the rules of the table {table!r}; the missing ones are treated as unknown"
         )
     yield Ruleset(
         file=file,

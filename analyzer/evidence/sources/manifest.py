@@ -26,7 +26,7 @@ _EARLY = {
     "killed": "its script was killed",
     "recorder-ended": "a recording program ended by itself",
     "disk-full": "the disk was full",
-    "hangup": "nobody was connected any more",
+    "hangup": "the connection that it was streamed to was closed",
 }
 
 

@@ -54,14 +54,14 @@ REMEDIES = (
     Remedy(
         do="See which route the node has for the destination",
         command="ip route get DESTINATION from SOURCE iif INTERFACE; ip rule; ip route show table all",
-        effect="Tells the route that this very packet takes, or that there is none.",
+        effect="Shows the route that this very packet takes, or that there is none.",
         risk="None: read-only.",
     ),
     Remedy(
         do="Add the route, or restart the component that owns it",
         command="ip route replace DESTINATION via GATEWAY dev INTERFACE",
-        effect="The next attempt passes.",
-        risk="A wrong route takes traffic elsewhere; what is added by hand is gone after the next boot.",
+        effect="The next attempt gets through.",
+        risk="A wrong route takes traffic elsewhere; a route added by hand is gone after a reboot.",
     ),
 )
 
@@ -114,7 +114,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"destination": target, "interface": device, "route": kind or "none"},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="next-hop-unresolved", because="there is no next hop to ask for"),
+            Exclusion(cause="next-hop-unresolved", because="there is no next hop to resolve"),
             *(
                 (
                     Exclusion(

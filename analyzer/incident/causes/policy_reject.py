@@ -85,7 +85,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     evidence = []
     if rule is not None:
-        evidence.append(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
+        evidence.append(Evidence(says=f"the packet matches this rule: {rule[0]}", source=rule[1]))
     if how is not None:
         evidence.append(Evidence(says=how[0], source=how[1]))
     if rule is None:
