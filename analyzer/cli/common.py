@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.capture.naming import ROLES as ROLES
-from analyzer.cli.saying import document, note, say
+from analyzer.cli.saying import note, say, shown
 from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
@@ -186,17 +186,16 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
-def write(text: str, output: Path | None, form: str = "text") -> None:
+def write(text: str, output: Path | None, printed: Callable[[str], str] = shown) -> None:
     """Write a result to a file, or to stdout.
 
     Args:
         text: The result.
         output: The file; None or `-` for stdout.
-        form: `text`, `json`, `sarif`, `junit` or `github`: what is printed must not be obeyed by a runner. `html` is
-            made for no log.
+        printed: Makes of it what may go into the log of a CI job: of `analyzer.cli.saying`.
     """
     if output is None or str(output) == "-":
-        click.echo(text if form == "html" else document(text, form), nl=False)
+        click.echo(printed(text), nl=False)
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))
