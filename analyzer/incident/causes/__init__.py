@@ -1,10 +1,9 @@
 """The causes: one file each, named as its code, whose docstring is its public page; found by being there.
 
 A cause has `CODE`, `TITLE`, `REMEDIES` and `summary(loss)`. One that explains lost or refused packets also has
-`explain(case, scene)`, `RANK` and `COUNTED`. The lowest `RANK` is asked first, and the more specific a proof is, the earlier
-it is asked: below 30 a setting, an entry or a rule that is known to stop this packet, to 60 the devices and neighbours on its way,
-above that what counters prove. `COUNTED`: whether it rests on conntrack's counters, which are compared with what the other
-causes leave over. It may have
+`explain(case, scene)`, `RANK` and `COUNTED`. The lowest `RANK` is asked first: below 30 a setting, an entry or a rule that is
+known to stop this packet, to 60 the devices and neighbours on its way, above that what counters prove. `COUNTED`: whether it
+rests on conntrack's counters, which are compared with what the other causes leave over. It may have
 * `suggest(case, scene)`, asked last: what captures alone show;
 * `RECORDS`, the kinds of the kernel's drop records (`analyzer.evidence.drops`) that a packet may leave that dies of it: one of
   another kind contradicts the cause, and outranks it. Without `RECORDS`, any does;
