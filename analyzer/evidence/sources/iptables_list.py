@@ -17,6 +17,7 @@ from analyzer.evidence.rules import values
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
+from analyzer.evidence.unwrapping import prompted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -114,7 +115,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         elif asked := command(line) if line and not line[0].isdecimal() else None:
             yield from _ruleset(section, file, legacy=legacy)
             section, name, last = _Section(asked), "", ""
-        elif not line:
+        elif not line or prompted(line):
             # Other output may follow the last chain.
             name = ""
         elif name:

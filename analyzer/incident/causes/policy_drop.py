@@ -37,7 +37,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import record_of, recorded
+from analyzer.incident.records import hinted, queue_drops, record_of, recorded
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -181,6 +181,21 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
             excluded=(case.not_beyond,),
         )
+    if (
+        not case.refused
+        and case.passed is None
+        and (hint := hinted(case, scene)) is not None
+        and hint.source == "LOG"
+    ):
+        says = f"a rule logged this very packet, the last that is known of it: {hint.rule}"
+        return Explanation(
+            cause=CODE,
+            confidence="likely",
+            facts={"rule": hint.rule},
+            evidence=(Evidence(says=says, source=f"{hint.file} line {hint.line}"), *_evidence(None, scene)),
+            remedies=(REMEDIES[1],),
+            excluded=(case.not_beyond,),
+        )
     if not case.requests or not case.outward or case.passed is not None:
         return None
     counters, alike = scene.counters, _alike(case, scene)
@@ -306,6 +321,8 @@ def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
 def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     """Whether the captures show it without the rules: whatever else loses packets would not choose so, or is counted."""
     if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.crossing.outer.name):
+        return False
+    if queue_drops(case.crossing.outer.name, scene):
         return False
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict == "accept":
