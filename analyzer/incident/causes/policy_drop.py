@@ -37,7 +37,8 @@ from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import hinted, queue_drops, record_of, recorded
+from analyzer.incident.records import queue_drops, record_of, recorded
+from analyzer.incident.ruled import counted, perhaps
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -181,18 +182,13 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
             excluded=(case.not_beyond,),
         )
-    if (
-        not case.refused
-        and case.passed is None
-        and (hint := hinted(case, scene)) is not None
-        and hint.source == "LOG"
-    ):
-        says = f"a rule logged this very packet, the last that is known of it: {hint.rule}"
+    if not case.refused and case.passed is None and (said := perhaps(case, scene, _packet(case))):
+        evidence, named, confidence = said
         return Explanation(
             cause=CODE,
-            confidence="likely",
-            facts={"rule": hint.rule},
-            evidence=(Evidence(says=says, source=f"{hint.file} line {hint.line}"), *_evidence(None, scene)),
+            confidence=confidence,
+            facts={"rule": named},
+            evidence=(evidence, *_evidence(None, scene)),
             remedies=(REMEDIES[1],),
             excluded=(case.not_beyond,),
         )
@@ -382,6 +378,4 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None
-    end, file = walked[0].end, walked[1]
-    counted = end.rule.packets if end.rule is not None else None
-    return end.text + (f" (it counted {counted} packets)" if counted else ""), file, walked[0].verdict
+    return counted(walked[0].end), walked[1], walked[0].verdict
