@@ -122,6 +122,8 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
     here, there = (case.point.flows, case.flow), case.outer and (case.outer[0].flows, case.outer[1])
     inner, outer = (here, there) if case.outward or there is None else (there, here)
     way = _WAYS.get(int(scene.node.heading[case.point.name][case.flow]))
+    if not way and case.requests and not case.outward:
+        way = "in"
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(
