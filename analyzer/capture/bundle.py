@@ -19,7 +19,7 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.files import CaptureFile, EvidenceFile, is_text
 from analyzer.capture.formats import is_netlink
-from analyzer.capture.listing.recognising import form
+from analyzer.capture.listing.recognising import Listing, form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
 from analyzer.errors import UnusableInput
@@ -216,7 +216,7 @@ class _Search:
             elif archive.is_tar(head):
                 self._members(archive.tar_members(path, self.caveats, self._archives), label, members)
             else:
-                self._offer(label, lambda: _opened(path), status.st_size, head, damage)
+                self._offer(label, lambda: _opened(path), status.st_size, status.st_size, head, damage)
         except OSError as problem:  # an archive may be gone by the time that its members are asked for
             self.ignore(label, f"cannot be read: {problem.strerror or problem}")
 
@@ -244,10 +244,16 @@ class _Search:
             if archive.is_zip(head) or archive.is_tar(head):
                 self.ignore(label, "an archive inside an archive")
             else:
-                self._offer(label, member.open, member.size, head, damage)
+                self._offer(label, member.open, member.size, member.stored, head, damage)
 
     def _offer(
-        self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
+        self,
+        label: str,
+        source: Callable[[], BinaryIO],
+        size: int,
+        stored: int,
+        head: bytes,
+        damage: str | None,
     ) -> None:
         """Sort a file by what it begins with."""
         if len(self.captures) + len(self.evidence) == FILES:
@@ -266,17 +272,17 @@ class _Search:
                     if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
                 )
             )
-        elif listing := form(head):
+        elif kind := form(head):
+            listing = Listing(form=kind, open=source, stored=stored)
             label = self._unique(label)
             self.heads[label] = head
             self.captures.append(
                 CaptureFile(
                     label=label,
-                    source=lambda: Translation(source, listing),  # type: ignore[arg-type,return-value]  # for `Stream`
+                    source=lambda: Translation(listing),  # type: ignore[arg-type,return-value]  # for `Stream`
                     size=size,
                     point_hint=naming.hint(label),
                     listing=listing,
-                    stored=source,
                 )
             )
         elif damage:

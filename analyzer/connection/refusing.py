@@ -125,7 +125,9 @@ def by_answers(
         dst = address(int(point.flows.dst_hi[flow]), int(point.flows.dst_lo[flow]))
         way = int(direction[connection])
         by: By = "peer" if way not in (IN, LOCAL) else "pod"
-        if int(reason[connection]) in HERE or (node.owns(dst) and not (way == IN and inside[connection])):
+        own = node.owns(dst) and not (way == IN and inside[connection])
+        own |= (row := int(outcomes.reset[connection])) >= 0 and node.sent(point, row)
+        if int(reason[connection]) in HERE or own:
             by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()
         says = "challenge ACK" if outcomes.strange[connection] else "RST" if reset else "refused"

@@ -75,7 +75,7 @@ def message(line: str) -> tuple[int, About, str, dict[str, Any]] | None:
         if said := pattern.search(line):
             return said.start(), about, printable(said[0][:200]), _fields(said.groupdict())
     said = _RULE.search(line)
-    if not said or "SRC=" not in said["rest"]:
+    if not said or "SRC=" not in said["rest"] or said["said"].startswith("PACKET: "):  # of xtables-monitor
         return None
     fields = packet(said["rest"]) | {"iif": printable(said["iif"]), "oif": printable(said["oif"])}
     if trace := _TRACE.search(said["said"]):

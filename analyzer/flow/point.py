@@ -78,6 +78,8 @@ class Point:
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
     host: str = ""
     """Whose it is, where the bundle has captures of several nodes: see `analyzer.node.hosts`."""
+    guessed: bool = False
+    """Whether neither its name nor anybody tells its role, so that its packets alone do."""
     within: tuple[str, ...] = ()
     """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
 

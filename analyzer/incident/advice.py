@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 4
 """Interfaces of one role that a command names."""
-USUAL = {"pod": "VETH", "bridge": "cni0", "uplink": "eth0"}
+USUAL = {"pod": "VETH", "bridge": "cni0", "tunnel": "flannel.1", "uplink": "eth0"}
 """What an interface is called where nothing tells; `VETH` is to be replaced."""
 # An interface's name may hold anything but `/` and white space (dev_valid_name in net/core/dev.c); a command is
 # copied into a root shell, so only plain ones get into it.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MOST = 50_000
 """Packets that are compared with the records."""
 _LOSSES = re.compile(
-    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit"
+    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit|tx_timeout|exceeded"
 )
 """What counters of lost packets have in their names, whichever tool prints them."""
 _COUNTERS = 6

@@ -1,4 +1,4 @@
-"""What was read beside the captures, and what each file is for."""
+"""What was read beside the captures, what each file is for, and what came of it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _FOR = {
     "conntrack_events": "entries made and destroyed: who had a port, what was deleted",
     "ip_neigh": "neighbours that did not answer",
     "arp": "neighbours that did not answer",
+    "neigh_stat": "how full the neighbour tables are, and how often they were too full",
     "ip_route": "which way a packet should have gone",
     "ip_rule": "which routing table a packet was sent by",
     "sysctl": "settings: table size, timeouts, forwarding, reverse path filter, port range",
@@ -40,14 +41,18 @@ _FOR = {
     **dict.fromkeys(("ip_link", "ip_link_text", "ifconfig"), _LINKS),
     **dict.fromkeys(
         ("bpftrace", "cilium_monitor", "dropwatch", "hubble", "nft_trace", "perf_script", "pwru", "retis",
-         "trace_log", "tracefs"),
+         "trace_log", "tracefs", "xtables_monitor"),
         _DROPS,
     ),
     **dict.fromkeys(
         ("ethtool_statistics", "netstat_s", "nstat", "proc_dev", "proc_snmp", "proc_stat", "softnet_stat", "tc_qdisc"), _COUNTERS
     ),
-    "cluster_names": _NAMES,
+    **dict.fromkeys(("cluster_documents", "cluster_names"), _NAMES),
 }  # fmt: skip
+
+
+NAMED = 4
+"""Incidents that are named for a file."""
 
 
 class Row(NamedTuple):
@@ -55,11 +60,15 @@ class Row(NamedTuple):
 
     file: str
     what: str
-    """The format, as its source is called: `conntrack stat`."""
+    """The format, as its source is called: `conntrack stat`; empty where none knows the file."""
     facts: int
     purpose: str
     wrapped: str
     """What was taken off: colours, HTML."""
+    cited: tuple[str, ...]
+    """Incidents and sections that name it as their evidence."""
+    outcome: str
+    """What came of it, in words."""
 
 
 def rows(read: Iterable[ReadFile]) -> list[Row]:
@@ -71,6 +80,20 @@ def rows(read: Iterable[ReadFile]) -> list[Row]:
             one.facts,
             _FOR.get(one.source, ""),
             ", ".join(one.wrapped),
+            one.cited,
+            _outcome(one),
         )
         for one in read
     ]
+
+
+def _outcome(one: ReadFile) -> str:
+    if not one.source:
+        return f"not understood: {one.resembles}"
+    if one.cited:
+        told = f"evidence for {', '.join(one.cited[:NAMED])}"
+        told += f" and {len(one.cited) - NAMED} more" if len(one.cited) > NAMED else ""
+    else:
+        told = "read, and nothing rests on it" if one.facts else "nothing in it that is asked for"
+    parts = "1 part" if one.unclear == 1 else f"{one.unclear} parts"
+    return f"{told}; {parts} not understood, see the caveats" if one.unclear else told

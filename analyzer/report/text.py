@@ -327,13 +327,15 @@ class _Sheet:
         return lines + self.wrap(still(analysis.reconciliation), "  ")
 
     def read(self, analysis: Result) -> list[str]:
-        files: dict[str, list[str]] = {}
-        for row in reading.rows(analysis.read):
-            files.setdefault(row.purpose or row.what, []).append(short(row.file, 60))
+        files: dict[tuple[str, str], list[str]] = {}
+        # What decided first, what was not understood last.
+        for row in sorted(reading.rows(analysis.read), key=lambda row: (not row.what, not row.cited)):
+            files.setdefault((row.purpose or row.what, row.outcome), []).append(short(row.file, 60))
         lines = []
-        for purpose, names in list(files.items())[:NOTES]:
+        for (purpose, outcome), names in list(files.items())[:NOTES]:
             hidden = f" and {len(names) - FILES:,} more" if len(names) > FILES else ""
-            lines.append(f"{', '.join(names[:FILES])}{hidden}: {purpose}")
+            told = " - ".join(filter(None, (purpose, _line(outcome))))
+            lines.append(f"{', '.join(names[:FILES])}{hidden}: {told}")
         if (left := len(files) - NOTES) > 0:
             lines.append(f"{count(left, 'further kind', 'further kinds')} of files: --format json has all")
         return self.bullets(lines)

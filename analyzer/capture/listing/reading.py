@@ -10,10 +10,10 @@ from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from analyzer.capture.listing.listed import Notes
-    from analyzer.capture.listing.recognising import Form
+    from analyzer.capture.listing.recognising import Form, Listing
 
 _MISSING = {
     "ip_id": "IP ID",
@@ -29,17 +29,16 @@ _MISSING = {
 class ListingReader(Reader):
     """Reads a listing as the capture that it was printed from."""
 
-    def __init__(self, open_text: Callable[[], BinaryIO], form: Form, *, name: str, size: int) -> None:
+    def __init__(self, listing: Listing, *, name: str, size: int) -> None:
         """Describe the file; nothing is opened yet.
 
         Args:
-            open_text: Opens its stored bytes.
-            form: What kind of listing it is.
+            listing: Where it is, and what kind of listing.
             name: How messages shall call it.
             size: Bytes, as stored.
         """
         super().__init__(self._translate, name=name, size=size)
-        self._open_text, self._form = open_text, form
+        self._listing = listing
         self._translation: Translation | None = None
 
     @property
@@ -56,14 +55,14 @@ class ListingReader(Reader):
         if self._translation:
             notes = self._translation.notes
             self.lacks = frozenset(notes.lacks | ({"relative"} if notes.relative else set()))
-            self.caveats += [f"{self.name}: {said}" for said in _told(notes, self._form)]
+            self.caveats += [f"{self.name}: {said}" for said in _told(notes, self._listing.form)]
             if self._translation.damage:
                 self.caveats.append(f"{self.name}: {self._translation.damage}")
             if notes.dropped is not None:
                 self.dropped_by[0] = notes.dropped
 
     def _translate(self) -> BinaryIO:
-        self._translation = Translation(self._open_text, self._form)
+        self._translation = Translation(self._listing)
         return self._translation  # type: ignore[return-value]  # as much of a file as `Stream` needs
 
 

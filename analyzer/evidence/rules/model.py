@@ -161,6 +161,16 @@ class Ruleset:
                 if not kinds or rule.kinds & set(kinds):
                     yield rule
 
+    def unclear(self) -> list[str]:
+        """What of it says something that is not understood, and that may end a packet's way."""
+        return [
+            action.target or rule.text
+            for chain in self.chains
+            for rule in chain.rules
+            for action in rule.actions
+            if action.kind == "unknown"
+        ]
+
     def since(self, before: Ruleset) -> list[tuple[Rule, int]]:
         """Give the rules whose counters rose since *before*, with the packets counted in between."""
         then = {(rule.chain, rule.number, rule.text): rule.packets for rule in before.rules()}

@@ -160,13 +160,20 @@ def _nowhere(case: Case, device: str, scene: Scene) -> Way | None:
     if any(found.kind not in (*NOWHERE, "") for found in ways):
         return None
     # Without a route that was listed it takes a whole listing to say that there is none.
-    return next((found for found in ways if found.kind or found.sure or _main_listed(scene, source)), None)
+    return next(
+        (found for found in ways if found.kind or found.sure or _main_listed(scene, source, device)), None
+    )
 
 
-def _main_listed(scene: Scene, source: str) -> bool:
-    """Whether the main table was listed with what every node has: a route of its own network, of this version of IP."""
+def _main_listed(scene: Scene, source: str, device: str) -> bool:
+    """Whether the main table was listed with what every node that forwards has: a route by another interface.
+
+    What `grep` left of it, `ip route | grep cni0`, has none.
+    """
     return any(
-        route.table == "main" and route.dev and (":" in route.dst) == (":" in source)
+        route.table == "main"
+        and (route.nexthops or route.dev not in (None, device))
+        and (":" in route.dst) == (":" in source)
         for route in scene.evidence.routes
     )
 
