@@ -12,7 +12,7 @@ STAMP := $(VENV)/.tests
 # Hundreds of tests start the program: where the environment forbids byte code, each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 # Python makes byte code of what it imports; of everything, beforehand, it takes a third of the time and of the room.
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
+INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
 
 .PHONY: help demo test lint fast bench recording reliability fuzz mutants reports site sbom lock dist clean
 
