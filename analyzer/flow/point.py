@@ -265,4 +265,6 @@ def routable(flows: Flows) -> NDArray[np.int32]:
     )
     v6_own = flows.dst_hi >> np.uint64(56) == 255
     v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
-    return np.flatnonzero((flows.proto != ARP) & ~asked & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
+    return np.flatnonzero((flows.proto != ARP) & ~asked & ~group & ~np.where(v4, v4_own, v6_own)).astype(
+        np.int32
+    )
