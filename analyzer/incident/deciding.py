@@ -331,7 +331,10 @@ def _by_records(scene: Scene) -> None:
     for kind in (scene.requests, scene.replies):
         for at in (one for followed in kind.values() for one in followed):
             named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
-            at.reason[named & ~at.answered] = CODES["recorded-drop"]
+            for place in np.flatnonzero(named & ~at.answered).tolist():
+                # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
+                if at.reason[place] in LOST or not _unplaced(scene, at, place):
+                    at.reason[place] = CODES["recorded-drop"]
 
 
 def _by_counters(scene: Scene) -> None:
