@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.capture.twins import leave_out
+from analyzer.capture.duplicates import leave_out
 from analyzer.compute.threads import beside, side_by_side
 from analyzer.connection.connections import connections
 from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import logged, named, summary
+from analyzer.incident import citing, logged, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
@@ -96,23 +96,25 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         ((point.name, flow) for point, flow in doubtful(scene)),
         ruled=bool(evidence.rules),
     )
+    told = named.incidents(told, evidence.names)
+    health, unknown = summary.health(scene), logged.untold(untold(scene), evidence.events)
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,
         capture_points=summary.capture_points(scene),
         counts=counts,
         account=scene.connections.account(),
-        incidents=named.incidents(told, evidence.names),
+        incidents=told,
         reconciliation=reconcile(scene.counters, counts, told),
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
         inconclusive=summary.blind(scene),
         advice=advise(scene),
-        health=summary.health(scene),
+        health=health,
         occupancy=summary.occupancy(scene),
         outside=named.outside(outside(scene), evidence.names),
         coverage=coverage(scene),
-        untold=named.untold(logged.untold(untold(scene), evidence.events), evidence.names),
-        read=evidence.read,
+        untold=named.untold(unknown, evidence.names),
+        read=citing.cited(evidence.read, told, health, unknown),
         scene=scene,
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.capture.holes import holes
 from analyzer.capture.layout import ARP, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.pauses import pauses
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
 from analyzer.flow.keys import address_key, is_v4
@@ -135,19 +135,19 @@ class Point:
         )  # fmt: skip
 
     @cached_property
-    def holes(self) -> tuple[tuple[int, int], ...]:
+    def pauses(self) -> tuple[tuple[int, int], ...]:
         """When the point was not recording between its first and its last packet: from and to, ns, ascending."""
         bounds = pairwise([*self.recording.first_rows, len(self.packets)])
         times = [self.packets.time[begin:end] for begin, end in bounds if end > begin]
-        return tuple(holes(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
+        return tuple(pauses(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
 
     def recorded(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the point was recording at each time, ns: it has packets before and after, or a witness, and no hole there."""
+        """Whether the point was recording at each time, ns: it has packets before and after, or a witness, and no pause there."""
         first, last = self.recording_span
         within = (times >= first) & (times <= last)
-        if self.holes:
-            begins, ends = np.array(self.holes).T
-            before = np.searchsorted(begins, times) - 1  # the last hole that began before
+        if self.pauses:
+            begins, ends = np.array(self.pauses).T
+            before = np.searchsorted(begins, times) - 1  # the last pause that began before
             within &= (before < 0) | (times >= ends[before])
         return within
 

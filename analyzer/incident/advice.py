@@ -130,7 +130,7 @@ def _strangers(scene: Scene, gaps: Sequence[Gap]) -> Advice:
 def _no_uplink(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The uplink was not captured.",
-        tells=f"Losses between {_list(point.name for point in seen)} are told.",
+        tells=f"Losses between {_list(point.name for point in seen)} are found.",
         hides="Losses after the bridge: NAT, most rules, the next hop.",
         next=_record(scene, seen, _way(scene)),
         command=_command(scene, seen, _way(scene)),
@@ -140,8 +140,8 @@ def _no_uplink(scene: Scene, seen: Sequence[Point]) -> Advice:
 def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The bridge was not captured.",
-        tells="Losses between the pod and the uplink are told, with NAT followed.",
-        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the connection that won a port "
+        tells="Losses between the pod and the uplink are found, with NAT followed.",
+        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the winner of a port "
         "race is seen at the uplink only.",
         next=f"If the pod is on a bridge, record it as well. {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),

@@ -16,6 +16,7 @@ from analyzer.evidence.stale import delete
 from analyzer.evidence.translation import Known
 from analyzer.flow.keys import address_key
 from analyzer.flow.point import UDP
+from analyzer.incident.causes.stale_entry import deletion
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import OUT
 
@@ -179,6 +180,7 @@ def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, 
             "command": delete(entry[0]) if entry else None,
         },
         evidence=tuple(evidence),
+        remedies=deletion(delete(entry[0])) if entry else (),
         excluded=(
             Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
             Exclusion(

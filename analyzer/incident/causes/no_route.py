@@ -58,14 +58,14 @@ REMEDIES = (
     Remedy(
         do="See which route the node has for the destination",
         command="ip route get DESTINATION from SOURCE iif INTERFACE; ip rule; ip route show table all",
-        effect="Tells the route that this very packet takes, or that there is none.",
+        effect="Shows the route that this very packet takes, or that there is none.",
         risk="None: read-only.",
     ),
     Remedy(
         do="Add the route, or restart the component that owns it",
         command="ip route replace DESTINATION via GATEWAY dev INTERFACE",
-        effect="The next attempt passes.",
-        risk="A wrong route takes traffic elsewhere; what is added by hand is gone after the next boot.",
+        effect="The next attempt gets through.",
+        risk="A wrong route takes traffic elsewhere; a route added by hand is gone after a reboot.",
     ),
 )
 
@@ -118,7 +118,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"destination": target, "interface": device, "route": kind or "none"},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="next-hop-unresolved", because="there is no next hop to ask for"),
+            Exclusion(cause="next-hop-unresolved", because="there is no next hop to resolve"),
             *(
                 (
                     Exclusion(
@@ -174,13 +174,20 @@ def _nowhere(case: Case, device: str, scene: Scene) -> Way | None:
     if any(found.kind not in (*NOWHERE, "") for found in ways):
         return None
     # Without a route that was listed it takes a whole listing to say that there is none.
-    return next((found for found in ways if found.kind or found.sure or _main_listed(scene, source)), None)
+    return next(
+        (found for found in ways if found.kind or found.sure or _main_listed(scene, source, device)), None
+    )
 
 
-def _main_listed(scene: Scene, source: str) -> bool:
-    """Whether the main table was listed with what every node has: a route of its own network, of this version of IP."""
+def _main_listed(scene: Scene, source: str, device: str) -> bool:
+    """Whether the main table was listed with what every node that forwards has: a route by another interface.
+
+    What `grep` left of it, `ip route | grep cni0`, has none.
+    """
     return any(
-        route.table == "main" and route.dev and (":" in route.dst) == (":" in source)
+        route.table == "main"
+        and (route.nexthops or route.dev not in (None, device))
+        and (":" in route.dst) == (":" in source)
         for route in scene.evidence.routes
     )
 

@@ -111,6 +111,6 @@ def _offered(client: str, server: str, tcp: bool, uplink: str, scene: Scene) -> 
     if step is None:
         return None
     return Evidence(
-        says=f"an answer without an entry meets this rule, as what is sent to a service: {step.text}",
+        says=f"an answer without an entry matches this rule, like a packet to the service: {step.text}",
         source=rules.file,
     )

@@ -31,6 +31,7 @@ from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
+from analyzer.incident.ruled import behind_unlisted
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -87,7 +88,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     evidence = []
     if rule is not None:
-        evidence.append(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
+        evidence.append(Evidence(says=f"the packet matches this rule: {rule[0]}", source=rule[1]))
+    elif near := behind_unlisted(case, scene, "reject"):
+        evidence.append(Evidence(says=f"the packet matches {near[0]}", source=near[1]))
     if how is not None:
         evidence.append(Evidence(says=how[0], source=how[1]))
     if rule is None:
