@@ -109,7 +109,7 @@ def write_pages(checked: Sequence[Checked], folder: Path) -> None:
     for one in wrong:
         assert one.analysis is not None
         page = folder / f"{key(one.name)}.html"
-        write(html.render(one.analysis), page, "html")
+        write(html.render(one.analysis), page)
         note(f"{one.name}: the report is {page}")
 
 

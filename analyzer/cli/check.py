@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,8 @@ from analyzer.cli.common import (
     terminal,
     write,
 )
-from analyzer.cli.saying import note
+from analyzer.cli.formats import FORMATS, HELP
+from analyzer.cli.saying import coloured, note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import UnusableInput
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from analyzer.expectations.file import Expectations
     from analyzer.report.checked import Checked
 
-FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
-
 
 @click.command()
 @partial(bundle_options, required=False)
@@ -39,7 +38,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(list(FORMATS)),
     default="text",
     show_default=True,
     help="What to print: see Formats.",
@@ -105,12 +104,7 @@ def command(
 
     \b
     Formats:
-      text    for people: impact, cause and fix first; coloured on a terminal (not if NO_COLOR is set)
-      json    for programs: format_version 1, with a JSON Schema
-      junit   JUnit XML: a suite for each bundle, a test for each incident
-      sarif   SARIF 2.1.0: a result for each incident, for code scanning
-      github  workflow commands: annotations of a GitHub Actions job
-      markdown  for the summary of a job, or a comment
+    {formats}
 
     Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
     destination and number. What none of them names is not expected, and what they require must be there. --update
@@ -188,9 +182,10 @@ def command(
     if known and update:
         checked = _updated(known, checked)
     style = terminal() if form == "text" and output is None else {}
-    write(_render(form, checked, style, each=each), output, "terminal" if style.get("colour") else form)
+    printed = coloured if style.get("colour") else FORMATS[form].printed
+    write(FORMATS[form].render(checked, each=each, **style), output, printed)
     for path, other in also.items():
-        write(_render(other, checked, {}, each=each), path)
+        write(FORMATS[other].render(checked, each=each), path)
     if pages is not None:
         bundles.write_pages(checked, pages)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
@@ -198,6 +193,9 @@ def command(
         note(f"{expected} also names {', '.join(left)}: not checked")
     worst = max(one.exit for one in checked)
     context.exit(0 if worst == 1 and exit_zero else worst)
+
+
+command.help = inspect.cleandoc(str(command.help)).replace("{formats}", HELP)
 
 
 def _others(given: Sequence[str]) -> dict[Path, str]:
@@ -231,15 +229,6 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
     return [
         Checked.of(one.paths, one.analysis, known.of(one.paths)) if one.analysis else one for one in checked
     ]
-
-
-def _render(form: str, checked: Sequence[Checked], style: dict[str, Any], *, each: bool) -> str:
-    module = import_module(f"analyzer.report.{'json_' if form == 'json' else form}")
-    if form not in ("text", "json"):
-        text: str = module.render(checked)
-    else:
-        text = module.render_each(checked, **style) if each else module.render_checked(checked[0], **style)
-    return text
 
 
 def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bool, advice: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.capture.naming import ROLES as ROLES
-from analyzer.cli.saying import document, note, say
+from analyzer.cli.saying import note, say, shown
 from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.capture.bundle import Bundle
-    from analyzer.capture.files import EvidenceFile
     from analyzer.result.analysis import Result
 
 COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
@@ -151,22 +150,30 @@ def run(
 
 
 def keep_apart(output: Path | None, bundle: Bundle) -> None:
-    """Refuse to write over a file that the bundle is made of, whatever it is called; a report beside them is none."""
-    found = inode(output) if output else None
-    label = bundle.inputs.get(found) if found else None
-    text = next((file for file in bundle.evidence if file.label == label), None)
-    if label is not None and not (text and _says_nothing(text)):
-        raise UnusableInput(
-            f"{output}: is {label} of the bundle, and would be overwritten; give another file"
-        )
-
-
-def _says_nothing(text: EvidenceFile) -> bool:
-    """Whether no source of side evidence reads it: an earlier report, most likely."""
+    """Refuse to write over what the bundle is made of, or another could be; reports, and the evidence that we wrote, are not."""
+    from analyzer.capture.archive import is_tar, is_zip
+    from analyzer.capture.files import EvidenceFile, is_text
+    from analyzer.capture.listing.recognising import form
+    from analyzer.capture.reader import is_capture
     from analyzer.evidence.sources import sources
 
-    head, _ = text.read(1 << 16)
-    return not any(source.recognises(head) for source in sources())
+    found = inode(output) if output else None
+    if output is None or found is None:
+        return
+    label = bundle.inputs.get(found)
+    file = EvidenceFile(label=str(output), source=lambda: output.open("rb", buffering=0), size=0)
+    head, _ = file.stored(1 << 16)
+    if label is not None:
+        read, said = not is_text(head), f"is {label} of the bundle"
+    else:
+        ours = b"lostsyn " in head  # the program that a pcapng file names
+        read, said = (
+            (is_capture(head) and not ours) or is_tar(head) or is_zip(head),
+            "holds captures or side evidence",
+        )
+    text, _ = file.read(1 << 16)
+    if read or form(head) or any(source.recognises(text) for source in sources()):
+        raise UnusableInput(f"{output}: {said}, and would be lost; give another file")
 
 
 def _share_one_heap() -> None:
@@ -186,17 +193,16 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
-def write(text: str, output: Path | None, form: str = "text") -> None:
+def write(text: str, output: Path | None, printed: Callable[[str], str] = shown) -> None:
     """Write a result to a file, or to stdout.
 
     Args:
         text: The result.
         output: The file; None or `-` for stdout.
-        form: `text`, `json`, `sarif`, `junit` or `github`: what is printed must not be obeyed by a runner. `html` is
-            made for no log.
+        printed: Makes of it what may go into the log of a CI job: of `analyzer.cli.saying`.
     """
     if output is None or str(output) == "-":
-        click.echo(text if form == "html" else document(text, form), nl=False)
+        click.echo(printed(text), nl=False)
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))

@@ -70,7 +70,7 @@ def command(
     sharing.keep_apart(output, *slow_logs)
     outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
     analysis = sharing.share(run(paths, points, roles, memory, outputs, slow_logs))
-    write(html.render(analysis), output, "html")
+    write(html.render(analysis), output, str)
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,8 @@ class Fates:
     """Whether a point within the node saw it: a pod's interface, or its bridge."""
     home: NDArray[np.bool_]
     """Whether a point at the opener's end saw it: the interface of the pod that opened it, or where what came in leaves again."""
+    placed: NDArray[np.bool_]
+    """Whether a point saw it of which it is known where on the way it lies."""
     exits: bool
     """Whether a way out of the node was captured."""
     ruled: bool
@@ -134,6 +136,10 @@ def fates(
         if at.point.name in has_gap:
             any_gap[of[known]] = True
     far, inside, home = _seen(chains, node, direction)
+    placed = np.zeros(n, bool)
+    for number, point in enumerate(chains.points):
+        if point.role is not None:
+            placed[chains.of[number][chains.of[number] >= 0]] = True
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
@@ -144,6 +150,7 @@ def fates(
         far=far,
         inside=inside,
         home=home,
+        placed=placed,
         exits=exits,
         ruled=ruled,
     )
@@ -168,7 +175,7 @@ def _seen(
     for number, point in enumerate(chains.points):
         met = np.zeros(len(chains), bool)
         met[chains.of[number][chains.of[number] >= 0]] = True
-        outside |= met & (point.role is None or point.role in EXITS) & (not _doubtful(point))
+        outside |= met & (point.role in EXITS) & (not _doubtful(point))
         inside |= met & (point.role not in EXITS)
         if point.role == "pod" and (pod := node.pods.get(point.name)) is not None:
             flows = np.flatnonzero(chains.of[number] >= 0)
@@ -229,7 +236,7 @@ def classes(
     named[np.asarray([*accused, *waited], np.int64)] = True
     elsewhere = np.zeros(len(code), bool)
     elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
-    elsewhere &= told.exits | (told.reason == CODES["answered-beyond"])
+    elsewhere &= (told.exits & told.placed) | (told.reason == CODES["answered-beyond"])
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from analyzer.node.ways import Node
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
-_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate in (Fate.VANISHED, Fate.UNDECIDABLE))
+_LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
+_OPEN = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.UNDECIDABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,8 @@ def connections(
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True
-    found = outcomes(chains, refused, np.isin(told.reason, _LOST), _delivered(chains, followed))
+    lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed))
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False

@@ -116,11 +116,11 @@ def _routed_to(
     found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:
         addresses, where = np.unique(to, return_index=True)
-        flows, routed = point.flows, []
+        flows, listed = point.flows, []
         for f in flow[where].tolist():
             hi, lo = (flows.dst_hi, flows.dst_lo) if dst[f] == point.dst[f] else (flows.src_hi, flows.src_lo)
-            routed.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
-        found |= among(to, addresses[np.array(routed, bool)])
+            listed.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
+        found |= among(to, addresses[np.array(listed, bool)])
     return found
 
 

@@ -89,7 +89,11 @@ STATES = ("OTH", "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", 
 
 
 def outcomes(
-    chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_], delivered: NDArray[np.bool_]
+    chains: Chains,
+    refused: NDArray[np.bool_],
+    lost: NDArray[np.bool_],
+    open_: NDArray[np.bool_],
+    delivered: NDArray[np.bool_],
 ) -> Outcomes:
     """Say what became of every connection.
 
@@ -97,6 +101,7 @@ def outcomes(
         chains: All connections.
         refused: Which of them an ICMP error refused.
         lost: Which of them lost a packet in this node.
+        open_: Of which of them nobody can tell whether they lost one.
         delivered: Which of them had a reply that got further towards the opener, perhaps not as the same flow.
     """
     n = len(chains)
@@ -141,7 +146,10 @@ def outcomes(
     late = (stopped >= 0) & (code == OK)
     code[late], deciding[late] = UNANSWERED, stopped[late]
     unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
-    code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
+    unasked &= ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])
+    # What may have been lost passes for such only where others to that port demonstrably got away.
+    unasked &= ~open_ | np.isin(dport, dport[unasked & ~open_])
+    code[unasked] = ONE_WAY
     return Outcomes(
         code=code,
         by=by,

@@ -87,11 +87,14 @@ def commands(text: str) -> list[str]:
     ]
 
 
+def prompted(line: str) -> bool:
+    """Say whether a terminal's prompt stands in a line."""
+    return _PROMPT.match(line[:400]) is not None
+
+
 def without_commands(text: str) -> str:
     """Leave out the lines with prompts."""
-    return "".join(
-        line for line in text.splitlines(keepends=True) if not _PROMPT.match(line[:400].rstrip("\r\n"))
-    )
+    return "".join(line for line in text.splitlines(keepends=True) if not prompted(line.rstrip("\r\n")))
 
 
 def digest(text: str) -> str:

@@ -239,14 +239,21 @@ def _to_the_node(scene: Scene) -> None:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
             at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
-        places = np.flatnonzero(own & idle & at.last & (reset | ~at.answered))[:MOST]
+        # What a rule drops as it comes in is lost, wherever it was to go.
+        coming = ~own & ~at.answered & (at.reason == CODES["seen-beyond"])
+        coming &= scene.node.heading[at.point.name][flow] != OUT
+        places = np.flatnonzero((own | coming) & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             inner = [n for n in mine if scene.gaps[n].inner is at.point]
             outward = bool(inner)
             number = inner[-1] if inner else mine[-1]
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
             verdicts = ("reject",) if reset[place] else ("drop", "reject")
-            if walked is not None and walked[0].verdict in verdicts and _local(walked[0]):
+            if (
+                walked is not None
+                and walked[0].verdict in verdicts
+                and _local(walked[0], own=bool(own[place]))
+            ):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
 
@@ -305,8 +312,9 @@ def _by_routes(scene: Scene) -> None:
                 at.reason[place] = CODES["ruled"]
 
 
-def _local(steps: Steps) -> bool:
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", "input")
+def _local(steps: Steps, *, own: bool = True) -> bool:
+    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
+    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
 
 
 def _by_records(scene: Scene) -> None:
@@ -323,7 +331,10 @@ def _by_records(scene: Scene) -> None:
     for kind in (scene.requests, scene.replies):
         for at in (one for followed in kind.values() for one in followed):
             named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
-            at.reason[named & ~at.answered] = CODES["recorded-drop"]
+            for place in np.flatnonzero(named & ~at.answered).tolist():
+                # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
+                if at.reason[place] in LOST or not _unplaced(scene, at, place):
+                    at.reason[place] = CODES["recorded-drop"]
 
 
 def _by_counters(scene: Scene) -> None:

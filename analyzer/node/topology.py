@@ -60,24 +60,27 @@ def place(points: Sequence[Point]) -> list[str]:
             f"{MOST_GUESSED} are not compared; they are in the tables, but nothing is concluded from them. Put the node's "
             "interfaces (ip -j link > ip-link.json) beside the captures, or name their places with --role."
         ]
-    inner, outer = set(), set()
+    inner, outer, beyond = set(), set(), set()
     # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
     rank = {point.name: [0, 0, len(point.flows)] for point in points}
     by_size = sorted(points, key=lambda point: len(point.packets))
     pairs = [(a, b) for a, b in combinations(by_size, 2) if not (a.role and b.role)]
     comparison = Comparison(pairs)
     for a, b in pairs:
-        hops, later = _compare(comparison.of(a, b))
+        hops, later, translated = _compare(comparison.of(a, b))
         if hops:
             inner.add((a if hops > 0 else b).name)
             outer.add((b if hops > 0 else a).name)
+            beyond |= {(b if hops > 0 else a).name} if translated else set()
         elif hops == 0:
             for point, sign in ((a, -later), (b, later)):
                 rank[point.name][0] += 1
                 rank[point.name][1] += sign
     caveats = []
-    # What another pod sends comes to a pod one hop older, as it comes to an uplink; but what it sends itself nobody had before.
-    fresh = {point.name for point in unknown if point.name in inner | outer and _sends_fresh(point)}
+    # What another pod sends comes to a pod one hop older, as it comes to an uplink, but under its own address; and what the
+    # pod sends itself nobody had before.
+    met = (inner | outer | {name for name, (shared, _, _) in rank.items() if shared}) - beyond
+    fresh = {point.name for point in unknown if point.name in met and _sends_fresh(point)}
     inside = [point for point in unknown if point.name in inner - outer | fresh]
     bridge = None
     if not any(point.role == "bridge" for point in points):
@@ -177,16 +180,16 @@ def _files(point: Point) -> str:
     return ", ".join(file.label for file in point.recording.files[:3])
 
 
-def _compare(compared: Compared) -> tuple[int | None, int]:
+def _compare(compared: Compared) -> tuple[int | None, int, bool]:
     """How two points, *a* and *b*, lie along the way of the flows that both saw.
 
     Returns: 1 if *a* is the inner one of a routed gap, -1 if *b* is, 0 if nothing is routed between them, None if they
-    share no flow; and 1 if *b* mostly saw the originator's packets later, -1 if earlier.
+    share no flow; 1 if *b* mostly saw the originator's packets later, -1 if earlier; whether their source was translated.
     """
     a, b = compared.a, compared.b
     matches, _ = match(a, b)
     if not len(matches.a):
-        return None, 0
+        return None, 0, False
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
     # The first packets of a flow may be different ones, where a point saw only its rest.
     same = a.packets.print[first_a] == b.packets.print[first_b]
@@ -202,7 +205,7 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
         oldest = np.maximum(a.packets.ttl[first_a], b.packets.ttl[first_b])
         lost = np.where(np.isin(oldest, FIRST_TTLS), lost, -lost)
     later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
-    return int(np.sign(np.sign(lost).sum())), int(later)
+    return int(np.sign(np.sign(lost).sum())), int(later), bool(translated.any())
 
 
 def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:

@@ -136,9 +136,10 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
     for point, role in roles.items():
         if not point:
             raise Refusal(400, "A role is given for a capture point without a name.")
-        if role and role not in tuple(LAYERS):
+        if role not in ("", *LAYERS):
             raise Refusal(
-                400, f"{ascii(role)[:40]} is not a role; {ascii(point)[:40]} can be pod, bridge or uplink."
+                400,
+                f"{ascii(role)[:40]} is not a role; {ascii(point)[:40]} can be pod, bridge, tunnel or uplink.",
             )
     # Points' names are printable, so nothing else is one's; a half surrogate could not even be written into a report.
     called = {naming.printable(point[:500]): role for point, role in roles.items()}

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 import analyzer.report
+from analyzer.cli.formats import FORMATS
 from tests.conftest import Case
 from tests.conversation import Conversation, bystander, record
 
@@ -233,7 +234,7 @@ def test_a_bundle_that_is_gone(lost: Path, tmp_path: Path, lostsyn: Callable[...
 
     ran = lostsyn("check", "--each", lost, "--expect", file)
     assert (2, [f"lostsyn: {tmp_path / 'gone'}: {said}"]) == (ran.code, ran.err.splitlines())
-    for form in ("text", "json", "junit", "sarif", "github"):
+    for form in FORMATS:
         ran = lostsyn("check", "--each", lost, "--expect", file, "--format", form)
         assert (2, True) == (ran.code, "it is not there" in " ".join(ran.out.split()))
     assert 0 == lostsyn("check", lost, "--expect", file).code

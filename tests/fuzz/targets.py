@@ -31,8 +31,8 @@ from analyzer.capture.listing import recognising
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.cli.check import FORMATS, _render
-from analyzer.cli.saying import document
+from analyzer.cli.formats import FORMATS
+from analyzer.cli.saying import shown
 from analyzer.evidence import collect
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
@@ -309,7 +309,7 @@ def words(data: bytes) -> None:
     """A text whose addresses become aliases, a name that becomes a point's."""
     text = data.decode("utf-8", "replace")
     REDACTION.text(text)
-    assert all(line.isprintable() for line in document(text, "text").split("\n"))
+    assert all(line.isprintable() for line in shown(text).split("\n"))
     label = text[:200].replace("\n", "/") or "x"
     naming.refine(naming.hint(label), text[-30:])
 
@@ -325,8 +325,8 @@ def whole(data: bytes) -> None:
             (folder / name).write_bytes(part)
         analysis = analyze(folder)
         checked = Checked.of((str(folder),), analysis, None)
-        for form in FORMATS:
-            document(_render(form, [checked], {}, each=False), form)
+        for form in FORMATS.values():
+            form.printed(form.render([checked], each=False))
         html.render(redact(analysis, b"a key of the tests"))
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 

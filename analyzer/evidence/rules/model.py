@@ -128,6 +128,8 @@ class Chain:
     priority: int = 0
     policy: Literal["accept", "drop", "unknown"] = "accept"
     """`unknown` where the listing lacks it."""
+    counted: int | None = field(default=None, compare=False)
+    """Packets that the policy decided on; None where the listing does not count."""
     devices: tuple[str, ...] = ()
     """Of the hooks `ingress` and `egress`; empty where the source does not say."""
     rules: tuple[Rule, ...] = ()

@@ -29,11 +29,14 @@ from analyzer.evidence.drops import (
     symbol,
 )
 from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read: some hundred thousand drops with their stacks."""

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Literal
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
-from analyzer.evidence.sources import iptables_save
+from analyzer.evidence.sources import RULES, iptables_save
 from analyzer.evidence.sources.iptables_save import IPV6, make_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 _FRAME = re.compile(r"\*(filter|nat|mangle|raw|security)")
 _DECLARED = re.compile(r"-([PN]) (\S{1,256})(?: (ACCEPT|DROP))?(?: -c \d{1,20} \d{1,20})?")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "when each point was recorded"
+
 MOST = 1000
 """Interfaces that are told of."""
 _BEGIN = re.compile(r'\{\s*"lostsyn_capture"\s*:')

@@ -42,6 +42,7 @@ CODE = "link-down"
 TITLE = "link down"
 RANK = 35
 COUNTED = False
+BETWEEN_DEVICES = True
 RECORDS: tuple[Kind, ...] = ("queue-full", "no-route")
 
 REMEDIES = (

@@ -104,7 +104,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence = "proven"
     elif lines or (strict and counted and back and back[1]):
         confidence = "likely"
-    elif strict and (counted or (back and back[1])):
+    elif strict and (counted or back):
         confidence = "possible"
     else:
         return None

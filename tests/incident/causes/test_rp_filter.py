@@ -110,3 +110,16 @@ def test_others_of_the_same_sender_pass(tmp_path: Path) -> None:
     told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
 
     assert ["unknown"] == causes(judged(tmp_path, known(), inbound(), inbound(7, passes=True)))
+
+
+def test_the_setting_and_the_routes(tmp_path: Path) -> None:
+    """A strict filter, and a route back by another interface: possible, since rules of routing may send it elsewhere."""
+    told(
+        tmp_path,
+        sysctl=STRICT,
+        routes="default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 scope link \n198.51.100.0/24 via 203.0.113.1 dev eth1 \n",
+    )
+
+    assert [(CODE, "possible")] == [
+        (f.cause, f.confidence) for f in findings(judged(tmp_path, known(), inbound()))
+    ]
