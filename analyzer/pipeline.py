@@ -20,6 +20,7 @@ from analyzer.incident.incidents import incidents
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
+from analyzer.incident.stale_entry import doubtful
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
@@ -84,7 +85,16 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
     befallen = ((finding.point, finding.flow) for finding in findings)
     scene.connections = connections(
-        captured, gaps, node, followed, befallen, refusals, scene.trails, wires(captured, node)
+        captured,
+        gaps,
+        node,
+        followed,
+        befallen,
+        refusals,
+        scene.trails,
+        wires(captured, node),
+        ((point.name, flow) for point, flow in doubtful(scene)),
+        ruled=bool(evidence.rules),
     )
     told = named.incidents(told, evidence.names)
     health, unknown = summary.health(scene), logged.untold(untold(scene), evidence.events)

@@ -15,7 +15,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from analyzer.capture.compressed import Stream
@@ -50,6 +50,8 @@ class Member:
 
     name: str
     size: int
+    stored: int
+    """The part that it has of the bytes that the archive is stored in."""
     open: Callable[[], BinaryIO]
     """Raises OSError where the member cannot be read."""
 
@@ -93,8 +95,8 @@ class Allowance:
         self._room -= self._end - begin
         if piece:
             caveats.append(
-                f"{printable(path.name)}: decompressed, the archive is larger than the {room >> 20} MiB that it may have "
-                "here; the rest was ignored"
+                f"{printable(path.name)}: decompressed, the archive exceeds its limit of {room >> 20} MiB; "
+                "the rest was ignored"
             )
         if stream.damage:
             caveats.append(f"{printable(path.name)}: {stream.damage}")
@@ -180,7 +182,7 @@ def zip_members(path: Path, caveats: list[str], allowance: Allowance) -> Iterato
         caveats.append(f"{name}: the zip archive cannot be read: {printable(str(problem))}")
         return
     ignored: dict[str, list[str]] = {}
-    usable = []
+    usable, left = [], store.size
     for info in listed:
         if not allowance.header():
             caveats.append(_exhausted(name))
@@ -190,13 +192,22 @@ def zip_members(path: Path, caveats: list[str], allowance: Allowance) -> Iterato
         # zipfile bounds what a step of these two gives; bzip2 and LZMA members could fill the memory.
         elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             ignored.setdefault("neither stored nor deflated", []).append(info.filename)
+        # A bomb names the same bytes as thousands of members; what is there is read once.
+        elif info.compress_size > left:
+            ignored.setdefault("stored where others are", []).append(info.filename)
         elif not info.filename.endswith("/"):
             usable.append(info)
+            left -= info.compress_size
     for reason, members in ignored.items():
         caveats.append(_left_out(name, members[0], len(members), reason))
     for info in usable:
         size = min(info.file_size, info.compress_size * DEFLATED)
-        yield Member(name=info.filename or "unnamed", size=size, open=_zip_opener(store, info))
+        yield Member(
+            name=info.filename or "unnamed",
+            size=size,
+            stored=info.compress_size,
+            open=_zip_opener(store, info),
+        )
 
 
 def _left_out(archive: str, first: str, count: int, reason: str) -> str:
@@ -229,13 +240,15 @@ def tar_members(path: Path, caveats: list[str], allowance: Allowance) -> Iterato
     try:
         with Stream(path.open("rb", buffering=0)) as stream:
             store = _plain(path) if stream.compression is None else allowance.spool(stream, path, caveats)
+        stored = path.stat().st_size
         opened = store.open()
     except OSError as problem:  # it vanished, or the disk is full
         caveats.append(f"{name}: the archive cannot be read: {problem.strerror or problem}")
         return
     sparse: list[str] = []
     with opened:
-        yield from _tar_members(store, opened, name, caveats, allowance, sparse)
+        for member in _tar_members(store, opened, name, caveats, allowance, sparse):
+            yield replace(member, stored=member.size * stored // max(store.size, 1))
     if sparse:
         caveats.append(_left_out(name, sparse[0], len(sparse), "stored as a sparse file"))
 
@@ -284,7 +297,7 @@ def _tar_members(
                 sparse = False
             elif info.isreg():
                 there = max(min(info.size, store.size - body), 0)  # less than claimed, of a partial archive
-                yield Member(name=called, size=there, open=_tar_opener(store, body, there))
+                yield Member(name=called, size=there, stored=there, open=_tar_opener(store, body, there))
         at = body + -(-info.size // _BLOCK) * _BLOCK
     if at > store.size or 0 < len(header) < _BLOCK:
         caveats.append(f"{archive}: the archive ends within its last member")

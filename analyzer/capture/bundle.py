@@ -19,7 +19,7 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.copies import copies
 from analyzer.capture.files import CaptureFile, EvidenceFile, is_text
 from analyzer.capture.formats import is_netlink
-from analyzer.capture.listing.recognising import form
+from analyzer.capture.listing.recognising import Listing, form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
 from analyzer.errors import UnusableInput
@@ -143,7 +143,9 @@ class _Search:
         elif stat.S_ISREG(mode):
             self._file(path, label, prefix)
         else:
-            raise UnusableInput(f"{path}: neither a file nor a folder; what a pipe gives must be saved first")
+            raise UnusableInput(
+                f"{path}: neither a file nor a folder; save the output of a pipe to a file first"
+            )
 
     def told(self) -> list[str]:
         """Give the caveats, files ignored for one reason in one line."""
@@ -182,7 +184,7 @@ class _Search:
         try:
             # What a stranger packed must not lead to the files of who unpacks it, nor to /proc/kmsg, which never ends.
             if path.is_symlink() and os.path.commonpath([inside, os.path.realpath(path)]) != inside:
-                self.ignore(label, "a link that leads out of the bundle")
+                self.ignore(label, "a link that points outside the bundle")
                 return
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -214,7 +216,7 @@ class _Search:
             elif archive.is_tar(head):
                 self._members(archive.tar_members(path, self.caveats, self._archives), label, members)
             else:
-                self._offer(label, lambda: _opened(path), status.st_size, head, damage)
+                self._offer(label, lambda: _opened(path), status.st_size, status.st_size, head, damage)
         except OSError as problem:  # an archive may be gone by the time that its members are asked for
             self.ignore(label, f"cannot be read: {problem.strerror or problem}")
 
@@ -242,10 +244,16 @@ class _Search:
             if archive.is_zip(head) or archive.is_tar(head):
                 self.ignore(label, "an archive inside an archive")
             else:
-                self._offer(label, member.open, member.size, head, damage)
+                self._offer(label, member.open, member.size, member.stored, head, damage)
 
     def _offer(
-        self, label: str, source: Callable[[], BinaryIO], size: int, head: bytes, damage: str | None
+        self,
+        label: str,
+        source: Callable[[], BinaryIO],
+        size: int,
+        stored: int,
+        head: bytes,
+        damage: str | None,
     ) -> None:
         """Sort a file by what it begins with."""
         if len(self.captures) + len(self.evidence) == FILES:
@@ -264,17 +272,17 @@ class _Search:
                     if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
                 )
             )
-        elif listing := form(head):
+        elif kind := form(head):
+            listing = Listing(form=kind, open=source, stored=stored)
             label = self._unique(label)
             self.heads[label] = head
             self.captures.append(
                 CaptureFile(
                     label=label,
-                    source=lambda: Translation(source, listing),  # type: ignore[arg-type,return-value]  # for `Stream`
+                    source=lambda: Translation(listing),  # type: ignore[arg-type,return-value]  # for `Stream`
                     size=size,
                     point_hint=naming.hint(label),
                     listing=listing,
-                    stored=source,
                 )
             )
         elif damage:
@@ -329,7 +337,7 @@ def _told_apart(captures: Sequence[CaptureFile], caveats: list[str]) -> Iterator
     if any(len(several) > 1 for several in nodes.values()):
         caveats.append(
             f"the captures are of several nodes ({', '.join(sorted(set().union(*nodes.values())))}); "
-            "one node at a time can be analysed well"
+            "analyse one node at a time"
         )
     for capture in captures:
         hint = capture.point_hint

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from analyzer.capture import naming
 from analyzer.capture.compressed import Stream
 from analyzer.capture.listing.reading import ListingReader
-from analyzer.capture.listing.recognising import Form
+from analyzer.capture.listing.recognising import Listing
 from analyzer.capture.reader import Reader
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ class CaptureFile:
     """What its name says of the capture point; a pcapng file may know better (`naming.refine`)."""
     if_name: str | None = None
     """Of the one interface that a pcapng file begins with, if it has a name."""
-    listing: Form | None = None
-    """Of a packet listing its form; `source` then gives the capture that it is translated to."""
-    stored: Callable[[], BinaryIO] | None = None
-    """Opens the listing itself."""
+    listing: Listing | None = None
+    """If it is a packet listing; `source` then gives the capture that it is translated to."""
 
     @property
     def name(self) -> str:
@@ -47,8 +45,8 @@ class CaptureFile:
 
     def open(self) -> Reader:
         """Make a reader; nothing is opened before its `blocks` are asked for."""
-        if self.listing and self.stored:
-            return ListingReader(self.stored, self.listing, name=self.label, size=self.size)
+        if self.listing:
+            return ListingReader(self.listing, name=self.label, size=self.size)
         return Reader(self.source, name=self.label, size=self.size)
 
 

@@ -117,7 +117,7 @@ def record(
         UnusableInput: None of the files can be read any more, or *roles* names no role, or no point of theirs.
     """
     if wrong := [role for role in roles.values() if role not in naming.ROLES]:
-        raise UnusableInput(f"roles: {wrong[0]!r} is no role; use pod, bridge or uplink")
+        raise UnusableInput(f"roles: {wrong[0]!r} is not a role; use pod, bridge or uplink")
     gone: list[str] = []
     each = side_by_side(
         lambda files: _points(files, interfaces, progress, storage, gone), candidates(captures)
@@ -199,7 +199,7 @@ class _Group:
         self.limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
         strange = sorted({interface.link for interface in reader.interfaces} - LINKS)
         self.caveats += [
-            f"{capture.label}: link type {link} is not one that can be read; its frames are only counted"
+            f"{capture.label}: link type {link} is not supported; its frames are only counted"
             for link in strange
         ]
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
@@ -311,9 +311,7 @@ def _mostly_unread(
         what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
     if kind not in ETHERTYPES and (seen := layers(file)):
         what += f", the first are {seen}"
-    return [
-        f"{file.label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
-    ]
+    return [f"{file.label}: {what}: their contents are unknown, so a packet missing here proves nothing"]
 
 
 def _without_ports(label: str, part: Part, snaplen: int) -> list[str]:

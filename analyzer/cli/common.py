@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.capture.naming import ROLES as ROLES
-from analyzer.cli.saying import document, note, say
+from analyzer.cli.saying import note, say, shown
 from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from analyzer.capture.bundle import Bundle
-    from analyzer.capture.files import EvidenceFile
     from analyzer.result.analysis import Result
 
 COMMAND, SHA256 = "lostsyn.command", "lostsyn.sha256"
@@ -39,7 +38,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
     size = int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper()))) if found else 0
     if not size:
-        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
+        raise UnusableInput(f"--memory: {text!r} is not a size; write 2G or 500M")
     return size
 
 
@@ -56,7 +55,7 @@ sha256_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
-    help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
+    help="Also compute the SHA-256 of large inputs; up to 50 % slower.",
 )
 
 
@@ -130,10 +129,10 @@ def run(
     by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
-            "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
+            "running uncompiled, about 40 times slower or more: there was no C compiler, or no Python headers, at installation"
         )
     if memory and is_memory(folder := temporary_folder()):
-        note(f"--memory: {folder} lies in memory itself (tmpfs); set TMPDIR to a folder on a disk")
+        note(f"--memory: {folder} is itself in memory (tmpfs); set TMPDIR to a folder on a disk")
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
@@ -151,20 +150,30 @@ def run(
 
 
 def keep_apart(output: Path | None, bundle: Bundle) -> None:
-    """Refuse to write over a file that the bundle is made of, whatever it is called; a report beside them is none."""
-    found = inode(output) if output else None
-    label = bundle.inputs.get(found) if found else None
-    text = next((file for file in bundle.evidence if file.label == label), None)
-    if label is not None and not (text and _says_nothing(text)):
-        raise UnusableInput(f"{output}: is {label} of the bundle, and would be lost; give another file")
-
-
-def _says_nothing(text: EvidenceFile) -> bool:
-    """Whether no source of side evidence reads it: an earlier report, most likely."""
+    """Refuse to write over what the bundle is made of, or another could be; reports, and the evidence that we wrote, are not."""
+    from analyzer.capture.archive import is_tar, is_zip
+    from analyzer.capture.files import EvidenceFile, is_text
+    from analyzer.capture.listing.recognising import form
+    from analyzer.capture.reader import is_capture
     from analyzer.evidence.sources import sources
 
-    head, _ = text.read(1 << 16)
-    return not any(source.recognises(head) for source in sources())
+    found = inode(output) if output else None
+    if output is None or found is None:
+        return
+    label = bundle.inputs.get(found)
+    file = EvidenceFile(label=str(output), source=lambda: output.open("rb", buffering=0), size=0)
+    head, _ = file.stored(1 << 16)
+    if label is not None:
+        read, said = not is_text(head), f"is {label} of the bundle"
+    else:
+        ours = b"lostsyn " in head  # the program that a pcapng file names
+        read, said = (
+            (is_capture(head) and not ours) or is_tar(head) or is_zip(head),
+            "holds captures or side evidence",
+        )
+    text, _ = file.read(1 << 16)
+    if read or form(head) or any(source.recognises(text) for source in sources()):
+        raise UnusableInput(f"{output}: {said}, and would be lost; give another file")
 
 
 def _share_one_heap() -> None:
@@ -184,17 +193,16 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
-def write(text: str, output: Path | None, form: str = "text") -> None:
+def write(text: str, output: Path | None, printed: Callable[[str], str] = shown) -> None:
     """Write a result to a file, or to stdout.
 
     Args:
         text: The result.
         output: The file; None or `-` for stdout.
-        form: `text`, `json`, `sarif`, `junit` or `github`: what is printed must not be obeyed by a runner. `html` is
-            made for no log.
+        printed: Makes of it what may go into the log of a CI job: of `analyzer.cli.saying`.
     """
     if output is None or str(output) == "-":
-        click.echo(text if form == "html" else document(text, form), nl=False)
+        click.echo(printed(text), nl=False)
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))

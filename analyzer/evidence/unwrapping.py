@@ -205,7 +205,7 @@ def resembles(head: str) -> str:
     if re.match(r"(?:---\s*\n|apiVersion: )", text):
         return "YAML"
     if re.search(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8} |\d{4}-\d\d-\d\d[T ][\d:]{8})", text, re.MULTILINE):
-        return "a log of something else than the kernel"
+        return "a log that is not the kernel's"
     lines = text.splitlines()[:20]
     if len(lines) > 2 and len({line.count(",") for line in lines}) == 1 and lines[0].count(",") > 1:
         return "CSV"

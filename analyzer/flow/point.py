@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from analyzer.capture.points import Recording
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+NEIGHBOURS = tuple(range(133, 138))
+"""Types of ICMPv6 by which routers and neighbours are asked for, and answer."""
 SLICE = 1 << 20
 """Rows that a loop over all packets takes at a time: what it needs beside the columns stays small."""
 
@@ -78,6 +80,8 @@ class Point:
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
     host: str = ""
     """Whose it is, where the bundle has captures of several nodes: see `analyzer.node.hosts`."""
+    guessed: bool = False
+    """Whether neither its name nor anybody tells its role, so that its packets alone do."""
     within: tuple[str, ...] = ()
     """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
 
@@ -244,6 +248,9 @@ def _responder_spoke_first(flows: Flows) -> NDArray[np.bool_]:
 
 def routable(flows: Flows) -> NDArray[np.int32]:
     """As `Point.routable`."""
+    kind, code = flows.ports >> 16, flows.ports & 0xFFFF
+    # Neighbours are asked for on one link (RFC 4861 section 7.1: hop limit 255), to unicast addresses as well.
+    asked = (flows.proto == ICMP6) & np.isin(kind, NEIGHBOURS) & (code == 0)
     v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
     group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
     link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
@@ -258,4 +265,6 @@ def routable(flows: Flows) -> NDArray[np.int32]:
     )
     v6_own = flows.dst_hi >> np.uint64(56) == 255
     v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
-    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
+    return np.flatnonzero((flows.proto != ARP) & ~asked & ~group & ~np.where(v4, v4_own, v6_own)).astype(
+        np.int32
+    )

@@ -132,7 +132,7 @@ def _refusals(scene: Scene) -> None:
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
-                if one is None or one.harmless:
+                if one is None or one.harmless or _unplaced(scene, at, place):
                     continue
                 if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
@@ -143,6 +143,14 @@ def _refusals(scene: Scene) -> None:
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
+
+
+def _unplaced(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a packet was sent when the next point was not recording, and could have been refused behind that one."""
+    gap = scene.gaps[int(at.gap[place])]
+    there = gap.outer if at.outward[place] else gap.inner
+    sent = at.point.packets.time[at.rows[place : place + 1]]
+    return not there.absent and _leads_on(scene, at, place) and not bool(there.recorded(sent)[0])
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
@@ -323,11 +331,17 @@ def _by_records(scene: Scene) -> None:
     for kind in (scene.requests, scene.replies):
         for at in (one for followed in kind.values() for one in followed):
             named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
-            at.reason[named & ~at.answered] = CODES["recorded-drop"]
+            for place in np.flatnonzero(named & ~at.answered).tolist():
+                # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
+                if at.reason[place] in LOST or not _unplaced(scene, at, place):
+                    at.reason[place] = CODES["recorded-drop"]
 
 
 def _by_counters(scene: Scene) -> None:
-    """Where conntrack dropped as many packets as are lost or open, beside those that a rule drops, it dropped the open ones."""
+    """Where conntrack dropped as many packets as are lost or open, beside those that a rule drops, it dropped the open ones.
+
+    In which gap a counter does not say: of what may have got further there is no place to tell.
+    """
     dropped = scene.counters.get("drop", 0)
     if not dropped:
         return
@@ -335,7 +349,16 @@ def _by_counters(scene: Scene) -> None:
     waiting = sum(len(places) for _, places in left)
     if waiting and dropped == waiting + _lost(scene):
         for at, places in left:
-            at.reason[places] = CODES["counted"]
+            last = [not _leads_on(scene, at, place) for place in places.tolist()]
+            at.reason[places[np.array(last, bool)]] = CODES["counted"]
+
+
+def _leads_on(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a captured point lies behind the gap that is open, so that the packet may have been lost further on."""
+    gap = scene.gaps[int(at.gap[place])]
+    if at.outward[place]:
+        return any(one.inner is gap.outer and not one.outer.absent for one in scene.gaps)
+    return any(one.outer is gap.inner and not one.inner.absent for one in scene.gaps)
 
 
 def _by_log(scene: Scene) -> None:

@@ -337,9 +337,9 @@ def _kube_proxy(evidence: Evidence, now: int | None) -> Iterator[Signal]:
     age = max(known) - synced
     waiting = queued is None or queued > synced
     changes = (
-        "it does not say whether a change waited"
+        "whether a change is pending is not known"
         if queued is None
-        else f"{'a' if waiting else 'no'} change waited"
+        else f"{'a' if waiting else 'no'} change is pending"
     )
     yield Signal(
         name="kube-proxy-sync",

@@ -148,8 +148,8 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         )
     if scene.unwalked:
         found.append(
-            f"{scene.unwalked:,} different packets were not led through {scene.evidence.rules[-1].file}: too many of them for "
-            "so many rules; their findings name no rule."
+            f"{scene.unwalked:,} different packets were not evaluated against {scene.evidence.rules[-1].file}: too many "
+            "for so many rules; their findings name no rule."
         )
     found += challenge_ack.says(scene)
     return tuple(dict.fromkeys(found))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 _ABSENT = {
-    "pod": "no capture of a pod: whether a packet left it cannot be told; lostsyn capture takes it, "
+    "pod": "no capture of a pod: cannot tell whether a packet left it; record it with lostsyn capture, "
     "or tcpdump -i vethXXXX -w vethXXXX.pcap",
-    "bridge": "no capture of the bridge: what is lost before it and what after it cannot be told apart; "
-    "lostsyn capture takes it, or tcpdump -i cni0 -w cni0.pcap",
-    "uplink": "no capture of the uplink: what left the node cannot be told; lostsyn capture takes it, "
+    "bridge": "no capture of the bridge: cannot tell whether a packet was lost before or after it; "
+    "record it with lostsyn capture, or tcpdump -i cni0 -w cni0.pcap",
+    "uplink": "no capture of the uplink: cannot tell what left the node; record it with lostsyn capture, "
     "or tcpdump -i eth0 -w eth0.pcap",
 }
 _COUNTERS = "conntrack -S"

@@ -29,7 +29,7 @@ _REMEMBERED = 8
 """Uploads whose previews are kept parsed: those that somebody has open."""
 _STUB = 1500
 """Bytes of a preview that tells nothing but that there is more: 100 characters of a name are 1,200 in JSON."""
-_MORE = "{}: it holds more than is told here"
+_MORE = "{}: only a part of it is shown here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -307,7 +308,24 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         tmp_path / "a.tar.zst", zstandard.ZstdCompressor().compress(tar({"a": bytes(64 << 20)}))
     )
     assert len(found["a"]) < 8 << 20
-    assert "MiB that it may have here; the rest was ignored" in caveats[0]
+    assert "MiB; the rest was ignored" in caveats[0]
+
+
+def test_members_that_share_their_bytes(tmp_path: Path) -> None:
+    """A directory that names the same bytes over and over: they are read once."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("a", bytes(100_000))
+        for number in range(5):
+            again = copy(written.infolist()[0])
+            again.filename = f"b{number}"
+            written.filelist.append(again)
+    caveats: list[str] = []
+    found = list(archive.zip_members(path, caveats, archive.Allowance()))
+
+    assert sum(member.stored for member in found) <= path.stat().st_size
+    assert "a" == found[0].name
+    assert ["stored where others are" in caveat for caveat in caveats] == [True]
 
 
 def test_a_zip_member_without_a_name(tmp_path: Path) -> None:

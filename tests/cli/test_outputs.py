@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analyzer.cli.check import FORMATS
 from tests.conversation import bystander, record
 
 
@@ -42,7 +44,10 @@ def test_a_file_of_the_bundle(
         path = bundle / ".." / "b" / name
     ran = lostsyn(command[0], bundle, *command[1:], "-o", path)
 
-    assert (2, f"lostsyn: {path}: is {name} of the bundle, and would be lost; give another file\n") == (
+    assert (
+        2,
+        f"lostsyn: {path}: is {name} of the bundle, and would be overwritten; give another file\n",
+    ) == (
         ran.code,
         ran.err,
     )
@@ -73,8 +78,6 @@ def test_a_report_for_each_incident(bundle: Path, tmp_path: Path, lostsyn: Calla
 
 def test_the_archive_that_is_read(bundle: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     """An archive is an input as a whole."""
-    import shutil
-
     archive = Path(shutil.make_archive(str(tmp_path / "b"), "tar", bundle))
     ran = lostsyn("report", archive, "-o", archive)
 
@@ -90,6 +93,37 @@ def test_the_near_miss_an_earlier_report(bundle: Path, lostsyn: Callable[..., An
         assert lostsyn("check", bundle, "-o", bundle / "report.txt").code in (0, 2)
 
 
+@pytest.mark.parametrize("name", ["cni0.pcap", "uname.txt", "b.tar.gz", "cni0.txt"])
+def test_what_another_bundle_is_made_of(
+    name: str, bundle: Path, tmp_path: Path, lostsyn: Callable[..., Any]
+) -> None:
+    """Beside the one capture that is read, or anywhere: a slip of the completion costs no evidence."""
+    shutil.make_archive(str(bundle / "b"), "gztar", bundle)
+    (bundle / "cni0.txt").write_text(
+        "11:48:39.575820 IP 10.0.0.1.5 > 10.0.0.2.6: Flags [S], seq 5, win 64240, length 0\n" * 3
+    )
+    before = (bundle / name).read_bytes()
+    ran = lostsyn("check", bundle / "eth0.pcap", "-o", bundle / name)
+
+    assert 2 == ran.code
+    assert f"{name}: holds captures or side evidence, and would be lost; give another file" in ran.err
+    assert before == (bundle / name).read_bytes()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_near_miss_an_output_of_ours(
+    form: str, bundle: Path, tmp_path: Path, lostsyn: Callable[..., Any]
+) -> None:
+    """Written anew, in any format; so is the evidence."""
+    out, evidence = tmp_path / "out", tmp_path / "evidence.pcapng"
+    for _ in range(2):
+        assert lostsyn("check", bundle, "--format", form, "-o", out, "--evidence", evidence).code in (0, 2)
+    assert (
+        "would be lost"
+        not in lostsyn("check", bundle, "--format", form, "-o", out, "--evidence", evidence).err
+    )
+
+
 def test_outputs_are_apart(bundle: Path, tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     """From each other, from the key, from the expectations."""
     key, expected = tmp_path / "key", tmp_path / "lostsyn.toml"
@@ -103,7 +137,7 @@ def test_outputs_are_apart(bundle: Path, tmp_path: Path, lostsyn: Callable[..., 
     ):
         ran = lostsyn("check", bundle, *arguments)
         assert 2 == ran.code
-        assert "which would be lost" in ran.err
+        assert "which would be overwritten" in ran.err
     assert bytes(range(32)) == key.read_bytes()
 
 

@@ -134,7 +134,7 @@ def test_commands() -> None:
         ("", "nothing in it"), ("bash: conntrack: command not found\n", "an error of the tool: 'bash: conntrack: command not found'"),
         ("<html><p>x</p></html>", "HTML or XML without <pre>"), ('{"a": 1, "b": {"c": 2}}', "JSON with a, b, c"), ("[1]", "JSON"),
         ("#!/bin/sh\nls\n", "a script"), ("apiVersion: v1\nkind: Pod\n", "YAML"),
-        ("Mar 10 09:00:00 node7 kubelet[1]: x\n", "a log of something else than the kernel"),
+        ("Mar 10 09:00:00 node7 kubelet[1]: x\n", "a log that is not the kernel's"),
         ("a,b,c\n1,2,3\n4,5,6\n", "CSV"), ("Dear diary\n", "text that begins 'Dear diary'"),
     ],
 )  # fmt: skip

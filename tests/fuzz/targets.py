@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import get_args
 
 import zstandard
 
@@ -26,10 +27,12 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.files import EvidenceFile
 from analyzer.capture.interfaces import Interfaces
+from analyzer.capture.listing import recognising
+from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.cli.check import FORMATS, _render
-from analyzer.cli.saying import document
+from analyzer.cli.formats import FORMATS
+from analyzer.cli.saying import shown
 from analyzer.evidence import collect
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
@@ -93,9 +96,16 @@ def texts() -> list[bytes]:
     return [*kept.values(), *_written()]
 
 
-def _written() -> Iterator[bytes]:
+@cache
+def listings() -> list[bytes]:
+    """The packet listings of the fixtures, and those that stand in their tests."""
+    found = [path.read_bytes()[:4000] for path in sorted((ROOT / "fixtures").glob("*-seed/*"))]
+    return [text for text in [*found, *_written("capture/listing")] if recognising.form(text)]
+
+
+def _written(tests: str = "evidence") -> Iterator[bytes]:
     """The texts that stand in the tests of evidence: no source is without a seed that it recognises."""
-    for path in sorted((ROOT / "tests/evidence").rglob("test_*.py")):
+    for path in sorted((ROOT / "tests" / tests).rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" in node.value:
                 yield node.value.encode("utf-8", "replace")[:4000]
@@ -233,6 +243,13 @@ def archive(data: bytes) -> None:
             text.read()
 
 
+def listing(data: bytes) -> None:
+    """A packet listing, as what it seems to be or else as any."""
+    form = recognising.form(data[:4096]) or get_args(recognising.Form)[len(data) % 4]
+    listed = recognising.Listing(form=form, open=lambda: io.BytesIO(data), stored=len(data))
+    container(Translation(listed).read())
+
+
 def source(name: str, data: bytes) -> None:
     """A text, by a source that may never have recognised it."""
     (module,) = (one for one in sources() if one.__name__.endswith(f".{name}"))  # type: ignore[attr-defined]
@@ -292,7 +309,7 @@ def words(data: bytes) -> None:
     """A text whose addresses become aliases, a name that becomes a point's."""
     text = data.decode("utf-8", "replace")
     REDACTION.text(text)
-    assert all(line.isprintable() for line in document(text, "text").split("\n"))
+    assert all(line.isprintable() for line in shown(text).split("\n"))
     label = text[:200].replace("\n", "/") or "x"
     naming.refine(naming.hint(label), text[-30:])
 
@@ -308,8 +325,8 @@ def whole(data: bytes) -> None:
             (folder / name).write_bytes(part)
         analysis = analyze(folder)
         checked = Checked.of((str(folder),), analysis, None)
-        for form in FORMATS:
-            document(_render(form, [checked], {}, each=False), form)
+        for form in FORMATS.values():
+            form.printed(form.render([checked], each=False))
         html.render(redact(analysis, b"a key of the tests"))
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 
@@ -352,6 +369,7 @@ TARGETS: dict[str, Target] = {
     "container": Target(run=container, seeds=captures, cases=25_000),
     "decoder": Target(run=decoder, seeds=captures, cases=6000),
     "compressed": Target(run=stream, seeds=compressed, cases=15_000),
+    "listing": Target(run=listing, seeds=listings, cases=1500),
     "archive": Target(run=archive, seeds=archives, cases=2000),
     **{
         f"source-{name}": Target(run=partial(source, name), seeds=partial(_of, name), cases=2500)

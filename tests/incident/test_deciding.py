@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from analyzer import Analysis, analyze
 from tests.conversation import Conversation, bystander, record
+from tests.golden import ROOT
 from tests.incident.evidence import connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
 
@@ -270,3 +272,12 @@ def test_what_is_dropped_as_it_comes_in(tmp_path: Path, hook: str, rule: str, ex
 
     assert expected == told_of(analysis)
     assert not expected or "could not get into this node" in analysis.incidents[0].summary
+
+
+def test_a_place_behind_a_silent_point(tmp_path: Path) -> None:
+    """What was dropped while the bridge was not recorded may have been lost before it or behind it: no place is named."""
+    rotated = ROOT / "fixtures" / "snat-race-rotated"
+    shutil.copytree(rotated, tmp_path / "gone", ignore=shutil.ignore_patterns("cni0-20261130T012154*"))
+    analysis = analyze(tmp_path / "gone")
+
+    assert ((), 0, 24) == (analysis.incidents, analysis.account.outside, analysis.account.unknown)

@@ -19,7 +19,7 @@ ROLES = ("pod", "pod", "bridge", "uplink", "")
 
 
 def points() -> tuple[CapturePoint, ...]:
-    """Return five points, one of them with a name that does not fit its iface."""
+    """Return five points, one of them with a name that does not fit its lane."""
     return tuple(
         CapturePoint(
             name=name,
@@ -115,18 +115,18 @@ def test_time_runs_down(drawn: list[Passage]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(passages, max_size=12))
 def test_texts_keep_apart(drawn: list[Passage]) -> None:
-    """Neither two iface names, nor two rows of notes, nor two frame numbers of one iface overlap."""
+    """Neither two lane names, nor two rows of notes, nor two frame numbers of one lane overlap."""
     it = ladder.build(finding(drawn), points())
-    halves = [(iface.x - len(iface.name) * 3.95, iface.x + len(iface.name) * 3.95) for iface in it.ifaces]
+    halves = [(lane.x - len(lane.name) * 3.95, lane.x + len(lane.name) * 3.95) for lane in it.lanes]
     starts = sorted((arrow.dots[0].y, len(arrow.note) + bool(arrow.who)) for arrow in it.arrows)
-    ifaces: dict[float, list[float]] = {}
+    lanes: dict[float, list[float]] = {}
     for arrow in it.arrows:
         for dot in arrow.dots:
-            ifaces.setdefault(dot.x, []).append(dot.y)
+            lanes.setdefault(dot.x, []).append(dot.y)
 
     assert all(before[1] <= after[0] for before, after in pairwise(halves))
     assert all(after[0] - before[0] >= 14 * before[1] for before, after in pairwise(starts))
-    assert all(b - a >= 16 for ys in ifaces.values() for a, b in pairwise(sorted(ys)))
+    assert all(b - a >= 16 for ys in lanes.values() for a, b in pairwise(sorted(ys)))
 
 
 def arrows(sample: Any, number: int = 0) -> dict[str, ladder.Arrow]:
@@ -136,9 +136,9 @@ def arrows(sample: Any, number: int = 0) -> dict[str, ladder.Arrow]:
 
 
 def test_the_lost_syn_ends_in_the_gap(sample) -> None:
-    """The cross stands between the ifaces of the gap, and the partner and the retry go on to the outside."""
+    """The cross stands between the lanes of the gap, and the partner and the retry go on to the outside."""
     it = ladder.build(sample.RACE.findings[0], sample.POINTS)
-    x = {iface.name: iface.x for iface in it.ifaces}
+    x = {lane.name: lane.x for lane in it.lanes}
     lost = arrows(sample)["attempt 1, vanished"]
 
     assert "cross" == lost.end
@@ -172,9 +172,9 @@ def test_a_long_silence_is_a_break(sample) -> None:
 
 
 def test_the_host_reset_is_born_at_the_uplink(sample) -> None:
-    """The host's RST starts at the uplink's iface; no part of it lies further in."""
+    """The host's RST starts at the uplink's lane; no part of it lies further in."""
     it = ladder.build(sample.LATE_ACK.findings[0], sample.late_ack().capture_points)
-    uplink = next(iface.x for iface in it.ifaces if iface.name == "eth0")
+    uplink = next(lane.x for lane in it.lanes if lane.name == "eth0")
     reset = next(arrow for arrow in it.arrows if arrow.role == "host-reset")
 
     assert uplink == min(x for leg in reset.legs for x in (leg.x1, leg.x2))

@@ -113,7 +113,7 @@ def test_a_ladder_is_a_file_too(sample: Any) -> None:
 
 
 def test_points_stand_in_the_order_of_the_way() -> None:
-    """Without an analysis, packets tell which iface comes before which, whichever way they went."""
+    """Without an analysis, packets tell which lane comes before which, whichever way they went."""
     told = Connection(
         inner="a",
         outer=None,
@@ -125,11 +125,11 @@ def test_points_stand_in_the_order_of_the_way() -> None:
         ),
     )
     text = notebook.ladder(told).svg
-    ifaces = re.findall(r'class="iface-name[^>]*>([^<]+)<', text)
+    lanes = re.findall(r'class="lane-name[^>]*>([^<]+)<', text)
 
-    assert {"veth-a", "veth-b"} == set(ifaces[:2])
-    assert ifaces.index("cni0") < ifaces.index("br-1") + 1 < ifaces.index("eth0") + 1
-    assert "outside" == ifaces[-1]
+    assert {"veth-a", "veth-b"} == set(lanes[:2])
+    assert lanes.index("cni0") < lanes.index("br-1") + 1 < lanes.index("eth0") + 1
+    assert "outside" == lanes[-1]
 
 
 def test_nothing_to_draw(sample: Any) -> None:

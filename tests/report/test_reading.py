@@ -1,4 +1,4 @@
-"""Files read, and what for."""
+"""Files read and what they are used for."""
 
 from __future__ import annotations
 

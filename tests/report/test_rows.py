@@ -9,14 +9,14 @@ from analyzer.report import rows
 
 
 def passage(sample, *times: int) -> Passage:
-    """Return a packet seen at these times, from iface to iface."""
+    """Return a packet seen at these times, from lane to lane."""
     points = ("veth1a2b", "cni0", "eth0")
     seen = tuple(sample.seen(point, 1, time, "a", "b") for point, time in zip(points, times, strict=False))
     return Passage(sightings=seen, outward=True, label="SYN", fate=Fate.PASSED)
 
 
 def test_within_a_packet_time_is_to_scale(sample) -> None:
-    """Twice the time between two ifaces is twice the height."""
+    """Twice the time between two lanes is twice the height."""
     down = rows.place([passage(sample, 0, 4_000, 12_000)], [1])
     first, second, third = down.ys[0]
 

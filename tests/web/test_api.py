@@ -256,6 +256,15 @@ _OPERATIONS = [
 ]
 
 
+def _fits(body: bytes, schema: dict[str, Any]) -> bool:
+    """Whether a body is what the description asks for; none at all is an empty object."""
+    try:
+        jsonschema.validate(json.loads(body or b"{}"), {**schema, "components": DESCRIPTION["components"]})
+    except (ValueError, jsonschema.ValidationError):
+        return False
+    return True
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     operation=st.sampled_from(_OPERATIONS),
@@ -295,6 +304,11 @@ def test_whatever_is_asked_is_answered_as_described(
     if real:
         server.client.delete(f"/api/uploads/{upload}")
     assert str(answer.status_code) in described, answer.text
+    asked = (
+        DESCRIPTION["paths"][path][method].get("requestBody", {}).get("content", {}).get("application/json")
+    )
+    if asked and kind == "application/json" and not _fits(body, asked["schema"]):
+        assert 400 <= answer.status_code
     response = described[str(answer.status_code)]
     if "$ref" in response:
         response = DESCRIPTION["components"]["responses"][response["$ref"].rpartition("/")[2]]

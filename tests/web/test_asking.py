@@ -55,7 +55,7 @@ def test_what_cannot_be_analysed_yet(server: Server) -> None:
     assert "eth0.pcap has not arrived whole" in partial.json()["error"]
 
 
-@pytest.mark.parametrize("role", ["router", 7, ["pod"], "<script>"])
+@pytest.mark.parametrize("role", ["router", 7, 0, None, [], ["pod"], "<script>"])
 def test_what_is_no_role(server: Server, role: object) -> None:
     """A role that is none is refused, and nothing is queued."""
     upload, url = server.begin("uname.txt", 1)
@@ -63,7 +63,7 @@ def test_what_is_no_role(server: Server, role: object) -> None:
     answer = server.client.post(f"/api/uploads/{upload}/analysis", json={"roles": {"eth0": role}})
 
     assert 400 == answer.status_code
-    assert "'eth0' can be pod, bridge or uplink" in answer.json()["error"]
+    assert "'eth0' can be pod, bridge, tunnel or uplink" in answer.json()["error"]
     assert "open" == server.get(upload)["state"]
 
 

@@ -22,7 +22,7 @@ def test_a_look_is_cut_to_what_may_be_told() -> None:
     )
 
     assert small == preview.fitted(small, "n.zip")
-    assert ("c", "n.zip: it holds more than is told here") == large.notes
+    assert ("c", "n.zip: only a part of it is shown here") == large.notes
     assert 500 < len(large.parts) < 1000
     assert len(json.dumps(asdict(large))) < PREVIEW
 

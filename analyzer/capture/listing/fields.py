@@ -18,7 +18,6 @@ from analyzer.capture.listing.listed import (
     mac,
     nanoseconds,
     split,
-    tcp_options,
 )
 from analyzer.capture.listing.numbers import Numbers
 
@@ -199,7 +198,7 @@ class _Reading:
         packet.dst = (_first if error else _last)(get, f"{prefix}.dst") or ""
         packet.ttl = _number(get, "ipv6.hlim" if six else "ip.ttl", first=error)
         packet.ip_id = None if six else _number(get, "ip.id", first=error)
-        packet.fragment = (_number(get, "ip.frag_offset", first=error) or 0) // 8
+        packet.fragment = (_number(get, "ip.frag_offset", first=error) or 0) // 8 & 0x1FFF
         self._missing("ttl", packet.ttl is None)
         self._missing("ip_id", packet.ip_id is None and not six)
         if kind != (None, None):
@@ -229,7 +228,7 @@ class _Reading:
         self._missing("window", packet.window is None)
         packet.length = _number(get, "tcp.len") or 0
         raw = _last(get, "tcp.options")
-        packet.options = bytes.fromhex(raw.replace(":", "")) if raw else b""
+        packet.options = bytes.fromhex(raw.replace(":", ""))[: crafting.OPTIONS] if raw else b""
         if raw is None:
             stamp, echo = (
                 _number(get, "tcp.options.timestamp.tsval"),
@@ -237,7 +236,7 @@ class _Reading:
             )
             size = _number(get, "tcp.hdr_len")
             self._missing("options", size != 20)
-            packet.options = tcp_options(
+            packet.options = crafting.linux_options(
                 mss=_number(get, "tcp.options.mss_val"),
                 stamps=None if stamp is None or echo is None else (stamp, echo),
                 scale=_number(get, "tcp.options.wscale.shift"),

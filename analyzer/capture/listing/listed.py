@@ -117,27 +117,3 @@ def mac(text: str) -> bytes:
     except ValueError:
         return NO_MAC
     return found if len(found) == 6 else NO_MAC
-
-
-def tcp_options(
-    *,
-    mss: int | None = None,
-    sack_permitted: bool = False,
-    stamps: tuple[int, int] | None = None,
-    scale: int | None = None,
-    blocks: tuple[tuple[int, int], ...] = (),
-) -> bytes:
-    """Options in the order in which Linux sends them (`tcp_options_write`)."""
-    out = b"" if mss is None else b"\2\4" + (mss & 0xFFFF).to_bytes(2, "big")
-    if sack_permitted:
-        out += b"\4\2"
-    if stamps:
-        out += b"\1\1" if not sack_permitted else b""
-        out += b"\x08\x0a" + b"".join((stamp & 0xFFFFFFFF).to_bytes(4, "big") for stamp in stamps)
-    if scale is not None:
-        out += b"\1\3\3" + bytes([scale & 255])
-    if blocks:
-        edges = b"".join((edge & 0xFFFFFFFF).to_bytes(4, "big") for block in blocks[:4] for edge in block)
-        out += b"\1\1\5" + bytes([2 + len(edges)]) + edges
-    out += bytes(-len(out) % 4)
-    return out if len(out) <= 40 else out[:40]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from analyzer.capture.listing import crafting
 from analyzer.capture.listing.listed import (
     ICMP,
     ICMP6,
@@ -22,7 +23,6 @@ from analyzer.capture.listing.listed import (
     nanoseconds,
     port,
     split,
-    tcp_options,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
 
@@ -217,12 +217,12 @@ class _Reading:
         )
         packet.length = max(said.get("Len", 0), 0)
         edges = [int(edge) for _, edge in re.findall(r"\b(SLE|SRE)=(\d+)", found["rest"])]
-        packet.options = tcp_options(
+        packet.options = crafting.linux_options(
             mss=said.get("MSS"),
             sack_permitted="SACK_PERM" in found["rest"],
             stamps=(said["TSval"], said["TSecr"]) if "TSval" in said and "TSecr" in said else None,
             scale=(max(said["WS"], 1).bit_length() - 1) if "WS" in said else None,
-            blocks=tuple(zip(edges[::2], edges[1::2], strict=False)),
+            edges=edges,
         )
         if packet.flags & 2:
             self._scales[packet.src, sport, packet.dst, dport] = (

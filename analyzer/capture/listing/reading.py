@@ -10,10 +10,10 @@ from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from analyzer.capture.listing.listed import Notes
-    from analyzer.capture.listing.recognising import Form
+    from analyzer.capture.listing.recognising import Form, Listing
 
 _MISSING = {
     "ip_id": "IP ID",
@@ -29,17 +29,16 @@ _MISSING = {
 class ListingReader(Reader):
     """Reads a listing as the capture that it was printed from."""
 
-    def __init__(self, open_text: Callable[[], BinaryIO], form: Form, *, name: str, size: int) -> None:
+    def __init__(self, listing: Listing, *, name: str, size: int) -> None:
         """Describe the file; nothing is opened yet.
 
         Args:
-            open_text: Opens its stored bytes.
-            form: What kind of listing it is.
+            listing: Where it is, and what kind of listing.
             name: How messages shall call it.
             size: Bytes, as stored.
         """
         super().__init__(self._translate, name=name, size=size)
-        self._open_text, self._form = open_text, form
+        self._listing = listing
         self._translation: Translation | None = None
 
     @property
@@ -56,14 +55,14 @@ class ListingReader(Reader):
         if self._translation:
             notes = self._translation.notes
             self.lacks = frozenset(notes.lacks | ({"relative"} if notes.relative else set()))
-            self.caveats += [f"{self.name}: {said}" for said in _told(notes, self._form)]
+            self.caveats += [f"{self.name}: {said}" for said in _told(notes, self._listing.form)]
             if self._translation.damage:
                 self.caveats.append(f"{self.name}: {self._translation.damage}")
             if notes.dropped is not None:
                 self.dropped_by[0] = notes.dropped
 
     def _translate(self) -> BinaryIO:
-        self._translation = Translation(self._open_text, self._form)
+        self._translation = Translation(self._listing)
         return self._translation  # type: ignore[return-value]  # as much of a file as `Stream` needs
 
 
@@ -71,18 +70,18 @@ def _told(notes: Notes, form: Form) -> Iterator[str]:
     """What a listing leaves open, a sentence each."""
     missing = [words for column, words in _MISSING.items() if column in notes.lacks]
     if missing:
-        yield f"a packet listing, which does not tell {', '.join(missing)}; that is not compared with other captures"
+        yield f"a packet listing without {', '.join(missing)}; these are not compared with other captures"
     if notes.relative:
         yield (
-            "its sequence numbers are relative, so that it can be compared with other such listings only; tshark "
+            "its sequence numbers are relative, so it can only be compared with other such listings; tshark "
             "-o tcp.relative_sequence_numbers:FALSE prints them as they are"
         )
     if notes.dateless:
-        yield "its times have no date; it is taken to begin on the first day of all clocks, 1970-01-01"
+        yield "its times have no date; 1970-01-01 is assumed"
     if notes.inferred:
         yield (
-            f"{_segments(notes.inferred)} listed by what it carries (HTTP, TLS); its numbers are taken to follow "
-            "those before it"
+            f"{_segments(notes.inferred)} listed by its payload (HTTP, TLS); its sequence numbers are inferred "
+            "from the packets before it"
         )
     if notes.portless:
         yield (

@@ -24,7 +24,6 @@ from analyzer.capture.listing.listed import (
     mac,
     nanoseconds,
     port,
-    tcp_options,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
 
@@ -298,25 +297,23 @@ def _tcp(packet: Listed, told: str) -> Listed | None:
 
 def _options(text: str) -> bytes:
     """Options in the order of the listing; tcpdump prints the padding, too."""
-    out = b""
+    found: list[tuple[str, object]] = []
     for part in text.split(","):
-        words = part.split()
-        numbers = [int(number) for number in re.findall(r"\d+", part)]
-        if part == "nop" or part == "eol":
-            out += b"\1" if part == "nop" else b"\0"
-        elif part == "sackOK":
-            out += b"\4\2"
-        elif words[:1] == ["mss"] and numbers:
-            out += tcp_options(mss=numbers[0])
-        elif words[:1] == ["wscale"] and numbers:
-            out += b"\3\3" + bytes([numbers[0] & 255])
-        elif words[:2] == ["TS", "val"] and len(numbers) == 2:
-            out += b"\x08\x0a" + b"".join((number & 0xFFFFFFFF).to_bytes(4, "big") for number in numbers)
-        elif words[:1] == ["sack"] and len(numbers) > 2:
-            edges = numbers[1:9]
-            out += bytes([5, 2 + 4 * len(edges)])
-            out += b"".join((number & 0xFFFFFFFF).to_bytes(4, "big") for number in edges)
-    return out[:40] + bytes(-len(out[:40]) % 4)
+        numbers = tuple(int(number) for number in re.findall(r"\d+", part))
+        match part.split()[:1]:
+            case ["nop" | "eol" as filling]:
+                found.append((filling.upper(), None))
+            case ["sackOK"]:
+                found.append(("SAckOK", b""))
+            case ["mss"] if numbers:
+                found.append(("MSS", numbers[0]))
+            case ["wscale"] if numbers:
+                found.append(("WScale", numbers[0]))
+            case ["TS"] if len(numbers) == 2:
+                found.append(("Timestamp", numbers))
+            case ["sack"] if len(numbers) > 2:
+                found.append(("SAck", numbers[1:9]))
+    return crafting.options(*found)
 
 
 def _udp(packet: Listed, told: str, notes: Notes) -> Listed | None:
@@ -327,11 +324,11 @@ def _udp(packet: Listed, told: str, notes: Notes) -> Listed | None:
     notes.lacks.add("payload")
     if (packet.sport == 53 or packet.dport == 53) and (dns := _DNS.match(told)):
         packet.length = int(dns["length"])
-        recursion = 0x0100 if "+" in dns["marks"] else 0
         question = _QUESTION.match(dns["rest"])
         name, kind = (question["name"], question["kind"]) if question else ("", "")
-        answers = 0x8000 if packet.sport == 53 else 0
-        packet.payload = crafting.dns_question(int(dns["id"]), recursion | answers, name, kind)
+        packet.payload = crafting.dns(
+            int(dns["id"]), name, kind, recursion="+" in dns["marks"], answer=packet.sport == 53
+        )
     elif length := _LENGTH.search(told):
         packet.length = int(length[1])
     elif packet.total is not None:

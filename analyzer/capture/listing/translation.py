@@ -13,12 +13,10 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.listing import fields, packet_list, tcpdump
 from analyzer.capture.listing.crafting import frame
 from analyzer.capture.listing.listed import Listed, Notes
-from analyzer.capture.listing.recognising import encoding
+from analyzer.capture.listing.recognising import COMPRESSED, Listing, encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from analyzer.capture.listing.recognising import Form
+    from collections.abc import Iterator
 
 LINE = 1 << 16
 """Characters of a line that are looked at; of JSON 16 times as many, since a packet may be one."""
@@ -36,22 +34,17 @@ _SAID = re.compile(
 class Translation(io.RawIOBase):
     """The bytes of a pcapng file of what a listing tells."""
 
-    def __init__(self, open_text: Callable[[], BinaryIO], form: Form) -> None:
-        """Begin.
-
-        Args:
-            open_text: Opens the listing's stored bytes.
-            form: What `recognising.form` said.
-        """
+    def __init__(self, listing: Listing) -> None:
+        """Open the listing."""
         super().__init__()
         self.notes = Notes()
         self.numbers: array[int] = array("I")
         """Of the packets that were made and not taken yet."""
         self.read_bytes = 0
-        self._open, self._form = open_text, form
+        self._listing, self._form = listing, listing.form
         self._interfaces: dict[str | None, int] = {}
         self._named: str | None = None
-        self._raw = open_text()
+        self._raw = listing.open()
         self.damage: str | None = None
         """Why the text ends before the file does."""
         self._blocks = self._pcapng()
@@ -113,7 +106,7 @@ class Translation(io.RawIOBase):
             return fields.table(lines, self.notes)
         if self._form == "json":
             return fields.documents(lines, self.notes)
-        with self._open() as again:
+        with self._listing.open() as again:
             shifts = packet_list.shifts(self._lines(again))
         return packet_list.packets(lines, self.notes, shifts)
 
@@ -121,7 +114,7 @@ class Translation(io.RawIOBase):
         """Number and text of each line; what tcpdump says beside the packets is noted here."""
         stream = Stream(raw)
         head = stream.read(4096)
-        name, rest, number = encoding(head), head, 0
+        name, rest, number, left = encoding(head), head, 0, self._listing.most
         decoder = codecs.getincrementaldecoder(name)("replace")
         held, limit = "", LINE * (16 if self._form == "json" else 1)
         while True:
@@ -135,10 +128,13 @@ class Translation(io.RawIOBase):
                 if not self._said(text):
                     yield number, text
             if not rest:
-                self.damage = stream.damage
+                self.damage = stream.damage or (
+                    _too_long(self._listing.most) if not left and stream.read(1) else None
+                )
                 return
             held = held[: 4 * limit]
-            rest = stream.read(PIECE)
+            rest = stream.read(min(PIECE, left))
+            left -= len(rest)
             self.read_bytes = stream.position
 
     def _said(self, text: str) -> bool:
@@ -150,3 +146,7 @@ class Translation(io.RawIOBase):
         if found := _DROPPED.match(text):
             self.notes.dropped = (self.notes.dropped or 0) + int(found[1])
         return True
+
+
+def _too_long(most: int) -> str:
+    return f"only its first {most} bytes were read, {COMPRESSED} times as many as are stored; no listing is that long"

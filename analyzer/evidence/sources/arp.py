@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "neighbours that did not answer"
+
 MOST = 100_000
 """Neighbours kept of one file."""
 _MAC = r"[\da-fA-F]{2}(?::[\da-fA-F]{2}){5}"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "where an overlay sends the frames of a MAC address"
+
 MOST = 100_000
 """Entries kept of one file."""
 _MAC = r"[\da-f]{2}(?::[\da-f]{2}){5}"

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
 from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a line has about 200."""

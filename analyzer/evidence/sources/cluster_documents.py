@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.facts import limited
+from analyzer.evidence.sources import NAMES
 from analyzer.evidence.sources.cluster_names import MOST, named
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
     from analyzer.evidence.naming import Name
+
+PURPOSE = NAMES
 
 _DESCRIBED = re.compile(r"^Name: {2,}(\S{1,253}) *$", re.MULTILINE)
 _FIELD = re.compile(

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from analyzer.capture.naming import printable
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.naming import Name
+from analyzer.evidence.sources import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = NAMES
 
 _Kind = Literal["pod", "service", "node", "container"]
 MOST = 50_000

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "entries made and destroyed: who had a port, what was deleted"
+
 LIMIT = 192 << 20
 """Bytes read: a million events have 180 million."""
 MOST = 1_000_000

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "insert_failed, drop and invalid, compared with the losses"
+
 _LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:(?:\w+|\(null\))=\d{1,20}(?:[ \t]+|$))+)$")
 
 

@@ -20,11 +20,14 @@ from analyzer.evidence import frame
 from analyzer.evidence.dates import month
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
 from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a packet has about 250, with its payload a kilobyte."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "offloads: checksums and sizes that a capture shows before the interface makes them"
+
 MOST = 1000
 """Lines of one interface; a kernel has about sixty."""
 _HEAD = re.compile(r"(?:Features|Offload parameters) for (\S{1,64}):")

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import unread
+from analyzer.evidence.sources import COUNTERS
 from analyzer.evidence.unwrapping import without_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 MOST = 20_000
 """Counters of one interface; a card with many queues has thousands."""

@@ -17,11 +17,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
 from analyzer.evidence.facts import Caveat, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a flow has about a kilobyte."""

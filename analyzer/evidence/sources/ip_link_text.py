@@ -10,11 +10,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import Caveat, unread
 from analyzer.evidence.links import MOST, is_address
+from analyzer.evidence.sources import LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = LINKS
 
 _NAME = r"(?P<name>[^\s:@]{1,64})(?:@(?P<parent>[^\s:]{1,64}))?"
 _BEGIN = re.compile(rf"(?P<index>\d{{1,10}}): {_NAME}:? +(?:<(?P<flags>[A-Z0-9_,-]*)>(?P<rest>.*)|inet6? )")

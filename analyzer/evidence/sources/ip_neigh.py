@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "neighbours that did not answer"
+
 _STATES = "INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED|NOARP|PERMANENT|NONE"
 _LINE = re.compile(
     r"(?P<address>[\da-fA-F.:]{3,45}) dev (?P<dev>\S{1,64})(?: +lladdr (?P<mac>[\da-f:]{2,60}))?"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "which way a packet should have gone"
+
 MOST = 100_000
 """Routes kept of one file; a node with full tables has a million, none of which leads to a pod."""
 _HOPS = 512

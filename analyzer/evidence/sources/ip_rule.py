@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "which routing table a packet was sent by"
+
 MOST = 20_000
 """Rules kept of one file; a node has two for each of its pods' addresses where the cloud's CNI gives them."""
 _ACTIONS = "lookup|blackhole|unreachable|prohibit|goto|nop"

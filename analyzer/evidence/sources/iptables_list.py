@@ -17,12 +17,15 @@ from analyzer.evidence.rules import values
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
+from analyzer.evidence.sources import RULES
 from analyzer.evidence.unwrapping import prompted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 _CHAIN = re.compile(r"Chain (\S{1,256}) \((?:policy (\w+)(?: (\d{1,20})([KMGT]?) packets)?|\d+ references)")
 _HEAD = re.compile(

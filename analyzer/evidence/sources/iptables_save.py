@@ -15,11 +15,14 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, priority
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
+from analyzer.evidence.sources import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 LIMIT = 64 << 20
 """Bytes read of an output: 10,000 services have 60,000 rules and 40 million bytes."""

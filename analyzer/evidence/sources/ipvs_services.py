@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "services of the virtual server"
+
 MOST = 50_000
 """Services and servers kept of one file."""
 _HEAD = re.compile(r"^Prot(?:ocol)? +LocalAddress:Port", re.MULTILINE)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "the kernel's lines about dropped and INVALID packets"
+
 MOST = 20_000
 """Lines kept of one file; each takes half a kilobyte."""
 _MESSAGE = re.compile(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "how full the neighbour tables are, and how often they were too full"
+
 _HEAD = re.compile(r"^entries[ ,]+allocs[ ,]+destroys[ ,]+hash_grows[ ,][\w ,]+$", re.MULTILINE)
 _CELLS = re.compile(r"[\da-f]{8,16}(?: +[\da-f]{8,16}){6,15} *")
 _TABLE = re.compile(r"\b(arp|ndisc)_cache\b")

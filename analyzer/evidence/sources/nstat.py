@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters, dotted
 from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 MOST = 10_000
 """Counters of one listing; a kernel has about five hundred."""

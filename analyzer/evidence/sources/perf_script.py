@@ -24,12 +24,15 @@ from analyzer.evidence.drops import (
     symbol,
 )
 from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.sources import DROPS
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 __all__ = ["LIMIT", "parse", "recognises"]
 

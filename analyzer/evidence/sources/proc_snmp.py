@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters, dotted
 from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _GROUPS = "Ip|Icmp|IcmpMsg|Tcp|Udp|UdpLite|TcpExt|IpExt|MPTcpExt"
 _PAIR = re.compile(rf"^({_GROUPS}): ([A-Za-z]\w*(?: \w+)*) *\n\1:((?: -?\d{{1,20}})*) *$", re.MULTILINE)

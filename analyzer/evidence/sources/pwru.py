@@ -32,11 +32,14 @@ from analyzer.evidence.drops import (
 )
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a line has about 200."""

@@ -24,11 +24,14 @@ from analyzer.evidence import frame
 from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, hook_of, number, place_of, reason, symbol
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; each event has about a kilobyte."""

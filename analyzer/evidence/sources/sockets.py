@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "which ports are listened on"
+
 MOST = 100_000
 """Sockets kept of one file; each takes half a kilobyte."""
 _HEAD = re.compile(

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _LINE = r"(?:[\da-f]{8} ){8,15}[\da-f]{8} *"
 _NAMES = {0: "processed", 1: "dropped", 2: "time_squeeze", 9: "received_rps", 10: "flow_limit_count"}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "settings: table size, timeouts, forwarding, reverse path filter, port range"
+
 MOST = 20_000
 """Settings of single interfaces kept of one file; a node with a thousand interfaces has 100,000."""
 _SHORT = {

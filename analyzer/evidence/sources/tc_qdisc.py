@@ -12,11 +12,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import UNTOLD, Counters
 from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 MOST = 50_000
 """Queueing disciplines of one file; a card with many queues has one for each."""

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, address, nanoseconds, number
 from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a line has about 250."""

@@ -25,11 +25,14 @@ from analyzer.evidence.drops import (
     symbol,
 )
 from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read: some two hundred thousand drops without their stacks."""

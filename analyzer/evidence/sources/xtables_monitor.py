@@ -16,11 +16,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
 from analyzer.evidence.facts import limited
 from analyzer.evidence.rules.model import shown
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a packet has about ten lines of 150."""

@@ -125,7 +125,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="next-hop-unresolved", because="the next hop was not asked for"),
+            Exclusion(cause="next-hop-unresolved", because="no ARP/ND request for the next hop was sent"),
             *(
                 (Exclusion(cause="conntrack-table-full", because="conntrack counted no drop"),)
                 if scene.counters and not scene.counters.get("drop")

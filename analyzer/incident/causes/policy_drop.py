@@ -128,7 +128,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=(
             *(
-                (Evidence(says=f"the {_packet(case)} meets this rule: {rule[0]}", source=rule[1]),)
+                (Evidence(says=f"the {_packet(case)} matches this rule: {rule[0]}", source=rule[1]),)
                 if rule
                 else ()
             ),
@@ -176,7 +176,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             confidence="likely",
             facts={"rule": step.text},
             evidence=(
-                Evidence(says=f"the {_packet(case)} meets this rule, {says}: {step.text}", source=file),
+                Evidence(says=f"the {_packet(case)} matches this rule, {says}: {step.text}", source=file),
                 *_evidence(None, scene),
             ),
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),

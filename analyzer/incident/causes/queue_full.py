@@ -42,6 +42,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
+BETWEEN_DEVICES = True
 RECORDS: tuple[Kind, ...] = ("queue-full",)
 
 REMEDIES = (

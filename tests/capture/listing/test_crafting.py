@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from scapy.layers.dns import DNS
 from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from analyzer.capture.listing.crafting import dns_question, frame, quoted
-from analyzer.capture.listing.listed import Listed, tcp_options
+from analyzer.capture.listing.crafting import dns, frame, linux_options, options, quoted
+from analyzer.capture.listing.listed import Listed
 
 
 def listed(**fields: object) -> Listed:
@@ -18,10 +21,10 @@ def listed(**fields: object) -> Listed:
 
 def test_a_segment() -> None:
     """Addresses, ports, numbers, options, and its length on the wire."""
-    options = tcp_options(mss=1460, sack_permitted=True, stamps=(7, 8), scale=10)
+    told = linux_options(mss=1460, sack_permitted=True, stamps=(7, 8), scale=10)
     data, wirelen = frame(
         listed(
-            sport=5, dport=6, seq=7, ack=8, flags=0x12, window=9, options=options, length=100, ttl=63, ip_id=3
+            sport=5, dport=6, seq=7, ack=8, flags=0x12, window=9, options=told, length=100, ttl=63, ip_id=3
         )
     )
     made = Ether(data)
@@ -77,10 +80,25 @@ def test_what_does_not_fit(fields: dict[str, object]) -> None:
 
 
 def test_pieces() -> None:
-    """A quoted packet begins with its IP header; a question with its number."""
+    """A quoted packet begins with its IP header; a question has its type's number, or is left out."""
     assert (0x45, b"\0\5\0\6") == (
         quoted("10.0.0.1", "10.0.0.2", 6, 5, 6)[0],
         quoted("10.0.0.1", "10.0.0.2", 6, 5, 6)[20:24],
     )
-    assert b"\0\7\1\0" == dns_question(7, 0x0100, "x.example", "A")[:4]
-    assert 12 == len(dns_question(7, 0, "x" * 64, "A")) == len(dns_question(7, 0, "x", "NOSUCH"))
+    ask = partial(dns, recursion=True, answer=False)
+    made = DNS(ask(7, "x.example.", "AAAA"))
+
+    assert (7, 1, 0, b"x.example.", 28) == (made.id, made.rd, made.qr, made.qd[0].qname, made.qd[0].qtype)
+    assert 12 == len(ask(7, "x" * 64, "A")) == len(ask(7, "x", "NOSUCH")) == len(ask(7, "", ""))
+
+
+def test_options_fill_whole_words() -> None:
+    """NOPs as Linux puts them, never more than a header holds; in the order of the listing where that tells it."""
+    assert 12 == len(linux_options(stamps=(1, 2)))
+    assert 40 >= len(linux_options(stamps=(1, 2), edges=(1, 2, 3, 4, 5, 6, 7, 8)))
+    assert bytes.fromhex("0101050a000000010000000204020000") == linux_options(edges=(1, 2, 3)) + options(
+        ("SAckOK", b"")
+    )
+    assert 40 == len(options(*[("Timestamp", (1, 2))] * 5))
+    with pytest.raises(ValueError, match=r"."):
+        options(("WScale", 256))

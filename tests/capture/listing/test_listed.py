@@ -1,10 +1,10 @@
-"""Ports, times, addresses and options as words."""
+"""Ports, times and addresses as words."""
 
 from __future__ import annotations
 
 import pytest
 
-from analyzer.capture.listing.listed import Notes, mac, nanoseconds, port, tcp_options
+from analyzer.capture.listing.listed import Notes, mac, nanoseconds, port
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,6 @@ def test_times_and_addresses() -> None:
     """Any number of digits; what is no address is zeros."""
     assert (5_100_000_000, 5_000_000_001) == (nanoseconds("5", "1"), nanoseconds("5", "000000001"))
     assert (b"\2\0\0\0\0\1", bytes(6), bytes(6)) == (mac("02:00:00:00:00:01"), mac("Broadcast"), mac("02:00"))
-
-
-def test_options_fill_whole_words() -> None:
-    """Four blocks of SACK and timestamps are more than a header holds: they are cut."""
-    assert 12 == len(tcp_options(stamps=(1, 2)))
-    assert 40 >= len(tcp_options(stamps=(1, 2), blocks=((1, 2), (3, 4), (5, 6), (7, 8))))
 
 
 def test_the_first_strange_line_is_kept() -> None:

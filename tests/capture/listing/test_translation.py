@@ -7,11 +7,12 @@ import tracemalloc
 from typing import get_args
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.listing import translation
-from analyzer.capture.listing.recognising import Form
+from analyzer.capture.listing.recognising import Form, Listing
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader
 
@@ -20,7 +21,7 @@ DUMP = "11:48:39.575820 IP 10.0.0.1.{port} > 10.0.0.2.6: Flags [S], seq 5, win 6
 
 def of(text: bytes, form: Form) -> Translation:
     """Translate a text in memory."""
-    return Translation(lambda: io.BytesIO(text), form)
+    return Translation(Listing(form=form, open=lambda: io.BytesIO(text), stored=len(text)))
 
 
 @given(st.binary(max_size=400), st.sampled_from(get_args(Form)))
@@ -69,6 +70,18 @@ def test_a_line_without_end_takes_no_memory() -> None:
 
     assert 1 == made.notes.strange
     assert peak < 64 * translation.LINE
+
+
+def test_one_line_over_and_over() -> None:
+    """Few bytes cost no minutes: of what is far shorter when it is compressed than any listing a part is read, and said so."""
+    line = DUMP.format(port=5).encode()
+    few, many = (of(zstandard.compress(line * count), "tcpdump") for count in (100, 10_000))
+    for made in (few, many):
+        made.read()
+
+    assert (100, None) == (few.notes.packets, few.damage)
+    assert many.notes.packets < 1000
+    assert "no listing is that long" in str(many.damage)
 
 
 def test_numbers_are_taken_in_order() -> None:
