@@ -25,6 +25,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
+from analyzer.incident.ruled import martians, on_arrival
 from analyzer.nat.gap import by_point
 from analyzer.node.ways import OUT
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
-    from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap
@@ -239,23 +239,30 @@ def _to_the_node(scene: Scene) -> None:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
             at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
-        # What a rule drops as it comes in is lost, wherever it was to go.
+        # What is dropped as it comes in is lost, wherever it was to go.
         coming = ~own & ~at.answered & (at.reason == CODES["seen-beyond"])
         coming &= scene.node.heading[at.point.name][flow] != OUT
+        for place in martians(scene, at, coming) if mine else ():
+            at.reason[place] = CODES["recorded-drop"]
+            at.gap[place], at.outward[place] = _beside(scene, at.point, mine)
         places = np.flatnonzero((own | coming) & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
-            inner = [n for n in mine if scene.gaps[n].inner is at.point]
-            outward = bool(inner)
-            number = inner[-1] if inner else mine[-1]
+            number, outward = _beside(scene, at.point, mine)
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
             verdicts = ("reject",) if reset[place] else ("drop", "reject")
             if (
                 walked is not None
                 and walked[0].verdict in verdicts
-                and _local(walked[0], own=bool(own[place]))
+                and on_arrival(walked[0], own=bool(own[place]))
             ):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
+
+
+def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
+    """The gap that a loss at a point is told of, and whether that begins there."""
+    inner = [number for number in gaps if scene.gaps[number].inner is point]
+    return (inner or gaps)[-1], bool(inner)
 
 
 def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -274,9 +281,8 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
         ):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
-            inner = [n for n in gaps if scene.gaps[n].inner is at.point]
             at.reason[place] = CODES["refused-here"]
-            at.gap[place], at.outward[place] = (inner or gaps)[-1], bool(inner)
+            at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
@@ -285,10 +291,9 @@ def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
     own = among(at.point.src[flow], scene.node.own) & at.last & (at.reason == CODES["seen-beyond"])
     places = np.flatnonzero(own & ~acknowledged(at.point, at.rows))[:MOST] if own.any() and gaps else ()
     for place in map(int, places):
-        inner = [n for n in gaps if scene.gaps[n].inner is at.point]
-        number, outward = (inner or gaps)[-1], bool(inner)
+        number, outward = _beside(scene, at.point, gaps)
         walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
-        if walked is not None and walked[0].verdict == "drop" and _local(walked[0]):
+        if walked is not None and walked[0].verdict == "drop" and on_arrival(walked[0]):
             at.reason[place], at.gap[place], at.outward[place] = CODES["ruled"], number, outward
 
 
@@ -310,11 +315,6 @@ def _by_routes(scene: Scene) -> None:
             src = address(int(flows.src_hi[flow]), int(flows.src_lo[flow]))
             if way(scene, dst, src=src, iif=gap.inner.name).kind in NOWHERE:
                 at.reason[place] = CODES["ruled"]
-
-
-def _local(steps: Steps, *, own: bool = True) -> bool:
-    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
 
 
 def _by_records(scene: Scene) -> None:
