@@ -9,10 +9,12 @@ BUILD := pyproject.toml setup.py $(HOT)
 # What runs, and what tests need besides: newcomers wait for the first only.
 MAIN := $(VENV)/.main
 STAMP := $(VENV)/.tests
+# Hundreds of tests start the program: where the environment forbids byte code, each would compile all of it again.
+export PYTHONDONTWRITEBYTECODE :=
 # Python makes byte code of what it imports; of everything, beforehand, it takes a third of the time and of the room.
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
+INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-compile $(INSTALL_OPTIONS)
 
-.PHONY: help demo test lint fast bench recording reliability fuzz reports site sbom lock dist clean
+.PHONY: help demo test lint fast bench recording reliability fuzz mutants reports site sbom lock dist clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,6 +64,11 @@ reliability: $(STAMP) ## measure what hostile input, idle connections and kills 
 FUZZ ?= --seconds 60
 fuzz: $(STAMP) ## feed everything that reads a stranger's bytes with damage; FUZZ='--cases 400000 --seconds 1e9' for more
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+mutants: $(STAMP) ## change the deciding modules in small ways, and list what no test notices; MUTANTS='analyzer.nat.matching*' for some
+	@$(INSTALL) --editable '.[mutants]'
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
 
 reports: $(STAMP) ## render reports/ anew from fixtures/
 	$(BIN)/python -m tests.golden

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.capture.twins import leave_out
+from analyzer.capture.duplicates import leave_out
 from analyzer.compute.threads import beside, side_by_side
 from analyzer.connection.connections import connections
 from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import logged, named, summary
+from analyzer.incident import citing, logged, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
@@ -20,6 +20,7 @@ from analyzer.incident.incidents import incidents
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
+from analyzer.incident.stale_entry import doubtful
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
@@ -84,25 +85,36 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
     befallen = ((finding.point, finding.flow) for finding in findings)
     scene.connections = connections(
-        captured, gaps, node, followed, befallen, refusals, scene.trails, wires(captured, node)
+        captured,
+        gaps,
+        node,
+        followed,
+        befallen,
+        refusals,
+        scene.trails,
+        wires(captured, node),
+        ((point.name, flow) for point, flow in doubtful(scene)),
+        ruled=bool(evidence.rules),
     )
+    told = named.incidents(told, evidence.names)
+    health, unknown = summary.health(scene), logged.untold(untold(scene), evidence.events)
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,
         capture_points=summary.capture_points(scene),
         counts=counts,
         account=scene.connections.account(),
-        incidents=named.incidents(told, evidence.names),
+        incidents=told,
         reconciliation=reconcile(scene.counters, counts, told),
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
         inconclusive=summary.blind(scene),
         advice=advise(scene),
-        health=summary.health(scene),
+        health=health,
         occupancy=summary.occupancy(scene),
         outside=named.outside(outside(scene), evidence.names),
         coverage=coverage(scene),
-        untold=named.untold(logged.untold(untold(scene), evidence.events), evidence.names),
-        read=evidence.read,
+        untold=named.untold(unknown, evidence.names),
+        read=citing.cited(evidence.read, told, health, unknown),
         scene=scene,
     )

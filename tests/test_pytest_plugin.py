@@ -94,7 +94,7 @@ def test_a_slip_is_told(
     """A case.toml of ours that is no TOML is an error of the collection, in the sentence that `check --expect` has."""
     (tmp_path / "case.toml").write_bytes(text)
     ran = run()
-    with pytest.raises(UnusableInput, match="is no TOML: ") as caught:
+    with pytest.raises(UnusableInput, match="is not TOML: ") as caught:
         read(tmp_path / "case.toml")
 
     assert 2 == ran.returncode

@@ -95,8 +95,8 @@ class Allowance:
         self._room -= self._end - begin
         if piece:
             caveats.append(
-                f"{printable(path.name)}: decompressed, the archive is larger than the {room >> 20} MiB that it may have "
-                "here; the rest was ignored"
+                f"{printable(path.name)}: decompressed, the archive exceeds its limit of {room >> 20} MiB; "
+                "the rest was ignored"
             )
         if stream.damage:
             caveats.append(f"{printable(path.name)}: {stream.damage}")

@@ -149,7 +149,9 @@ class _Search:
         elif stat.S_ISREG(mode):
             self._file(path, label, prefix)
         else:
-            raise UnusableInput(f"{path}: neither a file nor a folder; what a pipe gives must be saved first")
+            raise UnusableInput(
+                f"{path}: neither a file nor a folder; save the output of a pipe to a file first"
+            )
 
     def told(self) -> list[str]:
         """Give the caveats, files ignored for one reason in one line."""
@@ -188,7 +190,7 @@ class _Search:
         try:
             # What a stranger packed must not lead to the files of who unpacks it, nor to /proc/kmsg, which never ends.
             if path.is_symlink() and os.path.commonpath([inside, os.path.realpath(path)]) != inside:
-                self.ignore(label, "a link that leads out of the bundle")
+                self.ignore(label, "a link that points outside the bundle")
                 return
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -349,7 +351,7 @@ def _told_apart(captures: Sequence[CaptureFile], caveats: list[str]) -> Iterator
     if any(len(several) > 1 for several in nodes.values()):
         caveats.append(
             f"the captures are of several nodes ({', '.join(sorted(set().union(*nodes.values())))}); "
-            "one node at a time can be analysed well"
+            "analyse one node at a time"
         )
     for capture in captures:
         hint = capture.point_hint

@@ -90,7 +90,7 @@ class Flows:
     """Source port << 16 | destination port; the ICMP echo identifier twice; ICMP type and code."""
     proto: NDArray[np.uint8]
     """IP protocol number, 0 for ARP."""
-    lane: NDArray[np.int32]
+    iface: NDArray[np.int32]
     """Which interface of the file: see `analyzer.capture.points`."""
     hash: NDArray[np.uint32]
     """Of the five-tuple, the same for both directions."""
@@ -149,7 +149,7 @@ FLOW_DTYPES: dict[str, str] = {
     "dst_lo": "u8",
     "ports": "u4",
     "proto": "u1",
-    "lane": "i4",
+    "iface": "i4",
     "hash": "u4",
     "isn_x": "u4",
     "isn_y": "u4",

@@ -168,7 +168,7 @@ class Stream:
             self.damage = f"reading failed: {problem}"
             return 0
         if count is None:
-            self.damage = "reading it would wait for more to come"
+            self.damage = "reading it would block"
             return 0
         self.position += count
         return count

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets, Stretch
 from analyzer.capture.flowtable import FlowTable
-from analyzer.capture.layout import MAX_LANES, REASONS
+from analyzer.capture.layout import MAX_IFACES, REASONS
 from analyzer.capture.scan import decode
 
 if TYPE_CHECKING:
@@ -48,33 +48,33 @@ class Decoder:
         self._packets = {name: storage.empty(0, dtype) for name, dtype in PACKET_DTYPES.items()}
         self._flows = {name: storage.empty(1 << 12, dtype) for name, dtype in FLOW_DTYPES.items()}
         self._table = FlowTable(*(int.from_bytes(os.urandom(8)) | 1 for _ in range(2)))
-        self._skipped = np.zeros((MAX_LANES, len(REASONS)), np.int64)
+        self._skipped = np.zeros((MAX_IFACES, len(REASONS)), np.int64)
         self._foreign = np.zeros(1 << 16, np.int64)
-        self._unread = np.tile(np.array([np.iinfo(np.int64).max, np.iinfo(np.int64).min]), (MAX_LANES, 1))
+        self._unread = np.tile(np.array([np.iinfo(np.int64).max, np.iinfo(np.int64).min]), (MAX_IFACES, 1))
         self._attach(0)
 
     def read(
-        self, reader: Reader, lane: Callable[[str | None], int], progress: Callable[[int], None]
+        self, reader: Reader, iface: Callable[[str | None], int], progress: Callable[[int], None]
     ) -> None:
         """Decode a whole file.
 
         Args:
             reader: Where the records come from.
-            lane: Gives the lane, below `MAX_LANES`, of an interface's name.
+            iface: Gives the number, below `MAX_IFACES`, of an interface's name.
             progress: Called now and then with how many bytes of the underlying file were read since.
         """
         done = 0
         file = self.stretches[-1].file + 1 if self.stretches else 0
         self.stretches.append(Stretch(self.rows, file, 0))
-        links, lanes = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        links, ifaces = np.zeros(0, np.int32), np.zeros(0, np.int32)
         for records in reader.blocks():
             self._read += reader.bytes_read - done
             if new := reader.interfaces[len(links) :]:
                 links = np.append(links, np.array([i.link for i in new], np.int32))
-                lanes = np.append(lanes, np.array([lane(i.name) for i in new], np.int32))
+                ifaces = np.append(ifaces, np.array([iface(i.name) for i in new], np.int32))
             if records.base + len(records.data) - self.stretches[-1].base > REACH:
                 self.stretches.append(Stretch(self.rows, file, records.base))
-            self._decode(records, links, lanes)
+            self._decode(records, links, ifaces)
             progress(reader.bytes_read - done)
             done = reader.bytes_read
 
@@ -100,20 +100,22 @@ class Decoder:
         del self._packets, self._flows
         return packets, flows
 
-    def skipped(self, lane: int) -> dict[str, int]:
-        """Frames of a lane that are no rows, by reason."""
-        return {reason: int(n) for reason, n in zip(REASONS, self._skipped[lane], strict=True) if n}
+    def skipped(self, iface: int) -> dict[str, int]:
+        """Frames of an interface that are no rows, by reason."""
+        return {reason: int(n) for reason, n in zip(REASONS, self._skipped[iface], strict=True) if n}
 
-    def unread(self, lane: int) -> tuple[int, int] | None:
-        """When the first and the last frame of a lane that is no row was seen, ns; None if all are rows."""
-        return (int(self._unread[lane, 0]), int(self._unread[lane, 1])) if self._skipped[lane].any() else None
+    def unread(self, iface: int) -> tuple[int, int] | None:
+        """When the first and the last frame of an interface that is no row was seen, ns; None if all are rows."""
+        return (
+            (int(self._unread[iface, 0]), int(self._unread[iface, 1])) if self._skipped[iface].any() else None
+        )
 
     def foreign(self) -> dict[int, int]:
-        """Frames of all lanes that are neither IP nor ARP, by EtherType, the most frequent first."""
+        """Frames of all interfaces that are neither IP nor ARP, by EtherType, the most frequent first."""
         kinds = np.flatnonzero(self._foreign)
         return {int(kind): int(self._foreign[kind]) for kind in kinds[np.argsort(-self._foreign[kinds])]}
 
-    def _decode(self, records: Records, links: NDArray[np.int32], lanes: NDArray[np.int32]) -> None:
+    def _decode(self, records: Records, links: NDArray[np.int32], ifaces: NDArray[np.int32]) -> None:
         self._reserve(self.rows + records.count)
         columns: Any = [column.data for column in self._packets.values()]
         done, first = 0, self.rows
@@ -131,7 +133,7 @@ class Decoder:
                 records.base - self.stretches[-1].base,
                 records.first_frame,
                 links.data,
-                lanes.data,
+                ifaces.data,
                 self._table,
                 limit,
                 self.rows,

@@ -9,7 +9,7 @@ cdef class FlowTable:
     cdef unsigned long long[::1] dst_lo
     cdef unsigned int[::1] ports
     cdef unsigned char[::1] proto
-    cdef int[::1] lane
+    cdef int[::1] iface
     cdef unsigned int[::1] hashes
     cdef unsigned int[::1] isn_x
     cdef unsigned int[::1] isn_y
@@ -26,7 +26,7 @@ cdef class FlowTable:
     cdef int same_key(self, Py_ssize_t i, Py_ssize_t j) except? -1 nogil
     cdef long long find(
         self, unsigned long long src_hi, unsigned long long src_lo, unsigned long long dst_hi, unsigned long long dst_lo,
-        unsigned int ports, int proto, int lane, unsigned long long mac_src, unsigned long long mac_dst
+        unsigned int ports, int proto, int iface, unsigned long long mac_src, unsigned long long mac_dst
     ) except? -1 nogil
     cdef long long again(self, Py_ssize_t old, bint swap) except? -1 nogil
     cdef long long segment(self, long long found, int flags, unsigned int seq, unsigned int syn_print) except? -1 nogil

@@ -20,7 +20,7 @@ SYN_Y = cython.declare(cython.int, layout.SYN_Y)
 SYNACK_X = cython.declare(cython.int, layout.SYNACK_X)
 SYNACK_Y = cython.declare(cython.int, layout.SYNACK_Y)
 DATA = cython.declare(cython.int, layout.DATA)
-SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
+SLL_IFACE = cython.declare(cython.int, layout.SLL_IFACE)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
 TCP_ACK = cython.declare(cython.int, layout.TCP_ACK)
 
@@ -45,7 +45,7 @@ def end_hash(
 @cython.boundscheck(False)  # every index is a flow's number, or masked
 @cython.cclass
 class FlowTable:
-    """Flows by five-tuple and lane: open addressing over columns that the caller owns and grows.
+    """Flows by five-tuple and interface: open addressing over columns that the caller owns and grows.
 
     Which slot a flow has depends on factors that whoever made the capture cannot know, so no capture can be made in which
     many meet in one (Dietzfelbinger et al.: A reliable randomized algorithm for the closest-pair problem, 1997, on
@@ -60,7 +60,7 @@ class FlowTable:
     dst_lo: cython.ulonglong[::1]
     ports: cython.uint[::1]
     proto: cython.uchar[::1]
-    lane: cython.int[::1]
+    iface: cython.int[::1]
     hashes: cython.uint[::1]
     isn_x: cython.uint[::1]
     isn_y: cython.uint[::1]
@@ -90,7 +90,7 @@ class FlowTable:
         self.dst_lo = columns["dst_lo"]
         self.ports = columns["ports"]
         self.proto = columns["proto"]
-        self.lane = columns["lane"]
+        self.iface = columns["iface"]
         self.hashes = columns["hash"]
         self.isn_x = columns["isn_x"]
         self.isn_y = columns["isn_y"]
@@ -133,7 +133,11 @@ class FlowTable:
     @cython.exceptval(-1, check=True)
     def same_key(self, i: cython.Py_ssize_t, j: cython.Py_ssize_t) -> cython.int:
         """Whether two flows are incarnations of one five-tuple, in either direction."""
-        if self.hashes[i] != self.hashes[j] or self.proto[i] != self.proto[j] or self.lane[i] != self.lane[j]:
+        if (
+            self.hashes[i] != self.hashes[j]
+            or self.proto[i] != self.proto[j]
+            or self.iface[i] != self.iface[j]
+        ):
             return 0
         if (
             self.src_lo[i] == self.src_lo[j]
@@ -162,7 +166,7 @@ class FlowTable:
         dst_lo: cython.ulonglong,
         ports: cython.uint,
         proto: cython.int,
-        lane: cython.int,
+        iface: cython.int,
         mac_src: cython.ulonglong,
         mac_dst: cython.ulonglong,
     ) -> cython.longlong:
@@ -174,12 +178,12 @@ class FlowTable:
         h = end_hash(src_hi, src_lo, ports >> 16, self.one, self.other) + end_hash(
             dst_hi, dst_lo, ports & 0xFFFF, self.one, self.other
         )
-        h += end_hash(0, cython.cast(cython.ulonglong, lane), proto, self.other, self.one)
+        h += end_hash(0, cython.cast(cython.ulonglong, iface), proto, self.other, self.one)
         h = h & M32
         at = h & self.mask
         while self.slots[at]:
             i = self.at(at)
-            if self.slots[at] >> 32 == h and self.proto[i] == proto and self.lane[i] == lane:
+            if self.slots[at] >> 32 == h and self.proto[i] == proto and self.iface[i] == iface:
                 if (
                     self.src_lo[i] == src_lo
                     and self.dst_lo[i] == dst_lo
@@ -195,7 +199,7 @@ class FlowTable:
                     and self.dst_hi[i] == src_hi
                     and self.src_hi[i] == dst_hi
                 ):
-                    if lane >= SLL_LANE and self.mac_dst[i] == 0:
+                    if iface >= SLL_IFACE and self.mac_dst[i] == 0:
                         self.mac_dst[i] = (
                             mac_src  # which the link does not tell of the packets that went there
                         )
@@ -211,7 +215,7 @@ class FlowTable:
         self.dst_lo[i] = dst_lo
         self.ports[i] = ports
         self.proto[i] = proto
-        self.lane[i] = lane
+        self.iface[i] = iface
         self.isn_x[i] = 0
         self.isn_y[i] = 0
         self.marks[i] = 0
@@ -233,7 +237,7 @@ class FlowTable:
         self.put(at, i)
         self.count += 1
         self.proto[i] = self.proto[old]
-        self.lane[i] = self.lane[old]
+        self.iface[i] = self.iface[old]
         self.isn_x[i] = 0
         self.isn_y[i] = 0
         self.marks[i] = 0

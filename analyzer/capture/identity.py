@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from analyzer.capture import naming
-from analyzer.capture.faces import NAMELESS
-from analyzer.capture.layout import SLL2_LANE
+from analyzer.capture.cooked import NAMELESS
+from analyzer.capture.layout import SLL2_IFACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.capture.columns import Flows
     from analyzer.capture.files import CaptureFile
-    from analyzer.capture.lanes import Lanes
+    from analyzer.capture.interfaces import Interfaces
     from analyzer.capture.link import Link
 
 
@@ -34,69 +34,69 @@ class Named(Protocol):
 
 
 def hints(
-    used: Iterable[int], lanes: Lanes, file: naming.Hint, interfaces: Mapping[int, Link]
+    used: Iterable[int], ifaces: Interfaces, file: naming.Hint, interfaces: Mapping[int, Link]
 ) -> dict[int, naming.Hint]:
-    """Say of each lane what names say: the user's word, the interface's name, the interface table, the file's name.
+    """Say of each interface what names say: the user's word, the interface's name, the interface table, the file's name.
 
     Args:
-        used: Lanes that are points.
-        lanes: Which interfaces they are.
+        used: Numbers of those that are points.
+        ifaces: Which interfaces they are.
         file: What the file's name says, or the user.
         interfaces: The node's interface table by number, for `tcpdump -i any`.
     """
     used = sorted(used)
-    numbered = {lane: cooked(lane, interfaces) for lane in used if lane >= SLL2_LANE}
-    found = {lane: naming.Hint(point=name, role=naming.role_of(name)) for lane, name in numbered.items()}
-    plain = [lane for lane in used if lane < SLL2_LANE]
+    numbered = {iface: cooked(iface, interfaces) for iface in used if iface >= SLL2_IFACE}
+    found = {iface: naming.Hint(point=name, role=naming.role_of(name)) for iface, name in numbered.items()}
+    plain = [iface for iface in used if iface < SLL2_IFACE]
     # Inside a pod there is neither a veth's outer end nor a bridge: a file of theirs was recorded on the node.
-    on_node = any(naming.role_of(name or "") in ("pod", "bridge") for name in lanes.names)
+    on_node = any(naming.role_of(name or "") in ("pod", "bridge") for name in ifaces.names)
     in_pod = file.role == "pod" and not on_node
     inside = {
-        lane for lane in plain if in_pod and naming.role_of(lanes.interfaces[lane].name or "") == "uplink"
+        iface for iface in plain if in_pod and naming.role_of(ifaces.interfaces[iface].name or "") == "uplink"
     }
     # With one interface, the file is that interface.
-    alone = len(plain) < 2 and (file.explicit or not plain or lanes.interfaces[plain[0]].own)
+    alone = len(plain) < 2 and (file.explicit or not plain or ifaces.interfaces[plain[0]].own)
     if alone and (file.explicit or file.role != "pod" or not on_node):
         return found | dict.fromkeys(plain, file)
-    for lane in plain:
-        interface = lanes.interfaces[lane]
+    for iface in plain:
+        interface = ifaces.interfaces[iface]
         name = interface.name and naming.printable(interface.name)
-        if {lane} == inside and not file.explicit:
-            found[lane] = file
-        elif file.explicit or lane in inside:
-            role = "pod" if lane in inside else naming.role_of(name or "")
-            found[lane] = naming.Hint(point=f"{file.point}/{name or interface.position + 1}", role=role)
+        if {iface} == inside and not file.explicit:
+            found[iface] = file
+        elif file.explicit or iface in inside:
+            role = "pod" if iface in inside else naming.role_of(name or "")
+            found[iface] = naming.Hint(point=f"{file.point}/{name or interface.position + 1}", role=role)
         elif name:
-            found[lane] = naming.Hint(point=name, role=naming.role_of(name))
-        elif interface.position or _nameless(lanes, plain) > 1:
+            found[iface] = naming.Hint(point=name, role=naming.role_of(name))
+        elif interface.position or _nameless(ifaces, plain) > 1:
             behind = f" ({interface.position + 1})" if interface.position else ""
-            found[lane] = naming.Hint(point=f"{file.point}{behind}", role=None)
+            found[iface] = naming.Hint(point=f"{file.point}{behind}", role=None)
         else:
-            found[lane] = file
+            found[iface] = file
     return found
 
 
-def cooked(lane: int, interfaces: Mapping[int, Link]) -> str:
+def cooked(iface: int, interfaces: Mapping[int, Link]) -> str:
     """Name an interface of `tcpdump -i any`."""
-    link = interfaces.get(lane - SLL2_LANE)
-    if lane - SLL2_LANE >= NAMELESS:
-        return f"any ({lane - SLL2_LANE - NAMELESS})"
-    return naming.printable(link.name) if link else f"interface {lane - SLL2_LANE}"
+    link = interfaces.get(iface - SLL2_IFACE)
+    if iface - SLL2_IFACE >= NAMELESS:
+        return f"any ({iface - SLL2_IFACE - NAMELESS})"
+    return naming.printable(link.name) if link else f"interface {iface - SLL2_IFACE}"
 
 
 def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> None:
-    """Make one lane of interfaces of `-i any` that have one name: a pod's veth was made anew, and got another number."""
-    if not len(flows.lane) or flows.lane.max() < SLL2_LANE:
+    """Give one number to the interfaces of `-i any` that share a name: a pod's veth was made anew, and got another number."""
+    if not len(flows.iface) or flows.iface.max() < SLL2_IFACE:
         return
-    lanes = [lane for lane in np.unique(flows.lane).tolist() if lane >= SLL2_LANE]
+    ifaces = [iface for iface in np.unique(flows.iface).tolist() if iface >= SLL2_IFACE]
     place: dict[str | int, int] = {}
-    to = np.empty(len(lanes), flows.lane.dtype)
-    for number, lane in enumerate(lanes):
-        link = interfaces.get(lane - SLL2_LANE)
-        to[number] = place.setdefault(link.name if link else lane, lane)
-    if (to != lanes).any():
-        mine = flows.lane >= SLL2_LANE
-        flows.lane[mine] = to[np.searchsorted(lanes, flows.lane[mine])]
+    to = np.empty(len(ifaces), flows.iface.dtype)
+    for number, iface in enumerate(ifaces):
+        link = interfaces.get(iface - SLL2_IFACE)
+        to[number] = place.setdefault(link.name if link else iface, iface)
+    if (to != ifaces).any():
+        mine = flows.iface >= SLL2_IFACE
+        flows.iface[mine] = to[np.searchsorted(ifaces, flows.iface[mine])]
 
 
 def distinguish(points: Sequence[Named], interfaces: Iterable[Link]) -> None:
@@ -165,5 +165,5 @@ def _path(point: Named, form: str) -> list[str]:
     return [*parts, stem, point.name] if stem else [*parts, point.name]
 
 
-def _nameless(lanes: Lanes, used: Iterable[int]) -> int:
-    return sum(lanes.interfaces[lane].name is None for lane in used)
+def _nameless(ifaces: Interfaces, used: Iterable[int]) -> int:
+    return sum(ifaces.interfaces[iface].name is None for iface in used)

@@ -21,11 +21,13 @@ REASONS = (
 )
 
 ARP = 0  # pseudo protocol of ARP rows: 0 is HOPOPT, which is never a transport
-MAX_LANES = 4096  # interfaces of one group of files
-BEYOND = MAX_LANES - 1  # the lane of whatever is not told apart
-SLL2_LANE = MAX_LANES  # lanes from here on are the interface numbers of `tcpdump -i any`
-SLL_LANE = (1 << 31) - 4  # and the next: the two faces of a flow in SLL, see `analyzer.capture.faces`
-MAX_IFINDEX = SLL_LANE - 1 - SLL2_LANE  # an ifindex is a C int, and so is a lane; none comes near
+MAX_IFACES = 4096  # interfaces of one group of files
+BEYOND = MAX_IFACES - 1  # the number of whatever is not told apart
+SLL2_IFACE = MAX_IFACES  # from here on, the interface numbers of `tcpdump -i any`
+SLL_IFACE = (1 << 31) - 4  # and the next: the two faces of a flow in SLL, see `analyzer.capture.cooked`
+MAX_IFINDEX = (
+    SLL_IFACE - 1 - SLL2_IFACE
+)  # an ifindex is a C int, and so is an interface's number here; none comes near
 
 # Flow marks. X is the sender of the flow's first packet, Y the other side.
 SYN_X = 1  # a SYN without ACK came from X

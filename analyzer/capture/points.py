@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture import naming
+from analyzer.capture.cooked import tell_apart
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.dissecting import layers
-from analyzer.capture.faces import tell_apart
 from analyzer.capture.identity import distinguish, hints, merge_cooked
-from analyzer.capture.lanes import BEYOND, Lanes, Part, split
-from analyzer.capture.layout import CUT, ETHERTYPES, FRAGMENT, LINKS, SLL, SLL2_LANE, SLL_LANE
+from analyzer.capture.interfaces import BEYOND, Interfaces, Part, split
+from analyzer.capture.layout import CUT, ETHERTYPES, FRAGMENT, LINKS, SLL, SLL2_IFACE, SLL_IFACE
 from analyzer.capture.rotation import candidates, in_order
 from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
@@ -117,7 +117,7 @@ def record(
         UnusableInput: None of the files can be read any more, or *roles* names no role, or no point of theirs.
     """
     if wrong := [role for role in roles.values() if role not in naming.ROLES]:
-        raise UnusableInput(f"roles: {wrong[0]!r} is no role; use pod, bridge or uplink")
+        raise UnusableInput(f"roles: {wrong[0]!r} is not a role; use pod, bridge or uplink")
     gone: list[str] = []
     each = side_by_side(
         lambda files: _points(files, interfaces, progress, storage, gone), candidates(captures)
@@ -162,7 +162,7 @@ class _Group:
 
     def __init__(self, first: CaptureFile, storage: Memory, stored: int) -> None:
         self.hint = first.point_hint
-        self.lanes = Lanes(None if self.hint.explicit else self.hint)
+        self.ifaces = Interfaces(None if self.hint.explicit else self.hint)
         self.decoder = Decoder(storage, stored)
         self.storage = storage
         self.files: list[CaptureFile] = []
@@ -187,7 +187,7 @@ class _Group:
 
     def _read(self, capture: CaptureFile, progress: Callable[[int], None]) -> None:
         reader = capture.open()
-        reading = self.lanes.reading(reader)
+        reading = self.ifaces.reading(reader)
         self.files.append(capture)
         try:
             self.decoder.read(reader, reading.of, progress)
@@ -199,7 +199,7 @@ class _Group:
         self.limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
         strange = sorted({interface.link for interface in reader.interfaces} - LINKS)
         self.caveats += [
-            f"{capture.label}: link type {link} is not one that can be read; its frames are only counted"
+            f"{capture.label}: link type {link} is not supported; its frames are only counted"
             for link in strange
         ]
         if capture.point_hint.role in (None, "any") and SLL in {i.link for i in reader.interfaces}:
@@ -208,12 +208,12 @@ class _Group:
                 "the frames' addresses; to have them named, record anew with tcpdump -i any -y LINUX_SLL2"
             )
         for index, count in reader.dropped_by.items():
-            lane = reading.lane(index)
-            self.dropped[lane] = min(self.dropped.get(lane, 0) + count, _MOST)
+            iface = reading.iface(index)
+            self.dropped[iface] = min(self.dropped.get(iface, 0) + count, _MOST)
         for index, (first, last) in reader.recorded_by.items():
-            lane = reading.lane(index)
-            before = self.recorded.get(lane, (first, last))
-            self.recorded[lane] = min(before[0], first), max(before[1], last)
+            iface = reading.iface(index)
+            before = self.recorded.get(iface, (first, last))
+            self.recorded[iface] = min(before[0], first), max(before[1], last)
 
     def recordings(self, interfaces: Mapping[int, Link]) -> list[Recording]:
         """Split what was read by interface."""
@@ -223,11 +223,11 @@ class _Group:
         if self.hint.role in (None, "any") and not self.hint.explicit:
             faces = tell_apart(flows, interfaces)
         else:
-            flows.lane[flows.lane >= SLL_LANE] = 0
+            flows.iface[flows.iface >= SLL_IFACE] = 0
         merge_cooked(flows, interfaces)
         parts = split(packets, flows, [stretch.first_row for stretch in decoder.stretches], storage)
-        parts.pop(SLL_LANE, None)
-        if BEYOND in self.lanes.numbers.values() or BEYOND in parts:
+        parts.pop(SLL_IFACE, None)
+        if BEYOND in self.ifaces.numbers.values() or BEYOND in parts:
             left_out = len(parts.pop(BEYOND).packets) if BEYOND in parts else 0
             self.caveats.append(
                 f"{self.files[0].label}: more than {BEYOND} interfaces are named; {left_out} packets of those beyond were "
@@ -235,12 +235,12 @@ class _Group:
             )
         used = set(parts)
         # An interface whose every frame was skipped has no flow, and is a point all the same. Of `-i any` the scan cannot
-        # tell whose they are: lane 0 counts them, and the first interface shows them.
-        cooked = any(lane >= SLL2_LANE for lane in used)
+        # tell whose they are: interface 0 counts them, and the first interface shows them.
+        cooked = any(iface >= SLL2_IFACE for iface in used)
         used |= {
-            lane
-            for lane in range(len(self.lanes.interfaces))
-            if decoder.skipped(lane) and not (cooked and lane == 0)
+            iface
+            for iface in range(len(self.ifaces.interfaces))
+            if decoder.skipped(iface) and not (cooked and iface == 0)
         }
         unclaimed = {} if 0 in used else decoder.skipped(0)
         foreign = decoder.foreign()
@@ -249,14 +249,14 @@ class _Group:
             flows=flows.take(np.zeros(0, np.int64), storage),
             first_rows=(0,) * len(decoder.stretches),
         )
-        called = hints(used, self.lanes, self.hint, interfaces)
+        called = hints(used, self.ifaces, self.hint, interfaces)
         limit = min(self.limits, default=0)
         recordings: list[Recording] = []
-        for lane in sorted(used) or [0]:
-            point = called.get(lane, self.hint)
-            part = parts.get(lane, nothing)
-            if lane < SLL2_LANE:
-                skipped = decoder.skipped(lane)
+        for iface in sorted(used) or [0]:
+            point = called.get(iface, self.hint)
+            part = parts.get(iface, nothing)
+            if iface < SLL2_IFACE:
+                skipped = decoder.skipped(iface)
             else:
                 skipped, unclaimed = unclaimed, {}
             told = [] if recordings else list(self.caveats)
@@ -275,12 +275,12 @@ class _Group:
                     flows=part.flows,
                     storage=storage,
                     skipped=skipped,
-                    unread=decoder.unread(lane if lane < SLL2_LANE else 0) if skipped else None,
-                    dropped=self.dropped.get(lane if lane < SLL2_LANE else 0),
-                    interval=self.recorded.get(lane if lane < SLL2_LANE else 0),
+                    unread=decoder.unread(iface if iface < SLL2_IFACE else 0) if skipped else None,
+                    dropped=self.dropped.get(iface if iface < SLL2_IFACE else 0),
+                    interval=self.recorded.get(iface if iface < SLL2_IFACE else 0),
                     caveats=tuple(told),
                     lacks=self.lacks,
-                    copied=faces and lane >= SLL2_LANE,
+                    copied=faces and iface >= SLL2_IFACE,
                     snaplen=limit,
                 )
             )
@@ -311,9 +311,7 @@ def _mostly_unread(
         what = f"{most:,} of {count + rows:,} frames are not decoded ({reason})"
     if kind not in ETHERTYPES and (seen := layers(file)):
         what += f", the first are {seen}"
-    return [
-        f"{file.label}: {what}: what they carried cannot be told, so that a packet is missing here proves nothing"
-    ]
+    return [f"{file.label}: {what}: their contents are unknown, so a packet missing here proves nothing"]
 
 
 def _without_ports(label: str, part: Part, snaplen: int) -> list[str]:

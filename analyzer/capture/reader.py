@@ -349,13 +349,13 @@ class Reader:
             described = len(self.interfaces) - section.first
             if captured > total - 32:
                 raise _Damage(f"claims {captured} captured bytes in a block of {total}")
-            raise _Damage(f"names an interface of which its section has not told ({described} are known)")
+            raise _Damage(f"names an interface that its section does not describe ({described} are known)")
 
     def _take_simple(self, body: memoryview, start: int, section: _Section) -> None:
         """Take a Simple Packet Block, section 4.4: of the section's first interface, without a time."""
         (wirelen,) = struct.unpack_from(section.order + "I", body)
         if section.first == len(self.interfaces):
-            raise _Damage("is of an interface of which its section has not told (0 are known)")
+            raise _Damage("is of an interface that its section does not describe (0 are known)")
         caplen = min(wirelen, self.interfaces[section.first].snaplen or wirelen)
         if caplen > len(body) - 4:
             raise _Damage(f"claims {caplen} captured bytes in a block of {len(body) + 12}")

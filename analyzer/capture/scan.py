@@ -33,8 +33,8 @@ CUT = cython.declare(cython.int, layout.CUT)
 QUOTES = cython.declare(cython.int, layout.QUOTES)
 TUNNEL_SHIFT = cython.declare(cython.int, layout.TUNNEL_SHIFT)
 ARP = cython.declare(cython.int, layout.ARP)
-SLL2_LANE = cython.declare(cython.int, layout.SLL2_LANE)
-SLL_LANE = cython.declare(cython.int, layout.SLL_LANE)
+SLL2_IFACE = cython.declare(cython.int, layout.SLL2_IFACE)
+SLL_IFACE = cython.declare(cython.int, layout.SLL_IFACE)
 BEYOND = cython.declare(cython.int, layout.BEYOND)
 MAX_IFINDEX = cython.declare(cython.ulonglong, layout.MAX_IFINDEX)
 TCP_SYN = cython.declare(cython.int, layout.TCP_SYN)
@@ -183,7 +183,7 @@ def decode(
     base: cython.longlong,
     first_frame: cython.longlong,
     links: cython.int[::1],
-    lanes: cython.int[::1],
+    ifaces: cython.int[::1],
     flows: FlowTable,
     flow_limit: cython.Py_ssize_t,
     row: cython.Py_ssize_t,
@@ -211,8 +211,8 @@ def decode(
     still within the block.
 
     Stops early when the flow table holds *flow_limit* flows, so that the caller can grow it and call again.
-    `skipped[lane or 0 for any, reason]` counts the frames that become no row, `foreign[EtherType]` those of them that are
-    neither IP nor ARP, and `unread[lane or 0]` is when the first and the last of a lane were seen.
+    `skipped[iface or 0 for any, reason]` counts the frames that become no row, `foreign[EtherType]` those of them that are
+    neither IP nor ARP, and `unread[iface or 0]` is when the first and the last of an interface were seen.
 
     Returns: (records consumed, next row).
     """
@@ -222,7 +222,7 @@ def decode(
     wire_end: cython.longlong
     ip_end: cython.longlong
     link: cython.int
-    lane: cython.int
+    iface: cython.int
     kind: cython.int
     reason: cython.int
     bits: cython.int
@@ -262,7 +262,7 @@ def decode(
             # No packet is 1 GB long: of such a record only what was captured is known.
             wire_end = p + wirelen[i] if wirelen[i] < 0x40000000 else end
             link = links[interface[i]]
-            lane = lanes[interface[i]]
+            iface = ifaces[interface[i]]
             mac_src = 0
             mac_dst = 0
             kind = -1
@@ -279,7 +279,7 @@ def decode(
                     kind = be16(data, p)
                     h = be32(data, p + 4)
                     # Cut to fit, a number that no interface has would be that of another interface.
-                    lane = SLL2_LANE + cython.cast(cython.int, h) if h <= MAX_IFINDEX else BEYOND
+                    iface = SLL2_IFACE + cython.cast(cython.int, h) if h <= MAX_IFINDEX else BEYOND
                     if data[p + 11] == 6:
                         mac_src = (be32(data, p + 12) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 16)
@@ -288,7 +288,7 @@ def decode(
             elif link == 113:  # LINUX_SLL
                 if end - p >= 16:
                     kind = be16(data, p + 14)
-                    lane = SLL_LANE + (be16(data, p) == 4)  # PACKET_OUTGOING
+                    iface = SLL_IFACE + (be16(data, p) == 4)  # PACKET_OUTGOING
                     if be16(data, p + 4) == 6:
                         mac_src = (be32(data, p + 6) << 16) | cython.cast(
                             cython.ulonglong, be16(data, p + 10)
@@ -439,12 +439,12 @@ def decode(
                 depth += 1
                 proto = -1
             if proto < 0:
-                lane = lane if lane < SLL2_LANE else 0
-                skipped[lane, reason] += 1
-                if time[i] < unread[lane, 0]:
-                    unread[lane, 0] = time[i]
-                if time[i] > unread[lane, 1]:
-                    unread[lane, 1] = time[i]
+                iface = iface if iface < SLL2_IFACE else 0
+                skipped[iface, reason] += 1
+                if time[i] < unread[iface, 0]:
+                    unread[iface, 0] = time[i]
+                if time[i] > unread[iface, 1]:
+                    unread[iface, 1] = time[i]
                 i += 1
                 continue
             # ---- transport
@@ -528,15 +528,15 @@ def decode(
                 h = mix(mix(99, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 if captured > 0:
                     h = hash_bytes(data, p, captured if captured < 16 else 16, h)
-            if lane >= SLL_LANE and (
+            if iface >= SLL_IFACE and (
                 src_hi > dst_hi
                 or (
                     src_hi == dst_hi
                     and (src_lo > dst_lo or (src_lo == dst_lo and ports >> 16 > ports & 0xFFFF))
                 )
             ):
-                lane ^= 1
-            found = flows.find(src_hi, src_lo, dst_hi, dst_lo, ports, proto, lane, mac_src, mac_dst)
+                iface ^= 1
+            found = flows.find(src_hi, src_lo, dst_hi, dst_lo, ports, proto, iface, mac_src, mac_dst)
             if proto == 6 and (flags & TCP_SYN or not bits & (FRAGMENT | CUT)):
                 found = flows.segment(
                     found, flags, cython.cast(cython.uint, seq), cython.cast(cython.uint, syn_print)

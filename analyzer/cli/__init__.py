@@ -24,14 +24,14 @@ COMMANDS = {
     "capture": "Record an incident on this node into one archive.",
     "check": "Analyse captures; print what was found; exit 1 if anything was.",
     "completion": "Print the completion script of bash, zsh or fish.",
-    "explain": "Tell what a cause is, how it is recognised, and what to do about it.",
+    "explain": "Explain a cause: what it is, how it is recognised, what to do about it.",
     "fleet": "Analyse the bundles of many nodes on many machines; write one report.",
     "lab": "Reproduce an incident on this machine's kernel and capture it.",
-    "probe": "Ask a server again and again, and log which requests were slow.",
+    "probe": "Send requests to a server over and over, and log the slow ones.",
     "report": "Analyse captures and write one self-contained HTML report.",
-    "serve": "Let people upload captures to a page and read the report there.",
+    "serve": "Serve a web page for uploading captures and reading the reports.",
     "what-if": "Say which incidents another setting would have avoided.",
-    "why": "Tell why a packet is called lost, or is not.",
+    "why": "Explain why a packet is, or is not, called lost.",
 }
 
 
@@ -92,7 +92,7 @@ def _debug_option() -> click.Option:
         is_eager=True,
         expose_value=False,
         callback=remember,
-        help="If it fails, tell where in the program.",
+        help="Show a traceback if it fails unexpectedly.",
     )
 
 
@@ -194,21 +194,19 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, LostsynError):
         return str(error)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return "interrupted; what was not finished is not written"
+        return "interrupted; unfinished output was not written"
     if isinstance(error, BrokenPipeError):
         return "stdout was closed before everything was written"
     if isinstance(error, MemoryError) or str(error) == "can't start new thread":
-        return (
-            "this takes more memory than there is; give --memory SIZE, such as 2G, to work in temporary files"
-        )
+        return "not enough memory; with --memory SIZE, such as 2G, the analysis works in temporary files"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'stdout'}: {error.strerror}"
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" in {Path(frame.filename).name} line {frame.lineno}" for frame in where)
     told = str(error)[:300]
     return (
-        f"failed unexpectedly: {type(error).__name__}{place}{told and f': {told}'}; this is a fault of Lostsyn: "
-        "please report it with what --debug tells"
+        f"failed unexpectedly: {type(error).__name__}{place}{told and f': {told}'}; this is a bug in Lostsyn: "
+        "please report it with the output of --debug"
     )
 
 

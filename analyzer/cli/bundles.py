@@ -105,11 +105,11 @@ def write_pages(checked: Sequence[Checked], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LostsynError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
     for one in wrong:
         assert one.analysis is not None
         page = folder / f"{key(one.name)}.html"
-        write(html.render(one.analysis), page, "html")
+        write(html.render(one.analysis), page)
         note(f"{one.name}: the report is {page}")
 
 

@@ -25,27 +25,27 @@ OPTIONS = [
     _option("--container", "ID", "The same for a container of docker, podman, nerdctl or crictl."),
     _option("--pid", "PID", "The same for the network namespace of a process."),
     _option("--address", "IP", "The same for the network namespace that has this address."),
-    _option("-i", "INTERFACE", "Record this interface and no other; 'any' is all of them. May be repeated.", multiple=True),
+    _option("-i", "INTERFACE", "Record only this interface; 'any' is all of them. May be repeated.", multiple=True),
     _option("-o", "FILE", "The archive (.tar.gz, .tar.zst), a folder for it, or - for stdout.  [default: this folder]"),
-    _option("--seconds", "S", "End after so many seconds."),
+    _option("--seconds", "S", "Stop after this many seconds."),
     _option(
         "--until",
         "EVENT",
         "End after insert_failed, drop, invalid, table-full, syn-retransmit, or once a command succeeds. May be repeated.",
         multiple=True,
     ),
-    _option("--after", "S", "Go on for so many seconds after the event.  [default: 5]"),
-    _option("--size", "MB", "Keep so much of what was recorded last, of all interfaces together.  [default: 512]"),
-    _option("--keep", "MB", "Begin anew after each event; of the archives keep so many MB, the newest."),
-    _option("--snaplen", "BYTES", "Record so much of each packet; 0 for all of it.  [default: 256]"),
-    _option("--filter", "EXPRESSION", "Record what passes this filter of tcpdump's; behind NAT addresses are others."),
+    _option("--after", "S", "Keep recording for this many seconds after the event.  [default: 5]"),
+    _option("--size", "MB", "Size of the ring: the newest packets of all interfaces together.  [default: 512]"),
+    _option("--keep", "MB", "Start over after each event; keep the newest archives, up to this many MB."),
+    _option("--snaplen", "BYTES", "Bytes to record of each packet; 0 for all of it.  [default: 256]"),
+    _option("--filter", "EXPRESSION", "Record only what matches this tcpdump filter; behind NAT, addresses differ."),
 ]  # fmt: skip
 """The script's options; `tests/cli/test_capture.py` holds them against what it parses."""
 SWITCHES = [
     click.Option(
-        ["--drops"], is_flag=True, help="Record the kernel's own word for each dropped packet, too."
+        ["--drops"], is_flag=True, help="Also record which packets the kernel drops, where and why."
     ),
-    click.Option(["--dry-run"], is_flag=True, help="Print what would be run."),
+    click.Option(["--dry-run"], is_flag=True, help="Print what would be run, and stop."),
 ]
 
 

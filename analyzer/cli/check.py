@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,8 @@ from analyzer.cli.common import (
     terminal,
     write,
 )
-from analyzer.cli.saying import note
+from analyzer.cli.formats import FORMATS, HELP
+from analyzer.cli.saying import coloured, note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import UnusableInput
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from analyzer.expectations.file import Expectations
     from analyzer.report.checked import Checked
 
-FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
-
 
 @click.command()
 @partial(bundle_options, required=False)
@@ -39,7 +38,7 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(list(FORMATS)),
     default="text",
     show_default=True,
     help="What to print: see Formats.",
@@ -56,9 +55,9 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
     "pages",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Also write the report of each bundle that does not end with 0 into DIR.",
+    help="Also write an HTML report into DIR for each bundle whose exit status is not 0.",
 )
-@click.option("--each", is_flag=True, help="Make every PATH a bundle of its own, instead of all PATHs one.")
+@click.option("--each", is_flag=True, help="Treat every PATH as a bundle of its own.")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 256),
@@ -70,12 +69,10 @@ FORMATS = ("text", "json", "junit", "sarif", "github", "markdown")
     "expected",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Compare with what FILE (TOML) says that each bundle holds: see Expectations.",
+    help="Compare with the incidents that FILE (TOML) expects: see Expectations.",
 )
-@click.option(
-    "--update", is_flag=True, help="Write what was found into the file of --expect, where it differs."
-)
-@click.option("--exit-zero", is_flag=True, help="Exit 0 where it would be 1.")
+@click.option("--update", is_flag=True, help="Update the --expect file where it differs from what was found.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 instead of 1.")
 @click.option(
     "-o", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of stdout."
 )
@@ -107,16 +104,11 @@ def command(
 
     \b
     Formats:
-      text    for people: impact, cause and fix first; coloured on a terminal (not if NO_COLOR is set)
-      json    for programs: format_version 1, with a JSON Schema
-      junit   JUnit XML: a suite for each bundle, a test for each incident
-      sarif   SARIF 2.1.0: a result for each incident, for code scanning
-      github  workflow commands: annotations of a GitHub Actions job
-      markdown  for the summary of a job, or a comment
+    {formats}
 
     Expectations: a table for each bundle, with the incidents that must or may be found, by kind, cause, gap,
     destination and number. What none of them names is not expected, and what they require must be there. --update
-    writes the file; comments in it are lost where it changes, and a file that is met stays as it is.
+    writes the file; comments are lost if it changes; a file that is met stays as it is.
 
     \b
         [[expect]]
@@ -126,7 +118,7 @@ def command(
         cause = "snat-port-race"
         destination = "192.0.2.100:80"
         findings = { min = 1, max = 10 } # or a number
-        required = false                 # none is as good
+        required = false                 # may be absent
 
     \b
     Exit status:
@@ -190,9 +182,10 @@ def command(
     if known and update:
         checked = _updated(known, checked)
     style = terminal() if form == "text" and output is None else {}
-    write(_render(form, checked, style, each=each), output, "terminal" if style.get("colour") else form)
+    printed = coloured if style.get("colour") else FORMATS[form].printed
+    write(FORMATS[form].render(checked, each=each, **style), output, printed)
     for path, other in also.items():
-        write(_render(other, checked, {}, each=each), path)
+        write(FORMATS[other].render(checked, each=each), path)
     if pages is not None:
         bundles.write_pages(checked, pages)
     _explain(checked, known, each=each, advice=form != "text" or output is not None)
@@ -202,12 +195,15 @@ def command(
     context.exit(0 if worst == 1 and exit_zero else worst)
 
 
+command.help = inspect.cleandoc(str(command.help)).replace("{formats}", HELP)
+
+
 def _others(given: Sequence[str]) -> dict[Path, str]:
     """File to format, as --also gives them."""
     found: dict[Path, str] = {}
     for form, file in pairs(given, "--also", "FORMAT=FILE"):
         if form not in FORMATS:
-            raise UnusableInput(f"--also: {form!r} is no format; there are {', '.join(FORMATS)}")
+            raise UnusableInput(f"--also: {form!r} is not a format; there are {', '.join(FORMATS)}")
         if Path(file) in found or file == "-":
             raise UnusableInput(f"--also: {file}: give each format a file of its own")
         found[Path(file)] = form
@@ -225,7 +221,7 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
         if one.analysis and (one.exit or not known.names(one.paths))
     ]
     if not differing:
-        note(f"{known.path} is as it should be")
+        note(f"{known.path} is up to date")
         return list(checked)
     write(update(known, differing), known.path)
     note(f"{known.path}: wrote {', '.join(path for paths, _ in differing for path in paths)}")
@@ -233,15 +229,6 @@ def _updated(known: Expectations, checked: Sequence[Checked]) -> list[Checked]:
     return [
         Checked.of(one.paths, one.analysis, known.of(one.paths)) if one.analysis else one for one in checked
     ]
-
-
-def _render(form: str, checked: Sequence[Checked], style: dict[str, Any], *, each: bool) -> str:
-    module = import_module(f"analyzer.report.{'json_' if form == 'json' else form}")
-    if form not in ("text", "json"):
-        text: str = module.render(checked)
-    else:
-        text = module.render_each(checked, **style) if each else module.render_checked(checked[0], **style)
-    return text
 
 
 def _explain(checked: Sequence[Checked], known: Expectations | None, *, each: bool, advice: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.capture.naming import ROLES as ROLES
-from analyzer.cli.saying import document, note, say
+from analyzer.cli.saying import note, say, shown
 from analyzer.errors import UnusableInput
 from analyzer.result.saving import inode, saving
 
@@ -38,7 +38,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT])i?B?", text, re.IGNORECASE)
     size = int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper()))) if found else 0
     if not size:
-        raise UnusableInput(f"--memory: {text!r} is no size; write 2G or 500M")
+        raise UnusableInput(f"--memory: {text!r} is not a size; write 2G or 500M")
     return size
 
 
@@ -55,7 +55,7 @@ sha256_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=lambda context, _, wanted: context.meta.update({SHA256: wanted}),
-    help="Also write down the SHA-256 of large inputs; it takes up to half as long again.",
+    help="Also compute the SHA-256 of large inputs; up to 50 % slower.",
 )
 
 
@@ -129,10 +129,10 @@ def run(
     by_name = dict(pairs(roles, "--role", "NAME=ROLE"))
     if not scan.COMPILED:
         note(
-            "running uncompiled, about 40 times slower or more: no C compiler was there when this was installed"
+            "running uncompiled, about 40 times slower or more: there was no C compiler, or no Python headers, at installation"
         )
     if memory and is_memory(folder := temporary_folder()):
-        note(f"--memory: {folder} lies in memory itself (tmpfs); set TMPDIR to a folder on a disk")
+        note(f"--memory: {folder} is itself in memory (tmpfs); set TMPDIR to a folder on a disk")
     bundle = Bundle.open(paths, points=by_file)
     for output in outputs:
         keep_apart(output, bundle)
@@ -193,17 +193,16 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
-def write(text: str, output: Path | None, form: str = "text") -> None:
+def write(text: str, output: Path | None, printed: Callable[[str], str] = shown) -> None:
     """Write a result to a file, or to stdout.
 
     Args:
         text: The result.
         output: The file; None or `-` for stdout.
-        form: `text`, `json`, `sarif`, `junit` or `github`: what is printed must not be obeyed by a runner. `html` is
-            made for no log.
+        printed: Makes of it what may go into the log of a CI job: of `analyzer.cli.saying`.
     """
     if output is None or str(output) == "-":
-        click.echo(text if form == "html" else document(text, form), nl=False)
+        click.echo(printed(text), nl=False)
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))

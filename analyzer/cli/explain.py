@@ -16,7 +16,7 @@ def _codes(_context: click.Context, _param: click.Parameter, incomplete: str) ->
 @click.command()
 @click.argument("code", required=False, shell_complete=_codes)
 def command(code: str | None) -> None:
-    """Tell what a cause is, how it is recognised, and what to do about it.
+    """Explain a cause: what it is, how it is recognised, what to do about it.
 
     CODE is what incidents carry as their cause, a kind, a look-alike, or an incident's ID (its kind is explained then);
     without it, all codes are listed. The page of a cause has the sections What happens, How it is recognised, What is
@@ -41,7 +41,7 @@ def command(code: str | None) -> None:
     known = kind if number.isdecimal() else code
     if known not in pages.CODES:
         near = close(known, pages.CODES) or f"the codes are {', '.join(pages.CODES)}"
-        raise UnusableInput(f"{code!r} is no cause and no kind; {near}")
+        raise UnusableInput(f"{code!r} is neither a cause nor a kind; {near}")
     click.echo(f"{known}\n\n{pages.page(known)}")
     if known != code:
         click.echo(

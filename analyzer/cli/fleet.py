@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analyzer.cli.common import LINE, memory_option, meter, write
-from analyzer.cli.saying import note
+from analyzer.cli.saying import in_json, note, shown
 from analyzer.errors import MissingTool
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     default="lostsyn-fleet",
     show_default=True,
     metavar="FOLDER",
-    help="Folder or URL of the dataset and the report; what it has already is not done again.",
+    help="Folder or URL of the dataset and the report; bundles already in it are not analysed again.",
 )
 @click.option(
     "--scheduler",
@@ -98,7 +98,11 @@ def command(
             source, target, workers, begin=begin, advance=advance, task=partial(work, memory=memory)
         )
     target.write("report.html", html.render(report).encode())
-    write(json_.render(report) if form == "json" else text.render(report), None, form)
+    write(
+        json_.render(report) if form == "json" else text.render(report),
+        None,
+        in_json if form == "json" else shown,
+    )
     note(f"the report is {output.rstrip('/')}/report.html")
     if not report.bundles:
         context.exit(2)

@@ -29,7 +29,7 @@ def _ports(_: click.Context, __: click.Parameter, text: str | None) -> range | N
     found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
     low, high = (int(found[1]), int(found[2])) if found else (1, 0)
     if not 0 < low < high < 65536:
-        raise UnusableInput(f"--source-ports: {text!r} is no range of ports; write 20000-29999")
+        raise UnusableInput(f"--source-ports: {text!r} is not a port range; write 20000-29999")
     return range(low, high + 1)
 
 
@@ -47,7 +47,7 @@ def _ports(_: click.Context, __: click.Parameter, text: str | None) -> range | N
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
-    help="Requests that wait at one time, at most.",
+    help="Most requests in flight.",
 )
 @click.option(
     "--timeout",
@@ -61,29 +61,29 @@ def _ports(_: click.Context, __: click.Parameter, text: str | None) -> range | N
     type=click.FloatRange(min=0),
     default=500,
     show_default=True,
-    help="Milliseconds from which on a request is logged.",
+    help="Log requests that take this many milliseconds or more.",
 )
 @click.option("--count", type=click.IntRange(min=1), help="Stop after this many requests.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this many seconds.")
 @click.option(
     "--source-ports",
     "ports",
     metavar="LOW-HIGH",
     callback=_ports,
-    help="Source ports to use in turn, by the clock: the same at the same instant wherever this runs with the same options.",
+    help="Source ports, chosen by the clock: instances with the same options use the same port at the same instant.",
 )
 @click.option(
     "--log",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("lostsyn-probe.jsonl"),
     show_default=True,
-    help="Where slow and failed requests go, as JSON Lines; what is there is kept.",
+    help="Log of slow and failed requests, as JSON Lines; appended to.",
 )
 def command(
     endpoints: Sequence[str], delay: float, concurrency: int, timeout: float, slow: float, count: int | None,
     seconds: float | None, ports: range | None, log: Path,
 ) -> None:  # fmt: skip
-    """Ask servers again and again, and log which requests were slow.
+    """Send requests to servers over and over, and log the slow ones.
 
     ENDPOINT is HOST:PORT (connect only), http://HOST:PORT/PATH (GET), or dns://SERVER/NAME (A and AAAA from one
     socket); of several each gets its turn. Run in two pods with --source-ports, it provokes the SNAT port race. Ends on

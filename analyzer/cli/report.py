@@ -70,12 +70,12 @@ def command(
     sharing.keep_apart(output, *slow_logs)
     outputs = (output, sharing.evidence, *(folder.glob("*.html") if folder else ()))
     analysis = sharing.share(run(paths, points, roles, memory, outputs, slow_logs))
-    write(html.render(analysis), output, "html")
+    write(html.render(analysis), output, str)
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LostsynError(f"{folder}: cannot be made: {error.strerror}") from None
+            raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
         for incident in analysis.incidents:
             write(html.render_incident(analysis, incident), folder / f"{incident.id}.html")
     for caveat in analysis.caveats:

@@ -30,23 +30,24 @@ def shown(text: str) -> str:
     return _LINE_COMMAND.sub(r"\1: :", _BRACKET_COMMAND.sub("# #", "\n".join(lines)))
 
 
-def document(text: str, form: str) -> str:
-    """Return a result as it is printed: the same document, its strings written so that a runner obeys none.
+def coloured(text: str) -> str:
+    """Return a text for a terminal: of escape sequences only colours, so that a name which brought one along sets no more."""
+    return "".join(part if k % 2 else shown(part) for k, part in enumerate(_COLOUR.split(text)))
 
-    Args:
-        text: What a renderer made.
-        form: `text`, `json`, `sarif`, `junit` or `github`; `terminal` is a text that a renderer coloured, for no log.
-    """
-    if form == "terminal":
-        # Of escape sequences only colours: a name that brought one along could set no more.
-        return "".join(part if k % 2 else shown(part) for k, part in enumerate(_COLOUR.split(text)))
-    if form in ("json", "sarif"):
-        return _BRACKET_COMMAND.sub(r"\\u0023#", text)  # no line of JSON begins within a string
-    if form == "junit":
-        return _LINE_COMMAND.sub(r"\1&#58;:", _BRACKET_COMMAND.sub("&#35;#", text))
-    if form == "github":
-        return _BRACKET_COMMAND.sub("# #", text)  # each line is a command of ours, and says so first
-    return shown(text)
+
+def in_json(text: str) -> str:
+    """Return the same JSON, its strings written so that a runner obeys none; no line of JSON begins within one."""
+    return _BRACKET_COMMAND.sub(r"\\u0023#", text)
+
+
+def in_xml(text: str) -> str:
+    """Return the same XML, with character references where a runner would see a command."""
+    return _LINE_COMMAND.sub(r"\1&#58;:", _BRACKET_COMMAND.sub("&#35;#", text))
+
+
+def in_commands(text: str) -> str:
+    """Return workflow commands: each line is one of ours and says so first; what it quotes is none of the old form."""
+    return _BRACKET_COMMAND.sub("# #", text)
 
 
 def say(text: str) -> None:

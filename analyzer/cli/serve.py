@@ -61,16 +61,14 @@ _DAY = 24 * 3600
     default=2,
     show_default=True,
     metavar="GIB",
-    help="How much of the disk is left free.",
+    help="Disk space to leave free.",
 )
-@click.option(
-    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Analyses at one time."
-)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Concurrent analyses.")
 @click.option(
     "--memory",
     type=click.FloatRange(min=0.5),
     metavar="GIB",
-    help="Most memory of one analysis.  [default: half of the machine's]",
+    help="Memory limit of one analysis.  [default: half of the machine's]",
 )
 @click.option(
     "--time",
@@ -79,35 +77,35 @@ _DAY = 24 * 3600
     default=60,
     show_default=True,
     metavar="MINUTES",
-    help="Longest analysis.",
+    help="Time limit of one analysis.",
 )
 @click.option(
     "--base-path",
     "base",
     default="",
     metavar="PATH",
-    help="The path under which a server in front offers this one, such as /lostsyn.",
+    help="Path under which a reverse proxy serves this page, such as /lostsyn.",
 )
 @click.option(
     "--proxy",
     "proxies",
     multiple=True,
     metavar="NETWORK",
-    help="Where the server in front asks from; its word about scheme and user is taken. Several times for several.  "
+    help="Address or network of a trusted reverse proxy: its headers for scheme and user are believed. May be repeated.  "
     "[default: this machine]",
 )
 @click.option(
     "--user-header",
     default="",
     metavar="NAME",
-    help="The header in which it names the user, such as X-Forwarded-User.",
+    help="Header in which the proxy names the user, such as X-Forwarded-User.",
 )
 @click.option(
     "--webhook",
     default="",
     envvar="LOSTSYN_WEBHOOK",
     metavar="URL",
-    help="Post JSON there when an analysis has ended.  [env: LOSTSYN_WEBHOOK]",
+    help="POST JSON to this URL when an analysis ends.  [env: LOSTSYN_WEBHOOK]",
 )
 def command(
     host: str,
@@ -124,10 +122,10 @@ def command(
     user_header: str,
     webhook: str,
 ) -> None:
-    """Let people upload captures to a page and read the report there.
+    """Serve a web page for uploading captures and reading the reports.
 
     Prints the address with its access token, and serves until it is interrupted. Everything stays in --data; what is
-    under way goes on after a restart. Needs the extra: pip install 'lostsyn[web]'
+    under way continues after a restart. Needs the extra: pip install 'lostsyn[web]'
 
     \b
     Exit status:
@@ -152,14 +150,16 @@ def command(
     data = data or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "lostsyn"
     base = base.rstrip("/")
     if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*", base, re.ASCII):
-        raise LostsynError(f"--base-path: {base!r} is no path such as /lostsyn")
+        raise LostsynError(f"--base-path: {base!r} is not a path such as /lostsyn")
     for network in proxies:
         try:
             ipaddress.ip_network(network)
         except ValueError:
-            raise LostsynError(f"--proxy: {network!r} is no address or network such as 10.0.0.0/24") from None
+            raise LostsynError(
+                f"--proxy: {network!r} is not an address or network such as 10.0.0.0/24"
+            ) from None
     if not re.fullmatch(r"[A-Za-z0-9-]{0,100}", user_header):
-        raise LostsynError(f"--user-header: {user_header!r} is no name of a header")
+        raise LostsynError(f"--user-header: {user_header!r} is not a header name")
     if webhook and not is_address(webhook):
         raise LostsynError("--webhook: an address begins with http:// or https:// and has a host")
     with _owned(data):
@@ -201,7 +201,9 @@ def command(
         if not host.startswith(_LOOPBACK):
             note("others can reach this address, and it is not encrypted: put a TLS proxy in front of it")
         if left := sandbox.missing(data.resolve()):
-            note(f"what reads uploads can reach {' and '.join(left)}: no Landlock or namespace here hides it")
+            note(
+                f"what reads uploads can reach {' and '.join(left)}: neither Landlock nor a namespace is available to confine it"
+            )
         logs.begin()
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has stopped
             uvicorn.Server(config).run(sockets=[listening])
@@ -239,7 +241,7 @@ def _owned(data: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise LostsynError(
-                    f"{data}: another lostsyn serve works there; give --data another folder"
+                    f"{data}: in use by another lostsyn serve; give --data another folder"
                 ) from None
             yield
     finally:

@@ -40,7 +40,7 @@ class Sharing:
         for path, others in ((output, [*told, self.evidence]), (self.evidence, told)):
             for other in others:
                 if path and other and _same(path, other):
-                    raise UnusableInput(f"{path}: is {other}, which would be lost; give another file")
+                    raise UnusableInput(f"{path}: is {other}, which would be overwritten; give another file")
 
     def share(self, analysis: Result) -> Result:
         """Write the evidence, if wanted, and return what may be told."""
@@ -87,11 +87,11 @@ def sharing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--redact",
             is_flag=True,
-            help="Replace addresses by aliases in all output; networks stay networks. The key is drawn anew "
+            help="Replace addresses with aliases in all output, keeping prefixes. A new key is drawn "
             "in each run and forgotten.",
         ),
         click.option(
-            "--payload", is_flag=True, help="Keep payload in the --evidence file; else it is cut off."
+            "--payload", is_flag=True, help="Keep payload in the --evidence file; by default it is cut off."
         ),
         click.option(
             "--evidence",
@@ -109,7 +109,7 @@ def _keep_apart(evidence: Path, paths: Sequence[str]) -> None:
     for path in map(Path, paths):
         if path.resolve() in (evidence.resolve(), *evidence.resolve().parents):
             raise click.UsageError(
-                f"--evidence {evidence} lies in {path}, and would count among its captures; choose another place"
+                f"--evidence {evidence} lies in {path}, and would be read as one of its captures; choose another place"
             )
 
 

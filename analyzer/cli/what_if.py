@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analyzer.cli.common import bundle_options, run, write
-from analyzer.cli.saying import note
+from analyzer.cli.saying import in_json, note, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,11 @@ def command(
         parse(setting)  # before the captures are read
     analysis = run(paths, points, roles, memory, (output,))
     answers = [what_if(analysis, setting) for setting in settings]
-    write(_json(analysis, answers) if form == "json" else _text(analysis, answers), output, form)
+    write(
+        _json(analysis, answers) if form == "json" else _text(analysis, answers),
+        output,
+        in_json if form == "json" else shown,
+    )
     if analysis.inconclusive:
         note(analysis.inconclusive)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     what: str, paths: Sequence[str], points: Sequence[str], roles: Sequence[str], memory: int | None
 ) -> None:
-    """Tell why a packet is called lost, or is not.
+    """Explain why a packet is, or is not, called lost.
 
     FRAME is a packet, by capture point and frame number as Wireshark counts: cni0:12. TUPLE is a connection as
     reports name it: '10.244.0.11:20000 > 192.0.2.100:80/tcp', as any point saw it. Printed are its outcome, each

@@ -78,13 +78,13 @@ MOSTLY_OWN = _known(
     0.9, "share", "a switch floods what it has not learnt yet",
     "whether a point's packets carry its own link-layer address, so that it is a device of its own",
 )  # fmt: skip
-HOLE = _known(
+PAUSE = _known(
     1_000_000_000, "ns", "a node with pods is never silent for long, unless nobody records",
-    "how long a silence is no hole in a recording",
+    "how long a silence is no pause in a recording",
 )  # fmt: skip
 UNUSUAL = _known(
     10, "times", "the mean time between two packets of the point",
-    "how much longer than usual a silence is a hole in a recording",
+    "how much longer than usual a silence is a pause in a recording",
 )  # fmt: skip
 RACE = _known(
     1_000_000, "ns", "laboratory, 2 virtual CPUs: median 25 us, all below 1 ms",

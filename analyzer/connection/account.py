@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from analyzer.connection.model import Waited
     from analyzer.connection.outcome import Outcomes
     from analyzer.connection.refusing import Refused
+    from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
     from analyzer.node.ways import Node
 
@@ -70,8 +71,12 @@ class Fates:
     """Whether a point within the node saw it: a pod's interface, or its bridge."""
     home: NDArray[np.bool_]
     """Whether a point at the opener's end saw it: the interface of the pod that opened it, or where what came in leaves again."""
+    placed: NDArray[np.bool_]
+    """Whether a point saw it of which it is known where on the way it lies."""
     exits: bool
     """Whether a way out of the node was captured."""
+    ruled: bool
+    """Whether the node's rules are known: without them its own refusal may be a rule's, or that of a port without a listener."""
 
 
 # Of the packets of one connection the one that tells most: lost here, refused here, went another way, left open, the rest.
@@ -93,6 +98,8 @@ def fates(
     gaps: Sequence[Gap],
     node: Node,
     direction: NDArray[np.int8],
+    *,
+    ruled: bool,
 ) -> Fates:
     """Sum up what was followed, connection by connection.
 
@@ -102,12 +109,14 @@ def fates(
         gaps: All gaps.
         node: What is known of the node.
         direction: As `directions` tells it.
+        ruled: Whether the node's rules are known.
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
     reached, any_gap = np.zeros(n, bool), np.zeros(n, bool)
     place = {point.name: number for number, point in enumerate(chains.points)}
     has_gap = {name for each in gaps for name in each.names}
+    doubtful = {point.name for point in chains.points if _doubtful(point)}
     for at in followed:
         flow = at.point.packets.flow[at.rows]
         of = chains.of[place[at.point.name]][flow]
@@ -122,11 +131,15 @@ def fates(
         better = rank[chosen] > _RANK[reason[of[chosen]]]
         chosen = chosen[better]
         reason[of[chosen]], gap[of[chosen]] = why[chosen], at.gap[chosen]
-        if not at.replies:
+        if not at.replies and at.point.name not in doubtful:
             reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
             any_gap[of[known]] = True
     far, inside, home = _seen(chains, node, direction)
+    placed = np.zeros(n, bool)
+    for number, point in enumerate(chains.points):
+        if point.role is not None:
+            placed[chains.of[number][chains.of[number] >= 0]] = True
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
@@ -137,8 +150,17 @@ def fates(
         far=far,
         inside=inside,
         home=home,
+        placed=placed,
         exits=exits,
+        ruled=ruled,
     )
+
+
+def _doubtful(point: Point) -> bool:
+    """Whether a point is taken for a way out, though nothing was ever answered there: it may be a device before the last one."""
+    starts = point.starts
+    answered = (starts[1::2] > starts[:-1:2]) & (starts[2::2] > starts[1::2])
+    return point.guessed and point.role in EXITS and not answered.any()
 
 
 def _seen(
@@ -153,7 +175,7 @@ def _seen(
     for number, point in enumerate(chains.points):
         met = np.zeros(len(chains), bool)
         met[chains.of[number][chains.of[number] >= 0]] = True
-        outside |= met & (point.role is None or point.role in EXITS)
+        outside |= met & (point.role in EXITS) & (not _doubtful(point))
         inside |= met & (point.role not in EXITS)
         if point.role == "pod" and (pod := node.pods.get(point.name)) is not None:
             flows = np.flatnonzero(chains.of[number] >= 0)
@@ -192,6 +214,8 @@ def classes(
     accused: Sequence[int],
     refused: Mapping[int, Refused],
     waited: Sequence[int],
+    doubtful: Sequence[int] = (),
+    unwatched: Sequence[int] = (),
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -201,6 +225,8 @@ def classes(
         accused: The connections that an incident names.
         refused: Connection to who refused it.
         waited: Connections that waited in this node.
+        doubtful: Connections whose entry may be stale.
+        unwatched: Connections that broke when no way out of the node was recorded.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -210,7 +236,7 @@ def classes(
     named[np.asarray([*accused, *waited], np.int64)] = True
     elsewhere = np.zeros(len(code), bool)
     elsewhere[[number for number, one in refused.items() if one.by != "node"]] = True
-    elsewhere &= told.exits | (told.reason == CODES["answered-beyond"])
+    elsewhere &= (told.exits & told.placed) | (told.reason == CODES["answered-beyond"])
     here = named | (fate == _VANISHED) | np.isin(told.reason, _HERE)
     # A reset, or data that is not acknowledged, is the peer's will or lies beyond unless an incident says otherwise.
     late = np.isin(code, (RESET, STALLED)) & (fate != _OPEN)
@@ -225,20 +251,25 @@ def classes(
     aside |= (told.reason == CODES["answered-here"]) & (code == REFUSED)
     aside |= (told.reason == CODES["other-way"]) & (told.routed & told.exits)
     local = np.isin(told.reason, (_OWN, *_NEIGHBOUR))
+    led, blind = np.zeros(len(code), bool), np.zeros(len(code), bool)
+    led[np.asarray(doubtful, np.int64)] = True
+    blind[np.asarray(unwatched, np.int64)] = True
+    willed = local & (code == REFUSED) & (told.ruled | ~by_node)
     onward = (
         elsewhere
         | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
         | aside
-        | (local & (code == REFUSED))
+        | willed
     )
     why = np.select(
         [
             (fate == _OPEN) & ~elsewhere,
             told.alone & ~elsewhere,
-            (local & (code != REFUSED)) | (outcomes.unheard & ~told.home),
-            ~onward,
+            (local & ~willed) | (outcomes.unheard & ~told.home),
+            ~onward | blind,
+            led & (code == UNANSWERED),
         ],
-        [WHY.index("open"), WHY.index("alone"), WHY.index("local"), WHY.index("untold")],
+        [WHY.index(code) for code in ("open", "alone", "local", "untold", "entry")],
         0,
     )
     found = np.select(
@@ -250,9 +281,9 @@ def classes(
     return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
 
 
-WHY = ("", "open", "alone", "local", "untold", "unfinished")
+WHY = ("", "open", "alone", "local", "untold", "entry", "unfinished")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, the capture ended too early."""
+where nobody captured, nothing was followed, its entry may be stale, the capture ended too early."""
 
 
 def account(

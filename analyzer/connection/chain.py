@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
-from analyzer.flow.keys import repeated
+from analyzer.flow.keys import repeated, scramble, unique_join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.node.ways import IN
 
@@ -50,14 +50,14 @@ class Chains:
 
 
 def chain(
-    points: Sequence[Point], gaps: Sequence[Gap], requests: Sequence[Followed], wires: Sequence[Wire] = ()
+    points: Sequence[Point], gaps: Sequence[Gap], followed: Sequence[Followed], wires: Sequence[Wire] = ()
 ) -> Chains:
     """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
 
     Args:
         points: All points.
         gaps: All gaps.
-        requests: All that were followed: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
+        followed: Requests and replies: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
             one socket to different servers.
         wires: What left one node and entered another.
     """
@@ -72,7 +72,7 @@ def chain(
         inward = gap.heading == IN
         before[outer[~inward]] = inner[~inward]
         before[inner[inward]] = outer[inward]
-    for at in requests:
+    for at in followed:
         _by_packets(at, gaps, begins, place, before)
     for gap in gaps:
         _rest(gap, begins, place, before)
@@ -111,6 +111,7 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
     """
     before, pairs = root.copy(), [np.zeros((2, 0), np.int64)]
     for number, point in enumerate(points):
+        pairs.append(root[begins[number] + _answered_elsewhere(point)])
         p, flows = point.packets, point.flows
         opened = np.flatnonzero((flows.marks & SYN_X != 0) & (flows.proto == TCP))
         if len(opened) < 2 or "ttl" in point.recording.lacks:
@@ -144,6 +145,26 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
     return before
 
 
+def _answered_elsewhere(point: Point) -> NDArray[np.int64]:
+    """Flows without a SYN, and those whose SYN their SYN-ACK acknowledges: it came from another address than was asked.
+
+    Bridged past the NAT, a reply is not translated back; sender, port and number of the SYN are the same.
+    """
+    flows = point.flows
+    tcp, marks = flows.proto == TCP, flows.marks & (SYN_X | SYNACK_Y)
+    answered, asked = np.flatnonzero(tcp & (marks == SYNACK_Y)), np.flatnonzero(tcp & (marks == SYN_X))
+    if not len(answered) or not len(asked):
+        return np.zeros((2, 0), np.int64)
+    first = point.order[point.starts[2 * answered + 1]]
+    number = point.packets.ack[first] - np.uint32(1)
+    one, other = (
+        point.src[some] ^ scramble(flows.ports[some] >> 16, 5) ^ scramble(isn, 6)
+        for some, isn in ((answered, number), (asked, flows.isn_x[asked]))
+    )
+    i, j = unique_join(one, other)
+    return np.stack([answered[i], asked[j]])
+
+
 def _begun(points: Sequence[Point], begins: NDArray[np.int64], flows: NDArray[np.int64]) -> NDArray[np.int64]:
     """When flows began, ns; they are numbered through all points."""
     owner = np.searchsorted(begins, flows, side="right") - 1
@@ -162,8 +183,15 @@ def _by_packets(
     place: dict[str, int],
     before: NDArray[np.int64],
 ) -> None:
-    """Chain flows that were not matched by a request of theirs that another point saw before; in place."""
+    """Chain flows that were not matched by a packet of theirs that another point saw before; in place.
+
+    By a reply only those that have nothing else: where requests are translated already, and replies are translated back,
+    the two are different flows of one point.
+    """
     rows = at.rows[~at.first]
+    if at.replies:
+        both = 2 * at.point.packets.flow[rows].astype(np.int64)
+        rows = rows[at.point.starts[both] == at.point.starts[both + 1]]
     here = begins[place[at.point.name]] + at.point.packets.flow[rows]
     alone = before[here] == here
     rows, here = rows[alone], here[alone]

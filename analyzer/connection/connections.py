@@ -10,10 +10,11 @@ import numpy as np
 from analyzer.connection.account import Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
 from analyzer.connection.model import Fate
-from analyzer.connection.outcome import DELAYED, REFUSED, Outcomes, outcomes
+from analyzer.connection.outcome import DELAYED, REFUSED, RESET, STALLED, Outcomes, outcomes
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.connection.refusing import Refused, by_answers, by_errors
 from analyzer.connection.waiting import Wait, sums, waits
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
 _LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
+_OPEN = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.UNDECIDABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,9 @@ def connections(
     refusals: Refusals,
     trails: Trails,
     wires: Sequence[Wire] = (),
+    doubtful: Iterable[tuple[str, int]] = (),
+    *,
+    ruled: bool = False,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -84,14 +89,17 @@ def connections(
         refusals: The ICMP errors.
         trails: For the ways of single packets.
         wires: What left one node and entered another.
+        doubtful: Flows whose entry may be stale: a point, and a flow there.
+        ruled: Whether the node's rules are known.
     """
-    chains = chain(points, gaps, [at for at in followed if not at.replies], wires)
+    chains = chain(points, gaps, followed, wires)
     direction = directions(chains, node)
-    told = fates(chains, followed, gaps, node, direction)
+    told = fates(chains, followed, gaps, node, direction, ruled=ruled)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True
-    found = outcomes(chains, refused, np.isin(told.reason, _LOST))
+    lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed))
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False
@@ -99,14 +107,19 @@ def connections(
         **{number: one for number, one in errors.items() if refused[number]},
         **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
     }
-    accused = {number for point, flow in named if (number := _of(chains, point, flow)) is not None}
+    accused, led = (
+        {number for point, flow in some if (number := _of(chains, point, flow)) is not None}
+        for some in (named, doubtful)
+    )
     # What was held up elsewhere, or lost, has its reason.
     late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
     waited = waits(chains, late, trails)
     number_of = {gap.names: number for number, gap in enumerate(gaps)}
     for number, wait in waited.items():
         told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
-    klass, why = classes(found, told, sorted(accused), who, sorted(waited))
+    klass, why = classes(
+        found, told, sorted(accused), who, sorted(waited), sorted(led), _unwatched(chains, found)
+    )
     return Connections(
         chains=chains,
         outcomes=found,
@@ -117,6 +130,31 @@ def connections(
         refused=who,
         waited=waited,
     )
+
+
+def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_]:
+    """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there."""
+    found = np.zeros(len(chains), bool)
+    place = {point.name: number for number, point in enumerate(chains.points)}
+    for at in (at for at in followed if at.replies):
+        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows[~at.last]]]
+        found[of[of >= 0]] = True
+    return found
+
+
+def _unwatched(chains: Chains, found: Outcomes) -> list[int]:
+    """Connections that were reset, or stalled, when no way out that was captured was recording; none without any."""
+    exits = [point for point in chains.points if point.role in EXITS and len(point.packets)]
+    broke = np.flatnonzero(np.isin(found.code, (RESET, STALLED)) & (found.deciding >= 0))
+    if not exits or not len(broke):
+        return []
+    times = np.zeros(len(broke), np.int64)
+    for number, point in enumerate(chains.points):
+        mine = chains.point[broke] == number
+        times[mine] = point.packets.time[found.deciding[broke[mine]]]
+    seen = np.column_stack([point.recorded(times) for point in exits]).any(1)
+    unwatched: list[int] = broke[~seen].tolist()
+    return unwatched
 
 
 def _of(chains: Chains, point: str, flow: int) -> int | None:

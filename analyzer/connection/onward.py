@@ -43,10 +43,15 @@ def onward(
     """
     to, ways = dst[flow], np.zeros((len(flow), len(legs)), bool)
     into_pod = np.zeros(len(flow), bool)
+    tunnelled = any(leg.there.role == "tunnel" and not leg.outward for leg in legs)
     for n, leg in enumerate(legs):
+        if _elsewhere(point, leg, node):
+            continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
+            if tunnelled and not leg.outward:
+                ways[:, n] &= ~_encapsulated(point, flow)  # it comes out of the tunnel first
             into_pod |= ways[:, n]
     inward_to_pods = [
         n for n, leg in enumerate(legs) if leg.there.role == "pod" and not (leg.outward or leg.gap.stacked)
@@ -94,21 +99,28 @@ def onward(
     return ways
 
 
+def _elsewhere(point: Point, leg: Leg, node: Node) -> bool:
+    """Whether a leg joins a bridge and a pod that is a port of another one."""
+    bridges = [one.name for one in (point, leg.there) if one.role == "bridge"]
+    pods = [one.name for one in (point, leg.there) if one.role == "pod"]
+    return len(bridges) == len(pods) == 1 and node.bridges.get(pods[0], bridges[0]) != bridges[0]
+
+
 def _routed_to(
     point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Whether packets are for another bridge's network: so say the routes, or others to the same address that went there."""
-    to = dst[flow]
-    found: NDArray[np.bool_] = among(
-        to, distinct(dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]])
-    )
+    """Whether packets are for another bridge's network: so say the routes, others to the same address, or packets of its pods."""
+    to, heading, there = dst[flow], node.heading[leg.there.name], leg.there
+    inside = [dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]]]
+    inside += [there.src[heading == OUT], there.dst[heading == IN]]
+    found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:
         addresses, where = np.unique(to, return_index=True)
-        flows, there = point.flows, []
+        flows, listed = point.flows, []
         for f in flow[where].tolist():
             hi, lo = (flows.dst_hi, flows.dst_lo) if dst[f] == point.dst[f] else (flows.src_hi, flows.src_lo)
-            there.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
-        found |= among(to, addresses[np.array(there, bool)])
+            listed.append(leg.there.name in node.routes.devices(int(hi[f]), int(lo[f])))
+        found |= among(to, addresses[np.array(listed, bool)])
     return found
 
 
@@ -173,8 +185,22 @@ def _choose_exit(
         )
         routed = np.array([name in devices for name in names])
         keep = routed if routed.any() else taken[i] if taken[i].any() else None
+        if keep is None and (tunnels := np.array([legs[n].there.role == "tunnel" for n in exits])).any():
+            # Of a cluster's network pods have a /16 in common; it only orders what nothing else tells.
+            keep = tunnels if _near(point, f) else ~tunnels
+            keep = keep if (keep & ways[several[i], exits]).any() else None
         if keep is not None:
             ways[several[i], exits] = keep
+
+
+def _near(point: Point, flow: int) -> bool:
+    """Whether both ends of a flow are of one network of pods: a /16, or a /64 of IPv6."""
+    flows = point.flows
+    (src, dst), (his, other) = (
+        (int(getattr(flows, f"src_{half}")[flow]), int(getattr(flows, f"dst_{half}")[flow]))
+        for half in ("lo", "hi")
+    )
+    return his == other and (his != 0 or src >> 16 == dst >> 16)
 
 
 def exits_known(

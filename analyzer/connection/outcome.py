@@ -71,6 +71,8 @@ class Outcomes:
     """Whether an ACK that fits no SYN of its came before any SYN-ACK: a challenge ACK (RFC 5961 section 4.2)."""
     unheard: NDArray[np.bool_]
     """Whether it timed out although its SYN-ACK came: sent again and again, since the opener acknowledged none."""
+    reset: NDArray[np.int32]
+    """Row, at the connection's point, of the responder's first RST; -1 without one."""
     repeated: NDArray[np.int32]
     """Segments with data that were sent again, both sides."""
     state: NDArray[np.int8]
@@ -86,13 +88,21 @@ class Outcomes:
 STATES = ("OTH", "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR")
 
 
-def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]) -> Outcomes:
+def outcomes(
+    chains: Chains,
+    refused: NDArray[np.bool_],
+    lost: NDArray[np.bool_],
+    open_: NDArray[np.bool_],
+    delivered: NDArray[np.bool_],
+) -> Outcomes:
     """Say what became of every connection.
 
     Args:
         chains: All connections.
         refused: Which of them an ICMP error refused.
         lost: Which of them lost a packet in this node.
+        open_: Of which of them nobody can tell whether they lost one.
+        delivered: Which of them had a reply that got further towards the opener, perhaps not as the same flow.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -131,12 +141,15 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         stopped[here] = _stopped(point, flow, ended[here])
         time.take(point, here, flow, syn, reset, last)
     code, by, deciding, side = _decide(
-        proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
+        proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, delivered, time, ended
     )
     late = (stopped >= 0) & (code == OK)
     code[late], deciding[late] = UNANSWERED, stopped[late]
     unasked = (code == UNANSWERED) & ~lost & (proto == UDP) & ~np.isin(dport, ASKING)
-    code[unasked & ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])] = ONE_WAY
+    unasked &= ~np.isin(dport, dport[(proto == UDP) & (sent > 0).all(1)])
+    # What may have been lost passes for such only where others to that port demonstrably got away.
+    unasked &= ~open_ | np.isin(dport, dport[unasked & ~open_])
+    code[unasked] = ONE_WAY
     return Outcomes(
         code=code,
         by=by,
@@ -149,6 +162,7 @@ def outcomes(chains: Chains, refused: NDArray[np.bool_], lost: NDArray[np.bool_]
         side=side,
         unheard=unheard & (code == TIMED_OUT),
         strange=(seen[:, 1] & tally.STRANGE != 0) & (proto == TCP),
+        reset=reset[:, 1],
         repeated=again.sum(1).astype(np.int32),
         state=_states(proto, sent, seen, syn),
         history=history,
@@ -236,7 +250,7 @@ class _Times:
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, time, ended
+    proto, sent, seen, high, acked, repeated, syn, reset, refused, unheard, delivered, time, ended
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8]]:
     n = len(proto)
     tcp = proto == TCP
@@ -260,13 +274,16 @@ def _decide(  # type: ignore[no-untyped-def]
     reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - time.first_syn < FIRST_TIMEOUT)
-    delayed = answered & opened & (time.last_syn > time.first_syn) & (time.last_syn <= time.answer)
+    # Nearer to the last SYN than to the first one: the times of a capture may be out of order by a little.
+    again = time.last_syn > time.first_syn
+    delayed = answered & opened & again & (2 * time.answer >= time.first_syn + time.last_syn)
+    delayed |= opened & (syn[:, 2] < 0) & went_on & again
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
     challenged = seen[:, 1] & tally.STRANGE != 0
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
     waiting = (opened | unheard) & ~established & ~refused_tcp
     code = np.select(
-        [~tcp & (sent[:, 1] > 0), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
+        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
          refused_tcp, waiting & short & ~any_reset & ~unheard, waiting, reset_, stalled, delayed],
         [OK, REFUSED, UNANSWERED, OK,
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],

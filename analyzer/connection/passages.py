@@ -6,6 +6,8 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from analyzer.capture.layout import QUOTES, REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.connection.model import Fate, Passage, Sighting
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.capture.columns import Flows
+    from analyzer.connection.model import GapNames
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
 
+MEASURED = 4096
+"""Packets of a gap whose transits are looked at, at most."""
 _V4_MAPPED = 0xFFFF
 _PROTOCOLS = {0: "arp", ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMP6: "icmp6", 132: "sctp"}
 
@@ -75,6 +80,23 @@ class Trails:
     def __init__(self, points: Sequence[Point], gaps: Sequence[Gap]) -> None:
         self.points = {point.name: point for point in points}
         self._near = by_point(gaps)
+        self._gaps = {gap.names: gap for gap in gaps}
+        self._disorder: dict[GapNames, int] = {}
+
+    def disorder(self, names: GapNames) -> int:
+        """By how many ns packets seem to have crossed a gap before they were sent: so far its times are wrong."""
+        if names not in self._gaps:
+            return 0
+        if names not in self._disorder:
+            gap = self._gaps[names]
+            a, b = gap.inner.packets, gap.outer.packets
+            rows = np.flatnonzero(gap.in_outer[: 16 * MEASURED] >= 0)[:MEASURED]
+            match = gap.match_a[a.flow[rows]]
+            rows, match = rows[match >= 0], match[match >= 0]
+            way = gap.heading[match] * np.where(a.bits[rows] & REPLY != 0, -1, 1)
+            transit = (b.time[gap.in_outer[rows]] - a.time[rows]) * way
+            self._disorder[names] = max(0, -int(transit.min(initial=0)))
+        return self._disorder[names]
 
     def sightings(self, point: Point, row: int) -> list[tuple[Point, int]]:
         """Every (point, row) at which this packet was seen, from the inside out."""

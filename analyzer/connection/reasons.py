@@ -28,8 +28,8 @@ REASONS = (
     Reason(
         "refused", Fate.NOT_ROUTED_HERE, "an ICMP error quotes it, so somebody received it and refused it"
     ),
-    Reason("refused-here", Fate.NOT_ROUTED_HERE, "this node answered it with a refusal of its own"),
-    Reason("rejected", Fate.NOT_ROUTED_HERE, "a rule of the node rejects it for certain"),
+    Reason("refused-here", Fate.NOT_ROUTED_HERE, "this node itself refused it"),
+    Reason("rejected", Fate.NOT_ROUTED_HERE, "a rule on the node certainly rejects it"),
     Reason("answered-beyond", Fate.PASSED, "its answer came through a router, so it left this node"),
     Reason("answered-here", Fate.NOT_ROUTED_HERE, "its answer did not pass the next point either"),
     Reason(
@@ -39,7 +39,7 @@ REASONS = (
     ),
     Reason("answered", Fate.CAPTURE_LOSS, "it was answered, so it was delivered: the next point missed it"),
     Reason("not-recording", Fate.UNDECIDABLE, "nothing shows that the next point was recording then"),
-    Reason("not-captured", Fate.UNDECIDABLE, "the next point on its way was not captured"),
+    Reason("not-captured", Fate.UNDECIDABLE, "the next point on its path was not captured"),
     Reason("one-direction", Fate.UNDECIDABLE, "the next point recorded the other direction only"),
     Reason(
         "capture-dropped",
@@ -53,15 +53,19 @@ REASONS = (
         "the next point may have been recorded with a filter: nothing at all of it is there",
     ),
     Reason("ambiguous", Fate.UNDECIDABLE, "several flows beyond fit equally well"),
-    Reason("way-unknown", Fate.UNDECIDABLE, "its way may lead by a point that was not captured"),
+    Reason("way-unknown", Fate.UNDECIDABLE, "it may have passed a point that was not captured"),
     Reason(
         "lost",
         Fate.VANISHED,
         "the next point was recording, did not see it, and nothing shows that it was delivered",
     ),
-    Reason("counted", Fate.VANISHED, "the kernel counted as many dropped packets as did not show again"),
-    Reason("ruled", Fate.VANISHED, "a rule of the node drops it for certain, and nobody answered it"),
-    Reason("recorded-drop", Fate.VANISHED, "the kernel's own record names it as dropped"),
+    Reason(
+        "counted",
+        Fate.VANISHED,
+        "the kernel's drop counters account for every packet that was not seen again",
+    ),
+    Reason("ruled", Fate.VANISHED, "a rule on the node certainly drops it, and nobody answered it"),
+    Reason("recorded-drop", Fate.VANISHED, "the kernel recorded that it dropped this packet"),
     Reason(
         "waited",
         Fate.PASSED,

@@ -118,9 +118,11 @@ class Refusals:
         later = times[times > sent]
         until = int(later.min()) if len(later) else None
         for one in quoting:
-            if one.time < sent:
-                continue
-            if (one.ip_id == ip_id) if one.ip_id and ip_id else (until is None or one.time < until):
+            # A number tells, whatever the order of the times that were noted.
+            if one.ip_id and ip_id:
+                if one.ip_id == ip_id:
+                    return one
+            elif sent <= one.time and (until is None or one.time < until):
                 return one
         return None
 

@@ -11,7 +11,7 @@ from analyzer.capture.transport import flow_ends
 from analyzer.connection.passages import address
 from analyzer.connection.reasons import CODES
 from analyzer.flow.point import TCP
-from analyzer.node.ways import EXITS
+from analyzer.node.ways import EXITS, FIRST_TTLS, INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,9 @@ def _by(point: Point, flow: int, error: int, node: Node, direction: int, *, insi
         return "pod" if direction == IN and inside and point.role in EXITS else "node"
     if point.src[error] == point.dst[flow]:
         return "pod" if direction in (IN, LOCAL) else "peer"
-    return "router"
+    # The router next to a pod is the node: what others send has lost a hop when it gets there.
+    first = point.order[point.starts[2 * error]]
+    return "node" if point.role in INSIDE and int(point.packets.ttl[first]) in FIRST_TTLS else "router"
 
 
 def by_answers(
@@ -125,7 +127,9 @@ def by_answers(
         dst = address(int(point.flows.dst_hi[flow]), int(point.flows.dst_lo[flow]))
         way = int(direction[connection])
         by: By = "peer" if way not in (IN, LOCAL) else "pod"
-        if int(reason[connection]) in HERE or (node.owns(dst) and not (way == IN and inside[connection])):
+        own = node.owns(dst) and not (way == IN and inside[connection])
+        own |= (row := int(outcomes.reset[connection])) >= 0 and node.sent(point, row)
+        if int(reason[connection]) in HERE or own:
             by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()
         says = "challenge ACK" if outcomes.strange[connection] else "RST" if reset else "refused"

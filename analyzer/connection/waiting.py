@@ -79,6 +79,8 @@ def _wait(point: Point, flow: int, trails: Trails) -> Wait | None:
     if not times or answered - asked - sum(times.values()) >= again - asked:
         return None
     place, longest = max(times.items(), key=lambda item: item[1])
+    if longest <= 2 * trails.disorder(place[0]):
+        return None
     return Wait(gap=place[0], outward=place[1], time=longest)
 
 

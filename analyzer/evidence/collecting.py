@@ -37,9 +37,10 @@ from analyzer.evidence.facts import (
     RoutingRule,
     Socket,
     Sysctl,
+    unread,
 )
 from analyzer.evidence.links import merge
-from analyzer.evidence.naming import Name, by_address
+from analyzer.evidence.naming import Name, by_address, resolved
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
@@ -63,20 +64,30 @@ QUIET = frozenset({"case.toml", "truth.json"})
 """Files that belong to a recorded case, not to the node."""
 _ELSEWHERE = re.compile(r"(?:^|/)ip_netns_exec_|/namespaces/[^/]+/")
 """Paths of what sosreport asks in every other network namespace of the node; its content would not say so."""
+_UNKNOWN, _USELESS, _OTHERS, _BEYOND = _LEFT_OUT = (
+    "in no known format", "since it decides nothing", "of other network namespaces", "after {} MiB of side evidence",
+)  # fmt: skip
+"""Why a file is not used."""
 _VARIES = frozenset({"net.netfilter.nf_conntrack_count"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFile:
-    """A file in which a source recognised its format."""
+    """A file in which a source recognised its format, or none did."""
 
     file: str
-    source: str
-    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`."""
-    facts: int
+    source: str = ""
+    """Name of the source, a module of `analyzer.evidence.sources`: `ip_route`; empty where none knows the file."""
+    facts: int = 0
     """How many facts it told; none where the format was there, and nothing in it."""
-    wrapped: tuple[str, ...]
+    wrapped: tuple[str, ...] = ()
     """What was around the output and was taken off: `colours`, `HTML`, ..."""
+    unclear: int = 0
+    """Parts that were not understood, or left out; a caveat tells of each."""
+    resembles: str = ""
+    """Of a file that no source knows: what it looks like."""
+    cited: tuple[str, ...] = ()
+    """Incidents that it is evidence for, and other sections of a report that name it: `syn-vanished-1`, `node health`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,19 +186,17 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
     """
     facts: list[Fact] = []
     caveats: list[str] = []
-    unknown: list[str] = []
     used: list[ReadFile] = []
-    elsewhere: list[str] = []
-    unread: list[str] = []
+    left_out: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
     spent = 0
     for file in sorted(files, key=_moment):
         if file.name in QUIET:
             continue
         if spent > WHOLE:
-            unread.append(file.label)
+            left_out[_BEYOND].append(file.label)
             continue
         if _ELSEWHERE.search(file.label):
-            elsewhere.append(file.label)
+            left_out[_OTHERS].append(file.label)
             continue
         if is_netlink(stored := file.stored(HEAD)[0]):
             stored, missing = file.stored()
@@ -197,7 +206,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
                 caveats.append(f"{file.label}: {missing or f'only its first {limit} bytes were read'}")
             records = list(_few(dwdump.parse(stored[:limit], file.label), file.label))
             facts += records
-            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records), wrapped=()))
+            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
             continue
         head, missing = file.read(HEAD)
         wrapped = unwrapping.wrappers(head)
@@ -216,27 +225,38 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         if missing and (fitting or not head):
             caveats.append(f"{file.label}: {missing}")
         elif not fitting:
-            unknown.append(f"{file.label} ({unwrapping.resembles(head)})")
+            known = unwrapping.undecided(head)
+            like = known or unwrapping.resembles(head)
+            left_out[_USELESS if known else _UNKNOWN].append(f"{file.label} ({like})")
+            used.append(ReadFile(file=file.label, wrapped=wrapped, resembles=like))
+        rows = []
         for source in fitting:
             told = list(_few(source.parse(text, file.label), file.label))
+            told += [
+                one for fact in _of(told, Ruleset) for one in unread(fact.unclear(), file.label, "rules")
+            ]
             facts += told
-            count = sum(not isinstance(fact, Caveat) for fact in told)
-            used.append(
+            unclear = sum(isinstance(fact, Caveat) for fact in told)
+            name = source.__name__.rpartition(".")[2]
+            rows.append(
                 ReadFile(
-                    file=file.label, source=source.__name__.rpartition(".")[2], facts=count, wrapped=wrapped
+                    file=file.label, source=name, facts=len(told) - unclear, wrapped=wrapped, unclear=unclear
                 )
             )
-    for reason, labels in (
-        ("in no known format", unknown),
-        ("of other network namespaces", elsewhere),
-        (f"after {WHOLE >> 20} MiB of side evidence", unread),
-    ):
+        # Formats look alike: where one told something, those that told nothing were mistaken.
+        used += [row for row in rows if row.facts or row.unclear] or rows
+    for reason, labels in left_out.items():
         if labels:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-            caveats.append(f"not used, {reason}: {shown}")
+            caveats.append(f"not used, {reason.format(WHOLE >> 20)}: {shown}")
     caveats += [fact.says for fact in _of(facts, Caveat)]
     links = _links(_of(facts, Link), caveats)
     modules = _of(facts, Module)
+    drops, nameless = resolved(_of(facts, DropRecord), _of(facts, Name))
+    if nameless:
+        caveats.append(
+            f"{nameless} dropped packets are told by names that no listing gives an address: kubectl get pods -A -o wide does"
+        )
     return Evidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
@@ -252,7 +272,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),
         ipvs=tuple(_of(facts, IpvsConnection)),
-        drops=tuple(_of(facts, DropRecord)),
+        drops=tuple(drops),
         events=tuple(_of(facts, EventLog)),
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,

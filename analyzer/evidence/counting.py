@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Group = Literal["protocol", "nstat", "interface", "driver", "softnet", "qdisc"]
+Group = Literal["protocol", "nstat", "interface", "driver", "softnet", "qdisc", "neighbours"]
 """Whose counters: those of IP, TCP, UDP (`nstat`, which may print differences, apart); those of the network device;
-those that its driver keeps (`ethtool -S`); the receive queues of the CPUs; traffic control."""
+those that its driver keeps (`ethtool -S`); the receive queues of the CPUs; traffic control; the neighbour tables."""
 
+UNTOLD = "?"
+"""The interface of a queue of which nothing says whose it is."""
 _GAUGES = frozenset({
     "Ip.Forwarding", "Ip.DefaultTTL", "Tcp.RtoAlgorithm", "Tcp.RtoMin", "Tcp.RtoMax", "Tcp.MaxConn", "Tcp.CurrEstab",
-    "backlog_bytes", "backlog_packets", "backlog_len", "rx_queue_len",
+    "backlog_bytes", "backlog_packets", "backlog_len", "rx_queue_len", "entries",
 })  # fmt: skip
 """Numbers among the counters that also fall."""
 

@@ -24,6 +24,7 @@ DEEP = 32
 """Frames kept of a stack."""
 
 Hook = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+HOOKS: tuple[Hook, ...] = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 Clock = Literal["wall", "monotonic", "boot", "unknown"]
 Kind = Literal[
     "rule", "nat-rule", "conntrack-insertion", "conntrack-entry", "netfilter", "reverse-path", "no-neighbour", "queue-full",
@@ -71,6 +72,9 @@ class DropRecord:
     src: str = ""
     """Addresses and ports are those that the packet had when it died: in POSTROUTING those after translation."""
     dst: str = ""
+    src_name: str = ""
+    """What the source calls an end whose address it does not tell: `default/web-0`."""
+    dst_name: str = ""
     sport: int | None = None
     dport: int | None = None
     seq: int | None = None
@@ -299,7 +303,7 @@ def _within(stack: Sequence[str]) -> list[str]:
 
 def place_of(stack: Sequence[str]) -> str:
     """Give the function that dropped the packet, the first that is not of the dropping itself."""
-    return next((frame for frame in stack if frame not in _FREEING), "")
+    return next((frame for frame in stack if frame not in _FREEING and not frame.startswith("bpf_prog_")), "")
 
 
 @lru_cache(maxsize=8192)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from calendar import isleap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -271,6 +272,15 @@ def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
     """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
     if lines:
         yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
+
+
+def alike(text: str, looks: re.Pattern[str], *understood: re.Pattern[str]) -> list[str]:
+    """Give the lines that begin like a source's own and are none of those that it understands, for `unread`."""
+    return [
+        line
+        for raw in text.splitlines()
+        if looks.match(line := raw.strip()) and not any(pattern.fullmatch(line) for pattern in understood)
+    ]
 
 
 Parse = Callable[Concatenate[Any, str, ...], "Iterator[Fact]"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.evidence.drops import DropRecord
 
 _RANK = {"service": 0, "node": 1, "pod": 2, "container": 3}
 """Who gives an address its name where several have it: pods of the host's network have their node's."""
@@ -34,6 +36,27 @@ class Name:
     def says(self) -> str:
         """`10.244.0.11 is pod default/web-0 on node-a`."""
         return f"{self.address} is {self.kind} {self.text}" + (f" on {self.node}" if self.node else "")
+
+
+def resolved(records: Sequence[DropRecord], names: Iterable[Name]) -> tuple[list[DropRecord], int]:
+    """Give drops of which a source names the ends the addresses that listings tell, and count those that stay without.
+
+    A name that has several addresses gets none.
+    """
+    found: dict[str, set[str]] = {}
+    for name in names:
+        found.setdefault(name.text, set()).add(name.address)
+        found.setdefault(name.name, set()).add(name.address)
+    known = {name: next(iter(addresses)) for name, addresses in found.items() if len(addresses) == 1}
+    told = [
+        replace(one, src=src, dst=dst, version=6 if ":" in src + dst else 4)
+        if (one.src_name or one.dst_name)
+        and (src := one.src or known.get(one.src_name, ""))
+        and (dst := one.dst or known.get(one.dst_name, ""))
+        else one
+        for one in records
+    ]
+    return told, sum(bool(one.src_name or one.dst_name) and not (one.src and one.dst) for one in told)
 
 
 def by_address(said: Iterable[Name]) -> dict[str, Name]:

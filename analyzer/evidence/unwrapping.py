@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,11 +87,14 @@ def commands(text: str) -> list[str]:
     ]
 
 
+def prompted(line: str) -> bool:
+    """Say whether a terminal's prompt stands in a line."""
+    return _PROMPT.match(line[:400]) is not None
+
+
 def without_commands(text: str) -> str:
     """Leave out the lines with prompts."""
-    return "".join(
-        line for line in text.splitlines(keepends=True) if not _PROMPT.match(line[:400].rstrip("\r\n"))
-    )
+    return "".join(line for line in text.splitlines(keepends=True) if not prompted(line.rstrip("\r\n")))
 
 
 def digest(text: str) -> str:
@@ -115,6 +119,71 @@ def digest(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+_KINDS = (
+    ("a listing of network devices' drivers, which counts nothing", r"^driver: \S+\nversion: "),
+    (
+        "`ss -s`, which tells no single socket: `ss -tanp` does",
+        r"^Total: \d+.*\nTCP: +\d+ \(estab|^sockets: used \d+$",
+    ),
+    ("`docker ps`, which tells no addresses: `docker inspect` does", r"^CONTAINER ID +IMAGE +COMMAND "),
+    (
+        "`crictl pods` or `ps`, which tell no addresses: `crictl inspectp` does",
+        r"^(?:POD ID|CONTAINER) +(?:IMAGE +)?CREATED +STATE ",
+    ),
+    (
+        "`docker network ls`, which tells no addresses: `docker network inspect` does",
+        r"^NETWORK ID +NAME +DRIVER ",
+    ),
+    (
+        "`tc qdisc` without its counters: `tc -s qdisc` tells them",
+        r"^qdisc \S+ [\da-f]+: (?:dev|root|parent) ",
+    ),
+    (
+        "`tc` classes or filters, of which nothing is asked: `tc -s qdisc` tells what queues dropped",
+        r"^(?:class|filter) \S+ \S+:?\S* ",
+    ),
+    (
+        "a part of `lsmod`: what it leaves out proves nothing",
+        r"^(?:br_netfilter|nf_\w+|xt_\w+|ip_vs\w*|bridge|vxlan) +\d+ +\d+",
+    ),
+    (
+        "the answer of `ip route get`, one packet's way: `ip route show table all` and `ip rule` tell all",
+        r"^\s*(?:cache\b|[\da-f.:]+ (?:from \S+ )?(?:via \S+ )?dev \S+)|^RTNETLINK answers: ",
+    ),
+    (
+        "`ip nexthop`, whose next hops `ip route show table all` lists too",
+        r"^id \d+ (?:via|group|dev|blackhole) ",
+    ),
+    (
+        "conntrack's expectations: the helpers' connections to come",
+        r"^\d+ proto=\d+ src=\S+ dst=\S+ .*mask-src=",
+    ),
+    (
+        "Cilium's connection tracking: the kernel's own, `conntrack -L`, is what is read",
+        r"^(?:TCP|UDP|ICMP|SCTP) (?:IN|OUT|SVC|RELATED) \S+ -> \S+ ",
+    ),
+    (
+        "drops of TCP sockets (`tcpdrop`), counted where packets have arrived",
+        r"^TIME +PID +(?:COMM +)?IP SADDR:SPORT ",
+    ),
+    (
+        "counts of a bpftrace program by call stack: drops.bt tells each packet",
+        r"^@(?:\w+)?\[\s*$|^Attaching \d+ probes?\.\.\.$",
+    ),
+    ("`perf trace`, whose times are relative: `perf script` tells more", r"^ *\d+\.\d{3} .*skb:kfree_skb\("),
+    (
+        "an answer of Prometheus' API: the node_exporter's page itself is what is read",
+        r'^\{"status": ?"success", ?"data": ?\{"resultType"',
+    ),
+)
+"""Known outputs in which there is nothing to be used, and what would tell more."""
+
+
+def undecided(head: str) -> str:
+    """Name a known output in which there is nothing to be used, with what would tell more; empty for any other."""
+    return next((what for what, pattern in _KINDS if re.search(pattern, head.strip(), re.MULTILINE)), "")
+
+
 def resembles(head: str) -> str:
     """Say what a file that nobody knows looks like; empty where it looks like nothing in particular."""
     text = head.strip()
@@ -136,7 +205,7 @@ def resembles(head: str) -> str:
     if re.match(r"(?:---\s*\n|apiVersion: )", text):
         return "YAML"
     if re.search(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8} |\d{4}-\d\d-\d\d[T ][\d:]{8})", text, re.MULTILINE):
-        return "a log of something else than the kernel"
+        return "a log that is not the kernel's"
     lines = text.splitlines()[:20]
     if len(lines) > 2 and len({line.count(",") for line in lines}) == 1 and lines[0].count(",") > 1:
         return "CSV"
@@ -224,6 +293,31 @@ def _logged(text: str) -> str:
     return "\n".join(lines) + "\n" if lines else text
 
 
+_NUMBER = re.compile(r" *(\d{1,7})(?:\t|:(?=\S)|(?: ?[|:│])? +)")
+
+
+def _numbered(head: str) -> bool:
+    """Whether an editor, `cat -n` or `grep -n` put numbers before the lines: each is one more than the last, or `N:` grows."""
+    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    said = [match for line in lines if (match := _NUMBER.match(line))]
+    steps = {int(b[1]) - int(a[1]) for a, b in pairwise(said)}
+    sure = all(match[0][-1] in ":\t" for match in said)
+    return len(said) == len(lines) > (1 if sure else 3) and (steps == {1} or (sure and min(steps) > 0))
+
+
+def _host(head: str) -> str:
+    """The host's name that pdsh, ansible or talosctl put before every line; empty without."""
+    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    name, colon, _ = lines[0].partition(": ") if lines else ("", "", "")
+    fits = colon and len(lines) > 2 and re.fullmatch(r"[\w.-]{1,255}", name)
+    return f"{name}: " if fits and all(line.startswith(f"{name}:") for line in lines) else ""
+
+
+def _unhosted(text: str) -> str:
+    host = _host(text)
+    return "".join(line.removeprefix(host) for line in text.splitlines(keepends=True))
+
+
 _WRAPPERS: tuple[tuple[str, Callable[[str], bool], Callable[[str], str]], ...] = (
     ("colours", lambda head: "\x1b" in head, lambda text: _ESCAPE.sub("", text)),
     ("HTML", lambda head: _PRE.search(head) is not None, _pre),
@@ -240,5 +334,7 @@ _WRAPPERS: tuple[tuple[str, Callable[[str], bool], Callable[[str], str]], ...] =
         lambda head: _most(head, re.compile(r" {4}|\t"), share=1),
         _stripped(re.compile(r" {4}|\t")),
     ),
+    ("line numbers", _numbered, _stripped(_NUMBER)),
+    ("a host's name", lambda head: bool(_host(head)), _unhosted),
     ("banners", lambda head: _BANNER.search(head) is not None, lambda text: _BANNER.sub("", text)),
 )

@@ -42,18 +42,21 @@ _NOT_LOST = frozenset({"not-a-loss", "receiver", "no-listener"})
 """What happens to packets that have arrived; without addresses they are not told from those of other hosts or pods."""
 
 
-def join(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
+def join(
+    records: Sequence[DropRecord], losses: Sequence[Loss], *, certain: bool = True
+) -> dict[int, DropRecord]:
     """Find the records of lost packets.
 
     Args:
         records: Of one node.
         losses: Of the same node; the order does not matter.
+        certain: Which records: those that prove a drop, or those that show a last sign of the packet.
 
     Returns: Index of a loss to its record. A record is given to one loss at most.
     """
-    sure = [record for record in records if record.certain]
-    found = _by_packet([record for record in sure if record.src and record.dst], losses)
-    bare = [record for record in sure if not record.src and _in_transit(record)]
+    these = [record for record in records if record.certain == certain]
+    found = _by_packet([record for record in these if record.src and record.dst], losses)
+    bare = [record for record in these if not record.src and _in_transit(record)]
     return _by_order(bare, losses) | found
 
 
@@ -61,16 +64,20 @@ def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[in
     """Give each record to the loss that it agrees with; of several the one that was last seen nearest to it in time."""
     index: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, loss in enumerate(losses):
+        # A record tells less than a packet mostly: it is looked up by the narrowest that it tells.
         for key in _keys(loss.proto, loss.src, loss.sport, loss.dst, loss.dport, loss.seq, loss.ip_id):
             index[key].append(number)
     claims: dict[int, list[DropRecord]] = defaultdict(list)
     for record in records:
         candidates: dict[int, None] = {}
-        for key in _keys(
+        keys = _keys(
             record.proto, record.src, record.sport, record.dst, record.dport, record.seq, record.ip_id
-        ):
+        )
+        for key in keys[:1] if keys[0][0] in ("seq", "id") else keys:
             candidates.update((number, None) for number in index.get(key, ())[:_SAME])
         agreeing = [number for number in candidates if _agrees(record, losses[number])]
+        whole = [number for number in agreeing if _tuple(record) == _tuple(losses[number])]
+        agreeing = whole or agreeing
         if (chosen := _choose(record, agreeing, losses)) is not None:
             claims[chosen].append(record)
     return {number: _first(claimed, losses[number]) for number, claimed in claims.items()}
@@ -84,11 +91,12 @@ def _keys(
     proto: str, src: str, sport: int | None, dst: str, dport: int | None, seq: int | None, ip_id: int | None
 ) -> list[tuple[object, ...]]:
     """By what a packet is found before or after its translation: it leaves the numbers, and one end at least mostly."""
-    if seq is not None:
-        return [("seq", proto, seq)]
-    if ip_id is not None:
-        return [("id", proto, ip_id)]
-    return [("src", proto, src, sport), ("dst", proto, dst, dport)]
+    numbers = [("seq", proto, seq)] * (seq is not None) + [("id", proto, ip_id)] * (ip_id is not None)
+    return [*numbers, ("src", proto, src, sport), ("dst", proto, dst, dport)]
+
+
+def _tuple(one: DropRecord | Loss) -> tuple[str, str, int | None, str, int | None]:
+    return one.proto, one.src, one.sport, one.dst, one.dport
 
 
 def _agrees(record: DropRecord, loss: Loss) -> bool:
@@ -116,7 +124,9 @@ def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[Loss])
     if exact and len(agreeing) == 1:
         return agreeing[0]
     if wall is None:
-        return None
+        # Which of a packet's repetitions it was does not matter.
+        flows = {_tuple(losses[number]) for number in agreeing}
+        return agreeing[0] if flows == {_tuple(record)} and record.sport is not None else None
     if exact:
         # Sent again, and lost again: the times of two attempts lie further apart than any two clocks of one host.
         distances = sorted((abs(losses[number].last_seen_ns - wall), number) for number in agreeing)

@@ -55,7 +55,7 @@ class Destination:
         else:
             host, colon, port = text, "", ""
         if colon and not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
-            raise ValueError(f"{port!r} is no port")
+            raise ValueError(f"{port!r} is not a port")
         return cls(network=ipaddress.ip_network(host), port=int(port) if colon else None)
 
     def holds(self, flow: str) -> bool:

@@ -78,12 +78,12 @@ def read(path: Path, *, missing_ok: bool = False) -> Expectations:
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > SIZE:
-        raise UnusableInput(f"{path}: has more than {SIZE} bytes; no file of expectations is that long")
+        raise UnusableInput(f"{path}: has more than {SIZE} bytes; too large for a file of expectations")
     try:
         text = data.decode()
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UnusableInput(f"{path}: is no TOML: {error}") from None
+        raise UnusableInput(f"{path}: is not TOML: {error}") from None
     return Expectations(path=path, content=content, bundles=_Reader(path, text).bundles(content))
 
 
@@ -150,7 +150,7 @@ class _Reader:
             self._table(table, where, {"bundle", "exit", "counts", "incidents"})
             name = self._name(table.get("bundle", "."), where)
             if name in bundles:
-                raise self._wrong(where, f"is the second for {', '.join(name)!r}")
+                raise self._wrong(where, f"is a second table for {', '.join(name)!r}")
             bundles[name] = self._expectation(table, where, line)
         return bundles
 

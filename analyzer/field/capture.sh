@@ -60,7 +60,7 @@ json() { # a string of JSON
 
 number() { # $1 if it is a whole number within $3 and $4, else bad use of option $2
     case $1 in
-        '' | *[!0-9]* | ??????????*) die "$2: $1 is no whole number" ;;
+        '' | *[!0-9]* | ??????????*) die "$2: $1 is not a whole number" ;;
     esac
     [ "$1" -ge "$3" ] && [ "$1" -le "$4" ] || die "$2: $1 is not between $3 and $4"
     echo "$1"
@@ -654,7 +654,7 @@ pack() { # the bundle in the folder $work, into $archive; without room for it th
         [ ! -e "$work/failed" ] && mv "$archive.part" "$archive" && written_to=$archive && return
     rm -f "$archive.part"
     written_to=$(dirname "$archive")/$name
-    mv "$bundle" "$written_to" && say "no room for an archive: the folder is kept as it is"
+    mv "$bundle" "$written_to" && say "no room for an archive: the folder is kept"
 }
 
 prune() { # the oldest archives, so that all take --keep MB at most
@@ -722,7 +722,7 @@ parse() {
             --drops) drops=true; shift; continue ;;
             --dry-run) dry=true; shift; continue ;;
             --pod | --container | --pid | --address | -i | -o | --seconds | --until | --after | --size | --keep | --snaplen | --filter) ;;
-            *) die "$option is no option; --help lists them" ;;
+            *) die "$option is not an option; --help lists them" ;;
         esac
         [ $# -ge 2 ] && [ -n "$2" ] || die "$option: a value is missing"
         case $option in
@@ -744,7 +744,7 @@ parse() {
         esac
         shift 2
     done
-    [ "$keep" = 0 ] || [ -n "$until" ] || [ "$seconds" -gt 0 ] || die "--keep begins anew after each event: give --until or --seconds"
+    [ "$keep" = 0 ] || [ -n "$until" ] || [ "$seconds" -gt 0 ] || die "--keep starts over after each event: give --until or --seconds"
 }
 
 check() {
@@ -1008,7 +1008,11 @@ wrap_up() {
     written_to=stdout
     pack
     [ -z "$losses" ] || tell "packets that $program missed: $(one_line "$losses")"
-    tell "$ended; $written_to"
+    case $ended in
+        seconds) tell "$seconds s recorded; wrote $written_to" ;;
+        event) tell "stopped after the event; wrote $written_to" ;;
+        *) tell "$ended; wrote $written_to" ;;
+    esac
 }
 
 main() {

@@ -71,7 +71,7 @@ def endpoint(text: str) -> Endpoint:
     path = (form["path"] or "") if form else ""
     if form is None or not 0 < port < 65536 or (scheme == "connect" and path):
         raise UnusableInput(
-            f"{text!r} is no endpoint", "write HOST:PORT, http://HOST:PORT/PATH or dns://SERVER/NAME"
+            f"{text!r} is not an endpoint", "write HOST:PORT, http://HOST:PORT/PATH or dns://SERVER/NAME"
         )
     if scheme == "dns" and not re.fullmatch(r"/(?:[\w-]{1,63}\.){0,10}[\w-]{1,63}\.?", path):
         raise UnusableInput(f"{text!r} asks for no name", "write dns://SERVER/NAME")

@@ -28,8 +28,8 @@ connection stood; nobody can tell; no connection of the captures fits."""
 _SAYS: tuple[tuple[Verdict, str], ...] = (
     ("server", "slow at the server"),
     ("network", "slow or failed without a loss on this node"),
-    ("untold", "of a connection of which the captures cannot tell"),
-    ("unmatched", "of no connection that was captured"),
+    ("untold", "on connections that the captures cannot explain"),
+    ("unmatched", "not among the captured connections"),
 )
 
 

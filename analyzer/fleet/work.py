@@ -74,7 +74,7 @@ def _here(bundle: FleetBundle, source: Place) -> Iterator[Path]:
             parts = [Path(bundle.path).name, *name.removeprefix(bundle.path).split("/")]
             parts = [part for part in parts if part]
             if any(part in (".", "..") or "\0" in part for part in parts):
-                raise LostsynError(f"{name!r} is no name that a file can have here")
+                raise LostsynError(f"{name!r} cannot be used as a file name here")
             path = folder.joinpath(*parts)
             path.parent.mkdir(parents=True, exist_ok=True)
             source.files.get_file(source.path(name), str(path))

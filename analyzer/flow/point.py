@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.capture.holes import holes
 from analyzer.capture.layout import ARP, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.pauses import pauses
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
 from analyzer.flow.keys import address_key, is_v4
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from analyzer.capture.points import Recording
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+NEIGHBOURS = tuple(range(133, 138))
+"""Types of ICMPv6 by which routers and neighbours are asked for, and answer."""
 SLICE = 1 << 20
 """Rows that a loop over all packets takes at a time: what it needs beside the columns stays small."""
 
@@ -78,6 +80,8 @@ class Point:
     """See `analyzer.node.recording`; None where nothing but its own packets tells."""
     host: str = ""
     """Whose it is, where the bundle has captures of several nodes: see `analyzer.node.hosts`."""
+    guessed: bool = False
+    """Whether neither its name nor anybody tells its role, so that its packets alone do."""
     within: tuple[str, ...] = ()
     """Points of the same place that it lies directly behind, seen from the node's inside: see `analyzer.node.stacks`."""
 
@@ -131,19 +135,19 @@ class Point:
         )  # fmt: skip
 
     @cached_property
-    def holes(self) -> tuple[tuple[int, int], ...]:
+    def pauses(self) -> tuple[tuple[int, int], ...]:
         """When the point was not recording between its first and its last packet: from and to, ns, ascending."""
         bounds = pairwise([*self.recording.first_rows, len(self.packets)])
         times = [self.packets.time[begin:end] for begin, end in bounds if end > begin]
-        return tuple(holes(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
+        return tuple(pauses(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
 
     def recorded(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the point was recording at each time, ns: it has packets before and after, or a witness, and no hole there."""
+        """Whether the point was recording at each time, ns: it has packets before and after, or a witness, and no pause there."""
         first, last = self.recording_span
         within = (times >= first) & (times <= last)
-        if self.holes:
-            begins, ends = np.array(self.holes).T
-            before = np.searchsorted(begins, times) - 1  # the last hole that began before
+        if self.pauses:
+            begins, ends = np.array(self.pauses).T
+            before = np.searchsorted(begins, times) - 1  # the last pause that began before
             within &= (before < 0) | (times >= ends[before])
         return within
 
@@ -244,6 +248,9 @@ def _responder_spoke_first(flows: Flows) -> NDArray[np.bool_]:
 
 def routable(flows: Flows) -> NDArray[np.int32]:
     """As `Point.routable`."""
+    kind, code = flows.ports >> 16, flows.ports & 0xFFFF
+    # Neighbours are asked for on one link (RFC 4861 section 7.1: hop limit 255), to unicast addresses as well.
+    asked = (flows.proto == ICMP6) & np.isin(kind, NEIGHBOURS) & (code == 0)
     v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
     group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
     link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
@@ -258,4 +265,6 @@ def routable(flows: Flows) -> NDArray[np.int32]:
     )
     v6_own = flows.dst_hi >> np.uint64(56) == 255
     v6_own |= (flows.src_hi >> np.uint64(54) == 0x3FA) | (flows.dst_hi >> np.uint64(54) == 0x3FA)
-    return np.flatnonzero((flows.proto != ARP) & ~group & ~np.where(v4, v4_own, v6_own)).astype(np.int32)
+    return np.flatnonzero((flows.proto != ARP) & ~asked & ~group & ~np.where(v4, v4_own, v6_own)).astype(
+        np.int32
+    )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 4
 """Interfaces of one role that a command names."""
-USUAL = {"pod": "VETH", "bridge": "cni0", "uplink": "eth0"}
+USUAL = {"pod": "VETH", "bridge": "cni0", "tunnel": "flannel.1", "uplink": "eth0"}
 """What an interface is called where nothing tells; `VETH` is to be replaced."""
 # An interface's name may hold anything but `/` and white space (dev_valid_name in net/core/dev.c); a command is
 # copied into a root shell, so only plain ones get into it.
@@ -130,7 +130,7 @@ def _strangers(scene: Scene, gaps: Sequence[Gap]) -> Advice:
 def _no_uplink(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The uplink was not captured.",
-        tells=f"Losses between {_list(point.name for point in seen)} are told.",
+        tells=f"Losses between {_list(point.name for point in seen)} are found.",
         hides="Losses after the bridge: NAT, most rules, the next hop.",
         next=_record(scene, seen, _way(scene)),
         command=_command(scene, seen, _way(scene)),
@@ -140,8 +140,8 @@ def _no_uplink(scene: Scene, seen: Sequence[Point]) -> Advice:
 def _no_bridge(scene: Scene, seen: Sequence[Point]) -> Advice:
     return Advice(
         situation="The bridge was not captured.",
-        tells="Losses between the pod and the uplink are told, with NAT followed.",
-        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the connection that won a port "
+        tells="Losses between the pod and the uplink are found, with NAT followed.",
+        hides="Whether a packet was lost before or after the bridge, and what other pods sent: the winner of a port "
         "race is seen at the uplink only.",
         next=f"If the pod is on a bridge, record it as well. {_record(scene, seen, ('bridge',))}",
         command=_command(scene, seen, ("bridge",)),

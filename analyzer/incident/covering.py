@@ -72,7 +72,7 @@ def _open(scene: Scene) -> Iterator[Coverage]:
 def _recorded(point: Point, begin: int, end: int) -> int:
     """How many ns between two times for which the point was recording."""
     first, last = point.recording_span
-    missing = sum(max(min(to, end) - max(since, begin), 0) for since, to in point.holes)
+    missing = sum(max(min(to, end) - max(since, begin), 0) for since, to in point.pauses)
     return max(min(last, end) - max(first, begin) - missing, 0)
 
 

@@ -64,10 +64,10 @@ class Loss:
 _WENT = {
     "out": "could not leave this node",
     "in": "could not get into this node",
-    "local": "got no further within this node",
+    "local": "were dropped within this node",
 }
 _FARED = {
-    "reply-vanished": "lost the answers inside this node",
+    "reply-vanished": "lost their replies inside this node",
     "data-vanished": "got stuck in this node",
     "refused": "could not get through this node",
 }

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from analyzer.evidence.events import evicted, occupancy
 from analyzer.evidence.stale import contradicting
+from analyzer.incident.model import Level as Level
+from analyzer.incident.model import Signal as Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
-
-Level = Literal["ok", "warn", "danger", "dropping"]
-"""`dropping`: packets are lost already."""
 
 FULL: tuple[tuple[float, Level], ...] = ((0.95, "dropping"), (0.85, "danger"), (0.70, "warn"))
 """Share of nf_conntrack_max that is taken, to its level."""
@@ -53,22 +51,6 @@ _TROUBLES = {
 _DEAD = frozenset({"FAILED", "INCOMPLETE"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """One sign of the node's health."""
-
-    name: str
-    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `stale-entries`, `time-wait`, `udp-growth`, `gone-addresses`,
-    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
-    value: str
-    """What was measured, short: `96 %`, `140`, `300 s`."""
-    level: Level
-    says: str
-    """One sentence with the numbers."""
-    source: str
-    """Files it was read from."""
-
-
 def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]:
     """Read the signals that the evidence allows, in a fixed order.
 
@@ -82,6 +64,8 @@ def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]
         *_counters(evidence),
         *_evicted(evidence),
         *_table_full(evidence),
+        *_neighbours(evidence),
+        *_allowances(evidence),
         *_stale(evidence),
         *_time_wait(evidence),
         *_udp_growth(evidence),
@@ -202,6 +186,53 @@ def _table_full(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
+def _neighbours(evidence: Evidence) -> Iterator[Signal]:
+    """The table of ARP, by its own counters; of IPv6 only where a file says that it is of neighbour discovery."""
+    for names, of in ((("arp_cache", ""), 4), (("ndisc_cache",), 6)):
+        listed = [one for one in evidence.statistics if one.group == "neighbours" and one.of in names]
+        if not listed:
+            continue
+        most = _number(evidence, f"net.ipv{of}.neigh.default.gc_thresh3") or 0
+        full, count = (listed[-1].values.get(name, 0) for name in ("table_fulls", "entries"))
+        rose = full - listed[0].values.get("table_fulls", 0)
+        share = count / most if most else 0
+        levels: list[Level] = [
+            level for bound, level in FULL if share > bound or (rose and level == "dropping")
+        ]
+        yield Signal(
+            name="neighbours",
+            value=f"{share:.0%}" if most else str(count),
+            level=levels[0] if levels else "warn" if full else "ok",
+            says=f"The table of IPv{of} neighbours held {count:,} {f'of {most:,} ' if most else ''}entries; it was full "
+            f"{full:,} times since boot, {rose:,} of them meanwhile.",
+            source=", ".join(dict.fromkeys(one.file for one in listed)),
+        )
+
+
+def _allowances(evidence: Evidence) -> Iterator[Signal]:
+    """What a cloud's network card dropped beyond what its instance may use (`ethtool -S` of AWS' ENA driver)."""
+    names = dict.fromkeys(
+        name
+        for one in evidence.statistics
+        if one.group == "driver"
+        for name in one.values
+        if name.endswith("_allowance_exceeded")
+    )
+    for name in names:
+        for reading in evidence.readings(name):
+            told = reading.last if reading.rose is None else reading.rose
+            if told:
+                yield Signal(
+                    name="allowance",
+                    value=f"+{told}" if reading.rose else str(told),
+                    level="dropping" if reading.rose else "warn",
+                    says=f"The cloud dropped or delayed {told:,} packets beyond what the instance may use: {name}"
+                    + (f" of {reading.of}" if reading.of else "")
+                    + (" rose meanwhile." if reading.rose else ", counted since boot."),
+                    source=", ".join(dict.fromkeys(reading.files)),
+                )
+
+
 def _time_wait(evidence: Evidence) -> Iterator[Signal]:
     if not evidence.tables:
         return
@@ -306,9 +337,9 @@ def _kube_proxy(evidence: Evidence, now: int | None) -> Iterator[Signal]:
     age = max(known) - synced
     waiting = queued is None or queued > synced
     changes = (
-        "it does not say whether a change waited"
+        "whether a change is pending is not known"
         if queued is None
-        else f"{'a' if waiting else 'no'} change waited"
+        else f"{'a' if waiting else 'no'} change is pending"
     )
     yield Signal(
         name="kube-proxy-sync",

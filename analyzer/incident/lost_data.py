@@ -116,10 +116,10 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
         )
     ]
     if walked is not None and rule is not None:
-        evidence.insert(0, Evidence(says=f"it meets this rule: {rule.text}", source=walked[1]))
+        evidence.insert(0, Evidence(says=f"it matches this rule: {rule.text}", source=walked[1]))
     risen = suspected(walked, scene)
     if walked is not None and risen is not None:
-        says = f"it may meet this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
+        says = f"it may match this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
         evidence.insert(0, Evidence(says=says, source=walked[1]))
     inner = flow if here is gap.inner else int(leg.flows_there[leg.match[flow]])
     return Finding(

@@ -158,7 +158,7 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
         excluded=(
             Exclusion(
                 cause="policy-drop",
-                because="rules admit what belongs to a connection, and this one was not known any more",
+                because="rules accept packets of known connections, and this one was no longer known",
             ),
         ),
     )
@@ -268,7 +268,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
             ),
             Exclusion(
                 cause="snat-port-race",
-                because="a race befalls the first packet of a connection, not one in the middle",
+                because="the race affects the first packet of a connection, not one in the middle",
             ),
         ),
     )

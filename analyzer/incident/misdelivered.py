@@ -111,6 +111,8 @@ def _finding(point: Point, gap: tuple[str, str], syn: int, answer: int, reset: i
         cause="bridge-netfilter-off",
         confidence="proven" if off else "possible" if off is False else "likely",
         gap=gap,
+        point=point.name,
+        flow=asked,
         time=int(packets.time[syn]),
         inner=flow_name(flows, asked),
         outer=flow_name(flows, answering),

@@ -18,6 +18,8 @@ Kind = Literal[
     "misdelivered", "invalid-reset", "invalid-dropped", "unnatted-leak",
 ]  # fmt: skip
 Confidence = Literal["proven", "likely", "possible"]
+Level = Literal["ok", "warn", "danger", "dropping"]
+"""Of a sign of health; `dropping`: packets are lost already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,3 +377,20 @@ class Untold:
     """What conntrack's own log says of it; empty where the bundle has none."""
     names: tuple[Name, ...] = ()
     """Whose its addresses are, as far as the bundle says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One sign of the node's health."""
+
+    name: str
+    """`table-occupancy`, `drop`, `early-drop`, `table-full`, `neighbours`, `allowance`, `stale-entries`,
+    `time-wait`, `udp-growth`, `gone-addresses`,
+    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
+    value: str
+    """What was measured, short: `96 %`, `140`, `300 s`."""
+    level: Level
+    says: str
+    """One sentence with the numbers."""
+    source: str
+    """Files it was read from."""

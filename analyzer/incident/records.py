@@ -12,6 +12,7 @@ from analyzer.capture.layout import REPLY
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
 from analyzer.connection.reasons import CODES
+from analyzer.evidence.counting import UNTOLD
 from analyzer.evidence.witness import Loss, join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.model import Evidence, Exclusion
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
-    from analyzer.evidence.counting import Counters
+    from analyzer.evidence.counting import Counters, Reading
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 MOST = 50_000
 """Packets that are compared with the records."""
 _LOSSES = re.compile(
-    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit"
+    r"(?i)drop|discard|miss|error|no_?buf|overrun|overflow|fifo|noroute|csum|squeeze|flow_limit|tx_timeout|exceeded"
 )
 """What counters of lost packets have in their names, whichever tool prints them."""
 _COUNTERS = 6
@@ -106,10 +107,17 @@ def outranked(cause: str, record: DropRecord) -> Exclusion:
 
 def joined(scene: Scene) -> Mapping[tuple[str, int], DropRecord]:
     """Point and row to the record of that packet: of lost ones, of refused ones, and of those that the captures leave open."""
-    return scene.once("drop records", lambda: _joined(scene))
+    return scene.once("drop records", lambda: _joined(scene, certain=True))
 
 
-def _joined(scene: Scene) -> dict[tuple[str, int], DropRecord]:
+def hinted(case: Case, scene: Scene) -> DropRecord | None:
+    """The last sign of one of a case's lost packets, where nothing says that it was dropped there: a rule logged it."""
+    known = scene.once("logged packets", lambda: _joined(scene, certain=False))
+    found = (known.get((point.name, row)) for point, row in (step.seen[-1] for step in case.lost))
+    return next((record for record in found if record is not None), None)
+
+
+def _joined(scene: Scene, *, certain: bool) -> dict[tuple[str, int], DropRecord]:
     records = [record for record in scene.evidence.drops if record.means.kind not in COPIES]
     if not records:
         return {}
@@ -121,8 +129,8 @@ def _joined(scene: Scene) -> dict[tuple[str, int], DropRecord]:
     some = (lost + more)[:MOST]
     losses = _losses(some)
     # A record without addresses names nobody: it is joined by the number of losses, which an open packet may not be.
-    found = join([r for r in records if not r.src], losses[: len(lost)])
-    found |= join([r for r in records if r.src], losses)
+    found = join([r for r in records if not r.src], losses[: len(lost)], certain=certain)
+    found |= join([r for r in records if r.src], losses, certain=certain)
     return {(some[number][0].name, some[number][1]): record for number, record in found.items()}
 
 
@@ -189,7 +197,7 @@ def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
     """
     rows: dict[tuple[str, str], list[Counters]] = {}
     for counters in scene.evidence.statistics:
-        if counters.of.split(" ")[0] in ("", *devices):
+        if counters.of.split(" ")[0] in ("", UNTOLD, *devices):
             rows.setdefault((counters.group, counters.of), []).append(counters)
     found: list[tuple[int, str, str, str]] = []
     looked = {of.split(" ")[0] or "the node" for (_, of), row in rows.items() if len(row) > 1}
@@ -209,3 +217,14 @@ def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
         Evidence(says=f"{name.replace('.', '')} rose by {rose:,}" + (f" on {of}" if of else ""), source=files)
         for rose, name, of, files in sorted(found, key=lambda one: -one[0])[:_COUNTERS]
     ]
+
+
+def queue_drops(device: str, scene: Scene) -> Reading | None:
+    """The queue of a device, or of one that is not told, that dropped most between the first and the last snapshot.
+
+    A classful qdisc counts what its children drop as well, so the largest is taken, not the sum.
+    """
+    readings = [r for r in scene.evidence.readings("dropped") if r.rose]
+    named = [r for r in readings if r.of.split(" ")[0] == device]
+    untold = [r for r in readings if r.of.split(" ")[0] == UNTOLD]
+    return max(named or untold, key=lambda r: r.rose or 0, default=None)

@@ -38,7 +38,7 @@ def remove(step: Step) -> tuple[Remedy, ...]:
         Remedy(
             do=f"Delete this rule, if the traffic is wanted: {step.text}",
             command=command,
-            effect="The next attempt passes it.",
+            effect="The next attempt gets through.",
             risk=f"Somebody may have blocked this on purpose: ask first. {_OWNER}",
         ),
     )

@@ -13,7 +13,10 @@ import numpy as np
 
 from analyzer.connection.passages import ends, flow_name
 from analyzer.evidence.stale import delete
+from analyzer.evidence.translation import Known
 from analyzer.flow.keys import address_key
+from analyzer.flow.point import UDP
+from analyzer.incident.causes.stale_entry import deletion
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import OUT
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from analyzer.capture.columns import Flows
     from analyzer.evidence.table import Entry
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap
 
@@ -60,29 +64,73 @@ class _Translated:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per connection that a stale entry leads astray."""
-    parts = [part for gap in scene.gaps if (part := _translated(gap)) is not None]
-    if not parts:
+    told = _all(scene)
+    if told is None:
         return []
-    # A service has clients on several pods, so all gaps are looked at together.
-    whose = np.concatenate([np.full(len(part.index), n) for n, part in enumerate(parts)])
-    place = np.concatenate([np.arange(len(part.index)) for part in parts])
-    service, endpoint, begun, last, waiting = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("service", "endpoint", "begun", "last", "waiting")
-    )
-    some = np.flatnonzero(waiting)
-    if not len(some):
-        return []
-    since = [
-        parts[whose[i]].gap.inner.packets.time[parts[whose[i]].vain(int(place[i]))[0]] for i in some.tolist()
-    ]
-    stale, others = astray(service, endpoint, begun, last >= 0, some, np.array(since, np.int64))
+    parts, whose, place, (service, endpoint, begun, last), some, since = told
+    stale, others = astray(service, endpoint, begun, last >= 0, some, since)
     return [
         _finding(
             parts[whose[i]], int(place[i]), parts[whose[other[0]]], int(place[other[0]]), len(other), scene
         )
         for i, other in zip(stale[:MOST].tolist(), others, strict=False)
     ]
+
+
+def doubtful(scene: Scene) -> list[tuple[Point, int]]:
+    """UDP flows that may be led astray: their endpoint is silent, and nothing shows that any rule still leads there.
+
+    A rule of the bundle does, or a connection that began since and got the same endpoint.
+    """
+    told = _all(scene)
+    if told is None:
+        return []
+    parts, whose, place, (service, endpoint, begun, _), some, since = told
+    last_given: dict[tuple[int, int], int] = {}
+    for pair, time in zip(zip(service.tolist(), endpoint.tolist(), strict=True), begun.tolist(), strict=True):
+        last_given[pair] = max(time, last_given.get(pair, _NEVER))
+    found = []
+    for i, time in zip(some.tolist()[:MOST], since.tolist(), strict=False):
+        part, k = parts[whose[i]], int(place[i])
+        if part.gap.inner.flows.proto[part.gap.matches.a[part.index[k]]] != UDP:
+            continue
+        led = _led(scene, part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))
+        if not led and last_given[int(service[i]), int(endpoint[i])] <= time:
+            found.append((part.gap.inner, int(part.gap.matches.a[part.index[k]])))
+    return found
+
+
+def _led(scene: Scene, flows: Flows, flow: int) -> bool:
+    """Whether a rule of the bundle leads to a flow's destination."""
+    if not scene.evidence.rules:
+        return False
+    known = scene.once("targets of rules", lambda: Known(scene.evidence.rules[-1]))
+    to, port = ends(flows, flow)[1].rsplit(":", 1)
+    number = known.address(to.strip("[]"))
+    return (number, int(port)) in known.targets or (number, None) in known.targets
+
+
+def _all(scene: Scene):  # type: ignore[no-untyped-def]
+    """All translated connections, those of them that are not answered any more, and since when; None without any.
+
+    A service has clients on several pods, so all gaps are looked at together.
+    """
+    parts = [part for gap in scene.gaps if (part := _translated(gap)) is not None]
+    if not parts:
+        return None
+    whose = np.concatenate([np.full(len(part.index), n) for n, part in enumerate(parts)])
+    place = np.concatenate([np.arange(len(part.index)) for part in parts])
+    columns = tuple(
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("service", "endpoint", "begun", "last")
+    )
+    some = np.flatnonzero(np.concatenate([part.waiting for part in parts]))
+    if not len(some):
+        return None
+    since = [
+        parts[whose[i]].gap.inner.packets.time[parts[whose[i]].vain(int(place[i]))[0]] for i in some.tolist()
+    ]
+    return parts, whose, place, columns, some, np.array(since, np.int64)
 
 
 def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, scene: Scene) -> Finding:
@@ -132,6 +180,7 @@ def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, 
             "command": delete(entry[0]) if entry else None,
         },
         evidence=tuple(evidence),
+        remedies=deletion(delete(entry[0])) if entry else (),
         excluded=(
             Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
             Exclusion(

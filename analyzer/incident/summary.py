@@ -123,9 +123,9 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
             found.append(
                 f"{point.name}: its clock differs; its times were moved by {point.clock_offset / 1e9:+.9f} s to match."
             )
-        if point.holes:
-            begin, end = (str(np.datetime64(time, "ns"))[:19].replace("T", " ") for time in point.holes[0])
-            more = len(point.holes) - 1
+        if point.pauses:
+            begin, end = (str(np.datetime64(time, "ns"))[:19].replace("T", " ") for time in point.pauses[0])
+            more = len(point.pauses) - 1
             found.append(
                 f"{point.name}: between two of its files it was not recorded from {begin} to {end} UTC"
                 f"{f', and {more} more times' if more else ''}; what was sent then is not called lost."
@@ -148,8 +148,8 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
         )
     if scene.unwalked:
         found.append(
-            f"{scene.unwalked:,} different packets were not led through {scene.evidence.rules[-1].file}: too many of them for "
-            "so many rules; their findings name no rule."
+            f"{scene.unwalked:,} different packets were not evaluated against {scene.evidence.rules[-1].file}: too many "
+            "for so many rules; their findings name no rule."
         )
     found += challenge_ack.says(scene)
     return tuple(dict.fromkeys(found))

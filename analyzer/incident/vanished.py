@@ -35,8 +35,6 @@ _KINDS: dict[int, Kind] = {
 
 _WAYS = {IN: "in", LOCAL: "local"}
 """Where connections were to that did not leave the node."""
-OF_DEVICES = ("link-down", "queue-full")
-"""What can lose a packet between two devices of one place (`Gap.stacked`): no rule, no translation and no route lies there."""
 
 
 def findings(cases: Sequence[Case], scene: Scene) -> list[Finding]:
@@ -74,7 +72,7 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
 
 def _asked(case: Case) -> Iterator[ModuleType]:
     """The causes that can act in the case's gap."""
-    return (cause for cause in detectors() if not case.crossing.stacked or cause.CODE in OF_DEVICES)
+    return (cause for cause in detectors() if not case.crossing.stacked or hasattr(cause, "BETWEEN_DEVICES"))
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
@@ -124,6 +122,8 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
     here, there = (case.point.flows, case.flow), case.outer and (case.outer[0].flows, case.outer[1])
     inner, outer = (here, there) if case.outward or there is None else (there, here)
     way = _WAYS.get(int(scene.node.heading[case.point.name][case.flow]))
+    if not way and case.requests and not case.outward:
+        way = "in"
     passed = case.passed
     passages = _passages(case, scene, explanation)
     return Finding(

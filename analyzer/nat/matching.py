@@ -72,7 +72,9 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     """
     left_a, left_b = a.routable, b.routable
     by_syn_a, by_syn_b, agreed, twins_a, twins_b = _by_syn(a, b, left_a, left_b)
-    by_answer = _by_answer(a, b, left_a, left_b)
+    by_answer = _by_answer(
+        a, b, _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
+    )
     left_a, left_b = (
         _without(left_a, by_answer[0], len(a.flows)),
         _without(left_b, by_answer[1], len(b.flows)),

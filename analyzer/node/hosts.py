@@ -127,6 +127,7 @@ def explored(
         routers=distinct(np.concatenate([node.routers for node in nodes])),
         pods={name: own for node in nodes for name, own in node.pods.items()},
         routes=nodes[0].routes,
+        bridges={pod: bridge for node in nodes for pod, bridge in node.bridges.items()},
     )
     for node in nodes:
         whole.heading.update(node.heading)

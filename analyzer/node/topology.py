@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.layout import TUNNEL_SHIFT
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
@@ -19,6 +20,8 @@ from analyzer.node.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
@@ -57,44 +60,83 @@ def place(points: Sequence[Point]) -> list[str]:
             f"{MOST_GUESSED} are not compared; they are in the tables, but nothing is concluded from them. Put the node's "
             "interfaces (ip -j link > ip-link.json) beside the captures, or name their places with --role."
         ]
-    inner, outer = set(), set()
+    inner, outer, beyond = set(), set(), set()
     # Of points between which nothing is routed: with how many others each shares flows, and how often it came later.
     rank = {point.name: [0, 0, len(point.flows)] for point in points}
     by_size = sorted(points, key=lambda point: len(point.packets))
     pairs = [(a, b) for a, b in combinations(by_size, 2) if not (a.role and b.role)]
     comparison = Comparison(pairs)
     for a, b in pairs:
-        hops, later = _compare(comparison.of(a, b))
+        hops, later, translated = _compare(comparison.of(a, b))
         if hops:
             inner.add((a if hops > 0 else b).name)
             outer.add((b if hops > 0 else a).name)
+            beyond |= {(b if hops > 0 else a).name} if translated else set()
         elif hops == 0:
             for point, sign in ((a, -later), (b, later)):
                 rank[point.name][0] += 1
                 rank[point.name][1] += sign
     caveats = []
-    inside = [point for point in unknown if point.name in inner and point.name not in outer]
+    # What another pod sends comes to a pod one hop older, as it comes to an uplink, but under its own address; and what the
+    # pod sends itself nobody had before.
+    met = (inner | outer | {name for name, (shared, _, _) in rank.items() if shared}) - beyond
+    fresh = {point.name for point in unknown if point.name in met and _sends_fresh(point)}
+    inside = [point for point in unknown if point.name in inner - outer | fresh]
     bridge = None
     if not any(point.role == "bridge" for point in points):
         shared = [point for point in inside if rank[point.name][0]]
-        bridge = max(shared, key=lambda point: rank[point.name], default=None)
+        several = [point for point in shared if point.name not in fresh]
+        bridge = max(several or shared, key=lambda point: rank[point.name], default=None)
     for point in unknown:
         if point in inside:
             # A bridge carries many pods' packets; alone, a point whose packets share one address is a pod's.
             alone = bridge is None and len(pod_address(point)) == 0
             point.role = "bridge" if point is bridge or alone else "pod"
         elif point.name in outer:
-            point.role = "uplink"
+            point.role = "tunnel" if any(_carries(other, point) for other in points) else "uplink"
         else:
             caveats.append(
                 f"{point.name}: neither its name nor its traffic tells where on the way it was captured; it is in the "
                 f"tables, but nothing is concluded from it. Name its place with --role {point.name}=pod, bridge or uplink."
             )
             continue
+        point.guessed = True
         caveats.append(
             f"{point.name}: taken for the {point.role} by its traffic; --role {point.name}=ROLE corrects it."
         )
     return caveats
+
+
+def _sends_fresh(point: Point) -> bool:
+    """Whether nearly all packets have one address, and what that one sends no router has had before: so it is at a pod."""
+    flows, own = point.flows, pod_address(point)
+    if not len(own):
+        return False
+    chosen = np.zeros(len(flows), bool)
+    chosen[point.routable] = True
+    for side, addresses in enumerate((point.src, point.dst)):
+        begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
+        sent = np.flatnonzero(chosen & (end > begin) & among(addresses, own))
+        if not np.isin(point.packets.ttl[point.order[begin[sent]]], FIRST_TTLS).all():
+            return False
+    return True
+
+
+def _carries(outer: Point, inner: Point) -> bool:
+    """Whether one point has the flows of another inside a tunnel's packets, and that one has them plain."""
+    if outer is inner or not _encapsulated(outer).any() or _encapsulated(inner).any():
+        return False
+    compared = Comparison([(inner, outer)]).of(inner, outer)
+    matches, _ = match(compared.a, compared.b)
+    hidden = _encapsulated(compared.b)[matches.b]
+    return bool(len(hidden)) and 2 * int(hidden.sum()) > len(hidden)
+
+
+def _encapsulated(point: Point) -> NDArray[np.bool_]:
+    """Which flows were seen inside a tunnel's packets, by the first packet of each."""
+    first = point.order[np.minimum(point.starts[:-1:2], max(len(point.order) - 1, 0))]
+    inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
+    return inside
 
 
 def rename(points: Sequence[Point]) -> None:
@@ -138,19 +180,24 @@ def _files(point: Point) -> str:
     return ", ".join(file.label for file in point.recording.files[:3])
 
 
-def _compare(compared: Compared) -> tuple[int | None, int]:
+def _compare(compared: Compared) -> tuple[int | None, int, bool]:
     """How two points, *a* and *b*, lie along the way of the flows that both saw.
 
     Returns: 1 if *a* is the inner one of a routed gap, -1 if *b* is, 0 if nothing is routed between them, None if they
-    share no flow; and 1 if *b* mostly saw the originator's packets later, -1 if earlier.
+    share no flow; 1 if *b* mostly saw the originator's packets later, -1 if earlier; whether their source was translated.
     """
     a, b = compared.a, compared.b
     matches, _ = match(a, b)
     if not len(matches.a):
-        return None, 0
+        return None, 0, False
     first_a, first_b = a.order[a.starts[2 * matches.a]], b.order[b.starts[2 * matches.b]]
+    # The first packets of a flow may be different ones, where a point saw only its rest.
+    same = a.packets.print[first_a] == b.packets.print[first_b]
+    agreed = matches.agreed
+    if same.any():
+        first_a, first_b, agreed = first_a[same], first_b[same], agreed[same]
     lost = hops(a, b, first_a, first_b)
-    translated = (matches.agreed & SRC == 0) & (lost != 0)
+    translated = (agreed & SRC == 0) & (lost != 0)
     if translated.any():
         lost = lost[translated]
     else:
@@ -158,7 +205,7 @@ def _compare(compared: Compared) -> tuple[int | None, int]:
         oldest = np.maximum(a.packets.ttl[first_a], b.packets.ttl[first_b])
         lost = np.where(np.isin(oldest, FIRST_TTLS), lost, -lost)
     later = np.sign(np.sign(b.packets.time[first_b] - a.packets.time[first_a]).sum())
-    return int(np.sign(np.sign(lost).sum())), int(later)
+    return int(np.sign(np.sign(lost).sum())), int(later), bool(translated.any())
 
 
 def neighbours(points: Sequence[Point]) -> list[tuple[Point, Point]]:

@@ -51,6 +51,8 @@ class Node:
     pods: dict[str, NDArray[np.uint64]]
     """Name of a pod's point to the addresses of that pod."""
     routes: Routes
+    bridges: dict[str, str] = field(default_factory=dict)
+    """Name of a pod's point to the bridge whose port it is, where several were captured and packets tell."""
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
 
@@ -126,6 +128,10 @@ def explore(
             guess = _by_address(gap.inner, pods[gap.inner.name])[m.a]
             told = (guess == OUT) | (guess == IN)
             gap.heading[told] = guess[told]
+        elif gap.inner.role in EXITS:
+            # A tunnel's device, and a stack's, route nothing on: where the flow came by before tells better than the clock.
+            before = crossed[gap.inner.name][m.a]
+            gap.heading[before != 0] = before[before != 0]
         # Of two pods without a bridge, or two bridges, each is the other's outside.
         reverse = (m.flip == 1) ^ gap.abreast
         outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
@@ -157,6 +163,7 @@ def explore(
         routers=routers,
         pods=pods,
         routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
+        bridges=_ports(gaps),
     )
 
     def heading(point: Point) -> NDArray[np.int8]:
@@ -192,6 +199,19 @@ def explore(
         guess = node.heading[gap.inner.name][gap.matches.a[open_]]
         gap.heading[open_] = np.where(guess == LOCAL, UNKNOWN, guess)
     return node
+
+
+def _ports(gaps: Sequence[Gap]) -> dict[str, str]:
+    """Pods to the one bridge that has flows in common with them, in frames of theirs: what is routed has others."""
+    found: dict[str, set[str]] = {}
+    for gap in gaps:
+        if (gap.inner.role, gap.outer.role) == ("pod", "bridge"):
+            a, b = gap.inner.flows, gap.outer.flows
+            same = a.mac_src[gap.matches.a] == b.mac_src[gap.matches.b]
+            same &= a.mac_dst[gap.matches.a] == b.mac_dst[gap.matches.b]
+            if (same & (gap.matches.flip == 0)).any():
+                found.setdefault(gap.inner.name, set()).add(gap.outer.name)
+    return {pod: bridges.pop() for pod, bridges in found.items() if len(bridges) == 1}
 
 
 def to_pods(

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from analyzer.incident.model import Coverage
 
 _WHY = {
-    "alone": "only one point of their way was captured",
+    "alone": "only one point on their path was captured",
     "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
-    "untold": "no point that was captured shows how far they got",
+    "untold": "no captured point shows how far they got",
+    "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",
-    "not-captured": "the next point on their way was not captured",
+    "not-captured": "the next point on their path was not captured",
     "one-direction": "the next point recorded the other direction only",
     "undecoded": "frames of the next point could not be decoded",
     "filtered": "the next point seems to have been recorded with a filter",
     "ambiguous": "they cannot be told apart from others, or routed from bridged",
-    "way-unknown": "their way may lead by a point that was not captured",
+    "way-unknown": "they may have passed a point that was not captured",
 }
 OUTCOMES = {
     "ok": "worked",
@@ -44,7 +45,7 @@ WAITED = {
     "network": "slow or failed without a loss on this node",
     "server": "slow at the server",
     "untold": "the captures cannot tell",
-    "unmatched": "of no connection that was captured",
+    "unmatched": "not among the captured connections",
 }
 """Where the time of a slow request went, by its verdict."""
 
@@ -61,7 +62,7 @@ def numbers(account: Account) -> list[tuple[str, int, str]]:
         ("all", account.connections, "connections"),
         ("worked", account.worked, "worked"),
         ("node", account.node, "delayed or failed because of this node"),
-        ("outside", account.outside, "failed or late outside this node, or because of the peer"),
+        ("outside", account.outside, "failed or delayed outside this node or at the peer"),
         ("open", open_, "failed, cannot tell where"),
         ("cut", cut, "still open when the capture ends"),
     ]

@@ -29,14 +29,16 @@ _LABELS = {
     "next_hop": "next hop",
     "now": "endpoints now",
     "old": "old mapping",
-    "partner_apart_us": "time to the other SYN",
-    "partner_inner": "got the port, inside",
-    "partner_outer": "got the port, outside",
+    "partner_apart_us": "time between the two SYNs",
+    "partner_inner": "port taken by, inside",
+    "partner_outer": "port taken by, outside",
     "passed_alike": "passed to the same destination",
     "pause_s": "pause",
-    "port_kept": "it was its own port",
+    "port_kept": "is its own source port",
     "reset_by": "reset by",
     "rp_filter": "rp_filter",
+    "rst_frame": "RST in frame",
+    "rst_seq": "RST seq",
     "short_by": "off by",
     "taken": "ports taken",
     "whole_connection": "captured from its SYN on",
@@ -84,7 +86,10 @@ def value(item: object, key: str = "") -> str:
     if isinstance(item, list | tuple):
         return ", ".join(value(part, key) for part in item[:LISTED])
     if isinstance(item, dict):
-        return ", ".join(f"{name} {value(part, str(name))}" for name, part in list(item.items())[:LISTED])
+        return ", ".join(
+            f"{_LABELS.get(name, name.replace('_', ' '))} {value(part, str(name))}"
+            for name, part in list(item.items())[:LISTED]
+        )
     unit = _UNITS.get(key.rpartition("_")[2]) if "_" in key else None
     if isinstance(item, int | float) and unit and abs(item) < 1e12:
         return duration(round(item * unit))

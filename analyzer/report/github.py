@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
+from analyzer.report.annotation import heading, line, lines
 from analyzer.report.checked import last_seen
-from analyzer.report.telling import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import count, printable
 

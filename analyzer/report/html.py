@@ -76,7 +76,7 @@ def environment() -> jinja2.Environment:
         }
     )
     made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
-    made.globals.update({name: getattr(words, name) for name in ("period", "title")})
+    made.globals.update({name: getattr(words, name) for name in ("fix_label", "period", "sure", "title")})
     made.globals.update(
         {
             "made_by": provenance.made_by,

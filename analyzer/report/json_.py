@@ -87,6 +87,8 @@ def to_dict(analysis: Result) -> dict[str, Any]:
                 "facts": row.facts,
                 "purpose": row.purpose,
                 "wrapped": row.wrapped or None,
+                "cited": list(row.cited),
+                "outcome": row.outcome,
             }
             for row in reading.rows(analysis.read)
         ],

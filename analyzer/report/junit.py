@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from analyzer import __version__
 from analyzer.report import account, provenance
-from analyzer.report.telling import heading, line, lines
+from analyzer.report.annotation import heading, line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso, period, printable
 

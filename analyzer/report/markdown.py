@@ -7,9 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
-from analyzer.report.telling import heading, line, lines
+from analyzer.report.annotation import heading, line, lines
 from analyzer.report.verdict import headline
-from analyzer.report.words import count
+from analyzer.report.words import count, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,8 @@ def _section(checked: Checked) -> Iterator[str]:
     for unmet in checked.missing:
         yield f"* not as expected: {_plain(unmet.says)}"
     for incident in checked.incidents[:INCIDENTS]:
-        yield f"* **{_plain(heading(incident))}** ({incident.confidence})"
+        says = sure(incident)
+        yield f"* **{_plain(heading(incident))}**" + f" ({says})" * bool(says)
         yield from (f"  * {_plain(told)}" for told in lines(incident))
         yield from (f"  * fix: {_plain(remedy.do)}" for remedy in incident.remedies[:1])
     if (rest := len(checked.incidents) - INCIDENTS) > 0:

@@ -244,7 +244,9 @@ def _contents(made: Page) -> Iterator[tuple[str, str]]:
     """The sections that the page has, in its order."""
     if len(made.table.shown) > 1:
         yield "incidents", "Incidents"
-    yield from ((view.anchor, title(view.incident)) for view in made.incidents[:CONTENTS])
+    # One line a cause: the incidents of one cause stand in the table.
+    causes = {title(view.incident): view.anchor for view in reversed(made.incidents[:CONTENTS])}
+    yield from ((anchor, name) for name, anchor in reversed(causes.items()))
     account = made.analysis.account
     sections = (
         ("slow", "Slow requests", made.analysis.slow),

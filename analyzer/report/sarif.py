@@ -18,8 +18,8 @@ from urllib.parse import quote
 from analyzer import __version__
 from analyzer.incident import causes
 from analyzer.report import account
+from analyzer.report.annotation import line, lines
 from analyzer.report.checked import last_seen
-from analyzer.report.telling import line, lines
 from analyzer.report.verdict import headline
 from analyzer.report.words import cause_title, printable
 

@@ -17,15 +17,18 @@ from analyzer.report.words import (
     count,
     day,
     duration,
+    fix_label,
     offset,
     period,
     printable,
     short,
     still,
+    sure,
     title,
 )
 
 if TYPE_CHECKING:
+    from analyzer.connection.model import GapNames
     from analyzer.evidence.naming import Name
     from analyzer.field.explaining import Explained
     from analyzer.incident.model import Advice, Attempt, Finding, Incident
@@ -146,7 +149,7 @@ class _Sheet:
                 "Node health", self.bullets(f"{s.level}: {s.name} {s.value}: {s.says}" for s in unwell)
             ),
             self.section("Caveats", self.bullets(analysis.caveats)),
-            self.section("Files read, and what for", self.read(analysis)),
+            self.section("Files read and what they are used for", self.read(analysis)),
             self.made_by(analysis),
         ]
         return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -183,10 +186,9 @@ class _Sheet:
         name = short(title(incident), 60)
         many = f", {count(cause.connections, 'connection', 'connections')}"
         several = f" in {cause.incidents:,} incidents" if cause.incidents > 1 else ""
-        lines = self.wrap(
-            f"Cause: {name} ({incident.confidence}{_where(incident)}){many}{several}", "", "       "
-        )
-        lines = self.labelled(lines, incident.confidence, _SURE.get(incident.confidence, _BOLD))
+        lines = self.wrap(f"Cause: {name}{_sure(incident, cause.gap)}{many}{several}", "", "       ")
+        if says := sure(incident):
+            lines = self.labelled(lines, says, _SURE.get(incident.confidence, _BOLD))
         lines = self.labelled(lines, f"Cause: {name}", _BOLD)
         return [*lines, *self.wrap(_line(incident.summary), "  "), *self.fix(cause)]
 
@@ -194,7 +196,11 @@ class _Sheet:
         remedy = cause.fix
         if remedy is None:
             return []
-        lines = self.labelled(self.wrap(f"Fix: {_line(remedy.do)}", "", "     "), "Fix:", _BOLD, _GREEN)
+        label = fix_label(cause.incident)
+        indent = " " * (len(label) + 2)
+        lines = self.labelled(
+            self.wrap(f"{label}: {_line(remedy.do)}", "", indent), f"{label}:", _BOLD, _GREEN
+        )
         # A command stays as long as it is: wrapped, it could not be copied.
         lines += [f"    {_line(part, keep=True)}" for part in remedy.command.splitlines()]
         lines += self.wrap(f"Effect: {_line(remedy.effect)}", "  ", "    ") if remedy.effect else []
@@ -255,8 +261,8 @@ class _Sheet:
 
     def advice(self, advice: Advice) -> list[str]:
         lines = self.wrap(_line(advice.situation), "  ")
-        lines += self.wrap(f"Can be told: {_line(advice.tells)}", "  - ", "    ")
-        lines += self.wrap(f"Cannot be told: {_line(advice.hides)}", "  - ", "    ")
+        lines += self.wrap(f"Visible: {_line(advice.tells)}", "  - ", "    ")
+        lines += self.wrap(f"Not visible: {_line(advice.hides)}", "  - ", "    ")
         lines += self.wrap(_line(advice.next), "  ")
         lines += [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
         return self.section("What to capture next", lines)
@@ -321,13 +327,15 @@ class _Sheet:
         return lines + self.wrap(still(analysis.reconciliation), "  ")
 
     def read(self, analysis: Result) -> list[str]:
-        files: dict[str, list[str]] = {}
-        for row in reading.rows(analysis.read):
-            files.setdefault(row.purpose or row.what, []).append(short(row.file, 60))
+        files: dict[tuple[str, str], list[str]] = {}
+        # What decided first, what was not understood last.
+        for row in sorted(reading.rows(analysis.read), key=lambda row: (not row.what, not row.cited)):
+            files.setdefault((row.purpose or row.what, row.outcome), []).append(short(row.file, 60))
         lines = []
-        for purpose, names in list(files.items())[:NOTES]:
+        for (purpose, outcome), names in list(files.items())[:NOTES]:
             hidden = f" and {len(names) - FILES:,} more" if len(names) > FILES else ""
-            lines.append(f"{', '.join(names[:FILES])}{hidden}: {purpose}")
+            told = " - ".join(filter(None, (purpose, _line(outcome))))
+            lines.append(f"{', '.join(names[:FILES])}{hidden}: {told}")
         if (left := len(files) - NOTES) > 0:
             lines.append(f"{count(left, 'further kind', 'further kinds')} of files: --format json has all")
         return self.bullets(lines)
@@ -344,12 +352,14 @@ class _Sheet:
         return [self.paint(line, _DIM) for line in lines]
 
 
-def _where(incident: Incident) -> str:
-    return f", between {short(incident.gap[0], 20)} and {short(incident.gap[1], 20)}" if incident.gap else ""
+def _sure(incident: Incident, gap: GapNames | None) -> str:
+    where = f"between {short(gap[0], 20)} and {short(gap[1], 20)}" if gap else ""
+    says = ", ".join(filter(None, (sure(incident), where)))
+    return f" ({says})" if says else ""
 
 
 def _heading(incident: Incident) -> str:
-    return f"{short(incident.id, 40)}: {short(title(incident), 60)} ({incident.confidence}{_where(incident)})"
+    return f"{short(incident.id, 40)}: {short(title(incident), 60)}{_sure(incident, incident.gap)}"
 
 
 def _waited(one: Explained) -> str:

@@ -47,6 +47,8 @@ class Cause:
     """The one with the most connections."""
     incidents: int
     connections: int
+    gap: GapNames | None
+    """Where, if it is one gap for all."""
 
     @property
     def fix(self) -> Remedy | None:
@@ -69,6 +71,7 @@ def causes(incidents: Sequence[Incident]) -> list[Cause]:
             incident=max(group, key=lambda incident: len(incident.findings)),
             incidents=len(group),
             connections=sum(len(incident.findings) for incident in group),
+            gap=group[0].gap if len({incident.gap for incident in group}) == 1 else None,
         )
         for group in by_cause.values()
     ]
@@ -92,7 +95,7 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return "Nothing can be concluded from these captures"
     if account.outside:
         some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_elsewhere(account)}; none because of it"
+        return f"{some} {_elsewhere(account)}; none because of this node"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
@@ -122,7 +125,8 @@ def _node(incidents: Sequence[Incident], account: Account, *, whole: bool) -> st
     for incident in incidents:
         ranked[incident.cause, incident.confidence] += len(incident.findings)
     causes = [
-        f"{short(cause_title(cause), 80)} ({confidence})" for (cause, confidence), _ in ranked.most_common(2)
+        short(cause_title(cause), 80) + f" ({confidence})" * (cause != "unknown")
+        for (cause, confidence), _ in ranked.most_common(2)
     ] + [f"and {len(ranked) - 2} more"] * (len(ranked) > 2)
     node = (whole and account.node) or sum(len(incident.findings) for incident in incidents)
     of = f" of {account.connections:,}" if account.connections else ""
@@ -147,9 +151,9 @@ def _elsewhere(account: Account) -> str:
     if late == account.outside:
         return "needed a retry outside this node"
     return (
-        "failed outside this node, or because of the peer"
+        "failed outside this node or at the peer"
         if not late
-        else "failed or waited outside this node, or because of the peer"
+        else "failed or waited outside this node or at the peer"
     )
 
 

@@ -53,7 +53,7 @@ def why(analysis: Result, what: str) -> str:
     found = _frame(scene, what) if re.fullmatch(r"[^>]+:\d+", what) else _tuple(scene, what)
     if not found:
         raise UnusableInput(
-            f"{short(what, 100)!r} is no connection in these captures; give a packet as POINT:FRAME (cni0:12), or a "
+            f"{short(what, 100)!r} is not a connection in these captures; give a packet as POINT:FRAME (cni0:12), or a "
             "five-tuple as reports have it ('10.244.0.11:20000 > 192.0.2.100:80/tcp')"
         )
     blocks = ["\n".join(_connection(analysis, scene, number)) for number in found[:CONNECTIONS]]

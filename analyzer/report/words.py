@@ -113,6 +113,18 @@ def title(incident: Incident) -> str:
     return cause_title(incident.cause)
 
 
+def sure(incident: Incident) -> str:
+    """Return how sure the cause of *incident* is; where that is unknown, how sure the loss is, if it is one."""
+    if incident.cause != "unknown":
+        return incident.confidence
+    return f"loss {incident.confidence}" if incident.kind.endswith("-vanished") else ""
+
+
+def fix_label(incident: Incident) -> str:
+    """Return what its remedies are called: nobody can fix what is not known."""
+    return "Next" if incident.cause == "unknown" else "Fix"
+
+
 def between(gap: GapNames | None) -> str:
     """Return ` between cni0 and eth0`, or nothing without a gap."""
     return f" between {short(gap[0], 40)} and {short(gap[1], 40)}" if gap else ""

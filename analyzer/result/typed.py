@@ -34,7 +34,7 @@ def read(kind: type[T], text: str | bytes) -> T:
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _value(kind: Any, found: Any, where: str) -> Any:

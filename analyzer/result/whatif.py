@@ -122,7 +122,7 @@ def parse(setting: str) -> tuple[Setting, str]:
     if known is None or bool(equals) != bool(known.value) or not re.fullmatch(known.value, value, re.ASCII):
         forms = ", ".join(one.form for one in SETTINGS.values())
         raise UnusableInput(
-            f"{setting!r} is no setting; there are {forms} (a release such as 6.1, a number such as 524288)"
+            f"{setting!r} is not a setting; there are {forms} (a release such as 6.1, a number such as 524288)"
         )
     return known, value
 
@@ -139,7 +139,7 @@ def _be_liberal(scene: Scene, incidents: Sequence[Incident], _: str) -> Answers:
                 "the captures do not tell whether the window tests or a missing entry let these packets out",
             )
         else:
-            told[incident.id] = Told("remaining", "no window test had a part in it")
+            told[incident.id] = Told("remaining", "no window check was involved")
     return told, ""
 
 
@@ -185,7 +185,7 @@ def _kernel(scene: Scene, incidents: Sequence[Incident], value: str) -> Answers:
     order = list(GENERATIONS.values())
     older = order.index(generation) < order.index(generation_of(scene.evidence.kernel))
     return told, f"judged by the rules of conntrack generation {generation.name}" + (
-        "; an older kernel calls more packets INVALID, and whether it would have refused others here was not asked"
+        "; an older kernel calls more packets INVALID, and whether it would have refused others here was not checked"
         if older
         else ""
     )
@@ -283,7 +283,7 @@ def _table(scene: Scene, incidents: Sequence[Incident], value: str) -> Answers:
             "unknown",
             f"at least {needed:,} entries are needed; whether {size:,} suffice, the bundle does not tell",
         )
-    other = Told("remaining", "the table's size had no part in it")
+    other = Told("remaining", "the table's size was not involved")
     told = {i.id: full if i.cause == "conntrack-table-full" else other for i in incidents}
     return told, arithmetic if full in told.values() else ""
 

@@ -32,9 +32,7 @@ def main(task: str, folder: Path) -> int:
         write_json(folder / confined.REFUSED, {"says": f"{reason.removesuffix('.')}."})
         return 1
     except OSError as error:
-        write_json(
-            folder / confined.REFUSED, {"says": f"The disk did not allow it: {error.strerror or error}."}
-        )
+        write_json(folder / confined.REFUSED, {"says": f"Writing to disk failed: {error.strerror or error}."})
         return 1
     return 0
 

@@ -132,14 +132,14 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
         raise Refusal(409, "There is nothing to analyse yet; add the captures.")
     late = [each.name for each in files if not each.complete]
     if late:
-        raise Refusal(409, f"{late[0]} has not arrived whole; send the rest, or take it out.")
+        raise Refusal(409, f"{late[0]} is incomplete; send the rest, or remove it.")
     for point, role in roles.items():
         if not point:
             raise Refusal(400, "A role is given for a capture point without a name.")
         if role not in ("", *LAYERS):
             raise Refusal(
                 400,
-                f"{ascii(role)[:40]} is no role; {ascii(point)[:40]} can be pod, bridge, tunnel or uplink.",
+                f"{ascii(role)[:40]} is not a role; {ascii(point)[:40]} can be pod, bridge, tunnel or uplink.",
             )
     # Points' names are printable, so nothing else is one's; a half surrogate could not even be written into a report.
     called = {naming.printable(point[:500]): role for point, role in roles.items()}
@@ -148,7 +148,7 @@ def queue(request: Request, of: Upload, roles: Mapping[str, object]) -> None:
         raise Refusal(413, "More roles are given than there can be capture points.")
     desk(request).store.queue(of, given)
     desk(request).jobs.queued()
-    note(request, "asked for an analysis", of)
+    note(request, "started an analysis", of)
 
 
 def note(request: Request, did: str, of: Upload) -> None:
@@ -159,7 +159,7 @@ def note(request: Request, did: str, of: Upload) -> None:
 async def create(request: Request, name: str = "") -> Upload:
     """Begin an upload."""
     made = await run_in_threadpool(desk(request).receiver.create, name, who(request))
-    await run_in_threadpool(note, request, "began an upload", made)
+    await run_in_threadpool(note, request, "started an upload", made)
     return made
 
 
@@ -215,7 +215,7 @@ async def delete(request: Request, of: Upload) -> None:
 async def take_out(request: Request, of: Upload) -> None:
     """Take a file out of an upload; its transfer ends."""
     number = (await run_in_threadpool(file, request, changeable(of))).number
-    await run_in_threadpool(note, request, "took a file out", of)
+    await run_in_threadpool(note, request, "removed a file", of)
     await run_in_threadpool(desk(request).store.remove, of, number)
     await desk(request).receiver.stop(of, number)
     await run_in_threadpool(desk(request).store.folder(of).file(number).unlink, True)

@@ -44,4 +44,4 @@ def who(request: Request) -> str:
 def operator(request: Request) -> None:
     """Refuse all but the server's own token, shown by somebody whom no server in front named."""
     if who(request):
-        raise Refusal(403, "Only the operator may do that: whoever has the server's own access token.")
+        raise Refusal(403, "Only the operator may do that, with the server's own access token.")

@@ -1,4 +1,4 @@
-"""The work behind the pages: analyses, looks at what is coming, and the end of what was kept long enough.
+"""The work behind the pages: analyses, previews of what is coming, and the end of what was kept long enough.
 
 What is to be done stands in the database or on the disk, so a server that was killed goes on where it was.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from analyzer.web import confined, looks, webhook
+from analyzer.web import confined, preview, webhook
 from analyzer.web.folder import OUTCOME, PROGRESS, Folder, Outcome, Progress, told
-from analyzer.web.looks import Look
+from analyzer.web.preview import Preview
 from analyzer.web.settings import DAY, GIB
 from analyzer.web.titles import title
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOOKS = 2
 """Looks at what is coming, at one time."""
 LOOK_TIME = 300.0
-"""Seconds that one look may take."""
+"""Seconds that one preview may take."""
 LOOK_MEMORY = 2 * GIB
 _HOURLY = 3600.0
 _LOG = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ class Jobs:
             return
         folder = self.store.folder(upload)
         files = await run_in_threadpool(self.store.files, upload)
-        known = dict(looks.kept(folder))
+        known = dict(preview.kept(folder))
         due = [file for file in files if _worth(file, folder.received(file.number), known.get(file.number))]
         while due:
             sizes = {file.number: folder.received(file.number) for file in due}
@@ -184,18 +184,18 @@ class Jobs:
             others = [file for file in files if file not in due]
             order = {"files": _listed(folder, due), "others": _listed(folder, others)}
             problem = await confined.run("recognise", work, order, self._look_limits())
-            found = {file.number: looks.take(work / f"{file.number}.json") for file in due}
+            found = {file.number: preview.take(work / f"{file.number}.json") for file in due}
             left = [file for file in due if not found[file.number]]
             if left:
                 # The first one that is not told of stopped it; the others are looked at again without it.
                 bad = left.pop(0)
                 note = f"{bad.name}: {problem or 'it could not be recognised.'}"
-                found[bad.number] = Look(
+                found[bad.number] = Preview(
                     bytes=sizes[bad.number], complete=bad.complete, texts={}, notes=(note,)
                 )
-            known |= {number: look for number, look in found.items() if look}
+            known |= {number: one for number, one in found.items() if one}
             here = {file.number: (file.name, known[file.number]) for file in files if file.number in known}
-            await run_in_threadpool(looks.keep, folder, here)
+            await run_in_threadpool(preview.keep, folder, here)
             due = left
 
     def _look_limits(self) -> confined.Limits:
@@ -223,7 +223,7 @@ async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(1)
 
 
-def _worth(file: File, received: int, known: Look | None) -> bool:
+def _worth(file: File, received: int, known: Preview | None) -> bool:
     if known is None:
         return received > 0 or file.complete
     return (file.complete and not known.complete) or received >= 2 * max(known.bytes, 1)

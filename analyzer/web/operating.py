@@ -102,11 +102,11 @@ def make_token(request: Request, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise Refusal(400, "A user's name has 1 to 64 letters, digits and '._@-'.")
     if len(store.tokens()) >= TOKENS:
-        raise Refusal(413, f"There are {TOKENS} tokens, as many as are kept; take one back first.")
+        raise Refusal(413, f"There are {TOKENS} tokens, the limit; revoke one first.")
     token = secrets.token_urlsafe(32)
     if not store.add_token(name, digest_of(token)):
-        raise Refusal(409, f"{name} has a token; take it back first.")
-    store.note("", "made a token", name)
+        raise Refusal(409, f"{name} has a token already; revoke it first.")
+    store.note("", "created a token", name)
     return token
 
 
@@ -121,8 +121,8 @@ def take_back(request: Request, name: str) -> None:
     """Take a user's token back: what was signed in with it is signed out."""
     operator(request)
     if not desk(request).store.remove_token(name):
-        raise Refusal(404, "Nobody of that name has a token.")
-    desk(request).store.note("", "took a token back", name)
+        raise Refusal(404, "There is no token of that name.")
+    desk(request).store.note("", "revoked a token", name)
 
 
 def remove_token(request: Request) -> Response:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture import naming
-from analyzer.capture.holes import holes
+from analyzer.capture.pauses import pauses
 from analyzer.node.topology import LAYERS
 from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 _ABSENT = {
-    "pod": "no capture of a pod: whether a packet left it cannot be told; lostsyn capture takes it, "
+    "pod": "no capture of a pod: cannot tell whether a packet left it; record it with lostsyn capture, "
     "or tcpdump -i vethXXXX -w vethXXXX.pcap",
-    "bridge": "no capture of the bridge: what is lost before it and what after it cannot be told apart; "
-    "lostsyn capture takes it, or tcpdump -i cni0 -w cni0.pcap",
-    "uplink": "no capture of the uplink: what left the node cannot be told; lostsyn capture takes it, "
+    "bridge": "no capture of the bridge: cannot tell whether a packet was lost before or after it; "
+    "record it with lostsyn capture, or tcpdump -i cni0 -w cni0.pcap",
+    "uplink": "no capture of the uplink: cannot tell what left the node; record it with lostsyn capture, "
     "or tcpdump -i eth0 -w eth0.pcap",
 }
 _COUNTERS = "conntrack -S"
@@ -41,7 +41,7 @@ class RecognisedPoint:
     spans: tuple[tuple[int, int], ...]
     """First and last time of each file with packets, in order of time."""
     arriving: int | None
-    """Of its files that are still coming, the first last time: what comes may fill any hole behind it. None: all came."""
+    """Of its files that are still coming, the first last time: what comes may fill any pause behind it. None: all came."""
 
     @property
     def first(self) -> int | None:
@@ -110,7 +110,7 @@ def _longer(point: str, label: str) -> str:
 
 
 def strips(points: Sequence[RecognisedPoint]) -> tuple[tuple[Bar, ...], ...]:
-    """Return bars for each point, one for each time without a hole that can be seen; as in the report, on one scale."""
+    """Return bars for each point, one for each time without a pause that can be seen; as in the report, on one scale."""
     begins = [point.first for point in points if point.first is not None]
     ends = [point.last for point in points if point.last is not None]
     if not begins:
@@ -172,9 +172,9 @@ def _holes(points: Sequence[RecognisedPoint], begin: int, end: int) -> Iterable[
     """Yield when none of *points* was recording, of the time that all captures cover."""
     spans = [span for point in points for span in point.spans]
     arriving = min((point.arriving for point in points if point.arriving is not None), default=end)
-    for hole in holes([(begin, begin), *spans, (end, end)], sum(point.packets for point in points)):
-        if hole[0] < arriving:
-            yield hole
+    for pause in pauses([(begin, begin), *spans, (end, end)], sum(point.packets for point in points)):
+        if pause[0] < arriving:
+            yield pause
 
 
 def _second(time: int) -> str:

@@ -88,9 +88,7 @@ class Receiver:
     def create(self, name: str, owner: str = "") -> Upload:
         """Begin an upload."""
         if self.store.search(limit=0)[1] >= self.settings.uploads:
-            raise Refusal(
-                507, f"There are {self.settings.uploads} uploads, as many as are kept; delete one first."
-            )
+            raise Refusal(507, f"There are {self.settings.uploads} uploads, the limit; delete one first.")
         self._room(0)
         return self.store.create(upload_name(name), owner)
 
@@ -141,7 +139,7 @@ class Receiver:
 
     def _begin(self, upload: Upload, file: File, offset: int, body: Body | None) -> Transfer:
         if file.complete:
-            raise Refusal(409, "This file has arrived whole already.")
+            raise Refusal(409, "This file is already complete.")
         here = self.store.folder(upload).received(file.number)
         if offset != here:
             raise Refusal(409, f"{here} bytes of this file have arrived; go on there, not at {offset}.")

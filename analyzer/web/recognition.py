@@ -1,6 +1,6 @@
 """What each uploaded file is, also while it is still coming: capture points, packets, the time they cover; text; neither.
 
-Runs confined. Only records are walked, nothing is decoded, so that a look costs little beside the analysis.
+Runs confined. Only records are walked, nothing is decoded, so that a preview costs little beside the analysis.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from analyzer.capture import naming
 from analyzer.capture.bundle import Bundle
 from analyzer.capture.files import EvidenceFile
-from analyzer.capture.lanes import BEYOND
+from analyzer.capture.interfaces import BEYOND
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.collecting import HEAD
 from analyzer.evidence.sources import ip_link, ip_link_text, sources
 from analyzer.evidence.unwrapping import unwrap, wrappers
 from analyzer.web.folder import write_json
-from analyzer.web.looks import Look, Part, fitted
+from analyzer.web.preview import Part, Preview, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,11 +43,11 @@ def work(order: dict[str, Any], folder: Path) -> None:
     """Recognise each of `order["files"]` (number, path, name, complete) into `NUMBER.json`; `order["others"]` may help."""
     links = _links([*order["files"], *order["others"]])
     for file in order["files"]:
-        found = look(Path(file["path"]), file["name"], file["complete"], links)
+        found = preview(Path(file["path"]), file["name"], file["complete"], links)
         write_json(folder / f"{file['number']}.json", asdict(fitted(found, naming.printable(file["name"]))))
 
 
-def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> Look:
+def preview(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> Preview:
     """Say what one stored file is.
 
     Args:
@@ -78,7 +78,7 @@ def look(path: Path, name: str, complete: bool, links: Mapping[int, Link]) -> Lo
         found, damage = _capture(capture, label, links)
         parts += found
         notes += damage if complete else ()
-    return Look(bytes=size, complete=complete, parts=tuple(parts), texts=texts, notes=tuple(notes))
+    return Preview(bytes=size, complete=complete, parts=tuple(parts), texts=texts, notes=tuple(notes))
 
 
 def _capture(capture: CaptureFile, label: str, links: Mapping[int, Link]) -> tuple[list[Part], list[str]]:

@@ -29,7 +29,7 @@ class Settings:
     spare: int = 2 * GIB
     """Bytes of the disk that are left free."""
     jobs: int = 1
-    """Analyses at one time."""
+    """Concurrent analyses."""
     memory: int = max(2 * GIB, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
     """Address space of one analysis, bytes: half of the machine's memory, at least 2 GiB."""
     time: float = 3600

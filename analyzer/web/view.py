@@ -6,16 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyzer.report.words import count, iso
-from analyzer.web import looks
 from analyzer.web.folder import RESULTS
-from analyzer.web.looks import Part
 from analyzer.web.points import RecognisedPoint, join, missing
+from analyzer.web.preview import Part, kept
 from analyzer.web.titles import title
 
 if TYPE_CHECKING:
     from analyzer.web.folder import Folder, Progress
     from analyzer.web.jobs import Jobs
-    from analyzer.web.looks import Look
+    from analyzer.web.preview import Preview
     from analyzer.web.store import File, Upload
 
 _NS = 10**9
@@ -83,7 +82,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One upload in a list: what costs no look at what was recognised."""
+    """One upload in a list: what needs no preview of what was recognised."""
 
     upload: Upload
     title: str
@@ -112,17 +111,17 @@ def _received(folder: Folder, file: File) -> int:
 def build(upload: Upload, jobs: Jobs) -> View:
     """Gather what is known of an upload now."""
     folder, files = jobs.store.folder(upload), jobs.store.files(upload)
-    known = looks.kept(folder)
+    known = kept(folder)
     looked = {file.number: known.get(file.number) for file in files}
-    told = [look for look in looked.values() if look]
-    texts = [text for look in told for text in look.texts.values()]
-    parts = [{**_mapping(part), "complete": look.complete} for look in told for part in look.parts]
+    told = [preview for preview in looked.values() if preview]
+    texts = [text for preview in told for text in preview.texts.values()]
+    parts = [{**_mapping(part), "complete": preview.complete} for preview in told for part in preview.parts]
     points = join(parts, upload.roles)
     views = tuple(
         FileView(
             file=file,
             received=_received(folder, file),
-            says=_says(look) if (look := looked[file.number]) else (),
+            says=_says(preview) if (preview := looked[file.number]) else (),
         )
         for file in files
     )
@@ -134,8 +133,8 @@ def build(upload: Upload, jobs: Jobs) -> View:
         size=sum(view.received for view in views),
         points=points,
         missing=tuple(missing(points, texts)),
-        notes=tuple(note for look in told for note in look.notes),
-        recognising=any(not (look and look.complete) for look in looked.values()),
+        notes=tuple(note for preview in told for note in preview.notes),
+        recognising=any(not (preview and preview.complete) for preview in looked.values()),
         progress=jobs.progress(upload) if upload.state == "running" else None,
         results=tuple(name for name in RESULTS if (folder.results / name).is_file()),
     )
@@ -146,12 +145,12 @@ def _mapping(part: Part) -> dict[str, Any]:
     return {name: getattr(part, name) for name in Part.__slots__}
 
 
-def _says(look: Look) -> tuple[str, ...]:
+def _says(preview: Preview) -> tuple[str, ...]:
     """Say what a file is, and what an archive holds."""
-    points = list(dict.fromkeys(part.point for part in look.parts))
+    points = list(dict.fromkeys(part.point for part in preview.parts))
     more = [count(len(points) - LISTED, "more point", "more points")] if len(points) > LISTED else []
     said = [f"capture of {', '.join([*points[:LISTED], *more])}"] if points else []
-    return (*said, *list(dict.fromkeys(look.texts.values()))[:LISTED]) or ("not used",)
+    return (*said, *list(dict.fromkeys(preview.texts.values()))[:LISTED]) or ("not used",)
 
 
 def row_as_json(row: View | Row, base: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The decoder: columns that grow, lanes, files that follow each other."""
+"""The decoder: columns that grow, interfaces, files that follow each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def segment(port: int, flags: int = 2, seq: int = 1) -> bytes:
 
 
 def decoded(*files: bytes) -> Decoder:
-    """Decode files as one group; every name of an interface is its own lane."""
+    """Decode files as one group; every name is an interface of its own."""
     made, names = Decoder(Memory()), [None, "eth0", "eth1"]
     for data in files:
         reader = Reader(lambda data=data: io.BytesIO(data), name="eth0.pcap", size=len(data), block=4096)
@@ -91,7 +91,7 @@ def test_lanes_keep_flows_apart() -> None:
     )
     _, flows = made.finish()
 
-    assert [0, 1] == flows.lane.tolist()
+    assert [0, 1] == flows.iface.tolist()
     assert flows.hash[0] != flows.hash[1]
     assert [{}, {"not IP or ARP": 1}] == [made.skipped(0), made.skipped(1)]
 

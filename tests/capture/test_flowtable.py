@@ -22,10 +22,10 @@ def table(size: int = 64) -> tuple[Any, dict[str, Any]]:
 
 
 def find(
-    made: Any, src: tuple[int, int], dst: tuple[int, int], ports: int, proto: int = 6, lane: int = 0
+    made: Any, src: tuple[int, int], dst: tuple[int, int], ports: int, proto: int = 6, iface: int = 0
 ) -> int:
     """The flow of a packet between two addresses, times 2, and 1 for a reply."""
-    return int(made.find(*src, *dst, ports, proto, lane, 7, 8))
+    return int(made.find(*src, *dst, ports, proto, iface, 7, 8))
 
 
 def test_both_directions_are_one_flow() -> None:
@@ -42,7 +42,7 @@ def test_protocol_lane_and_ports_tell_flows_apart() -> None:
     ends = (A, B, 5 << 16 | 80)
 
     assert [0, 2, 4, 6] == [
-        find(made, *ends), find(made, *ends, proto=17), find(made, *ends, lane=1), find(made, A, B, 6 << 16 | 80)
+        find(made, *ends), find(made, *ends, proto=17), find(made, *ends, iface=1), find(made, A, B, 6 << 16 | 80)
     ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def test_links_out_of_a_bundle_are_not_followed(target: str, bundle: Path) -> No
     opened = Bundle.open([bundle])
 
     assert ["eth0.pcap"] == [capture.label for capture in opened.captures]
-    assert ("ignored, a link that leads out of the bundle: sub/a",) == opened.caveats
+    assert ("ignored, a link that points outside the bundle: sub/a",) == opened.caveats
 
 
 def test_links_within_a_bundle_are(bundle: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 
 from analyzer import analyze
 from analyzer.capture.bundle import Bundle
-from analyzer.capture.decoder import MAX_LANES
-from analyzer.capture.lanes import BEYOND
+from analyzer.capture.decoder import MAX_IFACES
+from analyzer.capture.interfaces import BEYOND
 from analyzer.capture.link import Link
 from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
@@ -231,8 +231,8 @@ def test_a_file_that_vanished_is_said(tmp_path: Path) -> None:
 
 def test_more_interfaces_than_lanes(tmp_path: Path) -> None:
     """Packets of interfaces past some thousand are left out, and one caveat counts them: whose they are is not guessed."""
-    described = b"".join(named(f"veth{n}") for n in range(MAX_LANES + 3))
-    blocks = b"".join(enhanced(n, n, segment(n)) for n in (0, MAX_LANES - 1, MAX_LANES, MAX_LANES + 2))
+    described = b"".join(named(f"veth{n}") for n in range(MAX_IFACES + 3))
+    blocks = b"".join(enhanced(n, n, segment(n)) for n in (0, MAX_IFACES - 1, MAX_IFACES, MAX_IFACES + 2))
     (tmp_path / "node.pcapng").write_bytes(section() + described + blocks)
     found = recordings(tmp_path)
 

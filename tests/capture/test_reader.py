@@ -380,7 +380,7 @@ def test_drops_from_statistics() -> None:
 @pytest.mark.parametrize(
     ("damaged", "told"),
     [
-        (enhanced(3, 1, b"data"), "names an interface of which its section has not told"),
+        (enhanced(3, 1, b"data"), "names an interface that its section does not describe"),
         (block(3, struct.pack("<I", 99) + b"short"), "claims 99 captured bytes in a block of 24"),
         (struct.pack("<II", 6, 31), "claims a block of 31 bytes, which cannot be"),
         (struct.pack("<II", 6, 1 << 31), "claims a block of 2147483648 bytes but 44 remain"),

@@ -164,8 +164,8 @@ def test_a_reader_that_has_gone() -> None:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        ("KeyboardInterrupt", "lostsyn: interrupted; what was not finished is not written\n"),
-        ("MemoryError", "lostsyn: this takes more memory than there is; give --memory SIZE"),
+        ("KeyboardInterrupt", "lostsyn: interrupted; unfinished output was not written\n"),
+        ("MemoryError", "lostsyn: not enough memory; with --memory SIZE"),
         (
             "ValueError('a\\n::error::b')",
             "lostsyn: failed unexpectedly: ValueError in <string> line 1: a ::error::b",
@@ -202,7 +202,7 @@ def test_interrupted(tmp_path: Path) -> None:
     )
     ran = _run("check", "fixtures/snat-race", then=then, stdout=subprocess.PIPE, cwd=ROOT)
 
-    assert (2, "", "lostsyn: interrupted; what was not finished is not written\n") == (
+    assert (2, "", "lostsyn: interrupted; unfinished output was not written\n") == (
         ran.returncode,
         ran.stdout,
         ran.stderr,

@@ -44,8 +44,8 @@ def test_no_such_cause(lostsyn: Callable[..., Any]) -> None:
 
     assert (2, "", 2, "") == (slip.code, slip.out, ran.code, ran.out)
     assert slip.err.startswith(
-        "lostsyn: 'snat-port-rase' is no cause and no kind; did you mean snat-port-race"
+        "lostsyn: 'snat-port-rase' is neither a cause nor a kind; did you mean snat-port-race"
     )
     assert ran.err.startswith(
-        "lostsyn: 'gremlins' is no cause and no kind; the codes are ack-over-upper-bound, "
+        "lostsyn: 'gremlins' is neither a cause nor a kind; the codes are ack-over-upper-bound, "
     )

@@ -13,7 +13,7 @@ import pytest
 
 from analyzer import analyze
 from analyzer.capture.bundle import Bundle
-from analyzer.cli.check import FORMATS
+from analyzer.cli.formats import FORMATS
 from tests.capture.test_reader import enhanced, interface, option, section
 from tests.cli.test_saying import obeyed
 from tests.conversation import Conversation, bystander, record

@@ -44,7 +44,10 @@ def test_a_file_of_the_bundle(
         path = bundle / ".." / "b" / name
     ran = lostsyn(command[0], bundle, *command[1:], "-o", path)
 
-    assert (2, f"lostsyn: {path}: is {name} of the bundle, and would be lost; give another file\n") == (
+    assert (
+        2,
+        f"lostsyn: {path}: is {name} of the bundle, and would be overwritten; give another file\n",
+    ) == (
         ran.code,
         ran.err,
     )
@@ -134,7 +137,7 @@ def test_outputs_are_apart(bundle: Path, tmp_path: Path, lostsyn: Callable[..., 
     ):
         ran = lostsyn("check", bundle, *arguments)
         assert 2 == ran.code
-        assert "which would be lost" in ran.err
+        assert "which would be overwritten" in ran.err
     assert bytes(range(32)) == key.read_bytes()
 
 

@@ -54,15 +54,15 @@ def test_ctrl_c_tells_what_there_is(
     [
         (
             ("nowhere",),
-            "'nowhere' is no endpoint; write HOST:PORT, http://HOST:PORT/PATH or dns://SERVER/NAME",
+            "'nowhere' is not an endpoint; write HOST:PORT, http://HOST:PORT/PATH or dns://SERVER/NAME",
         ),
         (
             ("127.0.0.1:1", "--source-ports", "5-4"),
-            "--source-ports: '5-4' is no range of ports; write 20000-29999",
+            "--source-ports: '5-4' is not a port range; write 20000-29999",
         ),
         (
             ("127.0.0.1:1", "--source-ports", "x"),
-            "--source-ports: 'x' is no range of ports; write 20000-29999",
+            "--source-ports: 'x' is not a port range; write 20000-29999",
         ),
         (
             ("127.0.0.1:1", "--log", "/nonexistent/x"),

@@ -52,7 +52,7 @@ def test_slow_requests(tmp_path: Path, lostsyn: Callable[..., Any]) -> None:
     log.write_text("time,duration_s,dst\n2026-11-20T11:00:00Z,1.0,192.0.2.7\n")
     ran = lostsyn("report", folder, "--slow-log", log, "-o", tmp_path / "out.html")
     checked = lostsyn("check", folder, "--slow-log", log, "--format", "json", "--exit-zero")
-    says = "of 1 slow request none is explained; 1 was of no connection that was captured"
+    says = "of 1 slow request none is explained; 1 was not among the captured connections"
 
     assert (0, True) == (ran.code, f"lostsyn: {says}\n" in ran.err)
     assert says == json.loads(checked.out)["slow_log"]["says"]
@@ -68,7 +68,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path, lostsyn: Callable[..., Any])
     ran = lostsyn("report", folder, "-o", tmp_path / "out.html", "--per-incident", tmp_path / "file" / "each")
 
     assert 2 == ran.code
-    assert ran.err.startswith(f"lostsyn: {tmp_path / 'file' / 'each'}: cannot be made: ")
+    assert ran.err.startswith(f"lostsyn: {tmp_path / 'file' / 'each'}: cannot be created: ")
 
 
 def test_progress_on_a_terminal() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.cli.saying import document, note, shown
+from analyzer.cli.saying import coloured, in_commands, in_json, in_xml, note, shown
 
 COMMANDS = (
     "::error file=a::told",
@@ -52,8 +52,8 @@ def test_what_is_harmless_stays() -> None:
 def test_documents_say_the_same(told: dict[str, str]) -> None:
     """JSON and XML are written otherwise, and hold what they held."""
     text = json.dumps(told, indent=1, ensure_ascii=False)
-    assert told == json.loads(document(text, "json"))
-    assert not any(map(obeyed, document(text, "sarif").split("\n")))
+    assert told == json.loads(in_json(text))
+    assert not any(map(obeyed, in_json(text).split("\n")))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -61,7 +61,7 @@ def test_xml_says_the_same(command: str) -> None:
     """Character references are what they stand for."""
     element = ElementTree.Element("failure", message=command)
     element.text = f"first\n{command}"
-    text = document(ElementTree.tostring(element, encoding="unicode"), "junit")
+    text = in_xml(ElementTree.tostring(element, encoding="unicode"))
     again = ElementTree.fromstring(text)  # noqa: S314 - our own
 
     assert element.text == again.text
@@ -70,7 +70,12 @@ def test_xml_says_the_same(command: str) -> None:
 
 def test_annotations_stay_commands() -> None:
     """The format of GitHub is made of commands; what they hold is not one of the old form."""
-    assert "::error title=a::# #[b]\n" == document("::error title=a::##[b]\n", "github")
+    assert "::error title=a::# #[b]\n" == in_commands("::error title=a::##[b]\n")
+
+
+def test_of_escape_sequences_only_colours_stay() -> None:
+    """A name that brings another one along has it spelt out."""
+    assert "\x1b[31mred\x1b[0m [U+001B][2J" == coloured("\x1b[31mred\x1b[0m \x1b[2J")
 
 
 def test_a_note_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

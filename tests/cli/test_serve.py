@@ -38,7 +38,7 @@ def test_one_server_for_a_folder(tmp_path: Path) -> None:
 
     assert (2, "") == (done.returncode, done.stdout)
     assert (
-        f"lostsyn: {tmp_path}: another lostsyn serve works there; give --data another folder\n" == done.stderr
+        f"lostsyn: {tmp_path}: in use by another lostsyn serve; give --data another folder\n" == done.stderr
     )
 
 
@@ -75,7 +75,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("base", ["lostsyn", "/a//b", "/a/../b", "/a b", "//example.com", "/.", "/ü", "/a?b"])
 def test_what_is_no_base_path(base: str, tmp_path: Path) -> None:
     """A path that would lead elsewhere, or that no request has, is refused before anything is made."""
-    with pytest.raises(LostsynError, match="is no path such as /lostsyn"):
+    with pytest.raises(LostsynError, match="is not a path such as /lostsyn"):
         CliRunner().invoke(
             command, ["--data", str(tmp_path / "data"), "--base-path", base], catch_exceptions=False
         )
@@ -100,7 +100,7 @@ def test_what_the_kernel_does_not_offer_is_said(tmp_path: Path, monkeypatch: pyt
         command, ["--data", str(tmp_path / "data"), "--port", "0"], catch_exceptions=False
     )
 
-    assert "what reads uploads can reach the network and the file system: no Landlock" in told.stderr
+    assert "what reads uploads can reach the network and the file system: neither Landlock" in told.stderr
 
 
 def test_everything_in_the_folder_is_private(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_key_keeps_aliases(lost: Path, tmp_path: Path, lostsyn: Callable[..., 
         (["--payload", "--redact", "--evidence", "x.pcapng"], "cannot be redacted"),
         (["--redact-key", "no/such/key"], "make a key with head -c 32 /dev/urandom > no/such/key"),
         (["--redact-key", "short"], "has 3 bytes, a key needs 16"),
-        (["--evidence", "lost/evidence.pcapng"], "would count among its captures"),
+        (["--evidence", "lost/evidence.pcapng"], "would be read as one of its captures"),
         (["--evidence", "no/such/folder/evidence.pcapng"], "cannot be written"),
     ],
 )

@@ -56,7 +56,7 @@ def test_without_incidents_there_is_nothing_to_avoid() -> None:
 
 def test_a_wrong_setting_costs_no_reading() -> None:
     """It is told before the captures are opened."""
-    with pytest.raises(UnusableInput, match="'liberal' is no setting"):
+    with pytest.raises(UnusableInput, match="'liberal' is not a setting"):
         ask("no-such-file.pcap", "--setting", "liberal")
 
 

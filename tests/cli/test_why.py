@@ -23,4 +23,4 @@ def test_nothing_of_that_name(lostsyn: Callable[..., Any]) -> None:
     ran = lostsyn("why", "cni0:999999", str(CASES["snat-race"].folder))
 
     assert (2, "") == (ran.code, ran.out)
-    assert "is no connection in these captures" in ran.err
+    assert "is not a connection in these captures" in ran.err

@@ -8,7 +8,7 @@ import re
 from analyzer.compute import thresholds
 from tests.conftest import ROOT
 
-DECIDING = ("nat", "node", "connection", "incident", "result", "capture/holes.py", "fleet/losses.py")
+DECIDING = ("nat", "node", "connection", "incident", "result", "capture/pauses.py", "fleet/losses.py")
 """What says what became of a packet, and why."""
 UNITS = re.compile(r"\bns\b|\bshare\b|\bseconds?\b", re.IGNORECASE)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from analyzer import analyze
+import pytest
+from scapy.utils import PcapReader, wrpcap
+
+from analyzer import Analysis, analyze
 from analyzer.connection.account import CLASSES, NODE, UNTOLD, WHY
 from tests.conftest import Case
 from tests.connection.told import connections, judged, out
+from tests.conversation import Conversation, bystander, record
+from tests.golden import ROOT
+from tests.incident.node import LINKS, told
 
 
 def test_columns_have_one_length(bundle_case: Case) -> None:
@@ -46,6 +53,45 @@ def test_incidents_are_of_this_node(bundle_case: Case) -> None:
     }
 
     assert all(all_.told[number] == NODE for number in named if number is not None)
+
+
+def without(fixture: str, folder: Path, *files: str) -> Analysis:
+    """Analyse a shipped bundle without some of its files."""
+    shutil.copytree(ROOT / "fixtures" / fixture, folder / fixture, ignore=shutil.ignore_patterns(*files))
+    return analyze(folder / fixture)
+
+
+def test_replies_under_another_address(tmp_path: Path) -> None:
+    """Where a bridge has questions translated already and answers translated back, both are one connection, which worked."""
+    account = without("dns-race", tmp_path, "veth-a.pcap", "*.txt", "*.json").account
+
+    assert (account.connections, 0, 0) == (account.worked, account.outside, account.unknown)
+
+
+def test_what_a_silent_uplink_leaves_open(tmp_path: Path) -> None:
+    """A connection that was reset after the uplink's last packet did not fail outside for all that anybody saw."""
+    shutil.copytree(ROOT / "fixtures" / "late-ack", tmp_path / "cut")
+    with PcapReader(str(tmp_path / "cut" / "eth0.pcap")) as capture:
+        packets = list(capture)
+    wrpcap(str(tmp_path / "cut" / "eth0.pcap"), packets[: len(packets) * 2 // 3])
+    account = analyze(tmp_path / "cut").account
+
+    assert (0, 0, 1) == (account.worked, account.outside, account.unknown)
+
+
+@pytest.mark.parametrize("rules", [False, True])
+def test_a_port_without_a_listener(rules: bool, tmp_path: Path) -> None:
+    """A RST of this node is a port's without a listener where its rules are known; else it may be a rule's."""
+    talk = Conversation(pod="192.0.2.10:80", server="192.0.2.77:20000", way="eth0")
+    talk.send("S", by_pod=False, at=0, options=[])
+    talk.send("RA", options=[])
+    told(tmp_path, **{"ip-addr": LINKS})
+    if rules:
+        text = "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority 0; policy accept;\n\t}\n}\n"
+        (tmp_path / "nft.txt").write_text(text)
+    account = analyze(record(tmp_path, talk, bystander(-5), bystander(20))).account
+
+    assert (int(rules), int(not rules)) == (account.outside, account.unknown)
 
 
 def test_the_deciding_packet(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def judged(folder: Path, *talks: Conversation, **options: Any) -> Analysis:
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_vanished(proto: str, tmp_path: Path) -> None:
-    """Seen before the gap, never behind it, no answer; the next attempt passes."""
+    """Seen before the gap, never behind it, no answer; the next attempt gets through."""
     talk = out(proto=proto)
     for at, lost in ((0, True), (1, False)):
         sent = talk.syn(at) if proto == "tcp" else talk.data(b"query", at)

@@ -20,6 +20,7 @@ from analyzer.conntrack import (
     State,
     infer_scales,
 )
+from analyzer.conntrack.entry import Side
 from analyzer.conntrack.states import ACK, FIN, RST, SYN
 
 # The upload of moby/libnetwork#1090, as the host's interface showed it: direction, seq, ack, payload.
@@ -196,6 +197,28 @@ def test_data_beyond_a_window_counts_once_the_shift_is_known(known: bool, verdic
     judged = judge_all(MODERN, segments, Seen(), Seen(scale_known=known))
 
     assert verdict == judged[1].verdict
+
+
+def test_an_adopted_connection_is_assured_and_may_send_what_was_offered() -> None:
+    """What was seen of both sides is the entry; a side may send up to the edge of the window that the other offered."""
+    client, server = Seen(end=1000, window=500, ack=50, scale=2), Seen(end=50, window=700, ack=900, scale=3)
+    entry = Connection.adopt(MODERN, Settings(), original=client, reply=server).entry
+
+    assert entry is not None
+    assert (True, True, State.ESTABLISHED) == (entry.seen_reply, entry.assured, entry.state)
+    knows = {"scales": True, "takes_sack": True}
+    assert entry.sides == (
+        Side(end=1000, max_end=1600, max_window=500, scale=2, max_ack=50, **knows),
+        Side(end=50, max_end=550, max_window=700, scale=3, max_ack=900, **knows),
+    )
+
+
+def test_an_adopted_side_of_which_nothing_was_seen_begins_at_nothing() -> None:
+    """Its first segment tells; before it, no edge of a window is known."""
+    entry = Connection.adopt(MODERN, Settings(), original=Seen(end=1000), reply=Seen()).entry
+
+    assert entry is not None
+    assert [(1000, 1000), (0, 0)] == [(side.end, side.max_end) for side in entry.sides]
 
 
 def test_the_close_of_an_adopted_connection_is_followed() -> None:

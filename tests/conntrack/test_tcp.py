@@ -249,12 +249,43 @@ def test_close_refused_from_both_sides(start: Start, generation: Generation, tim
     assert [None, timeout] == [first.timeout, second.timeout]
 
 
-def test_a_life_that_is_short_already_is_left_alone(start: Start) -> None:
-    """The cap after a refused close is not an extension."""
-    talk = start(MODERN, timeouts=TIMEOUTS | {State.ESTABLISHED: 250}).handshake()
+@pytest.mark.parametrize(
+    ("unacknowledged", "left_ms", "timeout"),
+    [
+        (300, 301_000, 300),
+        (300, 300_001, 300),
+        (300, 300_000, None),
+        (100, 120_000, 100),
+        (100, 119_999, None),
+        (100, 100_000, None),
+    ],
+)
+def test_a_life_that_is_short_already_is_left_alone(
+    start: Start, unacknowledged: int, left_ms: int, timeout: int | None
+) -> None:
+    """The cap after a refused close shortens what has two minutes or more, and more than the cap, and lengthens nothing."""
+    talk = start(
+        MODERN, timeout_unacknowledged=unacknowledged, timeouts=TIMEOUTS | {State.ESTABLISHED: 1000}
+    ).handshake()
     talk.client(FIN | ACK, C + 900_000, S)
+    entry = talk.connection.entry
+    assert entry is not None
+    assert entry.expires is not None
+    talk.now = entry.expires - (left_ms + 1) * 1_000_000
+    expires = entry.expires if timeout is None else talk.now + 1_000_000 + timeout * 10**9
 
-    assert talk.server(FIN | ACK, S + 900_000, C).timeout is None
+    assert timeout == talk.server(FIN | ACK, S + 900_000, C).timeout
+    assert expires == entry.expires
+
+
+def test_one_sides_closes_shorten_nothing(start: Start) -> None:
+    """Refused twice from the same side, or first something that is no close: the entry keeps its life."""
+    same, other = start(MODERN).handshake(), start(MODERN).handshake()
+    twice = [same.client(FIN | ACK, C + 900_000, S).timeout for _repetition in range(2)]
+    other.client(ACK, C + 900_000, S)
+
+    assert [None, None] == twice
+    assert None is other.server(FIN | ACK, S + 900_000, C).timeout
 
 
 _KINDS = st.sampled_from((SYN, SYN | ACK, ACK, ACK, ACK, ACK | PSH, FIN | ACK, RST, RST | ACK))

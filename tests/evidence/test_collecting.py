@@ -120,6 +120,8 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "iptables_rules": "-P FORWARD ACCEPT\n-A FORWARD -j DROP\n",
         "lsmod": "Module                  Size  Used by\nbridge                389120  0\n",
         "cluster_names": "NAME   TYPE   CLUSTER-IP   EXTERNAL-IP\n",
+        "cluster_documents": "Name:   web\nNamespace:  shop\nIP:   10.96.7.7\n",
+        "neigh_stat": "entries  allocs   destroys hash_grows lookups  hits     res_failed\n",
         "node_exporter": "node_nf_conntrack_entries 1\n",
         "arp": "? (10.20.0.1) at <incomplete> on eth0\n",
         "daemon_log": "[ERROR] plugin/errors: 2 a. A: read udp 10.0.0.5:41234->10.0.0.2:53: i/o timeout\n",
@@ -149,7 +151,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "drops-tracefs.txt": "tracefs", "drops-perf.txt": "perf_script", "drops-perf-nostack.txt": "perf_script",
         "drops-bpftrace.txt": "bpftrace", "nft-monitor-trace.txt": "nft_trace", "iptables-trace.txt": "trace_log",
         "conntrack-E.txt": "conntrack_events", "conntrack-E-plain.txt": "conntrack_events",
-        "conntrack-E.xml": "conntrack_events",
+        "conntrack-E.xml": "conntrack_events", "xtables-monitor.txt": "xtables_monitor",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert {*samples, *recorded.values()} == {source.__name__.rpartition(".")[2] for source in sources()}  # type: ignore[attr-defined]
@@ -453,3 +455,39 @@ def test_files_of_a_case() -> None:
     assert Evidence(interfaces={}, capture_drops={}) == collected(
         **{"x/case.toml": "[case]\n", "truth.json": "{}\n"}
     )
+
+
+DAMAGED = {
+    "ip_route": ("default via 192.0.2.1 dev eth0\n", "10.0.0.0/8 via 192.0 dev eth0\n"),
+    "ip_rule": ("0:\tfrom all lookup local\n", "100:\tfrom all fwmark 0x80\n"),
+    "ip_neigh": ("10.244.1.9 dev cni0  FAILED\n", "10.244.1.8 dev cni0  ref 1 used 1/61\n"),
+    "bridge_fdb": ("36:11:38:80:be:a4 dev v0 master br0\n", "36:11:38:80:be dev v0 master br0\n"),
+    "ip_link_text": ("2: eth0: <UP> mtu 1500 state UP\n", "3: eth1: <BROADC\n"),
+    "nstat": ("#kernel\nIpInReceives  7  0.0\n", "IpInNoRoutes  \n"),
+    "proc_snmp": ("Udp: NoPorts InErrors\nUdp: 1 2\n", "Tcp: ActiveOpens PassiveOpens\n"),
+    "sockets": ("ESTAB 0 0 10.0.0.1:41000 10.0.0.2:443\n", "ESTAB 0 0 10.0.0.1:41001\n"),
+    "ethtool_features": ("Features for v0:\nrx-checksumming: on\n", "tx-checksumming:\n"),
+    "ipvs_services": ("Prot LocalAddress:Port Scheduler Flags\nTCP  10.96.0.1:443 rr\n", "TCP  node-a.example:30080 rr\n"),
+    "softnet_stat": ("00003603" + " 00000000" * 10 + "\n", "000055fb 00000000 0000\n"),
+    "tracefs": ("# tracer: nop\n", "<idle>-0  [001] ..s1.  594.397911: kfree_skb: skbaddr=00\n"),
+    "perf_script": ("python3 1 [001] 7.688347: skb:kfree_skb: skbaddr=0xff protocol=2048 location=a+0x1\n", "python3 1 [001] 7: skb:kfree_skb: sk\n"),
+    "cilium_monitor": ("xx drop (Policy denied) flow 0x0 to endpoint 1, identity 2->3: 10.0.0.1:4 -> 10.0.0.2:5 tcp SYN\n", "xx drop (Pol\n"),
+    "arp": ("? (10.244.1.9) at <incomplete> on cni0\n", "? (10.244.1.8) at <incom\n"),
+    "iptables_list": (
+        "Chain FORWARD (policy ACCEPT)\npkts bytes target prot opt in out source destination\n1 60 DROP all -- * * 0.0.0.0/0 0.0.0.0/0\n",
+        "1 60 DROP all -- * * 0.0\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", DAMAGED)
+def test_partly_understood(source: str) -> None:
+    """Whatever the format, a row that is cut or mistyped is told of, beside what was understood; a whole one is not."""
+    whole, damaged = DAMAGED[source]
+    before, after = collected(a=whole), collected(a=whole + damaged)
+    assert [(source, 0)] == [(one.source, one.unclear) for one in before.read if one.source == source]
+    assert [
+        caveat
+        for caveat in after.caveats
+        if "not understood" in caveat and repr(damaged.strip()[:20])[1:-1] in caveat
+    ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.evidence.dates import Moment, moment
+from analyzer.evidence.dates import Moment, moment, month
 
 AT = 1_795_170_365 * 10**9
 """2026-11-20 10:26:05 UTC."""
@@ -54,3 +54,24 @@ def test_other_lines(line: str) -> None:
 def test_any_text(line: str) -> None:
     """Nothing fails."""
     moment(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Di 10. Mär 09:00:02 CET 2026",
+        "mar. 10 mars 2026 09:00:02 CET",
+        "Tue Mar 10 09:00:02 CET 2026",
+        "mar 10 mar 2026, 09:00:02, CET",
+    ],
+)
+def test_other_languages(line: str) -> None:
+    """`date` speaks the terminal's language."""
+    found = moment(line)
+    assert found is not None or "," in line
+    assert found is None or (1773129602, True) == (found.time // 10**9, found.zoned)
+
+
+def test_months() -> None:
+    """Short names of several languages; 0 for none."""
+    assert [3, 8, 12, 2, 0] == [month(name) for name in ("Mär", "août", "dez.", "févr.", "xyz")]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.evidence.messages import address, message, number, packet, worth
+from analyzer.evidence.messages import _MESSAGES, address, message, number, packet, worth
 
-
-@pytest.mark.parametrize(
-    ("line", "about", "fields"),
-    [
+CASES: list[tuple[str, str, dict[str, object]]] = [
         ("IPv4: martian source 10.0.1.77 from 10.0.0.200, on dev eth0", "martian",
          {"src": "10.0.0.200", "dst": "10.0.1.77", "iif": "eth0"}),
         ("IPv4: martian destination 127.0.0.1 from 10.0.0.2, dev cni0", "martian",
@@ -44,8 +41,10 @@ from analyzer.evidence.messages import address, message, number, packet, worth
         ("IPv6: eth0: IPv6 duplicate address 2001:db8::1 used by 02:00:00:00:00:01 detected!", "duplicate-address",
          {"iif": "eth0", "src": "2001:db8::1"}),
         ("Out of memory: Killed process 4711 (coredns) total-vm:1kB", "out-of-memory", {}),
-    ],
-)  # fmt: skip
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "about", "fields"), CASES)
 def test_messages(line: str, about: str, fields: dict[str, object]) -> None:
     """Each tells what it is about, and the packet or interface that it prints."""
     stamp = "[ 6944.367117] "
@@ -54,6 +53,11 @@ def test_messages(line: str, about: str, fields: dict[str, object]) -> None:
     assert told is not None
     assert (about, fields) == (told[1], told[3])
     assert told[0] >= len(stamp)
+
+
+def test_every_message_has_a_case() -> None:
+    """Whatever is looked for in the kernel's log was found in a line of it."""
+    assert {about for about, _, _ in _MESSAGES} == {about for _, about, _ in CASES}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analyzer.evidence import Evidence
-from analyzer.evidence.unwrapping import commands, digest, resembles, unwrap, without_commands, wrappers
+from analyzer.evidence.unwrapping import (
+    commands,
+    digest,
+    resembles,
+    undecided,
+    unwrap,
+    without_commands,
+    wrappers,
+)
 from tests.evidence.test_collecting import collected
 
 if TYPE_CHECKING:
@@ -32,6 +40,10 @@ WRAPPED = {
     "a kubectl exec banner": f'Defaulted container "a" out of: a, b\n{TEXT}command terminated with exit code 1\n',
     "a kubectl debug banner": "Creating debugging pod node-debugger-x with container debugger on node n.\n"
     f"If you don't see a command prompt, try pressing enter.\n{TEXT}",
+    "an editor's line numbers": "".join(f"{n:>4} {line}\n" for n, line in enumerate(TEXT.splitlines(), 7)),
+    "cat -n": "".join(f"{n:>6}\t{line}\n" for n, line in enumerate(TEXT.splitlines(), 1)),
+    "grep -n": "".join(f"{3 * n + 1}:{line}\n" for n, line in enumerate(TEXT.splitlines())),
+    "pdsh's name of the host": lines("node-a.example: "),
     "colours": TEXT.replace("eth0", "\x1b[36meth0\x1b[0m").replace("forward", "\x1b[01;31m\x1b[Kforward\x1b[m\x1b[K"),
     "line ends of Windows": TEXT.replace("\n", "\r\n"),
     "Markdown's fence": f"Here it is:\n\n```console\n{TEXT}```\nThanks!\n",
@@ -122,7 +134,7 @@ def test_commands() -> None:
         ("", "nothing in it"), ("bash: conntrack: command not found\n", "an error of the tool: 'bash: conntrack: command not found'"),
         ("<html><p>x</p></html>", "HTML or XML without <pre>"), ('{"a": 1, "b": {"c": 2}}', "JSON with a, b, c"), ("[1]", "JSON"),
         ("#!/bin/sh\nls\n", "a script"), ("apiVersion: v1\nkind: Pod\n", "YAML"),
-        ("Mar 10 09:00:00 node7 kubelet[1]: x\n", "a log of something else than the kernel"),
+        ("Mar 10 09:00:00 node7 kubelet[1]: x\n", "a log that is not the kernel's"),
         ("a,b,c\n1,2,3\n4,5,6\n", "CSV"), ("Dear diary\n", "text that begins 'Dear diary'"),
     ],
 )  # fmt: skip
@@ -134,7 +146,7 @@ def test_what_it_resembles(text: str, expected: str) -> None:
 def test_what_was_read() -> None:
     """Each source that found its format in a file is noted, with how much it told."""
     evidence = collected(a=f"```\n{TEXT}```\n", b="Dear diary\n")
-    assert [("a", "ip_route", 2, ("fences",)), ("a", "sysctl", 2, ("fences",))] == [
+    assert [("a", "ip_route", 2, ("fences",)), ("a", "sysctl", 2, ("fences",)), ("b", "", 0, ())] == [
         (one.file, one.source, one.facts, one.wrapped) for one in evidence.read
     ]
     assert ("not used, in no known format: b (text that begins 'Dear diary')",) == evidence.caveats
@@ -182,3 +194,29 @@ def test_every_sample_in_wrappers(bare: list[Evidence], around: Callable[[str], 
         return [(one.source, one.facts) for one in evidence.read]
 
     assert [read(one) for one in bare] == [read(told(around(text))) for text in SAMPLES]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Total: 1374\nTCP:   253 (estab 301, closed 2)\n", "`ss -s`"), ("CONTAINER ID   IMAGE   COMMAND   CREATED\n", "`docker ps`"),
+        ("br_netfilter           28672  0\n", "a part of `lsmod`"), ("@[\n    kfree_skb_reason+1\n]: 17\n", "counts of a bpftrace program"),
+        ("192.0.2.1 from 10.244.1.7 via 192.0.2.1 dev eth0 \n    cache iif cni0 \n", "the answer of `ip route get`"),
+        ("TCP IN 10.0.1.17:432 -> 10.0.2.31:80 expires=12\n", "Cilium's connection tracking"), ("Dear diary\n", ""),
+    ],
+)  # fmt: skip
+def test_known_and_of_no_use(text: str, expected: str) -> None:
+    """An output in which nothing can be used says what would tell more, and is not called unknown."""
+    assert undecided(text).startswith(expected)
+    (caveat,) = told(text).caveats
+    assert caveat.startswith(
+        "not used, since it decides nothing" if expected else "not used, in no known format"
+    )
+
+
+def test_rows_that_begin_with_numbers() -> None:
+    """Numbers that belong to the output stay: interfaces, rules, chains, what is cut out of the middle."""
+    for text in ("1: lo: <LOOPBACK>\n2: eth0: <UP>\n3: cni0: <UP>\n", "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
+                 "3 DROP x\n1 DROP y\n2 DROP z\n4 ACCEPT q\n"):  # fmt: skip
+        assert "line numbers" not in wrappers(text)
+    assert () == wrappers("Ip: Forwarding\nIp: 1\nTcp: x\n")

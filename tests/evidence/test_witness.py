@@ -66,6 +66,16 @@ def test_both_ends_translated() -> None:
     assert {} == join([told(loss, src="192.0.2.10", dst="10.0.0.9", dport=8080, ip_id=None)], [loss])
 
 
+def test_less_than_the_packet() -> None:
+    """A rule's trace has no sequence number, Cilium no numbers at all and no time: the packet is found by what is told."""
+    one, again, other = syn(4000), syn(4000, SECOND, ip_id=4001), syn(4002)
+    traced = told(one, seq=None)
+    assert {0: traced} == join([traced], [one, again, other])
+    named = told(one, seq=None, ip_id=None)
+    assert {0: named} == join([named], [one, again, other])
+    assert {} == join([told(one, seq=None, ip_id=None, src="192.0.2.10", sport=61000)], [one, again, other])
+
+
 def test_contradictions() -> None:
     """Another sequence number, IP ID or protocol is another packet, whatever else agrees."""
     loss = syn(4000)
@@ -93,7 +103,9 @@ def test_udp_without_id() -> None:
 def test_uncertain_records_prove_nothing() -> None:
     """A last sign of a packet is no drop."""
     loss = syn(4000)
-    assert {} == join([told(loss, certain=False)], [loss])
+    hint = told(loss, certain=False)
+    assert {} == join([hint], [loss])
+    assert {0: hint} == join([hint], [loss], certain=False)
 
 
 def test_by_order() -> None:

@@ -116,7 +116,7 @@ def test_every_fixture_is_one(bundle_case: Case) -> None:
         ("[expect]\ncounts = 1", "expect.counts is not a table"),
         ("[expect]\nincidents = 1", "expect.incidents is not a list of tables"),
         ("[expect]\nincidents = [1]", "expect.incidents[1] is not a table"),
-        ("[[expect]]\n[[expect]]\nbundle = '.'", "expect[2] is the second for '.'"),
+        ("[[expect]]\n[[expect]]\nbundle = '.'", "expect[2] is a second table for '.'"),
         ("[[expect.incidents]]\nkind = 'syn-lost'", "expect.incidents[1].kind is 'syn-lost', none of syn-vanished, "),
         ("[[expect.incidents]]\nkind = ['a']", "expect.incidents[1].kind is ['a'], none of syn-vanished, "),
         ("[[expect.incidents]]\ncause = 'race'", "expect.incidents[1].cause is 'race', none of "),
@@ -125,8 +125,8 @@ def test_every_fixture_is_one(bundle_case: Case) -> None:
         ("[[expect.incidents]]\nrequired = 0", "expect.incidents[1].required is 0, none of true, false"),
         ("[[expect.incidents]]\nfindings = 'a'", "expect.incidents[1].findings is neither a number nor"),
         ("[[expect.incidents]]\nfindings = { least = 1 }", "expect.incidents[1].findings knows no 'least'"),
-        ("[expect", "is no TOML: "),
-        ("expect = " + "[" * 5000, "is no TOML: "),
+        ("[expect", "is not TOML: "),
+        ("expect = " + "[" * 5000, "is not TOML: "),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(text: str, wrong: str, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, data, wrong in (
         ("gone", None, "no such file; `--update` writes it"),
         (".", None, "cannot be read: Is a directory"),
-        ("bytes", b"\xff\xfe", "is no TOML"),
+        ("bytes", b"\xff\xfe", "is not TOML"),
         ("long", b"#" * (SIZE + 1), f"has more than {SIZE} bytes"),
     ):
         if data is not None:

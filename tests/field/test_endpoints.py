@@ -44,7 +44,7 @@ def test_forms(text: str, scheme: str, address: str, port: int, path: str) -> No
 )
 def test_no_endpoint(text: str) -> None:
     """One sentence that says what to write."""
-    with pytest.raises(UnusableInput, match="is no endpoint; write HOST:PORT"):
+    with pytest.raises(UnusableInput, match="is not an endpoint; write HOST:PORT"):
         endpoint(text)
 
 

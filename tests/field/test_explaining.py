@@ -115,7 +115,7 @@ def test_the_sentence() -> None:
     assert {"node": 13, "server": 1} == told.verdicts
     assert "no slow request" == explain([], []).says
     assert (
-        "of 1 slow request none is explained; 1 was of no connection that was captured"
+        "of 1 slow request none is explained; 1 was not among the captured connections"
         == explain([slow()], []).says
     )
 

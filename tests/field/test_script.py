@@ -55,14 +55,14 @@ def test_help(shell: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--bogus"], "--bogus is no option; --help lists them"),
-        (["word"], "word is no option; --help lists them"),
+        (["--bogus"], "--bogus is not an option; --help lists them"),
+        (["word"], "word is not an option; --help lists them"),
         (["--pod"], "--pod: a value is missing"),
         (["--filter="], "--filter: a value is missing"),
         (["--size", "1"], "--size: 1 is not between 3 and 1000000"),
-        (["--seconds", "1e3"], "--seconds: 1e3 is no whole number"),
-        (["--snaplen=99999999999999999999"], "--snaplen: 99999999999999999999 is no whole number"),
-        (["--keep", "5"], "--keep begins anew after each event: give --until or --seconds"),
+        (["--seconds", "1e3"], "--seconds: 1e3 is not a whole number"),
+        (["--snaplen=99999999999999999999"], "--snaplen: 99999999999999999999 is not a whole number"),
+        (["--keep", "5"], "--keep starts over after each event: give --until or --seconds"),
         (["--dry-run", "--until", "insert-failed"], "--until: insert-failed is neither insert_failed, drop, invalid, "
          "table-full, syn-retransmit nor a command"),
         (["--dry-run", "--pid", "4194303"], "--pid: there is no process 4194303"),

@@ -128,9 +128,7 @@ def test_names_that_lead_elsewhere(name: str, remote: Place, target: Place) -> N
     """An object's name is not a path: nothing is written outside of the temporary folder."""
     bundle = replace(find(remote)[0], files=(name,))
 
-    assert (
-        f"{name!r} is no name that a file can have here" == work(bundle, remote, target, __version__).problem
-    )
+    assert f"{name!r} cannot be used as a file name here" == work(bundle, remote, target, __version__).problem
 
 
 def test_too_many_files(remote: Place, target: Place) -> None:

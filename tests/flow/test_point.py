@@ -190,7 +190,7 @@ def test_recorded_between_its_packets() -> None:
 
     files = tuple(Stretch(row, file, 0) for file, row in enumerate((0, 4, 6)))
     made = replace(made, recording=replace(made.recording, stretches=files))
-    assert ((4, 10**10), (10**10 + 1, 3 * 10**10)) == made.holes
+    assert ((4, 10**10), (10**10 + 1, 3 * 10**10)) == made.pauses
     assert [False, True, True, True, False, False, True, False, True, True, False] == made.recorded(
         asked
     ).tolist()

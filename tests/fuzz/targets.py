@@ -26,13 +26,13 @@ from analyzer.capture.bundle import Bundle
 from analyzer.capture.compressed import Stream
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.files import EvidenceFile
-from analyzer.capture.lanes import Lanes
+from analyzer.capture.interfaces import Interfaces
 from analyzer.capture.listing import recognising
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader
 from analyzer.capture.storage import Memory
-from analyzer.cli.check import FORMATS, _render
-from analyzer.cli.saying import document
+from analyzer.cli.formats import FORMATS
+from analyzer.cli.saying import shown
 from analyzer.evidence import collect
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
@@ -218,7 +218,7 @@ def decoder(data: bytes) -> None:
     """The same to columns."""
     reader = Reader(lambda: io.BytesIO(data), name="x", block=16384)
     made = Decoder(Memory())
-    made.read(reader, Lanes().reading(reader).of, lambda _: None)
+    made.read(reader, Interfaces().reading(reader).of, lambda _: None)
     packets, flows = made.finish()
     assert not len(packets) or packets.flow.max() < len(flows)
 
@@ -309,7 +309,7 @@ def words(data: bytes) -> None:
     """A text whose addresses become aliases, a name that becomes a point's."""
     text = data.decode("utf-8", "replace")
     REDACTION.text(text)
-    assert all(line.isprintable() for line in document(text, "text").split("\n"))
+    assert all(line.isprintable() for line in shown(text).split("\n"))
     label = text[:200].replace("\n", "/") or "x"
     naming.refine(naming.hint(label), text[-30:])
 
@@ -325,8 +325,8 @@ def whole(data: bytes) -> None:
             (folder / name).write_bytes(part)
         analysis = analyze(folder)
         checked = Checked.of((str(folder),), analysis, None)
-        for form in FORMATS:
-            document(_render(form, [checked], {}, each=False), form)
+        for form in FORMATS.values():
+            form.printed(form.render([checked], each=False))
         html.render(redact(analysis, b"a key of the tests"))
         evidence.write(analysis, folder / "e.pcapng", key=b"a key of the tests")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from analyzer import Analysis, analyze
 from tests.conversation import Conversation, bystander, record
+from tests.golden import ROOT
 from tests.incident.evidence import connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
 
@@ -251,3 +253,31 @@ def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tu
 
     assert expected == [(one.kind, one.cause) for one in analysis.incidents]
     assert (len(expected), 1 - len(expected)) == (analysis.account.node, analysis.account.unknown)
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule", "expected"),
+    [("prerouting", "ip daddr 10.244.0.50 counter drop", [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)]),
+     ("prerouting", "ip daddr 10.244.0.51 counter drop", []),
+     ("forward", "ip daddr 10.244.0.50 counter drop", [])],
+)  # fmt: skip
+def test_what_is_dropped_as_it_comes_in(tmp_path: Path, hook: str, rule: str, expected: list[object]) -> None:
+    """What a rule drops before it is routed is lost wherever it was to go; what would be routed first may go elsewhere."""
+    talk = Conversation(
+        pod="198.51.100.7:40000", server="10.244.0.50:8080", way="eth0", nat="198.51.100.7:40000"
+    )
+    for at in (0, 1):
+        talk.syn(at).lost_after("eth0")
+    analysis = judged(tmp_path, talk, hook=hook, rule=rule)
+
+    assert expected == told_of(analysis)
+    assert not expected or "could not get into this node" in analysis.incidents[0].summary
+
+
+def test_a_place_behind_a_silent_point(tmp_path: Path) -> None:
+    """What was dropped while the bridge was not recorded may have been lost before it or behind it: no place is named."""
+    rotated = ROOT / "fixtures" / "snat-race-rotated"
+    shutil.copytree(rotated, tmp_path / "gone", ignore=shutil.ignore_patterns("cni0-20261130T012154*"))
+    analysis = analyze(tmp_path / "gone")
+
+    assert ((), 0, 24) == (analysis.incidents, analysis.account.outside, analysis.account.unknown)

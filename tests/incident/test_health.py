@@ -300,3 +300,37 @@ def test_conntracks_log_tells_evictions_and_occupancy() -> None:
         "cpu=0   \tfound=0 invalid=0 insert=0 insert_failed=0 drop=0 early_drop=0 error=0 search_restart=0\n"
     )
     assert [] == [one for one in signals(collected(log=LOG, stat=counters)) if one.name == "early-drop"]
+
+
+NEIGHBOURS = (
+    "entries  allocs   destroys hash_grows lookups  hits     res_failed table_fulls\n"
+    "000003f0 00001f2a 00001b25 00000002 000a2b3c 0009f1aa 00000012 {:08x}\n"
+)
+
+
+def test_neighbour_tables() -> None:
+    """How full a table is, and how often it was too full, by its own counters."""
+
+    def signal(*fulls: int, limit: str = "1024") -> tuple[str, str]:
+        files = {f"{n}_arp_cache": NEIGHBOURS.format(full) for n, full in enumerate(fulls)}
+        told = signals(collected(**files, limit=f"net.ipv4.neigh.default.gc_thresh3 = {limit}\n"))
+        (found,) = [one for one in told if one.name == "neighbours"]
+        return found.value, found.level
+
+    assert ("98%", "dropping") == signal(0)
+    assert ("12%", "ok") == signal(0, limit="8192")
+    assert ("12%", "warn") == signal(5, limit="8192")
+    assert ("12%", "dropping") == signal(5, 9, limit="8192")
+    assert [] == [one for one in signals(collected(a="1\n")) if one.name == "neighbours"]
+
+
+def test_what_the_cloud_dropped() -> None:
+    """The card's driver counts what went beyond the instance's share: since boot, or meanwhile; zeros are nothing."""
+    text = "$ ethtool -S eth0\nNIC statistics:\n     conntrack_allowance_exceeded: {}\n     pps_allowance_exceeded: 0\n"
+    (one,) = [s for s in signals(collected(a=text.format(7))) if s.name == "allowance"]
+    assert ("7", "warn") == (one.value, one.level)
+    (rose,) = [
+        s for s in signals(collected(before=text.format(7), after=text.format(9))) if s.name == "allowance"
+    ]
+    assert ("+2", "dropping") == (rose.value, rose.level)
+    assert "conntrack_allowance_exceeded of eth0 rose meanwhile" in rose.says

@@ -116,7 +116,8 @@ def test_each_point_recorded_one_direction(tmp_path: Path) -> None:
     talk.data(100)
     talk.reply(100)
     talk.send("R")
-    for sent in talk.sent:
+    later = bystander(20)  # eth0 was still recording when the RST left
+    for sent in (*talk.sent, *later.sent):
         sent.only_at(*(("veth-a", "cni0") if sent.outward else ("eth0",)))
 
-    assert () == analyze(record(tmp_path, talk, points=("cni0", "eth0"))).incidents
+    assert () == analyze(record(tmp_path, talk, later, points=("cni0", "eth0"))).incidents

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer import analyze
 from tests.conversation import Conversation
 from tests.incident.evidence import findings, judged
 from tests.incident.node import LINKS, told
@@ -40,6 +41,19 @@ def test_bridged_past_nat(tmp_path: Path) -> None:
     assert ("10.96.0.1:80", "10.244.0.12:8080") == (finding.facts["service"], finding.facts["endpoint"])
     assert "(br_netfilter)" in analysis.incidents[0].summary
     assert 0 == analysis.counts.syn_vanished
+    assert (1, 0) == (analysis.account.node, analysis.account.unknown)
+
+
+@pytest.mark.parametrize("missing", ["veth-b", "cni0"])
+def test_without_a_capture(tmp_path: Path, missing: str) -> None:
+    """Without the endpoint's own interface, or the bridge, it is the same one connection, and nothing was lost."""
+    told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
+    judged(tmp_path, *service())
+    (tmp_path / f"{missing}.pcap").unlink()
+    analysis = analyze(tmp_path)
+
+    assert [CODE] == [finding.cause for finding in findings(analysis)]
+    assert (1, 0, 0) == (analysis.account.node, analysis.account.outside, analysis.account.unknown)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from analyzer import Analysis, analyze
 from analyzer.evidence.naming import Name
 from analyzer.incident import named
-from analyzer.report import html, json_, notebook, telling, text
+from analyzer.report import annotation, html, json_, notebook, text
 from analyzer.report.redaction import redact
 from tests.conversation import Conversation, bystander, record
 
@@ -47,7 +47,7 @@ def test_every_form_names_them(analysis: Analysis) -> None:
         html.render(analysis),
         notebook.finding(incident.findings[0]),
     ]
-    shown.append(telling.lines(incident)[1])
+    shown.append(annotation.lines(incident)[1])
     assert [True] * 8 == [told in page for page in shown for told in TOLD]
     assert [one.says for one in incident.findings[0].names] == list(TOLD)
     (finding,) = json_.to_dict(analysis)["incidents"][0]["findings"]

@@ -160,7 +160,9 @@ def test_too_many_packets_for_so_many_rules(
 
     assert 2 == len(walks)
     assert not any(named[1:])
-    assert any("different packets were not led through nft-ruleset.txt" in says for says in analysis.caveats)
+    assert any(
+        "different packets were not evaluated against nft-ruleset.txt" in says for says in analysis.caveats
+    )
 
 
 @given(st.lists(st.integers(0, 5)), st.integers(0, 12), st.integers(0, 12))

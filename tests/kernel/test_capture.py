@@ -108,7 +108,7 @@ def test_ctrl_c_on_a_terminal(net: Node, tmp_path: Path) -> None:
     (folder,) = tmp_path.glob("lostsyn-*")
 
     assert 0 == process.returncode, said
-    assert f"interrupted; {archive}".encode() in said
+    assert f"interrupted; wrote {archive}".encode() in said
     assert b"insert_failed +0" in said
     assert 2 == packets(folder / "eth0.pcap", ECHO)
     assert (folder / "after/conntrack-S.txt").exists()
@@ -187,7 +187,7 @@ def test_without_room_for_an_archive_the_folder_is_kept(net: Node, tmp_path: Pat
     script.end()
     (kept,) = (tmp_path / "out").iterdir()
 
-    assert f"interrupted; {kept}" in script.said
+    assert f"interrupted; wrote {kept}" in script.said
     assert 2 == packets(kept / "eth0.pcap", ECHO)
     assert () == analyze(kept).incidents
     assert [] == script.leftovers()

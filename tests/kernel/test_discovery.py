@@ -152,7 +152,10 @@ def test_busybox_alone_records(host: Host, bare: Callable[[], str], further: str
         [*argv, *options], input=script(), env={"PATH": path}, capture_output=True, text=True, check=False
     )
 
-    assert (0, f"lostsyn-capture: seconds; {archive}") == (done.returncode, done.stderr.splitlines()[-1])
+    assert (0, f"lostsyn-capture: 1 s recorded; wrote {archive}") == (
+        done.returncode,
+        done.stderr.splitlines()[-1],
+    )
     with tarfile.open(archive) as tar:
         names = {Path(name).name for name in tar.getnames()}
     assert {

@@ -9,6 +9,7 @@ import pytest
 from analyzer import Analysis, analyze
 from analyzer.node import topology
 from tests.conversation import Conversation, bystander, record
+from tests.golden import ROOT
 
 
 def roles(analysis: Analysis) -> dict[str, str]:
@@ -54,6 +55,35 @@ def test_two_points_without_names(tmp_path: Path) -> None:
 
     assert "uplink" == roles(analysis)["a"]
     assert roles(analysis)["x"] in ("pod", "bridge")
+
+
+def renamed(fixture: str, folder: Path) -> Analysis:
+    """Analyse a shipped bundle's captures alone, under names that tell nothing; `a` is that of the first in the alphabet."""
+    folder.mkdir(exist_ok=True)
+    for letter, path in zip("abcdefg", sorted((ROOT / "fixtures" / fixture).glob("*.pcap")), strict=False):
+        (folder / f"{letter}.pcap").write_bytes(path.read_bytes())
+    return analyze(folder)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "expected", "gap"),
+    [
+        # cni0, eth0, flannel.1, veth1, veth2
+        ("policy-drop-tunnel", ("bridge", "uplink", "tunnel", "pod", "pod"), ("c", "b")),
+        # cni0, eth0, and two pods, the second of which never had an answer from outside
+        ("policy-reject", ("bridge", "uplink", "pod", "pod"), ("a", "b")),
+        # two pods without a bridge, and eth0
+        ("policy-drop-local", ("pod", "pod", "uplink"), ("a", "b")),
+    ],
+)
+def test_names_that_tell_nothing(
+    fixture: str, expected: tuple[str, ...], gap: tuple[str, str], tmp_path: Path
+) -> None:
+    """Packets that nobody had before are a pod's, those in another point's tunnel a tunnel's; the place is as with names."""
+    analysis = renamed(fixture, tmp_path / fixture)
+
+    assert expected == tuple(role for _, role in sorted(roles(analysis).items()))
+    assert {gap} == {incident.gap for incident in analysis.incidents}
 
 
 def test_reply_direction_does_not_confuse(tmp_path: Path) -> None:

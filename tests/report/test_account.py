@@ -27,7 +27,7 @@ def test_numbers_without_zeros() -> None:
 def test_line() -> None:
     """One line, thousands apart."""
     assert account.line(OPEN).startswith(
-        "1,246 connections: 1,000 worked, 20 failed or late outside this node"
+        "1,246 connections: 1,000 worked, 20 failed or delayed outside this node"
     )
     assert "0 connections" == account.line(Account())
     assert "1 connection: 1 worked" == account.line(Account(connections=1, worked=1))

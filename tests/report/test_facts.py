@@ -10,7 +10,7 @@ from analyzer.report.facts import readable
 @pytest.mark.parametrize(
     ("facts", "shown"),
     [
-        ({"partner_apart_us": 34.06}, [("time to the other SYN", "34.1 µs")]),
+        ({"partner_apart_us": 34.06}, [("time between the two SYNs", "34.1 µs")]),
         ({"answered_after_s": 1.0265}, [("answered after", "1.026 s")]),
         ({"attempts_vanished": 105804}, [("attempts lost", "105,804")]),
         ({"contested_port": 50720}, [("contested port", "50720")]),

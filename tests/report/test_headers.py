@@ -126,7 +126,7 @@ def test_a_redirect_names_a_gateway() -> None:
 
 
 def test_neighbour_discovery_names_a_target() -> None:
-    """The target of a neighbour solicitation and the sender's link-layer address in it are found."""
+    """The target of a neighbour solicitation and the sender's link-layer address in it are told."""
     frame = bytes(
         Ether(src="02:00:00:00:00:0a", dst="33:33:ff:00:00:01")
         / IPv6(src="2001:db8::b", dst="ff02::1:ff00:1")

@@ -88,7 +88,7 @@ def test_nothing_to_say(sample) -> None:
 def test_outside(sample) -> None:
     """Failures elsewhere are said, and that none is of this node."""
     assert (
-        "2 of 508 connections failed outside this node, or because of the peer; none because of it"
+        "2 of 508 connections failed outside this node or at the peer; none because of this node"
         == headline((), sample.clean())
     )
 
@@ -136,7 +136,7 @@ def test_says_no_incident_only_where_exit_is_0(bundle_case: Case) -> None:
     said = headline(analysis.incidents, analysis)
 
     assert bundle_case.expect["exit"] == _side(analysis)
-    assert ("No incident" in said or "none because of it" in said) == (_side(analysis) == 0)
+    assert ("No incident" in said or "none because of this node" in said) == (_side(analysis) == 0)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_what_cannot_be_analysed_is_a_sentence(tmp_path: Path) -> None:
     ("limits", "says"),
     [
         ({"time": 0.05}, "more than 0.05 s, the limit"),
-        ({"disk": 100}, "The disk did not allow it: File too large."),
+        ({"disk": 100}, "Writing to disk failed: File too large."),
     ],
 )
 def test_limits(tmp_path: Path, limits: dict[str, Any], says: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.web.jobs import _again_and_again, _worth
-from analyzer.web.looks import Look
+from analyzer.web.preview import Preview
 from analyzer.web.store import File
 from tests.web.serving import Server, until
 
@@ -22,14 +22,14 @@ from tests.web.serving import Server, until
         (False, 0, None, False),
         (True, 0, None, True),
         (False, 1, None, True),
-        (False, 150, Look(bytes=100, complete=False, texts={}), False),
-        (False, 200, Look(bytes=100, complete=False, texts={}), True),
-        (True, 110, Look(bytes=100, complete=False, texts={}), True),
-        (True, 110, Look(bytes=110, complete=True, texts={}), False),
+        (False, 150, Preview(bytes=100, complete=False, texts={}), False),
+        (False, 200, Preview(bytes=100, complete=False, texts={}), True),
+        (True, 110, Preview(bytes=100, complete=False, texts={}), True),
+        (True, 110, Preview(bytes=110, complete=True, texts={}), False),
     ],
 )
-def test_when_a_file_is_looked_at(complete: bool, received: int, known: Look | None, due: bool) -> None:
-    """Again when it has doubled, so that all looks together cost little more than one; and when it is whole."""
+def test_when_a_file_is_looked_at(complete: bool, received: int, known: Preview | None, due: bool) -> None:
+    """Again when it has doubled, so that all previews together cost little more than one; and when it is whole."""
     assert due == _worth(File(number=1, name="a", size=None, complete=complete), received, known)
 
 
@@ -49,11 +49,11 @@ def test_recognised_while_it_is_coming(server: Server, bundle: dict[str, bytes])
 def test_a_file_that_breaks_the_look_costs_only_itself(
     serve: Callable[..., Server], bundle: dict[str, bytes]
 ) -> None:
-    """When a look crashes on one file, the page says so of that file, and the others are recognised."""
+    """When a preview crashes on one file, the page says so of that file, and the others are recognised."""
     server = serve()
     upload, url = server.begin("bad.pcap", 200)
     server.client.patch(url, content=b"\xd4\xc3\xb2\xa1" + bytes(96), headers={"Upload-Offset": "0"})
-    (child,) = until(lambda: server.children("recognise"), "the look")
+    (child,) = until(lambda: server.children("recognise"), "the preview")
     os.kill(child, signal.SIGSEGV)
     told = until(lambda: found if (found := server.get(upload))["notes"] else None, "the note")
     data = bundle["eth0.pcap"]

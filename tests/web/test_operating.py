@@ -92,7 +92,7 @@ def test_who_did_what(serve: Callable[..., Server]) -> None:
     assert [
         ("bob", "deleted", "y"),
         ("", "changed name, note or tags", "x"),
-        ("bob", "began an upload", "x"),
+        ("bob", "started an upload", "x"),
     ] == [(deed["who"], deed["did"], deed["name"]) for deed in deeds]
     assert 403 == server.client.get("/api/audit", headers=named).status_code
     assert 400 == server.client.get("/api/audit?before=x").status_code
@@ -109,7 +109,7 @@ def test_the_page(serve: Callable[..., Server]) -> None:
     assert 403 == _as(server, token, "GET", "/operating").status_code
     assert token not in server.client.get("/operating").text
     assert "/operating" not in _as(server, token, "GET", "/").text
-    assert "made a token" in server.client.get("/operating").text
+    assert "created a token" in server.client.get("/operating").text
     assert 303 == server.client.post("/operating", data={"remove": "ann"}).status_code
     assert 401 == _as(server, token, "GET", "/").status_code
 

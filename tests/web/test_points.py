@@ -69,7 +69,7 @@ def test_nothing_is_missing() -> None:
 
 
 def test_a_hole_is_told_with_its_times() -> None:
-    """A lost file of the uplink is a hole, at its place; so are a late begin and an early end."""
+    """A lost file of the uplink is a pause, at its place; so are a late begin and an early end."""
     whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60)]
     middle = join([*whole, part("eth0.pcap0", 0, 20), part("eth0.pcap2", 31, 60)], {})
     ends = join([*whole, part("eth0.pcap", 8, 50)], {})
@@ -82,7 +82,7 @@ def test_a_hole_is_told_with_its_times() -> None:
 
 
 def test_a_hole_of_the_tunnel_is_told() -> None:
-    """A tunnel device need not be there; where it is, its holes count as any other's."""
+    """A tunnel device need not be there; where it is, its pauses count as any other's."""
     whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60), part("eth0.pcap", 0, 60)]
     points = join([*whole, part("wg0.pcap", 0, 50, role="tunnel")], {})
 
@@ -90,7 +90,7 @@ def test_a_hole_of_the_tunnel_is_told() -> None:
 
 
 def test_what_is_still_coming_is_not_missing() -> None:
-    """A hole behind what has arrived of a file is none yet, for the other points of its role neither; one before it is."""
+    """A pause behind what has arrived of a file is none yet, for the other points of its role neither; one before it is."""
     whole = [part("veth1.pcap", 0, 60), part("cni0.pcap", 0, 60)]
     first, rest = part("eth0.pcap0", 0, 20), part("eth0.pcap1", 31, 40, complete=False)
     pod = {**part("veth2.pcap", 0, 5, complete=False), "role": "pod"}
@@ -155,7 +155,7 @@ def test_an_empty_capture_is_told() -> None:
 
 
 def test_the_beginning_of_a_capture_is_not_empty() -> None:
-    """Of a file of which no packet has arrived yet nothing is said, nor of its role's holes."""
+    """Of a file of which no packet has arrived yet nothing is said, nor of its role's pauses."""
     begun = {"first": 0, "last": 0, "packets": 0, "complete": False}
     others = [part("cni0.pcap", 0, 9), part("veth1.pcap", 0, 9)]
 
@@ -166,7 +166,7 @@ def test_the_beginning_of_a_capture_is_not_empty() -> None:
 
 
 def test_strips_show_holes() -> None:
-    """Each time without a hole is a bar on the scale of all points; rotated files that follow each other are one."""
+    """Each time without a pause is a bar on the scale of all points; rotated files that follow each other are one."""
     points = join(
         [
             part("cni0.pcap", 0, 100),
@@ -190,7 +190,7 @@ spans = st.lists(
 
 @given(st.dictionaries(st.sampled_from(["pod", "bridge", "uplink"]), spans, min_size=1))
 def test_holes_lie_inside_the_time_of_all(by_role: dict[str, Any]) -> None:
-    """Whatever was recorded, each hole is of a role that is there, begins before it ends, and nobody recorded in it."""
+    """Whatever was recorded, each pause is of a role that is there, begins before it ends, and nobody recorded in it."""
     points = [
         RecognisedPoint(
             name=role, role=role, recognised=role, files=(), packets=10**6,
@@ -198,13 +198,13 @@ def test_holes_lie_inside_the_time_of_all(by_role: dict[str, Any]) -> None:
         )
         for role, of in by_role.items()
     ]  # fmt: skip
-    holes = [
+    pauses = [
         sentence
         for sentence in missing(points, COUNTERS)
         if "between" in sentence and "no capture" in sentence
     ]
 
-    assert len(holes) <= sum(len(point.spans) + 1 for point in points)
+    assert len(pauses) <= sum(len(point.spans) + 1 for point in points)
     for role, of in by_role.items():
         if any(a == 0 and b == 10**6 for a, b in of):
-            assert not [hole for hole in holes if role in hole]
+            assert not [pause for pause in pauses if role in pause]

@@ -177,9 +177,7 @@ def test_limits_of_size_and_number(make: Callable[..., Receiver]) -> None:
     assert (413, "An upload may have 2 files; put them into one archive.") == refused(
         lambda: receiver.declare(upload, "c", 0)
     )
-    assert (507, "There are 1 uploads, as many as are kept; delete one first.") == refused(
-        lambda: receiver.create("")
-    )
+    assert (507, "There are 1 uploads, the limit; delete one first.") == refused(lambda: receiver.create(""))
 
 
 def test_a_file_of_unknown_size_is_limited(make: Callable[..., Receiver]) -> None:

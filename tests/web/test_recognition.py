@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.capture.lanes import BEYOND
+from analyzer.capture.interfaces import BEYOND
 from analyzer.capture.link import Link
 from analyzer.result import typed
-from analyzer.web.looks import LOOK, Look
-from analyzer.web.recognition import look, told, work
+from analyzer.web.preview import PREVIEW, Preview
+from analyzer.web.recognition import preview, told, work
 from tests.capture.test_reader import pcap
 from tests.conftest import FIXTURES
 
 RACE = FIXTURES / "snat-race"
 
 
-def _points(found: Look) -> list[tuple[str, str | None, int]]:
+def _points(found: Preview) -> list[tuple[str, str | None, int]]:
     return [(part.point, part.role, part.packets) for part in found.parts]
 
 
 def test_a_capture(tmp_path: Path) -> None:
     """Its point and role by the client's name, its packets and its time, though it is stored under a number."""
     (tmp_path / "00001").write_bytes((RACE / "eth0.pcap").read_bytes())
-    found = look(tmp_path / "00001", "node7/eth0.pcap", True, {})
+    found = preview(tmp_path / "00001", "node7/eth0.pcap", True, {})
 
     assert [("eth0", "uplink", 408)] == _points(found)
     assert "node7/eth0.pcap" == found.parts[0].label
@@ -39,7 +39,7 @@ def test_half_a_capture(tmp_path: Path) -> None:
     """While it is coming, what is there counts; that it ends early is damage only when all of it is there."""
     data = (RACE / "eth0.pcap").read_bytes()
     (tmp_path / "1").write_bytes(data[: len(data) // 2])
-    coming, cut = (look(tmp_path / "1", "eth0.pcap", complete, {}) for complete in (False, True))
+    coming, cut = (preview(tmp_path / "1", "eth0.pcap", complete, {}) for complete in (False, True))
 
     assert 0 < coming.parts[0].packets < 408
     assert () == coming.notes
@@ -58,7 +58,7 @@ def test_half_a_capture(tmp_path: Path) -> None:
 )
 def test_text(name: str, says: str) -> None:
     """Side evidence is called by the command that wrote it."""
-    found = look(RACE / name, name, True, {})
+    found = preview(RACE / name, name, True, {})
 
     assert ({name: says}, ()) == (found.texts, found.notes)
 
@@ -67,7 +67,7 @@ def test_text(name: str, says: str) -> None:
 def test_neither(tmp_path: Path, data: bytes) -> None:
     """What is neither a capture nor text is said to be so."""
     (tmp_path / "1").write_bytes(data)
-    found = look(tmp_path / "1", "holiday.jpg", True, {})
+    found = preview(tmp_path / "1", "holiday.jpg", True, {})
 
     assert ((), {}) == (found.parts, found.texts)
     assert [f"ignored, {'neither a capture nor text' if data else 'empty'}: holiday.jpg"] == list(found.notes)
@@ -76,11 +76,11 @@ def test_neither(tmp_path: Path, data: bytes) -> None:
 def test_a_tunnel_and_a_listing(tmp_path: Path) -> None:
     """The node's tunnel device is a point like the others, and what tcpdump printed of one is a capture, with a word on it."""
     (tmp_path / "1").write_bytes((RACE / "cni0.pcap").read_bytes())
-    tunnel = look(tmp_path / "1", "flannel.1.pcap", True, {})
-    listing = look(FIXTURES / "late-ack-seed" / "eth0.txt", "eth0.txt", True, {})
+    tunnel = preview(tmp_path / "1", "flannel.1.pcap", True, {})
+    listing = preview(FIXTURES / "late-ack-seed" / "eth0.txt", "eth0.txt", True, {})
 
     assert [("flannel.1", "tunnel", 420)] == _points(tunnel)
-    assert tunnel == typed.read(Look, json.dumps(asdict(tunnel)))
+    assert tunnel == typed.read(Preview, json.dumps(asdict(tunnel)))
     assert [("eth0", "uplink", 22)] == _points(listing)
     assert listing.notes[0].startswith("eth0.txt: a packet listing")
 
@@ -90,7 +90,7 @@ def test_an_archive(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "1", "w:gz") as archive:
         archive.add(RACE / "cni0.pcap", "here/cni0.pcap")
         archive.add(RACE / "uname.txt", "here/uname.txt")
-    found = look(tmp_path / "1", "node7.tar.gz", True, {})
+    found = preview(tmp_path / "1", "node7.tar.gz", True, {})
 
     assert [("cni0", "bridge", 420)] == _points(found)
     assert "node7.tar.gz/here/cni0.pcap" == found.parts[0].label
@@ -100,7 +100,7 @@ def test_an_archive(tmp_path: Path) -> None:
 def test_several_interfaces_in_one_file() -> None:
     """A pcapng of several interfaces is several points."""
     (capture,) = [path for path in (FIXTURES / "snat-race-pcapng").iterdir() if ".pcap" in path.name]
-    found = look(capture, capture.name, True, {})
+    found = preview(capture, capture.name, True, {})
 
     assert {"pod", "bridge", "uplink"} <= {role for _, role, _ in _points(found)}
 
@@ -109,19 +109,19 @@ def test_any_is_split_by_interface(tmp_path: Path) -> None:
     """`tcpdump -i any` tells numbers; the interface table that came with it names them."""
     folder = FIXTURES / "snat-race-any"
     (capture,) = [path for path in folder.iterdir() if ".pcap" in path.name]
-    unnamed = look(capture, capture.name, True, {})
+    unnamed = preview(capture, capture.name, True, {})
     order = [
         {"number": number, "path": str(path), "name": path.name, "complete": True}
         for number, path in enumerate([capture, folder / "ip-link.json"], 1)
     ]
     work({"files": order[:1], "others": order[1:]}, tmp_path)
-    named = typed.read(Look, (tmp_path / "1.json").read_text())
+    named = typed.read(Preview, (tmp_path / "1.json").read_text())
 
     assert all(point.startswith("interface ") for point, _, _ in _points(unnamed))
     assert {"pod", "bridge", "uplink"} <= {role for _, role, _ in _points(named)}
     assert [count for _, _, count in _points(unnamed)] == [count for _, _, count in _points(named)]
     link = Link(index=10**6, name="eth0", mac=None, addresses=(), file="")
-    assert _points(unnamed) == _points(look(capture, capture.name, True, {link.index: link}))
+    assert _points(unnamed) == _points(preview(capture, capture.name, True, {link.index: link}))
 
 
 def test_sentences_bear_the_clients_name() -> None:
@@ -141,10 +141,10 @@ def test_more_interfaces_than_are_told_apart(tmp_path: Path) -> None:
         {"files": [{"number": 1, "path": str(path), "name": "any.pcap", "complete": True}], "others": []},
         tmp_path,
     )
-    found = typed.read(Look, (tmp_path / "1.json").read_text())
+    found = typed.read(Preview, (tmp_path / "1.json").read_text())
 
     assert BEYOND == len(found.parts)
     left_out = 49_999 - BEYOND
     said = f"any.pcap: more than {BEYOND} interfaces are named; {left_out} packets of those beyond are not counted"
     assert (said,) == found.notes
-    assert (tmp_path / "1.json").stat().st_size < LOOK
+    assert (tmp_path / "1.json").stat().st_size < PREVIEW

@@ -22,7 +22,7 @@ data, server, landlock = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "la
 own, other = data / "uploads/own", data / "uploads/other"
 if not landlock:
     sandbox._landlock_version = lambda: 0
-left = sandbox.enter(data, own / "look.work", [own / "files/1"])
+left = sandbox.enter(data, own / "preview.work", [own / "files/1"])
 import numpy
 from analyzer.web import recognition
 
@@ -39,7 +39,7 @@ def datagram():
 print(json.dumps({
     "left": left,
     "own": (own / "files/1").read_text(),
-    "written": (own / "look.work/x").write_text("abc"),
+    "written": (own / "preview.work/x").write_text("abc"),
     "denied": {
         "token": denied((data / "token").read_text),
         "database": denied((data / "lostsyn.sqlite3").read_bytes),
@@ -53,8 +53,8 @@ print(json.dumps({
         "the machine": denied(Path("/etc/passwd").read_text),
         "signals": denied(lambda: os.kill(server, 0)),
         "changing a file": denied(lambda: (own / "files/1").write_text("z")),
-        "links": denied(lambda: (own / "look.work/l").symlink_to("/etc/passwd")),
-        "FIFOs": denied(lambda: os.mkfifo(own / "look.work/f")),
+        "links": denied(lambda: (own / "preview.work/l").symlink_to("/etc/passwd")),
+        "FIFOs": denied(lambda: os.mkfifo(own / "preview.work/f")),
     },
 }))
 """
@@ -66,7 +66,7 @@ def data(tmp_path: Path) -> Path:
     for name, number in (("own", 1), ("other", 2)):
         (tmp_path / f"uploads/{name}/files").mkdir(parents=True)
         (tmp_path / f"uploads/{name}/files/{number}").write_text(name)
-    (tmp_path / "uploads/own/look.work").mkdir()
+    (tmp_path / "uploads/own/preview.work").mkdir()
     for name in ("token", "lostsyn.sqlite3"):
         (tmp_path / name).write_text("secret")
     return tmp_path

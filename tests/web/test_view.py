@@ -32,7 +32,7 @@ def test_before_anything_is_known(tmp_path: Path) -> None:
 
 
 def test_what_is_coming_is_not_missing(tmp_path: Path) -> None:
-    """While a file was looked at in part, the time behind its last packet is not told as a hole; then it is."""
+    """While a file was looked at in part, the time behind its last packet is not told as a pause; then it is."""
     store = Store(tmp_path)
     upload = store.create("new")
     told = {}
@@ -42,23 +42,23 @@ def test_what_is_coming_is_not_missing(tmp_path: Path) -> None:
         role = {"cni0": "bridge", "eth0": "uplink"}[point]
         part = {"label": name, "point": point, "role": role, "packets": 999, **span}
         told[number] = {"bytes": 1, "complete": last == 60, "parts": [part], "texts": {}, "notes": []}
-    jobs, hole = (
+    jobs, pause = (
         Jobs(store, Settings(data=tmp_path)),
         "no capture of the uplink between 00:00:20 and 00:01:00",
     )
-    write_json(store.folder(upload).recognised, {str(number): look for number, look in told.items()})
+    write_json(store.folder(upload).recognised, {str(number): preview for number, preview in told.items()})
     coming = build(upload, jobs)
     told[number]["complete"] = True
-    write_json(store.folder(upload).recognised, {str(number): look for number, look in told.items()})
+    write_json(store.folder(upload).recognised, {str(number): preview for number, preview in told.items()})
     came = build(upload, jobs)
     store.close()
 
-    assert (True, False) == (coming.recognising, hole in coming.missing)
-    assert (False, True) == (came.recognising, hole in came.missing)
+    assert (True, False) == (coming.recognising, pause in coming.missing)
+    assert (False, True) == (came.recognising, pause in came.missing)
 
 
 def test_what_was_recognised(tmp_path: Path) -> None:
-    """What a look wrote becomes points, notes and the words beside each file; of a file taken out nothing stays."""
+    """What a preview wrote becomes points, notes and the words beside each file; of a file taken out nothing stays."""
     store = Store(tmp_path)
     upload = store.create("new")
     numbers = [store.declare(upload, name, 1).number for name in ("eth0.pcap", "a.txt", "b.jpg")]
@@ -66,13 +66,14 @@ def test_what_was_recognised(tmp_path: Path) -> None:
         store.complete(upload, number, 1)
     part = {"label": "eth0.pcap", "point": "eth0", "role": "uplink", "packets": 2, "first": 5, "last": 9}
     empty = {"bytes": 1, "complete": True, "parts": [], "texts": {}, "notes": []}
-    looks = [
+    previews = [
         {**empty, "parts": [part]},
         {**empty, "texts": {"a.txt": "uname -r"}},
         {**empty, "notes": ["b.jpg: neither"]},
     ]
     write_json(
-        store.folder(upload).recognised, {**dict(zip(map(str, numbers), looks, strict=True)), "99": looks[0]}
+        store.folder(upload).recognised,
+        {**dict(zip(map(str, numbers), previews, strict=True)), "99": previews[0]},
     )
     view = build(upload, Jobs(store, Settings(data=tmp_path)))
 
@@ -93,10 +94,12 @@ def test_nothing_was_recognised(tmp_path: Path) -> None:
     for name in ("a.jpg", "notes.txt"):
         store.complete(upload, store.declare(upload, name, 1).number, 1)
     jobs = Jobs(store, Settings(data=tmp_path))
-    look = {"bytes": 1, "complete": True, "parts": [], "texts": {}, "notes": []}
+    preview = {"bytes": 1, "complete": True, "parts": [], "texts": {}, "notes": []}
 
     def told(*texts: str) -> bool:
-        texts_of = {str(n): {**look, "texts": {"x": text} if text else {}} for n, text in enumerate(texts, 1)}
+        texts_of = {
+            str(n): {**preview, "texts": {"x": text} if text else {}} for n, text in enumerate(texts, 1)
+        }
         write_json(store.folder(upload).recognised, texts_of)
         return USELESS in as_json(build(upload, jobs), "")["missing"]
 

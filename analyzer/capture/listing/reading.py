@@ -70,18 +70,18 @@ def _told(notes: Notes, form: Form) -> Iterator[str]:
     """What a listing leaves open, a sentence each."""
     missing = [words for column, words in _MISSING.items() if column in notes.lacks]
     if missing:
-        yield f"a packet listing, which does not tell {', '.join(missing)}; that is not compared with other captures"
+        yield f"a packet listing without {', '.join(missing)}; these are not compared with other captures"
     if notes.relative:
         yield (
-            "its sequence numbers are relative, so that it can be compared with other such listings only; tshark "
+            "its sequence numbers are relative, so it can only be compared with other such listings; tshark "
             "-o tcp.relative_sequence_numbers:FALSE prints them as they are"
         )
     if notes.dateless:
-        yield "its times have no date; it is taken to begin on the first day of all clocks, 1970-01-01"
+        yield "its times have no date; 1970-01-01 is assumed"
     if notes.inferred:
         yield (
-            f"{_segments(notes.inferred)} listed by what it carries (HTTP, TLS); its numbers are taken to follow "
-            "those before it"
+            f"{_segments(notes.inferred)} listed by its payload (HTTP, TLS); its sequence numbers are inferred "
+            "from the packets before it"
         )
     if notes.portless:
         yield (

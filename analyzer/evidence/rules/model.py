@@ -128,6 +128,8 @@ class Chain:
     priority: int = 0
     policy: Literal["accept", "drop", "unknown"] = "accept"
     """`unknown` where the listing lacks it."""
+    counted: int | None = field(default=None, compare=False)
+    """Packets that the policy decided on; None where the listing does not count."""
     devices: tuple[str, ...] = ()
     """Of the hooks `ingress` and `egress`; empty where the source does not say."""
     rules: tuple[Rule, ...] = ()
@@ -160,6 +162,16 @@ class Ruleset:
             for rule in chain.rules:
                 if not kinds or rule.kinds & set(kinds):
                     yield rule
+
+    def unclear(self) -> list[str]:
+        """What of it says something that is not understood, and that may end a packet's way."""
+        return [
+            action.target or rule.text
+            for chain in self.chains
+            for rule in chain.rules
+            for action in rule.actions
+            if action.kind == "unknown"
+        ]
 
     def since(self, before: Ruleset) -> list[tuple[Rule, int]]:
         """Give the rules whose counters rose since *before*, with the packets counted in between."""

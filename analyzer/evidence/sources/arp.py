@@ -1,4 +1,4 @@
-"""`arp -an` and `arp -n`: what the node knows of its IPv4 neighbours."""
+"""`arp -an`, `arp -n` and `/proc/net/arp`: what the node knows of its IPv4 neighbours."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "neighbours that did not answer"
+
 MOST = 100_000
 """Neighbours kept of one file."""
 _MAC = r"[\da-fA-F]{2}(?::[\da-fA-F]{2}){5}"
@@ -23,8 +25,13 @@ _LINE = re.compile(
 _ROW = re.compile(
     rf"(?P<address>[\d.]{{7,15}}) +(?:ether +(?P<mac>{_MAC})|\(incomplete\)) +(?P<perm>[CM]*) +(?P<dev>\S{{1,64}})"
 )
-_HEAD = re.compile(r"^Address +HWtype +HWaddress +Flags", re.MULTILINE)
-_LIKE = re.compile(r"\s*(?:\S{1,255} \([\d.]{7,15}\) at |[\d.]{7,15} +ether )")
+_PROC = re.compile(
+    rf"(?P<address>[\d.]{{7,15}}) +0x1 +0x(?P<flags>[\da-f]{{1,2}}) +(?P<mac>{_MAC}) +\S{{1,20}} +(?P<dev>\S{{1,64}})"
+)
+_HEAD = re.compile(r"^(?:Address +HWtype +HWaddress +Flags|IP address +HW type +Flags)", re.MULTILINE)
+_LIKE = re.compile(r"\s*(?:\S{1,255} \([\d.]{7,15}\) at |\S{1,255} +(?:ether |\(incomplete\)|0x1 ))")
+_COMPLETE, _PERMANENT = 2, 4
+"""Flags that /proc/net/arp has (ATF_COM, ATF_PERM)."""
 
 
 def recognises(head: str) -> bool:
@@ -37,7 +44,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     kept = 0
     lost: list[str] = []
     for line in text.splitlines():
-        said = _LINE.fullmatch(line.strip()) or _ROW.fullmatch(line.strip())
+        stripped = line.strip()
+        said = _LINE.fullmatch(stripped) or _ROW.fullmatch(stripped) or _PROC.fullmatch(stripped)
         if not said:
             if _LIKE.match(line):
                 lost.append(line)
@@ -45,8 +53,10 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         kept += 1
         if kept > MOST:
             continue
-        mac = said["mac"] if said["mac"] and said["mac"] != "<incomplete>" else None
-        permanent = "M" in (said["perm"] or "")
+        told = said.groupdict()
+        flags = int(told["flags"], 16) if "flags" in told else _COMPLETE
+        mac = told["mac"] if told["mac"] and told["mac"] != "<incomplete>" and flags & _COMPLETE else None
+        permanent = "M" in (told.get("perm") or "") or flags & _PERMANENT
         yield Neighbour(
             address=said["address"],
             dev=printable(said["dev"]),

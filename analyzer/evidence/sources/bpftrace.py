@@ -29,11 +29,14 @@ from analyzer.evidence.drops import (
     symbol,
 )
 from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read: some hundred thousand drops with their stacks."""
@@ -60,9 +63,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     }
     clocks = [(int(c[1]), nanoseconds(c[2])) for line in lines if (c := _CLOCK.fullmatch(line))]
     if not clocks:
-        yield Caveat(
-            says=f"{file}: no line `clock: t=... wall=...`, so nobody can tell when its packets were dropped"
-        )
+        yield Caveat(says=f"{file}: no line `clock: t=... wall=...`, so the times of its drops are unknown")
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
     damaged = 0
     at = nearest = 0

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, FdbEntry, limited
+from analyzer.evidence.facts import Caveat, FdbEntry, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "where an overlay sends the frames of a MAC address"
+
 MOST = 100_000
 """Entries kept of one file."""
 _MAC = r"[\da-f]{2}(?::[\da-f]{2}){5}"
 _LINE = re.compile(rf"({_MAC}) (dev \S{{1,64}}(?: [^\n]{{0,200}})?)")
+_LIKE = re.compile(
+    rf"{_MAC}\b.* (?:self|master|permanent|static|dst)\b|\S{{2,20}} dev \S{{1,64}} (?:self|master|dst|vlan)\b"
+)
 _STATES = ("permanent", "static", "self", "extern_learn", "offload", "sticky", "stale")
 
 
@@ -36,6 +41,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _entries(text: str, file: str) -> Iterator[FdbEntry | Caveat]:
+    yield from unread(alike(text, _LIKE, _LINE), file, "entries")
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             words = said[2].split()

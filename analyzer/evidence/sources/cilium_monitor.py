@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = DROPS
+
 LIMIT = 64 << 20
 """Bytes read; a line has about 200."""
 _DROP = re.compile(
-    r"xx drop \(([^()\n]{1,80})(?:, [^()\n]{0,80})?\) (?:flow (0x[0-9a-f]{1,8}) )?([^\n]{1,400})"
+    r"xx drop \(([^()\n,]{1,80}?)(?: \([^()\n]{1,20}\))?(?:, [^()\n]{0,80})?\) (?:flow (0x[0-9a-f]{1,8}) )?([^\n]{1,400})"
 )
-_FILE = re.compile(r"\bfile (\w{1,40}\.[ch]:\d{1,6})")
+_FILE = re.compile(r"\bfile (\w{1,40}\.[ch])(?::| line )(\d{1,6})")
 _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
@@ -34,8 +37,12 @@ def recognises(head: str) -> bool:
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the drops."""
+    lost: list[str] = []
     for count, line in enumerate(text.splitlines(), 1):
-        if "xx drop (" not in line[:64] or not (found := _DROP.search(line)):
+        if "xx drop (" not in line[:64]:
+            continue
+        if not (found := _DROP.search(line)):
+            lost.append(line)
             continue
         where, packet = _FILE.search(found[3]), _PACKET.search(found[3])
         src, sport = _endpoint(packet[1] if packet else "")
@@ -46,7 +53,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             line=count,
             source="cilium monitor",
             reason=printable(found[1]).upper().replace(" ", "_"),
-            location=where[1] if where else "",
+            location=f"{where[1]}:{where[2]}" if where else "",
             version=(6 if ":" in src else 4) if src else None,
             proto=proto if proto in ("tcp", "udp", "sctp") else "",
             src=src,
@@ -54,6 +61,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             sport=sport,
             dport=dport,
         )
+    yield from unread(lost, file, "dropped packets")
 
 
 def _endpoint(text: str) -> tuple[str, int | None]:

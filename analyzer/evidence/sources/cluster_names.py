@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from analyzer.capture.naming import printable
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.naming import Name
+from analyzer.evidence.sources import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = NAMES
 
 _Kind = Literal["pod", "service", "node", "container"]
 MOST = 50_000
@@ -25,8 +28,14 @@ MOST = 50_000
 _LONGEST = 32 << 20
 _HEAD = re.compile(
     r"^(?:NAMESPACE +)?NAME +(?:READY +STATUS +RESTARTS +AGE +IP +NODE|TYPE +CLUSTER-IP +"
-    r"|STATUS +ROLES +AGE +VERSION +INTERNAL-IP|ENDPOINTS +AGE).*$", re.MULTILINE
+    r"|STATUS +ROLES +AGE +VERSION +INTERNAL-IP|ENDPOINTS +AGE|ADDRESSTYPE +PORTS +ENDPOINTS).*$", re.MULTILINE
 )  # fmt: skip
+_POD = re.compile(
+    r"^(?:(?P<namespace>[a-z\d][a-z\d-]{0,62}) +)?(?P<name>[a-z\d][a-z\d.-]{0,252}) +\d{1,4}/\d{1,4} +[A-Z]\w{2,30} +\d{1,6}"
+    r"(?: \([^()\n]{1,30}\))? +[\dhmsdy]{2,12} +(?P<ip>[\da-f.:]{3,45}) +(?P<node>\S{1,253})(?: +\S{1,100}){0,2} *$",
+    re.MULTILINE,
+)
+"""A pod's row of `-o wide`; what `grep` and `--no-headers` leave has no head."""
 _COLUMN = re.compile(r"\S+(?: \S+)*")
 _OBJECT = re.compile(
     r'"kind"\s*:\s*"(?:\w*List|Pod|Service|Node|Endpoints|EndpointSlice)"|"NetworkSettings"\s*:|"IPv4Address"\s*:'
@@ -38,8 +47,10 @@ _ODD = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 def recognises(head: str) -> bool:
     """Say whether a listing's head is there, or an object of a cluster or a container runtime."""
-    return _HEAD.search(head) is not None or (
-        _DOCUMENT.search(head) is not None and _OBJECT.search(head) is not None
+    return (
+        _HEAD.search(head) is not None
+        or _POD.search(head) is not None
+        or (_DOCUMENT.search(head) is not None and _OBJECT.search(head) is not None)
     )
 
 
@@ -62,6 +73,8 @@ def _listed(text: str, file: str) -> Iterator[Name]:
             columns = {}
         elif columns:
             yield from _row({name: line[a:b].strip() for name, (a, b) in columns.items()}, file)
+        elif (pod := _POD.match(line)) and line[:1] not in "{[":
+            yield from named("pod", pod["ip"], pod["name"], pod["namespace"] or "", file, node=pod["node"])
 
 
 def _row(cells: dict[str, str], file: str) -> Iterator[Name]:
@@ -69,11 +82,11 @@ def _row(cells: dict[str, str], file: str) -> Iterator[Name]:
     if cells.get("STATUS") in ("Completed", "Succeeded", "Failed", "Evicted", "Error"):
         return
     if "IP" in cells:
-        yield from _named("pod", cells["IP"], name, namespace, file, node=cells.get("NODE", ""))
+        yield from named("pod", cells["IP"], name, namespace, file, node=cells.get("NODE", ""))
     owner: _Kind = "node" if "INTERNAL-IP" in cells else "service"
     for column in ("CLUSTER-IP", "INTERNAL-IP", "EXTERNAL-IP"):
         for address in cells.get(column, "").split(","):
-            yield from _named(owner, address, name, namespace, file)
+            yield from named(owner, address, name, namespace, file)
 
 
 def _documents(text: str, file: str) -> Iterator[Name | Caveat]:
@@ -108,22 +121,22 @@ def _object(item: dict[str, Any], of: str, file: str) -> Iterator[Name]:
         if spec.get("hostNetwork"):
             return
         for address in addresses:
-            yield from _named("pod", address, name, namespace, file, node=str(spec.get("nodeName", "")))
+            yield from named("pod", address, name, namespace, file, node=str(spec.get("nodeName", "")))
     elif kind == "Service":
         ingress = (status.get("loadBalancer") or {}).get("ingress") or ()
         own = [spec.get("clusterIP"), *(spec.get("clusterIPs") or ()), *(spec.get("externalIPs") or ())]
         for address in (*own, *(one.get("ip") for one in ingress)):
-            yield from _named("service", address, name, namespace, file)
+            yield from named("service", address, name, namespace, file)
     elif kind == "Node":
         for address in status.get("addresses") or ():
             if address.get("type") in ("InternalIP", "ExternalIP"):
-                yield from _named("node", address.get("address"), name, "", file)
+                yield from named("node", address.get("address"), name, "", file)
     elif kind in ("Endpoints", "EndpointSlice"):
         yield from _endpoints(item, namespace, file)
     elif "network" in status:  # crictl inspectp
         network, about = status["network"], status.get("metadata") or {}
         for address in (network.get("ip"), *(one.get("ip") for one in network.get("additionalIps") or ())):
-            yield from _named(
+            yield from named(
                 "pod", address, str(about.get("name", "")), str(about.get("namespace", "")), file
             )
     else:
@@ -137,7 +150,7 @@ def _endpoints(item: dict[str, Any], namespace: str, file: str) -> Iterator[Name
         if target.get("kind") == "Pod":
             for address in (part.get("ip"), *(part.get("addresses") or ())):
                 name, node = str(target.get("name", "")), str(part.get("nodeName", ""))
-                yield from _named(
+                yield from named(
                     "pod", address, name, str(target.get("namespace", namespace)), file, node=node
                 )
 
@@ -148,17 +161,17 @@ def _container(item: dict[str, Any], file: str) -> Iterator[Name]:
     networks = list((settings.get("Networks") or {}).values())
     for network in (settings, *networks):
         for key in ("IPAddress", "GlobalIPv6Address"):
-            yield from _named("container", (network or {}).get(key), name, "", file)
+            yield from named("container", (network or {}).get(key), name, "", file)
     # docker network inspect
     listed = item.get("Containers")
     for one in listed.values() if isinstance(listed, dict) else ():
         for key in ("IPv4Address", "IPv6Address"):
-            yield from _named(
+            yield from named(
                 "container", str(one.get(key, "")).partition("/")[0], str(one.get("Name", "")), "", file
             )
 
 
-def _named(
+def named(
     kind: _Kind, address: object, name: str, namespace: str, file: str, *, node: str = ""
 ) -> Iterator[Name]:
     """Yield the name, if the address is one: a headless service has `None`."""

@@ -3,7 +3,8 @@
     [1795989822.589664]	    [NEW] udp      17 30 src=10.244.0.11 dst=192.0.2.100 sport=40000 ... [UNREPLIED] src=... id=691320781
     [1795989831.133752]	[DESTROY] udp      17 21 src=10.244.0.11 ... id=691320781 [USERSPACE] portid=3623547823
 
-`[USERSPACE]` marks what a program changed. XML tells times in whole seconds of the node's local time and is taken for UTC.
+`[USERSPACE]` marks what a program changed; a date that `ts` or a loop put before a line is its time. XML tells times in whole
+seconds of the node's local time and is taken for UTC.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import nanoseconds
 from analyzer.evidence.events import KINDS, NO_TIME, EventLog
 from analyzer.evidence.facts import Caveat
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "entries made and destroyed: who had a port, what was deleted"
 
 LIMIT = 192 << 20
 """Bytes read: a million events have 180 million."""
@@ -39,6 +43,7 @@ _TUPLE = (
     r"(?: sport=(\d{1,5}) dport=(\d{1,5})| type=\d+ code=\d+ id=(\d{1,5})| srckey=\w+ dstkey=\w+)?"
 )
 _EVENT = re.compile(rf"{_HEAD}{_TUPLE} (.{{0,300}}?){_TUPLE}(?: (.{{0,600}}))?")
+_DATED = re.compile(r"^(\S[^\n\[\]]{7,40}?)[ \t]+(?=\[(?:NEW|UPDATE|DESTROY)\] )", re.MULTILINE)
 _BEGINS = re.compile(_HEAD)
 _ID = re.compile(r"(?:^| )id=(\d{1,10})(?: |$)")
 _FLOW = re.compile(r'<flow type="(new|update|destroy)">([^\n]{0,4000}?)</flow>([^\n]{0,100})')
@@ -56,7 +61,7 @@ _PORTS = 1 << 16
 def recognises(head: str) -> bool:
     """Say whether a line is an event."""
     return (
-        re.search(rf"^{_HEAD}src=", head, re.MULTILINE) is not None
+        re.search(rf"^{_HEAD}src=", _stamped(head), re.MULTILINE) is not None
         or re.search(r'^<flow type="(?:new|update|destroy)"><meta ', head, re.MULTILINE) is not None
     )
 
@@ -65,7 +70,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the log, if there are events."""
     log = _Log(file)
     lost, example = 0, ""
-    for count, found in enumerate(re.finditer(r"[^\n]*\n?", text), 1):
+    for count, found in enumerate(re.finditer(r"[^\n]*\n?", _stamped(text)), 1):
         line = found[0].strip()
         if line.startswith("<flow type="):
             taken = log.flow(line, count)
@@ -81,6 +86,18 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         events = f"{lost} events were" if lost > 1 else "an event was"
         yield Caveat(says=f"{file}: {events} not understood and left out, the first: {example[:80]!r}")
     yield from log.done()
+
+
+def _stamped(text: str) -> str:
+    """Bring dates before events to the form of `-o timestamp`; what is no date with a day goes."""
+    if not _DATED.search(text, 0, 1 << 16):
+        return text
+
+    def stamp(found: re.Match[str]) -> str:
+        said = moment(found[1].rstrip(" :|"))
+        return f"[{said.time // 10**9}.{said.time % 10**9:09}]\t" if said else ""
+
+    return _DATED.sub(stamp, text)
 
 
 class _Log:

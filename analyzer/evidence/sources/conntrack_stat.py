@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
-_LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:\w+=\d{1,20}(?:[ \t]+|$))+)$")
+PURPOSE = "insert_failed, drop and invalid, compared with the losses"
+
+_LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:(?:\w+|\(null\))=\d{1,20}(?:[ \t]+|$))+)$")
 
 
 def recognises(head: str) -> bool:
@@ -46,7 +48,11 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 yield CounterSnapshot(file=file, source="conntrack -S", cpus=cpus, time=time)
             cpus, whole, time = {}, True, None
         counters = (
-            {name: int(value) for name, _, value in (p.partition("=") for p in match[2].split())}
+            {
+                name: int(value)
+                for name, _, value in (p.partition("=") for p in match[2].split())
+                if name != "(null)"  # what 1.4.4 has no name for
+            }
             if match
             else {}
         )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.conntrack_columns import Columns
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "entries: stale ones, taken ports, how full the table is"
+
 LIMIT = 192 << 20
 """Bytes read of a listing: a million entries have 170 million."""
 MOST = 1_000_000

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from analyzer.evidence.facts import Fact
     from analyzer.evidence.network import Trouble
 
+PURPOSE = "what kube-proxy and CoreDNS could not do: rules not written, an upstream that did not answer"
+
 MOST = 10_000
 """Lines kept of one file."""
 _PROXY_FILES = (

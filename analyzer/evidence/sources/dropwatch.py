@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
+from analyzer.evidence.dates import month
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
 from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a packet has about 250, with its payload a kilobyte."""
@@ -34,7 +38,6 @@ _COUNTS = re.compile(
     r"^\d{1,10} drops at (?:location 0x[0-9a-f]{8,16}|\S{1,80} \(0x[0-9a-f]{8,16}\)|\S{1,80} \[\w)",
     re.MULTILINE,
 )
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _TIME = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4}) (\d{1,9}) nsec")
 _LONGEST = 512
 """Bytes of a payload that are kept; headers come first."""
@@ -102,12 +105,10 @@ def _record(block: dict[str, str], payload: bytes, file: str, line: int) -> Drop
 
 def _time(text: str) -> int | None:
     said = _TIME.match(text)
-    if not said or said[1] not in _MONTHS:
+    if not said:
         return None
     try:
-        whole = datetime.fromisoformat(
-            f"{said[4]}-{_MONTHS.index(said[1]) + 1:02}-{int(said[2]):02}T{said[3]}"
-        )
+        whole = datetime.fromisoformat(f"{said[4]}-{month(said[1]):02}-{int(said[2]):02}T{said[3]}")
     except ValueError:
         return None
     return int(whole.replace(tzinfo=UTC).timestamp()) * 10**9 + int(said[5])

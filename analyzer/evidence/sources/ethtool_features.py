@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Features
+from analyzer.evidence.facts import Caveat, Features, alike, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "offloads: checksums and sizes that a capture shows before the interface makes them"
+
 MOST = 1000
 """Lines of one interface; a kernel has about sixty."""
 _HEAD = re.compile(r"(?:Features|Offload parameters) for (\S{1,64}):")
 _LINE = re.compile(r"\s*([a-z][\w -]{1,60}): (on|off)( \[fixed\]| \[requested \w+\]| \[not requested\])?")
+_LIKE = re.compile(r"[a-z][\w-]{2,60}:? ?\S{0,3}\b(?:on|off)\b|(?:rx|tx)-[\w-]{2,60}(?::|$)")
 _KNOWN = re.compile(
     r"^(?:[rt]x-checksumming|generic-(?:segmentation|receive)-offload): (?:on|off)", re.MULTILINE
 )
@@ -34,6 +37,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the features of each interface that is listed."""
+    yield from unread(alike(text, _LIKE, _LINE), file, "features")
     dev, on, fixed = "", dict[str, bool](), set[str]()
     for line in text.splitlines():
         if head := _HEAD.match(line):

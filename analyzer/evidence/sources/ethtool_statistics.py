@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import unread
+from analyzer.evidence.sources import COUNTERS
+from analyzer.evidence.unwrapping import without_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = COUNTERS
+
 MOST = 20_000
 """Counters of one interface; a card with many queues has thousands."""
 _BEGIN = re.compile(r"^NIC statistics:\s*$", re.MULTILINE)
 _LINE = re.compile(r"[ \t]+(\S[^:\n]{0,60}): (\d{1,20})\s*")
+_PART = re.compile(r"\s*\n?(?: {1,6}[a-z][\w.\[\]:-]{1,60}: \d{1,20}\s*?(?:\n|$))+\s*")
 _COMMAND = re.compile(r"ethtool (?:-S|--statistics) (\S{1,64})")
 _FILE = re.compile(
     r"ethtool[-_ ]+S[-_ ]+([\w.@-]{1,64}?)(?:[-_.](?:before|after|start|end|\d+))?(?:\.\w{1,4})?$"
@@ -25,13 +30,15 @@ _FILE = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing begins."""
-    return _BEGIN.search(head) is not None
+    """Say whether a listing begins, or `grep` left counters of one and nothing else."""
+    return _BEGIN.search(head) is not None or bool(_PART.fullmatch(without_commands(head)))
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the counters of each listing."""
     before, *listings = _BEGIN.split(text)
+    if not listings:
+        listings = [without_commands(text)]
     named = _FILE.search(file)
     for listing in listings:
         commands = _COMMAND.findall(before[-300:])

@@ -1,6 +1,10 @@
-"""Cilium's dropped flows: `hubble observe -o json`, and the exporter's log; one JSON object per line.
+"""Cilium's dropped flows: `hubble observe`, as it prints them and `-o json`, and the exporter's log.
 
 {"flow": {"time": "2023-08-21T12:12:18.510175415Z", "verdict": "DROPPED", "IP": {"source": "10.244.1.60", ...}, ...}}
+Aug 21 12:12:18.510: default/xwing:44916 (ID:1) <> default/web-0:80 (ID:2) Policy denied DROPPED (TCP Flags: SYN)
+
+Text names pods instead of addresses, which `kubectl get pods -A -o wide` beside it tells (`--ip-translation=false` prints
+them); its times have no year and zone, and are not used.
 """
 
 from __future__ import annotations
@@ -10,18 +14,28 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.drops import MOST, DropRecord, address
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.drops import MOST, DropRecord, address, number
+from analyzer.evidence.facts import Caveat, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = DROPS
+
 LIMIT = 64 << 20
 """Bytes read; a flow has about a kilobyte."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_END = r"(\S{1,330})(?: \([^()\n]{1,60}\))?"
+_LINE = re.compile(
+    rf"(?:[A-Z][a-z]{{2}} [ \d]\d [\d:.]{{8,18}}|[\d:T.-]{{19,30}}Z?)(?: \[[^\]\n]{{1,260}}\])?: {_END} (?:<>|->|<-) {_END} "
+    r"([^()\n]{1,120}?) (?:DROPPED|DENIED)\b(?: \(([^()\n]{1,80})\))?.{0,200}"
+)
+_FLOW = re.compile(r"^[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0,80} (?:<>|->|<-) [^\n]{1,500} "
+                   r"(?:DROPPED|FORWARDED|DENIED|ALLOWED|REDIRECTED|TRACED|TRANSLATED|ERROR)\b", re.MULTILINE)  # fmt: skip
 
 
 def recognises(head: str) -> bool:
@@ -30,8 +44,8 @@ def recognises(head: str) -> bool:
         re.search(
             r'^\{(?=[^\n]{0,4000}"verdict": ?")[^\n]{0,2000}"(?:IP|l4|node_name)": ?["{]', head, re.MULTILINE
         )
-        is not None
-    )
+        or _FLOW.search(head)
+    ) is not None
 
 
 @limited("dropped flows", lambda: MOST)
@@ -46,6 +60,45 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if flow.get("verdict") != "DROPPED":
             continue
         yield _record(flow, file, line)
+    lost: list[str] = []
+    for line, said in enumerate(text.splitlines(), 1):
+        if (" DROPPED" in said or " DENIED" in said) and (told := _LINE.fullmatch(said.strip())):
+            yield _told(told, file, line)
+        elif said.rstrip().endswith(("DROPPED", "DENIED")) or " DROPPED (" in said:
+            lost.append(said)
+    yield from unread([one for one in lost if not one.startswith("{")], file, "dropped packets")
+
+
+def _told(said: re.Match[str], file: str, line: int) -> DropRecord:
+    """Make a record of a line: ends are `namespace/pod:port`, `10.0.0.1:80 (world)` or an address alone."""
+    ends = []
+    for text in said[1], said[2]:
+        host, _, port = text.rpartition(":")
+        whole = address(text)
+        ends.append(
+            (whole or address(host), None if whole else number(port, 0xFFFF), host if not whole else "")
+        )
+    (src, sport, src_name), (dst, dport, dst_name) = ends
+    why = said[3].removeprefix("policy-verdict:").removesuffix(" EGRESS").removesuffix(" INGRESS")
+    proto = (said[4] or "").split(" ")[0].lower()
+    return DropRecord(
+        file=file,
+        line=line,
+        source="hubble",
+        reason="POLICY_DENIED"
+        if said[3] != why or "olicy" in why
+        else printable(why).upper().replace(" ", "_"),
+        version=(6 if ":" in src + dst else 4) if src or dst else None,
+        proto={"icmpv4": "icmp"}.get(proto, proto)
+        if proto in ("tcp", "udp", "sctp", "icmpv4", "icmpv6")
+        else "",
+        src=src,
+        dst=dst,
+        src_name="" if src else printable(src_name),
+        dst_name="" if dst else printable(dst_name),
+        sport=sport,
+        dport=dport,
+    )
 
 
 def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:

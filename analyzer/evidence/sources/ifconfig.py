@@ -9,11 +9,14 @@ from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.links import MOST, is_address
+from analyzer.evidence.sources import LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = LINKS
 
 _BEGIN = re.compile(
     r"^(?P<name>[^\s:]{1,64}(?::\d+)?)(?:: flags=\d+<(?P<flags>[A-Z,]*)> +mtu (?P<mtu>\d{1,9})"

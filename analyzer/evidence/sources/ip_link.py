@@ -11,11 +11,14 @@ from analyzer.evidence import json_lists
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.links import MOST, is_address
+from analyzer.evidence.sources import LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = LINKS
 
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 

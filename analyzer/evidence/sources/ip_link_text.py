@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, unread
 from analyzer.evidence.links import MOST, is_address
+from analyzer.evidence.sources import LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = LINKS
 
 _NAME = r"(?P<name>[^\s:@]{1,64})(?:@(?P<parent>[^\s:]{1,64}))?"
 _BEGIN = re.compile(rf"(?P<index>\d{{1,10}}): {_NAME}:? +(?:<(?P<flags>[A-Z0-9_,-]*)>(?P<rest>.*)|inet6? )")
@@ -57,6 +60,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     found: dict[tuple[int, str], _Interface] = {}
     here: _Interface | None = None
     left_out = 0
+    lost: list[str] = []
     brief = _is_brief(text)
     for line in text.splitlines():
         if begin := _BEGIN.match(line):
@@ -68,12 +72,15 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 here.head(begin)
         elif not line.startswith((" ", "\t")):
             here = None
+            if re.match(r"\d{1,10}: \S", line):
+                lost.append(line)
             if brief and (said := _BRIEF.fullmatch(line.rstrip())):
                 yield _brief(said, file)
         if here:
             here.line(line)
     for (index, name), interface in found.items():
         yield from interface.facts(index, printable(name), file)
+    yield from unread(lost, file, "interfaces")
     if left_out:
         yield Caveat(
             says=f"{file}: {left_out} interfaces were left out: beyond the first {MOST}, or without an index"

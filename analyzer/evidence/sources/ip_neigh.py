@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "neighbours that did not answer"
+
 _STATES = "INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED|NOARP|PERMANENT|NONE"
 _LINE = re.compile(
     r"(?P<address>[\da-fA-F.:]{3,45}) dev (?P<dev>\S{1,64})(?: +lladdr (?P<mac>[\da-f:]{2,60}))?"
     rf"(?: .{{0,200}}?)? (?P<state>{_STATES})(?: proto \w+)?"
 )
-_LIKE = re.compile(r"\s*[\da-fA-F.:]{3,45} dev \S{1,64} +lladdr ")
+_LIKE = re.compile(r"\s*[\da-fA-F.:]{3,45} dev \S{1,64} +(?:lladdr|ref \d|used \d|probes \d) ?")
 
 
 def recognises(head: str) -> bool:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, NextHop, Route, limited
+from analyzer.evidence.drops import address
+from analyzer.evidence.facts import Caveat, NextHop, Route, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "which way a packet should have gone"
 
 MOST = 100_000
 """Routes kept of one file; a node with full tables has a million, none of which leads to a pod."""
@@ -39,6 +42,10 @@ _NET_TOOLS = re.compile(r"^Destination +Gateway +Genmask +Flags", re.M)
 _ROW = re.compile(
     r"(\d+\.\d+\.\d+\.\d+) +(\d+\.\d+\.\d+\.\d+|\*|-) +(\d+\.\d+\.\d+\.\d+) +([A-Z!]{1,8}) +(.{0,60}?)(\S{1,64})"
 )
+_LIKE = re.compile(
+    rf"(?:(?:{_KINDS}) )?(?:default|\S{{3,45}}/\d{{1,3}}|\d[\d.]+\S*) (?:via|dev|nhid|proto|scope) "
+)
+_DOTTED = re.compile(r"\d+\.\d+\.\d")
 
 
 def recognises(head: str) -> bool:
@@ -55,6 +62,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _routes(text: str, file: str) -> Iterator[Route | Caveat]:
+    yield from unread(_damaged(text), file, "routes")
+    damaged: list[str] = []
     lines = text.replace("\\", "\n").splitlines()  # -o has all of a route on one line
     for number, line in enumerate(lines):
         said = _LINE.fullmatch(line.strip())
@@ -65,14 +74,32 @@ def _routes(text: str, file: str) -> Iterator[Route | Caveat]:
         hops = tuple(_hops(lines, number))
         if not (hops or said[1] or told.keys() & {"dev", "via", "proto"}):
             continue
+        if not hops and (("via" in told and not _gateway(words)) or (not said[1] and "dev" not in told)):
+            damaged.append(line)
+            continue
         ipv6 = ":" in told.get("via", "") or "pref" in told or any(":" in (hop.gateway or "") for hop in hops)
         told |= {"type": said[1], "gateway": told.get("via"), "flags": words}
         if route := _route(said[2], told, hops, file, ipv6=ipv6):
             yield route
+    yield from unread(damaged, file, "routes")
     if _NET_TOOLS.search(text):
         yield from _net_tools(lines, file)
     if json_lists.holds(text, "dst", "flags"):
         yield from _json(text, file)
+
+
+def _gateway(words: list[str]) -> bool:
+    """Whether an address stands behind `via`, or `inet6` and an address: a gateway of the other family."""
+    after = words[words.index("via") + 1 :][:2]
+    return bool(after) and bool(address(after[-1] if after[0] in ("inet", "inet6") else after[0]))
+
+
+def _damaged(text: str) -> list[str]:
+    """Lines that begin as routes do, and are none; and rows of `route -n` with cells too few."""
+    said = alike(text, _LIKE, _LINE)
+    begin = _NET_TOOLS.search(text)
+    rows = alike(text[begin.end() :].partition("\n\n")[0], _DOTTED, _ROW) if begin else []
+    return [*said, *rows]
 
 
 def _hops(lines: list[str], number: int) -> Iterator[NextHop]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, RoutingRule, limited
+from analyzer.evidence.facts import Caveat, RoutingRule, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "which routing table a packet was sent by"
 
 MOST = 20_000
 """Rules kept of one file; a node has two for each of its pods' addresses where the cloud's CNI gives them."""
@@ -21,6 +23,7 @@ _ACTIONS = "lookup|blackhole|unreachable|prohibit|goto|nop"
 _LINE = re.compile(
     rf"(\d{{1,10}}):\s+(not )?(from \S{{1,50}}\s(?:[^\n]{{0,300}}?\s)?(?:{_ACTIONS})(?!\S)[^\n]{{0,100}})"
 )
+_LIKE = re.compile(r"\d{1,10}:\s+(?:not )?from ")
 
 
 def recognises(head: str) -> bool:
@@ -37,6 +40,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _rules(text: str, file: str) -> Iterator[RoutingRule | Caveat]:
+    yield from unread(alike(text, _LIKE, _LINE), file, "routing rules")
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             words = said[3].split()

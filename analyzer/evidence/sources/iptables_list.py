@@ -17,13 +17,17 @@ from analyzer.evidence.rules import values
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
+from analyzer.evidence.sources import RULES
+from analyzer.evidence.unwrapping import prompted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from analyzer.evidence.facts import Fact
 
-_CHAIN = re.compile(r"Chain (\S{1,256}) \((?:policy (\w+)|\d+ references)")
+PURPOSE = RULES
+
+_CHAIN = re.compile(r"Chain (\S{1,256}) \((?:policy (\w+)(?: (\d{1,20})([KMGT]?) packets)?|\d+ references)")
 _HEAD = re.compile(
     r"^ *(?P<num>num +)?(?P<counts>pkts +bytes +)?target +prot +opt +(?P<interfaces>in +out +)?source +destination",
     re.MULTILINE,
@@ -82,6 +86,7 @@ class _Section:
 
     said: Command = field(default_factory=Command)
     policies: dict[str, str | None] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
     rows: dict[str, list[str]] = field(default_factory=dict)
     columns: _Columns = field(default_factory=lambda: _Columns(num=False, counts=True, interfaces=True))
 
@@ -109,12 +114,14 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 section = _Section(section.said)
             name = last = chain[1]
             section.policies[name], section.rows[name] = chain[2], []
+            if chain[3]:
+                section.counted[name] = int(chain[3]) * _SCALE[chain[4]]
         elif head := _HEAD.match(raw):
             section.columns = _Columns(**{key: value is not None for key, value in head.groupdict().items()})
         elif asked := command(line) if line and not line[0].isdecimal() else None:
             yield from _ruleset(section, file, legacy=legacy)
             section, name, last = _Section(asked), "", ""
-        elif not line:
+        elif not line or prompted(line):
             # Other output may follow the last chain.
             name = ""
         elif name:
@@ -150,6 +157,7 @@ def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
                 hook=hook,
                 priority=priority(table, hook) if hook else 0,
                 policy="drop" if policy == "DROP" else "accept",
+                counted=section.counted.get(name),
                 rules=tuple(rules),
                 partial=said.piped,
             )

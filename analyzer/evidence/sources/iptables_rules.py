@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Literal
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
-from analyzer.evidence.sources import iptables_save
+from analyzer.evidence.sources import RULES, iptables_save
 from analyzer.evidence.sources.iptables_save import IPV6, make_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 _FRAME = re.compile(r"\*(filter|nat|mangle|raw|security)")
 _DECLARED = re.compile(r"-([PN]) (\S{1,256})(?: (ACCEPT|DROP))?(?: -c \d{1,20} \d{1,20})?")
@@ -96,7 +98,7 @@ def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
     partial = any(chain.partial for chain in chains)
     if partial:
         yield Caveat(
-            says=f"{file}: only a part of the rules of the table {table!r}; what is missing stays open"
+            says=f"{file}: only a part of the rules of the table {table!r}; the missing ones are treated as unknown"
         )
     yield Ruleset(
         file=file,

@@ -15,11 +15,14 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, priority
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
+from analyzer.evidence.sources import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 LIMIT = 64 << 20
 """Bytes read of an output: 10,000 services have 60,000 rules and 40 million bytes."""
@@ -87,6 +90,7 @@ class _Table:
         self.name = name
         self._told, self._legacy = family, legacy
         self._policies: dict[str, str] = {}
+        self._counted: dict[str, int] = {}
         self._rules: dict[str, list[re.Match[str]]] = {}
 
     @property
@@ -100,6 +104,8 @@ class _Table:
             self._rules.setdefault(rule[3], []).append(rule)
         elif chain := _CHAIN.fullmatch(line):
             self._policies[chain[1]] = chain[2]
+            if chain[3]:
+                self._counted[chain[1]] = int(chain[3])
             self._rules.setdefault(chain[1], [])
         else:
             return False
@@ -120,6 +126,7 @@ class _Table:
                 hook=hook,
                 priority=priority(self.name, hook) if hook else 0,
                 policy="drop" if policy == "DROP" else "accept",
+                counted=self._counted.get(name),
                 rules=tuple(
                     make_rule(
                         rule[3],

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "connections of the virtual server"
+
 MOST = 100_000
 """Connections kept of one file; each takes half a kilobyte."""
 _HEAD = re.compile(r"^pro expire state +source +virtual +destination", re.MULTILINE)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat, IpvsDestination, IpvsService
+from analyzer.evidence.facts import Caveat, IpvsDestination, IpvsService, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "services of the virtual server"
 
 MOST = 50_000
 """Services and servers kept of one file."""
@@ -32,12 +34,18 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     kept = 0
     here: re.Match[str] | None = None
     servers: list[IpvsDestination] = []
+    lost: list[str] = []
     for line in text.splitlines():
         service = _SERVICE.fullmatch(line.rstrip())
         server = None if service else _SERVER.fullmatch(line.rstrip())
         kept += bool(service or server)
         if kept > MOST:
             continue
+        if not (service or server):
+            lost += [line] * bool(
+                re.match(r"(?:TCP|UDP|SCTP|FWM) +\S|  -> \S+:\S", line) and "RemoteAddress" not in line
+            )
+            here = None if re.match(r"(?:TCP|UDP|SCTP|FWM) ", line) else here
         if service:
             if here:
                 yield _service(here, servers, file)
@@ -46,6 +54,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             servers.append(_server(server))
     if here:
         yield _service(here, servers, file)
+    yield from unread(lost, file, "services and servers")
     if kept > MOST:
         yield Caveat(says=f"{file}: {kept - MOST} services and servers beyond the first {MOST} were left out")
 

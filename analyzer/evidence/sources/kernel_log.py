@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.naming import printable
+from analyzer.evidence.dates import month
 from analyzer.evidence.facts import LogLine, limited
 from analyzer.evidence.messages import message, packet, worth
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "the kernel's lines about dropped and INVALID packets"
 
 MOST = 20_000
 """Lines kept of one file; each takes half a kilobyte."""
@@ -56,13 +59,12 @@ _TESTS: tuple[tuple[str, str, Literal["invalid", "ignore"] | None], ...] = (
 )
 _UPTIME = re.compile(r"\[ *(\d{1,10}\.\d{1,9})\] ?$")
 _DATE = re.compile(
-    r"\[(?:\w{3,9} )?(?P<month>\w{3}) +(?P<day>\d{1,2}) (?P<clock>[\d:]{8}) (?P<year>\d{4})\]"
+    r"\[(?:[^\W\d]{2,9}\.? )?(?P<month>[^\W\d]{3,5})\.? +(?P<day>\d{1,2}) (?P<clock>[\d:]{8}) (?P<year>\d{4})\]"
     r"|(?:\w{3} )?(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
     r" ?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?(?= |$)"
     r"|(?P<unix>\d{9,10}\.\d{6})(?= )"
 )
-_SYSLOG = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ")
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_SYSLOG = re.compile(r"([^\W\d]{3,5})\.? {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ")
 
 
 def recognises(head: str) -> bool:
@@ -161,10 +163,10 @@ def _line(line: str, said: re.Match[str], file: str) -> LogLine:
 def _day(line: str) -> int | None:
     """Read syslog's stamp, which has no year: nanoseconds since a leap year began."""
     said = _SYSLOG.match(line)
-    if not said or said[1] not in _MONTHS:
+    if not said:
         return None
     try:
-        moment = datetime(2000, _MONTHS.index(said[1]) + 1, int(said[2]), tzinfo=UTC)
+        moment = datetime(2000, month(said[1]), int(said[2]), tzinfo=UTC)
     except ValueError:
         return None
     hours, minutes, seconds = (int(part) for part in said[3].split(":"))
@@ -185,7 +187,7 @@ def _times(stamp: str) -> tuple[int | None, int | None, bool]:
         return uptime, _nanoseconds(said["unix"]), True
     try:
         if said["month"]:
-            day = f"{said['year']}-{_MONTHS.index(said['month']) + 1:02}-{int(said['day']):02}"
+            day = f"{said['year']}-{month(said['month']):02}-{int(said['day']):02}"
             moment = datetime.fromisoformat(f"{day}T{said['clock']}")
         else:
             zone = said["zone"] or ""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "which modules are loaded: br_netfilter, NAT helpers"
+
 MOST = 10_000
 """Modules of one file."""
 _HEAD = re.compile(r"^Module +Size +Used by", re.MULTILINE)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "when each point was recorded"
+
 MOST = 1000
 """Interfaces that are told of."""
 _BEGIN = re.compile(r'\{\s*"lostsyn_capture"\s*:')
@@ -26,7 +28,7 @@ _EARLY = {
     "killed": "its script was killed",
     "recorder-ended": "a recording program ended by itself",
     "disk-full": "the disk was full",
-    "hangup": "nobody was connected any more",
+    "hangup": "the connection that it was streamed to was closed",
 }
 
 

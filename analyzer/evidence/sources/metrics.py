@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "kube-proxy's and CoreDNS' own counters"
+
 _SYNC = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
 _QUEUED = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 # The second is its name before CoreDNS 1.7.0.

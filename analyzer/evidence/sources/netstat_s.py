@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _SECTION = re.compile(r"(Ip6?|Icmp6?|IcmpMsg|Tcp|Udp6?|UdpLite6?|TcpExt|IpExt|MPTcpExt|Sctp):\s*")
 _NAMED = re.compile(r"\s+([A-Z][A-Za-z\d]{1,60}): (\d{1,20})\s*")

@@ -11,11 +11,14 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, extension, simple
 from analyzer.evidence.rules.model import NAT, Action, Chain, Match, Rule, Ruleset, shown
+from analyzer.evidence.sources import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = RULES
 
 _MOST = 32 << 20
 _BEGIN = re.compile(r'\{\s*"nftables"\s*:\s*\[')

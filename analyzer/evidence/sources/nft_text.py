@@ -16,6 +16,7 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, parse_elements, parse_rule, words
 from analyzer.evidence.rules.model import Chain, Ruleset, shown
+from analyzer.evidence.sources import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
     from analyzer.evidence.rules.model import Rule
+
+PURPOSE = RULES
 
 _TABLE = re.compile(r"table (ip|ip6|inet|arp|bridge|netdev) (\S{1,256}) \{")
 _BLOCK = re.compile(r"(chain|set|map) (\S{1,256}) \{")

@@ -12,14 +12,17 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.drops import MOST, DropRecord, Hook, address, number
+from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
 from analyzer.evidence.facts import limited
 from analyzer.evidence.rules.model import shown
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a packet has about ten lines of 150."""
@@ -86,5 +89,4 @@ def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) 
 def _hook(chain: str) -> Hook | None:
     """Read the hook off the base chain's name, which people give it: the trace does not tell hooks."""
     name = chain.split()[-1].upper()
-    hooks: tuple[Hook, ...] = ("PREROUTING", "POSTROUTING", "FORWARD", "INPUT", "OUTPUT")
-    return next((hook for hook in hooks if hook in name), None)
+    return next((hook for hook in HOOKS if hook in name), None)

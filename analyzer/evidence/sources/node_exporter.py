@@ -9,11 +9,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import CounterSnapshot, Sysctl
 from analyzer.evidence.links import MOST
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _SAMPLE = re.compile(
     r'^node_(\w{1,80})(?:\{(?:device|cpu)="([^"\n]{0,64})"[^}\n]{0,300}\})? ([\d.]{1,24}(?:e\+\d{1,2})?)(?: \d+)?[ \t]*$',

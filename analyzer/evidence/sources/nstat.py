@@ -7,17 +7,21 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = COUNTERS
+
 MOST = 10_000
 """Counters of one listing; a kernel has about five hundred."""
 _HEAD = re.compile(r"^#kernel\s*$", re.MULTILINE)
 _LINE = re.compile(r"([A-Z]\w{2,60}) +(-?\d{1,20}) +-?\d{1,12}\.\d+(?:\s.*)?")
+_LIKE = re.compile(r"(?:Ip|Icmp|Tcp|Udp|Sctp|MPTcp)[A-Za-z\d]{2,60}(?: {2,}|\S* *$)")
 _JSON = re.compile(r'^\s*\{\s*"kernel"\s*:\s*\{', re.MULTILINE)
 
 
@@ -32,6 +36,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a snapshot for each listing."""
+    yield from unread(alike(text, _LIKE, _LINE), file, "counters")
     for listing in _HEAD.split(text):
         said = (match for line in listing.splitlines() if (match := _LINE.fullmatch(line.strip())))
         values = {dotted(match[1]): int(match[2]) for match, _ in zip(said, range(MOST), strict=False)}

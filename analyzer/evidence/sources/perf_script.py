@@ -23,13 +23,16 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.sources import DROPS
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 __all__ = ["LIMIT", "parse", "recognises"]
 
@@ -61,6 +64,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
     told: dict[str, Any] | None = None
     frames: list[str] = []
+    damaged: list[str] = []
 
     def record() -> DropRecord:
         assert told is not None
@@ -75,6 +79,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 frames.append(symbol(frame[1]))
             continue
         if not (found := _LINE.fullmatch(line)):
+            if "kfree_skb:" in line:
+                damaged.append(line)
             continue
         if told is not None:
             yield record()
@@ -92,3 +98,4 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         }
     if told is not None:
         yield record()
+    yield from unread(damaged, file, "dropped packets")

@@ -9,11 +9,14 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
 from analyzer.evidence.facts import unread
 from analyzer.evidence.links import MOST
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _HEAD = re.compile(r"^ face \|bytes +packets errs drop fifo frame", re.MULTILINE)
 _LINE = re.compile(r"^ *(\S{1,64}?):((?: *\d{1,20}(?!\d)){16}) *$", re.MULTILINE)

@@ -6,25 +6,36 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = COUNTERS
+
 _GROUPS = "Ip|Icmp|IcmpMsg|Tcp|Udp|UdpLite|TcpExt|IpExt|MPTcpExt"
 _PAIR = re.compile(rf"^({_GROUPS}): ([A-Za-z]\w*(?: \w+)*) *\n\1:((?: -?\d{{1,20}})*) *$", re.MULTILINE)
 _SIX = re.compile(r"^((?:Ip6|Icmp6|Udp6|UdpLite6)\w{1,60})[ \t]+(\d{1,20})[ \t]*$", re.MULTILINE)
+_ONE = re.compile(rf"(?:{_GROUPS}): ?(?:[A-Z]\w+ [A-Z]|-?\d+ -?\d)")
+_LIKE = re.compile(r"(?:Ip6|Icmp6|Udp6|UdpLite6)[A-Z]\w{1,60}(?:\s{2,}|\s*$|\S*[^\w\s:])")
 
 
 def recognises(head: str) -> bool:
     """Say whether names and values stand below each other, or IPv6's counters stand there."""
-    return _PAIR.search(head) is not None or re.search(r"^Ip6InReceives\s+\d", head, re.MULTILINE) is not None
+    return (
+        _PAIR.search(head) is not None
+        or re.search(r"^Ip6InReceives[ \t]+\d+[ \t]*$", head, re.MULTILINE) is not None
+    )
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a snapshot for each time that the same counters come again."""
+    yield from unread(
+        [*alike(text, _LIKE, _SIX), *alike(_PAIR.sub("", text), _ONE)], file, "lines of counters"
+    )
     values: dict[str, int] = {}
     for pair in _PAIR.finditer(text):
         names, numbers = pair[2].split(), pair[3].split()

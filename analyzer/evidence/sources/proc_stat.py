@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from analyzer.evidence.dates import moment
 from analyzer.evidence.facts import Caveat, CounterSnapshot
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 _HEADER = re.compile(r"^entries[ \t]+\w+[ \t]+found[ \t]+new[ \t]+invalid[ \t]", re.MULTILINE)
 # The kernel's column names to those of `conntrack -S`.

@@ -3,6 +3,8 @@
     SKB                CPU PROCESS          NETNS      MARK/x  IFACE   PROTO  MTU   LEN   TUPLE                           FUNC
     0xffff8b7f0331f800 0   ~/bin/curl:18515 4026531840 0       eth0:2  0x0800 1500  60    10.0.0.1:4000->10.0.0.2:80(tcp) ip_rcv
 
+Before pwru 1.0.7 the function came first, then `netns=4026531840 mark=0x0 ifindex=2 ...` and the tuple.
+
 The functions that a packet passed before stand in for its stack, if pwru was not asked for that. Times are those of
 CLOCK_MONOTONIC, if `--timestamp current` was given. Where a packet was dropped, pwru shows
 `kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
@@ -30,27 +32,38 @@ from analyzer.evidence.drops import (
 )
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = DROPS
+
 LIMIT = 64 << 20
 """Bytes read; a line has about 200."""
 _PACKETS = 4096
 """Packets whose ways are remembered."""
-_HEADER = re.compile(r"^(?:TIME +)?SKB +CPU +PROCESS +[^\n]{0,200}\bFUNC\b", re.MULTILINE)
+_HEADER = re.compile(r"^ *(?:TIME +)?SKB +CPU +PROCESS +[^\n]{0,200}\bFUNC\b", re.MULTILINE)
 _LINE = re.compile(r"(?:\S{8,30} +)?(0x[0-9a-f]{8,16}) +(\d{1,5}) +(\S{1,64}) +([^\n]{1,600})")
 _TUPLE = re.compile(r"(?<!\S)(\S{1,50}):(\d{1,5})->(\S{1,50}):(\d{1,5})\((\w{1,12})(?::[^\s)]{0,40})?\)")
+_BARE = re.compile(
+    rf"^(?:\S{{8,30}} +)?0x[0-9a-f]{{8,16}} +\d{{1,5}} +\S{{1,64}} +[^\n]{{0,300}}?{_TUPLE.pattern}",
+    re.MULTILINE,
+)
 _META = re.compile(r"(?<!\S)(\d{4,10}) +[0-9a-f]{1,8} +(\S{1,32}) +(0x[0-9a-f]{4}) +\d{1,5} +\d{1,6}(?!\S)")
 _DROP = re.compile(r"(kfree_skb_reason|sk_skb_reason_drop) ?\((\w{1,64})\)(?: +([\w.]{1,80}))?")
+_PORTED = ("tcp", "udp", "sctp")
+"""Protocols with ports; of others pwru prints zeros."""
+_FREED = frozenset({"kfree_skb", "kfree_skb_reason", "sk_skb_reason_drop"})
 _FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether pwru's header is there, or an object with its keys."""
-    return _HEADER.search(head) is not None or (
+    """Say whether pwru's header is there, a line of its with a packet, or an object with its keys."""
+    found = _HEADER.search(head) or _BARE.search(head)
+    return found is not None or (
         re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None
     )
 
@@ -76,7 +89,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             ways.clear()
         way = ways.setdefault(event.pop("skb"), [])
         func, caller = event.pop("func"), event.pop("caller")
-        if not (drop := _DROP.match(func)) and func != "kfree_skb":
+        if not (drop := _DROP.match(func)) and func not in _FREED:
             way.append(symbol(func.split("(")[0]))
             del way[:-DEEP]
             continue
@@ -105,24 +118,26 @@ def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
         return None
     rest = found[4]
     packet, meta = _TUPLE.search(rest), _META.search(rest)
-    words = rest[packet.end() if packet else meta.end() if meta else 0 :].split()
+    words = rest[packet.end() if packet else meta.end() if meta else 0 :].split() or rest.split()
+    netns = meta[1] if meta else said[1] if (said := re.search(r"\bnetns=(\d{1,10})\b", rest)) else None
     drop = _DROP.search(rest)
+    func = drop[0] if drop and drop.start() > (packet.end() if packet else -1) else words[0] if words else ""
     src = address(packet[1]) if packet else ""
     return {
         "skb": found[1],
-        "func": drop[0] if drop else words[0] if words else "",
+        "func": func,
         "caller": "",
         "frames": None,
         "time": number_of(rest.split()[0]) if timed else None,
         "cpu": number(found[2], 0xFFFF),
-        "netns": number(meta[1], 0xFFFFFFFF) if meta else None,
+        "netns": number(netns, 0xFFFFFFFF),
         "device": printable(meta[2].rpartition(":")[0]) if meta else "",
         "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[3], 16)) if meta else None,
         "proto": packet[5] if packet else "",
         "src": src,
         "dst": address(packet[3]) if packet else "",
-        "sport": number(packet[2], 0xFFFF) if packet else None,
-        "dport": number(packet[4], 0xFFFF) if packet else None,
+        "sport": number(packet[2], 0xFFFF) if packet and packet[5] in _PORTED else None,
+        "dport": number(packet[4], 0xFFFF) if packet and packet[5] in _PORTED else None,
     }
 
 
@@ -154,6 +169,10 @@ def _json(line: str) -> dict[str, Any] | None:
         "proto": PROTOCOLS.get(proto, str(proto)) if proto is not None else "",
         "src": src,
         "dst": address(string(item, "tuple", "daddr")),
-        "sport": integer(item, "tuple", "sport", most=0xFFFF),
-        "dport": integer(item, "tuple", "dport", most=0xFFFF),
+        "sport": integer(item, "tuple", "sport", most=0xFFFF)
+        if PROTOCOLS.get(proto or 0) in _PORTED
+        else None,
+        "dport": integer(item, "tuple", "dport", most=0xFFFF)
+        if PROTOCOLS.get(proto or 0) in _PORTED
+        else None,
     }

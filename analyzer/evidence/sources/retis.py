@@ -1,9 +1,14 @@
-"""Events of retis (`retis collect -c skb-drop,skb,dev,ns --stack -o`), one JSON object per line.
+"""Events of retis (`retis collect -c skb-drop,skb,dev,ns --stack -o`), one JSON object per line, and as it prints them.
 
     {"common": {"timestamp": 30419169457160, "smp_id": 6, ...}, "skb-drop": {"drop_reason": "NO_SOCKET"}, ...}
 
+    3392678938917 (2) [nc] 2311 [tp] skb:kfree_skb drop (NO_SOCKET)
+        kfree_skb_reason+0x8f
+        tcp_v4_rcv+0x77
+      if 1 (lo) 10.244.0.11.60634 > 192.0.2.1.80 ttl 64 tos 0x0 id 54321 ... proto TCP (6) flags [S] seq 3918324 win 65476
+
 The objects are simple, so they are read here and not by retis' own package. The packet's headers come in base64; the first
-event says how the timestamps, CLOCK_MONOTONIC, relate to wall time.
+event says how the timestamps, CLOCK_MONOTONIC, relate to wall time. Printed ones do not say that.
 """
 
 from __future__ import annotations
@@ -11,26 +16,45 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
-from analyzer.evidence.drops import DEEP, MOST, DropRecord, hook_of, place_of, reason, symbol
+from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, hook_of, number, place_of, reason, symbol
 from analyzer.evidence.facts import Caveat, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = DROPS
+
 LIMIT = 64 << 20
 """Bytes read; each event has about a kilobyte."""
+_EVENT = re.compile(
+    r"(?P<time>\d{6,19}|\d{4}-\d\d-\d\d \S{8,18})(?: \((?P<cpu>\d{1,5})\))? \[[^\]\n]{1,32}\] \d{1,10} "
+    r"\[(?:tp|k|kr|u|raw_tracepoint)\] (?P<at>[\w:.]{1,100})(?P<rest>[^\n]{0,400})"
+)
+_DROP = re.compile(r" drop(?: \((?:reason )?(\S{1,64})\))?\s*$")
+_PACKET = re.compile(r"(?<!\S)(\S{2,60}) > (\S{2,60}) (?=(?:tos|ttl|label|id|len|proto)\b)(.{0,300})")
+_ABOUT = {
+    "device": re.compile(r"(?<!\S)if \d{1,10} \((\S{1,64})\)"),
+    "netns": re.compile(r"(?<!\S)ns (?:0x[0-9a-f]{1,16}/)?(\d{1,10})(?!\S)"),
+}
+_BLOCK = 64
+"""Lines of an event."""
 
 
 def recognises(head: str) -> bool:
     """Say whether an event of retis begins a line."""
-    return re.search(r'^\{"common": ?\{"timestamp": ?\d', head, re.MULTILINE) is not None
+    return (
+        re.search(rf'^(?:\{{"common": ?\{{"timestamp": ?\d|{_EVENT.pattern}$)', head, re.MULTILINE)
+        is not None
+    )
 
 
 @limited("dropped packets", lambda: MOST)
@@ -48,6 +72,63 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if not isinstance(event.get("skb-drop"), dict):
             continue
         yield _record(event, file, line, offset)
+    yield from _lines(text.splitlines(), file)
+
+
+def _lines(lines: list[str], file: str) -> Iterator[DropRecord]:
+    """Read what retis prints: an event, and indented lines that belong to it."""
+    for index, line in enumerate(lines):
+        if " drop" in line and (said := _EVENT.fullmatch(line)) and (why := _DROP.search(said["rest"])):
+            after = lines[index + 1 : index + 1 + _BLOCK]
+            body = list(takewhile(lambda one: one.startswith((" ", "\t")), after))
+            yield _printed(said, reason(why[1] or ""), body, file, index + 1)
+
+
+def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: int) -> DropRecord:
+    stack = tuple(
+        symbol(frame) for frame in body if re.fullmatch(r"\s+[\w.]{1,100}\+0x[0-9a-f]{1,8}\s*", frame)
+    )[:DEEP]
+    about = " ".join(one.strip() for one in body)
+    packet = _PACKET.search(about)
+    src, sport = _end(packet[1] if packet else "")
+    dst, dport = _end(packet[2] if packet else "")
+    rest = packet[3] if packet else ""
+    fields = {name: found[1] if (found := pattern.search(about)) else "" for name, pattern in _ABOUT.items()}
+    numbers = {
+        name: found[1] if (found := re.search(rf"\b{name} (\d+)", rest)) else None for name in ("id", "seq")
+    }
+    proto = re.search(r"\bproto (\w{2,12})", rest)
+    where = place_of(stack)
+    return DropRecord(
+        file=file,
+        line=line,
+        source="retis",
+        time=int(said["time"]) if said["time"].isdecimal() else None,
+        clock="monotonic" if said["time"].isdecimal() else "unknown",
+        cpu=number(said["cpu"], 0xFFFF),
+        reason=why,
+        location=where,
+        stack=stack,
+        hook=hook_of(why, where, stack),
+        device=printable(fields["device"]),
+        netns=number(fields["netns"], 0xFFFFFFFF),
+        version=(6 if ":" in src else 4) if src else None,
+        proto=proto[1].lower() if proto else "",
+        src=src,
+        dst=dst,
+        sport=sport,
+        dport=dport,
+        seq=number(numbers["seq"], 0xFFFFFFFF),
+        ip_id=number(numbers["id"], 0xFFFF),
+    )
+
+
+def _end(text: str) -> tuple[str, int | None]:
+    """Read `10.244.0.11.60634`, as tcpdump writes an address and a port, or an address alone."""
+    if whole := address(text):
+        return whole, None
+    host, _, port = text.rpartition(".")
+    return address(host), number(port, 0xFFFF)
 
 
 def _record(event: dict[str, Any], file: str, line: int, offset: int | None) -> DropRecord:

@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, Socket
+from analyzer.evidence.facts import Caveat, Socket, alike, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = "which ports are listened on"
 
 MOST = 100_000
 """Sockets kept of one file; each takes half a kilobyte."""
@@ -24,10 +26,16 @@ _SS = re.compile(
     rf"(?:(?P<proto>tcp|udp|sctp|dccp|mptcp|raw|icmp6) +)?(?P<state>{_STATES}) +(?P<received>\d{{1,12}}) +(?P<sent>\d{{1,12}}) +"
     r"(?P<local>\S{1,80}:\S{1,10}) +(?P<peer>\S{1,80}:\S{1,10})(?P<rest>(?: .{0,2000})?)"
 )
+_BARE = re.compile(
+    rf"^(?:(?:tcp|udp) +)?(?:{_STATES}) +\d{{1,12}} +\d{{1,12}} +\S{{2,80}}:(?:\d{{1,5}}|\*) +\S{{1,80}}:(?:\d{{1,5}}|\*)(?:\s|$)"
+    r"|^(?:tcp|udp)6? +\d{1,12} +\d{1,12} +\S{2,80}:(?:\d{1,5}|\*) +\S{1,80}:(?:\d{1,5}|\*)(?:\s|$)",
+    re.MULTILINE,
+)
 _NETSTAT = re.compile(
     r"(?P<proto>tcp|udp|raw|sctp)6? +(?P<received>\d{1,12}) +(?P<sent>\d{1,12}) +(?P<local>\S{1,80}:\S{1,6}) +"
     r"(?P<peer>\S{1,80}:\S{1,6})(?: +(?P<state>[A-Z]\w{3,12}))?(?P<rest>(?: .{0,500})?)"
 )
+_LIKE = re.compile(rf"(?:(?:tcp|udp|raw)\S? +)?(?:{_STATES}) +\d|(?:tcp|udp)6? +\d+ +\d+ ")
 _CALLED = {"ESTABLISHED": "ESTAB", "FIN_WAIT1": "FIN-WAIT-1", "FIN_WAIT2": "FIN-WAIT-2", "CLOSE": "CLOSED"}
 _TIMER = re.compile(
     r"timer:\(\w+,[\w.]+,(\d{1,6})\)|\b(?:on|keepalive|timewait|probe) \([\d.]+/(\d{1,6})/\d+\)"
@@ -36,8 +44,8 @@ _DETAIL = re.compile(r"\b([a-z_]{2,24}):([\w./%-]{1,40})")
 
 
 def recognises(head: str) -> bool:
-    """Say whether one of the heads is there."""
-    return _HEAD.search(head) is not None
+    """Say whether one of the heads is there, or a socket as `ss -H` and `grep` leave it."""
+    return _HEAD.search(head) is not None or _BARE.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -54,6 +62,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             pending[1].append(line[:2000])
     if pending:
         yield _socket(*pending, file)
+    yield from unread(alike(text, _LIKE, _SS, _NETSTAT), file, "sockets")
     if kept > MOST:
         yield Caveat(says=f"{file}: {kept - MOST} sockets beyond the first {MOST} were left out")
 

@@ -1,7 +1,7 @@
 """`/proc/net/softnet_stat`: per CPU, packets that were received, dropped because the queue was full, and left for later.
 
 A line per CPU, hexadecimal, without any head. Nothing else prints nine or more numbers of eight digits in a line: dumps have
-four, or eight. The kernel prints them in softnet_seq_show.
+four, or eight; under a head they are another table's. The kernel prints them in softnet_seq_show.
 """
 
 from __future__ import annotations
@@ -10,29 +10,46 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = COUNTERS
+
 _LINE = r"(?:[\da-f]{8} ){8,15}[\da-f]{8} *"
 _NAMES = {0: "processed", 1: "dropped", 2: "time_squeeze", 9: "received_rps", 10: "flow_limit_count"}
 
 
+def _rows(text: str, lost: list[str] | None = None) -> Iterator[list[str]]:
+    headed = begun = False
+    for line in text.splitlines():
+        if not re.fullmatch(_LINE, line):
+            # What follows a CPU's line, and begins like one, is damaged.
+            if lost is not None and begun and re.match(r"(?:[\da-f]{8} ){2}", line):
+                lost.append(line)
+            headed = line.startswith("entries")
+        elif not headed:
+            begun = True
+            yield line.split()
+
+
 def recognises(head: str) -> bool:
     """Say whether there is such a line."""
-    return re.search(rf"^{_LINE}$", head, re.M) is not None
+    return next(_rows(head), None) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the sums over the CPUs."""
     values: dict[str, int] = {}
-    for line in text.splitlines():
-        if re.fullmatch(_LINE, line):
-            cells = line.split()
-            for column, name in _NAMES.items():
-                if column < len(cells):
-                    values[name] = values.get(name, 0) + int(cells[column], 16)
+    lost: list[str] = []
+    for cells in _rows(text, lost):
+        for column, name in _NAMES.items():
+            if column < len(cells):
+                values[name] = values.get(name, 0) + int(cells[column], 16)
+    yield from unread([line for line in lost if line], file, "CPUs")
     if values:
         yield Counters(group="softnet", values=values, source="/proc/net/softnet_stat", file=file)

@@ -5,6 +5,8 @@
     nf_conntrack_max: 262144
     $ cat /proc/sys/net/ipv4/ip_forward
     1
+    $ conntrack -C
+    261234
 
 A file with nothing but a number does not say which one it is: there, and only there, its path decides
 (`proc-sys-net/netfilter/nf_conntrack_max`, as Retina copies them, or `ip_forward.txt`).
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "settings: table size, timeouts, forwarding, reverse path filter, port range"
+
 MOST = 20_000
 """Settings of single interfaces kept of one file; a node with a thousand interfaces has 100,000."""
 _SHORT = {
@@ -37,11 +41,15 @@ _BEGINNING = (
 )
 _NAMED = rf"(?:\./|/proc/sys/)?({_BEGINNING}[\w./@-]{{0,200}})"
 _LINE = re.compile(rf"{_NAMED}(?: ?= ?|: ?)([^\n]{{0,200}})")
-_ASKED = re.compile(rf"(?:^|[$#>] ?|\b(?:cat|head|sysctl) )(?:-\w+ )*(?:==> )?{_NAMED}(?: <==)?$")
+_ASKED = re.compile(
+    rf"(?:^|[$#>] ?|\b(?:cat|head|sysctl) )(?:-\w+ )*(?:==> )?((?:{_NAMED}(?: |(?= ?<==)|$))+)(?:<==)?$"
+)
+_COUNT = re.compile(r"\bconntrack (?:-C|--count)(?: conntrack)?[ -=]*$")
+"""The tool's own way to ask for nf_conntrack_count."""
 _ALONE = re.compile(r"\s*(-?\d{1,20}(?:[ \t]+-?\d{1,20}){0,3})\s*")
 _PATH = re.compile(r"(?:^|/)(?:proc[/-]sys[/-])(net/.+?)(?:\.txt)?$")
 _NAME = re.compile(
-    r"(?:^|[/._-])(nf_conntrack_(?:max|count|buckets|tcp_\w+?)|ip_forward|ip_local_port_range|bridge-nf-call-\w+?"
+    r"(?:^|[/._-])(conntrack[-_]+C(?![a-zA-Z])|nf_conntrack_(?:max|count|buckets|tcp_\w+?)|ip_forward|ip_local_port_range|bridge-nf-call-\w+?"
     r"|tcp_(?:timestamps|tw_reuse|syncookies|mem)|gc_thresh[123]|conn_reuse_mode"
     r"|net\.[a-z\d][\w.]{0,100}?)(?:[._-](?:txt|log|out|before|after|start|end|\d+)|[._-]\w+)*$"
 )
@@ -89,20 +97,28 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 def _answers(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Give names and values that stand on two lines: what was asked for, and the number."""
-    asked = ""
+    asked: list[str] = []
     for line in lines:
         stripped = line.strip()
-        if asked and _ALONE.fullmatch(line):
-            yield asked, stripped
-        question = _ASKED.search(stripped[-300:]) if len(stripped) < 300 else None
-        asked = question[1] if question else ""
+        if _ALONE.fullmatch(line):
+            if asked:
+                yield asked.pop(0), stripped
+        elif len(stripped) < 300:
+            question = _ASKED.search(stripped)
+            asked = (
+                re.findall(_NAMED, question[1])
+                if question
+                else ["nf_conntrack_count"] * bool(_COUNT.search(stripped))
+            )
+        else:
+            asked = []
 
 
 def _named(file: str) -> str | None:
     if path := _PATH.search(file):
         return _dotted(path[1])
     name = _NAME.search(file)
-    return _dotted(name[1]) if name else None
+    return _dotted("nf_conntrack_count" if name[1].startswith("conntrack") else name[1]) if name else None
 
 
 def _dotted(name: str) -> str:

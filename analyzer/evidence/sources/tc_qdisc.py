@@ -1,4 +1,7 @@
-"""`tc -s qdisc`, as text and as JSON: what queues dropped and hold back."""
+"""`tc -s qdisc`, as text and as JSON: what queues dropped and hold back.
+
+`tc -s qdisc show dev eth0` leaves the interface out: the command above it or the file's name must say which one it is.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.counting import Counters
+from analyzer.evidence.counting import UNTOLD, Counters
 from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.sources import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = COUNTERS
 
 MOST = 50_000
 """Queueing disciplines of one file; a card with many queues has one for each."""
@@ -22,6 +28,7 @@ _BEGIN = re.compile(
     r"(?P<at>root|parent \S{1,20}|ingress\S*|clsact)?",
     re.MULTILINE,
 )
+_ASKED = re.compile(r"\btc\b[^\n]{0,60}?\bdev[ _-](\w[\w.@:]{0,60}?)(?=\.txt|[\s_-]|$)")
 _SENT = re.compile(
     r"^ Sent (?P<bytes>\d{1,20}) bytes (?P<packets>\d{1,20}) pkts? "
     r"\(dropped (?P<dropped>\d{1,20}), overlimits (?P<overlimits>\d{1,20}) requeues (?P<requeues>\d{1,20})\)", re.MULTILINE
@@ -51,7 +58,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             if backlog := _BACKLOG.search(body):
                 values["backlog_bytes"] = int(backlog[1]) * {"": 1, "K": 1024, "M": 1 << 20}[backlog[2]]
                 values["backlog_packets"] = int(backlog[3])
-            where = (begin["dev"], begin["kind"], begin["handle"], begin["at"])
+            asked = _ASKED.findall(text, max(0, begin.start() - 2000), begin.start()) or _ASKED.findall(file)
+            dev = begin["dev"] or (asked[-1] if asked else UNTOLD)
+            where = (dev, begin["kind"], begin["handle"], begin["at"])
             yield _counters(" ".join(filter(None, where)), values, file)
         else:
             lost.append(begin[0])

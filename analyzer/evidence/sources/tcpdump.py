@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "packets that the capturing program lost"
+
 _SAID = re.compile(
     r"\blistening on (?P<begun>[^\s,]{1,64}), link-type"
     r"|(?P<lost>\d{1,20}) packets? dropped by kernel"

@@ -13,13 +13,16 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.drops import MOST, DropRecord, Hook, address, nanoseconds, number
+from analyzer.evidence.drops import HOOKS, MOST, DropRecord, address, nanoseconds, number
 from analyzer.evidence.facts import Caveat
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a line has about 250."""
@@ -31,7 +34,6 @@ _UPTIME = re.compile(r"\[ *(\d{1,10}\.\d{6})\] ")
 _BEFORE = re.compile(r"^(?:.*kernel: )?(?:\[ *\d{1,10}\.\d{1,9}\] )?")
 _PREFIX = 120
 """Characters before the packet that are looked at: iptables allows 29 for a prefix, nftables 127."""
-_HOOKS: tuple[Hook, ...] = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 
 def recognises(head: str) -> bool:
@@ -89,7 +91,7 @@ def _record(
     src = address(fields.get("SRC", ""))
     if traced:
         rule = f"{traced[1]} {traced[2]} {traced[3]} {traced[4]}"
-        hook = next((hook for hook in _HOOKS if hook == traced[2]), None)
+        hook = next((hook for hook in HOOKS if hook == traced[2]), None)
     else:
         rule, hook = _BEFORE.sub("", before).strip(), None
     return DropRecord(

@@ -24,12 +24,15 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.sources import DROPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analyzer.evidence.facts import Fact
+
+PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read: some two hundred thousand drops without their stacks."""
@@ -60,6 +63,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     clock: dict[str, Any] = _clock(text)
     records: list[DropRecord] = []
     open_: dict[int, int] = {}
+    damaged: list[str] = []
     stack: list[str] | None = None
     cpu = left_out = 0
     stacks: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -81,6 +85,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             continue
         close()
         if not (found := _LINE.fullmatch(line)):
+            if "kfree_skb: skbaddr=" in line:
+                damaged.append(line)
             continue
         cpu = int(found[1])
         if found[6]:
@@ -105,6 +111,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             )
         )
     close()
+    yield from unread(damaged, file, "dropped packets")
     yield from records
     if left_out:
         yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")

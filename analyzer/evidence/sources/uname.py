@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.facts import Fact
 
+PURPOSE = "which kernel's conntrack is replayed"
+
 _RELEASE = r"\d{1,2}\.\d{1,3}(?:\.\d{1,4})?(?:[-+~_.][\w.+~-]{1,100})?"
 # `uname -a` gives the build's number or hash after the release.
 _SENTENCE = re.compile(

@@ -1,10 +1,14 @@
 """The causes: one file each, named as its code, whose docstring is its public page; found by being there.
 
 A cause has `CODE`, `TITLE`, `REMEDIES` and `summary(loss)`. One that explains lost or refused packets also has
-`explain(case, scene)`, `RANK` (the more specific a proof is, the earlier it is asked for) and `COUNTED`: whether it rests on
-conntrack's counters, which are compared with what the other causes leave over. `suggest(case, scene)` is asked last: for what
-captures alone show. `RECORDS` are the kinds of the kernel's drop records (`analyzer.evidence.drops`) that a packet may leave that
-dies of it; one of another kind contradicts the cause, and outranks it.
+`explain(case, scene)`, `RANK` and `COUNTED`. The lowest `RANK` is asked first: below 30 a setting, an entry or a rule that is
+known to stop this packet, to 60 the devices and neighbours on its way, above that what counters prove. `COUNTED`: whether it
+rests on conntrack's counters, which are compared with what the other causes leave over. It may have
+* `suggest(case, scene)`, asked last: what captures alone show;
+* `RECORDS`, the kinds of the kernel's drop records (`analyzer.evidence.drops`) that a packet may leave that dies of it: one of
+  another kind contradicts the cause, and outranks it. Without `RECORDS`, any does;
+* `BETWEEN_DEVICES`, true where it can lose a packet between two devices of one place (`Gap.stacked`), where no rule, no
+  translation and no route lies.
 """
 
 from __future__ import annotations

@@ -64,5 +64,5 @@ def leaked(findings: int, packets: int) -> str:
     return (
         f"{packets:,} packet{'s' * (packets != 1)} of {findings:,} "
         f"connection{'s' * (findings != 1)} left this node with the pod's own "
-        f"address, which nobody outside can answer: conntrack had no entry for the connection any more."
+        f"address, which nobody outside can answer: conntrack no longer had an entry for the connection."
     )

@@ -58,10 +58,10 @@ FEATURES = ("tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksumming")
 
 REMEDIES = (
     Remedy(
-        do="Switch the offload of checksums off at the sender's tunnel device",
+        do="Turn off checksum offload on the sender's tunnel device",
         command="ethtool -K flannel.1 tx-checksum-ip-generic off",
-        effect="The sender's kernel computes the checksums itself; the next attempt passes.",
-        risk="Costs processor time at high rates, and is gone after the device is made anew. On this node as well, for "
+        effect="The sender's kernel computes the checksums itself; the next attempt gets through.",
+        risk="Costs CPU time at high rates, and is lost when the device is recreated. Do it on this node as well, for "
         "what it sends.",
     ),
     Remedy(

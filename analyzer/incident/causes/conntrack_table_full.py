@@ -79,10 +79,10 @@ REMEDIES = (
         do="Shorten the timeouts of closed TCP and idle UDP entries",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30 net.netfilter.nf_conntrack_udp_timeout_stream=60",
         effect="Short-lived connections leave the table in a quarter of the time.",
-        risk="Node-wide. UDP flows with long pauses lose their mapping; late segments of closed connections meet no entry.",
+        risk="Node-wide. UDP flows with long pauses lose their mapping; late segments of closed connections find no entry.",
     ),
     Remedy(
-        do="Make fewer connections: keep-alive, pools, a DNS cache on the node",
+        do="Open fewer connections: keep-alive, pools, a DNS cache on the node",
         command="kubectl -n kube-system get daemonset node-local-dns",
         effect="Reduces what fills the table; NodeLocal DNSCache also takes DNS out of conntrack.",
         risk="Changes in the applications, or one more component on every node.",
@@ -90,7 +90,7 @@ REMEDIES = (
     Remedy(
         do="Delete the entries of a pod that is gone",
         command="conntrack -D -d OLD-POD-IP",
-        effect="Frees what nothing will ever use again; restart a kube-proxy that no longer cleans up by itself.",
+        effect="Frees entries that nothing will use again; restart a kube-proxy that no longer cleans up by itself.",
         risk="Cuts live connections if the address was given to a new pod.",
     ),
 )

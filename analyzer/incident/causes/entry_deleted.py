@@ -45,11 +45,11 @@ REMEDIES = (
     Remedy(
         do="Watch which entries are deleted, and when",
         command="conntrack -E -e DESTROY -o timestamp,id",
-        effect="Each line is an entry that went; [USERSPACE] marks those that a program deleted.",
+        effect="Each line is a deleted entry; [USERSPACE] marks those that a program deleted.",
         risk="None: read-only. On a busy node it prints thousands of lines a second.",
     ),
     Remedy(
-        do="Compare the time with the logs of the CNI's agent and of kube-proxy, and update the one that deletes",
+        do="Compare the times with the logs of the CNI agent and of kube-proxy, and fix the one that deletes",
         command="kubectl -n kube-system logs --timestamps daemonset/calico-node",
         effect="Names the program.",
         risk="None: read-only.",

@@ -48,8 +48,8 @@ REMEDIES = (
     Remedy(
         do="Enable forwarding",
         command="sysctl -w net.ipv4.ip_forward=1",
-        effect="It sets `forwarding` of every interface; the next attempt passes.",
-        risk="The node routes between all its networks: FORWARD rules must say which of them may talk.",
+        effect="It sets `forwarding` of every interface; the next attempt gets through.",
+        risk="The node routes between all its networks: FORWARD rules must restrict which of them may talk.",
     ),
     Remedy(
         do="Find what resets it, and set it where that is read last",
@@ -129,5 +129,8 @@ def _setting(device: str, scene: Scene, *, v6: bool) -> str | None:
 def _set(setting: str) -> Remedy:
     first = REMEDIES[0]
     return Remedy(
-        do=first.do, command=f"sysctl -w {setting}=1", effect="The next attempt passes.", risk=first.risk
+        do=first.do,
+        command=f"sysctl -w {setting}=1",
+        effect="The next attempt gets through.",
+        risk=first.risk,
     )

@@ -80,7 +80,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence="proven" if others else "likely",  # else the container may just be down
         facts={"rule": step.text, "target": target},
         evidence=(
-            Evidence(says=f"the packet meets this rule first: {step.text}", source=walked[1]),
+            Evidence(says=f"the packet matches this rule first: {step.text}", source=walked[1]),
             vain,
             *(
                 Evidence(
@@ -92,7 +92,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         ),
         excluded=(
             Exclusion(
-                cause="stale-entry", because="a rule leads there, which is asked for every new connection"
+                cause="stale-entry",
+                because="a rule leads there, and rules are consulted for every new connection",
             ),
         ),
         remedies=(
@@ -102,7 +103,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 effect="The next rule for this port takes over, for new connections."
                 if others
                 else "New connections are no longer sent to an address that nobody has.",
-                risk="It is gone until its owner writes it again; compare the place with a fresh listing before.",
+                risk="It is gone until its owner writes it again; check its position in a fresh listing first.",
             ),
         )
         if delete

@@ -42,20 +42,21 @@ CODE = "link-down"
 TITLE = "link down"
 RANK = 35
 COUNTED = False
+BETWEEN_DEVICES = True
 RECORDS: tuple[Kind, ...] = ("queue-full", "no-route")
 
 REMEDIES = (
     Remedy(
         do="See why the interface is down",
         command="ip -d link show eth0; ethtool eth0; dmesg -T | grep -i 'link is\\|carrier'",
-        effect="Tells a missing cable or switch port (NO-CARRIER) from an interface that somebody switched off.",
+        effect="Distinguishes a missing cable or switch port (NO-CARRIER) from an interface that was set down.",
         risk="None: read-only.",
     ),
     Remedy(
-        do="Switch it on, if it was switched off",
+        do="Bring it up, if it was set down",
         command="ip link set eth0 up",
-        effect="The next attempt passes.",
-        risk="Routes that went with it are not all restored: compare `ip route` with before.",
+        effect="The next attempt gets through.",
+        risk="Not all routes come back with it: compare `ip route` with before.",
     ),
 )
 

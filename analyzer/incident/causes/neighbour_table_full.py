@@ -32,7 +32,7 @@ from analyzer.connection.passages import address
 from analyzer.flow.point import ICMP6
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import recorded
+from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import beyond, ends, senders, targets, way, went_on
 from analyzer.node.ways import EXITS
 
@@ -85,9 +85,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     hops = _hops(case, scene)
     lines = _lines(scene, v6=v6)
     size = _size(scene, v6=v6)
-    if record is None and ((not lines and size is None) or _known(case, hops, scene)):
+    full = _full(scene, v6=v6)
+    if record is None and ((not lines and size is None and not full) or _known(case, hops, scene)):
         return None
-    confidence: Confidence = "proven" if record or (lines and size) else "likely"
+    confidence: Confidence = "proven" if record or full or (lines and size) else "likely"
     evidence = [record] if record else []
     if lines:
         evidence.append(
@@ -100,7 +101,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 source=size[2],
             )
         )
-    elif limit := _limit(scene, v6=v6):
+    evidence += full
+    if size is None and (limit := _limit(scene, v6=v6)):
         evidence.append(
             Evidence(
                 says=f"gc_thresh3 is {limit:,}: so many neighbours fill the neighbour table", source="sysctl"
@@ -123,7 +125,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="next-hop-unresolved", because="the next hop was not asked for"),
+            Exclusion(cause="next-hop-unresolved", because="no ARP/ND request for the next hop was sent"),
             *(
                 (Exclusion(cause="conntrack-table-full", because="conntrack counted no drop"),)
                 if scene.counters and not scene.counters.get("drop")
@@ -176,6 +178,13 @@ def _size(scene: Scene, *, v6: bool) -> tuple[int, int, str] | None:
         if (":" in n.address) == v6 and n.state not in ("PERMANENT", "NOARP")
     ]
     return (len(mine), limit, mine[0].file) if limit and len(mine) >= limit else None
+
+
+def _full(scene: Scene, *, v6: bool) -> list[Evidence]:
+    """What the table's own counter says where it rose meanwhile (neigh_alloc counts what found no room)."""
+    return [
+        one for of in ("", "ndisc_cache" if v6 else "arp_cache") for one in risen(scene, "table_fulls", of)
+    ]
 
 
 def _known(case: Case, hops: set[str], scene: Scene) -> bool:

@@ -70,13 +70,13 @@ REMEDIES = (
     Remedy(
         do="Look at the neighbour and at the route that leads to it",
         command="ip neigh show nud failed; ip route get DESTINATION",
-        effect="Shows which address nobody answers for, and why the node wants it.",
+        effect="Shows which address does not answer, and which route needs it.",
         risk="None: read-only.",
     ),
     Remedy(
         do="Correct the route or bring the gateway back",
         command="ip route replace DESTINATION via GATEWAY dev eth0",
-        effect="The next attempt of every connection passes.",
+        effect="The next attempt of every connection gets through.",
         risk="A wrong route takes traffic elsewhere; note the old one first.",
     ),
 )

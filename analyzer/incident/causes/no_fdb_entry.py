@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "no-fdb-entry"
-TITLE = "missing forwarding entry of the overlay"
+TITLE = "missing FDB entry of the overlay"
 RANK = 45
 COUNTED = False
 ANYONE = "00:00:00:00:00:00"

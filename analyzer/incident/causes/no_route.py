@@ -33,7 +33,11 @@ from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import NOWHERE, ends, entered, senders, targets, way, went_on
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from analyzer.evidence.drops import Kind
+    from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
     from analyzer.incident.model import Confidence
@@ -54,14 +58,14 @@ REMEDIES = (
     Remedy(
         do="See which route the node has for the destination",
         command="ip route get DESTINATION from SOURCE iif INTERFACE; ip rule; ip route show table all",
-        effect="Tells the route that this very packet takes, or that there is none.",
+        effect="Shows the route that this very packet takes, or that there is none.",
         risk="None: read-only.",
     ),
     Remedy(
         do="Add the route, or restart the component that owns it",
         command="ip route replace DESTINATION via GATEWAY dev INTERFACE",
-        effect="The next attempt passes.",
-        risk="A wrong route takes traffic elsewhere; what is added by hand is gone after the next boot.",
+        effect="The next attempt gets through.",
+        risk="A wrong route takes traffic elsewhere; a route added by hand is gone after a reboot.",
     ),
 )
 
@@ -93,7 +97,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if told is not None and told[0] not in NO_ROUTE and told[0] not in OF_KIND.get(kind, ()):
         return None
     target = ends(case)[1]
-    if record is None and told is None and target in senders(*went_on(case, scene), to=True):
+    if record is None and told is None and target in senders(*_alike(case, found, scene), to=True):
         return None
     evidence = [record] if record else []
     if told is not None:
@@ -114,7 +118,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"destination": target, "interface": device, "route": kind or "none"},
         evidence=tuple(evidence),
         excluded=(
-            Exclusion(cause="next-hop-unresolved", because="there is no next hop to ask for"),
+            Exclusion(cause="next-hop-unresolved", because="there is no next hop to resolve"),
             *(
                 (
                     Exclusion(
@@ -128,6 +132,16 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         ),
         remedies=_remedies(case, device),
     )
+
+
+def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
+    """What got through and contradicts it: where a routing rule itself leads nowhere, only what the same pod sent."""
+    point, rows = went_on(case, scene)
+    if found is None or not found.action:
+        return point, rows
+    flow, own = point.packets.flow[rows], scene.trails.flows_of(case.point, case.flow).get(point.name)
+    source = None if own is None else (point.dst if case.replies else point.src)[own]
+    return point, rows if source is None else rows[point.src[flow] == source]
 
 
 def _beyond(case: Case) -> str:
@@ -160,13 +174,20 @@ def _nowhere(case: Case, device: str, scene: Scene) -> Way | None:
     if any(found.kind not in (*NOWHERE, "") for found in ways):
         return None
     # Without a route that was listed it takes a whole listing to say that there is none.
-    return next((found for found in ways if found.kind or found.sure or _main_listed(scene, source)), None)
+    return next(
+        (found for found in ways if found.kind or found.sure or _main_listed(scene, source, device)), None
+    )
 
 
-def _main_listed(scene: Scene, source: str) -> bool:
-    """Whether the main table was listed with what every node has: a route of its own network, of this version of IP."""
+def _main_listed(scene: Scene, source: str, device: str) -> bool:
+    """Whether the main table was listed with what every node that forwards has: a route by another interface.
+
+    What `grep` left of it, `ip route | grep cni0`, has none.
+    """
     return any(
-        route.table == "main" and route.dev and (":" in route.dst) == (":" in source)
+        route.table == "main"
+        and (route.nexthops or route.dev not in (None, device))
+        and (":" in route.dst) == (":" in source)
         for route in scene.evidence.routes
     )
 

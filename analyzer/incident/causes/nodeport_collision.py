@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from analyzer.connection.passages import ends
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.walk import walk
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 
@@ -69,7 +69,8 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by a service of this node on the connection's outer port."""
-    if not case.replies or case.outward or case.crossing.outer.role != "uplink":
+    ported = case.protocol in (TCP, UDP)
+    if not ported or not case.replies or case.outward or case.crossing.outer.role != "uplink":
         return None
     outer = case.crossing.outer
     flow = scene.trails.flows_of(case.point, case.flow).get(outer.name)
@@ -110,6 +111,6 @@ def _offered(client: str, server: str, tcp: bool, uplink: str, scene: Scene) -> 
     if step is None:
         return None
     return Evidence(
-        says=f"an answer without an entry meets this rule, as what is sent to a service: {step.text}",
+        says=f"an answer without an entry matches this rule, like a packet to the service: {step.text}",
         source=rules.file,
     )

@@ -37,7 +37,8 @@ from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import record_of, recorded
+from analyzer.incident.records import queue_drops, record_of, recorded
+from analyzer.incident.ruled import counted, perhaps
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=(
             *(
-                (Evidence(says=f"the {_packet(case)} meets this rule: {rule[0]}", source=rule[1]),)
+                (Evidence(says=f"the {_packet(case)} matches this rule: {rule[0]}", source=rule[1]),)
                 if rule
                 else ()
             ),
@@ -175,10 +176,20 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             confidence="likely",
             facts={"rule": step.text},
             evidence=(
-                Evidence(says=f"the {_packet(case)} meets this rule, {says}: {step.text}", source=file),
+                Evidence(says=f"the {_packet(case)} matches this rule, {says}: {step.text}", source=file),
                 *_evidence(None, scene),
             ),
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
+            excluded=(case.not_beyond,),
+        )
+    if not case.refused and case.passed is None and (said := perhaps(case, scene, _packet(case))):
+        evidence, named, confidence = said
+        return Explanation(
+            cause=CODE,
+            confidence=confidence,
+            facts={"rule": named},
+            evidence=(evidence, *_evidence(None, scene)),
+            remedies=(REMEDIES[1],),
             excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
@@ -307,6 +318,8 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     """Whether the captures show it without the rules: whatever else loses packets would not choose so, or is counted."""
     if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.crossing.outer.name):
         return False
+    if queue_drops(case.crossing.outer.name, scene):
+        return False
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict == "accept":
         return False
@@ -365,6 +378,4 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None
-    end, file = walked[0].end, walked[1]
-    counted = end.rule.packets if end.rule is not None else None
-    return end.text + (f" (it counted {counted} packets)" if counted else ""), file, walked[0].verdict
+    return counted(walked[0].end), walked[1], walked[0].verdict

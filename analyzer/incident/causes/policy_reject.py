@@ -31,6 +31,7 @@ from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
+from analyzer.incident.ruled import behind_unlisted
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -44,7 +45,9 @@ RANK = 25
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
 NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
-"""What only a rule of the node says of a packet that it forwards."""
+"""What only a rule of the node says of a packet that it forwards, or a route."""
+OF_ROUTES = frozenset({(3, 13), (101, 1)})
+"""Of these what a `prohibit` route, or routing rule, says (ip_error, fib_props)."""
 
 REMEDIES = (
     Remedy(
@@ -85,14 +88,20 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     evidence = []
     if rule is not None:
-        evidence.append(Evidence(says=f"the packet meets this rule: {rule[0]}", source=rule[1]))
+        evidence.append(Evidence(says=f"the packet matches this rule: {rule[0]}", source=rule[1]))
+    elif near := behind_unlisted(case, scene, "reject"):
+        evidence.append(Evidence(says=f"the packet matches {near[0]}", source=near[1]))
     if how is not None:
         evidence.append(Evidence(says=how[0], source=how[1]))
     if rule is None:
         evidence += _listeners(case, scene)
     return Explanation(
         cause=CODE,
-        confidence="proven" if record or (rule is not None and rule[2] == "reject") else "likely",
+        confidence="proven"
+        if record or (rule is not None and rule[2] == "reject")
+        else "possible"
+        if walked is None and how is not None and how[2]
+        else "likely",
         facts={"rule": rule[0] if rule else None},
         evidence=tuple(evidence),
         remedies=(*own, REMEDIES[1]) if rule is not None and (own := edits(case, scene)[:1]) else (),
@@ -105,8 +114,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
-def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
-    """What told the client, and where it was seen; None where it is one that others than a rule give."""
+def _refusal(case: Case, scene: Scene) -> tuple[str, str, bool] | None:
+    """What told the client, where it was seen, and whether a route says so as well; None where others than a rule give it."""
     for step in case.lost:
         point, row = step.seen[-1]
         one = scene.refusals.of(point, row)
@@ -114,7 +123,8 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
             seen = scene.trails.sighting(point, one.row)
             if one.kind not in NOT_ADMITTED:
                 return None
-            return f"{seen.src} answered with an ICMP error, {one.words}", f"{seen.file} frame {seen.frame}"
+            says = f"{seen.src} answered with an ICMP error, {one.words}"
+            return says, f"{seen.file} frame {seen.frame}", one.kind in OF_ROUTES
         if case.protocol != TCP:
             continue
         rows = point.rows(int(point.packets.flow[row]), 1)
@@ -126,6 +136,7 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str] | None:
             return (
                 f"a RST in the name of {seen.src} answered, which no point further on saw",
                 f"{seen.file} frame {seen.frame}",
+                False,
             )
     return None
 

@@ -24,14 +24,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from analyzer.evidence.counting import UNTOLD
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.records import recorded
+from analyzer.incident.records import queue_drops, recorded
 from analyzer.incident.routing import beyond
 from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
-    from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import Kind
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
@@ -42,6 +42,7 @@ CODE = "queue-full"
 TITLE = "queue full"
 RANK = 50
 COUNTED = False
+BETWEEN_DEVICES = True
 RECORDS: tuple[Kind, ...] = ("queue-full",)
 
 REMEDIES = (
@@ -89,22 +90,22 @@ def _explanation(
     case: Case, scene: Scene, record: Evidence | None, confidence: Confidence
 ) -> Explanation | None:
     device = beyond(case).name
-    risen = _risen(device, scene)
-    if record is None and risen is None:
+    told = queue_drops(device, scene)
+    if record is None and told is None:
         return None
     evidence = [record] if record else []
-    if risen is not None:
+    if told is not None:
         evidence.append(
             Evidence(
-                says=f"the queue of {device} ({risen.of.removeprefix(device).strip() or 'transmit'}) dropped {risen.rose:,} "
-                "packets meanwhile",
-                source=f"{risen.files[0]} and {risen.files[-1]}",
+                says=f"the queue of {device} ({told.of.removeprefix(device).removeprefix(UNTOLD).strip() or 'transmit'}) "
+                f"dropped {told.rose:,} packets meanwhile",
+                source=f"{told.files[0]} and {told.files[-1]}",
             )
         )
     return Explanation(
         cause=CODE,
         confidence=confidence,
-        facts={"interface": device, "dropped": risen.rose if risen else None},
+        facts={"interface": device, "dropped": told.rose if told else None},
         evidence=tuple(evidence),
         excluded=(
             case.not_beyond,
@@ -119,12 +120,3 @@ def _explanation(
             for r in REMEDIES
         ),
     )
-
-
-def _risen(device: str, scene: Scene) -> Reading | None:
-    """The queue of a device that dropped most between the first and the last snapshot.
-
-    A classful qdisc counts what its children drop as well, so the largest is taken, not the sum.
-    """
-    readings = [r for r in scene.evidence.readings("dropped") if r.of.split(" ")[0] == device]
-    return max((r for r in readings if r.rose), key=lambda r: r.rose or 0, default=None)

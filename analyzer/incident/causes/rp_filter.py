@@ -50,7 +50,7 @@ COUNTER = "TcpExt.IPReversePathFilter"
 
 REMEDIES = (
     Remedy(
-        do="See what the filter is set to, and which way leads back to the sender",
+        do="Check the filter's setting and the route back to the sender",
         command="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.eth0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip "
         "rule; "
         "ip route get SENDER",
@@ -60,7 +60,7 @@ REMEDIES = (
     Remedy(
         do="Set the filter to loose mode (any route back)",
         command="sysctl -w net.ipv4.conf.eth0.rp_filter=2",
-        effect="The next attempt passes, if a route to the sender exists at all.",
+        effect="The next attempt gets through, if a route to the sender exists at all.",
         risk="Forged source addresses that are routed elsewhere are taken on this interface; the answers still leave by "
         "another one, "
         "where a firewall on the way may not know them.",
@@ -104,7 +104,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         confidence = "proven"
     elif lines or (strict and counted and back and back[1]):
         confidence = "likely"
-    elif strict and (counted or (back and back[1])):
+    elif strict and (counted or back):
         confidence = "possible"
     else:
         return None

@@ -76,7 +76,7 @@ REMEDIES = (
         do="Free ports sooner",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30",
         effect="Closed connections hold their port for 30 s instead of 120 s.",
-        risk="Node-wide; late segments of closed connections meet no entry.",
+        risk="Node-wide; late segments of closed connections find no entry.",
     ),
 )
 
@@ -234,7 +234,7 @@ def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:
 
 def _not_full(failed: int) -> str:
     return (
-        "insert_failed rose; a full table does not count there"
+        "insert_failed rose; a full table does not increment it"
         if failed
         else "only this destination is affected"
     )

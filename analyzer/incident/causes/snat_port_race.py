@@ -276,7 +276,7 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
     found = [
         Exclusion(
             cause="conntrack-table-full",
-            because="insert_failed rose; a full table does not count there"
+            because="insert_failed rose; a full table does not increment it"
             if counted
             else "the packet had its entry already, and was dropped when the entry was inserted"
             if record

@@ -79,6 +79,17 @@ def summary(loss: Loss) -> str:
     )
 
 
+def deletion(command: str) -> tuple[Remedy, ...]:
+    """Return the remedies where the entry is known, and *command* deletes it."""
+    first = Remedy(
+        do="Delete this entry",
+        command=command,
+        effect="The next packet is translated by the current rules.",
+        risk="None for others: it is this one entry.",
+    )
+    return (first, *REMEDIES[1:])
+
+
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the entry that conntrack's table has for the packet."""
     entry = None if not case.requests else _entry(case, scene)
@@ -105,22 +116,14 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         excluded=(
             Exclusion(
                 cause="policy-drop",
-                because="the packet was translated by an entry, which no rule is asked for",
+                because="the packet was translated by an existing entry; rules are consulted for new connections only",
             ),
             Exclusion(
                 cause="next-hop-unresolved",
                 because=f"nobody answers for {target} because the packets should not go there",
             ),
         ),
-        remedies=(
-            Remedy(
-                do="Delete this entry",
-                command=entry.command,
-                effect="The next packet is translated by the rules of today.",
-                risk="None for others: it is this one entry.",
-            ),
-            *REMEDIES[1:],
-        ),
+        remedies=deletion(entry.command),
     )
 
 

@@ -39,7 +39,7 @@ TITLE = "cause unknown"
 
 REMEDIES = (
     Remedy(
-        do="Collect what tells the kernel's steps apart, during the next occurrence",
+        do="Collect the node's counters and rules during the next occurrence",
         command="conntrack -S; nft list ruleset; iptables-save -c; ip -j addr; ip -j neigh; dmesg | grep nf_conntrack",
         effect="With the counters from before and after, the step that dropped the packets can be named.",
         risk="None: read-only. On a node with very many rules the listings take seconds.",
@@ -95,7 +95,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
     stacked = (
         Exclusion(
             cause="rules, translation and connection tracking",
-            because=f"{case.gap[0]} and {case.gap[1]} are devices of one place, and none of these acts between them",
+            because=f"{case.gap[0]} and {case.gap[1]} are stacked devices, and none of these acts between them",
         ),
     )
     return Explanation(

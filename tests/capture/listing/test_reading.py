@@ -35,7 +35,7 @@ def test_caveats_name_the_line(tmp_path: Path) -> None:
     (found,) = recorded(tmp_path)
 
     assert (
-        "eth0.txt: a packet listing, which does not tell IP ID, TTL; that is not compared with other captures",
+        "eth0.txt: a packet listing without IP ID, TTL; these are not compared with other captures",
         "eth0.txt: 1 line was not understood, the first is line 2",
     ) == found.caveats
 

@@ -38,3 +38,16 @@ def test_other_packets(tail: str, src: str, sport: int | None, proto: str) -> No
     )
     assert isinstance(drop, DropRecord)
     assert ("CT:_MAP_INSERTION_FAILED", src, sport, proto) == (drop.reason, drop.src, drop.sport, drop.proto)
+
+
+def test_reasons_with_more_in_parentheses() -> None:
+    """What stands behind the reason is no part of it; older versions write the line in words."""
+    text = (
+        "xx drop (Policy denied (L3)) flow 0xa9b8d5c1 to endpoint 1, identity 1->4: 10.0.1.17:43210 -> 10.0.2.31:80 tcp SYN\n"
+        "xx drop (FIB lookup failed, 14) flow 0x0 to endpoint 0, file bpf_host.c line 1155, , identity 6->0: 10.0.1.7:9 -> 10.0.1.9:9 udp\n"
+    )
+    assert [("POLICY_DENIED", ""), ("FIB_LOOKUP_FAILED", "bpf_host.c:1155")] == [
+        (drop.reason, drop.location)
+        for drop in cilium_monitor.parse(text, "a")
+        if isinstance(drop, DropRecord)
+    ]

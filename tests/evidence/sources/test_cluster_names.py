@@ -88,3 +88,13 @@ def test_damage_and_other_text() -> None:
         '[{"kind":"fq_codel","handle":"0:"}]',
     ):
         assert not cluster_names.recognises(text)
+
+
+def test_rows_without_a_head() -> None:
+    """What `--no-headers` and `grep` leave names pods too; what has ended, and other tables' rows, do not."""
+    rows = "\n".join(PODS.splitlines()[1:])
+    assert [
+        ("10.244.0.5", "pod", "kube-system/coredns-5d78c9869d-abcde", "node7"),
+        ("2001:db8::5", "pod", "shop/web-0", "node7"),
+    ] == [one for one in names(rows) if one[0] != "10.244.0.6"]
+    assert not cluster_names.recognises("\n".join(SERVICES.splitlines()[1:]))

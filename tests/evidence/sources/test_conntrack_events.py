@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from analyzer.evidence.events import EventLog
+from analyzer.evidence.events import NO_TIME, EventLog
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.sources import conntrack_events
 
@@ -85,3 +85,13 @@ def test_listings_are_no_events() -> None:
     assert not conntrack_events.recognises(
         "tcp      6 119 SYN_SENT src=10.1.0.4 dst=192.0.2.2 sport=4 dport=8 use=1\n"
     )
+
+
+def test_dates_before_the_lines() -> None:
+    """What `ts` or a loop put before a line is its time; what has no year is none, and the event stays."""
+    event = "    [NEW] tcp      6 120 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1\n"
+    text = f"2026-03-10T09:00:00.5+0100 {event}Mar 10 09:00:01 {event}{event}"
+    assert conntrack_events.recognises(text)
+    (log,) = conntrack_events.parse(text, "a")
+    assert isinstance(log, EventLog)
+    assert [1773129600500000000, NO_TIME, NO_TIME] == log.time.tolist()

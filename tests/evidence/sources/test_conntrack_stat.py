@@ -77,3 +77,12 @@ def test_a_date_ends_an_output() -> None:
     assert isinstance(first, CounterSnapshot)
     assert isinstance(second, CounterSnapshot)
     assert ([0], [1]) == (list(first.cpus), list(second.cpus))
+
+
+def test_counters_without_a_name() -> None:
+    """Conntrack 1.4.4 prints `(null)` for what a newer kernel counts; the rest of the line is as good."""
+    (snapshot,) = conntrack_stat.parse(
+        "cpu=0           \tfound=57 invalid=0 insert_failed=3 (null)=4 (null)=0\n", "a"
+    )
+    assert isinstance(snapshot, CounterSnapshot)
+    assert {0: {"found": 57, "invalid": 0, "insert_failed": 3}} == snapshot.cpus

@@ -43,3 +43,13 @@ def test_named_by_the_command() -> None:
 def test_other_text() -> None:
     """Other statistics are none of a driver's."""
     assert not ethtool_statistics.recognises("statistics:\n     rx: 1\n")
+
+
+def test_a_part() -> None:
+    """What `grep` leaves has no head, and the command tells the interface."""
+    text = "$ ethtool -S eth0 | grep allowance\n     bw_out_allowance_exceeded: 133\n     conntrack_allowance_exceeded: 4021\n"
+    assert ethtool_statistics.recognises(text)
+    (counters,) = ethtool_statistics.parse(text, "a")
+    assert isinstance(counters, Counters)
+    assert ("eth0", 4021) == (counters.of, counters.values["conntrack_allowance_exceeded"])
+    assert not ethtool_statistics.recognises("Ip:\n    Forwarding: 1\n    7 forwarded\n")

@@ -50,3 +50,21 @@ def test_cut_short() -> None:
     assert isinstance(drop, DropRecord)
     assert "" == drop.proto
     assert isinstance(caveat, Caveat)
+
+
+def test_text() -> None:
+    """As printed: addresses where they are told, else names; verdicts of policies; what passed is none."""
+    text = (
+        "Aug  7 21:40:47.320: fe80::a0ec:1 (ID:32748) <> ff02::2 (unknown) Unsupported L3 protocol DROPPED (ICMPv6 RouterSolicitation)\n"
+        "Aug  7 21:40:49.515: lab/xwing:39932 (ID:64899) <> lab/web-0:15020 (ID:50714) Policy denied DROPPED (TCP Flags: SYN)\n"
+        "Aug  7 21:40:49.515 [kind/worker]: 10.0.1.7:39932 -> 10.0.2.9:53 (world) policy-verdict:none EGRESS DENIED (UDP)\n"
+        "Aug  7 21:40:50.084: lab/xwing:60136 (ID:1) -> 10.0.2.9:53 (ID:2) to-endpoint FORWARDED (UDP)\n"
+    )
+    assert hubble.recognises(text)
+    assert [
+        ("UNSUPPORTED_L3_PROTOCOL", "icmpv6", "fe80::a0ec:1", "", None), ("POLICY_DENIED", "tcp", "", "lab/xwing", 15020),
+        ("POLICY_DENIED", "udp", "10.0.1.7", "", 53),
+    ] == [
+        (drop.reason, drop.proto, drop.src, drop.src_name, drop.dport)
+        for drop in hubble.parse(text, "a") if isinstance(drop, DropRecord)
+    ]  # fmt: skip

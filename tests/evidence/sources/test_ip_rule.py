@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analyzer.evidence.facts import RoutingRule
+from analyzer.evidence.facts import Caveat, RoutingRule
 from analyzer.evidence.sources import ip_rule
 
 
@@ -47,4 +47,4 @@ def test_other_text() -> None:
 def test_words_that_only_look_like_an_action() -> None:
     """A line without an action of its own is no rule."""
     for text in ("0: from all alookup b", "0: from all lookup-b", "0: from lookup"):
-        assert [] == list(ip_rule.parse(text, "a"))
+        assert [True] == [isinstance(fact, Caveat) for fact in ip_rule.parse(text, "a")]

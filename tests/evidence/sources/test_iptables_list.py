@@ -188,3 +188,14 @@ def test_chain_of_its_own() -> None:
 def test_other_text() -> None:
     """A chain's head alone is nothing."""
     assert not iptables_list.recognises("Chain INPUT (policy ACCEPT)\n")
+
+
+def test_what_follows_behind_a_prompt() -> None:
+    """The output of the next command is no row of the last chain."""
+    text = (
+        "$ sudo iptables -t raw -nvL\nChain OUTPUT (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "$ docker version --format {{.Server.Version}}\n28.0.1\n"
+    )
+    (ruleset,) = (fact for fact in iptables_list.parse(text, "a") if isinstance(fact, Ruleset))
+    assert [()] == [chain.rules for chain in ruleset.chains]

@@ -88,9 +88,11 @@ def test_what_grep_left() -> None:
     assert ("cannot-tell", "reject", "unknown") == (
         steps.verdict, steps.end.action if steps.end else "", ruleset.chains[0].policy,
     )  # fmt: skip
-    assert [Caveat(says="a: only a part of the rules of the table 'filter'; what is missing stays open")] == [
-        fact for fact in iptables_rules.parse(text, "a") if isinstance(fact, Caveat)
-    ]
+    assert [
+        Caveat(
+            says="a: only a part of the rules of the table 'filter'; the missing ones are treated as unknown"
+        )
+    ] == [fact for fact in iptables_rules.parse(text, "a") if isinstance(fact, Caveat)]
     (nat,) = rulesets("[12:720] -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE\n")
     assert [("ip nat POSTROUTING", 12)] == [(rule.chain, rule.packets) for rule in nat.rules()]
 

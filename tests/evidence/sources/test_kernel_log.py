@@ -43,7 +43,7 @@ def line(text: str) -> LogLine:
         ("Nov 20 10:26:05 node7 kernel: [38775494.393661] ", 38775494393661000, None, False),
         ("[Fri Nov 31 10:26:05 2026] ", None, None, False),
         ("[Fre Nov 20 10:26:05 2026] ", None, MOMENT, False),
-        ("[Fr Okt 20 10:26:05 2026] ", None, None, False),
+        ("[Fr Nox 20 10:26:05 2026] ", None, None, False),
         ("2026-13-20T10:26:05Z node7 kernel: ", None, None, False),
     ],
 )  # fmt: skip
@@ -153,3 +153,16 @@ def test_recognised() -> None:
         assert kernel_log.recognises(text)
     for text in ("[0:0] -A INPUT\n", "Dear diary: nothing\n", "[12.5] x\n", "1795170365.817204 x\n"):
         assert not kernel_log.recognises(text)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "dated"),
+    [("[Di Mär 10 09:00:00 2026] ", True), ("[mar. mars 10 09:00:00 2026] ", True), ("Mär 10 09:00:00 node kernel: ", False),
+     ("févr. 10 09:00:02 node kernel: ", False)],
+)  # fmt: skip
+def test_other_languages(stamp: str, dated: bool) -> None:
+    """The journal and dmesg write months in the terminal's language."""
+    (line,) = kernel_log.parse(f"{stamp}nf_conntrack: nf_conntrack: table full, dropping packet\n", "a")
+    assert isinstance(line, LogLine)
+    assert dated == (line.time is not None)
+    assert dated == (line.since_new_year is None)

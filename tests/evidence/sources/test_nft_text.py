@@ -21,7 +21,7 @@ def rulesets(text: str) -> list[Ruleset]:
 
 
 def test_recorded(sample: Callable[[str], str]) -> None:
-    """Tables, base chains, sets and maps of a real listing are found."""
+    """Tables, base chains, sets and maps of a real listing are told."""
     (ruleset,) = rulesets(sample("nft.txt"))
     assert ruleset.complete
     assert [

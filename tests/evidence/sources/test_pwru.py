@@ -89,3 +89,24 @@ def test_other_text() -> None:
     """Tables of other tools are not taken for it."""
     assert not pwru.recognises("CPU PROCESS FUNC\n")
     assert not pwru.recognises('{"skb": 5}\n')
+
+
+def test_older_forms_and_no_header() -> None:
+    """Before the tuple came last the function came first; people paste lines without the header."""
+    meta = "netns=4026531840 mark=0x0 ifindex=2 proto=8 mtu=1500 len=74 "
+    for more in (meta, ""):
+        way = "".join(
+            f"0xffff97bfe0bb42e8      0           [curl] {func} {more}{TUPLE}\n"
+            for func in ("ip_output", "nf_hook_slow", "kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)")
+        )
+        (drop,) = drops(way)
+        assert ("NETFILTER_DROP", "nf_hook_slow", "POSTROUTING", "10.244.0.11", 80) == (
+            drop.reason, drop.location, drop.hook, drop.src, drop.dport,
+        )  # fmt: skip
+        assert (4026531840 if more else None) == drop.netns
+
+
+def test_without_a_reason() -> None:
+    """Of some kernels it does not know the reasons; of ICMP it prints ports that are none."""
+    (drop,) = drops(LINE.format("10.1.0.1:0->10.1.0.2:0(icmp)", "sk_skb_reason_drop"))
+    assert ("", "icmp", "10.1.0.1", None) == (drop.reason, drop.proto, drop.src, drop.sport)

@@ -51,5 +51,19 @@ def test_timers() -> None:
 
 
 def test_other_text() -> None:
-    """Without a head it is nothing."""
-    assert not sockets.recognises("tcp LISTEN 0 0 0.0.0.0:1 0.0.0.0:*\n")
+    """Without its queues it is nothing."""
+    assert not sockets.recognises("tcp LISTEN somewhere 0.0.0.0:1 0.0.0.0:*\n")
+
+
+def test_without_the_head() -> None:
+    """`ss -H`, and what `grep` leaves, are sockets too."""
+    text = (
+        'tcp   LISTEN 0      128          0.0.0.0:8080      0.0.0.0:*    users:(("java",pid=1234,fd=5))\n'
+        "ESTAB  0      0         10.244.1.7:41000   10.96.0.1:443  \n"
+        "tcp        0      0 127.0.0.1:10248         0.0.0.0:*               LISTEN      911/kubelet\n"
+    )
+    for line in text.splitlines(keepends=True):
+        assert sockets.recognises(line)
+    assert ["0.0.0.0:8080", "10.244.1.7:41000", "127.0.0.1:10248"] == [
+        said.local for said in sockets.parse(text, "a") if isinstance(said, Socket)
+    ]

@@ -70,3 +70,23 @@ def test_cut_and_other_text() -> None:
     assert {"net.ipv4.ip_forward": "1"} == settings("net.ipv4.ip_forward = 1\nnet.ipv4.ip_no_pmtu_disc =")
     for text in ("", "the net.ipv4.ip_forward = 1\n", "1.5\n", "12 monkeys\n", "net = 5\n"):
         assert not sysctl.recognises(text)
+
+
+def test_conntracks_own_count() -> None:
+    """`conntrack -C` prints a number alone: behind the command, under a title, or in a file named so."""
+    for text, file in (
+        ("$ sudo conntrack -C\n261234\n", "a"),
+        ("--- conntrack -C ---\n261234\n", "a"),
+        ("261234\n", "conntrack-C.txt"),
+    ):
+        assert sysctl.recognises(text)
+        (said,) = sysctl.parse(text, file)
+        assert Sysctl(name="net.netfilter.nf_conntrack_count", value="261234", file=file) == said
+
+
+def test_several_asked_at_once() -> None:
+    """`cat` of several files prints their numbers in the same order."""
+    text = "root@n:~# cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/bridge/bridge-nf-call-iptables\n0\n1\n"
+    assert {"net.ipv4.ip_forward": "0", "net.bridge.bridge-nf-call-iptables": "1"} == {
+        said.name: said.value for said in sysctl.parse(text, "a") if isinstance(said, Sysctl)
+    }

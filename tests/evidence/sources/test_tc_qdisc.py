@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analyzer.evidence.counting import Counters
+from analyzer.evidence.counting import UNTOLD, Counters
 from analyzer.evidence.sources import tc_qdisc
 
 
@@ -35,3 +35,14 @@ def test_numbers() -> None:
 def test_other_text() -> None:
     """Without counters there is nothing to tell."""
     assert not tc_qdisc.recognises("qdisc noqueue 0: dev lo root refcnt 2\n")
+
+
+def test_whose_queue_it_is() -> None:
+    """Asked for one interface tc leaves its name out: the command or the file's name tells it, else nobody does."""
+    text = "qdisc tbf 1: root refcnt 3 rate 8Kbit burst 1600b lat 0us \n Sent 250 bytes 3 pkt (dropped 7, overlimits 0 requeues 0) \n"
+    for before, file, expected in (
+        ("$ sudo tc -s qdisc show dev eth0\n", "a", "eth0"), ("", "tc-s-qdisc-show-dev-eth1.txt", "eth1"), ("", "tc.txt", UNTOLD),
+    ):  # fmt: skip
+        (counters,) = tc_qdisc.parse(before + text, file)
+        assert isinstance(counters, Counters)
+        assert (f"{expected} tbf 1: root", 7) == (counters.of, counters.values["dropped"])

@@ -43,6 +43,18 @@ def test_remedies(code: str) -> None:
         assert all((remedy.do, remedy.command, remedy.effect, remedy.risk))
 
 
+def test_whatever_explains_says_when_it_is_asked_and_on_what_it_rests() -> None:
+    """`RANK` and `COUNTED` are read of every cause that explains packets."""
+    able = [
+        module
+        for code in causes.CODES
+        if hasattr(module := causes.module(code), "explain") and code != "unknown"
+    ]
+
+    assert able
+    assert [] == [m.CODE for m in able if not isinstance(m.RANK, int) or not isinstance(m.COUNTED, bool)]
+
+
 def test_every_file_is_listed() -> None:
     """A cause that is written but not listed cannot be explained."""
     written = {path.stem.replace("_", "-") for path in Path(causes.__file__).parent.glob("*.py")}

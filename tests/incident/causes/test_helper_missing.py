@@ -1,4 +1,4 @@
-"""The sentence on data connections that no helper expected; `tests/incident/test_second_connection.py` has how they are found."""
+"""The sentence on data connections that no helper expected; `tests/incident/test_second_connection.py` has how they are told."""
 
 from __future__ import annotations
 

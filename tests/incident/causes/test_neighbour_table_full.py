@@ -77,3 +77,17 @@ def test_behind_a_gateway(tmp_path: Path) -> None:
     )
 
     assert CODE not in causes(judged(tmp_path, lost()))
+
+
+STAT = "entries  allocs   destroys hash_grows lookups  hits     res_failed table_fulls\n0000000a 0 0 0 0 0 0 {}\n".replace(
+    " 0 0 0 0 0 0 ", " 00000000" * 6 + " "
+)
+
+
+@pytest.mark.parametrize(("after", "expected"), [("00000009", [(CODE, "proven")]), ("00000004", [])])
+def test_the_tables_own_counter(tmp_path: Path, after: str, expected: list[tuple[str, str]]) -> None:
+    """The counter of those that found no room rose meanwhile: proven; where it stood still that is nothing."""
+    told(tmp_path, before_arp_cache=STAT.format("00000004"), after_arp_cache=STAT.format(after))
+
+    found = [(f.cause, f.confidence) for f in findings(judged(tmp_path, lost())) if f.cause == CODE]
+    assert expected == found

@@ -178,7 +178,7 @@ def test_requests_on_the_bridge(tmp_path: Path) -> None:
 
 
 def test_lost_before_the_bridge(tmp_path: Path) -> None:
-    """Between veth and bridge there is no next hop to ask for."""
+    """Between veth and bridge there is no next hop to resolve."""
     talk = vanishing(connection(server=f"{DEAD}:80"), 0, 1, 3, after="veth-a")
 
     assert ["unknown"] == causes(judged(tmp_path, talk, asked()))

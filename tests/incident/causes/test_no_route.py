@@ -105,3 +105,10 @@ def test_another_table_was_not_listed(tmp_path: Path) -> None:
     )
 
     assert CODE not in causes(judged(tmp_path, lost()))
+
+
+def test_a_part_of_a_listing(tmp_path: Path) -> None:
+    """What `ip route | grep cni0` leaves does not say that there is no other route."""
+    told(tmp_path, routes="10.244.0.0/24 dev cni0 proto kernel scope link src 10.244.0.1\n")
+
+    assert "no-route" not in causes(judged(tmp_path, lost()))

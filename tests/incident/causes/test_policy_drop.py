@@ -286,3 +286,38 @@ def test_a_device_that_is_no_port(tmp_path: Path) -> None:
     assert [(CODE, "proven")] == [
         (f.cause, f.confidence) for f in findings(judged(tmp_path, talk, points=("cali1a", "eth0")))
     ]
+
+
+LOGGED = (
+    "Mar 10 09:00:00 node7 kernel: [ 4711.000001] {prefix}IN=cni0 OUT=eth0 MAC=02:00 SRC=10.244.0.{host} DST=192.0.2.100 LEN=60 "
+    "TTL=63 PROTO=TCP SPT=20000 DPT=8080 SEQ=1 SYN URGP=0 \n"
+)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "host", "expected"),
+    [
+        ("[UFW BLOCK] ", 11, (CODE, "likely")),
+        ("[UFW AUDIT] ", 11, ("unknown", "likely")),
+        ("[UFW BLOCK] ", 99, ("unknown", "likely")),
+    ],
+)
+def test_a_rule_logged_it(tmp_path: Path, prefix: str, host: int, expected: tuple[str, str]) -> None:
+    """A rule whose prefix says so logged this very packet: likely; another prefix, or another packet, tells nothing."""
+    lost = vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)
+    port = lost.pod.rpartition(":")[2]
+    text = LOGGED.format(prefix=prefix, host=host).replace("SPT=20000", f"SPT={port}").replace(" SEQ=1", "")
+    (tmp_path / "kern.log.txt").write_text(text)
+    (finding,) = findings(judged(tmp_path, lost))
+
+    assert expected == (finding.cause, finding.confidence)
+
+
+def test_a_queue_that_dropped(tmp_path: Path) -> None:
+    """Where the interface's queue dropped packets meanwhile, that is what is told, and no rule is guessed."""
+    queue = "qdisc tbf 1: root refcnt 3\n Sent {0} bytes {0} pkt (dropped {0}, overlimits 0 requeues 0)\n"
+    for when, count in (("before", 3), ("after", 9)):
+        (tmp_path / f"tc-{when}.txt").write_text(queue.format(count))
+    analysis = judged(tmp_path, blocked(), allowed())
+
+    assert [("queue-full", "possible")] == [(f.cause, f.confidence) for f in findings(analysis)]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.capture.holes import holes
-from analyzer.compute.thresholds import HOLE as SECOND
+from analyzer.capture.pauses import pauses
+from analyzer.compute.thresholds import PAUSE as SECOND
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from analyzer.compute.thresholds import HOLE as SECOND
 )
 def test_holes(spans: list[tuple[int, int]], packets: int, found: list[tuple[int, int]]) -> None:
     """Files in any order, overlapping, alone, none; and both sides of either limit."""
-    assert found == list(holes(spans, packets))
+    assert found == list(pauses(spans, packets))
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=6), st.integers(1, 999))
 def test_no_packet_lies_in_a_hole(times: list[tuple[int, int]], packets: int) -> None:
     """A hole begins and ends with a packet, and no file has one within."""
     spans = [(min(pair) * SECOND, max(pair) * SECOND) for pair in times]
-    for begin, end in holes(spans, packets):
+    for begin, end in pauses(spans, packets):
         assert all(last <= begin or end <= first for first, last in spans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from analyzer.incident.model import Evidence
-from analyzer.report.telling import FINDINGS, heading, lines
+from analyzer.report.annotation import FINDINGS, heading, lines
 
 
 def test_an_incident(sample) -> None:

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from analyzer.web.folder import Folder
 
-LOOK = 1 << 20
+PREVIEW = 1 << 20
 """Bytes of what is told of one file, at most: 4,000 capture points with common names."""
 UPLOAD = 4 << 20
 """Bytes of what is told of all files of an upload: parsing takes 0.2 s, and 40 MB while it is remembered."""
 _REMEMBERED = 8
-"""Uploads whose looks are kept parsed: those that somebody has open."""
+"""Uploads whose previews are kept parsed: those that somebody has open."""
 _STUB = 1500
-"""Bytes of a look that tells nothing but that there is more: 100 characters of a name are 1,200 in JSON."""
-_MORE = "{}: it holds more than is told here"
+"""Bytes of a preview that tells nothing but that there is more: 100 characters of a name are 1,200 in JSON."""
+_MORE = "{}: only a part of it is shown here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Preview:
     """What one uploaded file is."""
 
     bytes: int
@@ -62,36 +62,36 @@ class Look:
     """What is damaged, or not used, and why."""
 
 
-def fitted(look: Look, name: str) -> Look:
-    """Return as much of a look as may be told, with a note where that is not all."""
-    room = LOOK - 4096  # for what is told of every file
+def fitted(preview: Preview, name: str) -> Preview:
+    """Return as much of a preview as may be told, with a note where that is not all."""
+    room = PREVIEW - 4096  # for what is told of every file
 
     def fits(one: object) -> bool:
         nonlocal room
         room -= len(json.dumps(one)) + 2
         return room >= 0
 
-    notes = tuple(takewhile(fits, look.notes))
-    parts = tuple(takewhile(lambda part: fits(asdict(part)), look.parts))
-    texts = dict(takewhile(fits, look.texts.items()))
+    notes = tuple(takewhile(fits, preview.notes))
+    parts = tuple(takewhile(lambda part: fits(asdict(part)), preview.parts))
+    texts = dict(takewhile(fits, preview.texts.items()))
     if room < 0:
         notes = (*notes, _MORE.format(name))
-    return replace(look, notes=notes, parts=parts, texts=texts)
+    return replace(preview, notes=notes, parts=parts, texts=texts)
 
 
-def take(path: Path) -> Look | None:
+def take(path: Path) -> Preview | None:
     """Return what a confined process wrote of a file; None unless it is one."""
     try:
-        return typed.read(Look, read_bytes(path, LOOK))
+        return typed.read(Preview, read_bytes(path, PREVIEW))
     except (OSError, ValueError):
         return None
 
 
-def keep(folder: Folder, looks: Mapping[int, tuple[str, Look]]) -> None:
-    """Keep the looks at an upload's files, by number, each with the file's name."""
-    kept, room = {}, UPLOAD - _STUB * len(looks)
-    for number, (name, look) in looks.items():
-        told = asdict(look)
+def keep(folder: Folder, previews: Mapping[int, tuple[str, Preview]]) -> None:
+    """Keep the previews at an upload's files, by number, each with the file's name."""
+    kept, room = {}, UPLOAD - _STUB * len(previews)
+    for number, (name, preview) in previews.items():
+        told = asdict(preview)
         if (size := max(len(json.dumps(told)) - _STUB, 0)) > room:
             size, told = 0, {**told, "parts": (), "texts": {}, "notes": (_MORE.format(name[-100:]),)}
         room -= size
@@ -99,8 +99,8 @@ def keep(folder: Folder, looks: Mapping[int, tuple[str, Look]]) -> None:
     write_json(folder.recognised, kept)
 
 
-def kept(folder: Folder) -> Mapping[int, Look]:
-    """Return the looks that are kept, by the file's number; nobody may change them."""
+def kept(folder: Folder) -> Mapping[int, Preview]:
+    """Return the previews that are kept, by the file's number; nobody may change them."""
     try:
         found = folder.recognised.stat()
     except OSError:
@@ -109,10 +109,10 @@ def kept(folder: Folder) -> Mapping[int, Look]:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _parsed(path: Path, *_: int) -> Mapping[int, Look]:
+def _parsed(path: Path, *_: int) -> Mapping[int, Preview]:
     try:
         # Ours, but of another version perhaps: then the files are looked at again.
-        looks: dict[str, Look] = typed.read(dict[str, Look], read_bytes(path, 2 * UPLOAD))
-        return {int(number): look for number, look in looks.items()}
+        previews: dict[str, Preview] = typed.read(dict[str, Preview], read_bytes(path, 2 * UPLOAD))
+        return {int(number): preview for number, preview in previews.items()}
     except (OSError, ValueError):
         return {}

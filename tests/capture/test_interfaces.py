@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.capture.columns import Flows, Packets
-from analyzer.capture.lanes import BEYOND, Lanes, split
-from analyzer.capture.layout import MAX_IFINDEX, MAX_LANES, SLL2_LANE
+from analyzer.capture.interfaces import BEYOND, Interfaces, split
+from analyzer.capture.layout import MAX_IFACES, MAX_IFINDEX, SLL2_IFACE
 from analyzer.capture.naming import Hint
 from analyzer.capture.storage import Memory, TemporaryFiles
 from tests.capture.test_scan import decode
@@ -45,8 +45,8 @@ def test_no_two_interfaces_are_one() -> None:
     numbers = [5, 5 + (1 << 20), MAX_IFINDEX, MAX_IFINDEX + 1, (1 << 32) - 1]
     packets, flows = recorded([(number, 1) for number in numbers])
 
-    lanes = [SLL2_LANE + number for number in numbers[:3]] + [BEYOND, BEYOND]
-    assert lanes == flows.lane[packets.flow].tolist()
+    ifaces = [SLL2_IFACE + number for number in numbers[:3]] + [BEYOND, BEYOND]
+    assert ifaces == flows.iface[packets.flow].tolist()
 
 
 @given(
@@ -57,13 +57,13 @@ def test_each_lane_has_what_is_its(frames: list[tuple[int, int]], later: list[in
     """Every column, in the order of the file, and where each of several files begins."""
     packets, flows = recorded(frames)
     firsts = [0, *(min(row, len(frames)) for row in later)]
-    lanes = flows.lane[packets.flow]
+    ifaces = flows.iface[packets.flow]
     everything = rows(packets, flows)
     parts = split(packets, flows, firsts, Memory())
 
-    assert {SLL2_LANE + interface for interface, _ in frames} == set(parts)
-    for lane, part in parts.items():
-        mine = np.flatnonzero(lanes == lane)
+    assert {SLL2_IFACE + interface for interface, _ in frames} == set(parts)
+    for iface, part in parts.items():
+        mine = np.flatnonzero(ifaces == iface)
         assert [everything[row] for row in mine] == rows(part.packets, part.flows)
         assert np.searchsorted(mine, firsts).tolist() == list(part.first_rows)
         assert len(part.flows) == len(np.unique(part.packets.flow))
@@ -73,29 +73,29 @@ def test_each_lane_has_what_is_its(frames: list[tuple[int, int]], later: list[in
 def test_columns_in_files_are_split_as_well(storage: Memory) -> None:
     """What was put into one column's memory from another one's is not mixed up."""
     packets, flows = recorded([(n % 7, n) for n in range(1, 500)])
-    everything, lanes = rows(packets, flows), flows.lane[packets.flow]
+    everything, ifaces = rows(packets, flows), flows.iface[packets.flow]
     parts = split(packets, flows, [0], storage)
 
-    for lane, part in parts.items():
-        assert [everything[row] for row in np.flatnonzero(lanes == lane)] == rows(part.packets, part.flows)
+    for iface, part in parts.items():
+        assert [everything[row] for row in np.flatnonzero(ifaces == iface)] == rows(part.packets, part.flows)
 
 
 def test_interfaces_are_numbered_by_name() -> None:
-    """The same name is the same lane; those past the first ones have one that is nobody's."""
-    lanes = Lanes()
-    numbers = [lanes.of(name) for name in ("eth0", None, "eth0", "cni0")]
-    many = [lanes.of(f"veth{n}") for n in range(MAX_LANES)]
+    """The same name has the same number; those past the first ones have one that is nobody's."""
+    ifaces = Interfaces()
+    numbers = [ifaces.of(name) for name in ("eth0", None, "eth0", "cni0")]
+    many = [ifaces.of(f"veth{n}") for n in range(MAX_IFACES)]
 
     assert [0, 1, 0, 2] == numbers
     assert BEYOND == max(many)
-    assert BEYOND == len(lanes.names)
+    assert BEYOND == len(ifaces.names)
 
 
 def test_what_the_file_is_called_by_comes_too_late() -> None:
     """Its name, after a nameless one past the first ones, is that one, and nobody's either."""
-    lanes = Lanes(Hint(point="eth0", role="uplink"))
-    for n in range(MAX_LANES):
-        lanes.of(f"veth{n}")
+    ifaces = Interfaces(Hint(point="eth0", role="uplink"))
+    for n in range(MAX_IFACES):
+        ifaces.of(f"veth{n}")
 
-    assert [BEYOND, BEYOND] == [lanes.of(None), lanes.of("eth0")]
-    assert BEYOND == len(lanes.names)
+    assert [BEYOND, BEYOND] == [ifaces.of(None), ifaces.of("eth0")]
+    assert BEYOND == len(ifaces.names)

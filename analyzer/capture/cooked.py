@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import SLL2_LANE, SLL_LANE
+from analyzer.capture.layout import SLL2_IFACE, SLL_IFACE
 from analyzer.capture.naming import role_of
 
 if TYPE_CHECKING:
@@ -33,29 +33,29 @@ MOST = 64
 
 
 def tell_apart(flows: Flows, interfaces: Mapping[int, Link]) -> bool:
-    """Give the flows of such a file the lane of their interface, in place; say whether there are several.
+    """Give the flows of such a file the number of their interface, in place; say whether there are several.
 
-    Flows that a bridge's further port shows once more keep `SLL_LANE`: they are to be left out.
+    Flows that a bridge's further port shows once more keep `SLL_IFACE`: they are to be left out.
     """
-    mine = np.flatnonzero(flows.lane >= SLL_LANE)
+    mine = np.flatnonzero(flows.iface >= SLL_IFACE)
     if not len(mine):
         return False
     turned = _order(flows, mine)
-    sent = (flows.lane[mine] - SLL_LANE).astype(bool) ^ turned
+    sent = (flows.iface[mine] - SLL_IFACE).astype(bool) ^ turned
     near, far = flows.mac_src[mine], flows.mac_dst[mine]
     own, other = np.where(sent, near, far), np.where(sent, far, near)
     group = _groups(own, other)
     known = {group[mac] for mac in np.unique(own).tolist() if mac}
     if len(known) < 2 or len(known) > MOST:
-        flows.lane[mine] = 0
+        flows.iface[mine] = 0
         return False
     of = np.array([group.get(mac, 0) for mac in np.where(own != 0, own, other).tolist()], np.uint64)
     lost = ~np.isin(of, list(known))
     of[lost] = _nearby(flows, mine, sent, of, lost)
     numbers = _numbers(own, of, known, interfaces)
-    lane = np.array([SLL2_LANE + numbers.get(one, NAMELESS) for one in of.tolist()], flows.lane.dtype)
-    lane[_again(flows, mine, turned, lane)] = SLL_LANE
-    flows.lane[mine] = lane
+    iface = np.array([SLL2_IFACE + numbers.get(one, NAMELESS) for one in of.tolist()], flows.iface.dtype)
+    iface[_again(flows, mine, turned, iface)] = SLL_IFACE
+    flows.iface[mine] = iface
     return True
 
 
@@ -130,14 +130,14 @@ def _numbers(
 
 
 def _again(
-    flows: Flows, mine: NDArray[np.int64], turned: NDArray[np.bool_], lane: NDArray[np.int32]
+    flows: Flows, mine: NDArray[np.int64], turned: NDArray[np.bool_], iface: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
     """Which flows have the same ends, at the same interface, as one that began before with the other face."""
     ports = flows.ports[mine]
     swapped = (ports << np.uint32(16)) | (ports >> np.uint32(16))
     columns = [
         flows.proto[mine],
-        lane,
+        iface,
         np.where(turned, swapped, ports),
         *(
             np.where(turned, getattr(flows, f"dst_{h}")[mine], getattr(flows, f"src_{h}")[mine])
@@ -152,7 +152,7 @@ def _again(
     new = np.ones(len(mine), bool)
     new[1:] = np.logical_or.reduce([column[order[1:]] != column[order[:-1]] for column in columns])
     head = order[np.maximum.accumulate(np.where(new, np.arange(len(mine)), 0))]
-    face = flows.lane[mine]
+    face = flows.iface[mine]
     again = np.zeros(len(mine), bool)
     again[order] = face[order] != face[head]
     return again

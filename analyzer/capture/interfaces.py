@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 BEYOND = layout.BEYOND
-"""The lane of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
+"""The number of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Which interface a lane is."""
+    """Which interface a number stands for."""
 
     name: str | None
     """pcapng's if_name; None where the file has none that is one."""
@@ -37,8 +37,8 @@ class Named:
 
 
 @dataclass(slots=True)
-class Lanes:
-    """Numbers the interfaces of a group of files; the same name is the same lane in every file.
+class Interfaces:
+    """Numbers the interfaces of a group of files; the same name has the same number in every file.
 
     An interface without a name is what its file is called by. So a file of tcpdump, which knows no names, and one of dumpcap
     after it are one point.
@@ -47,7 +47,7 @@ class Lanes:
     file: naming.Hint | None = None
     """What the files' name says."""
     interfaces: list[Named] = field(default_factory=list)
-    """By lane."""
+    """By number."""
     numbers: dict[str | int, int] = field(default_factory=dict)
     """By name, or by position of those without one."""
     _inner: str | None = None
@@ -55,11 +55,11 @@ class Lanes:
 
     @property
     def names(self) -> list[str | None]:
-        """By lane."""
+        """By number."""
         return [interface.name for interface in self.interfaces]
 
     def of(self, name: str | None, position: int = 0) -> int:
-        """The lane of the interface of that name; `BEYOND` for those past the first ones.
+        """The number of the interface of that name; `BEYOND` for those past the first ones.
 
         Args:
             name: As the file has it.
@@ -67,17 +67,17 @@ class Lanes:
         """
         own = name is None or naming.nameless(name) or self._is_file(name)
         key = position if name is None or naming.nameless(name) else 0 if own else name
-        lane = self.numbers.get(key)
-        if lane is None:
-            lane = self.numbers[key] = min(len(self.interfaces), BEYOND)
-            if lane < BEYOND:
+        iface = self.numbers.get(key)
+        if iface is None:
+            iface = self.numbers[key] = min(len(self.interfaces), BEYOND)
+            if iface < BEYOND:
                 given = None if name is None or naming.nameless(name) else name
                 self.interfaces.append(Named(given, position, own))
-        elif lane == BEYOND:
+        elif iface == BEYOND:
             pass
-        elif key == 0 and own and name and not self.interfaces[lane].name and not naming.nameless(name):
-            self.interfaces[lane] = Named(name, 0, own)
-        return lane
+        elif key == 0 and own and name and not self.interfaces[iface].name and not naming.nameless(name):
+            self.interfaces[iface] = Named(name, 0, own)
+        return iface
 
     def reading(self, reader: Reader) -> Reading:
         """Number the interfaces of one file."""
@@ -96,25 +96,25 @@ class Lanes:
 class Reading:
     """The interfaces of one file, numbered as they are met."""
 
-    lanes: Lanes
+    ifaces: Interfaces
     reader: Reader
     found: list[int] = field(default_factory=list)
-    """Lane of each of the reader's interfaces."""
+    """Number of each of the reader's interfaces."""
     _unnamed: dict[int, int] = field(default_factory=dict)
     """How many nameless ones each section has had."""
 
     def of(self, name: str | None) -> int:
-        """The lane of the next interface, which has that name."""
+        """The number of the next interface, which has that name."""
         position = 0
         if name is None or naming.nameless(name):
             section = self.reader.interfaces[len(self.found)].section
             position = self._unnamed.get(section, 0)
             self._unnamed[section] = position + 1
-        self.found.append(self.lanes.of(name, position))
+        self.found.append(self.ifaces.of(name, position))
         return self.found[-1]
 
-    def lane(self, index: int) -> int:
-        """The lane of the interface at *index*, also of one that no packet followed."""
+    def iface(self, index: int) -> int:
+        """The number of the interface at *index*, also of one that no packet followed."""
         while len(self.found) <= index:
             self.of(self.reader.interfaces[len(self.found)].name)
         return self.found[index]
@@ -122,7 +122,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one lane has."""
+    """What one interface has."""
 
     packets: Packets
     flows: Flows
@@ -131,27 +131,29 @@ class Part:
 
 
 def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Memory) -> dict[int, Part]:
-    """Take several lanes apart.
+    """Take several interfaces apart.
 
     Args:
-        packets: Of all lanes; its columns are used up.
-        flows: Of all lanes.
+        packets: Of all interfaces; its columns are used up.
+        flows: Of all interfaces.
         first_rows: Of each stretch of the files.
         storage: Where the columns lie.
 
-    Returns: By lane, of those that have a flow; of too many, the ones with the fewest packets are one, `BEYOND`.
+    Returns: By interface number, of those that have a flow; of too many, the ones with the fewest packets are one, `BEYOND`.
     """
-    lanes, part_of = np.unique(flows.lane, return_inverse=True)
-    if len(lanes) > BEYOND:
-        _keep_most(lanes, part_of.astype(np.int32), packets, flows)
-        lanes, part_of = np.unique(flows.lane, return_inverse=True)
-    if len(lanes) < 2:
-        return {int(lane): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for lane in lanes}
+    ifaces, part_of = np.unique(flows.iface, return_inverse=True)
+    if len(ifaces) > BEYOND:
+        _keep_most(ifaces, part_of.astype(np.int32), packets, flows)
+        ifaces, part_of = np.unique(flows.iface, return_inverse=True)
+    if len(ifaces) < 2:
+        return {
+            int(iface): Part(packets=packets, flows=flows, first_rows=tuple(first_rows)) for iface in ifaces
+        }
     part_of = part_of.astype(np.int32)
     by_part = np.argsort(part_of, kind="stable")
     count = np.bincount(part_of)
     ends = np.cumsum(count)
-    sizes = np.zeros(len(lanes), np.int64)
+    sizes = np.zeros(len(ifaces), np.int64)
     splitting.count(*views(packets.flow, part_of, sizes))
     begins = np.cumsum(sizes) - sizes
     cursors, firsts = begins.copy(), []
@@ -161,30 +163,30 @@ def split(packets: Packets, flows: Flows, first_rows: Sequence[int], storage: Me
         splitting.place(*views(packets.flow[begin:stop], part_of, cursors, to[begin:stop]))
     number = np.empty(len(flows), np.int32)
     number[by_part] = np.arange(len(flows)) - np.repeat(ends - count, count)
-    flows = flows.take(by_part, storage)  # once: a lane is a slice of it, and costs next to nothing
+    flows = flows.take(by_part, storage)  # once: an interface is a slice of it, and costs next to nothing
     np.take(number, packets.flow, out=packets.flow, mode="clip")  # "raise" would copy
     _scatter(packets, to, storage)
     return {
-        int(lane): Part(
+        int(iface): Part(
             packets=packets.between(begin, begin + size),
             flows=flows.between(first_flow, end),
             first_rows=tuple(int(first[n]) for first in firsts),
         )
-        for n, (lane, begin, size, first_flow, end) in enumerate(
-            zip(lanes, begins, sizes, (0, *ends[:-1]), ends, strict=True)
+        for n, (iface, begin, size, first_flow, end) in enumerate(
+            zip(ifaces, begins, sizes, (0, *ends[:-1]), ends, strict=True)
         )
     }
 
 
-def _keep_most(lanes: NDArray[np.int32], part_of: NDArray[np.int32], packets: Packets, flows: Flows) -> None:
-    """Give all lanes but those with the most packets to `BEYOND`."""
-    sizes = np.zeros(len(lanes), np.int64)
+def _keep_most(ifaces: NDArray[np.int32], part_of: NDArray[np.int32], packets: Packets, flows: Flows) -> None:
+    """Give all interfaces but those with the most packets to `BEYOND`."""
+    sizes = np.zeros(len(ifaces), np.int64)
     splitting.count(*views(packets.flow, part_of, sizes))
-    sizes[lanes == BEYOND] = 0
-    fewest = np.argsort(sizes, kind="stable")[: len(lanes) - BEYOND]
-    gone = np.zeros(len(lanes), bool)
+    sizes[ifaces == BEYOND] = 0
+    fewest = np.argsort(sizes, kind="stable")[: len(ifaces) - BEYOND]
+    gone = np.zeros(len(ifaces), bool)
     gone[fewest] = True
-    flows.lane[gone[part_of]] = BEYOND
+    flows.iface[gone[part_of]] = BEYOND
 
 
 def _scatter(packets: Packets, to: NDArray[np.int32], storage: Memory) -> None:

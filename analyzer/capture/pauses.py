@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.compute.thresholds import HOLE, UNUSUAL
+from analyzer.compute.thresholds import PAUSE, UNUSUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def holes(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int, int]]:
+def pauses(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int, int]]:
     """Yield when none of the spans lasted, between the first and the last of them, unless it was silence.
 
     Args:
@@ -19,7 +19,7 @@ def holes(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int,
     """
     ordered = sorted(spans)
     covered = sum(last - first for first, last in ordered)
-    least = max(HOLE, UNUSUAL * covered // max(packets, 1))
+    least = max(PAUSE, UNUSUAL * covered // max(packets, 1))
     reached = ordered[0][0] if ordered else 0
     for first, last in ordered:
         if first - reached > least:

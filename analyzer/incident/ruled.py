@@ -1,0 +1,99 @@
+"""What speaks for a rule where the rules alone decide nothing: a line of its log, or a listing that lacks chains."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.connection.passages import address
+from analyzer.incident.model import Evidence
+from analyzer.incident.records import hinted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.connection.fates import Followed
+    from analyzer.evidence.rules.packet import Step, Steps
+    from analyzer.incident.cases import Case
+    from analyzer.incident.model import Confidence
+    from analyzer.incident.scene import Scene
+
+MOST = 5_000
+"""Packets that are compared with the log."""
+_CHAIN = re.compile(r"\S{1,256}")
+
+
+def perhaps(case: Case, scene: Scene, packet: str) -> tuple[Evidence, str, Confidence] | None:
+    """The rule that may have dropped a packet: as evidence, in words, and how sure it is."""
+    logged = hinted(case, scene)
+    if logged is not None and logged.source == "LOG":
+        says = f"a rule logged this very packet, the last that is known of it: {logged.rule}"
+        return Evidence(says=says, source=f"{logged.file} line {logged.line}"), logged.rule, "likely"
+    if near := behind_unlisted(case, scene, "drop"):
+        rule, file, proved = near
+        return (
+            Evidence(says=f"the {packet} meets {rule}", source=file),
+            rule,
+            "likely" if proved else "possible",
+        )
+    return None
+
+
+def behind_unlisted(case: Case, scene: Scene, action: str) -> tuple[str, str, bool] | None:
+    """The rule, or policy, that drops or rejects the packet unless a chain that is not listed let it pass before.
+
+    Returns: In words, with the chain that is missing; its file; and whether it counted packets. None where something else is
+    open than chains that nobody listed: `iptables -vnL FORWARD` lists one.
+    """
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict != "cannot-tell" or (end := walked[0].end) is None:
+        return None
+    doubts = walked[0].doubts
+    missing = [
+        one.target
+        for doubt in doubts
+        if doubt.action == "unknown" and doubt.rule
+        for one in doubt.rule.actions
+        if one.kind in ("jump", "goto", "unknown") and _CHAIN.fullmatch(one.target)
+    ]
+    if end.action != action or not doubts or len(missing) != len(doubts):
+        return None
+    said = counted(end)
+    chains = " or ".join(dict.fromkeys(missing[:3]))
+    return f"{said}, unless {chains} lets it pass, which is not listed", walked[1], "it counted" in said
+
+
+def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]:
+    """Which of the packets that came in the kernel's log names as martians, from where they cannot come by this interface.
+
+    It logs the addresses alone (ip_handle_martian_source), and drops what it logs before it is routed.
+    """
+    logged = {
+        (line.src, line.dst)
+        for line in scene.evidence.log
+        if line.about == "martian" and line.iif == at.point.name and line.says.startswith("martian source")
+    }
+    flows = at.point.flows
+    found = []
+    for place in np.flatnonzero(coming & at.last)[:MOST].tolist() if logged else ():
+        flow = int(at.point.packets.flow[at.rows[place]])
+        src, dst = (
+            address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
+            for end in ("src", "dst")
+        )
+        if (src, dst) in logged:
+            found.append(place)
+    return found
+
+
+def on_arrival(steps: Steps, *, own: bool = True) -> bool:
+    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
+    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
+
+
+def counted(end: Step) -> str:
+    """A rule, or a chain's policy, with what it counted."""
+    packets = end.rule.packets if end.rule is not None else end.chain.counted
+    return end.text + (f" (it counted {packets} packets)" if packets else "")
