@@ -244,3 +244,4 @@ def test_a_place_behind_a_silent_point(tmp_path: Path) -> None:
     analysis = analyze(tmp_path / "gone")
 
     assert ((), 0, 24) == (analysis.incidents, analysis.account.outside, analysis.account.unknown)
+    assert 242 == analysis.account.connections  # each is one, though the bridge's flows are missing between
