@@ -15,7 +15,14 @@ import numpy as np
 from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.compute.threads import side_by_side
 from analyzer.compute.thresholds import UNREAD
-from analyzer.connection.asking import acknowledged, anothers, answered, replied
+from analyzer.connection.asking import (
+    acknowledged,
+    anothers,
+    answered,
+    answered_beyond,
+    asked_beyond,
+    replied,
+)
 from analyzer.connection.equals import again, came_back, copied, turned
 from analyzer.connection.onward import exits_known, one_way, onward
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
@@ -240,9 +247,7 @@ def _judge(
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
-        soon = soon | _answered_beyond(
-            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
-        )
+        soon = soon | answered_beyond(point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows)
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
     unread = np.array([leg.there.recording.unread_share > UNREAD or _sealed(leg) for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
@@ -281,7 +286,7 @@ def _judge(
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
-        recording &= _asked(point, legs, rows)
+        recording &= asked_beyond(point, legs, rows)
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
     unknown_way |= ~routed & bool(elsewhere.any())
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
@@ -323,24 +328,6 @@ def _judge(
     return reason, leg
 
 
-def _asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each leg's other point saw what each reply answers, the last packet of the opener before it.
-
-    A point that missed that one, though it came from there, does not show that the reply was lost.
-    """
-    flow = point.packets.flow[rows]
-    sent = point.rows_of(distinct(flow)).astype(np.int64)
-    sent = np.sort(
-        (point.packets.flow[sent].astype(np.int64) << 32 | sent)[point.packets.bits[sent] & REPLY == 0]
-    )
-    at = np.searchsorted(sent, flow.astype(np.int64) << 32 | rows) - 1
-    before = sent[np.maximum(at, 0)] if len(sent) else np.zeros(len(rows), np.int64)
-    known = (at >= 0) & (before >> 32 == flow)
-    row = np.where(known, before & 0xFFFFFFFF, 0)
-    # Where none was seen here before it, or the flow is another one there, nothing contradicts that it was recording.
-    return np.column_stack([~known | (leg.partner[row] >= 0) | (leg.match[flow] < 0) for leg in legs])
-
-
 def _sealed(leg: Leg) -> bool:
     """Whether an uplink shows a tunnel's packets, but not what is in them: the snaplen cut it off, or it is encrypted."""
     if leg.here.role != "tunnel" or leg.gap.stacked:
@@ -352,24 +339,6 @@ def _sealed(leg: Leg) -> bool:
         or ((flows.proto == TCP) & (flows.ports == 0)).any()  # cut within the header
         or ((flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)).any()
     )
-
-
-def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
-    flow, time = point.packets.flow[rows], point.packets.time[rows]
-    following = np.full(len(rows), np.iinfo(np.int64).max)
-    order = np.lexsort((time, flow))
-    same = flow[order[1:]] == flow[order[:-1]]
-    following[order[:-1][same]] = time[order[1:][same]]
-    found = np.zeros(len(rows), bool)
-    for leg in legs:
-        came = replied(leg.there, TCP)
-        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
-        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
-        match = leg.match[flow]
-        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
-        found |= (match >= 0) & (time <= answer) & (answer < following)
-    return found
 
 
 def _crossed(
