@@ -173,7 +173,7 @@ def keep_apart(output: Path | None, bundle: Bundle) -> None:
         )
     text, _ = file.read(1 << 16)
     if read or form(head) or any(source.recognises(text) for source in sources()):
-        raise UnusableInput(f"{output}: {said}, and would be lost; give another file")
+        raise UnusableInput(f"{output}: {said}, and would be overwritten; give another file")
 
 
 def _share_one_heap() -> None:

@@ -106,7 +106,7 @@ def test_what_another_bundle_is_made_of(
     ran = lostsyn("check", bundle / "eth0.pcap", "-o", bundle / name)
 
     assert 2 == ran.code
-    assert f"{name}: holds captures or side evidence, and would be lost; give another file" in ran.err
+    assert f"{name}: holds captures or side evidence, and would be overwritten; give another file" in ran.err
     assert before == (bundle / name).read_bytes()
 
 
@@ -119,7 +119,7 @@ def test_the_near_miss_an_output_of_ours(
     for _ in range(2):
         assert lostsyn("check", bundle, "--format", form, "-o", out, "--evidence", evidence).code in (0, 2)
     assert (
-        "would be lost"
+        "would be overwritten"
         not in lostsyn("check", bundle, "--format", form, "-o", out, "--evidence", evidence).err
     )
 
