@@ -10,7 +10,8 @@ import numpy as np
 from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.keys import repeated, scramble, unique_join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.node.ways import IN
+from analyzer.nat.tuples import syn_keys, tuple_keys
+from analyzer.node.ways import EXITS, IN, INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ def chain(
     # No way leads past more points than there are roles, and none leads back.
     before = _roots(before, len(points) + 1)
     root = _turned(points, begins, before)
+    root = _roots(_across(points, begins, root), 2)
     counted = np.concatenate([np.zeros(0, bool), *(_counted(point) for point in points)])
     roots = np.flatnonzero(counted & (root == np.arange(len(root))))
     number = np.full(len(root), -1, np.int32)
@@ -143,6 +145,55 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
         before[np.where(back, roots[1], roots[0])] = np.where(back, roots[0], roots[1])
         before = _roots(before, CHAINED)
     return before
+
+
+def _across(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Roots, where a connection crossed the node and the point between did not record it.
+
+    Its SYN tells that, or, of the untranslated rest of a connection, both ends; each must be there once inside and once outside.
+    An ISN of 0 is a scanner's, and no number.
+    """
+    before, alone = root.copy(), root == np.arange(len(root))
+    for keys in (_syns, _rests):
+        both = []
+        for roles, others in ((INSIDE, EXITS), (EXITS, INSIDE)):
+            seen = np.zeros(len(root), bool)  # roots of what the others saw as well
+            flows, found = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+            for number, point in enumerate(points):
+                if point.role in others:
+                    seen[root[begins[number] : begins[number + 1]]] = True
+            for number, point in enumerate(points):
+                if point.role in roles:
+                    here = begins[number] + np.arange(len(point.flows))
+                    key = keys(point, inside=roles is INSIDE)
+                    some = (key != 0) & alone[here] & (~seen[here] | ((keys is _rests) & (roles is INSIDE)))
+                    flows.append(here[some])
+                    found.append(key[some])
+            both.append((np.concatenate(flows), np.concatenate(found)))
+        (inside, of_inside), (outside, of_outside) = both
+        if len(inside) and len(outside):
+            i, j = unique_join(of_inside, of_outside)
+            pairs = np.stack([inside[i], outside[j]])
+            begun = _begun(points, begins, pairs)
+            out = begun[0] <= begun[1]
+            before[np.where(out, pairs[1], pairs[0])] = np.where(out, pairs[0], pairs[1])
+    return before
+
+
+def _syns(point: Point, *, inside: bool) -> NDArray[np.uint64]:
+    """What both sides of NAT show of a SYN; 0 where there is none that tells."""
+    del inside
+    told = (point.flows.proto == TCP) & (point.flows.isn_x != 0)
+    return np.where(told, syn_keys(point.flows), 0).astype(np.uint64)
+
+
+def _rests(point: Point, *, inside: bool) -> NDArray[np.uint64]:
+    """Both ends of a TCP flow, outside of one whose beginning is missing; else 0."""
+    flows = point.flows
+    told = flows.proto == TCP
+    if not inside:
+        told = told & (flows.marks & (SYN_X | SYN_Y | SYNACK_X | SYNACK_Y) == 0)
+    return np.where(told, tuple_keys(flows), 0).astype(np.uint64)
 
 
 def _answered_elsewhere(point: Point) -> NDArray[np.int64]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+from scapy.utils import PcapReader, wrpcap
 
 from analyzer import analyze
 from tests.conftest import Case
 from tests.connection.told import AROUND, connections, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
+from tests.golden import ROOT
 
 
 def test_one_connection_at_three_points(tmp_path: Path) -> None:
@@ -149,3 +152,15 @@ def test_a_pod_that_refuses_itself(tmp_path: Path) -> None:
 
         assert not analysis.incidents
         assert ["ok", "refused"] == sorted(analysis.connections["outcome"])
+
+
+def test_across_a_silent_bridge(tmp_path: Path) -> None:
+    """What left untranslated is the rest of its connection, though the bridge's capture ended before."""
+    shutil.copytree(ROOT / "fixtures" / "unnatted-leak", tmp_path / "cut")
+    path = tmp_path / "cut" / "cni0.pcap"
+    with PcapReader(str(path)) as capture:
+        packets = list(capture)
+    wrpcap(str(path), packets[: len(packets) * 2 // 3])
+    account = analyze(tmp_path / "cut").account
+
+    assert (10, 4, 0, 0) == (account.connections, account.node, account.outside, account.unknown)
