@@ -28,7 +28,7 @@ connection stood; nobody can tell; no connection of the captures fits."""
 _SAYS: tuple[tuple[Verdict, str], ...] = (
     ("server", "slow at the server"),
     ("network", "slow or failed without a loss on this node"),
-    ("untold", "on connections that the captures cannot explain"),
+    ("untold", "on a connection that the captures cannot explain"),
     ("unmatched", "not among the captured connections"),
 )
 

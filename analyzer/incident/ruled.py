@@ -34,7 +34,7 @@ def perhaps(case: Case, scene: Scene, packet: str) -> tuple[Evidence, str, Confi
     if near := behind_unlisted(case, scene, "drop"):
         rule, file, proved = near
         return (
-            Evidence(says=f"the {packet} meets {rule}", source=file),
+            Evidence(says=f"the {packet} matches {rule}", source=file),
             rule,
             "likely" if proved else "possible",
         )
