@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.capture.layout import SYN_X, SYNACK_Y, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.capture.layout import REPLY, SYN_X, SYNACK_Y, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER, answers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
+    from analyzer.nat.gap import Leg
 
 MOST_REPLIES = 100_000
 """Flows whose replies are looked at for an acknowledgement; of more, nothing is proven delivered."""
@@ -93,3 +97,21 @@ def anothers(
     result = np.zeros(len(rows), bool)
     result[at] = waiting > earlier
     return result
+
+
+def asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each leg's other point saw what each reply answers, the last packet of the opener before it.
+
+    A point that missed that one, though it came from there, does not show that the reply was lost.
+    """
+    flow = point.packets.flow[rows]
+    sent = point.rows_of(distinct(flow)).astype(np.int64)
+    sent = np.sort(
+        (point.packets.flow[sent].astype(np.int64) << 32 | sent)[point.packets.bits[sent] & REPLY == 0]
+    )
+    at = np.searchsorted(sent, flow.astype(np.int64) << 32 | rows) - 1
+    before = sent[np.maximum(at, 0)] if len(sent) else np.zeros(len(rows), np.int64)
+    known = (at >= 0) & (before >> 32 == flow)
+    row = np.where(known, before & 0xFFFFFFFF, 0)
+    # Where none was seen here before it, or the flow is another one there, nothing contradicts that it was recording.
+    return np.column_stack([~known | (leg.partner[row] >= 0) | (leg.match[flow] < 0) for leg in legs])

@@ -15,7 +15,7 @@ import numpy as np
 from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.compute.threads import side_by_side
 from analyzer.compute.thresholds import UNREAD
-from analyzer.connection.asking import acknowledged, anothers, answered, replied
+from analyzer.connection.asking import acknowledged, anothers, answered, asked, replied
 from analyzer.connection.equals import again, came_back, copied, turned
 from analyzer.connection.onward import exits_known, one_way, onward
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
@@ -281,7 +281,7 @@ def _judge(
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
-        recording &= _asked(point, legs, rows)
+        recording &= asked(point, legs, rows)
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
     unknown_way |= ~routed & bool(elsewhere.any())
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
@@ -321,24 +321,6 @@ def _judge(
     busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
     leg = np.argmax(ways * (4 * matched + 2 * recording + 1 + busy[None, :]), axis=1)
     return reason, leg
-
-
-def _asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each leg's other point saw what each reply answers, the last packet of the opener before it.
-
-    A point that missed that one, though it came from there, does not show that the reply was lost.
-    """
-    flow = point.packets.flow[rows]
-    sent = point.rows_of(distinct(flow)).astype(np.int64)
-    sent = np.sort(
-        (point.packets.flow[sent].astype(np.int64) << 32 | sent)[point.packets.bits[sent] & REPLY == 0]
-    )
-    at = np.searchsorted(sent, flow.astype(np.int64) << 32 | rows) - 1
-    before = sent[np.maximum(at, 0)] if len(sent) else np.zeros(len(rows), np.int64)
-    known = (at >= 0) & (before >> 32 == flow)
-    row = np.where(known, before & 0xFFFFFFFF, 0)
-    # Where none was seen here before it, or the flow is another one there, nothing contradicts that it was recording.
-    return np.column_stack([~known | (leg.partner[row] >= 0) | (leg.match[flow] < 0) for leg in legs])
 
 
 def _sealed(leg: Leg) -> bool:
