@@ -26,7 +26,7 @@ from analyzer.connection.asking import (
 from analyzer.connection.equals import again, came_back, copied, turned
 from analyzer.connection.onward import exits_known, one_way, onward
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
-from analyzer.flow.keys import among, distinct
+from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fingerprints import hops
 from analyzer.nat.gap import by_point
@@ -278,11 +278,9 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    other = elsewhere & ~by_reset & ~near
-    away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, other, dst)
-    # Where some connections to an address left another way than others, nobody can tell of one that was not seen.
-    split = other & (point.flows.proto[flow] == TCP) & ~unclear.any(1)
-    unknown_way |= among(dst[flow], distinct(dst[flow[split]]))
+    away, unknown_way, filtered, inside = exits_known(
+        point, legs, node, flow, elsewhere & ~by_reset & ~near, dst
+    )
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed

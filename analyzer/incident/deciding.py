@@ -22,6 +22,7 @@ from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import PROHIBITED
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.overlooked import filtered, missed
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
@@ -74,7 +75,7 @@ def _refusals(scene: Scene) -> None:
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
-                if one is None or one.harmless or _unplaced(scene, at, place):
+                if one is None or one.harmless or unplaced(scene, at, place):
                     continue
                 if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
@@ -85,14 +86,6 @@ def _refusals(scene: Scene) -> None:
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
-
-
-def _unplaced(scene: Scene, at: Followed, place: int) -> bool:
-    """Whether a packet was sent when the next point was not recording, and could have been refused behind that one."""
-    gap = scene.gaps[int(at.gap[place])]
-    there = gap.outer if at.outward[place] else gap.inner
-    sent = at.point.packets.time[at.rows[place : place + 1]]
-    return not there.absent and _leads_on(scene, at, place) and not bool(there.recorded(sent)[0])
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
@@ -275,7 +268,7 @@ def _by_records(scene: Scene) -> None:
             named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
             for place in np.flatnonzero(named & ~at.answered).tolist():
                 # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
-                if at.reason[place] in LOST or not _unplaced(scene, at, place):
+                if at.reason[place] in LOST or not unplaced(scene, at, place):
                     at.reason[place] = CODES["recorded-drop"]
 
 
@@ -291,16 +284,8 @@ def _by_counters(scene: Scene) -> None:
     waiting = sum(len(places) for _, places in left)
     if waiting and dropped == waiting + _lost(scene):
         for at, places in left:
-            last = [not _leads_on(scene, at, place) for place in places.tolist()]
+            last = [not leads_on(scene, at, place) for place in places.tolist()]
             at.reason[places[np.array(last, bool)]] = CODES["counted"]
-
-
-def _leads_on(scene: Scene, at: Followed, place: int) -> bool:
-    """Whether a captured point lies behind the gap that is open, so that the packet may have been lost further on."""
-    gap = scene.gaps[int(at.gap[place])]
-    if at.outward[place]:
-        return any(one.inner is gap.outer and not one.outer.absent for one in scene.gaps)
-    return any(one.outer is gap.inner and not one.inner.absent for one in scene.gaps)
 
 
 def _by_log(scene: Scene) -> None:
