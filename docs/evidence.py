@@ -22,15 +22,17 @@ INTRODUCTION = """\
 What Lostsyn reads beside the captures. A file is recognised by what it holds, never by its name, and may hold several
 outputs in a row. What people and tools put around an output comes off first: prompts, colours, Markdown's fences and quotes,
 HTML's `<pre>`, the JSON of ansible, AWS SSM and Azure, the prefixes of `kubectl logs --prefix`, `docker compose logs`, CRI and
-systemd, UTF-16. What is cut, or not understood, is reported in a caveat; what is in no known format is named, with what it
-resembles. [capturing.md](capturing.md#side-evidence) says what is worth collecting.
+systemd, the line numbers of an editor or of grep, UTF-16. What is cut, or not understood, is reported in a caveat; what is in
+no known format is named, with what it resembles, or what would tell more. Each report lists the files that were read, with the
+incidents that rest on them. [capturing.md](capturing.md#side-evidence) says what is worth collecting.
 
 **What outranks what.** The kernel's own record of a dropped packet outranks every inference: a cause that it contradicts is
 not given, and the finding says so; a packet that the captures leave open is lost where a record with its addresses names it;
 a loss of no known cause is reported with the record's reason, function and hook. Then come rules, settings, the kernel's log and
 neighbours' state where they are about this very packet; then conntrack's counters, compared with what those leave over; then
-the captures alone. Records of copies (a flooded frame, a closed socket's queue) and of packets that reached a socket decide
-nothing, and a record without addresses counts only where as many losses as records lie in its time.
+a line that a rule logged of this packet, and a rule behind chains that nobody listed; then the captures alone. Records of
+copies (a flooded frame, a closed socket's queue) and of packets that reached a socket decide nothing, and a record without
+addresses counts only where as many losses as records lie in its time.
 """
 
 

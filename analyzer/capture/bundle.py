@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 FILES = 10_000
 """Files of a bundle, at most."""
+COMPRESSED = 200
+"""How many times as long as it is stored a text may be. Real ones are up to 70 times as long (JSON of tshark, `xz -9`), one line
+over and over is 10,000 times, and each takes Python up to a fifth of a millisecond."""
+SPARE = 16 << 20
+"""Bytes of a bundle's texts that may be longer: an archive with a capture of zeros is short for all that is in it."""
 _NEXT = (
     "record the bridge and the uplink at the same time: lostsyn capture -i cni0 -i eth0, or by hand: "
     "tcpdump -i cni0 -s 256 -w cni0.pcap & tcpdump -i eth0 -s 256 -w eth0.pcap &"
@@ -125,6 +130,7 @@ class _Search:
         self._archives = archive.Allowance()
         self._labels: dict[str, int] = {}
         self._folders: set[tuple[int, int]] = set()
+        self._spare = SPARE
         self._ignored: dict[str, list[str]] = {}
 
     def add(self, path: Path, label: str, *, alone: bool) -> None:
@@ -259,7 +265,8 @@ class _Search:
         if len(self.captures) + len(self.evidence) == FILES:
             self.ignore(label, f"beyond the first {FILES} files")
         elif is_netlink(head):  # a capture by its form only
-            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+            most = self._most(size, stored)
+            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size, most=most))
         elif is_capture(head):
             label = self._unique(label)
             self.heads[label] = head
@@ -273,7 +280,7 @@ class _Search:
                 )
             )
         elif kind := form(head):
-            listing = Listing(form=kind, open=source, stored=stored)
+            listing = Listing(form=kind, open=source, most=self._most(size, stored))
             label = self._unique(label)
             self.heads[label] = head
             self.captures.append(
@@ -290,11 +297,18 @@ class _Search:
         elif not head:
             self.ignore(label, "empty")
         elif is_text(head):
-            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size))
+            most = self._most(size, stored)
+            self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size, most=most))
         elif name := formats.other_format(head):
             self.ignore(label, formats.advice(name))
         else:
             self.ignore(label, "neither a capture nor text")
+
+    def _most(self, size: int, stored: int) -> int:
+        """How many bytes of a text are read: few bytes must not cost minutes."""
+        more = max(min(self._spare, size - stored * COMPRESSED), 0)
+        self._spare -= more
+        return stored * COMPRESSED + more
 
     def _unique(self, label: str) -> str:
         label = naming.printable(label)

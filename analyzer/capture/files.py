@@ -60,6 +60,8 @@ class EvidenceFile:
     """Opens the stored bytes; raises OSError."""
     size: int
     """Bytes, as stored."""
+    most: int = 1 << 62
+    """Bytes that are read of it, decompressed, whatever is asked for."""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,7 @@ class EvidenceFile:
         Returns:
             The text, with undecodable bytes replaced, and why it is not all of it (None when it is).
         """
+        limit = min(limit, self.most)
         data, missing = self.stored(limit)
         if len(data) > limit:
             data = data[: data.rfind(b"\n", 0, limit) + 1 or limit]
@@ -85,7 +88,7 @@ class EvidenceFile:
         """Read the bytes, decompressed, one more than *limit* at most; and why they are not all (None when they are)."""
         try:
             with Stream(self.source()) as stream:
-                return stream.read(limit + 1), stream.damage
+                return stream.read(min(limit, self.most) + 1), stream.damage
         except OSError as problem:
             return b"", f"cannot be read: {problem.strerror or problem}"
 

@@ -99,7 +99,7 @@ def anothers(
     return result
 
 
-def asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def asked_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each leg's other point saw what each reply answers, the last packet of the opener before it.
 
     A point that missed that one, though it came from there, does not show that the reply was lost.
@@ -115,3 +115,21 @@ def asked(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray
     row = np.where(known, before & 0xFFFFFFFF, 0)
     # Where none was seen here before it, or the flow is another one there, nothing contradicts that it was recording.
     return np.column_stack([~known | (leg.partner[row] >= 0) | (leg.match[flow] < 0) for leg in legs])
+
+
+def answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
+    flow, time = point.packets.flow[rows], point.packets.time[rows]
+    following = np.full(len(rows), np.iinfo(np.int64).max)
+    order = np.lexsort((time, flow))
+    same = flow[order[1:]] == flow[order[:-1]]
+    following[order[:-1][same]] = time[order[1:][same]]
+    found = np.zeros(len(rows), bool)
+    for leg in legs:
+        came = replied(leg.there, TCP)
+        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
+        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
+        match = leg.match[flow]
+        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
+        found |= (match >= 0) & (time <= answer) & (answer < following)
+    return found

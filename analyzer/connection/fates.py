@@ -15,7 +15,14 @@ import numpy as np
 from analyzer.capture.layout import REPLY, TCP_RST
 from analyzer.compute.threads import side_by_side
 from analyzer.compute.thresholds import UNREAD
-from analyzer.connection.asking import acknowledged, anothers, answered, asked, replied
+from analyzer.connection.asking import (
+    acknowledged,
+    anothers,
+    answered,
+    answered_beyond,
+    asked_beyond,
+    replied,
+)
 from analyzer.connection.equals import again, came_back, copied, turned
 from analyzer.connection.onward import exits_known, one_way, onward
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
@@ -240,9 +247,7 @@ def _judge(
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
-        soon = soon | _answered_beyond(
-            point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows
-        )
+        soon = soon | answered_beyond(point, [leg for leg, one in zip(legs, blind, strict=True) if one], rows)
     unseen = np.asarray(((blind[None, :] & ways).any(1)) & ~((~blind)[None, :] & ways).any(1))
     unread = np.array([leg.there.recording.unread_share > UNREAD or _sealed(leg) for leg in legs])
     undecoded = np.asarray(((unread[None, :] & ways).any(1)) & ~((~unread)[None, :] & ways).any(1))
@@ -279,7 +284,7 @@ def _judge(
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
-        recording &= asked(point, legs, rows)
+        recording &= asked_beyond(point, legs, rows)
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
     unknown_way |= ~routed & bool(elsewhere.any())
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
@@ -332,24 +337,6 @@ def _sealed(leg: Leg) -> bool:
         or ((flows.proto == TCP) & (flows.ports == 0)).any()  # cut within the header
         or ((flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)).any()
     )
-
-
-def _answered_beyond(point: Point, legs: Sequence[Leg], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which SYNs were answered where only the other direction was recorded: the last one before the SYN-ACK came there."""
-    flow, time = point.packets.flow[rows], point.packets.time[rows]
-    following = np.full(len(rows), np.iinfo(np.int64).max)
-    order = np.lexsort((time, flow))
-    same = flow[order[1:]] == flow[order[:-1]]
-    following[order[:-1][same]] = time[order[1:][same]]
-    found = np.zeros(len(rows), bool)
-    for leg in legs:
-        came = replied(leg.there, TCP)
-        first = np.full(len(leg.there.flows), np.iinfo(np.int64).max)
-        np.minimum.at(first, leg.there.packets.flow[came], leg.there.packets.time[came])
-        match = leg.match[flow]
-        answer = first[leg.flows_there[match]] if len(leg.flows_there) else following
-        found |= (match >= 0) & (time <= answer) & (answer < following)
-    return found
 
 
 def _crossed(

@@ -201,9 +201,10 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         if is_netlink(stored := file.stored(HEAD)[0]):
             stored, missing = file.stored()
             spent += len(stored)
-            if missing or len(stored) > EVIDENCE:
-                caveats.append(f"{file.label}: {missing or f'only its first {EVIDENCE} bytes were read'}")
-            records = list(_few(dwdump.parse(stored[:EVIDENCE], file.label), file.label))
+            limit = min(EVIDENCE, file.most)
+            if missing or len(stored) > limit:
+                caveats.append(f"{file.label}: {missing or f'only its first {limit} bytes were read'}")
+            records = list(_few(dwdump.parse(stored[:limit], file.label), file.label))
             facts += records
             used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
             continue

@@ -11,13 +11,11 @@ from analyzer.connection.fates import UNDECIDABLE
 from analyzer.connection.outcome import OUTCOMES
 from analyzer.connection.passages import flow_name
 from analyzer.connection.reasons import REASONS
-from analyzer.flow.point import TCP, UDP
 from analyzer.incident.model import Coverage, Untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
 
@@ -97,31 +95,3 @@ def untold(scene: Scene) -> tuple[Untold, ...]:
             )
         )
     return tuple(found)
-
-
-def leads_on(scene: Scene, at: Followed, place: int) -> bool:
-    """Whether a captured point lies behind the gap that is open, so that the packet may have been lost further on."""
-    gap = scene.gaps[int(at.gap[place])]
-    if at.outward[place]:
-        return any(one.inner is gap.outer and not one.outer.absent for one in scene.gaps)
-    return any(one.outer is gap.inner and not one.inner.absent for one in scene.gaps)
-
-
-def unplaced(scene: Scene, at: Followed, place: int) -> bool:
-    """Whether a packet was sent when the next point was not recording, and could have been refused behind that one."""
-    gap = scene.gaps[int(at.gap[place])]
-    there = gap.outer if at.outward[place] else gap.inner
-    sent = at.point.packets.time[at.rows[place : place + 1]]
-    return not there.absent and leads_on(scene, at, place) and not bool(there.recorded(sent)[0])
-
-
-def only_port(point: Point) -> int | None:
-    """The port that every packet of a point has on one side; None where there is none, or several."""
-    flows = point.flows
-    if not len(flows) or not np.isin(flows.proto, (TCP, UDP)).all():
-        return None
-    first = int(flows.ports[0])
-    for port in (first & 0xFFFF, first >> 16):
-        if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all():
-            return port
-    return None

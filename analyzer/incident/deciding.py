@@ -9,7 +9,6 @@ recorded the drop itself, nothing needs to be counted.
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +22,10 @@ from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import PROHIBITED
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
-from analyzer.incident.covering import leads_on, only_port, unplaced
+from analyzer.incident.overlooked import filtered, missed
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
+from analyzer.incident.ruled import martians, on_arrival
 from analyzer.nat.gap import by_point
 from analyzer.node.ways import OUT
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
-    from analyzer.evidence.rules.packet import Steps
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap
 
@@ -59,54 +59,8 @@ def decide(scene: Scene) -> None:
     _by_routes(scene)
     _by_counters(scene)
     _by_log(scene)
-    _filtered(scene)
-    _missed(scene)
-
-
-def _missed(scene: Scene) -> None:
-    """Leave open single packets of flows that else got through, where the next point's capture lost as many.
-
-    Only where conntrack counted no drop and no rule drops them: then nothing but that capture speaks for a loss.
-    """
-    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
-        return
-    for name, dropped in scene.drops.items():
-        found = []
-        for at in (at for kind in (scene.requests, scene.replies) for one in kind.values() for at in one):
-            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
-                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
-                here, there = (gap.inner, gap.outer) if at.outward[place] else (gap.outer, gap.inner)
-                if there.name != name or at.point is not here:
-                    continue
-                flow = int(at.point.packets.flow[row])
-                match = (gap.match_a if here is gap.inner else gap.match_b)[np.array([flow])][0]
-                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
-                if match >= 0 and (walked is None or walked[0].verdict not in ("drop", "reject")):
-                    found.append((at, place))
-        if len(found) <= dropped:
-            for at, place in found:
-                at.reason[place] = CODES["capture-dropped"]
-
-
-def _filtered(scene: Scene) -> None:
-    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter on a port would hide.
-
-    So looks a point all of whose packets are of one port, without a single question for a neighbour, and none of that service.
-    """
-    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
-        return
-    for protocol in (TCP, UDP):
-        for at in scene.requests[protocol]:
-            for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
-                gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
-                there = gap.outer if at.outward[place] else gap.inner
-                ports = int(at.point.flows.ports[at.point.packets.flow[row]])
-                only = scene.once(("only port", there.name), partial(only_port, there))
-                if only is None or only in (ports >> 16, ports & 0xFFFF):
-                    continue
-                walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
-                if walked is not None and walked[0].verdict == "accept":
-                    at.reason[place] = CODES["filtered"]
+    filtered(scene)
+    missed(scene)
 
 
 def _refusals(scene: Scene) -> None:
@@ -120,7 +74,7 @@ def _refusals(scene: Scene) -> None:
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
-                if one is None or one.harmless or unplaced(scene, at, place):
+                if one is None or one.harmless or _unplaced(scene, at, place):
                     continue
                 if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
@@ -131,6 +85,14 @@ def _refusals(scene: Scene) -> None:
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
+
+
+def _unplaced(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a packet was sent when the next point was not recording, and could have been refused behind that one."""
+    gap = scene.gaps[int(at.gap[place])]
+    there = gap.outer if at.outward[place] else gap.inner
+    sent = at.point.packets.time[at.rows[place : place + 1]]
+    return not there.absent and _leads_on(scene, at, place) and not bool(there.recorded(sent)[0])
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
@@ -219,23 +181,30 @@ def _to_the_node(scene: Scene) -> None:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
             at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
-        # What a rule drops as it comes in is lost, wherever it was to go.
+        # What is dropped as it comes in is lost, wherever it was to go.
         coming = ~own & ~at.answered & (at.reason == CODES["seen-beyond"])
         coming &= scene.node.heading[at.point.name][flow] != OUT
+        for place in martians(scene, at, coming) if mine else ():
+            at.reason[place] = CODES["recorded-drop"]
+            at.gap[place], at.outward[place] = _beside(scene, at.point, mine)
         places = np.flatnonzero((own | coming) & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
-            inner = [n for n in mine if scene.gaps[n].inner is at.point]
-            outward = bool(inner)
-            number = inner[-1] if inner else mine[-1]
+            number, outward = _beside(scene, at.point, mine)
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
             verdicts = ("reject",) if reset[place] else ("drop", "reject")
             if (
                 walked is not None
                 and walked[0].verdict in verdicts
-                and _local(walked[0], own=bool(own[place]))
+                and on_arrival(walked[0], own=bool(own[place]))
             ):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
+
+
+def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
+    """The gap that a loss at a point is told of, and whether that begins there."""
+    inner = [number for number in gaps if scene.gaps[number].inner is point]
+    return (inner or gaps)[-1], bool(inner)
 
 
 def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -254,9 +223,8 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
         ):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
-            inner = [n for n in gaps if scene.gaps[n].inner is at.point]
             at.reason[place] = CODES["refused-here"]
-            at.gap[place], at.outward[place] = (inner or gaps)[-1], bool(inner)
+            at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
@@ -265,10 +233,9 @@ def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
     own = among(at.point.src[flow], scene.node.own) & at.last & (at.reason == CODES["seen-beyond"])
     places = np.flatnonzero(own & ~acknowledged(at.point, at.rows))[:MOST] if own.any() and gaps else ()
     for place in map(int, places):
-        inner = [n for n in gaps if scene.gaps[n].inner is at.point]
-        number, outward = (inner or gaps)[-1], bool(inner)
+        number, outward = _beside(scene, at.point, gaps)
         walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
-        if walked is not None and walked[0].verdict == "drop" and _local(walked[0]):
+        if walked is not None and walked[0].verdict == "drop" and on_arrival(walked[0]):
             at.reason[place], at.gap[place], at.outward[place] = CODES["ruled"], number, outward
 
 
@@ -292,11 +259,6 @@ def _by_routes(scene: Scene) -> None:
                 at.reason[place] = CODES["ruled"]
 
 
-def _local(steps: Steps, *, own: bool = True) -> bool:
-    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
-
-
 def _by_records(scene: Scene) -> None:
     """Take the kernel's word for what it dropped on the way, whatever the captures, or a rule, say of it.
 
@@ -313,7 +275,7 @@ def _by_records(scene: Scene) -> None:
             named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
             for place in np.flatnonzero(named & ~at.answered).tolist():
                 # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
-                if at.reason[place] in LOST or not unplaced(scene, at, place):
+                if at.reason[place] in LOST or not _unplaced(scene, at, place):
                     at.reason[place] = CODES["recorded-drop"]
 
 
@@ -329,8 +291,16 @@ def _by_counters(scene: Scene) -> None:
     waiting = sum(len(places) for _, places in left)
     if waiting and dropped == waiting + _lost(scene):
         for at, places in left:
-            last = [not leads_on(scene, at, place) for place in places.tolist()]
+            last = [not _leads_on(scene, at, place) for place in places.tolist()]
             at.reason[places[np.array(last, bool)]] = CODES["counted"]
+
+
+def _leads_on(scene: Scene, at: Followed, place: int) -> bool:
+    """Whether a captured point lies behind the gap that is open, so that the packet may have been lost further on."""
+    gap = scene.gaps[int(at.gap[place])]
+    if at.outward[place]:
+        return any(one.inner is gap.outer and not one.outer.absent for one in scene.gaps)
+    return any(one.outer is gap.inner and not one.inner.absent for one in scene.gaps)
 
 
 def _by_log(scene: Scene) -> None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from analyzer.connection.passages import address
 from analyzer.incident.model import Evidence
 from analyzer.incident.records import hinted
 
 if TYPE_CHECKING:
-    from analyzer.evidence.rules.packet import Step
+    from numpy.typing import NDArray
+
+    from analyzer.connection.fates import Followed
+    from analyzer.evidence.rules.packet import Step, Steps
     from analyzer.incident.cases import Case
     from analyzer.incident.model import Confidence
     from analyzer.incident.scene import Scene
 
+MOST = 5_000
+"""Packets that are compared with the log."""
 _CHAIN = re.compile(r"\S{1,256}")
 
 
@@ -55,6 +63,34 @@ def behind_unlisted(case: Case, scene: Scene, action: str) -> tuple[str, str, bo
     said = counted(end)
     chains = " or ".join(dict.fromkeys(missing[:3]))
     return f"{said}, unless {chains} lets it pass, which is not listed", walked[1], "it counted" in said
+
+
+def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]:
+    """Which of the packets that came in the kernel's log names as martians, from where they cannot come by this interface.
+
+    It logs the addresses alone (ip_handle_martian_source), and drops what it logs before it is routed.
+    """
+    logged = {
+        (line.src, line.dst)
+        for line in scene.evidence.log
+        if line.about == "martian" and line.iif == at.point.name and line.says.startswith("martian source")
+    }
+    flows = at.point.flows
+    found = []
+    for place in np.flatnonzero(coming & at.last)[:MOST].tolist() if logged else ():
+        flow = int(at.point.packets.flow[at.rows[place]])
+        src, dst = (
+            address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
+            for end in ("src", "dst")
+        )
+        if (src, dst) in logged:
+            found.append(place)
+    return found
+
+
+def on_arrival(steps: Steps, *, own: bool = True) -> bool:
+    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
+    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
 
 
 def counted(end: Step) -> str:

@@ -54,6 +54,6 @@ def _outcome(one: ReadFile) -> str:
         told = f"evidence for {', '.join(one.cited[:NAMED])}"
         told += f" and {len(one.cited) - NAMED} more" if len(one.cited) > NAMED else ""
     else:
-        told = "read, and nothing rests on it" if one.facts else "nothing in it that is asked for"
+        told = "not cited by a finding" if one.facts else "nothing usable in it"
     parts = "1 part" if one.unclear == 1 else f"{one.unclear} parts"
     return f"{told}; {parts} not understood, see the caveats" if one.unclear else told

@@ -122,7 +122,7 @@ def sure(incident: Incident) -> str:
 
 def fix_label(incident: Incident) -> str:
     """Return what its remedies are called: nobody can fix what is not known."""
-    return "Next step" if incident.cause == "unknown" else "Fix"
+    return "Next" if incident.cause == "unknown" else "Fix"
 
 
 def between(gap: GapNames | None) -> str:

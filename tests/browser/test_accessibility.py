@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from analyzer.report import html
+from tests.conftest import ROOT
 from tests.web.serving import Server
 
 pytestmark = pytest.mark.browser
@@ -34,11 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
 def test_reports(sample: Any, browser: Browser, tmp_path: Path, width: int, scheme: Any) -> None:
-    """Incidents of two kinds, and none."""
+    """Incidents of two kinds, none, and two incidents of one cause."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    for analysis in (sample.both(), sample.clean()):
-        (tmp_path / "report.html").write_text(html.render(analysis), encoding="utf-8")
+    alike = ROOT / "reports/table-full-silent/report.html"
+    for text in (html.render(sample.both()), html.render(sample.clean()), alike.read_text(encoding="utf-8")):
+        (tmp_path / "report.html").write_text(text, encoding="utf-8")
         page.goto((tmp_path / "report.html").as_uri())
 
         assert [] == faults(page)

@@ -303,3 +303,26 @@ def test_evidence_is_bounded(folder: Path) -> None:
     assert ("0123456789\n" * 10, None) == file.read(110)
     (folder / "long.txt").unlink()
     assert ("", "cannot be read: No such file or directory") == file.read()
+
+
+def test_texts_that_are_compressed_too_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bytes cost no minutes: of one line over and over as much is read as a text may be that is stored in so few bytes."""
+    monkeypatch.setattr(bundling, "SPARE", 100_000)
+    (tmp_path / "eth0.pcap").write_bytes(PCAP)
+    (tmp_path / "uname.txt.gz").write_bytes(gzip.compress(TEXT * 100_000))
+    (tmp_path / "some.txt.gz").write_bytes(gzip.compress(TEXT * 100))
+    with tarfile.open(tmp_path / "a.tar.xz", "w:xz") as packed:
+        for name in ("a.txt", "b.txt"):
+            about = tarfile.TarInfo(name)
+            about.size = 60_000
+            packed.addfile(about, io.BytesIO(bytes(TEXT * 2000)[: about.size]))
+        about = tarfile.TarInfo("zeros.bin")
+        about.size = 8 << 20
+        packed.addfile(about, io.BytesIO(bytes(about.size)))
+    read = {file.name: file.read() for file in Bundle.open([tmp_path]).evidence}
+    stored = (tmp_path / "uname.txt.gz").stat().st_size
+
+    assert stored * 199 < len(read["uname.txt.gz"][0]) <= stored * 200
+    assert f"only its first {len(read['uname.txt.gz'][0])} bytes were read" == read["uname.txt.gz"][1]
+    assert (100 * len(TEXT), None) == (len(read["some.txt.gz"][0]), read["some.txt.gz"][1])
+    assert [60_000, True] == [len(read["a.txt"][0]), len(read["b.txt"][0]) < 60_000]

@@ -246,7 +246,7 @@ def archive(data: bytes) -> None:
 def listing(data: bytes) -> None:
     """A packet listing, as what it seems to be or else as any."""
     form = recognising.form(data[:4096]) or get_args(recognising.Form)[len(data) % 4]
-    listed = recognising.Listing(form=form, open=lambda: io.BytesIO(data), stored=len(data))
+    listed = recognising.Listing(form=form, open=lambda: io.BytesIO(data), most=1 << 30)
     container(Translation(listed).read())
 
 

@@ -186,43 +186,6 @@ def test_what_was_answered_is_not_dropped(tmp_path: Path) -> None:
     assert ([], 0, 0) == _said(_silent(tmp_path, talk))
 
 
-def test_a_filter_on_one_port(tmp_path: Path) -> None:
-    """An uplink that has one service's packets only, rules that accept, no drop counted: not a loss."""
-    counters(tmp_path)
-    _rules(tmp_path, "tcp dport 81 drop")
-    analysis = analyze(record(tmp_path, bystander(-5), vanishing(connection(), 0, 1, 3), bystander(40)))
-
-    assert ([], 0, 1) == _said(analysis)
-    assert {"filtered": 1} == analysis.account.why_unknown
-
-
-def _missing_reply(folder: Path, dropped: int) -> Analysis:
-    """The second of three answers never shows inside; tcpdump says how many packets it lost there."""
-    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:53", proto="udp", nat="192.0.2.10:20000")
-    for at in (0, 1, 2):
-        talk.send("", b"asks %d" % at, at=at)
-        answer = talk.send("", b"answers %d" % at, by_pod=False, at=at + 0.1)
-        if at == 1:
-            answer.lost_after("eth0")
-    counters(folder)
-    log = "tcpdump: listening on cni0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
-    log += f"9 packets captured\n12 packets received by filter\n{dropped} packets dropped by kernel\n"
-    (folder / "tcpdump-cni0.log").write_text(log)
-    return judged(folder, talk, rule="tcp dport 9 drop")
-
-
-def test_a_capture_that_lost_packets(tmp_path: Path) -> None:
-    """Nothing but the capture at cni0 speaks for a loss, and it lost packets."""
-    assert [] == told_of(_missing_reply(tmp_path, dropped=3))
-
-
-def test_a_capture_that_lost_nothing(tmp_path: Path) -> None:
-    """Near miss: then the answer is lost."""
-    assert [("reply-vanished", "unknown", ("cni0", "eth0"), 1)] == told_of(
-        _missing_reply(tmp_path, dropped=0)
-    )
-
-
 def test_a_node_that_says_nothing(tmp_path: Path) -> None:
     """No rule drops what comes in, and still nobody answers: that is this node's, and nobody can tell why."""
     analysis = judged(

@@ -29,8 +29,8 @@ def test_what_came_of_it() -> None:
     """Evidence for what; read and of no use; nothing in it; partly or not understood."""
     known = ReadFile(file="a", source="sysctl", facts=2)
     assert [
-        "evidence for syn-vanished-1, node health", "evidence for 1, 2, 3, 4 and 1 more", "read, and nothing rests on it",
-        "nothing in it that is asked for", "read, and nothing rests on it; 2 parts not understood, see the caveats",
+        "evidence for syn-vanished-1, node health", "evidence for 1, 2, 3, 4 and 1 more", "not cited by a finding",
+        "nothing usable in it", "not cited by a finding; 2 parts not understood, see the caveats",
         "not understood: CSV",
     ] == [
         row.outcome

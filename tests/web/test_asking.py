@@ -52,7 +52,7 @@ def test_what_cannot_be_analysed_yet(server: Server) -> None:
 
     assert 409 == empty.status_code == partial.status_code
     assert "nothing to analyse" in empty.json()["error"]
-    assert "eth0.pcap has not arrived whole" in partial.json()["error"]
+    assert "eth0.pcap is incomplete" in partial.json()["error"]
 
 
 @pytest.mark.parametrize("role", ["router", 7, 0, None, [], ["pod"], "<script>"])

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Form = Literal["tcpdump", "packet list", "fields", "json"]
-COMPRESSED = 200
-"""How many times as long as it is stored a listing may be. Real ones are up to 70 times as long (JSON of tshark, `xz -9`), one
-line over and over is 10,000 times as long, and each line takes Python a fifth of a millisecond."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -29,13 +26,8 @@ class Listing:
     form: Form
     open: Callable[[], BinaryIO]
     """Opens its bytes; raises OSError."""
-    stored: int
-    """How many bytes of it are stored, compressed as they may be."""
-
-    @property
-    def most(self) -> int:
-        """Bytes that it may have when it is decompressed."""
-        return self.stored * COMPRESSED
+    most: int
+    """Bytes that are read of it, decompressed."""
 
 
 def encoding(head: bytes) -> str:

@@ -13,7 +13,7 @@ from analyzer.capture.compressed import Stream
 from analyzer.capture.listing import fields, packet_list, tcpdump
 from analyzer.capture.listing.crafting import frame
 from analyzer.capture.listing.listed import Listed, Notes
-from analyzer.capture.listing.recognising import COMPRESSED, Listing, encoding
+from analyzer.capture.listing.recognising import Listing, encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,7 @@ class Translation(io.RawIOBase):
         """Number and text of each line; what tcpdump says beside the packets is noted here."""
         stream = Stream(raw)
         head = stream.read(4096)
-        name, rest, number, left = encoding(head), head, 0, self._listing.most
+        name, rest, number, left = encoding(head), head, 0, max(self._listing.most - len(head), 0)
         decoder = codecs.getincrementaldecoder(name)("replace")
         held, limit = "", LINE * (16 if self._form == "json" else 1)
         while True:
@@ -128,9 +128,9 @@ class Translation(io.RawIOBase):
                 if not self._said(text):
                     yield number, text
             if not rest:
-                self.damage = stream.damage or (
-                    _too_long(self._listing.most) if not left and stream.read(1) else None
-                )
+                self.damage = stream.damage
+                if not left and not self.damage and stream.read(1):
+                    self.damage = f"only its first {self._listing.most} bytes were read"
                 return
             held = held[: 4 * limit]
             rest = stream.read(min(PIECE, left))
@@ -146,7 +146,3 @@ class Translation(io.RawIOBase):
         if found := _DROPPED.match(text):
             self.notes.dropped = (self.notes.dropped or 0) + int(found[1])
         return True
-
-
-def _too_long(most: int) -> str:
-    return f"only its first {most} bytes were read, {COMPRESSED} times as many as are stored; no listing is that long"

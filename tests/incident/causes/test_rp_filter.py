@@ -123,3 +123,24 @@ def test_the_setting_and_the_routes(tmp_path: Path) -> None:
     assert [(CODE, "possible")] == [
         (f.cause, f.confidence) for f in findings(judged(tmp_path, known(), inbound()))
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (MARTIAN, [(CODE, "proven")]),
+        (MARTIAN.replace("dev eth0", "dev eth1"), []),
+        (MARTIAN.replace("martian source", "martian destination"), []),
+    ],
+    ids=["named", "another-interface", "another-message"],
+)
+def test_a_packet_to_nobody_that_was_seen(tmp_path: Path, line: str, expected: list[tuple[str, str]]) -> None:
+    """Where the pod is nobody saw; that the kernel logs the packet as a martian says that it got no further."""
+    told(tmp_path, sysctl=STRICT, dmesg=line)
+    talk = Conversation(
+        pod="198.51.100.7:40000", server="10.244.0.11:80", way="eth0", nat="198.51.100.7:40000"
+    )
+    for at in (0, 1):
+        talk.syn(at).lost_after("eth0")
+
+    assert expected == [(f.cause, f.confidence) for f in findings(judged(tmp_path, talk))]

@@ -1,0 +1,48 @@
+"""What a capture may have overlooked is not called lost: it lost packets itself, or a filter hid them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import connection, counters, vanishing
+from tests.incident.node import told
+from tests.incident.test_deciding import RULES, judged, told_of
+
+
+def test_a_filter_on_one_port(tmp_path: Path) -> None:
+    """An uplink that has one service's packets only, rules that accept, no drop counted: not a loss."""
+    counters(tmp_path)
+    told(tmp_path, **{"nft-ruleset": RULES.format(hook="forward", rule="tcp dport 81 drop")})
+    analysis = analyze(record(tmp_path, bystander(-5), vanishing(connection(), 0, 1, 3), bystander(40)))
+
+    assert [] == told_of(analysis)
+    assert {"filtered": 1} == analysis.account.why_unknown
+
+
+def _missing_reply(folder: Path, dropped: int) -> Analysis:
+    """The second of three answers never shows inside; tcpdump says how many packets it lost there."""
+    talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:53", proto="udp", nat="192.0.2.10:20000")
+    for at in (0, 1, 2):
+        talk.send("", b"asks %d" % at, at=at)
+        answer = talk.send("", b"answers %d" % at, by_pod=False, at=at + 0.1)
+        if at == 1:
+            answer.lost_after("eth0")
+    counters(folder)
+    log = "tcpdump: listening on cni0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
+    log += f"9 packets captured\n12 packets received by filter\n{dropped} packets dropped by kernel\n"
+    (folder / "tcpdump-cni0.log").write_text(log)
+    return judged(folder, talk, rule="tcp dport 9 drop")
+
+
+def test_a_capture_that_lost_packets(tmp_path: Path) -> None:
+    """Nothing but the capture at cni0 speaks for a loss, and it lost packets."""
+    assert [] == told_of(_missing_reply(tmp_path, dropped=3))
+
+
+def test_a_capture_that_lost_nothing(tmp_path: Path) -> None:
+    """Near miss: then the answer is lost."""
+    assert [("reply-vanished", "unknown", ("cni0", "eth0"), 1)] == told_of(
+        _missing_reply(tmp_path, dropped=0)
+    )
