@@ -120,6 +120,7 @@ def digest(text: str) -> str:
 
 
 _KINDS = (
+    ("an empty list, as `ip -j` prints it where there is nothing to list", r"\A\[[\s{},]*\]\Z"),
     ("a listing of network devices' drivers, which counts nothing", r"^driver: \S+\nversion: "),
     (
         "`ss -s`, which tells no single socket: `ss -tanp` does",

@@ -203,6 +203,7 @@ def test_every_sample_in_wrappers(bare: list[Evidence], around: Callable[[str], 
         ("br_netfilter           28672  0\n", "a part of `lsmod`"), ("@[\n    kfree_skb_reason+1\n]: 17\n", "counts of a bpftrace program"),
         ("192.0.2.1 from 10.244.1.7 via 192.0.2.1 dev eth0 \n    cache iif cni0 \n", "the answer of `ip route get`"),
         ("TCP IN 10.0.1.17:432 -> 10.0.2.31:80 expires=12\n", "Cilium's connection tracking"), ("Dear diary\n", ""),
+        ("[ {  } ]\n", "an empty list"), ("[1]\n", ""),
     ],
 )  # fmt: skip
 def test_known_and_of_no_use(text: str, expected: str) -> None:
