@@ -65,7 +65,7 @@ def test_cases_are_tests(
     assert "PASSED found/case.toml::found" in ran.stdout
     assert "FAILED lost/case.toml::lost - not expected: syn-vanished-1 (syn-vanished unk" in ran.stdout
     assert "Not as expected\n  - not expected: syn-vanished-1 (syn-vanished unknown" in ran.stdout
-    assert "1 SYN vanished between cni0 and eth0" in ran.stdout
+    assert "1 SYN vanished between cni0 and eth0" in " ".join(ran.stdout.split())
     assert "empty: no capture (pcap or pcapng) found among 1 text file" in ran.stdout
     assert "case.toml: expect knows no 'exti'; it knows bundle, counts, exit, incidents" in ran.stdout
     assert "Traceback" not in ran.stdout

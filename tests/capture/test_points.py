@@ -334,8 +334,8 @@ def test_a_point_of_which_most_was_not_decoded_says_so(tmp_path: Path) -> None:
 
     assert (1, 0.75, (0, 2 * 10**9)) == (len(found.packets), found.unread_share, found.unread)
     assert (
-        "eth0.pcap: 3 of 4 frames are MACsec (EtherType 0x88e5): what they carried cannot be told, so that a packet is "
-        "missing here proves nothing",
+        "eth0.pcap: 3 of 4 frames are MACsec (EtherType 0x88e5): their contents are unknown, so a packet missing here "
+        "proves nothing",
     ) == found.caveats
 
 

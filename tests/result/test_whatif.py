@@ -90,8 +90,8 @@ def test_the_replay_says_why() -> None:
 
 
 def test_an_older_kernel_is_no_promise() -> None:
-    """What it would have refused beside these packets was not asked, and that is said."""
-    assert "was not asked" in what_if(fixture("ack-over"), "kernel=5.10").arithmetic
+    """What it would have refused beside these packets was not checked, and that is said."""
+    assert "was not checked" in what_if(fixture("ack-over"), "kernel=5.10").arithmetic
     assert "was not asked" not in what_if(fixture("late-ack"), "kernel=6.1").arithmetic
 
 
