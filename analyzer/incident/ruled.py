@@ -42,27 +42,32 @@ def perhaps(case: Case, scene: Scene, packet: str) -> tuple[Evidence, str, Confi
 
 
 def behind_unlisted(case: Case, scene: Scene, action: str) -> tuple[str, str, bool] | None:
-    """The rule, or policy, that drops or rejects the packet unless a chain that is not listed let it pass before.
+    """The rule, or policy, that drops or rejects the packet where the listing is not whole.
 
-    Returns: In words, with the chain that is missing; its file; and whether it counted packets. None where something else is
-    open than chains that nobody listed: `iptables -vnL FORWARD` lists one.
+    Returns: In words, with what is missing; its file; and whether it counted packets. None where something else is open
+    than chains, or parts of them, that nobody listed: `iptables -vnL FORWARD` lists one chain, `grep` a few rules.
     """
     walked = scene.walked(case)
-    if walked is None or walked[0].verdict != "cannot-tell" or (end := walked[0].end) is None:
+    if walked is None or walked[0].verdict != "cannot-tell":
         return None
-    doubts = walked[0].doubts
-    missing = [
-        one.target
-        for doubt in doubts
-        if doubt.action == "unknown" and doubt.rule
-        for one in doubt.rule.actions
-        if one.kind in ("jump", "goto", "unknown") and _CHAIN.fullmatch(one.target)
-    ]
-    if end.action != action or not doubts or len(missing) != len(doubts):
+    steps, file = walked
+    if steps.end is None:
+        if steps.fits is None or steps.fits.action != action:
+            return None
+        said = counted(steps.fits)
+        return f"{said}; the chains that lead to it are not all listed", file, "it counted" in said
+    missing = []
+    for doubt in steps.doubts:
+        if doubt.action == "unknown" and doubt.rule is None:
+            missing.append(f"the rest of {doubt.chain.label}")
+        elif doubt.action == "unknown" and doubt.rule:
+            targets = (one.target for one in doubt.rule.actions if one.kind in ("jump", "goto", "unknown"))
+            missing += [target for target in targets if _CHAIN.fullmatch(target)]
+    if steps.end.action != action or not missing or len(missing) != len(steps.doubts):
         return None
-    said = counted(end)
+    said = counted(steps.end)
     chains = " or ".join(dict.fromkeys(missing[:3]))
-    return f"{said}, unless {chains} lets it pass, which is not listed", walked[1], "it counted" in said
+    return f"{said}, unless {chains} lets it pass, which is not listed", file, "it counted" in said
 
 
 def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]:

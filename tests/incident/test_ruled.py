@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from analyzer import analyze
+from tests.conftest import FIXTURES
 from tests.incident.evidence import connection, findings, judged, vanishing
 from tests.incident.node import told
 
@@ -46,3 +50,44 @@ def test_a_whole_listing_decides(tmp_path: Path) -> None:
 
     assert ("policy-drop", "proven") == (finding.cause, finding.confidence)
     assert "ip filter FORWARD: policy drop (it counted 8 packets)" == finding.facts["rule"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"10\.96\.0\.99", "(it counted 10 packets); the chains that lead to it are not all listed"),
+        ("KUBE-SERVICES", "unless the rest of"),
+        (r"10\.96\.0\.80", None),
+    ],
+)
+def test_a_grepped_save(tmp_path: Path, pattern: str, expected: str | None) -> None:
+    """The rule that refused is named though the chains that lead to it were not listed; another service's rule is not."""
+    ignored = shutil.ignore_patterns("case.toml", "iptables-save.txt")
+    shutil.copytree(FIXTURES / "policy-reject", tmp_path / "b", ignore=ignored)
+    saved = (FIXTURES / "policy-reject" / "iptables-save.txt").read_text().splitlines(keepends=True)
+    (tmp_path / "b" / "grepped.txt").write_text("".join(line for line in saved if re.search(pattern, line)))
+    refused = next(one for one in analyze(tmp_path / "b").incidents if one.kind == "refused")
+
+    assert ("policy-reject", "likely") == (refused.cause, refused.confidence)
+    named = [one.says for one in refused.evidence if one.says.startswith("the packet matches ip ")]
+    assert (expected is not None) == bool(named)
+    assert all(
+        "KUBE-SERVICES: -A KUBE-SERVICES -d 10.96.0.99/32" in says and str(expected) in says for says in named
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("[2:120] -A CUSTOM -d 192.0.2.100/32 -p tcp -m tcp --dport 8080 -j DROP", ("policy-drop", "likely")),
+        ("-A CUSTOM -d 192.0.2.100/32 -p tcp -m tcp --dport 8080 -j DROP", ("policy-drop", "possible")),
+        ("[2:120] -A CUSTOM -d 192.0.2.101/32 -p tcp -m tcp --dport 8080 -j DROP", ("unknown", "likely")),
+        ("[2:120] -A CUSTOM -p tcp -m tcp --dport 8080 -j DROP", ("unknown", "likely")),
+    ],
+)  # fmt: skip
+def test_a_rule_alone(tmp_path: Path, rule: str, expected: tuple[str, str]) -> None:
+    """A rule for the packet's own address may have dropped it; one that names no address may belong to anything."""
+    told(tmp_path, rules=f"{rule}\n")
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert expected == (finding.cause, finding.confidence)

@@ -70,6 +70,8 @@ class Steps:
     end: Step | None
     """What decided; of `cannot-tell` what would decide if no doubtful rule matched. None where every chain
     let the packet pass."""
+    fits: Step | None
+    """Where nothing decided and the listing is not whole: a rule for the packet's own address that would lose it, if asked."""
     doubts: tuple[Step, ...]
     """Doubtful rules that would lose the packet, or save it, instead."""
     source_nat: Step | None

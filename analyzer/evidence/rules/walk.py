@@ -8,6 +8,7 @@ change it. Order of hooks and meaning of verdicts: nft(8); an accept ends one ba
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.evidence.rules.model import NAT, Action
@@ -41,6 +42,9 @@ _JUMPS = 64
 _RULES = 200_000
 """Rules looked at, at most: chains that jump twice into each other make their number explode."""
 _STEPS = 100
+_LOSING = frozenset({"drop", "reject"})
+_FITTING = 5_000
+"""Rules of an incomplete listing that are looked at alone, at most."""
 
 
 def walk(
@@ -93,9 +97,26 @@ class _Walk:
                     return self._told("cannot-tell", end, pending + other)
                 pending += [doubt for doubt in other if doubt.action != "accept"]
         whole = self._rules.complete and not self._unlisted()
-        return self._told("accept" if whole and not pending else "cannot-tell", None, pending)
+        if whole and not pending:
+            return self._told("accept", None, pending)
+        return self._told("cannot-tell", None, pending, self._fitting())
 
-    def _told(self, verdict: str, end: Step | None, doubts: list[Step]) -> Steps:
+    def _fitting(self) -> Step | None:
+        """Find a rule that would lose the packet, wherever it is listed: what calls its chain may be what is missing."""
+        self._view.enter(self._way, 0)
+        family = "ip6" if self._view.family == "ipv6" else "ip"
+        chains = (c for c in self._rules.chains if c.family in ("inet", family) and c.table != "nat")
+        rules = ((chain, rule) for chain in chains for rule in chain.rules if rule.kinds & _LOSING)
+        for chain, rule in islice(rules, _FITTING):
+            named = any({"src", "dst"} & {*match.fields} and not match.negated for match in rule.matches)
+            if named and self._view.holds(rule):
+                (action,) = rule.kinds & _LOSING
+                return Step(
+                    hook=chain.hook or self._way, chain=chain, rule=rule, action=action, certain=False
+                )
+        return None
+
+    def _told(self, verdict: str, end: Step | None, doubts: list[Step], fits: Step | None = None) -> Steps:
         bridged = [
             chain.label
             for chain in self._rules.chains
@@ -104,6 +125,7 @@ class _Walk:
         return Steps(
             verdict=verdict,  # type: ignore[arg-type] # one of the four
             end=end,
+            fits=fits,
             doubts=tuple(doubts[:_STEPS]),
             source_nat=self._nat.get("source"),
             destination_nat=self._nat.get("destination"),
