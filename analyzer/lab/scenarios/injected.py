@@ -21,11 +21,12 @@ REQUEST = 10_000
 OVER = (1, 1460, 65160, 200_000)
 # Long enough for an answer to an impossible ACK, be it the host's RST or the client's ACK.
 ANSWER_S = 0.1
+# Of TCP alone: a pod's router solicitation, sent some seconds after its interface came up, is INVALID at this hook, too.
 DROP_INVALID = """
 table inet firewall {
     chain input {
         type filter hook input priority 0;
-        ct state invalid counter drop
+        meta l4proto tcp ct state invalid counter drop
     }
 }
 """
