@@ -91,7 +91,7 @@ class ReadFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class SideEvidence:
     """What the side evidence of a bundle tells."""
 
     kernel: str | None = None
@@ -154,9 +154,9 @@ class Evidence:
         """
         return counting.read(self.statistics, name, of)
 
-    def of_no_node(self) -> Evidence:
+    def of_no_node(self) -> SideEvidence:
         """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
-        return Evidence(
+        return SideEvidence(
             interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
             read=self.read, caveats=self.caveats,
         )  # fmt: skip
@@ -179,7 +179,7 @@ def _moment(file: EvidenceFile) -> int:
     return after - before
 
 
-def collect(files: Iterable[EvidenceFile]) -> Evidence:
+def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
     """Read the side evidence; each file is recognised by what it holds.
 
     A file may hold several sources' output in a row. Files that no source recognises are told in one caveat.
@@ -257,7 +257,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         caveats.append(
             f"{nameless} dropped packets are told by names that no listing gives an address: kubectl get pods -A -o wide does"
         )
-    return Evidence(
+    return SideEvidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces={link.index: link for link in links if link.index is not None},

@@ -30,7 +30,7 @@ def rises(snapshots: Sequence[CounterSnapshot], counter: str) -> Iterator[Rise]:
     """Give each pair of neighbouring snapshots between which a counter rose.
 
     Args:
-        snapshots: In order of time, as `Evidence.counters` has them; each source by itself.
+        snapshots: In order of time, as `SideEvidence.counters` has them; each source by itself.
         counter: As `conntrack -S` calls it: `insert_failed`.
     """
     for source in dict.fromkeys(snapshot.source for snapshot in snapshots):

@@ -13,7 +13,7 @@ from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
     from analyzer.connection.passages import Trails
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.evidence.rules.packet import Packet, Steps
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def at_port(
     packet: Packet,
-    evidence: Evidence,
+    evidence: SideEvidence,
     node: Node,
     trails: Trails,
     point: Point,
@@ -54,7 +54,7 @@ def at_port(
     return replace(packet, iif=next(seen, "" if stays else None))
 
 
-def device(point: Point, evidence: Evidence) -> str:
+def device(point: Point, evidence: SideEvidence) -> str:
     """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
     name = evidence.device(point.name)
     if point.role != "pod" or not name:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from analyzer.capture.files import EvidenceFile
 from analyzer.capture.link import Link
-from analyzer.evidence import Evidence, collect, collecting, links
+from analyzer.evidence import SideEvidence, collect, collecting, links
 from analyzer.evidence.events import occupancy
 from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
@@ -49,7 +49,7 @@ def stat(found: int, failed: int) -> str:
     )
 
 
-def collected(**texts: str | bytes) -> Evidence:
+def collected(**texts: str | bytes) -> SideEvidence:
     """Collect from files of these names, in this order."""
     files = []
     for name, text in texts.items():
@@ -60,7 +60,7 @@ def collected(**texts: str | bytes) -> Evidence:
 
 def test_nothing() -> None:
     """Without files nothing is known, and nothing is wrong."""
-    assert Evidence(interfaces={}, capture_drops={}) == collected()
+    assert SideEvidence(interfaces={}, capture_drops={}) == collected()
 
 
 def test_all_of_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,7 +452,7 @@ def test_settings_that_differ() -> None:
 
 def test_files_of_a_case() -> None:
     """What describes a recorded case is no evidence, and nothing to complain about."""
-    assert Evidence(interfaces={}, capture_drops={}) == collected(
+    assert SideEvidence(interfaces={}, capture_drops={}) == collected(
         **{"x/case.toml": "[case]\n", "truth.json": "{}\n"}
     )
 
