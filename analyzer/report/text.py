@@ -215,11 +215,10 @@ class _Sheet:
 
     def incidents(self, cause: Cause, *, summed: bool) -> list[str]:
         """The incidents of *cause*, their connections, the evidence and what is ruled out; *summed* if nothing above told it."""
-        several = len(cause.incidents) > 1
-        lines = []
+        lines, several = [], len(cause.incidents) > 1
         for number, incident in enumerate(cause.incidents[:OF_CAUSE]):
             told = self.summary(incident) if summed or several else self.wrap(_heading(incident))
-            lines += [*[""][: bool(number)], *self.labelled(told, short(incident.id, 40), _BOLD)]
+            lines += [*[""][:number], *self.labelled(told, short(incident.id, 40), _BOLD)]
             findings = incident.findings[: 1 if several else FINDINGS]
             for row, finding in enumerate(findings):
                 lines += [*[""][: row or summed or several], *self.finding(finding)]
