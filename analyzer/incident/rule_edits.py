@@ -23,25 +23,46 @@ _OWNER = (
     "If a component owns the rule (kube-proxy, a network plugin, firewalld), set it there: it will rewrite the rule. "
     "Rule numbers and handles change with the chain: list it first."
 )
+_WIDE = "Allows more than this traffic: a rule that accepts this traffic alone is narrower. "
 # What nft's translations may be followed by: nft(8), NAT STATEMENTS.
 _TRANSLATES = re.compile(
     r"\b(masquerade(?: to :\S+)?|snat(?: (?:ip6?))?(?: to \S+)?)((?: (?:random|persistent)(?:, ?(?:random|persistent))*)?)(?= |$)"
 )
 
 
-def remove(step: Step) -> tuple[Remedy, ...]:
-    """How to take away what drops or rejects: the rule, or a chain's policy; nothing where the text does not say which."""
-    if step.rule is None:
-        return _policy(step) if step.action in ("drop", "reject") else ()
-    command = _delete(step.rule, step.chain.family)
+def remove(*steps: Step, sure: bool = True) -> tuple[Remedy, ...]:
+    """How to take away what drops or rejects: rules, a chain's policy; nothing where the text does not say which.
+
+    Args:
+        steps: What loses the packet, and then what would lose it if that were gone.
+        sure: Whether nothing else loses it then.
+    """
+    # A later rule first: what is deleted before it changes its number.
+    rules = sorted((step for step in steps if step.rule is not None), key=_number, reverse=True)
+    policies = [step for step in steps if step.rule is None and step.action in ("drop", "reject")]
+    if not rules and not policies:
+        return ()
+    what = " and ".join(
+        [
+            *(["Delete " + ("these rules" if len(rules) > 1 else "this rule")] if rules else []),
+            *([f"{'set' if rules else 'Set'} the policy of this chain to ACCEPT"] if policies else []),
+        ]
+    )
+    gone = "they are" if len(steps) > 1 else "it is"
     return (
         Remedy(
-            do=f"Delete this rule, if the traffic is wanted: {step.text}",
-            command=command,
-            effect="The next attempt gets through.",
-            risk=f"Somebody may have blocked this on purpose: ask first. {_OWNER}",
+            do=f"{what}, if the traffic is wanted: {'; '.join(step.text for step in steps)}",
+            command="\n".join([*map(_delete, rules), *map(_accept, policies)]),
+            effect="The next attempt gets through."
+            if sure
+            else f"The next attempt gets further. What else may drop it when {gone} gone, the listing does not show.",
+            risk=(_WIDE if policies else "Somebody may have blocked this on purpose: ask first. ") + _OWNER,
         ),
     )
+
+
+def _number(step: Step) -> int:
+    return step.rule.number if step.rule is not None else 0
 
 
 def randomise(step: Step) -> tuple[Remedy, ...]:
@@ -74,27 +95,17 @@ def randomise(step: Step) -> tuple[Remedy, ...]:
     )
 
 
-def _policy(step: Step) -> tuple[Remedy, ...]:
+def _accept(step: Step) -> str:
     chain = step.chain
     if chain.legacy or (chain.family in ("ip", "ip6") and chain.name.isupper()):
-        command = (
-            f"{_iptables(chain.family)} -t {shlex.quote(chain.table)} -P {shlex.quote(chain.name)} ACCEPT"
-        )
-    else:
-        place = " ".join(map(shlex.quote, (chain.family, chain.table, chain.name)))
-        command = f"nft chain {place} '{{ policy accept ; }}'"
-    return (
-        Remedy(
-            do=f"Set the policy of this chain to ACCEPT, if the traffic is wanted: {step.text}",
-            command=command,
-            effect="The next attempt passes the chain.",
-            risk="Allows more than this traffic: a rule that accepts this traffic alone is narrower. "
-            + _OWNER,
-        ),
-    )
+        return f"{_iptables(chain.family)} -t {shlex.quote(chain.table)} -P {shlex.quote(chain.name)} ACCEPT"
+    place = " ".join(map(shlex.quote, (chain.family, chain.table, chain.name)))
+    return f"nft chain {place} '{{ policy accept ; }}'"
 
 
-def _delete(rule: Rule, family: str) -> str:
+def _delete(step: Step) -> str:
+    rule, family = step.rule, step.chain.family
+    assert rule is not None
     if _SAVED.fullmatch(rule.text) or _listed(rule):
         table, chain = rule.chain.split(" ")[1:3]
         where = f"-t {shlex.quote(table)}"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from analyzer.connection.refusals import Refusals
     from analyzer.evidence import Evidence
     from analyzer.evidence.facts import CounterSnapshot
+    from analyzer.evidence.rules.packet import Step
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.nat.gap import Gap
@@ -260,6 +261,11 @@ class Scene:
         None without rules, and for the packets after `MOST_RULES`.
         """
         return self.walk(*case.lost[0].seen[-1], case.crossing, outward=case.outward)
+
+    def without(self, end: Step) -> Scene:
+        """The same where what ended a packet's way through the rules is gone."""
+        rules = self.evidence.rules[-1].without(end.chain, end.rule)
+        return replace(self, evidence=replace(self.evidence, rules=(rules,)))
 
     def walk(self, point: Point, row: int, gap: Gap, *, outward: bool) -> tuple[Steps, str] | None:
         """The way of any packet through the rules, and the file they are from; None as in `walked`.

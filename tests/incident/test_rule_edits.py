@@ -47,6 +47,24 @@ def test_a_rule_that_drops(found: Step, command: str) -> None:
     assert last(remove(found)) == command
 
 
+def test_several_that_drop() -> None:
+    """Of one chain the later rule is deleted first, since it has another number afterwards; then the policy is changed."""
+    (made,) = remove(
+        step("ip filter FORWARD", "-A FORWARD -p tcp -j DROP", number=2),
+        step("ip filter FORWARD", "-A FORWARD -j DROP", number=10),
+        policy("ip", "filter", "FORWARD"),
+        sure=False,
+    )
+
+    assert made.command.splitlines()[1::2] == [
+        "iptables -t filter -D FORWARD 10",
+        "iptables -t filter -D FORWARD 2",
+    ]
+    assert made.command.splitlines()[-1] == "iptables -t filter -P FORWARD ACCEPT"
+    assert made.do.startswith("Delete these rules and set the policy of this chain to ACCEPT, if")
+    assert "the listing does not show" in made.effect
+
+
 @pytest.mark.parametrize(
     ("found", "command"),
     [
