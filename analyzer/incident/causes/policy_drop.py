@@ -62,8 +62,6 @@ RANDOM = re.compile(r"\b(numgen|statistic)\b")
 """Conditions that some packets meet and others, just alike, do not: `numgen inc mod 10 0`, `-m statistic --mode random`."""
 WITNESSES = 3
 """Requests that passed next, which the rules must let through."""
-BEHIND = 8
-"""Rules at most that are told to be deleted for one packet: each would lose it if those before it were gone."""
 
 REMEDIES = (
     Remedy(
@@ -165,21 +163,12 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    found, sure = scene.once(("in the way", walked[0].end.text), lambda: _in_the_way(case, scene))
+    found, sure = scene.once(
+        ("in the way", walked[0].end.text),
+        lambda: rule_edits.in_the_way(scene, lambda scene: scene.walked(case)),
+    )
     own = rule_edits.remove(*found, sure=sure)
     return (*own, REMEDIES[1]) if own else ()
-
-
-def _in_the_way(case: Case, scene: Scene) -> tuple[list[Step], bool]:
-    """What loses the packet, and what would lose it if that were gone, one after another; whether nothing else would."""
-    found: list[Step] = []
-    while (walked := scene.walked(case)) is not None and len(found) < BEHIND:
-        steps = walked[0]
-        if steps.verdict not in LOST or steps.end is None:
-            return found, steps.verdict == "accept"
-        found.append(steps.end)
-        scene = scene.without(steps.end)
-    return found, False
 
 
 def suggest(case: Case, scene: Scene) -> Explanation | None:
