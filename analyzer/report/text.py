@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 INCIDENTS = 20
-"""Incidents told; the rest is counted."""
+"""Incidents that the overview tells."""
+TOLD = 20
+"""Causes told with their incidents; the rest is counted."""
+OF_CAUSE = 8
+"""Incidents told of one cause; the rest is counted."""
 CAUSES = 4
 """Causes told first, each with its fix; the rest is told with its incidents."""
 FINDINGS = 3
@@ -133,14 +137,13 @@ class _Sheet:
         wrong = analysis.incidents or analysis.account.open or analysis.inconclusive
         codes = (_BOLD, _RED) if wrong else (_BOLD,) if analysis.account.outside else (_BOLD, _GREEN)
         blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis.incidents, analysis))]]
-        first = causes(analysis.incidents)[:CAUSES]
-        blocks += [self.cause(cause) for cause in first]
+        found = causes(analysis.incidents)
+        blocks += [self.cause(cause) for cause in found[:CAUSES]]
         blocks += [self.slow(analysis), self.account(analysis), self.outside(analysis)]
         blocks += [self.advice(advice) for advice in analysis.advice]
-        told = {cause.incident.id for cause in first}
-        blocks += [self.incident(one, summed=one.id not in told) for one in analysis.incidents[:INCIDENTS]]
-        if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
-            blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+        blocks += [self.incidents(one, summed=row >= CAUSES) for row, one in enumerate(found[:TOLD])]
+        if (hidden := len(found) - TOLD) > 0:
+            blocks.append([f"... and {count(hidden, 'further cause', 'further causes')}"])
         unwell = [signal for signal in analysis.health if signal.level != "ok"]
         blocks += [
             self.section("Captures", [*self.bundle(analysis), *_packets(analysis)]),
@@ -182,21 +185,22 @@ class _Sheet:
 
     def cause(self, cause: Cause) -> list[str]:
         """A cause, how sure it is, what it did, and the fix: what a reader acts on."""
-        incident = cause.incident
+        incident = cause.first
         name = short(title(incident), 60)
         many = f", {count(cause.connections, 'connection', 'connections')}"
-        several = f" in {cause.incidents:,} incidents" if cause.incidents > 1 else ""
+        alone = len(cause.incidents) == 1
+        several = "" if alone else f" in {len(cause.incidents):,} incidents"
         lines = self.wrap(f"Cause: {name}{_sure(incident, cause.gap)}{many}{several}", "", "       ")
         if says := sure(incident):
             lines = self.labelled(lines, says, _SURE.get(incident.confidence, _BOLD))
         lines = self.labelled(lines, f"Cause: {name}", _BOLD)
-        return [*lines, *self.wrap(_line(incident.summary), "  "), *self.fix(cause)]
+        return [*lines, *(self.wrap(_line(incident.summary), "  ") if alone else ()), *self.fix(cause)]
 
     def fix(self, cause: Cause) -> list[str]:
         remedy = cause.fix
         if remedy is None:
             return []
-        label = fix_label(cause.incident)
+        label = fix_label(cause.first)
         indent = " " * (len(label) + 2)
         lines = self.labelled(
             self.wrap(f"{label}: {_line(remedy.do)}", "", indent), f"{label}:", _BOLD, _GREEN
@@ -208,26 +212,36 @@ class _Sheet:
             lines += self.labelled(self.wrap(f"Risk: {_line(remedy.risk)}", "  ", "    "), "Risk:", _YELLOW)
         if cause.others:
             more = count(cause.others, "other remedy", "other remedies")
-            lines.append(f"  {more}: lostsyn explain {short(cause.incident.cause, 40)}")
+            lines.append(f"  {more}: lostsyn explain {short(cause.first.cause, 40)}")
         return lines
 
     def summary(self, incident: Incident) -> list[str]:
         return [*self.wrap(_heading(incident)), *self.wrap(_line(incident.summary), "  ")]
 
-    def incident(self, incident: Incident, *, summed: bool) -> list[str]:
-        """The connections, the evidence and what is ruled out; *summed* if no cause above told the summary."""
-        lines = self.summary(incident) if summed else self.wrap(_heading(incident))
-        lines = self.labelled(lines, short(incident.id, 40), _BOLD)
-        for number, finding in enumerate(incident.findings[:FINDINGS]):
-            lines += ["", *self.finding(finding)] if number or summed else [*self.finding(finding)]
-        if (hidden := len(incident.findings) - FINDINGS) > 0:
-            lines += ["", f"  ... and {count(hidden, 'further connection', 'further connections')}"]
-        if incident.evidence:
-            told = (f"{_line(item.says)} [{_line(item.source)}]" for item in incident.evidence)
-            lines += ["", self.paint("  Evidence", _BOLD), *self.bullets(told)]
-        if incident.excluded:
-            told = (f"{cause_title(_line(item.cause))}: {_line(item.because)}" for item in incident.excluded)
-            lines += ["", self.paint("  Ruled out", _BOLD), *self.bullets(told)]
+    def incidents(self, cause: Cause, *, summed: bool) -> list[str]:
+        """The incidents of *cause*, their connections, the evidence and what is ruled out; *summed* if nothing above told it."""
+        several = len(cause.incidents) > 1
+        lines = []
+        for number, incident in enumerate(cause.incidents[:OF_CAUSE]):
+            told = self.summary(incident) if summed or several else self.wrap(_heading(incident))
+            lines += [*[""][: bool(number)], *self.labelled(told, short(incident.id, 40), _BOLD)]
+            findings = incident.findings[: 1 if several else FINDINGS]
+            for row, finding in enumerate(findings):
+                lines += (
+                    ["", *self.finding(finding)] if row or summed or several else [*self.finding(finding)]
+                )
+            if (hidden := len(incident.findings) - len(findings)) > 0:
+                lines += ["", f"  ... and {count(hidden, 'further connection', 'further connections')}"]
+        if (hidden := len(cause.incidents) - OF_CAUSE) > 0:
+            lines += ["", f"... and {count(hidden, 'further incident', 'further incidents')}"]
+        if cause.evidence:
+            told_evidence = (f"{_line(item.says)} [{_line(item.source)}]" for item in cause.evidence)
+            lines += ["", self.paint("  Evidence", _BOLD), *self.bullets(told_evidence)]
+        if cause.excluded:
+            told_excluded = (
+                f"{cause_title(_line(item.cause))}: {_line(item.because)}" for item in cause.excluded
+            )
+            lines += ["", self.paint("  Ruled out", _BOLD), *self.bullets(told_excluded)]
         return lines
 
     def finding(self, finding: Finding) -> Iterator[str]:
