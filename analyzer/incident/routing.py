@@ -63,6 +63,11 @@ def last_seen(case: Case) -> tuple[Point, int]:
     return case.lost[0].seen[-1]
 
 
+def conf(device: str, setting: str) -> str:
+    """Return the name of an interface's setting in sysctl's form, in which a dot of the interface's name is a slash."""
+    return f"net.ipv4.conf.{device.replace('.', '/')}.{setting}"
+
+
 def ends(case: Case) -> tuple[str, str]:
     """The first lost packet's sender and destination, as it was last seen."""
     point, row = last_seen(case)
@@ -154,7 +159,7 @@ def senders(point: Point, rows: NDArray[np.int64], *, to: bool = False) -> set[s
     return {address(int(hi), int(lo)) for hi, lo in np.unique(halves, axis=0).tolist()}
 
 
-def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = None) -> Way:
+def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = None, table: str = "") -> Way:
     """What the listed rules and routes answer for a destination.
 
     Args:
@@ -162,16 +167,23 @@ def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = Non
         dst: Where to.
         src: Who sends it; None for one that the node would send.
         iif: By which device it came.
+        table: The one that is asked, whatever the rules say.
     """
-    return scene.once(("way", dst, src, iif), lambda: _way(scene, dst, src, iif))
+    return scene.once(("way", dst, src, iif, table), lambda: _way(scene, dst, src, iif, table))
 
 
-def _way(scene: Scene, dst: str, src: str | None, iif: str | None) -> Way:
+def _way(scene: Scene, dst: str, src: str | None, iif: str | None, only: str) -> Way:
     target = ipaddress.ip_address(dst)
-    rules = [rule for rule in scene.evidence.routing_rules if rule.family in ("", f"ipv{target.version}")]
+    rules = (
+        []
+        if only
+        else [rule for rule in scene.evidence.routing_rules if rule.family in ("", f"ipv{target.version}")]
+    )
     rules.sort(key=lambda rule: rule.priority)
     sure = bool(rules)
-    for table, action, certain in _asked(rules, target, src, iif) if rules else iter([("main", "", True)]):
+    for table, action, certain in (
+        _asked(rules, target, src, iif) if rules else iter([(only or "main", "", True)])
+    ):
         sure &= certain
         if not certain:
             continue

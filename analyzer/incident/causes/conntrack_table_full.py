@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +72,8 @@ LINES = 1000
 REMEDIES = (
     Remedy(
         do="Raise the limit",
-        command="sysctl -w net.netfilter.nf_conntrack_max=524288",
-        effect="New connections are accepted at once.",
+        command="sysctl -w net.netfilter.nf_conntrack_max=$((2 * $(sysctl -n net.netfilter.nf_conntrack_max)))",
+        effect="The table holds twice as many, and new connections are accepted at once.",
         risk="About 300 bytes of kernel memory an entry; raise nf_conntrack_buckets as well, or lookups slow down.",
     ),
     Remedy(
@@ -153,7 +154,14 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts=facts,
         evidence=(*evidence, *_holders(scene)),
         excluded=_excluded(case, refused),
+        remedies=_remedies(scene),
     )
+
+
+def _remedies(scene: Scene) -> tuple[Remedy, ...]:
+    """With the limit in numbers where the files tell what it is now."""
+    double = f"sysctl -w net.netfilter.nf_conntrack_max={2 * (scene.table_limit or 0)}"
+    return (replace(REMEDIES[0], command=double), *REMEDIES[1:]) if scene.table_limit else REMEDIES
 
 
 def _recorded(case: Case, scene: Scene, lines: list[LogLine]) -> Confidence | None:

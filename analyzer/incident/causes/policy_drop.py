@@ -159,11 +159,15 @@ def _packet(case: Case) -> str:
 
 
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
-    """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
+    """The command for the rules that were found, and what is to be asked before; none where no rule was found."""
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    own = rule_edits.remove(walked[0].end)
+    found, sure = scene.once(
+        ("in the way", walked[0].end.text),
+        lambda: rule_edits.in_the_way(scene, lambda scene: scene.walked(case)),
+    )
+    own = rule_edits.remove(*found, sure=sure)
     return (*own, REMEDIES[1]) if own else ()
 
 
