@@ -34,7 +34,7 @@ _BANNER = re.compile(
     re.MULTILINE,
 )
 _PROMPT = re.compile(
-    r"^\s*(?:\[[^\]\n]{1,80}\][$#] |[\w.-]{1,32}@[\w.-]{1,64}[^\n]{0,80}?[$#%>] ?|[$#%] )(?P<command>[^\n]*)$"
+    r"^\s*(?:\[[^\]\n]{1,80}\][$#] |[\w.-]{1,32}@[\w.-]{1,64}[^\n]{0,80}?[$#%>] ?|[$#%] )[^\n]*$"
 )
 _PRE = re.compile(r"<pre\b[^>]{0,500}>(.*?)(?:</pre>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]{0,500}>")
@@ -76,15 +76,6 @@ def unwrap(text: str, names: tuple[str, ...]) -> str:
         if name in names:
             text = strip(text)
     return text
-
-
-def commands(text: str) -> list[str]:
-    """Give the commands that stand behind prompts, in order."""
-    return [
-        said["command"]
-        for line in text.splitlines()
-        if (said := _PROMPT.match(line[:400])) and said["command"]
-    ]
 
 
 def prompted(line: str) -> bool:

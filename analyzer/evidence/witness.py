@@ -100,12 +100,13 @@ def _tuple(one: DropRecord | LostPacket) -> tuple[str, str, int | None, str, int
 
 
 def _agrees(record: DropRecord, loss: LostPacket) -> bool:
-    """Say whether nothing of the packet contradicts the record, and something that translation leaves is the same."""
+    """Say whether nothing of the packet contradicts the record, and something that translation leaves is the same.
+
+    A record's sequence number is the loss's by now: by that it was looked up.
+    """
     same_id = record.ip_id is not None and record.ip_id == loss.ip_id
     same_seq = record.seq is not None and record.seq == loss.seq
     if None not in (record.ip_id, loss.ip_id) and not same_id:
-        return False
-    if None not in (record.seq, loss.seq) and not same_seq:
         return False
     source = (record.src, record.sport) == (loss.src, loss.sport)
     target = (record.dst, record.dport) == (loss.dst, loss.dport)

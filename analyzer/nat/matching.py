@@ -178,13 +178,14 @@ def _usual(deltas: NDArray[np.int64]) -> int | None:
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time, or is the same however late.
+    """Whether what the originators sent, or what answers them, overlaps in time, or is the same however late.
 
     A scanner's SYNs are all alike, with an ISN of 0 say, and seconds apart not the same.
     """
     spans = []
     for point, flows in ((a, flows_a), (b, flows_b)):
         side = 2 * flows.astype(np.int64)
+        side += point.starts[side] == point.starts[side + 1]  # of one that was only answered there, the answers
         first, last = point.order[point.starts[side]], point.order[point.starts[side + 1] - 1]
         spans.append((point.packets.time[first], point.packets.time[last]))
     (begin_a, end_a), (begin_b, end_b) = spans

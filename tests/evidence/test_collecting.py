@@ -19,7 +19,6 @@ from analyzer.capture.files import EvidenceFile
 from analyzer.capture.link import Link
 from analyzer.evidence import SideEvidence, collect, collecting, links
 from analyzer.evidence.events import occupancy
-from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.evidence.stale import stale
@@ -292,7 +291,6 @@ def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
     signals(evidence)
     join(evidence.drops, [])
     occupancy(evidence.events)
-    list(rises(evidence.counters, "drop"))
     for listing in evidence.tables:
         for ruleset in evidence.rules:
             stale(listing, ruleset)

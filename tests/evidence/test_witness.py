@@ -76,6 +76,17 @@ def test_less_than_the_packet() -> None:
     assert {} == join([told(one, seq=None, ip_id=None, src="192.0.2.10", sport=61000)], [one, again, other])
 
 
+def test_translated_without_numbers() -> None:
+    """One end that translation left and the time find a packet; where two were on their way, nothing does."""
+    loss = syn(4000)
+    by_target = told(loss, 5, seq=None, ip_id=None, src="192.0.2.10", sport=61000)
+    by_source = told(loss, 5, seq=None, ip_id=None, dst="10.0.0.9", dport=8080)
+    for mine in (by_target, by_source):
+        assert {0: mine} == join([mine], [loss])
+        assert {} == join([mine], [loss, syn(4000, ip_id=4001)])
+        assert {} == join([mine], [syn(4000, at=6)])
+
+
 def test_contradictions() -> None:
     """Another sequence number, IP ID or protocol is another packet, whatever else agrees."""
     loss = syn(4000)
@@ -131,6 +142,22 @@ def test_by_order_at_once() -> None:
     losses = [syn(4000, at=0), syn(4001, at=10)]
     assert {0, 1} == join([record(30), record(40)], losses).keys()
     assert {} == join([record(30), record(40, hook="FORWARD")], losses)
+
+
+def test_by_order_of_different_drops() -> None:
+    """One was dropped before the next was seen: each has its own record, whatever that says."""
+    losses = [syn(4000, at=0), syn(4001, at=100)]
+    records = [record(30), record(130, hook="FORWARD")]
+    assert dict(enumerate(records)) == join(records, losses)
+
+
+def test_by_order_far_apart() -> None:
+    """A record too many among the first losses makes the later ones no less certain; one that never ends does."""
+    first, later = syn(4000, at=0), syn(4001, at=10 * SECOND)
+    records = [record(30), record(40), record(10 * SECOND + 30)]
+    assert {1: records[2]} == join(records, [first, later])
+    assert {} == join(records, [first._replace(next_ns=None), later])
+    assert {0: records[0], 1: records[2]} == join(records[::2], [first._replace(next_ns=None), later])
 
 
 def test_copies_of_packets_that_arrived_do_not_count() -> None:
