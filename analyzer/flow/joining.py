@@ -256,10 +256,11 @@ def mark(
                     found[values_of[j]] = 1
 
 
-@cython.boundscheck(False)  # every index is a flow's, or masked
+@cython.boundscheck(False)  # every index is a flow's or a row's, or masked
 def share(
-    asked: cython.uchar[::1],
-    flow: cython.int[::1],
+    flows: cython.int[::1],
+    starts: cython.longlong[::1],
+    order: cython.int[::1],
     prints: cython.uint[::1],
     seen: cython.uchar[::1],
     found: cython.uchar[::1],
@@ -268,21 +269,25 @@ def share(
     """Note which prints some flows' packets have, or find the flows with one that was noted, and by chance a few others.
 
     Args:
-        asked: Per flow, 1 for those that are asked.
-        flow: Each row's flow.
+        flows: Those that are asked.
+        starts: With *order* the rows of each, see `analyzer.flow.grouping`.
+        order: See *starts*.
         prints: Of each row.
         seen: A bit for each value that the lower bits of a print can have; a power of two long. Filled, or asked.
-        found: Zeroed, as long as *asked*; set to 1, unless *noting*.
+        found: Zeroed, as long as *flows*; set to 1, unless *noting*.
         noting: Whether to fill *seen*.
     """
-    row: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    f: cython.longlong
+    at: cython.longlong
     bit: cython.uint
     mask: cython.uint = cython.cast(cython.uint, seen.shape[0] * 8 - 1)
     with cython.nogil:
-        for row in range(flow.shape[0]):
-            if asked[flow[row]]:
-                bit = prints[row] & mask
+        for i in range(flows.shape[0]):
+            f = flows[i]
+            for at in range(starts[2 * f], starts[2 * f + 2]):
+                bit = prints[order[at]] & mask
                 if noting:
                     seen[bit >> 3] |= cython.cast(cython.uchar, 1 << (bit & 7))
                 elif seen[bit >> 3] >> (bit & 7) & 1:
-                    found[flow[row]] = 1
+                    found[i] = 1

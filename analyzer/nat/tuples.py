@@ -38,17 +38,21 @@ LEVELS = (
 """What is compared, from nothing translated to everything."""
 
 
-def syn_keys(flows: Flows) -> NDArray[np.uint64]:
-    """What identifies each flow's SYN on both sides of NAT; 0 without one."""
-    key: NDArray[np.uint64] = (flows.isn_x.astype(np.uint64) << np.uint64(32)) | flows.syn_print
-    key[flows.syn_print == 0] = 0
+def syn_keys(flows: Flows, some: Any = slice(None)) -> NDArray[np.uint64]:
+    """What identifies the SYN of each flow, or of some, on both sides of NAT; 0 without one."""
+    told = flows.syn_print[some]
+    key: NDArray[np.uint64] = (flows.isn_x[some].astype(np.uint64) << np.uint64(32)) | told
+    key[told == 0] = 0
     return key
 
 
-def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
-    """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
-    chosen, reply = np.arange(len(flows), dtype=np.int32), np.full(len(flows), turned, np.uint8)
-    return Keys(flows, chosen, np.zeros(len(flows), np.uint64), reply).at(LEVELS[0])
+def tuple_keys(
+    flows: Flows, some: NDArray[np.int64] | None = None, *, turned: bool = False
+) -> NDArray[np.uint64]:
+    """One number per five-tuple, of all or some, as the originator's packets show it; turned, as the responder's do."""
+    chosen = np.arange(len(flows), dtype=np.int32) if some is None else some.astype(np.int32)
+    reply = np.full(len(chosen), turned, np.uint8)
+    return Keys(flows, chosen, np.zeros(len(chosen), np.uint64), reply).at(LEVELS[0])
 
 
 class Keys:
@@ -84,5 +88,5 @@ class Keys:
 def packet_keys(point: Point, rows: NDArray[np.int64]) -> Keys:
     """Hashes of packets' contents with their addresses and ports, as the packets show them."""
     packets = point.packets
-    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY
+    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & np.uint8(REPLY)
     return Keys(point.flows, packets.flow[rows], content, reply)
