@@ -197,24 +197,23 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     retry = next((other.time for other in case.steps if other.time > step.time), lost_at + RACE_PARTNER)
     begin, end = np.searchsorted(mappings.time, (lost_at - RACE_PARTNER, max(retry, lost_at + RACE_PARTNER)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
-    near = (
-        np.minimum(np.abs(apart), _apart_inside(case, mappings, slice(begin, end), lost_at)) <= RACE_PARTNER
-    )
-    fits = near & (kept | scene.only_clashes) | (kept & scene.clashes)
-    some = np.flatnonzero(fits)
-    near = begin + some
-    alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
-    alike &= (mappings.proto[near] == case.protocol) & (
-        mappings.point.packets.flow[mappings.rows[near]] != own
-    )
+    some = np.flatnonzero(kept | scene.only_clashes)
+    alike = np.isin(mappings.dst[begin + some], np.array(list(wanted), np.uint64))
+    alike &= mappings.proto[begin + some] == case.protocol
+    alike &= mappings.point.packets.flow[mappings.rows[begin + some]] != own
     some = some[alike]
+    inside = _apart_inside(case, mappings, begin + some, lost_at)
+    near = np.minimum(np.abs(apart[some]), inside) <= RACE_PARTNER
+    some = some[near | (kept[some] & scene.clashes)]
     for i in some[np.lexsort((np.abs(apart[some]), ~kept[some]))].tolist():
         if kept[i] or _searched(case, mappings, begin + i):  # one that kept its own port raced for none
             return int(mappings.rows[begin + i]), bool(kept[i]), int(apart[i])
     return None
 
 
-def _apart_inside(case: Case, mappings: NewMappings, some: slice, lost_at: int) -> NDArray[np.int64]:
+def _apart_inside(
+    case: Case, mappings: NewMappings, some: NDArray[np.int64], lost_at: int
+) -> NDArray[np.int64]:
     """Ns between the lost packet and each of these connections' first one, both inside: a queue behind does not count."""
     inner = case.gap.in_inner[mappings.rows[some]]
     times = case.gap.inner.packets.time[inner]
