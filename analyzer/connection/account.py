@@ -220,7 +220,7 @@ def classes(
         refused: Connection to who refused it.
         waited: Connections that waited in this node.
         doubtful: Connections whose entry may be stale.
-        unwatched: Connections that broke when no way out of the node was recorded.
+        unwatched: Connections that broke when no way out of the node, or not all of their way in it, was recorded.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -260,10 +260,11 @@ def classes(
             (fate == _OPEN) & ~elsewhere,
             told.alone & ~elsewhere,
             (local & ~willed) | (outcomes.unheard & ~told.home),
-            ~onward | blind,
+            ~onward,
+            blind,
             led & (code == UNANSWERED),
         ],
-        [WHY.index(code) for code in ("open", "alone", "local", "untold", "entry")],
+        [WHY.index(code) for code in ("open", "alone", "local", "untold", "unwatched", "entry")],
         0,
     )
     found = np.select(
@@ -275,9 +276,10 @@ def classes(
     return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
 
 
-WHY = ("", "open", "alone", "local", "untold", "entry", "unfinished")
+WHY = ("", "open", "alone", "local", "untold", "unwatched", "entry", "unfinished")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, its entry may be stale, the capture ended too early."""
+where nobody captured, nothing was followed, a point of its way was not recording when it broke, its entry may be stale, the
+capture ended too early."""
 
 
 def account(

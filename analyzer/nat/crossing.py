@@ -82,6 +82,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
     _cover(a, b, matches, of_a, in_b, in_a)
     window = max(WINDOW, longest)
     pair_strays(a, b, in_b, in_a, window)
+    longest = max(longest, measured(a, b, in_b))
     heading = _headings(a, b, matches, of_a, in_b)
     if compared.rows is not None and compared.flows is not None:
         paired = in_b >= 0
@@ -98,7 +99,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
         heading=heading,
         in_outer=Partners(in_b),
         in_inner=Partners(in_a, compared.rows, len(outer.packets)),
-        longest=longest if longest > WINDOW else 0,
+        longest=longest,
     )
 
 

@@ -37,7 +37,7 @@ class Gap:
     in_inner: Partners
     """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
     longest: int = 0
-    """ns that the slowest packet took, where that is more than `WINDOW`; else 0."""
+    """ns that the slowest packet took; of very many, the slowest of the last."""
 
     @property
     def names(self) -> tuple[str, str]:
