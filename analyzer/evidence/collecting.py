@@ -85,7 +85,7 @@ class ReadFile:
     unclear: int = 0
     """Parts that were not understood, or left out; a caveat tells of each."""
     resembles: str = ""
-    """Of a file that no source knows: what it looks like."""
+    """Of a file that is not used: what it looks like."""
     cited: tuple[str, ...] = ()
     """Incidents that it is evidence for, and other sections of a report that name it: `syn-vanished-1`, `node health`."""
 
@@ -209,6 +209,9 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
             used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
             continue
         head, missing = file.read(HEAD)
+        if unwrapping.is_report(head):
+            used.append(ReadFile(file=file.label, resembles="a report of Lostsyn, which is no evidence"))
+            continue
         wrapped = unwrapping.wrappers(head)
         if wrapped:
             whole = file.read(EVIDENCE)[0]

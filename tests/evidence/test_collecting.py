@@ -24,6 +24,7 @@ from analyzer.evidence.sources import sources
 from analyzer.evidence.stale import stale
 from analyzer.evidence.witness import join
 from analyzer.incident.health import signals
+from tests.conftest import ROOT
 from tests.evidence.rules.texts import packet
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -489,3 +490,13 @@ def test_partly_understood(source: str) -> None:
         for caveat in after.caveats
         if "not understood" in caveat and repr(damaged.strip()[:20])[1:-1] in caveat
     ]
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json", "report.txt"])
+def test_an_earlier_report_is_no_evidence(name: str) -> None:
+    """What Lostsyn wrote itself quotes rules and settings, and none of it is read as the node's."""
+    text = (ROOT / "reports/policy-drop-iptables" / name).read_bytes()
+    read = collected(**{name: text})
+
+    assert replace(SideEvidence(interfaces={}, capture_drops={}), read=read.read) == read
+    assert ["a report of Lostsyn, which is no evidence"] == [one.resembles for one in read.read]
