@@ -1,6 +1,6 @@
 """What tcpdump and dumpcap say when they end: how many packets they captured, and how many they lost.
 
-"dropped by interface" is not among it: libpcap reads it from the device's own error counters, so those
+"dropped by interface" is not counted. libpcap reads it from the device's own error counters, so those
 packets reached neither the capture nor the network stack.
 """
 
