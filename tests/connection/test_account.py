@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from analyzer import analyze
 from analyzer.connection.model import Account
 from analyzer.connection.outcome import OUTCOMES
-from tests.conftest import CASES, Case
+from tests.conftest import CASES, ROOT, Case, analysed
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
 
@@ -32,11 +33,14 @@ def _syns(talk: Conversation, after: str | None = None) -> Conversation:
 
 
 def test_adds_up(bundle_case: Case) -> None:
-    """In every fixture, and what lost something here is of this node."""
-    analysis = analyze(bundle_case.folder)
+    """In every fixture, as its report says, and what lost something here is of this node."""
+    analysis = analysed(bundle_case.name)
+    reported = json.loads((ROOT / "reports" / bundle_case.name / "report.json").read_text())["account"]
+    del reported["waited"]
 
     _adds_up(analysis.account)
     assert bool(analysis.account.node) == bool(analysis.incidents)
+    assert reported == {name: getattr(analysis.account, name) for name in reported}
 
 
 @pytest.mark.parametrize("name", ["snat-race", "policy-drop", "late-ack", "clean", "next-hop", "table-full"])

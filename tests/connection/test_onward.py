@@ -131,9 +131,9 @@ def test_an_exit_that_was_not_captured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_tunnel_is_a_layer_of_its_own(lost: bool, tmp_path: Path) -> None:
     """What is seen on flannel.1 and not on eth0, wrapped, is between the two; what is on both is no loss."""
-    from tests.conftest import CASES
+    from tests.conftest import analysed
 
-    analysis = analyze(CASES["policy-drop-tunnel"].folder)
+    analysis = analysed("policy-drop-tunnel")
     roles = {point.name: point.role for point in analysis.capture_points}
     assert ("tunnel", "uplink") == (roles["flannel.1"], roles["eth0"])
     if lost:

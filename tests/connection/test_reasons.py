@@ -9,7 +9,7 @@ import pytest
 from analyzer import analyze
 from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES, FATE_OF, FATES, REASONS
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.conversation import Conversation, bystander, record
 from tests.incident.evidence import Frames, counters
 from tests.nat.reasons import AROUND, asks, judged, out, reasons
@@ -25,7 +25,7 @@ def test_codes_are_unique_and_say_a_sentence() -> None:
 
 def test_every_request_has_a_reason_that_fits_its_fate(bundle_case: Case) -> None:
     """In every fixture `passages` tells the fate of the reason."""
-    scene = analyze(bundle_case.folder).captured
+    scene = analysed(bundle_case.name).captured
     for kind in (scene.requests, scene.replies):
         for followed in kind.values():
             for at in followed:
