@@ -110,6 +110,7 @@ def digest(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+_REPORT = re.compile(r'<body class="lostsyn">|"tool": \{\s*"name": "lostsyn"|^Made by lostsyn ', re.MULTILINE)
 _KINDS = (
     ("an empty list, as `ip -j` prints it where there is nothing to list", r"\A\[[\s{},]*\]\Z"),
     ("a listing of network devices' drivers, which counts nothing", r"^driver: \S+\nversion: "),
@@ -169,6 +170,11 @@ _KINDS = (
     ),
 )
 """Known outputs in which there is nothing to be used, and what would tell more."""
+
+
+def is_report(head: str) -> bool:
+    """Say whether it is what Lostsyn wrote, which quotes rules, settings and commands without being any."""
+    return _REPORT.search(head) is not None
 
 
 def undecided(head: str) -> str:

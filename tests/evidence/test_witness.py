@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.evidence.drops import DropRecord
-from analyzer.evidence.witness import Loss, join
+from analyzer.evidence.witness import LostPacket, join
 
 SECOND = 10**9
 
@@ -24,7 +24,7 @@ def record(at: int | None = None, **told: Any) -> DropRecord:
     return DropRecord(file="a", line=1, source="tracefs", time=at, clock="wall", offset=0, **told)
 
 
-def syn(port: int, at: int = 0, **other: Any) -> Loss:
+def syn(port: int, at: int = 0, **other: Any) -> LostPacket:
     """Make a lost SYN that is sent again a second later."""
     fields: dict[str, Any] = {
         "seq": port * 7,
@@ -32,10 +32,10 @@ def syn(port: int, at: int = 0, **other: Any) -> Loss:
         "last_seen_ns": at,
         "next_ns": at + SECOND,
     }
-    return Loss("tcp", "10.0.0.1", "192.0.2.1", port, 80, **(fields | other))
+    return LostPacket("tcp", "10.0.0.1", "192.0.2.1", port, 80, **(fields | other))
 
 
-def told(loss: Loss, at: int | None = None, **other: Any) -> DropRecord:
+def told(loss: LostPacket, at: int | None = None, **other: Any) -> DropRecord:
     """Make a loss's own record."""
     fields: dict[str, Any] = {
         "proto": loss.proto, "src": loss.src, "dst": loss.dst, "sport": loss.sport, "dport": loss.dport,
@@ -104,7 +104,7 @@ def test_repeated_packet() -> None:
 
 def test_udp_without_id() -> None:
     """Only the time tells packets of one flow apart; with two that were on their way nobody can."""
-    first = Loss("udp", "2001:db8::1", "2001:db8::2", 5000, 53, last_seen_ns=0, next_ns=5 * SECOND)
+    first = LostPacket("udp", "2001:db8::1", "2001:db8::2", 5000, 53, last_seen_ns=0, next_ns=5 * SECOND)
     mine = told(first, SECOND, version=6)
     assert {0: mine} == join([mine], [first])
     assert {} == join([mine], [first, first._replace(last_seen_ns=1)])
