@@ -114,6 +114,28 @@ def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
 
 
+@pytest.mark.parametrize(
+    ("pod", "server", "outer"),
+    [
+        ("10.244.0.11", "10.244.7.9", "flannel.1"),
+        ("10.244.0.11", "10.245.7.9", "eth0"),
+        ("10.244.0.11", "198.51.100.9", "eth0"),
+        ("[2001:db8:1::11]", "[2001:db8:1::9]", "flannel.1"),
+        ("[2001:db8:1::11]", "[2001:db8:1:1::9]", "eth0"),
+    ],
+)
+def test_of_tunnel_and_uplink_the_tunnel_for_pods(pod: str, server: str, outer: str, tmp_path: Path) -> None:
+    """Where nothing else tells, what is for the network of the pods goes into the tunnel, and the rest does not."""
+    tunnel = Conversation(pod="10.244.0.12:30000", server="10.244.5.5:80", way="veth-b cni0 | flannel.1")
+    for at in (-5, 20):
+        tunnel.syn(at)
+        tunnel.accept()
+    lost = asks(out(pod=f"{pod}:20000", server=f"{server}:80", nat=None), 0, 1, after="cni0")
+    analysis = judged(tmp_path, tunnel, lost)
+
+    assert [("cni0", outer)] == [incident.gap for incident in analysis.incidents]
+
+
 def test_an_exit_that_was_not_captured(tmp_path: Path) -> None:
     """Half of what leaves goes another way, nobody knows which: what is not seen may have gone there, too."""
     other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
