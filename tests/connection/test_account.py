@@ -20,6 +20,7 @@ from analyzer.connection.refusing import Refused
 from tests.conftest import CASES, ROOT, Case, analysed
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
+from tests.nat.reasons import inbound, opens
 
 
 def _adds_up(account: Account) -> None:
@@ -79,6 +80,15 @@ def test_failed_because_of_this_node(tmp_path: Path) -> None:
 def test_failed_outside(tmp_path: Path) -> None:
     """The same SYN, seen to leave by the uplink."""
     assert "outside" == one(judged(tmp_path, _syns(out())), "class")
+
+
+def test_nobody_outside_takes_the_answer(tmp_path: Path) -> None:
+    """A pod's SYN-ACKs leave by the uplink, and who asked never goes on: that is not this node's."""
+    talk = opens(inbound(), 0)
+    for at in (0.1, 1.1, 3.1):
+        talk.send("SA", at=at, seq=talk.isn)
+
+    assert "outside" == one(judged(tmp_path, talk), "class")
 
 
 def test_refused_by_the_peer(tmp_path: Path) -> None:
@@ -221,6 +231,8 @@ OPEN_END = {"far": False}
         ("refused", "refused", {"by": "node", **OPEN_END}, ("unknown", "untold")),
         ("refused", "refused", {"by": "node", "harmless": True, **OPEN_END}, ("outside", "")),
         # It went, or was answered, another way.
+        ("timed-out", "answered-beyond", OPEN_END, ("outside", "")),
+        ("timed-out", "answered-beyond", {"exits": False, **OPEN_END}, ("unknown", "untold")),
         ("refused", "answered-here", OPEN_END, ("outside", "")),
         ("timed-out", "answered-here", OPEN_END, ("unknown", "untold")),
         ("timed-out", "other-way", OPEN_END, ("outside", "")),
