@@ -164,6 +164,33 @@ def test_a_tunnel_is_a_layer_of_its_own(lost: bool, tmp_path: Path) -> None:
         assert 14 == analysis.account.worked
 
 
+HOPS = "192.0.2.100 \n\tnexthop via 192.0.2.1 dev eth0 weight 1\n\tnexthop via 192.0.2.2 dev eth1 weight 1\n"
+
+
+@pytest.mark.parametrize("crossed", [False, True], ids=["never", "others crossed"])
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("", "lost"),
+        ("192.0.2.100 dev eth1 scope link\n", "other-way"),
+        ("192.0.2.100 dev flannel.1 scope link\n", "lost"),
+        ("192.0.2.100 dev cali9 scope link\n", "not-captured"),
+        (HOPS, "other-way"),
+        (HOPS.replace("eth1", "eth0"), "lost"),
+    ],
+    ids=["default", "eth1", "tunnel", "a pod", "two next hops", "two of one device"],
+)
+def test_where_the_routes_lead(route: str, expected: str, crossed: bool, tmp_path: Path) -> None:
+    """By a device that was not captured, or into the node, a packet may have gone, whoever crossed the gap before."""
+    (tmp_path / "ip-route.txt").write_text(f"default via 192.0.2.1 dev eth0\n{route}")
+    other = out(pod="10.244.0.12:20001", nat="192.0.2.10:20001", way="veth-b cni0 | eth0", isn=7)
+    other.syn(-2)
+    other.accept()
+    analysis = judged(tmp_path, asks(out(), 0, 1, after="cni0"), *([other] if crossed else []))
+
+    assert [expected] * 2 == reasons(analysis)
+
+
 def test_one_way(tmp_path: Path) -> None:
     """A point that has only what comes in says nothing of what leaves; with one packet that left, it does."""
     for name, more in (("blind", False), ("sees", True)):
