@@ -206,6 +206,23 @@ def test_one_way(tmp_path: Path) -> None:
         assert [("lost" if more else "one-direction")] == reasons(analyze(tmp_path / name))
 
 
+@pytest.mark.parametrize("seen", [False, True])
+def test_one_way_in(seen: bool, tmp_path: Path) -> None:
+    """The same of connections from outside: what a pod answers is not there, until a packet shows that it would be."""
+    talks = [opens(inbound(server=f"203.0.113.{n}:4100{n}", server_isn=n * 1000), n) for n in range(5)]
+    for talk in talks:
+        talk.send("SA").missed_at("eth0")
+        if talk is not talks[2]:
+            talk.send("A", by_pod=False)
+    answer = talks[-1].data()
+    if not seen:
+        answer.missed_at("eth0")
+    analysis = analyze(record(tmp_path, *talks))
+
+    assert ["lost" if seen else "one-direction"] == reasons(analysis, port=41002, replies=True)
+    assert ["answered"] == reasons(analysis, port=41001, replies=True)
+
+
 def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
     """A pod's SYN-ACK is lost towards the uplink that the SYN came in by."""
     talk = opens(inbound(), 0)
