@@ -11,7 +11,7 @@ from scapy.utils import PcapReader, wrpcap
 
 from analyzer import Analysis, analyze
 from analyzer.connection.account import CLASSES, NODE, UNTOLD, WHY
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.connection.told import connections, judged, out
 from tests.conversation import Conversation, bystander, record
 from tests.golden import ROOT
@@ -20,7 +20,7 @@ from tests.incident.node import LINKS, told
 
 def test_columns_have_one_length(bundle_case: Case) -> None:
     """And a reason is given just where a connection cannot be told."""
-    all_ = connections(analyze(bundle_case.folder))
+    all_ = connections(analysed(bundle_case.name))
     o = all_.outcomes
     columns = (
         o.code,
@@ -45,7 +45,7 @@ def test_columns_have_one_length(bundle_case: Case) -> None:
 
 def test_incidents_are_of_this_node(bundle_case: Case) -> None:
     """Whoever is in an incident failed or waited because of this node."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     all_ = connections(analysis)
     named = {
         all_.of(finding.point, finding.flow)
