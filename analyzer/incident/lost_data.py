@@ -14,6 +14,7 @@ from analyzer.capture.layout import FRAGMENT, REPLY, SYN_X, SYNACK_Y, TCP_ACK, T
 from analyzer.connection.model import Fate
 from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.causes.policy_drop import suspected
 from analyzer.incident.model import Evidence, Exclusion, Finding
@@ -68,7 +69,7 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
     keep = (times[of] > 1) & (packets.flags[rows] & TCP_RST == 0) | reset
     rows, flow = rows[keep], flow[keep]
     found = []
-    for f in np.unique(flow).tolist():
+    for f in distinct(flow).tolist():
         mine = rows[flow == f]
         repeated = mine[packets.flags[mine] & TCP_RST == 0]
         mine = repeated if len(repeated) else mine

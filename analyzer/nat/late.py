@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
-from analyzer.flow.keys import among, scramble, unique_join
+from analyzer.flow.keys import among, distinct, scramble, unique_join
 from analyzer.flow.point import TCP, slices
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _undo(
     """Part SYNs and their repetitions that only look alike: without timestamps they differ in IP ID alone."""
     p = a.packets
     asked = lacking[(p.flags[lacking] & TCP_SYN != 0) & (a.flows.proto[p.flow[lacking]] == TCP)]
-    flows = np.unique(p.flow[asked]).astype(np.int32)
+    flows = distinct(p.flow[asked])
     if not len(flows):
         return
     rows = a.rows_of(flows).astype(np.int64)
