@@ -12,7 +12,6 @@ from analyzer.capture.bundle import Bundle
 from analyzer.capture.hashing import LIMIT, hashes
 from analyzer.capture.points import record
 from analyzer.capture.storage import Memory, TemporaryFiles
-from analyzer.compute.threads import beside
 from analyzer.connection.model import Connection
 from analyzer.errors import TooLarge, UnusableInput
 from analyzer.evidence import collect
@@ -82,11 +81,11 @@ def _analyze(
     bundle: Bundle, roles: Mapping[str, str], memory: int | None, progress: Callable[[int], None]
 ) -> Analysis:
     storage = TemporaryFiles(memory) if memory else Memory()
-    # Half of the modules serve what comes after decoding. Importing them, and reading text, is the work of one processor.
-    with (
-        beside(lambda: collect(bundle.evidence)) as evidence,
-        beside(lambda: import_module("analyzer.pipeline")),
-    ):
+    # Reading text, and importing the half of the modules that serves what comes after decoding, is the work of one processor,
+    # and of one thread: pytest parses each module of a plugin's package, which fails in two at once (CPython 3.11, gh-106905).
+    with ThreadPoolExecutor(1) as aside:
+        evidence = aside.submit(collect, bundle.evidence).result
+        aside.submit(import_module, "analyzer.pipeline")
         recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
     from analyzer.pipeline import conclude
 

@@ -13,6 +13,7 @@ from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
 from analyzer.incident import citing, logged, named, summary
 from analyzer.incident.advice import advise
+from analyzer.incident.astray import doubtful
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
@@ -20,7 +21,6 @@ from analyzer.incident.incidents import incidents
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
-from analyzer.incident.stale_entry import doubtful
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.points import Recording
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.incident.model import Counts, Finding
 
 
@@ -50,7 +50,7 @@ def _befallen(found: Callable[[], tuple[list[Finding], Counts]]) -> Iterator[tup
         yield finding.point, finding.flow
 
 
-def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Result:
+def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Recording]) -> Result:
     """Tell what happened to the packets that were recorded."""
     twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)

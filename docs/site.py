@@ -53,11 +53,18 @@ def _copy(file: Path, folder: Path) -> Path:
     return place
 
 
-def nav() -> list[dict[str, str]]:
-    """The order of the pages: that of README.md's list."""
-    listed = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Documents\n")[2]
-    found = {path: title for title, path, _ in LINK.findall(listed) if path.endswith(".md")}
-    return [{"Lostsyn": "README.md"}, *({title: path} for path, title in found.items())]
+def nav() -> list[dict[str, str | list[dict[str, str]]]]:
+    """The pages under the headings of README.md's list of them."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = readme.partition("\n## Documentation\n")[2].partition("\n## ")[0]
+    parts = (part.partition("\n") for part in listed.split("\n### ")[1:])
+    return [
+        {"Overview": "README.md"},
+        *(
+            {name: [{title[0].upper() + title[1:]: path} for title, path, _ in LINK.findall(lines)]}
+            for name, _, lines in parts
+        ),
+    ]
 
 
 def make(out: Path) -> None:

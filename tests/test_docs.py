@@ -29,7 +29,7 @@ from tests.conftest import CASES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fixtures/*.md")])
-CONTEXT = click.Context(group)
+CONTEXT = click.Context(group, **group.context_settings)
 COMMANDS = {name: group.get_command(CONTEXT, name) for name in group.list_commands(CONTEXT)}
 SECTIONS = (
     "What happens",
@@ -110,7 +110,8 @@ def test_every_help_is_whole(name: str) -> None:
     """`lostsyn COMMAND --help` has synopsis, description, each option with its help, exit status and examples that run."""
     command = COMMANDS[name]
     assert command is not None
-    told = command.get_help(click.Context(command, info_name=f"lostsyn {name}"))
+    # A command remembers the help option that it made first: made with other settings, it would have no `-h` from then on.
+    told = command.get_help(click.Context(command, info_name=f"lostsyn {name}", **group.context_settings))
     first, _, rest = told.partition("\n\n")
     description, _, rest = rest.partition("\n\n  Exit status:\n")
     status, _, examples = rest.partition("\n\n  Examples:\n")

@@ -42,6 +42,9 @@ def test_the_site(tmp_path: Path) -> None:
     made = {page.relative_to(tmp_path / "site").as_posix() for page in tmp_path.glob("site/**/*.html")}
     pages = {page.relative_to(ROOT).with_suffix(".html").as_posix() for page in ROOT.glob("docs/*.md")}
     assert pages | {"index.html", "CHANGELOG.html"} <= made
+    bar = (tmp_path / "site/index.html").read_text(encoding="utf-8").partition('role="complementary"')[0]
+    linked = set(re.findall(r'href="([\w/]+\.html)"', bar))
+    assert pages | {"CHANGELOG.html", "CONTRIBUTING.html"} <= linked
     for page in sorted(made):
         asked = re.findall(
             r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//[^\"]+",

@@ -12,6 +12,7 @@ _MAGIC = {
     b"XCP\0": "Windows Sniffer or NetXRay",
     b"iptrace ": "iptrace (AIX)",
 }
+_ERF = "ERF (Endace)"
 _LINKTYPE_NETLINK = 253
 _ERF_TYPES = 48
 """Types of ERF records that are assigned; bit 7 says that extension headers follow."""
@@ -28,12 +29,14 @@ def other_format(head: bytes) -> str | None:
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
-    return "ERF (Endace)" if _is_erf(head) else None
+    return _ERF if _is_erf(head) else None
 
 
 def advice(name: str) -> str:
     """Say what the file is, and how to convert it."""
-    return f"a capture in the format of {name}, convert it with: editcap -F pcapng IN OUT"
+    # An ERF record has a header of its own before the frame, which only another link type makes editcap leave out.
+    frames = " -T ether" * (name == _ERF)
+    return f"a capture in the format of {name}, convert it with: editcap -F pcapng{frames} IN OUT"
 
 
 def _is_erf(head: bytes) -> bool:

@@ -111,11 +111,17 @@ def flow_ends(flows: Flows, flow: int) -> bytes:
     )
 
 
+def turned(ends: bytes) -> bytes:
+    """The same, as the other side says it."""
+    return ends[16:32] + ends[:16] + ends[34:36] + ends[32:34]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The TCP options that conntrack reads."""
+    """The TCP options that conntrack reads, and the largest segment that the sender takes."""
 
     any: bool = False
+    mss: int | None = None
     wscale: int | None = None
     sack_permitted: bool = False
     sack: tuple[tuple[int, int], ...] = ()
@@ -128,18 +134,20 @@ def tcp_options(header: bytes) -> Options:
     if len(header) < 20:
         return Options()
     raw = header[20 : (header[12] >> 4) * 4]
-    wscale, permitted, blocks = None, False, []
+    mss, wscale, permitted, blocks = None, None, False, []
     for option in dpkt.tcp.parse_opts(raw):
         if option is None:
             break
         kind, value = option
         if kind == dpkt.tcp.TCP_OPT_EOL:
             break
-        if kind == dpkt.tcp.TCP_OPT_WSCALE and len(value) == 1:
+        if kind == dpkt.tcp.TCP_OPT_MSS and len(value) == 2:
+            mss = int.from_bytes(value, "big")
+        elif kind == dpkt.tcp.TCP_OPT_WSCALE and len(value) == 1:
             wscale = value[0]
         elif kind == dpkt.tcp.TCP_OPT_SACKOK:
             permitted = True
         elif kind == dpkt.tcp.TCP_OPT_SACK and len(value) % 8 == 0:
             edges = [int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4)]
             blocks += list(zip(edges[::2], edges[1::2], strict=True))
-    return Options(any=bool(raw), wscale=wscale, sack_permitted=permitted, sack=tuple(blocks))
+    return Options(any=bool(raw), mss=mss, wscale=wscale, sack_permitted=permitted, sack=tuple(blocks))

@@ -307,7 +307,7 @@ ip-neigh.txt ip -j neighbour || ip neighbour
 ip-rule.txt ip rule
 ip-stats.txt ip -s -s link
 bridge-fdb.txt bridge fdb
-sysctl.txt grep -s . /proc/sys/net/netfilter/* /proc/sys/net/bridge/* /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/neigh/default/gc_thresh* /proc/sys/net/nf_conntrack_max
+sysctl.txt grep -s . /proc/sys/net/netfilter/* /proc/sys/net/bridge/* /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/neigh/default/gc_thresh* /proc/sys/net/nf_conntrack_max
 nft-ruleset.txt nft -a list ruleset
 iptables-save.txt iptables-save -c
 ip6tables-save.txt ip6tables-save -c

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.evidence.rules.packet import Packet
 from analyzer.flow.keys import among
 from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
     from analyzer.connection.passages import Trails
-    from analyzer.evidence import Evidence
-    from analyzer.evidence.rules.packet import Packet, Steps
+    from analyzer.evidence import SideEvidence
+    from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
     from analyzer.node.ways import Node
 
+VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cilium_vxlan": 8472}
+"""UDP port by the beginning of a device's name, where the bundle lacks its own settings: what flannel, Calico and Cilium use."""
+
 
 def at_port(
     packet: Packet,
-    evidence: Evidence,
+    evidence: SideEvidence,
     node: Node,
     trails: Trails,
     point: Point,
@@ -54,7 +58,7 @@ def at_port(
     return replace(packet, iif=next(seen, "" if stays else None))
 
 
-def device(point: Point, evidence: Evidence) -> str:
+def device(point: Point, evidence: SideEvidence) -> str:
     """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
     name = evidence.device(point.name)
     if point.role != "pod" or not name:
@@ -85,3 +89,21 @@ def _to_pod(node: Node, point: Point, row: int) -> str:
     flow = point.packets.flow[[row]]
     to = (point.src if point.packets.bits[row] & REPLY else point.dst)[flow]
     return next((name for name, own in node.pods.items() if bool(np.any(among(to, own)))), "")
+
+
+def around(tunnel: str, uplink: str, evidence: SideEvidence, *, outward: bool) -> Packet | None:
+    """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.
+
+    None where it is not known how the device encapsulates, or which address the uplink has.
+    """
+    links = {link.name: link for link in evidence.links}
+    inner, outer = links.get(tunnel), links.get(uplink)
+    port = (inner.settings.get("port") if inner else None) or next(
+        (port for begin, port in VXLAN_PORTS.items() if tunnel.startswith(begin)), None
+    )
+    own = next((text for text in (outer.addresses if outer else ()) if "." in text), None)
+    if port is None or own is None or not str(port).isdecimal():
+        return None
+    if outward:
+        return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=uplink)
+    return Packet(proto="udp", src="", dst=own, dport=int(port), iif=uplink, oif=None, state=None)

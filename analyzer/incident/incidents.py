@@ -69,7 +69,12 @@ def _remedies(group: list[Finding]) -> tuple[Remedy, ...]:
     if own:
         return own
     general: tuple[Remedy, ...] = causes.module(first.cause).REMEDIES
-    return invalid.forwarded(general) if first.facts.get("reset_by") == "pod" else general
+    return invalid.fitting(
+        general,
+        forwarded=first.facts.get("reset_by") == "pod",
+        dropped=first.kind == "invalid-dropped",
+        v6=first.inner.startswith("["),
+    )
 
 
 def _summary(group: list[Finding]) -> str:

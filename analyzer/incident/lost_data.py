@@ -16,8 +16,11 @@ from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
+from analyzer.incident import rule_edits
+from analyzer.incident.causes import policy_drop
 from analyzer.incident.causes.policy_drop import suspected
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.incident.path_mtu import too_large
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
@@ -109,6 +112,9 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
     reset, size = packets.flags[rows[0]] & TCP_RST != 0, int(packets.length[rows[0]])
     what = "a RST" if reset else f"a segment of {size:,} bytes" if size else "a FIN"
     often = f"{len(rows)} times" if len(rows) > 1 else "once"
+    behind, sure = rule_edits.in_the_way(
+        scene, lambda scene: scene.walk(here, int(rows[0]), gap, outward=leg.outward)
+    )
     evidence = [
         Evidence(
             says=f"{what} was sent {often}, seen on {here.name} and never on {there.name}"
@@ -118,15 +124,22 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
     ]
     if walked is not None and rule is not None:
         evidence.insert(0, Evidence(says=f"it matches this rule: {rule.text}", source=walked[1]))
-    risen = suspected(walked, scene)
+    narrow = too_large(gap, leg, int(rows[0]), scene) if rule is None else None
+    risen = suspected(walked, scene) if narrow is None else None
+    if narrow is not None:
+        evidence[:0] = narrow.evidence
     if walked is not None and risen is not None:
         says = f"it may match this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
         evidence.insert(0, Evidence(says=says, source=walked[1]))
     inner = flow if here is gap.inner else int(leg.flows_there[leg.match[flow]])
     return Finding(
         kind="data-vanished",
-        cause="policy-drop" if rule is not None or risen is not None else "unknown",
-        confidence="likely" if rule is None else "proven",
+        cause="mtu-black-hole"
+        if narrow is not None
+        else "policy-drop"
+        if rule is not None or risen is not None
+        else "unknown",
+        confidence="proven" if rule is not None or (narrow is not None and narrow.sure) else "likely",
         gap=gap.names,
         point=here.name,
         flow=flow,
@@ -151,6 +164,11 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
         omitted=max(0, len(rows) - 12),
         facts={"packets": len(rows), "bytes": size, "segment": "RST" if reset else "data" if size else "FIN"},
         evidence=tuple(evidence),
+        remedies=narrow.remedies
+        if narrow is not None
+        else (*rule_edits.remove(*behind, sure=sure), policy_drop.REMEDIES[1])
+        if rule is not None
+        else (),
         excluded=(
             Exclusion(
                 cause="lost outside the node" if leg.outward else "lost before the node",

@@ -6,7 +6,7 @@ connection and resets it. See the causes `entry-deleted` and `entry-expired`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
-from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 from analyzer.incident.wording import seconds, wait
 from analyzer.nat.tuples import DST, SRC
 from analyzer.node.ways import OUT
@@ -37,6 +37,19 @@ if TYPE_CHECKING:
 MOST = 1000
 """Connections that are told."""
 SECOND = 1_000_000_000
+DAY = 86_400
+ALIVE = Remedy(
+    do="Send keepalives more often than the entry's lifetime",
+    command="sysctl -w net.ipv4.tcp_keepalive_time=300",
+    effect="Connections that ask for keepalives renew their entry every five minutes.",
+    risk="In the pod's network namespace, and only for sockets with SO_KEEPALIVE; a little traffic.",
+)
+LONGER = Remedy(
+    do="Raise the timeout of established connections",
+    command=f"sysctl -w {PREFIX}tcp_timeout_established={DAY}",
+    effect="A connection may be idle for a day.",
+    risk="Node-wide: entries of dead connections stay as long, so the table can fill.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +60,7 @@ class Gone:
     confidence: Confidence
     evidence: tuple[Evidence, ...]
     facts: dict[str, object]
+    remedies: tuple[Remedy, ...] = ()
 
 
 def gone(
@@ -76,6 +90,7 @@ def gone(
             confidence="proven",
             evidence=(ended[1],),
             facts=facts,
+            remedies=() if deleted else longer(name, lifetime, tcp=bool(tcp)),
         )
     if pause >= lifetime:
         says = (
@@ -87,8 +102,27 @@ def gone(
             confidence="proven" if told else "likely",
             evidence=(Evidence(says=says, source=source),),
             facts=facts,
+            remedies=longer(name, lifetime, tcp=bool(tcp)),
         )
     return None
+
+
+def longer(setting: str, lifetime: int, *, tcp: bool) -> tuple[Remedy, ...]:
+    """The remedies for this entry: its own timeout, longer than it is, and keepalives within it."""
+    idle = max(DAY if tcp else 0, 2 * lifetime)
+    longer = replace(
+        LONGER,
+        do=f"Raise the timeout that this entry had, {lifetime:,} s",
+        command=f"sysctl -w {setting}={idle}",
+        effect=f"A connection may be idle for {wait(idle)}.",
+    )
+    often = max(1, min(300, lifetime // 2))
+    alive = replace(
+        ALIVE,
+        command=f"sysctl -w net.ipv4.tcp_keepalive_time={often} net.ipv4.tcp_keepalive_intvl={often}",
+        effect=f"Connections that ask for keepalives renew their entry every {wait(often)}.",
+    )
+    return (alive, longer) if tcp else (longer,)
 
 
 def _lifetime(
@@ -133,8 +167,8 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
     if not case.replies or case.protocol not in (TCP, UDP):
         return None  # echoes have no ports by which an entry's life could be found
     inner, flow = (
-        case.crossing.inner,
-        scene.trails.flows_of(case.point, case.flow).get(case.crossing.inner.name),
+        case.gap.inner,
+        scene.trails.flows_of(case.point, case.flow).get(case.gap.inner.name),
     )
     if flow is None:
         return None
@@ -155,6 +189,7 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
         confidence=why.confidence,
         facts=why.facts,
         evidence=why.evidence,
+        remedies=why.remedies,
         excluded=(
             Exclusion(
                 cause="policy-drop",
@@ -240,6 +275,8 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
         cause=why.cause if why else "entry-deleted",
         confidence=why.confidence if why else "likely" if told else "possible",
         gap=gap.names,
+        point=inner.name,
+        flow=mine,
         time=int(packets.time[row]),
         inner=flow_name(inner.flows, mine),
         outer=flow_name(outer.flows, int(m.b[index])),
@@ -262,6 +299,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
             **(why.facts if why else {"pause_s": pause}),
         },
         evidence=tuple(evidence),
+        remedies=why.remedies if why else (),
         excluded=(
             Exclusion(
                 cause="lost inside the node", because=f"the packets are on {outer.name}, under another port"

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.transport import flow_ends
-from analyzer.connection.passages import flow_name
+from analyzer.capture.transport import flow_ends, turned
+from analyzer.connection.passages import address, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.incident.path_mtu import HEADERS, remedies, stopped
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Connections that are told."""
-HEADERS = 40
-"""Bytes of IPv4 and TCP headers without options: a segment of that many bytes less than the MTU is the largest that fits."""
 
 
 def findings(scene: Scene) -> list[Finding]:
@@ -57,7 +56,7 @@ def _stopped(gap: Gap, match: int, scene: Scene) -> list[Refusal]:
 def _ends(flows, flow: int, *, reverse: bool) -> bytes:  # type: ignore[no-untyped-def]
     """Both ends of a flow, sender first."""
     ends = flow_ends(flows, flow)
-    return ends if not reverse else ends[16:32] + ends[:16] + ends[34:36] + ends[32:34]
+    return turned(ends) if reverse else ends
 
 
 def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Finding:
@@ -66,7 +65,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     side = int(gap.heading[match] == IN)
     rows = inner.rows(flow, side)
     mtu = min((one.mtu for one in errors if one.mtu), default=0)
-    large = rows[packets.length[rows] + HEADERS > mtu] if mtu else rows[packets.length[rows] > 0]
+    large = rows[packets.length[rows] + HEADERS[4] > mtu] if mtu else rows[packets.length[rows] > 0]
     repeated = len(large) - len(distinct(packets.seq[large])) if inner.flows.proto[flow] == TCP else 0
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
@@ -89,6 +88,12 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
                 source=f"{seen.file} frame {seen.frame}",
             )
         )
+    pod = address(
+        *(int(getattr(inner.flows, f"{'dst' if side else 'src'}_{half}")[flow]) for half in ("hi", "lo"))
+    )
+    steps, sure, source = stopped(scene, gap, router=first.src, pod=pod, own=False)
+    if steps:
+        evidence.insert(0, Evidence(says=f"the error matches this rule: {steps[0].text}", source=source))
     return Finding(
         kind="error-vanished",
         cause="mtu-black-hole",
@@ -124,6 +129,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
         omitted=max(0, len(rows) - 8),
         facts={"packets": len(errors), "mtu": mtu or None, "repeated": repeated},
         evidence=tuple(evidence),
+        remedies=remedies(steps, mtu, sure=sure, v6=":" in pod, own=False),
         excluded=(
             Exclusion(
                 cause="lost outside the node",

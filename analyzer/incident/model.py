@@ -6,7 +6,8 @@ Nothing here computes; renderers and exporters read these types and nothing else
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class Remedy:
     """What becomes better."""
     risk: str
     """What it may cost."""
+
+    def on(self, example: str, name: str) -> Remedy:
+        """Return it for this node: *name* for the example's, as one word of a shell, since anybody may have written the file."""
+        return replace(self, command=self.command.replace(example, shlex.quote(name)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,8 +390,7 @@ class Signal:
 
     name: str
     """`table-occupancy`, `drop`, `early-drop`, `table-full`, `neighbours`, `allowance`, `stale-entries`,
-    `time-wait`, `udp-growth`, `gone-addresses`,
-    `kube-proxy-sync`, `coredns-servfail`, `kube-proxy-errors`, `coredns-upstream`."""
+    `time-wait`, `udp-growth`, `gone-addresses`, `kube-proxy-sync`, `kube-proxy-errors`, `coredns-servfail`, ..."""
     value: str
     """What was measured, short: `96 %`, `140`, `300 s`."""
     level: Level

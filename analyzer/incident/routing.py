@@ -63,6 +63,11 @@ def last_seen(case: Case) -> tuple[Point, int]:
     return case.lost[0].seen[-1]
 
 
+def conf(device: str, setting: str) -> str:
+    """Return the name of an interface's setting in sysctl's form, in which a dot of the interface's name is a slash."""
+    return f"net.ipv4.conf.{device.replace('.', '/')}.{setting}"
+
+
 def ends(case: Case) -> tuple[str, str]:
     """The first lost packet's sender and destination, as it was last seen."""
     point, row = last_seen(case)
@@ -78,7 +83,7 @@ def targets(case: Case, scene: Scene) -> set[str]:
     """Where it may have been routed to: its destination as seen, and what translation makes of it before it is routed."""
     point, row = last_seen(case)
     found = {ends(case)[1]}
-    beyond = case.crossing.outer if case.outward else case.crossing.inner
+    beyond = case.gap.outer if case.outward else case.gap.inner
     side = "src" if point.packets.bits[row] & REPLY else "dst"
     flow = scene.trails.flows_of(point, int(point.packets.flow[row])).get(beyond.name)
     if flow is not None:
@@ -87,7 +92,7 @@ def targets(case: Case, scene: Scene) -> set[str]:
                 int(getattr(beyond.flows, f"{side}_hi")[flow]), int(getattr(beyond.flows, f"{side}_lo")[flow])
             )
         )
-    walked = scene.walk(point, row, case.crossing, outward=case.outward)
+    walked = scene.walk(point, row, case.gap, outward=case.outward)
     step = walked[0].destination_nat if walked else None
     for action in step.rule.actions if step and step.rule else ():
         if action.kind == "dnat" and (text := _single(action.target)):
@@ -109,7 +114,7 @@ def _single(target: str) -> str:
 
 def entered(case: Case) -> str | None:
     """By which device the packet came to be routed; None where it was bridged from there on, not routed."""
-    gap = case.crossing
+    gap = case.gap
     if {gap.inner.role, gap.outer.role} == {"pod", "bridge"}:
         return None
     return (gap.inner if case.outward else gap.outer).name
@@ -117,12 +122,12 @@ def entered(case: Case) -> str | None:
 
 def beyond(case: Case) -> Point:
     """The point that should have seen it next: the device that it was to leave by."""
-    return case.crossing.outer if case.outward else case.crossing.inner
+    return case.gap.outer if case.outward else case.gap.inner
 
 
 def went_on(case: Case, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
     """Requests and replies that got through the case's gap, in its direction, from its first loss on: rows of the near point."""
-    gap = case.crossing
+    gap = case.gap
     here, partner = (gap.inner, gap.in_outer) if case.outward else (gap.outer, gap.in_inner)
 
     def look() -> NDArray[np.int64]:
@@ -154,7 +159,7 @@ def senders(point: Point, rows: NDArray[np.int64], *, to: bool = False) -> set[s
     return {address(int(hi), int(lo)) for hi, lo in np.unique(halves, axis=0).tolist()}
 
 
-def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = None) -> Way:
+def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = None, table: str = "") -> Way:
     """What the listed rules and routes answer for a destination.
 
     Args:
@@ -162,16 +167,23 @@ def way(scene: Scene, dst: str, *, src: str | None = None, iif: str | None = Non
         dst: Where to.
         src: Who sends it; None for one that the node would send.
         iif: By which device it came.
+        table: The one that is asked, whatever the rules say.
     """
-    return scene.once(("way", dst, src, iif), lambda: _way(scene, dst, src, iif))
+    return scene.once(("way", dst, src, iif, table), lambda: _way(scene, dst, src, iif, table))
 
 
-def _way(scene: Scene, dst: str, src: str | None, iif: str | None) -> Way:
+def _way(scene: Scene, dst: str, src: str | None, iif: str | None, only: str) -> Way:
     target = ipaddress.ip_address(dst)
-    rules = [rule for rule in scene.evidence.routing_rules if rule.family in ("", f"ipv{target.version}")]
+    rules = (
+        []
+        if only
+        else [rule for rule in scene.evidence.routing_rules if rule.family in ("", f"ipv{target.version}")]
+    )
     rules.sort(key=lambda rule: rule.priority)
     sure = bool(rules)
-    for table, action, certain in _asked(rules, target, src, iif) if rules else iter([("main", "", True)]):
+    for table, action, certain in (
+        _asked(rules, target, src, iif) if rules else iter([(only or "main", "", True)])
+    ):
         sure &= certain
         if not certain:
             continue

@@ -13,15 +13,27 @@ from typing import TYPE_CHECKING
 from analyzer.incident.model import Remedy
 
 if TYPE_CHECKING:
-    from analyzer.evidence.rules.model import Rule
-    from analyzer.evidence.rules.packet import Step
+    from collections.abc import Callable
+
+    from analyzer.evidence.rules.model import Chain, Rule
+    from analyzer.evidence.rules.packet import Step, Steps
+    from analyzer.incident.scene import Scene
 
 HANDLE = "HANDLE"
 """Stands for nft's number of a rule where the listing was made without `-a`."""
+EVERY_PORT = "1024-65535"
+BEHIND = 8
+"""Rules at most that are told for one packet: each would lose it if those before it were gone."""
+ADMITTED = "The sender learns the path's MTU and sends smaller segments at once."
 _SAVED = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) (.+)")
 _OWNER = (
     "If a component owns the rule (kube-proxy, a network plugin, firewalld), set it there: it will rewrite the rule. "
     "Rule numbers and handles change with the chain: list it first."
+)
+_WIDE = "Allows more than this traffic: a rule that accepts this traffic alone is narrower. "
+# The range of ports of a source translation, as iptables and nft write it.
+_RANGE = re.compile(
+    r"((?:--to-ports |--to-source \S+:|\bmasquerade to :|\bsnat (?:ip6? )?to \S+:))\d+-\d+(?= |$)"
 )
 # What nft's translations may be followed by: nft(8), NAT STATEMENTS.
 _TRANSLATES = re.compile(
@@ -29,41 +41,134 @@ _TRANSLATES = re.compile(
 )
 
 
-def remove(step: Step) -> tuple[Remedy, ...]:
-    """How to take away what drops or rejects: the rule, or a chain's policy; nothing where the text does not say which."""
-    if step.rule is None:
-        return _policy(step) if step.action in ("drop", "reject") else ()
-    command = _delete(step.rule, step.chain.family)
+def in_the_way(scene: Scene, walk: Callable[[Scene], tuple[Steps, str] | None]) -> tuple[list[Step], bool]:
+    """What loses a packet, and what would lose it if that were gone, one after another; whether nothing else would."""
+    found: list[Step] = []
+    while (walked := walk(scene)) is not None and len(found) < BEHIND:
+        steps = walked[0]
+        if steps.verdict not in ("drop", "reject") or steps.end is None:
+            return found, steps.verdict == "accept"
+        found.append(steps.end)
+        scene = scene.without(steps.end)
+    return found, False
+
+
+def admit_related(*steps: Step, v6: bool, sure: bool) -> tuple[Remedy, ...]:
+    """How to let ICMP errors of known connections pass the chains that stop them, before the rules that do.
+
+    Before conntrack nothing is related yet: there the rule itself has to go.
+    """
+    if any(step.hook in ("ingress", "prerouting") for step in steps):
+        return remove(*steps, sure=sure)
+    chains = {step.chain.label: step.chain for step in steps}
     return (
         Remedy(
-            do=f"Delete this rule, if the traffic is wanted: {step.text}",
-            command=command,
-            effect="The next attempt gets through.",
-            risk=f"Somebody may have blocked this on purpose: ask first. {_OWNER}",
+            do=f"Let ICMP errors of known connections pass {' and '.join(chains)}",
+            command="\n".join(_admit(chain, v6=v6) for chain in chains.values()),
+            effect=ADMITTED if sure else f"{ADMITTED} What else may stop them, the listing does not show.",
+            risk=f"Forged errors can shrink segments; conntrack checks that they quote a known connection. {_OWNER}",
         ),
     )
+
+
+def _admit(chain: Chain, *, v6: bool) -> str:
+    if _of_iptables(chain):
+        proto = "ipv6-icmp" if v6 else "icmp"
+        table, name = shlex.quote(chain.table), shlex.quote(chain.name)
+        return f"{_iptables(chain.family)} -t {table} -I {name} -p {proto} -m conntrack --ctstate RELATED -j ACCEPT"
+    place = " ".join(map(shlex.quote, (chain.family, chain.table, chain.name)))
+    return f"nft insert rule {place} ct state related meta l4proto {'icmpv6' if v6 else 'icmp'} accept"
+
+
+def widen(step: Step) -> tuple[Remedy, ...]:
+    """How to give a translation more ports; nothing where its rule has no range of ports that is smaller, or was cut."""
+    rule = step.rule
+    if rule is None or rule.text.endswith("…"):
+        return ()
+    saved = _SAVED.fullmatch(rule.text)
+    changed = _RANGE.sub(rf"\g<1>{EVERY_PORT}", rule.text)
+    if changed == rule.text or not (saved or not _listed(rule)):
+        return ()
+    words = _words(changed.partition(f"-A {saved[1]} ")[2]) if saved else []
+    command = _replace_saved(rule, words) if saved else _replace_nft(rule, changed)
+    return (
+        Remedy(
+            do="Widen the range of ports of this rule, in place",
+            command=command,
+            effect="64,512 connections to one destination can be told apart.",
+            risk=f"Firewalls behind the node must accept the new range. {_OWNER}",
+        ),
+    )
+
+
+def _replace_saved(rule: Rule, words: list[str]) -> str:
+    family, table, chain = rule.chain.split(" ")
+    return f"{_iptables(family)} -t {shlex.quote(table)} -R {shlex.quote(chain)} {rule.number} {shlex.join(words)}"
+
+
+def _replace_nft(rule: Rule, text: str) -> str:
+    command = f"nft replace rule {_place(rule)} handle {rule.handle or HANDLE} {shlex.quote(text)}"
+    return command if rule.handle is not None else f"nft -a list chain {_place(rule)}\n{command}"
+
+
+def _of_iptables(chain: Chain) -> bool:
+    return bool(chain.legacy) or (chain.family in ("ip", "ip6") and chain.name.isupper())
+
+
+def remove(*steps: Step, sure: bool = True) -> tuple[Remedy, ...]:
+    """How to take away what drops or rejects: rules, a chain's policy; nothing where the text does not say which.
+
+    Args:
+        steps: What loses the packet, and then what would lose it if that were gone.
+        sure: Whether nothing else loses it then.
+    """
+    # A later rule first: what is deleted before it changes its number.
+    rules = sorted((step for step in steps if step.rule is not None), key=_number, reverse=True)
+    policies = [step for step in steps if step.rule is None and step.action in ("drop", "reject")]
+    if not rules and not policies:
+        return ()
+    what = " and ".join(
+        [
+            *(["Delete " + ("these rules" if len(rules) > 1 else "this rule")] if rules else []),
+            *([f"{'set' if rules else 'Set'} the policy of this chain to ACCEPT"] if policies else []),
+        ]
+    )
+    gone = "they are" if len(steps) > 1 else "it is"
+    return (
+        Remedy(
+            do=f"{what}, if the traffic is wanted: {'; '.join(step.text for step in steps)}",
+            command="\n".join(
+                [*(deletion(step.rule) for step in rules if step.rule), *map(_accept, policies)]
+            ),
+            effect="The next attempt gets through."
+            if sure
+            else f"The next attempt gets further. What else may drop it when {gone} gone, the listing does not show.",
+            risk=(_WIDE if policies else "Somebody may have blocked this on purpose: ask first. ") + _OWNER,
+        ),
+    )
+
+
+def _number(step: Step) -> int:
+    return step.rule.number if step.rule is not None else 0
 
 
 def randomise(step: Step) -> tuple[Remedy, ...]:
     """How to make a translation choose its ports at random; nothing where it does, or cannot be rewritten for certain."""
     if step.rule is None or "fully-random" in step.flags or step.rule.text.endswith("…"):
         return ()
-    rule, family = step.rule, step.chain.family
+    rule = step.rule
     saved = _SAVED.fullmatch(rule.text)
     if saved:
         words = _words(saved[2])
         if not words or not {"MASQUERADE", "SNAT"} & set(words):
             return ()
         words = [word for word in words if word != "--random"] + ["--random-fully"]
-        table, chain = rule.chain.split(" ")[1:3]
-        command = f"{_iptables(family)} -t {shlex.quote(table)} -R {shlex.quote(chain)} {rule.number} {shlex.join(words)}"
+        command = _replace_saved(rule, words)
     else:
         changed = _TRANSLATES.sub(_with_flag, rule.text, count=1)
         if changed == rule.text or _listed(rule):
             return ()
-        command = f"nft replace rule {_place(rule)} handle {rule.handle or HANDLE} {shlex.quote(changed)}"
-        if rule.handle is None:
-            command = f"nft -a list chain {_place(rule)}\n{command}"
+        command = _replace_nft(rule, changed)
     return (
         Remedy(
             do="Randomise the source ports of this rule, in place",
@@ -74,27 +179,17 @@ def randomise(step: Step) -> tuple[Remedy, ...]:
     )
 
 
-def _policy(step: Step) -> tuple[Remedy, ...]:
+def _accept(step: Step) -> str:
     chain = step.chain
-    if chain.legacy or (chain.family in ("ip", "ip6") and chain.name.isupper()):
-        command = (
-            f"{_iptables(chain.family)} -t {shlex.quote(chain.table)} -P {shlex.quote(chain.name)} ACCEPT"
-        )
-    else:
-        place = " ".join(map(shlex.quote, (chain.family, chain.table, chain.name)))
-        command = f"nft chain {place} '{{ policy accept ; }}'"
-    return (
-        Remedy(
-            do=f"Set the policy of this chain to ACCEPT, if the traffic is wanted: {step.text}",
-            command=command,
-            effect="The next attempt passes the chain.",
-            risk="Allows more than this traffic: a rule that accepts this traffic alone is narrower. "
-            + _OWNER,
-        ),
-    )
+    if _of_iptables(chain):
+        return f"{_iptables(chain.family)} -t {shlex.quote(chain.table)} -P {shlex.quote(chain.name)} ACCEPT"
+    place = " ".join(map(shlex.quote, (chain.family, chain.table, chain.name)))
+    return f"nft chain {place} '{{ policy accept ; }}'"
 
 
-def _delete(rule: Rule, family: str) -> str:
+def deletion(rule: Rule) -> str:
+    """The command that deletes a rule, by its number or handle."""
+    family = rule.chain.split(" ")[0]
     if _SAVED.fullmatch(rule.text) or _listed(rule):
         table, chain = rule.chain.split(" ")[1:3]
         where = f"-t {shlex.quote(table)}"

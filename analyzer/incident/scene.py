@@ -21,9 +21,9 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
-from analyzer.incident.bridging import at_port, device, short_of_bridge
+from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
-from analyzer.incident.model import Evidence as Says
+from analyzer.incident.model import Evidence
 from analyzer.node.ways import LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from analyzer.connection.fates import Followed
     from analyzer.connection.passages import Trails
     from analyzer.connection.refusals import Refusals
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.evidence.facts import CounterSnapshot
+    from analyzer.evidence.rules.packet import Step
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.nat.gap import Gap
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_RULES = 2_000_000
 """Rules past which different packets are led, about; with thousands of rules, thousands of packets would take minutes."""
-VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cilium_vxlan": 8472}
-"""UDP port by the beginning of a device's name, where the bundle lacks its own settings: what flannel, Calico and Cilium use."""
 GIVEN_UP = 200_000
 """Rules past which a packet was led when its walk was given up."""
 
@@ -65,7 +64,7 @@ class Scene:
     """Protocol to what answered them."""
     refusals: Refusals
     """The ICMP errors, by what they quote."""
-    evidence: Evidence
+    evidence: SideEvidence
     connections: Connections | None = field(default=None, init=False)
     """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
@@ -226,7 +225,7 @@ class Scene:
         requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
-    def logged(self, point: Point, row: int) -> list[Says]:
+    def logged(self, point: Point, row: int) -> list[Evidence]:
         """The kernel's own log line on a TCP packet, found by its ports, sequence and acknowledgement numbers."""
         packets = point.packets
         ends = int(point.flows.ports[packets.flow[row]])
@@ -240,7 +239,8 @@ class Scene:
             and {line.sport, line.dport} == ports
         ]
         return [
-            Says(says=f"the kernel logged this packet: {line.says}", source=line.file) for line in lines[:1]
+            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
+            for line in lines[:1]
         ]
 
     @property
@@ -259,7 +259,12 @@ class Scene:
 
         None without rules, and for the packets after `MOST_RULES`.
         """
-        return self.walk(*case.lost[0].seen[-1], case.crossing, outward=case.outward)
+        return self.walk(*case.lost[0].seen[-1], case.gap, outward=case.outward)
+
+    def without(self, end: Step) -> Scene:
+        """The same where what ended a packet's way through the rules is gone."""
+        rules = self.evidence.rules[-1].without(end.chain, end.rule)
+        return replace(self, evidence=replace(self.evidence, rules=(rules,)))
 
     def walk(self, point: Point, row: int, gap: Gap, *, outward: bool) -> tuple[Steps, str] | None:
         """The way of any packet through the rules, and the file they are from; None as in `walked`.
@@ -273,21 +278,27 @@ class Scene:
         if not self.evidence.rules or gap.stacked:
             return None
         tunnel = self._tunnel(point, row, gap, outward=outward)
-        outer = self._outer(tunnel, gap.outer.name, outward=outward) if tunnel else None
+        outer = around(tunnel, gap.outer.name, self.evidence, outward=outward) if tunnel else None
         if gap.inner.role == "tunnel":
-            return None if outer is None else self.once(("walked", outer), lambda: self._walked(outer))
+            return self.through(outer) if outer else None
         packet = self._packet(point, row, gap, outward=outward)
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
             port = at_port(packet, self.evidence, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
             if bridged is not None and bridged[0].verdict in ("drop", "reject"):
                 return bridged
-        walked = self.once(("walked", packet), lambda: self._walked(packet))
+        walked = self.through(packet)
         if walked is not None and gap.inner.role == "pod" and gap.outer.role == "bridge":
             walked = short_of_bridge(walked, packet, outward=outward)
         if outer is not None and walked is not None and walked[0].verdict == "accept":
-            return self.once(("walked", outer), lambda: self._walked(outer))
+            return self.through(outer)
         return walked
+
+    def through(self, packet: Packet) -> tuple[Steps, str] | None:
+        """A packet's way through the rules of IP, and the file they are from; None as in `walked`."""
+        if not self.evidence.rules:
+            return None
+        return self.once(("walked", packet), lambda: self._walked(packet))
 
     def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
         rules = self.evidence.rules[-1]
@@ -340,23 +351,6 @@ class Scene:
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
-
-    def _outer(self, tunnel: str, uplink: str, *, outward: bool) -> Packet | None:
-        """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.
-
-        None where it is not known how the device encapsulates, or which address the uplink has.
-        """
-        links = {link.name: link for link in self.evidence.links}
-        device, outer = links.get(tunnel), links.get(uplink)
-        port = (device.settings.get("port") if device else None) or next(
-            (port for begin, port in VXLAN_PORTS.items() if tunnel.startswith(begin)), None
-        )
-        own = next((text for text in (outer.addresses if outer else ()) if "." in text), None)
-        if port is None or own is None or not str(port).isdecimal():
-            return None
-        if outward:
-            return Packet(proto="udp", src=own, dst="", dport=int(port), iif=None, oif=uplink)
-        return Packet(proto="udp", src="", dst=own, dport=int(port), iif=uplink, oif=None, state=None)
 
     def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
         """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""

@@ -177,7 +177,7 @@ def _usual(deltas: NDArray[np.int64]) -> int | None:
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time, or is the same however late.
+    """Whether what the originators sent, or what answers them, overlaps in time, or is the same however late.
 
     A scanner's SYNs are all alike, with an ISN of 0 say, and seconds apart not the same.
     """
@@ -194,10 +194,10 @@ def _met(
 
 
 def _edge(point: Point, flows: NDArray[np.int32], end: int) -> NDArray[np.int64]:
-    """When the originator of each flow sent its first packet, or its last one."""
-    times: NDArray[np.int64] = point.packets.time.take(
-        point.order[point.starts[2 * flows.astype(np.int64) + end] - end]
-    )
+    """When the originator of each flow sent its first packet, or its last; of one that was only answered there, the answers."""
+    side = 2 * flows.astype(np.int64)
+    side += point.starts[side] == point.starts[side + 1]
+    times: NDArray[np.int64] = point.packets.time.take(point.order[point.starts[side + end] - end])
     return times
 
 

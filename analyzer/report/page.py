@@ -44,13 +44,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DRAWN = 3
-"""Findings of one incident that are drawn."""
+"""Findings of one cause that are drawn."""
 DRAWN_IN_ALL = 40
-"""Findings of the whole page that are drawn; never less than one for each incident told."""
-INCIDENTS = 40
-"""Incidents told in full; the table of incidents goes on to ten times as many."""
+"""Findings of the whole page that are drawn; never less than one for each cause told."""
+TOLD = 40
+"""Causes told in full."""
+INCIDENTS = 400
+"""Incidents in their table."""
+OF_CAUSE = 40
+"""Incidents of one cause in its table."""
 LISTED = 400
-"""Findings of one incident in its table."""
+"""Findings of one cause in its table."""
 LISTED_IN_ALL = 2000
 """Findings of the whole page in tables."""
 PACKETS = 120
@@ -58,9 +62,9 @@ PACKETS = 120
 MAPPINGS = 200
 """NAT mappings in their table."""
 CAUSES = 4
-"""Causes on the first screen, each with its first incident and the fix; the rest is in the table of incidents."""
+"""Causes on the first screen, each with the fix; the rest is in the table of incidents."""
 CONTENTS = 8
-"""Incidents in the contents."""
+"""Causes in the contents."""
 NOTES = 60
 """Pieces of evidence, exclusions, remedies, caveats, facts in one list."""
 
@@ -114,16 +118,19 @@ class FindingView:
     connection: filters.Filter
     """Valid in the files of all points; may be empty."""
     evidence: Folded[Evidence]
-    """Of this finding alone: what the incident says already is left out."""
+    """Of this finding alone: what its cause says already is left out."""
     excluded: Folded[Exclusion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentView:
-    """An incident told in full."""
+class CauseView:
+    """A cause told in full, with the incidents it made."""
 
-    incident: Incident
+    cause: Cause
     anchor: str
+    """That of its first incident."""
+    incidents: Folded[tuple[Incident, str]]
+    """Each with its anchor."""
     timeline: timeline.Timeline | None
     drawn: tuple[FindingView, ...]
     listed: Folded[Finding]
@@ -158,16 +165,16 @@ class Page:
     headline: str
     others: int
     """Incidents of the bundle that this page leaves to other pages."""
-    causes: Folded[tuple[Cause, str]]
-    """Those with the most connections first, each with its incident's anchor as in `table`."""
+    first: Folded[tuple[Cause, str]]
+    """The causes of the first screen, those with the most connections first; an anchor is empty where the cause is not told."""
     contents: tuple[tuple[str, str], ...]
     """Anchors of the sections, with their titles."""
     slow: Folded[tuple[Explained, str]]
     """Slow requests, each with the anchor of its incident; empty where none is told in full."""
     outside: Beyond | None
     table: Folded[tuple[Incident, str]]
-    """Incidents with their anchors; an anchor is empty where the incident is not told in full."""
-    incidents: tuple[IncidentView, ...]
+    """Incidents with their anchors; an anchor is empty where the incident's cause is not told in full."""
+    causes: tuple[CauseView, ...]
     points: Folded[PointRow]
     mappings: Folded[dict[str, object]]
     reconciliation: Folded[Reconciled]
@@ -181,41 +188,35 @@ class Page:
 
 def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     """Choose what the page of *incidents* shows of *analysis*."""
-    told = min(len(incidents), INCIDENTS)
-    drawings = max(min(DRAWN, DRAWN_IN_ALL // max(told, 1)), 1)
+    anchors = dict(zip(map(id, incidents), _anchors(incidents), strict=True))
+    found = causes(incidents)
+    told = found[:TOLD]
+    drawings = max(min(DRAWN, DRAWN_IN_ALL // max(len(told), 1)), 1)
     rows = LISTED_IN_ALL
-    anchors = _anchors(incidents)
-    linked = {
-        id(one): anchor * (row < told)
-        for row, (one, anchor) in enumerate(zip(incidents, anchors, strict=True))
-    }
-    views: list[IncidentView] = []
-    for incident, anchor in zip(incidents[:told], anchors, strict=False):
-        view = _incident(incident, anchor, analysis.capture_points, drawings, min(LISTED, rows))
+    views: list[CauseView] = []
+    linked: dict[int, str] = {}
+    for cause in told:
+        view = _cause(cause, anchors, analysis.capture_points, drawings, min(LISTED, rows))
         rows -= len(view.listed.shown)
         views.append(view)
-    place = {incident.id: anchor for incident, anchor in zip(incidents[:told], anchors, strict=False)}
+        linked |= {id(incident): view.anchor for incident in cause.incidents}
+        linked |= {id(incident): anchor for incident, anchor in view.incidents.shown}
+    place = {incident.id: linked.get(id(incident), "") for incident in incidents}
     waited = analysis.slow.requests if analysis.slow else ()
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     made = Page(
         analysis=analysis,
         headline=headline(incidents, analysis),
         others=len(analysis.incidents) - len(incidents),
-        causes=fold([(cause, linked[id(cause.incident)]) for cause in causes(incidents)], CAUSES),
+        first=fold([(cause, linked.get(id(cause.first), "")) for cause in found], CAUSES),
         contents=(),
         slow=fold(
             [(one, place.get(one.connection.incident, "") if one.connection else "") for one in waited],
             LISTED,
         ),
         outside=_beyond(analysis),
-        table=fold(
-            [
-                (one, anchor * (row < told))
-                for row, (one, anchor) in enumerate(zip(incidents, anchors, strict=True))
-            ],
-            INCIDENTS * 10,
-        ),
-        incidents=tuple(views),
+        table=fold([(one, linked.get(id(one), "")) for one in incidents], INCIDENTS),
+        causes=tuple(views),
         points=fold([PointRow(point=point, bar=bar) for point, bar in points], MAPPINGS),
         mappings=fold(analysis.mappings, MAPPINGS),
         reconciliation=fold(analysis.reconciliation, NOTES),
@@ -242,11 +243,9 @@ def _beyond(analysis: Result) -> Beyond | None:
 
 def _contents(made: Page) -> Iterator[tuple[str, str]]:
     """The sections that the page has, in its order."""
-    if len(made.table.shown) > 1:
+    if len(made.causes) > 1:
         yield "incidents", "Incidents"
-    # One line a cause: the incidents of one cause stand in the table.
-    causes = {title(view.incident): view.anchor for view in reversed(made.incidents[:CONTENTS])}
-    yield from ((anchor, name) for name, anchor in reversed(causes.items()))
+    yield from ((view.anchor, title(view.cause.first)) for view in made.causes[:CONTENTS])
     account = made.analysis.account
     sections = (
         ("slow", "Slow requests", made.analysis.slow),
@@ -277,29 +276,41 @@ def _anchors(incidents: Iterable[Incident]) -> list[str]:
     return list(taken)
 
 
-def _incident(
-    incident: Incident, anchor: str, points: Sequence[CapturePoint], drawings: int, rows: int
-) -> IncidentView:
+def _cause(
+    cause: Cause, anchors: dict[int, str], points: Sequence[CapturePoint], drawings: int, rows: int
+) -> CauseView:
+    # One of each incident before a second of any.
+    heads = [incident.findings[0] for incident in cause.incidents]
+    rest = [finding for incident in cause.incidents for finding in incident.findings[1:]]
+    findings = [*heads, *rest]
+    anchor = anchors[id(cause.first)]
+    evidence, excluded = cause.evidence, cause.excluded
     drawn = tuple(
-        _finding(finding, f"{anchor}.finding-{number}", incident, points)
-        for number, finding in enumerate(incident.findings[:drawings], 1)
+        _finding(finding, f"{anchor}.finding-{number}", evidence, excluded, points)
+        for number, finding in enumerate(findings[:drawings], 1)
     )
-    all_drawn = len(drawn) == len(incident.findings)
-    return IncidentView(
-        incident=incident,
+    return CauseView(
+        cause=cause,
         anchor=anchor,
-        timeline=timeline.build(incident.findings),
+        incidents=fold([(incident, anchors[id(incident)]) for incident in cause.incidents], OF_CAUSE),
+        timeline=timeline.build(findings),
         drawn=drawn,
-        listed=fold(() if all_drawn else incident.findings, rows),
-        connection=filters.connections(incident.findings),
-        evidence=fold(incident.evidence, NOTES),
-        excluded=fold(incident.excluded, NOTES),
+        listed=fold(() if len(drawn) == len(findings) else findings, rows),
+        connection=filters.connections(findings),
+        evidence=fold(evidence, NOTES),
+        excluded=fold(excluded, NOTES),
     )
 
 
 def _finding(
-    finding: Finding, anchor: str, incident: Incident, points: Sequence[CapturePoint]
+    finding: Finding,
+    anchor: str,
+    evidence: Sequence[Evidence],
+    excluded: Sequence[Exclusion],
+    points: Sequence[CapturePoint],
 ) -> FindingView:
+    """Draw *finding*; its cause's *evidence* and *excluded* are not told again."""
+    says = {item.says for item in evidence}
     rows = [
         PacketRow(sighting=sighting, passage=passage, packet=number, first=place == 0)
         for number, passage in enumerate(finding.passages)
@@ -322,6 +333,6 @@ def _finding(
         facts=fold(facts.readable(finding.facts), NOTES),
         frames=fold(frames, 24),
         connection=filters.connections([finding]),
-        evidence=fold([item for item in finding.evidence if item not in incident.evidence], NOTES),
-        excluded=fold([item for item in finding.excluded if item not in incident.excluded], NOTES),
+        evidence=fold([item for item in finding.evidence if item.says not in says], NOTES),
+        excluded=fold([item for item in finding.excluded if item not in excluded], NOTES),
     )

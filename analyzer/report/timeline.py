@@ -87,7 +87,9 @@ def build(findings: Sequence[Finding], rows: int = ROWS) -> Timeline | None:
     shown = tried[:rows]
     span = max(max(_times(finding)) - min(_times(finding)) for finding in shown)
     per_ns = _ROOM / span if span else 0.0
-    left = max(_LEFT, max(len(_name(finding)) for finding in shown) * _MONO + 36)
+    mixed = len({finding.inner.rpartition("/")[2] for finding in shown}) > 1
+    names = [_name(finding, mixed) for finding in shown]
+    left = max(_LEFT, max(map(len, names)) * _MONO + 36)
     bottom = _TOP + _ROW * len(shown)
     return Timeline(
         width=round(left + _ROOM + _RIGHT, 1),
@@ -97,7 +99,8 @@ def build(findings: Sequence[Finding], rows: int = ROWS) -> Timeline | None:
         top=_TOP,
         bottom=bottom,
         rows=tuple(
-            _row(finding, _TOP + _ROW * (at + 0.62), left, per_ns) for at, finding in enumerate(shown)
+            _row(finding, name, _TOP + _ROW * (at + 0.62), left, per_ns)
+            for at, (finding, name) in enumerate(zip(shown, names, strict=True))
         ),
         ticks=tuple(
             Tick(x=round(left + value * per_ns, 1), label=duration(round(value)) if value else "0")
@@ -111,11 +114,13 @@ def _times(finding: Finding) -> list[int]:
     return [attempt.time for attempt in finding.attempts[:ATTEMPTS]]
 
 
-def _name(finding: Finding) -> str:
-    return short(finding.inner.split(" > ")[0], 60)
+def _name(finding: Finding, mixed: bool) -> str:
+    """Return the client's end, with the protocol if there are several."""
+    client, _, rest = finding.inner.partition(" > ")
+    return short(client, 60) + f"/{short(rest.rpartition('/')[2], 8)}" * mixed
 
 
-def _row(finding: Finding, y: float, left: float, per_ns: float) -> Row:
+def _row(finding: Finding, name: str, y: float, left: float, per_ns: float) -> Row:
     attempts = sorted(finding.attempts[:ATTEMPTS], key=lambda attempt: attempt.time)
     first = attempts[0].time
     marks: list[Mark] = []
@@ -134,7 +139,7 @@ def _row(finding: Finding, y: float, left: float, per_ns: float) -> Row:
         verdict = "" if passed else "none passed"
     return Row(
         y=round(y, 1),
-        name=_name(finding),
+        name=name,
         full=short(finding.inner, 200),
         marks=tuple(marks),
         wait=(marks[0].x, end) if end > marks[0].x else None,

@@ -11,10 +11,10 @@ from analyzer.report import account as accounts
 from analyzer.report.words import between, cause_title, count, losses, short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from analyzer.connection.model import Account, GapNames
-    from analyzer.incident.model import Incident, Remedy
+    from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
     from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
@@ -41,41 +41,66 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """A cause, and what it did in all of its incidents."""
+    """A cause with its fix, and the incidents it made: what the report tells as one."""
 
-    incident: Incident
-    """The one with the most connections."""
-    incidents: int
-    connections: int
-    gap: GapNames | None
-    """Where, if it is one gap for all."""
+    incidents: tuple[Incident, ...]
+    """In order of time; equal in cause, confidence and remedies."""
+
+    @property
+    def first(self) -> Incident:
+        """The one that stands for all in what they have in common."""
+        return self.incidents[0]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of all incidents."""
+        return [finding for incident in self.incidents for finding in incident.findings]
+
+    @property
+    def connections(self) -> int:
+        """How many connections it met."""
+        return sum(len(incident.findings) for incident in self.incidents)
+
+    @property
+    def gap(self) -> GapNames | None:
+        """Where, if it is one gap for all."""
+        return self.first.gap if len({incident.gap for incident in self.incidents}) == 1 else None
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """Of all incidents, each sentence once."""
+        told: dict[str, Evidence] = {}
+        for incident in self.incidents:
+            for item in incident.evidence:
+                told.setdefault(item.says, item)
+        return list(told.values())
+
+    @property
+    def excluded(self) -> list[Exclusion]:
+        """Of all incidents, each once."""
+        return list(dict.fromkeys(item for incident in self.incidents for item in incident.excluded))
 
     @property
     def fix(self) -> Remedy | None:
         """The first remedy."""
-        return self.incident.remedies[0] if self.incident.remedies else None
+        return self.first.remedies[0] if self.first.remedies else None
 
     @property
     def others(self) -> int:
         """How many further remedies there are."""
-        return max(len(self.incident.remedies) - 1, 0)
+        return max(len(self.first.remedies) - 1, 0)
 
 
-def causes(incidents: Sequence[Incident]) -> list[Cause]:
-    """Return each cause once, those with the most connections first."""
-    by_cause: dict[str, list[Incident]] = {}
-    for incident in incidents:
-        by_cause.setdefault(incident.cause, []).append(incident)
-    found = [
-        Cause(
-            incident=max(group, key=lambda incident: len(incident.findings)),
-            incidents=len(group),
-            connections=sum(len(incident.findings) for incident in group),
-            gap=group[0].gap if len({incident.gap for incident in group}) == 1 else None,
-        )
-        for group in by_cause.values()
-    ]
-    return sorted(found, key=lambda cause: -cause.connections)
+def causes(incidents: Iterable[Incident]) -> list[Cause]:
+    """Return each cause once for each fix that it needs, those with the most connections first.
+
+    Losses of unknown cause have nothing in common but that: each kind in each gap stands alone.
+    """
+    groups: dict[tuple[object, ...], list[Incident]] = {}
+    for one in incidents:
+        alone = (one.kind, one.gap) if one.cause == "unknown" else ()
+        groups.setdefault((one.cause, one.confidence, one.remedies, *alone), []).append(one)
+    return sorted((Cause(incidents=tuple(group)) for group in groups.values()), key=lambda c: -c.connections)
 
 
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
@@ -158,10 +183,16 @@ def _elsewhere(account: Account) -> str:
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:
+    """What happened to how many packets, and where, if that is said in a few words."""
     sums: Counter[tuple[str, GapNames | None]] = Counter()
     for incident in incidents:
         gap = incident.gap if incident.kind.endswith("-vanished") else None
         sums[incident.kind, gap] += losses(incident)
+    if len(sums) > 2:
+        whole: Counter[tuple[str, GapNames | None]] = Counter()
+        for (kind, _), number in sums.items():
+            whole[kind, None] += number
+        sums = whole
     told = [
         _EVENTS[kind][number != 1].format(n=f"{number:,}") + between(gap)
         for (kind, gap), number in sums.items()

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import dpkt
 import pytest
 
 from analyzer.capture.formats import advice, other_format
@@ -43,6 +44,21 @@ def test_erf() -> None:
 
     assert "ERF (Endace)" == other_format(erf(*records))
     assert "ERF (Endace)" == other_format(erf(*records[:1]))
+
+
+@pytest.mark.tshark
+def test_erf_becomes_ethernet(tmp_path: Path) -> None:
+    """What editcap makes of a card's file by the line that is named has the frames as they were on the wire."""
+    with (CASES["snat-race"].folder / "eth0.pcap").open("rb") as file:
+        frames = [data for _, data in dpkt.pcap.Reader(file)][:40]
+    # A type 2 record has two bytes, offset and padding, before the frame.
+    (tmp_path / "IN").write_bytes(erf(*((1_800_000_000 + i, 2, bytes(2) + f) for i, f in enumerate(frames))))
+    command = advice("ERF (Endace)").partition(": ")[2].split()
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    with (tmp_path / "OUT").open("rb") as file:
+        read = [data for _, data in dpkt.pcapng.Reader(file)]
+
+    assert frames == read
 
 
 @pytest.mark.parametrize(

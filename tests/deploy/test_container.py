@@ -53,7 +53,7 @@ def test_commands(name: str) -> None:
 
     assert "lostsyn" == program
     if arguments[0] in ("serve", "capture"):
-        command = group.get_command(click.Context(group), arguments.pop(0))
+        command = group.get_command(click.Context(group, **group.context_settings), arguments.pop(0))
         assert command is not None
         known = {word for parameter in command.params for word in parameter.opts} | {"--help"}
         assert {word for word in arguments if word.startswith("--")} <= known

@@ -115,3 +115,28 @@ def test_minutes_apart_in_captures(tmp_path: Path) -> None:
 
     assert ["syn-vanished-1", "syn-vanished-2"] == [incident.id for incident in analysis.incidents]
     assert ["syn-vanished-1", "syn-vanished-2"] == analysis.findings["incident"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "commands"),
+    [
+        ({"kind": "invalid-reset"}, ["iptables -I INPUT -m", "sysctl -w net.ne"]),
+        (
+            {"kind": "invalid-reset", "inner": "[fd00::1]:2 > [fd00::2]:3/tcp"},
+            ["ip6tables -I INPUT -", "sysctl -w net.ne"],
+        ),
+        (
+            {"kind": "invalid-reset", "facts": {"reset_by": "pod", "offenders": []}},
+            ["iptables -I FORWARD ", "sysctl -w net.ne"],
+        ),
+        ({"kind": "invalid-dropped"}, ["sysctl -w net.ne"]),
+    ],
+)
+def test_remedies_against_invalid(changes: dict[str, Any], commands: list[str]) -> None:
+    """They are for the packets' version of IP and their way, and what is dropped already is not to be dropped."""
+    given: dict[str, Any] = {"cause": "ack-over-upper-bound", "facts": {"offenders": []}} | changes
+    (incident,) = incidents([lost(1, **given)])
+
+    assert commands == [
+        remedy.command[: len(want)] for remedy, want in zip(incident.remedies, commands, strict=True)
+    ]

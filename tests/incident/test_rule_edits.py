@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from analyzer.evidence.rules.model import Chain, Rule
 from analyzer.evidence.rules.packet import Step
-from analyzer.incident.rule_edits import randomise, remove
+from analyzer.incident.rule_edits import admit_related, randomise, remove, widen
 
 
 def step(
@@ -45,6 +47,24 @@ def last(made: tuple) -> str:  # type: ignore[type-arg]
 def test_a_rule_that_drops(found: Step, command: str) -> None:
     """It is deleted by its number or handle, and a policy is changed."""
     assert last(remove(found)) == command
+
+
+def test_several_that_drop() -> None:
+    """Of one chain the later rule is deleted first, since it has another number afterwards; then the policy is changed."""
+    (made,) = remove(
+        step("ip filter FORWARD", "-A FORWARD -p tcp -j DROP", number=2),
+        step("ip filter FORWARD", "-A FORWARD -j DROP", number=10),
+        policy("ip", "filter", "FORWARD"),
+        sure=False,
+    )
+
+    assert made.command.splitlines()[1::2] == [
+        "iptables -t filter -D FORWARD 10",
+        "iptables -t filter -D FORWARD 2",
+    ]
+    assert made.command.splitlines()[-1] == "iptables -t filter -P FORWARD ACCEPT"
+    assert made.do.startswith("Delete these rules and set the policy of this chain to ACCEPT, if")
+    assert "the listing does not show" in made.effect
 
 
 @pytest.mark.parametrize(
@@ -102,3 +122,52 @@ def test_hostile_words() -> None:
         last(remove(step("inet filter $(id)", "drop", handle=1)))
         == "nft delete rule inet filter '$(id)' handle 1"
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "command"),
+    [
+        (
+            step("ip nat POSTROUTING", "-A POSTROUTING -o eth0 -p tcp -j MASQUERADE --to-ports 40000-40003"),
+            "iptables -t nat -R POSTROUTING 3 -o eth0 -p tcp -j MASQUERADE --to-ports 1024-65535",
+        ),
+        (
+            step("ip nat POSTROUTING", "-A POSTROUTING -j SNAT --to-source 192.0.2.10:40000-40003 --random"),
+            "iptables -t nat -R POSTROUTING 3 -j SNAT --to-source 192.0.2.10:1024-65535 --random",
+        ),
+        (
+            step("inet nat post", "meta l4proto tcp masquerade to :40000-40003 random", handle=7),
+            "nft replace rule inet nat post handle 7 'meta l4proto tcp masquerade to :1024-65535 random'",
+        ),
+    ],
+)
+def test_a_range_of_ports(found: Step, command: str) -> None:
+    """It is widened where it stands, and nothing is done to one that has every port."""
+    assert last(widen(found)) == command
+    assert widen(step("inet nat post", 'oifname "eth0" masquerade', handle=7)) == ()
+    assert widen(step("inet nat post", "masquerade to :1024-65535", handle=7)) == ()
+
+
+@pytest.mark.parametrize(
+    ("chain", "command"),
+    [
+        (
+            "ip filter FORWARD",
+            "iptables -t filter -I FORWARD -p icmp -m conntrack --ctstate RELATED -j ACCEPT",
+        ),
+        (
+            "inet filter output",
+            "nft insert rule inet filter output ct state related meta l4proto icmp accept",
+        ),
+    ],
+)
+def test_errors_are_admitted_before_the_rule(chain: str, command: str) -> None:
+    """They are let pass at the head of the base chain that stops them."""
+    (made,) = admit_related(step(chain, "drop"), step(chain, "reject"), v6=False, sure=True)
+    assert made.command == command
+
+
+def test_before_conntrack_nothing_is_related() -> None:
+    """There the rule that stops the errors is deleted."""
+    early = replace(step("inet raw pre", "ip protocol icmp drop", handle=9), hook="prerouting")
+    assert last(admit_related(early, v6=False, sure=True)) == "nft delete rule inet raw pre handle 9"

@@ -63,12 +63,17 @@ def test_one_is_singular(sample) -> None:
 
 
 def test_many_kinds_stay_one_line(sample) -> None:
-    """Two kinds of event are named, the others counted."""
+    """Two places are named; of more the packets are summed up, and of three kinds two are named."""
     gaps = (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"))
     many = [dataclasses.replace(sample.RACE, gap=gap) for gap in gaps]
+    kinds = [dataclasses.replace(sample.RACE, kind=f"{name}-vanished") for name in ("syn", "reply", "data")]
 
-    assert headline(many, sample.race()).endswith(
-        "; 4 SYNs vanished between a and b; 4 SYNs vanished between b and c; and 2 more"
+    assert headline(many[:2], sample.race()).endswith(
+        "; 4 SYNs vanished between a and b; 4 SYNs vanished between b and c"
+    )
+    assert headline(many, sample.race()).endswith("(proven); 16 SYNs vanished")
+    assert headline([*many, *kinds], sample.race()).endswith(
+        "; 20 SYNs vanished; 4 replies vanished; and 1 more"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from analyzer.capture.naming import printable
@@ -162,6 +162,22 @@ class Ruleset:
             for rule in chain.rules:
                 if not kinds or rule.kinds & set(kinds):
                     yield rule
+
+    def without(self, chain: Chain, rule: Rule | None) -> Ruleset:
+        """Return it without a rule, or with a base chain's policy changed to accept where *rule* is None."""
+        return replace(
+            self,
+            chains=tuple(
+                one
+                if one.legacy != chain.legacy
+                else replace(one, rules=tuple(other for other in one.rules if other != rule))
+                if rule is not None
+                else replace(one, policy="accept")
+                if one.label == chain.label
+                else one
+                for one in self.chains
+            ),
+        )
 
     def unclear(self) -> list[str]:
         """What of it says something that is not understood, and that may end a packet's way."""

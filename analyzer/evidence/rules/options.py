@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -152,8 +153,20 @@ def _match(module: str, option: str, negated: bool, arguments: tuple[str, ...]) 
             said = [f"{one[:-1]}*" if one.endswith("+") else one for one in said]
         elif field in values.PORTS:
             said = [_ports(one) for one in said]
-        if field in ("icmp", "icmpv6") and ("/" in first or first == "any"):  # with a code, or any type
+        if field in ("icmp", "icmpv6") and first == "any":
             return None
+        kind, slash, code = first.partition("/")
+        if field in ("icmp", "icmpv6") and slash:
+            match = values.match(text, field, [kind], negated=negated)
+            return (
+                replace(
+                    match,
+                    fields=(field, "icmpcode"),
+                    among=tuple((*one, code) for one in match.among),
+                )
+                if match.fields
+                else None
+            )
         match = values.match(text, field, said, negated=negated)
         return match if match.fields else None
     if option == "--mark" and module == "mark":

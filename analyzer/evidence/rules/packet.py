@@ -32,6 +32,8 @@ class Packet:
     """As in the header's byte: 2 is a SYN."""
     icmp_type: str | None = None
     """`echo-request`, ..."""
+    icmp_code: str | None = None
+    """As a number: `4` is fragmentation needed, of an unreachable destination."""
     physin: str | None = None
     """The bridge's port, where a bridge hands its packets to iptables (br_netfilter); `""` if it does not."""
     physout: str | None = None

@@ -54,6 +54,7 @@ class View:
             "tcpflags": packet.tcp_flags,
             "icmp": packet.icmp_type,
             "icmpv6": packet.icmp_type,
+            "icmpcode": packet.icmp_code,
             "physin": packet.physin,
             "physout": packet.physout,
         }

@@ -123,7 +123,8 @@ def _named(file: str) -> str | None:
 
 def _dotted(name: str) -> str:
     """Bring a name to `sysctl -a`'s form; its first groups may be missing."""
-    if "/" in name:  # an interface's name may hold a dot, which sysctl writes as a slash
+    # An interface's name may hold a dot: net/ipv4/conf/eth0.100/rp_filter is net.ipv4.conf.eth0/100.rp_filter for sysctl(8).
+    if re.match("[^.]+/", name):
         name = name.replace(".", "\0").replace("/", ".").replace("\0", "/")
     if name == "net.nf_conntrack_max":  # the initial namespace's other name for it
         return "net.netfilter.nf_conntrack_max"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from analyzer.incident.model import Remedy
 
 DROP = Remedy(
@@ -30,9 +33,23 @@ UPGRADE = Remedy(
 )
 
 
-def forwarded(remedies: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
-    """The same remedies where the packets are forwarded to a pod, rather than taken by the host."""
-    return tuple(DROP_FORWARDED if remedy is DROP else remedy for remedy in remedies)
+def fitting(remedies: tuple[Remedy, ...], *, forwarded: bool, dropped: bool, v6: bool) -> tuple[Remedy, ...]:
+    """Return the remedies for these packets.
+
+    Args:
+        remedies: Those of the cause.
+        forwarded: Whether the packets are forwarded to a pod, rather than taken by the host.
+        dropped: Whether they are dropped already: then nothing is left but to call them valid.
+        v6: Whether they are of IPv6.
+    """
+    kept = (
+        DROP_FORWARDED if forwarded and one is DROP else one
+        for one in remedies
+        if not (dropped and one is DROP)
+    )
+    return tuple(
+        replace(one, command=re.sub("^iptables", "ip6tables", one.command)) if v6 else one for one in kept
+    )
 
 
 def summary(findings: int, resets: int, what: str, *, by_pod: bool = False) -> str:

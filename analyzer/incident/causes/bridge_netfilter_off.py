@@ -47,7 +47,8 @@ REMEDIES = (
     Remedy(
         do="Make it persistent",
         command="echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; "
-        "echo 'net.bridge.bridge-nf-call-iptables = 1' > /etc/sysctl.d/99-bridge-nf.conf",
+        "printf '%s = 1\\n' net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables "
+        "> /etc/sysctl.d/99-bridge-nf.conf",
         effect="The module is loaded before the setting is applied, which does not exist without it.",
         risk="As for the first.",
     ),

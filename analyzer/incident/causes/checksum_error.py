@@ -237,13 +237,6 @@ def _remedies(case: Case, scene: Scene) -> tuple[Remedy, ...]:
         dev = "tunl0"
     off, look = REMEDIES
     return (
-        Remedy(do=off.do, command=off.command.replace("flannel.1", dev), effect=off.effect, risk=off.risk)
-        if dev
-        else off,
-        Remedy(
-            do=look.do,
-            command=look.command.replace("eth0", last_seen(case)[0].name),
-            effect=look.effect,
-            risk=look.risk,
-        ),
+        off.on("flannel.1", dev) if dev else off,
+        look.on("eth0", last_seen(case)[0].name),
     )

@@ -26,8 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyzer.incident.lost_entry import told
-from analyzer.incident.model import Remedy
+from analyzer.incident.lost_entry import ALIVE, LONGER, told
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -42,20 +41,7 @@ WHAT = "the connection's entry had expired"
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-listener", "receiver", "no-route", "reverse-path", "rule", "netfilter")
 
-REMEDIES = (
-    Remedy(
-        do="Send keepalives more often than the entry's lifetime",
-        command="sysctl -w net.ipv4.tcp_keepalive_time=300",
-        effect="Connections that ask for keepalives renew their entry every five minutes.",
-        risk="In the pod's network namespace, and only for sockets with SO_KEEPALIVE; a little traffic.",
-    ),
-    Remedy(
-        do="Raise the timeout of established connections",
-        command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400",
-        effect="A connection may be idle for a day.",
-        risk="Node-wide: entries of dead connections stay as long, so the table can fill.",
-    ),
-)
+REMEDIES = (ALIVE, LONGER)
 
 
 def summary(loss: Loss) -> str:

@@ -24,13 +24,15 @@ References
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.flow.keys import is_v4
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
-from analyzer.incident.routing import ends, entered, went_on
+from analyzer.incident.routing import conf, ends, entered, went_on
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -64,7 +66,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node: it does not forward packets (ip_forward = 0), so nothing passes "
+        f"packet{'s' * (loss.packets != 1)} inside this node: packet forwarding is disabled, so nothing passes "
         f"between {loss.gap[0]} and {loss.gap[1]}."
     )
 
@@ -105,9 +107,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             ),
             Exclusion(cause="snat-port-race", because="the packet is dropped as it is routed, before SNAT"),
         ),
-        remedies=(_set(setting or f"net.ipv4.conf.{device}.forwarding"), REMEDIES[1])
-        if not v6 or setting
-        else (),
+        remedies=(
+            _set(setting or ("net.ipv6.conf.all.forwarding" if v6 else conf(device, "forwarding"))),
+            REMEDIES[1],
+        ),
     )
 
 
@@ -117,7 +120,7 @@ def _setting(device: str, scene: Scene, *, v6: bool) -> str | None:
     names = (
         ("net.ipv6.conf.all.forwarding",)
         if v6
-        else (f"net.ipv4.conf.{device}.forwarding", "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding")
+        else (conf(device, "forwarding"), "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding")
     )
     told = next((name for name in names if name in settings), None)
     if told is None or settings[told] != "0":
@@ -128,9 +131,6 @@ def _setting(device: str, scene: Scene, *, v6: bool) -> str | None:
 
 def _set(setting: str) -> Remedy:
     first = REMEDIES[0]
-    return Remedy(
-        do=first.do,
-        command=f"sysctl -w {setting}=1",
-        effect="The next attempt gets through.",
-        risk=first.risk,
+    return replace(
+        first, command=f"sysctl -w {shlex.quote(setting)}=1", effect="The next attempt gets through."
     )

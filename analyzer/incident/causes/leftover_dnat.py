@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.view import endpoint
+from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
@@ -68,12 +69,11 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     target = _target(step.rule)
     if target is None:
         return None
-    inner = case.crossing.outer if case.outward else case.crossing.inner
+    inner = case.gap.outer if case.outward else case.gap.inner
     vain = asked_in_vain(inner, target, scene) or failed(target, scene)
     others = _others(step.rule, target, scene)
     if vain is None:
         return None
-    delete = _delete(step.rule)
     return Explanation(
         cause=CODE,
         kind="misdelivered",
@@ -99,15 +99,13 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         remedies=(
             Remedy(
                 do="Delete the old rule",
-                command=delete,
+                command=rule_edits.deletion(step.rule),
                 effect="The next rule for this port takes over, for new connections."
                 if others
                 else "New connections are no longer sent to an address that nobody has.",
                 risk="It is gone until its owner writes it again; check its position in a fresh listing first.",
             ),
-        )
-        if delete
-        else REMEDIES,
+        ),
     )
 
 
@@ -126,11 +124,3 @@ def _others(rule: Rule, target: str, scene: Scene) -> list[Rule]:
         and other.matches == rule.matches
         and _target(other) not in (None, target)
     ]
-
-
-def _delete(rule: Rule) -> str:
-    """The command that deletes it, where the place tells; nft's needs a handle, which a plain listing has not."""
-    family, table, chain = (*rule.chain.split(), "", "", "")[:3]
-    if "-A " in rule.text or " -j " in f" {rule.text}":
-        return f"{'ip6tables' if family == 'ip6' else 'iptables'} -t {table} -D {chain} {rule.number}"
-    return ""

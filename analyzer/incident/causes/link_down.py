@@ -105,9 +105,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"interface": point.name, "state": link.state if link else None},
         evidence=tuple(evidence),
         excluded=(case.not_beyond,),
+        # One that is up and has no carrier was not set down.
         remedies=tuple(
-            Remedy(do=r.do, command=r.command.replace("eth0", point.name), effect=r.effect, risk=r.risk)
-            for r in REMEDIES
+            remedy.on("eth0", point.name) for remedy in REMEDIES[: 1 if link and "UP" in link.flags else 2]
         ),
     )
 

@@ -7,7 +7,8 @@ What happens
 
 How it is recognised
     The error arrived at the uplink, quoting a connection of a pod, and never was seen inside, although the points there were
-    recording; segments of that connection, larger than the error allows, are sent again.
+    recording; segments of that connection, larger than the error allows, are sent again. Or the segments are larger than this
+    node's own uplink takes, and its own error is not seen inside: a rule of OUTPUT stops it.
 
 What is ruled out
     Loss of all packets: small ones of the same connection arrive. An error that reached the pod: it would have sent smaller ones.
@@ -51,8 +52,16 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
+    stalled = (
+        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} stall{'s' * (loss.connections == 1)}"
+    )
+    where = f"between {loss.gap[0]} and {loss.gap[1]}"
+    if loss.kind == "data-vanished":
+        return (
+            f"{stalled} on large packets, which do not fit the next interface, {where}: this node's own ICMP error that says "
+            "so never reached the pod."
+        )
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} stall{'s' * (loss.connections == 1)} on large packets: "
-        f"a router on the path reported {loss.packets:,} time{'s' * (loss.packets != 1)} that they are too large, and this "
-        f"node did not pass the ICMP error on between {loss.gap[0]} and {loss.gap[1]}."
+        f"{stalled} on large packets: a router on the path reported {loss.packets:,} time{'s' * (loss.packets != 1)} that they "
+        f"are too large, and this node did not pass the ICMP error on {where}."
     )

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import ARP
@@ -132,17 +133,24 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 else ()
             ),
         ),
-        remedies=tuple(
-            Remedy(
-                do=r.do,
-                command=r.command.replace("ipv4", "ipv6").replace("arp_cache", "ndisc_cache"),
-                effect=r.effect,
-                risk=r.risk,
-            )
-            for r in REMEDIES
-        )
-        if v6
-        else (),
+        remedies=_remedies(_limit(scene, v6=v6) or 0, v6=v6),
+    )
+
+
+def _remedies(limit: int, *, v6: bool) -> tuple[Remedy, ...]:
+    """For this version of IP, and with no limit that is below twice the one in force."""
+    larger, look = REMEDIES
+    command, size = larger.command, 8192
+    while 8 * size < 2 * limit:
+        size *= 2
+    for number, times in ((1, 1), (2, 4), (3, 8)):
+        command = command.replace(f"gc_thresh{number}={8192 * times}", f"gc_thresh{number}={size * times}")
+    larger = replace(larger, command=command)
+    if not v6:
+        return (larger, look)
+    return (
+        replace(larger, command=command.replace("ipv4", "ipv6")),
+        replace(look, command=look.command.replace("arp_cache", "ndisc_cache")),
     )
 
 

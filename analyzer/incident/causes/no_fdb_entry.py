@@ -104,10 +104,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 because=f"no encapsulated packet of it left {beyond(case).name}",
             ),
         ),
-        remedies=tuple(
-            Remedy(do=r.do, command=r.command.replace("flannel.1", device), effect=r.effect, risk=r.risk)
-            for r in REMEDIES
-        ),
+        remedies=tuple(remedy.on("flannel.1", device) for remedy in REMEDIES),
     )
 
 

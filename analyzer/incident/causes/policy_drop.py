@@ -159,11 +159,15 @@ def _packet(case: Case) -> str:
 
 
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
-    """The command for the rule that was found, and what is to be asked before; none where no rule was found."""
+    """The command for the rules that were found, and what is to be asked before; none where no rule was found."""
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    own = rule_edits.remove(walked[0].end)
+    found, sure = scene.once(
+        ("in the way", walked[0].end.text),
+        lambda: rule_edits.in_the_way(scene, lambda scene: scene.walked(case)),
+    )
+    own = rule_edits.remove(*found, sure=sure)
     return (*own, REMEDIES[1]) if own else ()
 
 
@@ -213,7 +217,8 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
             Exclusion(
-                cause="next-hop-unresolved", because=f"all ARP/ND requests were answered on {case.gap[1]}"
+                cause="next-hop-unresolved",
+                because=f"all ARP/ND requests were answered on {case.gap.names[1]}",
             ),
             case.not_beyond,
         ),
@@ -275,7 +280,7 @@ def _grown(rule: Rule, scene: Scene) -> int:
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
     """Why a reply is INVALID: conntrack made no entry, since the request that it answers came another way."""
     point, row = case.lost[0].seen[-1]
-    if not case.replies or scene.state(point, row, case.crossing) != "invalid":
+    if not case.replies or scene.state(point, row, case.gap) != "invalid":
         return ()
     return (
         Evidence(
@@ -287,7 +292,7 @@ def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
 
 
 def _beyond(case: Case) -> str:
-    return case.gap[1] if case.outward else case.gap[0]
+    return case.gap.names[1] if case.outward else case.gap.names[0]
 
 
 def _facts(alike: Alike | None) -> dict[str, object]:
@@ -316,9 +321,9 @@ def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
 
 def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     """Whether the captures show it without the rules: whatever else loses packets would not choose so, or is counted."""
-    if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.crossing.outer.name):
+    if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.gap.outer.name):
         return False
-    if queue_drops(case.crossing.outer.name, scene):
+    if queue_drops(case.gap.outer.name, scene):
         return False
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict == "accept":
@@ -330,7 +335,7 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
 
 
 def _alike(case: Case, scene: Scene) -> Alike:
-    inner = case.crossing.inner
+    inner = case.gap.inner
     flow = int(inner.packets.flow[case.lost[0].seen[-1][1]])
     asked = (case.protocol, int(scene.destinations[inner.name][flow]))
     return scene.once(("alike", inner.name, asked), lambda: _look_alike(inner, flow, case, scene))
@@ -370,7 +375,7 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     record = record_of(case, scene)
     if record is not None and record.means.kind in ELSEWHERE and record.died_in != walked[0].end.hook.upper():
         return None
-    gap = case.crossing
+    gap = case.gap
     if case.outward and not case.replies:
         passed = scene.passed(gap, case.protocol)
         place = int(np.searchsorted(passed.time, case.lost[0].time))

@@ -115,8 +115,5 @@ def _explanation(
                 if scene.counters and not scene.counters.get("drop")
             ),
         ),
-        remedies=tuple(
-            Remedy(do=r.do, command=r.command.replace("eth0", device), effect=r.effect, risk=r.risk)
-            for r in REMEDIES
-        ),
+        remedies=tuple(remedy.on("eth0", device) for remedy in REMEDIES),
     )

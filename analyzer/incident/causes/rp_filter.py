@@ -26,12 +26,13 @@ References
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
-from analyzer.incident.routing import ends, entered, senders, targets, way, went_on
+from analyzer.incident.routing import conf, ends, entered, senders, targets, way, went_on
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -116,7 +117,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if value is not None:
         evidence.append(
             Evidence(
-                says=f"net.ipv4.conf.{_where(device, scene)}.rp_filter is {value}: {'strict' if strict else 'loose'}",
+                says=f"{conf(_where(device, scene), 'rp_filter')} is {value}: {'strict' if strict else 'loose'}",
                 source="sysctl",
             )
         )
@@ -141,12 +142,12 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 else ()
             ),
         ),
-        remedies=_remedies(device),
+        remedies=_remedies(case, device, scene),
     )
 
 
 def _value(name: str, scene: Scene) -> int | None:
-    said = scene.evidence.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "")
+    said = scene.evidence.sysctls.get(conf(name, "rp_filter"), "")
     return int(said) if said in ("0", "1", "2") else None
 
 
@@ -178,19 +179,32 @@ def _back(case: Case, device: str, scene: Scene) -> tuple[str, bool, str] | None
     return None
 
 
-def _remedies(device: str) -> tuple[Remedy, ...]:
+def _remedies(case: Case, device: str, scene: Scene) -> tuple[Remedy, ...]:
     look, loosen = REMEDIES
+    look = replace(look, command=look.command.replace("; ip route get SENDER", ""))
+    name = device.replace(".", "/")  # see `conf`
+    own = _rerouted(case, device, scene)
+    return (*own, look.on("eth0", name)) if own else (look.on("eth0", name), loosen.on("eth0", name))
+
+
+def _rerouted(case: Case, device: str, scene: Scene) -> tuple[Remedy, ...]:
+    """The rule that leads answers to a sender inside back as the main table has it, which loose mode alone does not."""
+    sender = ends(case)[0]
+    if not case.outward or ":" in sender:
+        return ()
+    plain = way(scene, sender, table="main")
+    found = next((way(scene, sender, src=target) for target in sorted(targets(case, scene))), None)
+    if found is None or found.route is None or device not in plain.devices or device in found.devices:
+        return ()
+    table = found.route.table
+    rule = min((r.priority for r in scene.evidence.routing_rules if r.table == table), default=0)
+    if rule < 2:
+        return ()
     return (
         Remedy(
-            do=look.do,
-            command=look.command.replace("eth0", device).replace("; ip route get SENDER", ""),
-            effect=look.effect,
-            risk=look.risk,
-        ),
-        Remedy(
-            do=loosen.do,
-            command=loosen.command.replace("eth0", device),
-            effect=loosen.effect,
-            risk=loosen.risk,
+            do=f"Let answers to {sender} leave by {device}, before table {table} is asked, which has another way for them",
+            command=f"ip rule add to {sender} lookup main priority {rule - 1}",
+            effect="The next attempt gets through, and so do its answers, which loose mode alone does not lead back.",
+            risk="Lost at the next boot: correct what wrote the other rule. Packets to this address no longer take that table.",
         ),
     )

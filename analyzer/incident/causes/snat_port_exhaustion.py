@@ -35,6 +35,7 @@ from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import UDP
+from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
@@ -75,7 +76,7 @@ REMEDIES = (
     Remedy(
         do="Free ports sooner",
         command="sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30",
-        effect="Closed connections hold their port for 30 s instead of 120 s.",
+        effect="Closed connections hold their port for 30 s instead of 120 s; those that are open keep theirs.",
         risk="Node-wide; late segments of closed connections find no entry.",
     ),
 )
@@ -92,7 +93,7 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by outer ports that are all taken when the packet is lost."""
-    gap, counters = case.crossing, scene.counters
+    gap, counters = case.gap, scene.counters
     failed = counters.get("insert_failed", 0)
     if not case.requests or not case.outward or gap.outer.role != "uplink":
         return None
@@ -143,7 +144,16 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="conntrack-table-full", because=_not_full(failed)),
             Exclusion(cause="lost outside the node", because=f"the packet never got to {gap.outer.name}"),
         ),
+        remedies=_remedies(case, scene),
     )
+
+
+def _remedies(case: Case, scene: Scene) -> tuple[Remedy, ...]:
+    """The range of the packet's SNAT rule, widened in place; none where no rule is known, or it has every port."""
+    walked = scene.walked(case)
+    step = walked[0].source_nat if walked is not None else None
+    own = rule_edits.widen(step) if step is not None else ()
+    return (*own, *REMEDIES[1:]) if own else ()
 
 
 def _allowed(case: Case, scene: Scene) -> tuple[int, int] | None:
@@ -222,7 +232,7 @@ def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:
     """
     moved = known = 0
     for gap in scene.gaps:
-        if gap.outer is case.crossing.outer:
+        if gap.outer is case.gap.outer:
             of = np.isin(gap.matches.b, flows)
             own, given = gap.inner.flows.ports[gap.matches.a[of]], gap.outer.flows.ports[gap.matches.b[of]]
             moved, known = moved + int((own >> 16 != given >> 16).sum()), known + int(of.sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analyzer.evidence.rules.model import SHOWN, shown
 from tests.evidence.rules.texts import forward, iptables
 
@@ -26,6 +28,16 @@ def test_rules_of_a_kind() -> None:
     assert ["-A POSTROUTING -s 10.2.0.0/16 -j MASQUERADE"] == plain
     assert [] == list(ruleset.rules("drop"))
     assert 2 == len(list(ruleset.rules()))
+
+
+def test_without() -> None:
+    """What is taken away of a chain is gone, and the rest keeps its numbers; a policy is set to accept."""
+    before = forward("tcp dport 25 drop", "tcp dport 80 drop", "accept")
+    (chain,) = before.chains
+    assert [2, 3] == [rule.number for rule in before.without(chain, chain.rules[0]).rules()]
+    dropping = replace(before, chains=(replace(chain, policy="drop"),))
+    assert before == dropping.without(chain, None)
+    assert before == before.without(replace(chain, legacy=True), chain.rules[0])
 
 
 def test_shown() -> None:

@@ -48,7 +48,7 @@ def test_matches(rule: str, fields: object, among: object, negated: bool) -> Non
     [
         "-m limit --limit 5/min", "-m statistic --mode random --probability 0.5", "-m set --match-set blocked src",
         "-m connmark --mark 0x1", "-m socket", "-m rpfilter --invert", "-m tcp --tcp-option 5", "-f",
-        "-m addrtype --dst-type LOCAL --limit-iface-in", "-m icmp --icmp-type 3/4", "-m multiport --ports 80",
+        "-m addrtype --dst-type LOCAL --limit-iface-in", "-m icmp --icmp-type any", "-m multiport --ports 80",
         "-m conntrack --ctorigdst 10.0.0.1", "-s 10.0.0.500", "-m owner --uid-owner 0",
     ],
 )  # fmt: skip

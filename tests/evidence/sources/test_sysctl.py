@@ -31,11 +31,11 @@ def test_names() -> None:
     """Settings without their group get it; an interface's dot stays apart."""
     text = (
         "ip_forward = 1\nbridge-nf-call-iptables: 0\nnet.ipv4.conf.all.rp_filter = 2\nnet.ipv4.tcp_mem = 1\t2\t3\n"
-        "/proc/sys/net/ipv4/conf/eth0.100/rp_filter:1\nkernel.pid_max = 5\nnet.ipv4.conf.eth0.mtu = 1500\n"
+        "/proc/sys/net/ipv4/conf/eth0.100/rp_filter:1\nnet.ipv4.conf.eth0/101.rp_filter = 0\nkernel.pid_max = 5\nnet.ipv4.conf.eth0.mtu = 1500\n"
     )
     assert {
         "net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "0", "net.ipv4.conf.all.rp_filter": "2",
-        "net.ipv4.tcp_mem": "1\t2\t3", "net.ipv4.conf.eth0/100.rp_filter": "1",
+        "net.ipv4.tcp_mem": "1\t2\t3", "net.ipv4.conf.eth0/100.rp_filter": "1", "net.ipv4.conf.eth0/101.rp_filter": "0",
     } == settings(text)  # fmt: skip
 
 

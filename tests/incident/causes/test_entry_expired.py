@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.lost_entry import longer
 from tests.incident.evidence import connection, findings, judged
 
 
@@ -21,7 +22,7 @@ def late(folder: Path, at: float, settings: str = "") -> list[tuple[str, str]]:
 
 
 def test_the_nodes_own_lifetime(tmp_path: Path) -> None:
-    """Longer than the node's setting: proven."""
+    """Longer than the node's setting: proven, and that very setting is the one to raise."""
     assert [("entry-expired", "proven")] == late(
         tmp_path, 20, "net.netfilter.nf_conntrack_udp_timeout_stream = 15\n"
     )
@@ -31,3 +32,13 @@ def test_the_nodes_own_lifetime(tmp_path: Path) -> None:
 def test_within_its_lifetime(settings: str, tmp_path: Path) -> None:
     """The near miss: it was there still, by the node's setting or the kernel's default, so something else lost the answer."""
     assert "entry-expired" not in [cause for cause, _ in late(tmp_path, 20, settings)]
+
+
+def test_the_fix_is_for_its_own_timeout() -> None:
+    """Of UDP there are no keepalives; a timeout that is long already becomes longer."""
+    (udp,) = longer("net.netfilter.nf_conntrack_udp_timeout_stream", 120, tcp=False)
+    alive, tcp = longer("net.netfilter.nf_conntrack_tcp_timeout_established", 432_000, tcp=True)
+
+    assert "sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream=240" == udp.command
+    assert "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=864000" == tcp.command
+    assert "net.ipv4.tcp_keepalive_time=300 " in alive.command

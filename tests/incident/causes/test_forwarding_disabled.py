@@ -33,6 +33,17 @@ def test_nothing_is_forwarded(tmp_path: Path) -> None:
     assert "net.ipv4.ip_forward is 0" in finding.evidence[0].says
 
 
+def test_ipv6(tmp_path: Path) -> None:
+    """IPv6 has one setting for all interfaces, which the fix names."""
+    told(tmp_path, sysctl="net.ipv6.conf.all.forwarding = 0\n")
+    pod, server, nat = "[fd00:10:244::b]:20000", "[2001:db8::100]:80", "[2001:db8::10]:20000"
+    analysis = outage(tmp_path, vanishing(connection(0, pod=pod, server=server, nat=nat), 0, 1, 3))
+
+    assert ["sysctl -w net.ipv6.conf.all.forwarding=1"] == [
+        f.remedies[0].command for f in findings(analysis) if f.cause == CODE
+    ]
+
+
 def test_one_interface(tmp_path: Path) -> None:
     """The interface's own setting decides, whatever `ip_forward` says of all."""
     told(tmp_path, sysctl="net.ipv4.ip_forward = 1\nnet.ipv4.conf.cni0.forwarding = 0\n")

@@ -67,3 +67,21 @@ def test_near_misses(rules: str, asked: str, tmp_path: Path) -> None:
 def test_without_the_rules(tmp_path: Path) -> None:
     """The captures do not tell what translated."""
     assert "leftover-dnat" not in causes(judged(tmp_path, client(1, 1, passes=True), client(2, 3), silent()))
+
+
+def test_a_rule_of_nft(tmp_path: Path) -> None:
+    """It is deleted by its handle."""
+    nft = "".join(
+        f'iifname "eth0" tcp dport 8080 dnat to {to}:80 # handle {n}\n'
+        for n, to in ((4, "10.88.0.5"), (5, "10.88.0.9"))
+    )
+    (tmp_path / "nft.txt").write_text(
+        "table ip nat { # handle 1\n chain pre { # handle 2\n type nat hook prerouting priority -100; policy accept;\n"
+        + nft
+        + "}\n}\n"
+    )
+    analysis = judged(tmp_path, client(1, 1, passes=True), client(2, 3), silent())
+
+    assert ["nft delete rule ip nat pre handle 4"] == [
+        one.remedies[0].command for one in analysis.incidents if one.cause == "leftover-dnat"
+    ]

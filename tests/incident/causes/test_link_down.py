@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analyzer.incident.causes.link_down import REMEDIES
 from tests.incident.evidence import causes, connection, findings, judged, vanishing
 from tests.incident.node import told
 
@@ -61,3 +62,24 @@ def test_a_listing_of_another_time(tmp_path: Path) -> None:
     )
 
     assert CODE not in causes(judged(tmp_path, vanishing(connection(), 0, 1, 3)))
+
+
+def test_no_carrier(tmp_path: Path) -> None:
+    """An interface that is up and has no carrier was not set down: nothing is told to set it up."""
+    for flags, commands in (("NO-CARRIER,BROADCAST,MULTICAST,UP", 1), ("BROADCAST,MULTICAST", 2)):
+        folder = tmp_path / str(commands)
+        told(
+            folder,
+            link=f"2: eth0: <{flags}> mtu 1500 qdisc noqueue state DOWN\n    link/ether 02:00:00:00:00:09\n",
+        )
+        told(folder, messages=log((3, "Down"), (20, "Up")))
+        (finding,) = findings(judged(folder, vanishing(connection(), 7, 8, 10)))
+
+        assert commands == len(finding.remedies)
+
+
+def test_a_name_in_a_command() -> None:
+    """Whoever wrote the file: an interface's name is one word to the shell."""
+    command = REMEDIES[1].on("eth0", "eth0;reboot").command
+
+    assert "ip link set 'eth0;reboot' up" == command

@@ -91,3 +91,14 @@ def test_the_tables_own_counter(tmp_path: Path, after: str, expected: list[tuple
 
     found = [(f.cause, f.confidence) for f in findings(judged(tmp_path, lost())) if f.cause == CODE]
     assert expected == found
+
+
+@pytest.mark.parametrize(("limit", "told"), [("10", "gc_thresh3=65536"), ("100000", "gc_thresh3=262144")])
+def test_the_fix_never_lowers_the_limit(tmp_path: Path, limit: str, told: str) -> None:
+    """The new limit is at least twice the one in force."""
+    (tmp_path / "dmesg.txt").write_text(LOG)
+    (tmp_path / "arp.txt").write_text(FULL)
+    (tmp_path / "sysctl.txt").write_text(LIMIT.replace("10", limit))
+    (finding,) = findings(judged(tmp_path, lost()))
+
+    assert told in finding.remedies[0].command

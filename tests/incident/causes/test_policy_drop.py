@@ -94,6 +94,19 @@ def test_the_rule_is_named(tmp_path: Path) -> None:
     assert "it counted 3 packets" in finding.evidence[0].says
 
 
+def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
+    """What would drop the packet if the rule that dropped it were gone is deleted with it."""
+    rules(
+        tmp_path, "ip daddr 192.0.2.100 tcp dport 8080 drop # handle 3\n\t\ttcp dport 8080 reject # handle 4"
+    )
+    (finding,) = findings(judged(tmp_path, blocked(), allowed()))
+
+    assert [
+        "nft delete rule inet filter forward handle 4",
+        "nft delete rule inet filter forward handle 3",
+    ] == [*finding.remedies[0].command.splitlines()]
+
+
 def test_as_many_refused_elsewhere(tmp_path: Path) -> None:
     """Another interface's refusals are by chance as many as the packets that the rule dropped."""
     counters(tmp_path, drop=3)

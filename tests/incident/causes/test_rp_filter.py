@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.routing import conf
 from tests.conversation import Conversation
-from tests.incident.evidence import causes, findings, judged
+from tests.incident.evidence import causes, connection, findings, judged, vanishing
 from tests.incident.node import known, risen, told
 
 CODE = "rp-filter"
@@ -144,3 +145,27 @@ def test_a_packet_to_nobody_that_was_seen(tmp_path: Path, line: str, expected: l
         talk.syn(at).lost_after("eth0")
 
     assert expected == [(f.cause, f.confidence) for f in findings(judged(tmp_path, talk))]
+
+
+def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
+    """Loose mode would let the pod's SYN pass and not its answer: the fix goes before the rule that has another way."""
+    told(
+        tmp_path,
+        sysctl=STRICT.replace("eth0", "cni0"),
+        dmesg="[   12.500000] IPv4: martian source 192.0.2.100 from 10.244.0.11, on dev cni0\n",
+        routes="default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 scope link \ndefault via 192.0.2.1 dev eth0 table 7 \n",
+        rules="0:\tfrom all lookup local\n100:\tfrom all to 10.244.0.11 lookup 7\n32766:\tfrom all lookup main\n",
+    )
+    (finding,) = findings(
+        judged(tmp_path, known(), vanishing(connection(1, pod="10.244.0.11:30000"), 0, 1, 3))
+    )
+
+    assert CODE == finding.cause
+    assert ["ip rule add to 10.244.0.11 lookup main priority 99"] == [
+        remedy.command for remedy in finding.remedies if "read-only" not in remedy.risk
+    ]
+
+
+def test_an_interface_with_a_dot(tmp_path: Path) -> None:
+    """sysctl(8) would take the dot of a VLAN's name for its own."""
+    assert "net.ipv4.conf.eth0/100.rp_filter" == conf("eth0.100", "rp_filter")
