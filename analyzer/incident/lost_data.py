@@ -51,7 +51,11 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
     """Flows with a segment that was seen here, and never beyond, where somebody was recording: its rows, two unless a RST."""
     here = leg.here
     packets, flows = here.packets, here.flows
-    rows = leg.partner.lacking()
+    if 4 * len(leg.flows_here) < len(flows):  # a bridge has hundreds of pods, each with few of its packets
+        rows = np.sort(here.rows_of(leg.flows_here)).astype(np.int64)
+        rows = rows[leg.partner[rows] < 0]
+    else:
+        rows = leg.partner.lacking()
     flags = packets.flags[rows]
     told = (packets.length[rows] > 1) | (flags & (TCP_FIN | TCP_RST) != 0)
     rows = rows[told & (flags & TCP_SYN == 0) & (packets.bits[rows] & FRAGMENT == 0)]

@@ -42,11 +42,14 @@ class Partners:
             rows = np.arange(*rows.indices(self._count))
         if self._rows is None:
             return self._there.take(rows)
+        if not isinstance(rows, np.ndarray):  # of one row a tenth of the time
+            at = self._rows.searchsorted(np.int32(rows))
+            return self._there[at] if at < len(self._rows) and self._rows[at] == rows else np.int32(-1)
         if not len(self._rows):
-            return np.full(np.shape(rows), -1, np.int32)[()]
-        rows = np.asarray(rows, np.int32)  # else the search would first make all of its rows as wide
+            return np.full(rows.shape, -1, np.int32)
+        rows = rows.astype(np.int32, copy=False)  # else the search would first make all of its rows as wide
         at = np.minimum(self._rows.searchsorted(rows), len(self._rows) - 1)
-        return np.where(self._rows[at] == rows, self._there[at], np.int32(-1))[()]
+        return np.where(self._rows[at] == rows, self._there[at], np.int32(-1))
 
     def having(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """Indices into *rows*, which ascend, of those that have a partner; in the time that the fewer of both take."""
