@@ -347,12 +347,14 @@ def _crossed(
     before, after = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     for leg in legs:
         paired = leg.partner.having(rows)
+        if not len(paired):
+            continue  # as at most of a bridge's pods
         match = leg.match[flow[paired]]
         known = np.append(leg.heading, np.int8(UNKNOWN)).take(match)  # -1, without a match, is the last one
         if replies:
             known = -known
-        stray = rows[paired[match < 0]]
-        known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
+        if len(stray := rows[paired[match < 0]]):
+            known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
         on = OUT if leg.outward else IN
         after[paired[known == on]] = True
         before[paired[known == -on]] = True

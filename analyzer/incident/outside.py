@@ -19,7 +19,7 @@ from analyzer.compute.thresholds import FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
-from analyzer.flow.keys import among, distinct_rows
+from analyzer.flow.keys import among, distinct, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.following import follow
 from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
@@ -252,7 +252,7 @@ def _timestamps(  # type: ignore[no-untyped-def]
             continue
         there = point.dst[flow[mine]]
         near = answered[(at[answered] == number) & tcp[answered]]
-        near = near[among(point.dst[flow[near]], np.unique(there))][:MOST]
+        near = near[among(point.dst[flow[near]], distinct(there))][:MOST]
         values = _tsvals(point, flow[np.concatenate([mine, near])])
         newest: dict[tuple[int, int, int], int] = {}
         accepted = set(flow[near].tolist())

@@ -351,6 +351,6 @@ def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint
         begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
         spoke = np.flatnonzero((end > begin) & (flows.proto != ARP))
         first = point.order[begin[spoke]]
-        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)
+        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS, kind="table") & ~among(mac[spoke], routers)
         found.append(addresses[spoke[fresh]])
     return found
