@@ -75,6 +75,7 @@ def connections(
     trails: Trails,
     wires: Sequence[Wire] = (),
     doubtful: Iterable[tuple[str, int]] = (),
+    misaddressed: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
 ) -> Connections:
@@ -90,6 +91,7 @@ def connections(
         trails: For the ways of single packets.
         wires: What left one node and entered another.
         doubtful: Flows whose entry may be stale: a point, and a flow there.
+        misaddressed: Flows in frames to a station that never sent one.
         ruled: Whether the node's rules are known.
     """
     chains = chain(points, gaps, followed, wires)
@@ -107,9 +109,9 @@ def connections(
         **{number: one for number, one in errors.items() if refused[number]},
         **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
     }
-    accused, led = (
+    accused, led, astray = (
         {number for point, flow in some if (number := _of(chains, point, flow)) is not None}
-        for some in (named, doubtful)
+        for some in (named, doubtful, misaddressed)
     )
     # What was held up elsewhere, or lost, has its reason.
     late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
@@ -118,7 +120,14 @@ def connections(
     for number, wait in waited.items():
         told.reason[number], told.gap[number] = CODES["waited"], number_of.get(wait.gap, -1)
     klass, why = classes(
-        found, told, sorted(accused), who, sorted(waited), sorted(led), _unwatched(chains, found)
+        found,
+        told,
+        sorted(accused),
+        who,
+        sorted(waited),
+        sorted(led),
+        _unwatched(chains, found),
+        sorted(astray),
     )
     return Connections(
         chains=chains,

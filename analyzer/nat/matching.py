@@ -185,7 +185,9 @@ def _met(
     spans = []
     for point, flows in ((a, flows_a), (b, flows_b)):
         side = 2 * flows.astype(np.int64)
-        first, last = point.order[point.starts[side]], point.order[point.starts[side + 1] - 1]
+        # Of a flow without any (see `_by_answer`) its first answer.
+        begin = point.starts[side]
+        first, last = point.order[begin], point.order[np.maximum(point.starts[side + 1], begin + 1) - 1]
         spans.append((point.packets.time[first], point.packets.time[last]))
     (begin_a, end_a), (begin_b, end_b) = spans
     met: NDArray[np.bool_] = (begin_b - offset <= end_a + WINDOW) & (end_b - offset >= begin_a - WINDOW)
