@@ -188,8 +188,12 @@ def _accept(step: Step) -> str:
 
 
 def deletion(rule: Rule) -> str:
-    """The command that deletes a rule, by its number or handle."""
+    """The command that deletes a rule: as it was written, so that it cannot become another one, else by number or handle."""
     family = rule.chain.split(" ")[0]
+    saved = None if rule.text.endswith("…") else _SAVED.fullmatch(rule.text)
+    if saved and (words := _words(saved[2])):
+        table, chain = map(shlex.quote, rule.chain.split(" ")[1:3])
+        return f"{_iptables(family)} -t {table} -D {chain} {shlex.join(words)}"
     if _SAVED.fullmatch(rule.text) or _listed(rule):
         table, chain = rule.chain.split(" ")[1:3]
         where = f"-t {shlex.quote(table)}"
