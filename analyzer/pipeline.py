@@ -13,6 +13,7 @@ from analyzer.connection.refusals import Refusals
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
 from analyzer.incident import citing, logged, named, summary
 from analyzer.incident.advice import advise
+from analyzer.incident.astray import doubtful
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
@@ -21,7 +22,6 @@ from analyzer.incident.misaddressed import misaddressed
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
-from analyzer.incident.stale_entry import doubtful
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node.absent import absent
@@ -33,18 +33,25 @@ from analyzer.node.ways import EXITS, INSIDE
 from analyzer.result.analysis import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.points import Recording
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
+    from analyzer.incident.model import Counts, Finding
 
 
 FOLLOWED = (TCP, UDP, ICMP, ICMP6)
 """Protocols whose requests and replies are followed."""
 
 
-def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]) -> Result:
+def _befallen(found: Callable[[], tuple[list[Finding], Counts]]) -> Iterator[tuple[str, int]]:
+    """What findings name, when they are there: whoever asks for the first one waits."""
+    for finding in found()[0]:
+        yield finding.point, finding.flow
+
+
+def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Recording]) -> Result:
     """Tell what happened to the packets that were recorded."""
     twice = side_by_side(leave_out, recordings)
     captured = side_by_side(assemble, recordings)
@@ -80,25 +87,24 @@ def conclude(bundle: Bundle, evidence: Evidence, recordings: Sequence[Recording]
         evidence=evidence,
     )
     decide(scene)
-    with beside(lambda: scene.occupancy):  # it takes as long as the findings, which seldom ask for it
-        findings, counts = find(scene)
-    told = incidents(findings)
     followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    befallen = ((finding.point, finding.flow) for finding in findings)
-    scene.connections = connections(
-        captured,
-        gaps,
-        node,
-        followed,
-        befallen,
-        refusals,
-        scene.trails,
-        wires(captured, node),
-        ((point.name, flow) for point, flow in doubtful(scene)),
-        misaddressed(scene),
-        ruled=bool(evidence.rules),
-    )
-    told = named.incidents(told, evidence.names)
+    # The occupancy takes as long as the findings, which seldom ask for it; only the account asks what they name.
+    with beside(lambda: scene.occupancy), beside(lambda: find(scene)) as found:
+        scene.connections = connections(
+            captured,
+            gaps,
+            node,
+            followed,
+            _befallen(found),
+            refusals,
+            scene.trails,
+            wires(captured, node),
+            ((point.name, flow) for point, flow in doubtful(scene)),
+            misaddressed(scene),
+            ruled=bool(evidence.rules),
+        )
+    findings, counts = found()
+    told = named.incidents(incidents(findings), evidence.names)
     health, unknown = summary.health(scene), logged.untold(untold(scene), evidence.events)
     return Result(
         bundle=bundle.name,

@@ -78,7 +78,7 @@ def _facts(source: ModuleType) -> list[tuple[str, str]]:
         for name, kind in vars(module).items()
         if inspect.isclass(kind)
     }
-    inner = {"Caveat", "NextHop", "IpvsDestination"}
+    inner = {"Caveat", "NextHop"}
     return [
         (name, " ".join((inspect.getdoc(kinds[name]) or "").partition("\n\n")[0].split()))
         for name in sorted(made & kinds.keys() - inner)

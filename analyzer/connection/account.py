@@ -25,7 +25,7 @@ from analyzer.connection.outcome import (
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.flow.keys import among
 from analyzer.node.stacks import sent
-from analyzer.node.ways import EXITS, IN, LOCAL, OUT
+from analyzer.node.ways import EXITS, IN, LOCAL, OUT, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,39 +113,38 @@ def fates(
     """
     n = len(chains)
     reason, gap = np.zeros(n, np.int8), np.full(n, -1, np.int16)
-    reached, any_gap = np.zeros(n, bool), np.zeros(n, bool)
+    reached, any_gap = np.zeros(n, bool), np.zeros(n + 1, bool)  # the last stands for -1, no connection
     place = {point.name: number for number, point in enumerate(chains.points)}
     has_gap = {name for each in gaps for name in each.names}
     doubtful = {point.name for point in chains.points if _doubtful(point)}
     for at in followed:
         flow = at.point.packets.flow[at.rows]
-        of = chains.of[place[at.point.name]][flow]
-        known, why = of >= 0, at.reason
+        of = chains.of[place[at.point.name]].take(flow)
+        why = at.reason
         if at.point.role == "bridge" and not at.replies:
             # What is for a neighbour on the bridge whose own interface nobody captured was not seen to arrive.
             ends = at.last & (why == CODES["seen-beyond"]) & (node.heading[at.point.name][flow] == LOCAL)
             why = np.where(ends, CODES["bridged"], why).astype(np.int8)
-        rank = _RANK[why]
-        order = np.argsort(rank[known], kind="stable")  # the last of equal indices stays
-        chosen = np.flatnonzero(known)[order]
-        better = rank[chosen] > _RANK[reason[of[chosen]]]
-        chosen = chosen[better]
+        told = np.flatnonzero((why != CODES["seen-beyond"]) & (of >= 0))
+        rank = _RANK[why[told]]
+        order = np.argsort(rank, kind="stable")  # the last of equal indices stays
+        chosen = told[order][rank[order] > _RANK[reason[of[told[order]]]]]
         reason[of[chosen]], gap[of[chosen]] = why[chosen], at.gap[chosen]
         if not at.replies and at.point.name not in doubtful:
-            reached[of[known & (why == CODES["seen-beyond"]) & at.last]] = True
+            reached[of[(of >= 0) & (why == CODES["seen-beyond"]) & at.last]] = True
         if at.point.name in has_gap:
-            any_gap[of[known]] = True
+            any_gap[of] = True
     far, inside, home = _seen(chains, node, direction)
     placed = np.zeros(n, bool)
     for number, point in enumerate(chains.points):
         if point.role is not None:
-            placed[chains.of[number][chains.of[number] >= 0]] = True
+            placed[chains.met(number)] = True
     exits = any(point.role in EXITS and not point.absent for point in chains.points)
     return Fates(
         reason=reason,
         gap=gap,
         reached=reached,
-        alone=~any_gap,
+        alone=~any_gap[:-1],
         routed=bool(node.routes),
         far=far,
         inside=inside,
@@ -158,9 +157,7 @@ def fates(
 
 def _doubtful(point: Point) -> bool:
     """Whether a point is taken for a way out, though nothing was ever answered there: it may be a device before the last one."""
-    starts = point.starts
-    answered = (starts[1::2] > starts[:-1:2]) & (starts[2::2] > starts[1::2])
-    return point.guessed and point.role in EXITS and not answered.any()
+    return point.guessed and point.role in EXITS and not point.both_ways
 
 
 def _seen(
@@ -174,7 +171,7 @@ def _seen(
     )
     for number, point in enumerate(chains.points):
         met = np.zeros(len(chains), bool)
-        met[chains.of[number][chains.of[number] >= 0]] = True
+        met[chains.met(number)] = True
         outside |= met & (point.role in EXITS) & (not _doubtful(point))
         inside |= met & (point.role not in EXITS)
         if point.role == "pod" and (pod := node.pods.get(point.name)) is not None:
@@ -192,14 +189,11 @@ def directions(chains: Chains, node: Node) -> NDArray[np.int8]:
     for number, point in enumerate(chains.points):
         here = np.flatnonzero(chains.point == number)
         heading = node.heading[point.name][chains.flow[here]]
-        own = np.isin(point.src[chains.flow[here]], node.own)
-        nothing = np.zeros(len(here), bool)
-        # Of what was not seen further in only frames tell which side opened it.
-        out, came = (
-            (some[chains.flow[here]] for some in sent(point))
-            if point.role == "uplink"
-            else (nothing, nothing)
-        )
+        own = among(point.src[chains.flow[here]], node.own)
+        out = came = np.zeros(len(here), bool)
+        if point.role == "uplink" and ((heading == UNKNOWN) & ~own).any():
+            # Of what was not seen further in only frames tell which side opened it.
+            out, came = (some[chains.flow[here]] for some in sent(point))
         found[here] = np.select(
             [heading == OUT, heading == IN, heading == LOCAL, own, out, came],
             [DIRECTIONS.index(name) for name in ("out", "in", "local", "out", "out", "in")],
@@ -232,7 +226,7 @@ def classes(
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
-    code, fate = outcomes.code, _FATE[told.reason]
+    code, fate = outcomes.code, _FATE.take(told.reason)
     trouble = np.isin(code, (DELAYED, REFUSED, TIMED_OUT, RESET, STALLED, UNANSWERED))
     named = np.zeros(len(code), bool)
     named[np.asarray([*accused, *waited], np.int64)] = True

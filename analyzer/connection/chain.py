@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import QUOTES, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.keys import repeated, scramble, unique_join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.flow.selecting import ERROR
 from analyzer.nat.tuples import syn_keys, tuple_keys
 from analyzer.node.ways import EXITS, IN, INSIDE
 
@@ -48,6 +49,11 @@ class Chains:
         here = np.flatnonzero(self.point == index)
         slots[self.flow[here]] = here
         return slots
+
+    def met(self, index: int) -> NDArray[np.int32]:
+        """The connections that have a flow at a point; those with several there, several times."""
+        of = self.of[index]
+        return of[of >= 0]
 
 
 def chain(
@@ -118,7 +124,7 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
         opened = np.flatnonzero((flows.marks & SYN_X != 0) & (flows.proto == TCP))
         if len(opened) < 2 or "ttl" in point.recording.lacks:
             continue
-        first = point.order[point.starts[2 * opened]]
+        first = point.order[point.starts[2 * opened]].astype(np.int64)
         twice = repeated(p.print[first].astype(np.uint64) << np.uint64(16) | p.ip_id[first].astype(np.uint64))
         opened, first = opened[twice], first[twice]
         if not len(first):
@@ -154,24 +160,27 @@ def _across(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
     An ISN of 0 is a scanner's, and no number.
     """
     before, alone = root.copy(), root == np.arange(len(root))
+    alone &= np.concatenate([np.zeros(0, bool), *(point.flows.proto == TCP for point in points)])
     for keys in (_syns, _rests):
         both = []
-        for roles, others in ((INSIDE, EXITS), (EXITS, INSIDE)):
+        for roles, others in ((EXITS, INSIDE), (INSIDE, EXITS)):
             seen = np.zeros(len(root), bool)  # roots of what the others saw as well
             flows, found = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
             for number, point in enumerate(points):
-                if point.role in others:
+                if point.role in others and (keys is _syns or roles is EXITS):
                     seen[root[begins[number] : begins[number + 1]]] = True
             for number, point in enumerate(points):
                 if point.role in roles:
-                    here = begins[number] + np.arange(len(point.flows))
-                    key = keys(point, inside=roles is INSIDE)
-                    some = (key != 0) & alone[here] & (~seen[here] | ((keys is _rests) & (roles is INSIDE)))
-                    flows.append(here[some])
-                    found.append(key[some])
+                    span = slice(begins[number], begins[number + 1])
+                    some = np.flatnonzero(alone[span] & ~seen[span])
+                    key = keys(point, some, inside=roles is INSIDE)
+                    flows.append(begins[number] + some[key != 0])
+                    found.append(key[key != 0])
             both.append((np.concatenate(flows), np.concatenate(found)))
-        (inside, of_inside), (outside, of_outside) = both
-        if len(inside) and len(outside):
+            if not len(both[0][0]):
+                break  # nothing outside, as in most bundles
+        else:
+            (outside, of_outside), (inside, of_inside) = both
             i, j = unique_join(of_inside, of_outside)
             pairs = np.stack([inside[i], outside[j]])
             begun = _begun(points, begins, pairs)
@@ -180,20 +189,16 @@ def _across(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
     return before
 
 
-def _syns(point: Point, *, inside: bool) -> NDArray[np.uint64]:
+def _syns(point: Point, some: NDArray[np.int64], *, inside: bool) -> NDArray[np.uint64]:
     """What both sides of NAT show of a SYN; 0 where there is none that tells."""
     del inside
-    told = (point.flows.proto == TCP) & (point.flows.isn_x != 0)
-    return np.where(told, syn_keys(point.flows), 0).astype(np.uint64)
+    return np.where(point.flows.isn_x[some] != 0, syn_keys(point.flows, some), 0).astype(np.uint64)
 
 
-def _rests(point: Point, *, inside: bool) -> NDArray[np.uint64]:
+def _rests(point: Point, some: NDArray[np.int64], *, inside: bool) -> NDArray[np.uint64]:
     """Both ends of a TCP flow, outside of one whose beginning is missing; else 0."""
-    flows = point.flows
-    told = flows.proto == TCP
-    if not inside:
-        told = told & (flows.marks & (SYN_X | SYN_Y | SYNACK_X | SYNACK_Y) == 0)
-    return np.where(told, tuple_keys(flows), 0).astype(np.uint64)
+    told = inside | (point.flows.marks[some] & (SYN_X | SYN_Y | SYNACK_X | SYNACK_Y) == 0)
+    return np.where(told, tuple_keys(point.flows, some) if told.any() else 0, 0).astype(np.uint64)
 
 
 def _answered_elsewhere(point: Point) -> NDArray[np.int64]:
@@ -240,12 +245,12 @@ def _by_packets(
     the two are different flows of one point.
     """
     rows = at.rows[~at.first]
+    here = begins[place[at.point.name]] + at.point.packets.flow[rows]
+    rows = rows[before[here] == here]
     if at.replies:
         both = 2 * at.point.packets.flow[rows].astype(np.int64)
         rows = rows[at.point.starts[both] == at.point.starts[both + 1]]
     here = begins[place[at.point.name]] + at.point.packets.flow[rows]
-    alone = before[here] == here
-    rows, here = rows[alone], here[alone]
     for gap in gaps:
         if at.point is gap.outer:
             other, partner = gap.inner, gap.in_inner
@@ -278,10 +283,10 @@ def _rest(gap: Gap, begins: NDArray[np.int64], place: dict[str, int], before: ND
 def _counted(point: Point) -> NDArray[np.bool_]:
     """Flows that can be connections: TCP, UDP and ICMP echoes between two hosts."""
     flows = point.flows
-    echo = np.isin(flows.proto, (ICMP, ICMP6)) & (flows.ports >> 16 == flows.ports & 0xFFFF)
+    echo = (flows.proto == ICMP) | (flows.proto == ICMP6)
+    echo &= flows.ports >> 16 == flows.ports & 0xFFFF
     errors = np.zeros(len(flows), bool)
-    quoting = point.packets.flow[point.packets.bits & QUOTES != 0]
-    errors[quoting] = True
+    errors[point.packets.flow[point.events.of(ERROR)]] = True
     some = np.zeros(len(flows), bool)
     some[point.routable] = True
     counted: NDArray[np.bool_] = some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))

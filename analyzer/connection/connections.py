@@ -143,12 +143,11 @@ def connections(
 
 def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_]:
     """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there."""
-    found = np.zeros(len(chains), bool)
+    found = np.zeros(len(chains) + 1, bool)  # the last stands for -1, no connection
     place = {point.name: number for number, point in enumerate(chains.points)}
     for at in (at for at in followed if at.replies):
-        of = chains.of[place[at.point.name]][at.point.packets.flow[at.rows[~at.last]]]
-        found[of[of >= 0]] = True
-    return found
+        found[chains.of[place[at.point.name]].take(at.point.packets.flow[at.rows[~at.last]])] = True
+    return found[:-1]
 
 
 def _unwatched(chains: Chains, found: Outcomes) -> list[int]:

@@ -53,7 +53,7 @@ _FATE_OF = np.array(FATE_OF, np.int8)
 
 def fate_of(reason: NDArray[np.int8]) -> NDArray[np.int8]:
     """Of each reason the fate, as an index into `FATES`: of few packets asked for few, not for all."""
-    fates: NDArray[np.int8] = _FATE_OF[reason]
+    fates: NDArray[np.int8] = _FATE_OF.take(reason)  # three times as fast as `[reason]`
     return fates
 
 
@@ -134,7 +134,7 @@ def _at(
     else:
         rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
-    heading = node.heading[point.name][flow]
+    heading = node.heading[point.name].take(flow)
     dst = point.dst
     if replies:
         heading = np.where(heading == LOCAL, LOCAL, -heading).astype(np.int8)
@@ -150,7 +150,8 @@ def _at(
     reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
     of_gap, outward = np.full(len(rows), -1, np.int16), heading == OUT
     # A pod that calls itself by a service has both ends: what of it comes and goes cannot be told from addresses.
-    judged = np.flatnonzero(~went_on & (heading != UNKNOWN) & (point.src[flow] != point.dst[flow]))
+    judged = np.flatnonzero(~went_on & (heading != UNKNOWN))
+    judged = judged[point.src[flow[judged]] != point.dst[flow[judged]]]
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
         if replies:
@@ -349,7 +350,7 @@ def _crossed(
     for leg in legs:
         paired = leg.partner.having(rows)
         match = leg.match[flow[paired]]
-        known = np.append(leg.heading, np.int8(UNKNOWN))[match]  # -1, without a match, is the last one
+        known = np.append(leg.heading, np.int8(UNKNOWN)).take(match)  # -1, without a match, is the last one
         if replies:
             known = -known
         stray = rows[paired[match < 0]]

@@ -265,7 +265,7 @@ def one_way(leg: Leg) -> bool:
     """Whether the leg's other point recorded only what comes from there (`tcpdump -Q in`), nothing that goes there."""
     there = leg.there
     # Where all replies of a gap are lost, its flows look so as well; any other flow of two directions tells.
-    if ((there.starts[1::2] > there.starts[:-1:2]) & (there.starts[2::2] > there.starts[1::2])).any():
+    if there.both_ways:
         return False
     flows = leg.flows_there.astype(np.int64)
     by_originator = there.starts[2 * flows + 1] - there.starts[2 * flows]

@@ -178,7 +178,7 @@ def _tcp(point: Point, found: _Entries, timeouts: Timeouts) -> Lives:
         [_CODE[s] for s in (State.CLOSE, State.LAST_ACK, State.TIME_WAIT, State.FIN_WAIT, State.CLOSE_WAIT)],
         talking,
     )
-    seconds = np.array([0, *(timeouts.tcp[state] for state in STATES[1:])], np.int64)[settled]
+    seconds = np.array([0, *(timeouts.tcp[state] for state in STATES[1:])], np.int64).take(settled)
     one_sided = ~answered & (settled == _CODE[State.ESTABLISHED])
     seconds[one_sided] = np.minimum(seconds[one_sided], timeouts.tcp_unacknowledged)
     seconds[reset & ~answered] = 0  # refused, or given up, before any answer: deleted at once

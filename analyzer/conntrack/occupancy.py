@@ -15,7 +15,7 @@ from analyzer.compute.threads import side_by_side
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
-from analyzer.flow.keys import address_key, among, distinct
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.nat.tuples import SRC
 from analyzer.node.ways import IN, OUT
@@ -175,13 +175,21 @@ def _states(alive: _Found, time: int) -> dict[str, int]:
 
 def _addresses(alive: _Found, side: str) -> dict[str, int]:
     """Count by one end's address; only those that are named become text."""
-    hi, lo = (
-        np.concatenate([getattr(point.flows, f"{side}_{half}")[some.flow] for point, some in alive])
-        for half in ("hi", "lo")
-    )
-    _, where, counts = np.unique(address_key(hi, lo), return_index=True, return_counts=True)
+    keys = [getattr(point, side)[some.flow] for point, some in alive]
+    ordered = np.sort(np.concatenate(keys))
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    counts = np.diff(np.append(begins, len(ordered)))
     most = np.argsort(-counts, kind="stable")
-    named = {address(int(hi[where[n]]), int(lo[where[n]])): int(counts[n]) for n in most[:NAMED]}
+    named = {}
+    for n in most[:NAMED]:
+        found = (
+            (*one, at)
+            for one, key in zip(alive, keys, strict=True)
+            for at in np.flatnonzero(key == ordered[begins[n]])
+        )
+        point, some, at = next(found)
+        hi, lo = (int(getattr(point.flows, f"{side}_{half}")[some.flow[at]]) for half in ("hi", "lo"))
+        named[address(hi, lo)] = int(counts[n])
     rest = int(counts[most[NAMED:]].sum())
     return named | ({OTHER: rest} if rest else {})
 

@@ -4,7 +4,7 @@ Each source of evidence is one file in `analyzer.evidence.sources`; it recognise
 yields facts (`analyzer.evidence.facts`), which `collect` puts together.
 """
 
-from analyzer.evidence.collecting import Evidence as Evidence
+from analyzer.evidence.collecting import SideEvidence as SideEvidence
 from analyzer.evidence.collecting import collect as collect
 
-__all__ = ["Evidence", "collect"]
+__all__ = ["SideEvidence", "collect"]

@@ -85,13 +85,13 @@ class ReadFile:
     unclear: int = 0
     """Parts that were not understood, or left out; a caveat tells of each."""
     resembles: str = ""
-    """Of a file that no source knows: what it looks like."""
+    """Of a file that is not used: what it looks like."""
     cited: tuple[str, ...] = ()
     """Incidents that it is evidence for, and other sections of a report that name it: `syn-vanished-1`, `node health`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class SideEvidence:
     """What the side evidence of a bundle tells."""
 
     kernel: str | None = None
@@ -154,9 +154,9 @@ class Evidence:
         """
         return counting.read(self.statistics, name, of)
 
-    def of_no_node(self) -> Evidence:
+    def of_no_node(self) -> SideEvidence:
         """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
-        return Evidence(
+        return SideEvidence(
             interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
             read=self.read, caveats=self.caveats,
         )  # fmt: skip
@@ -179,7 +179,7 @@ def _moment(file: EvidenceFile) -> int:
     return after - before
 
 
-def collect(files: Iterable[EvidenceFile]) -> Evidence:
+def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
     """Read the side evidence; each file is recognised by what it holds.
 
     A file may hold several sources' output in a row. Files that no source recognises are told in one caveat.
@@ -209,6 +209,9 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
             used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
             continue
         head, missing = file.read(HEAD)
+        if unwrapping.is_report(head):
+            used.append(ReadFile(file=file.label, resembles="a report of Lostsyn, which is no evidence"))
+            continue
         wrapped = unwrapping.wrappers(head)
         if wrapped:
             whole = file.read(EVIDENCE)[0]
@@ -257,7 +260,7 @@ def collect(files: Iterable[EvidenceFile]) -> Evidence:
         caveats.append(
             f"{nameless} dropped packets are told by names that no listing gives an address: kubectl get pods -A -o wide does"
         )
-    return Evidence(
+    return SideEvidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces={link.index: link for link in links if link.index is not None},

@@ -20,7 +20,6 @@ from analyzer.evidence.network import DaemonLine as DaemonLine
 from analyzer.evidence.network import FdbEntry as FdbEntry
 from analyzer.evidence.network import Features as Features
 from analyzer.evidence.network import IpvsConnection as IpvsConnection
-from analyzer.evidence.network import IpvsDestination as IpvsDestination
 from analyzer.evidence.network import IpvsService as IpvsService
 from analyzer.evidence.network import Module as Module
 from analyzer.evidence.network import Neighbour as Neighbour

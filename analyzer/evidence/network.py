@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -99,22 +99,6 @@ class IpvsConnection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IpvsDestination:
-    """A server behind a virtual service."""
-
-    address: str
-    """`10.32.9.14:8080`."""
-    forward: str
-    """`Masq`, `Route`, `Tunnel` or `Local`; empty in a listing of counters."""
-    weight: int | None
-    active: int | None
-    inactive: int | None
-    """Connections; None in a listing of counters."""
-    counters: dict[str, int] = field(default_factory=dict)
-    """`Conns`, `InPkts`, `OutPkts`, `InBytes`, `OutBytes`, of `--stats`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IpvsService:
     """A virtual service, as `ipvsadm -Ln` lists it."""
 
@@ -122,9 +106,6 @@ class IpvsService:
     """`tcp`, `udp`, `sctp`, `fwm`."""
     address: str
     """`10.96.44.5:80`; a mark for `fwm`."""
-    scheduler: str
-    destinations: tuple[IpvsDestination, ...]
-    counters: dict[str, int] = field(default_factory=dict)
     file: str
 
 
@@ -150,7 +131,6 @@ class FdbEntry:
     master: str
     dst: str
     """The address of the tunnel's other end; empty for a port of a bridge."""
-    vlan: int | None
     state: str
     """`permanent`, `static`, `offload`, `self`, ... in a row."""
     file: str
@@ -171,10 +151,6 @@ class Socket:
     """Bytes (of a listener: connections) that the program has not taken yet."""
     sent: int
     """Bytes that the peer has not acknowledged; of a listener the most connections that may wait."""
-    retransmits: int | None
-    """Of the packet that is out, as its timer counts; None where no timer is shown."""
-    details: dict[str, str]
-    """What `ss -i` tells: `rto`, `rtt`, `cwnd`, `mss`, `retrans`, `lost`, ..."""
     file: str
 
 
@@ -183,7 +159,6 @@ class Module:
     """A loaded module of the kernel."""
 
     name: str
-    used_by: tuple[str, ...]
     file: str
 
 

@@ -16,7 +16,7 @@ from analyzer.evidence.translation import HOOKS, Known, Translation
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from analyzer.evidence.collecting import Evidence
+    from analyzer.evidence.collecting import SideEvidence
     from analyzer.evidence.rules.model import Ruleset
     from analyzer.evidence.table import Entry, Table
 
@@ -104,7 +104,7 @@ def stale(
     return Staleness(tuple(found), unchecked)
 
 
-def contradicting(evidence: Evidence, looks: int | None = None, most: int | None = None) -> Staleness:
+def contradicting(evidence: SideEvidence, looks: int | None = None, most: int | None = None) -> Staleness:
     """Compare a bundle's last listing with its last rules; nothing is said where it lacks either."""
     if not evidence.tables or not evidence.rules:
         return Staleness((), 0)

@@ -34,7 +34,7 @@ _BANNER = re.compile(
     re.MULTILINE,
 )
 _PROMPT = re.compile(
-    r"^\s*(?:\[[^\]\n]{1,80}\][$#] |[\w.-]{1,32}@[\w.-]{1,64}[^\n]{0,80}?[$#%>] ?|[$#%] )(?P<command>[^\n]*)$"
+    r"^\s*(?:\[[^\]\n]{1,80}\][$#] |[\w.-]{1,32}@[\w.-]{1,64}[^\n]{0,80}?[$#%>] ?|[$#%] )[^\n]*$"
 )
 _PRE = re.compile(r"<pre\b[^>]{0,500}>(.*?)(?:</pre>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]{0,500}>")
@@ -78,15 +78,6 @@ def unwrap(text: str, names: tuple[str, ...]) -> str:
     return text
 
 
-def commands(text: str) -> list[str]:
-    """Give the commands that stand behind prompts, in order."""
-    return [
-        said["command"]
-        for line in text.splitlines()
-        if (said := _PROMPT.match(line[:400])) and said["command"]
-    ]
-
-
 def prompted(line: str) -> bool:
     """Say whether a terminal's prompt stands in a line."""
     return _PROMPT.match(line[:400]) is not None
@@ -119,6 +110,7 @@ def digest(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+_REPORT = re.compile(r'<body class="lostsyn">|"tool": \{\s*"name": "lostsyn"|^Made by lostsyn ', re.MULTILINE)
 _KINDS = (
     ("an empty list, as `ip -j` prints it where there is nothing to list", r"\A\[[\s{},]*\]\Z"),
     ("a listing of network devices' drivers, which counts nothing", r"^driver: \S+\nversion: "),
@@ -178,6 +170,11 @@ _KINDS = (
     ),
 )
 """Known outputs in which there is nothing to be used, and what would tell more."""
+
+
+def is_report(head: str) -> bool:
+    """Say whether it is what Lostsyn wrote, which quotes rules, settings and commands without being any."""
+    return _REPORT.search(head) is not None
 
 
 def undecided(head: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.evidence.drops import DropRecord
 
 
-class Loss(NamedTuple):
+class LostPacket(NamedTuple):
     """A packet that was lost in the node; addresses are those with which it was last seen."""
 
     proto: str
@@ -43,7 +43,7 @@ _NOT_LOST = frozenset({"not-a-loss", "receiver", "no-listener"})
 
 
 def join(
-    records: Sequence[DropRecord], losses: Sequence[Loss], *, certain: bool = True
+    records: Sequence[DropRecord], losses: Sequence[LostPacket], *, certain: bool = True
 ) -> dict[int, DropRecord]:
     """Find the records of lost packets.
 
@@ -60,7 +60,7 @@ def join(
     return _by_order(bare, losses) | found
 
 
-def _by_packet(records: Iterable[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
+def _by_packet(records: Iterable[DropRecord], losses: Sequence[LostPacket]) -> dict[int, DropRecord]:
     """Give each record to the loss that it agrees with; of several the one that was last seen nearest to it in time."""
     index: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, loss in enumerate(losses):
@@ -95,17 +95,18 @@ def _keys(
     return [*numbers, ("src", proto, src, sport), ("dst", proto, dst, dport)]
 
 
-def _tuple(one: DropRecord | Loss) -> tuple[str, str, int | None, str, int | None]:
+def _tuple(one: DropRecord | LostPacket) -> tuple[str, str, int | None, str, int | None]:
     return one.proto, one.src, one.sport, one.dst, one.dport
 
 
-def _agrees(record: DropRecord, loss: Loss) -> bool:
-    """Say whether nothing of the packet contradicts the record, and something that translation leaves is the same."""
+def _agrees(record: DropRecord, loss: LostPacket) -> bool:
+    """Say whether nothing of the packet contradicts the record, and something that translation leaves is the same.
+
+    A record's sequence number is the loss's by now: by that it was looked up.
+    """
     same_id = record.ip_id is not None and record.ip_id == loss.ip_id
     same_seq = record.seq is not None and record.seq == loss.seq
     if None not in (record.ip_id, loss.ip_id) and not same_id:
-        return False
-    if None not in (record.seq, loss.seq) and not same_seq:
         return False
     source = (record.src, record.sport) == (loss.src, loss.sport)
     target = (record.dst, record.dport) == (loss.dst, loss.dport)
@@ -115,7 +116,7 @@ def _agrees(record: DropRecord, loss: Loss) -> bool:
     return source or target or bool(same_id and same_seq and loss.ip_id)
 
 
-def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[Loss]) -> int | None:
+def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[LostPacket]) -> int | None:
     """Of the losses that agree with a record choose one, or none where nothing tells them apart."""
     if not agreeing:
         return None
@@ -135,11 +136,11 @@ def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[Loss])
     return within[0] if len(within) == 1 else None
 
 
-def _open(loss: Loss, wall: int) -> bool:
+def _open(loss: LostPacket, wall: int) -> bool:
     return loss.last_seen_ns <= wall and (loss.next_ns is None or wall <= loss.next_ns)
 
 
-def _first(claimed: Sequence[DropRecord], loss: Loss) -> DropRecord:
+def _first(claimed: Sequence[DropRecord], loss: LostPacket) -> DropRecord:
     """Of several records of one loss (several tools, or a copy) take one with a time and a stack, nearest to the packet."""
     return min(
         claimed,
@@ -155,7 +156,7 @@ def _in_transit(record: DropRecord) -> bool:
     return meaning(record.reason, record.location, record.stack, record.hook).kind not in _NOT_LOST
 
 
-def _by_order(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int, DropRecord]:
+def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> dict[int, DropRecord]:
     """Join records without addresses, each version of IP and each source by itself."""
     found: dict[int, DropRecord] = {}
     kinds: dict[tuple[str, int | None, str], list[DropRecord]] = defaultdict(list)
@@ -185,7 +186,7 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[Loss]) -> dict[int
     return found
 
 
-def _blocks(chosen: Sequence[int], losses: Sequence[Loss]) -> Iterable[list[int]]:
+def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:
     """Split losses, in order of time, where none of the earlier ones can be dropped any more."""
     block: list[int] = []
     until: int | None = 0
@@ -204,7 +205,7 @@ def _blocks(chosen: Sequence[int], losses: Sequence[Loss]) -> Iterable[list[int]
 
 
 def _forced(
-    records: Sequence[DropRecord], block: Sequence[int], losses: Sequence[Loss]
+    records: Sequence[DropRecord], block: Sequence[int], losses: Sequence[LostPacket]
 ) -> dict[int, DropRecord]:
     """Assign as many records as losses, both in order of time, where only one assignment keeps the order.
 

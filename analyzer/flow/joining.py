@@ -17,11 +17,23 @@ ONE = cython.declare(cython.ulonglong, 0xBF58476D1CE4E5B9)
 OTHER = cython.declare(cython.ulonglong, 0x94D049BB133111EB)
 
 
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def mixed(value: cython.ulonglong, salt: cython.ulonglong) -> cython.ulonglong:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators)."""
+    h: cython.ulonglong = (value + ((salt * SALT) & M64)) & M64
+    h = ((h ^ (h >> 30)) * ONE) & M64
+    h = ((h ^ (h >> 27)) * OTHER) & M64
+    return h ^ (h >> 31)
+
+
 @cython.boundscheck(False)
 def scramble(
     values: cython.const[cython.ulonglong][::1], salt: cython.ulonglong, hashes: cython.ulonglong[::1]
 ) -> None:
-    """Hash each value: the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
+    """Hash each value.
 
     Args:
         values: What is hashed.
@@ -29,14 +41,64 @@ def scramble(
         hashes: Filled; as long as *values*.
     """
     i: cython.Py_ssize_t
-    h: cython.ulonglong
-    salt = (salt * SALT) & M64
     with cython.nogil:
         for i in range(values.shape[0]):
-            h = (values[i] + salt) & M64
-            h = ((h ^ (h >> 30)) * ONE) & M64
-            h = ((h ^ (h >> 27)) * OTHER) & M64
-            hashes[i] = h ^ (h >> 31)
+            hashes[i] = mixed(values[i], salt)
+
+
+@cython.boundscheck(False)  # every index is a flow of ours
+def identify(
+    flow: cython.int[::1],
+    reply: cython.uchar[::1],
+    proto: cython.uchar[::1],
+    src_hi: cython.ulonglong[::1],
+    src_lo: cython.ulonglong[::1],
+    dst_hi: cython.ulonglong[::1],
+    dst_lo: cython.ulonglong[::1],
+    ports: cython.uint[::1],
+    src: cython.bint,
+    sport: cython.bint,
+    dst: cython.bint,
+    dport: cython.bint,
+    keys: cython.ulonglong[::1],
+) -> None:
+    """Add to each key the protocol of its flow, and those of its ends that are asked for.
+
+    Args:
+        flow: Of each key.
+        reply: Of each key, 1 if source and destination are the flow's the other way round.
+        proto: Each flow's protocol.
+        src_hi: Each flow's addresses and ports, as `analyzer.capture.columns.Flows` has them.
+        src_lo: See there.
+        dst_hi: See there.
+        dst_lo: See there.
+        ports: See there.
+        src: Whether the source's address is asked for.
+        sport: Whether its port is.
+        dst: Whether the destination's address is.
+        dport: Whether its port is.
+        keys: As long as *flow*; what else they shall stand for.
+    """
+    i: cython.Py_ssize_t
+    f: cython.int
+    key: cython.ulonglong
+    port: cython.uint
+    with cython.nogil:
+        for i in range(flow.shape[0]):
+            f = flow[i]
+            key = keys[i] ^ mixed(proto[f], 1)
+            if src:
+                key ^= mixed(dst_hi[f] if reply[i] else src_hi[f], 2)
+                key ^= mixed(dst_lo[f] if reply[i] else src_lo[f], 3)
+            if dst:
+                key ^= mixed(src_hi[f] if reply[i] else dst_hi[f], 5)
+                key ^= mixed(src_lo[f] if reply[i] else dst_lo[f], 6)
+            port = ports[f]
+            if sport:
+                key ^= mixed(port & 0xFFFF if reply[i] else port >> 16, 4)
+            if dport:
+                key ^= mixed(port >> 16 if reply[i] else port & 0xFFFF, 7)
+            keys[i] = key
 
 
 @cython.cfunc
@@ -194,10 +256,11 @@ def mark(
                     found[values_of[j]] = 1
 
 
-@cython.boundscheck(False)  # every index is a flow's, or masked
+@cython.boundscheck(False)  # every index is a flow's or a row's, or masked
 def share(
-    asked: cython.uchar[::1],
-    flow: cython.int[::1],
+    flows: cython.int[::1],
+    starts: cython.longlong[::1],
+    order: cython.int[::1],
     prints: cython.uint[::1],
     seen: cython.uchar[::1],
     found: cython.uchar[::1],
@@ -206,21 +269,25 @@ def share(
     """Note which prints some flows' packets have, or find the flows with one that was noted, and by chance a few others.
 
     Args:
-        asked: Per flow, 1 for those that are asked.
-        flow: Each row's flow.
+        flows: Those that are asked.
+        starts: With *order* the rows of each, see `analyzer.flow.grouping`.
+        order: See *starts*.
         prints: Of each row.
         seen: A bit for each value that the lower bits of a print can have; a power of two long. Filled, or asked.
-        found: Zeroed, as long as *asked*; set to 1, unless *noting*.
+        found: Zeroed, as long as *flows*; set to 1, unless *noting*.
         noting: Whether to fill *seen*.
     """
-    row: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    f: cython.longlong
+    at: cython.longlong
     bit: cython.uint
     mask: cython.uint = cython.cast(cython.uint, seen.shape[0] * 8 - 1)
     with cython.nogil:
-        for row in range(flow.shape[0]):
-            if asked[flow[row]]:
-                bit = prints[row] & mask
+        for i in range(flows.shape[0]):
+            f = flows[i]
+            for at in range(starts[2 * f], starts[2 * f + 2]):
+                bit = prints[order[at]] & mask
                 if noting:
                     seen[bit >> 3] |= cython.cast(cython.uchar, 1 << (bit & 7))
                 elif seen[bit >> 3] >> (bit & 7) & 1:
-                    found[flow[row]] = 1
+                    found[i] = 1

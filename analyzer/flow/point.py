@@ -137,6 +137,8 @@ class Point:
     @cached_property
     def pauses(self) -> tuple[tuple[int, int], ...]:
         """When the point was not recording between its first and its last packet: from and to, ns, ascending."""
+        if len(self.recording.first_rows) < 2:
+            return ()
         bounds = pairwise([*self.recording.first_rows, len(self.packets)])
         times = [self.packets.time[begin:end] for begin, end in bounds if end > begin]
         return tuple(pauses(((int(time.min()), int(time.max())) for time in times), len(self.packets)))
@@ -166,6 +168,12 @@ class Point:
         empty = (np.zeros(0, np.int32), np.zeros(0, np.uint8))
         both = [np.concatenate(part) for part in zip(empty, *found, strict=True)]
         return Events(rows=both[0], kinds=both[1])
+
+    @cached_property
+    def both_ways(self) -> bool:
+        """Whether any flow has packets of either side."""
+        starts = self.starts
+        return bool(((starts[1::2] > starts[:-1:2]) & (starts[2::2] > starts[1::2])).any())
 
     def part(self, flows: NDArray[np.int32]) -> tuple[Point, NDArray[np.int32]]:
         """Make a point of these flows alone, which ascend; and say which rows it has, ascending."""

@@ -18,8 +18,6 @@ ACK = 4
 DATA = 8
 FIN = 16
 RST = 32
-REPEAT = 64
-ZERO_WINDOW = 128
 HELD = 256  # `high` is known
 ACKED = 512  # `acked` is known
 STRANGE = 1024  # an ACK came before any SYN-ACK: it acknowledges another connection
@@ -44,6 +42,7 @@ def tally(
     repeated: cython.int[:, ::1],
     syn: cython.int[:, ::1],
     reset: cython.int[:, ::1],
+    begun: cython.int[:, ::1],
     last: cython.int[::1],
     history: cython.uchar[:, ::1],
 ) -> None:
@@ -66,6 +65,7 @@ def tally(
         repeated: Per connection and side the row of the last repetition that began to be stuck: -1 without.
         syn: Per connection the rows of its first SYN, its last SYN before an answer, and the first SYN-ACK; -1 without.
         reset: Per connection and side the row of its first RST; -1 without.
+        begun: Per connection and side the first row; -1 without.
         last: Per connection the last row.
         history: Per connection Zeek's letters, 0 where there is none; the originator's in capitals.
     """
@@ -86,6 +86,8 @@ def tally(
                 continue
             side = bits[row] & 1
             last[c] = cython.cast(cython.int, row)
+            if begun[c, side] < 0:
+                begun[c, side] = cython.cast(cython.int, row)
             new = 0
             if proto[flow[row]] == 6:
                 some = flags[row]

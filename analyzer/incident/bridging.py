@@ -14,7 +14,7 @@ from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
     from analyzer.connection.passages import Trails
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Gap
@@ -26,7 +26,7 @@ VXLAN_PORTS = {"flannel.": 8472, "flannel-v6.": 8472, "vxlan.calico": 4789, "cil
 
 def at_port(
     packet: Packet,
-    evidence: Evidence,
+    evidence: SideEvidence,
     node: Node,
     trails: Trails,
     point: Point,
@@ -58,7 +58,7 @@ def at_port(
     return replace(packet, iif=next(seen, "" if stays else None))
 
 
-def device(point: Point, evidence: Evidence) -> str:
+def device(point: Point, evidence: SideEvidence) -> str:
     """What rules call a point's device: of a bridge's port the bridge, empty where it is not known whether it is one."""
     name = evidence.device(point.name)
     if point.role != "pod" or not name:
@@ -91,7 +91,7 @@ def _to_pod(node: Node, point: Point, row: int) -> str:
     return next((name for name, own in node.pods.items() if bool(np.any(among(to, own)))), "")
 
 
-def around(tunnel: str, uplink: str, evidence: Evidence, *, outward: bool) -> Packet | None:
+def around(tunnel: str, uplink: str, evidence: SideEvidence, *, outward: bool) -> Packet | None:
     """What carries the packets of a tunnel device: the node itself sends and receives it, so OUTPUT and INPUT are asked.
 
     None where it is not known how the device encapsulates, or which address the uplink has.

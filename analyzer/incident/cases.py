@@ -75,10 +75,8 @@ class Case:
     """Attempts that `steps` leaves out."""
     vanished: int
     """Attempts that vanished, those that `steps` leaves out included."""
-    gap: GapNames
+    gap: Gap
     """Where its first lost attempt died."""
-    crossing: Gap
-    """The same gap."""
     outer: tuple[Point, int] | None
     """The connection's flow behind the gap, if an attempt got there."""
 
@@ -101,7 +99,7 @@ class Case:
     @property
     def not_beyond(self) -> Exclusion:
         """That the loss was between the gap's points: seen at the one, never at the other."""
-        here, beyond = self.gap if self.outward else self.gap[::-1]
+        here, beyond = self.gap.names if self.outward else self.gap.names[::-1]
         if self.outward:
             return Exclusion(cause="lost outside the node", because=f"the packet never got to {beyond}")
         return Exclusion(
@@ -213,8 +211,8 @@ def _case(
     )
     loss = next(step for step in steps if step.decisive)
     assert loss.gap is not None
-    crossing = next(g for g in gaps if g.names == loss.gap)
-    far = crossing.outer if outward else crossing.inner
+    gap = next(g for g in gaps if g.names == loss.gap)
+    far = gap.outer if outward else gap.inner
     outer = (far, same[far.name]) if far.name in same else None
     return Case(
         protocol=protocol,
@@ -226,8 +224,7 @@ def _case(
         steps=steps,
         omitted=len(begun) - len(steps),
         vanished=vanished,
-        gap=loss.gap,
-        crossing=crossing,
+        gap=gap,
         outer=outer,
     )
 

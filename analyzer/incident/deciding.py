@@ -79,9 +79,10 @@ def _refusals(scene: Scene) -> None:
                     continue
                 if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
-            if protocol == TCP:
+            places = np.flatnonzero(at.reason == CODES["answered-here"])
+            if protocol == TCP and len(places):
                 _, answer, _ = answered(at.point, protocol)
-                for place in np.flatnonzero((at.reason == CODES["answered-here"]) & (answer >= 0)).tolist():
+                for place in places[answer[places] >= 0].tolist():
                     row = int(answer[place])
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):

@@ -11,6 +11,7 @@ from analyzer.connection.fates import VANISHED
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import (
+    astray,
     challenge_ack,
     invalid_dropped,
     invalid_reset,
@@ -20,7 +21,6 @@ from analyzer.incident import (
     lost_errors,
     misdelivered,
     second_connection,
-    stale_entry,
     unnatted_leak,
     vanished,
 )
@@ -54,7 +54,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += leaked
     found += misdelivered.findings(scene)
     found += lost_entry.findings(scene)
-    found += stale_entry.findings(scene)
+    found += astray.findings(scene)
     found += lost_errors.findings(scene)
     points = scene.trails.points
     told = {

@@ -18,7 +18,7 @@ from analyzer.incident.model import Signal as Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.evidence.facts import CounterSnapshot
 
 FULL: tuple[tuple[float, Level], ...] = ((0.95, "dropping"), (0.85, "danger"), (0.70, "warn"))
@@ -51,7 +51,7 @@ _TROUBLES = {
 _DEAD = frozenset({"FAILED", "INCOMPLETE"})
 
 
-def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]:
+def signals(evidence: SideEvidence, *, now: int | None = None) -> tuple[Signal, ...]:
     """Read the signals that the evidence allows, in a fixed order.
 
     Args:
@@ -76,7 +76,7 @@ def signals(evidence: Evidence, *, now: int | None = None) -> tuple[Signal, ...]
     )
 
 
-def _occupancy(evidence: Evidence) -> Iterator[Signal]:
+def _occupancy(evidence: SideEvidence) -> Iterator[Signal]:
     most = _number(evidence, "net.netfilter.nf_conntrack_max")
     count = _number(evidence, "net.netfilter.nf_conntrack_count")
     source = "nf_conntrack_count, nf_conntrack_max"
@@ -100,7 +100,7 @@ def _occupancy(evidence: Evidence) -> Iterator[Signal]:
     )
 
 
-def _counters(evidence: Evidence) -> Iterator[Signal]:
+def _counters(evidence: SideEvidence) -> Iterator[Signal]:
     by_source: dict[str, list[CounterSnapshot]] = {}
     for snapshot in evidence.counters:
         by_source.setdefault(snapshot.source, []).append(snapshot)
@@ -134,7 +134,7 @@ def _counters(evidence: Evidence) -> Iterator[Signal]:
             )
 
 
-def _evicted(evidence: Evidence) -> Iterator[Signal]:
+def _evicted(evidence: SideEvidence) -> Iterator[Signal]:
     """Tell of evictions by conntrack's own log, where no counter does."""
     logs = [] if evidence.counters else [log for log in evidence.events if evicted(log).any()]
     if logs:
@@ -149,7 +149,7 @@ def _evicted(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
-def _stale(evidence: Evidence) -> Iterator[Signal]:
+def _stale(evidence: SideEvidence) -> Iterator[Signal]:
     """Tell of entries that the rules would not make any more, without a packet of theirs."""
     found = contradicting(evidence, _LOOKS, _STALE_MOST)
     if not found.entries:
@@ -173,7 +173,7 @@ def _stale(evidence: Evidence) -> Iterator[Signal]:
     )
 
 
-def _table_full(evidence: Evidence) -> Iterator[Signal]:
+def _table_full(evidence: SideEvidence) -> Iterator[Signal]:
     lines = [line for line in evidence.log if line.about == "table-full"]
     if lines:
         yield Signal(
@@ -186,7 +186,7 @@ def _table_full(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
-def _neighbours(evidence: Evidence) -> Iterator[Signal]:
+def _neighbours(evidence: SideEvidence) -> Iterator[Signal]:
     """The table of ARP, by its own counters; of IPv6 only where a file says that it is of neighbour discovery."""
     for names, of in ((("arp_cache", ""), 4), (("ndisc_cache",), 6)):
         listed = [one for one in evidence.statistics if one.group == "neighbours" and one.of in names]
@@ -209,7 +209,7 @@ def _neighbours(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
-def _allowances(evidence: Evidence) -> Iterator[Signal]:
+def _allowances(evidence: SideEvidence) -> Iterator[Signal]:
     """What a cloud's network card dropped beyond what its instance may use (`ethtool -S` of AWS' ENA driver)."""
     names = dict.fromkeys(
         name
@@ -233,7 +233,7 @@ def _allowances(evidence: Evidence) -> Iterator[Signal]:
                 )
 
 
-def _time_wait(evidence: Evidence) -> Iterator[Signal]:
+def _time_wait(evidence: SideEvidence) -> Iterator[Signal]:
     if not evidence.tables:
         return
     table = evidence.tables[-1]
@@ -251,7 +251,7 @@ def _time_wait(evidence: Evidence) -> Iterator[Signal]:
     )
 
 
-def _udp_growth(evidence: Evidence) -> Iterator[Signal]:
+def _udp_growth(evidence: SideEvidence) -> Iterator[Signal]:
     for before, after in pairwise(evidence.tables):
         # Only listings whose order is certain; what grows one way shrinks the other.
         if before.aged(after) <= 0:
@@ -267,7 +267,7 @@ def _udp_growth(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
-def _gone_addresses(evidence: Evidence) -> Iterator[Signal]:
+def _gone_addresses(evidence: SideEvidence) -> Iterator[Signal]:
     """Tell entries to pods that are gone, only where the node itself says that nobody has their address.
 
     A pod that is idle may be missing from the neighbour table, so what is not there proves nothing.
@@ -292,7 +292,7 @@ def _gone_addresses(evidence: Evidence) -> Iterator[Signal]:
     )
 
 
-def _unanswered(evidence: Evidence) -> set[str]:
+def _unanswered(evidence: SideEvidence) -> set[str]:
     """Give the neighbours that did not answer, beside those on the way out."""
     uplinks = {route.dev for route in evidence.routes if route.dst in ("0.0.0.0/0", "::/0")}
     if not uplinks:
@@ -303,7 +303,7 @@ def _unanswered(evidence: Evidence) -> set[str]:
     } - alive
 
 
-def _unrouted(evidence: Evidence, addresses: set[str]) -> set[str]:
+def _unrouted(evidence: SideEvidence, addresses: set[str]) -> set[str]:
     """Give the addresses that only the blackhole of the pods' block leads to; each pod has a route of its own."""
     blocks = [
         ipaddress.ip_network(route.dst)
@@ -319,7 +319,7 @@ def _unrouted(evidence: Evidence, addresses: set[str]) -> set[str]:
     return {text for text, address in candidates if any(address in block for block in blocks)}
 
 
-def _kube_proxy(evidence: Evidence, now: int | None) -> Iterator[Signal]:
+def _kube_proxy(evidence: SideEvidence, now: int | None) -> Iterator[Signal]:
     """Tell how long the rules lag behind; an idle kube-proxy writes none, so age alone proves nothing.
 
     `last_queued` came for this reason (kubernetes#90175). Without it age is all there is.
@@ -350,7 +350,7 @@ def _kube_proxy(evidence: Evidence, now: int | None) -> Iterator[Signal]:
     )
 
 
-def _coredns(evidence: Evidence) -> Iterator[Signal]:
+def _coredns(evidence: SideEvidence) -> Iterator[Signal]:
     if len(evidence.coredns) < 2:
         return
     first, last = evidence.coredns[0], evidence.coredns[-1]
@@ -365,7 +365,7 @@ def _coredns(evidence: Evidence) -> Iterator[Signal]:
     )
 
 
-def _daemons(evidence: Evidence) -> Iterator[Signal]:
+def _daemons(evidence: SideEvidence) -> Iterator[Signal]:
     """Tell what kube-proxy and CoreDNS logged that they could not do."""
     failed = [line for line in evidence.daemons if line.daemon == "kube-proxy"]
     if failed:
@@ -393,6 +393,6 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} ({number:,})" for name, number in counts.most_common(_SHOWN))
 
 
-def _number(evidence: Evidence, name: str) -> int | None:
+def _number(evidence: SideEvidence, name: str) -> int | None:
     text = evidence.sysctls.get(name, "")
     return int(text) if text.isdecimal() else None

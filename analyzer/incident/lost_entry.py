@@ -172,8 +172,8 @@ def told(case: Case, scene: Scene, cause: str) -> Explanation | None:
     if not case.replies or case.protocol not in (TCP, UDP):
         return None  # echoes have no ports by which an entry's life could be found
     inner, flow = (
-        case.crossing.inner,
-        scene.trails.flows_of(case.point, case.flow).get(case.crossing.inner.name),
+        case.gap.inner,
+        scene.trails.flows_of(case.point, case.flow).get(case.gap.inner.name),
     )
     if flow is None:
         return None

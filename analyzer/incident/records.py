@@ -13,7 +13,7 @@ from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import address
 from analyzer.connection.reasons import CODES
 from analyzer.evidence.counting import UNTOLD
-from analyzer.evidence.witness import Loss, join
+from analyzer.evidence.witness import LostPacket, join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.model import Evidence, Exclusion
 
@@ -140,7 +140,7 @@ def _packets(chosen: Iterable[tuple[Followed, NDArray[np.bool_]]]) -> list[tuple
     ))[:MOST]  # fmt: skip
 
 
-def _losses(packets: Sequence[tuple[Point, int]]) -> list[Loss]:
+def _losses(packets: Sequence[tuple[Point, int]]) -> list[LostPacket]:
     times: dict[tuple[str, int, bool], NDArray[np.int64]] = {}
     found = []
     for point, row in packets:
@@ -152,7 +152,7 @@ def _losses(packets: Sequence[tuple[Point, int]]) -> list[Loss]:
     return found
 
 
-def _loss(point: Point, row: int, flow: int, reply: bool, times: NDArray[np.int64]) -> Loss:
+def _loss(point: Point, row: int, flow: int, reply: bool, times: NDArray[np.int64]) -> LostPacket:
     packets, flows = point.packets, point.flows
     proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
     src, dst = (
@@ -164,7 +164,7 @@ def _loss(point: Point, row: int, flow: int, reply: bool, times: NDArray[np.int6
     ported = proto in (TCP, UDP)
     sent = int(packets.time[row])
     later = int(np.searchsorted(times, sent, "right"))
-    return Loss(
+    return LostPacket(
         proto=_NAMES.get(proto, str(proto)),
         src=src,
         dst=dst,

@@ -83,7 +83,7 @@ def targets(case: Case, scene: Scene) -> set[str]:
     """Where it may have been routed to: its destination as seen, and what translation makes of it before it is routed."""
     point, row = last_seen(case)
     found = {ends(case)[1]}
-    beyond = case.crossing.outer if case.outward else case.crossing.inner
+    beyond = case.gap.outer if case.outward else case.gap.inner
     side = "src" if point.packets.bits[row] & REPLY else "dst"
     flow = scene.trails.flows_of(point, int(point.packets.flow[row])).get(beyond.name)
     if flow is not None:
@@ -92,7 +92,7 @@ def targets(case: Case, scene: Scene) -> set[str]:
                 int(getattr(beyond.flows, f"{side}_hi")[flow]), int(getattr(beyond.flows, f"{side}_lo")[flow])
             )
         )
-    walked = scene.walk(point, row, case.crossing, outward=case.outward)
+    walked = scene.walk(point, row, case.gap, outward=case.outward)
     step = walked[0].destination_nat if walked else None
     for action in step.rule.actions if step and step.rule else ():
         if action.kind == "dnat" and (text := _single(action.target)):
@@ -114,7 +114,7 @@ def _single(target: str) -> str:
 
 def entered(case: Case) -> str | None:
     """By which device the packet came to be routed; None where it was bridged from there on, not routed."""
-    gap = case.crossing
+    gap = case.gap
     if {gap.inner.role, gap.outer.role} == {"pod", "bridge"}:
         return None
     return (gap.inner if case.outward else gap.outer).name
@@ -122,12 +122,12 @@ def entered(case: Case) -> str | None:
 
 def beyond(case: Case) -> Point:
     """The point that should have seen it next: the device that it was to leave by."""
-    return case.crossing.outer if case.outward else case.crossing.inner
+    return case.gap.outer if case.outward else case.gap.inner
 
 
 def went_on(case: Case, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
     """Requests and replies that got through the case's gap, in its direction, from its first loss on: rows of the near point."""
-    gap = case.crossing
+    gap = case.gap
     here, partner = (gap.inner, gap.in_outer) if case.outward else (gap.outer, gap.in_inner)
 
     def look() -> NDArray[np.int64]:

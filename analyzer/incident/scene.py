@@ -23,7 +23,7 @@ from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
-from analyzer.incident.model import Evidence as Says
+from analyzer.incident.model import Evidence
 from analyzer.node.ways import LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from analyzer.connection.fates import Followed
     from analyzer.connection.passages import Trails
     from analyzer.connection.refusals import Refusals
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.evidence.facts import CounterSnapshot
     from analyzer.evidence.rules.packet import Step
     from analyzer.flow.point import Point
@@ -64,7 +64,7 @@ class Scene:
     """Protocol to what answered them."""
     refusals: Refusals
     """The ICMP errors, by what they quote."""
-    evidence: Evidence
+    evidence: SideEvidence
     connections: Connections | None = field(default=None, init=False)
     """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
@@ -225,7 +225,7 @@ class Scene:
         requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
-    def logged(self, point: Point, row: int) -> list[Says]:
+    def logged(self, point: Point, row: int) -> list[Evidence]:
         """The kernel's own log line on a TCP packet, found by its ports, sequence and acknowledgement numbers."""
         packets = point.packets
         ends = int(point.flows.ports[packets.flow[row]])
@@ -239,7 +239,8 @@ class Scene:
             and {line.sport, line.dport} == ports
         ]
         return [
-            Says(says=f"the kernel logged this packet: {line.says}", source=line.file) for line in lines[:1]
+            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
+            for line in lines[:1]
         ]
 
     @property
@@ -258,7 +259,7 @@ class Scene:
 
         None without rules, and for the packets after `MOST_RULES`.
         """
-        return self.walk(*case.lost[0].seen[-1], case.crossing, outward=case.outward)
+        return self.walk(*case.lost[0].seen[-1], case.gap, outward=case.outward)
 
     def without(self, end: Step) -> Scene:
         """The same where what ended a packet's way through the rules is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,17 +58,22 @@ def mappings(scene: Scene) -> tuple[dict[str, object], ...]:
         changed = np.flatnonzero(
             gap.matches.agreed & (SRC | SPORT | DST | DPORT) != SRC | SPORT | DST | DPORT
         )
-        found += [_mapping(gap, int(k)) for k in changed[: MOST_MAPPINGS - len(found)]]
+        changed = changed[: MOST_MAPPINGS - len(found)]
+        flows = gap.matches.a[changed]
+        if len(flows):
+            times, counts = gap.inner.packets.time[gap.inner.rows_of(flows)], gap.inner.sizes()[flows]
+            begins = np.cumsum(counts) - counts
+            spans = (f.reduceat(times, begins).tolist() for f in (np.minimum, np.maximum))
+            found += map(_mapping, repeat(gap), changed.tolist(), *spans, counts.tolist())
     return tuple(found)
 
 
-def _mapping(gap: Gap, k: int) -> dict[str, object]:
+def _mapping(gap: Gap, k: int, first: int, last: int, packets: int) -> dict[str, object]:
     m = gap.matches
     inner, outer = int(m.a[k]), int(m.b[k])
     a, b = ends(gap.inner.flows, inner), ends(gap.outer.flows, outer)
     if m.flip[k]:
         b = b[::-1]
-    rows = gap.inner.rows(inner)
     kind = "both" if a[0] != b[0] and a[1] != b[1] else "snat" if a[0] != b[0] else "dnat"
     return {
         "proto": "tcp"
@@ -77,9 +83,9 @@ def _mapping(gap: Gap, k: int) -> dict[str, object]:
         "kind": kind,
         "inner": f"{a[0]} > {a[1]}",
         "outer": f"{b[0]} > {b[1]}",
-        "first": int(gap.inner.packets.time[rows].min()),
-        "last": int(gap.inner.packets.time[rows].max()),
-        "packets": len(rows),
+        "first": first,
+        "last": last,
+        "packets": packets,
         "confidence": confidence(int(m.agreed[k]), int(m.votes[k])),
         "agreed": agreed(int(m.agreed[k]), int(m.votes[k])),
     }

@@ -12,11 +12,11 @@ from analyzer.flow.point import TCP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.flow.point import Point
 
 
-def translating(evidence: Evidence) -> Callable[[Point, int, bool], bool]:
+def translating(evidence: SideEvidence) -> Callable[[Point, int, bool], bool]:
     """Whether the rules translate the destination of a flow that comes in; False where no rules are known."""
 
     def asked(point: Point, flow: int, own: bool) -> bool:

@@ -72,7 +72,7 @@ def _explain(case: Case, scene: Scene, *, counted: bool) -> Explanation | None:
 
 def _asked(case: Case) -> Iterator[ModuleType]:
     """The causes that can act in the case's gap."""
-    return (cause for cause in detectors() if not case.crossing.stacked or hasattr(cause, "BETWEEN_DEVICES"))
+    return (cause for cause in detectors() if not case.gap.stacked or hasattr(cause, "BETWEEN_DEVICES"))
 
 
 def _suggest(case: Case, scene: Scene) -> Explanation:
@@ -130,7 +130,7 @@ def _finding(case: Case, scene: Scene, explanation: Explanation) -> Finding:
         kind=explanation.kind or _kind(case),
         cause=explanation.cause,
         confidence=explanation.confidence,
-        gap=case.gap,
+        gap=case.gap.names,
         point=case.point.name,
         flow=case.flow,
         time=case.lost[0].time,

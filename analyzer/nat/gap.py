@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,6 @@ class Gap:
             match=self.match_a,
             flows_here=m.a,
             flows_there=m.b,
-            heading=self.heading,
             unclear=m.ambiguous_a,
             outward=True,
             gap=self,
@@ -96,14 +96,13 @@ class Gap:
             match=self.match_b,
             flows_here=m.b,
             flows_there=m.a,
-            heading=np.where(m.flip == 1, -self.heading, self.heading).astype(np.int8),
             unclear=m.ambiguous_b,
             outward=False,
             gap=self,
         )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Leg:
     """A gap seen from one of its points."""
 
@@ -116,13 +115,21 @@ class Leg:
     flows_here: NDArray[np.int32]
     """The matched flows; as long as `flows_there` and `heading`."""
     flows_there: NDArray[np.int32]
-    heading: NDArray[np.int8]
-    """Of the matched flows of `here`."""
     unclear: NDArray[np.int32]
     """Flows of `here` for which several flows of `there` are equally good."""
     outward: bool
     """Whether `there` is the gap's outer point."""
     gap: Gap
+
+    @cached_property
+    def heading(self) -> NDArray[np.int8]:
+        """Of the matched flows of `here`."""
+        heading = self.gap.heading
+        return (
+            heading
+            if self.outward
+            else np.where(self.gap.matches.flip == 1, -heading, heading).astype(np.int8)
+        )
 
 
 def by_point(gaps: Sequence[Gap]) -> dict[str, dict[int, Gap]]:

@@ -75,10 +75,9 @@ def match(a: Point, b: Point) -> tuple[Matches, int | None]:
     by_answer = _by_answer(
         a, b, _without(left_a, by_syn_a, len(a.flows)), _without(left_b, by_syn_b, len(b.flows))
     )
-    left_a, left_b = (
-        _without(left_a, by_answer[0], len(a.flows)),
-        _without(left_b, by_answer[1], len(b.flows)),
-    )
+    if len(by_answer[0]):
+        left_a = _without(left_a, by_answer[0], len(a.flows))
+        left_b = _without(left_b, by_answer[1], len(b.flows))
     by_syn_a, by_syn_b = np.concatenate([by_syn_a, by_answer[0]]), np.concatenate([by_syn_b, by_answer[1]])
     agreed = np.concatenate([agreed, by_answer[2]])
     seen = _seen(a, b, by_syn_a, by_syn_b)
@@ -178,24 +177,28 @@ def _usual(deltas: NDArray[np.int64]) -> int | None:
 def _met(
     a: Point, b: Point, flows_a: NDArray[np.int32], flows_b: NDArray[np.int32], offset: int
 ) -> NDArray[np.bool_]:
-    """Whether what the originators sent overlaps in time, or is the same however late.
+    """Whether what the originators sent, or what answers them, overlaps in time, or is the same however late.
 
     A scanner's SYNs are all alike, with an ISN of 0 say, and seconds apart not the same.
     """
-    spans = []
-    for point, flows in ((a, flows_a), (b, flows_b)):
-        side = 2 * flows.astype(np.int64)
-        # Of a flow without any (see `_by_answer`) its first answer.
-        begin = point.starts[side]
-        first, last = point.order[begin], point.order[np.maximum(point.starts[side + 1], begin + 1) - 1]
-        spans.append((point.packets.time[first], point.packets.time[last]))
-    (begin_a, end_a), (begin_b, end_b) = spans
-    met: NDArray[np.bool_] = (begin_b - offset <= end_a + WINDOW) & (end_b - offset >= begin_a - WINDOW)
-    late = np.flatnonzero(~met & (a.flows.isn_x[flows_a] != 0))
+    begin_a, begin_b = _edge(a, flows_a, 0), _edge(b, flows_b, 0)
+    met: NDArray[np.bool_] = np.abs(begin_b - offset - begin_a) <= WINDOW
+    apart = np.flatnonzero(~met)  # few
+    end_a, end_b = _edge(a, flows_a[apart], 1), _edge(b, flows_b[apart], 1)
+    met[apart] = (begin_b[apart] - offset <= end_a + WINDOW) & (end_b - offset >= begin_a[apart] - WINDOW)
+    late = np.flatnonzero(~met & (a.flows.isn_x.take(flows_a) != 0))
     one, other = _heads(a, flows_a[late])[:, :4, None], _heads(b, flows_b[late])[:, None, :4]
     same = (one >= 0) & (other >= 0) & (a.packets.print[one] == b.packets.print[other])
     met[late] = (same & (a.packets.ip_id[one] == b.packets.ip_id[other])).any((1, 2))
     return met
+
+
+def _edge(point: Point, flows: NDArray[np.int32], end: int) -> NDArray[np.int64]:
+    """When the originator of each flow sent its first packet, or its last; of one that was only answered there, the answers."""
+    side = 2 * flows.astype(np.int64)
+    side += point.starts[side] == point.starts[side + 1]
+    times: NDArray[np.int64] = point.packets.time.take(point.order[point.starts[side + end] - end])
+    return times
 
 
 def _heads(point: Point, flows: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -212,8 +215,8 @@ def _by_syn(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
     """Flows whose SYN both points saw: (A's, B's, what agreed, A's and B's that several others equal)."""
     key_a, key_b = syn_keys(a.flows), syn_keys(b.flows)
-    left_a, left_b = left_a[key_a[left_a] != 0], left_b[key_b[left_b] != 0]
-    keys_a, keys_b = Keys(a.flows, left_a, key_a[left_a]), Keys(b.flows, left_b, key_b[left_b])
+    left_a, left_b = left_a[key_a.take(left_a) != 0], left_b[key_b.take(left_b) != 0]
+    keys_a, keys_b = Keys(a.flows, left_a, key_a.take(left_a)), Keys(b.flows, left_b, key_b.take(left_b))
     got_a, got_b, agreed = [left_a[:0]], [left_b[:0]], [np.zeros(0, np.uint8)]
     rest_a, rest_b = np.arange(len(left_a)), np.arange(len(left_b))
     for level in LEVELS:
@@ -321,12 +324,10 @@ def _sharing(
 
 def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
     """Those of B's flows."""
-    seen, found = np.zeros(CONTENTS // 8, np.uint8), np.zeros(len(b.flows), np.uint8)
+    seen, found = np.zeros(CONTENTS // 8, np.uint8), np.zeros(len(left_b), np.uint8)
     for point, left, noting in ((a, left_a, True), (b, left_b, False)):
-        asked = np.zeros(len(point.flows), np.uint8)
-        asked[left] = 1
-        share(*views(asked, point.packets.flow, point.packets.print, seen, found), noting)
-    sharing: NDArray[np.int32] = left_b[found[left_b] == 1]
+        share(*views(left, point.starts, point.order, point.packets.print, seen, found), noting)
+    sharing: NDArray[np.int32] = left_b[found.view(bool)]
     return sharing
 
 

@@ -38,10 +38,10 @@ class Partners:
 
     def __getitem__(self, rows: Any) -> Any:
         """The partners of some rows: an index array, a slice, or one row."""
-        if self._rows is None:
-            return self._there[rows]
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(self._count))
+        if self._rows is None:
+            return self._there.take(rows)
         if not len(self._rows):
             return np.full(np.shape(rows), -1, np.int32)[()]
         rows = np.asarray(rows, np.int32)  # else the search would first make all of its rows as wide

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.capture.columns import views
 from analyzer.capture.layout import REPLY
+from analyzer.flow.joining import identify
 from analyzer.flow.keys import scramble
 
 if TYPE_CHECKING:
@@ -36,17 +38,21 @@ LEVELS = (
 """What is compared, from nothing translated to everything."""
 
 
-def syn_keys(flows: Flows) -> NDArray[np.uint64]:
-    """What identifies each flow's SYN on both sides of NAT; 0 without one."""
-    key: NDArray[np.uint64] = (flows.isn_x.astype(np.uint64) << np.uint64(32)) | flows.syn_print
-    key[flows.syn_print == 0] = 0
+def syn_keys(flows: Flows, some: Any = slice(None)) -> NDArray[np.uint64]:
+    """What identifies the SYN of each flow, or of some, on both sides of NAT; 0 without one."""
+    told = flows.syn_print[some]
+    key: NDArray[np.uint64] = (flows.isn_x[some].astype(np.uint64) << np.uint64(32)) | told
+    key[told == 0] = 0
     return key
 
 
-def tuple_keys(flows: Flows, *, turned: bool = False) -> NDArray[np.uint64]:
-    """One number per five-tuple, as the originator's packets show it; turned, as the responder's do."""
-    reply = np.ones(len(flows), bool) if turned else None
-    return Keys(flows, np.arange(len(flows)), np.zeros(len(flows), np.uint64), reply).at(LEVELS[0])
+def tuple_keys(
+    flows: Flows, some: NDArray[np.int64] | None = None, *, turned: bool = False
+) -> NDArray[np.uint64]:
+    """One number per five-tuple, of all or some, as the originator's packets show it; turned, as the responder's do."""
+    chosen = np.arange(len(flows), dtype=np.int32) if some is None else some.astype(np.int32)
+    reply = np.full(len(chosen), turned, np.uint8)
+    return Keys(flows, chosen, np.zeros(len(chosen), np.uint64), reply).at(LEVELS[0])
 
 
 class Keys:
@@ -55,9 +61,9 @@ class Keys:
     def __init__(
         self,
         flows: Flows,
-        chosen: NDArray[Any],
+        chosen: NDArray[np.int32],
         content: NDArray[np.uint64],
-        reply: NDArray[np.bool_] | None = None,
+        reply: NDArray[np.uint8] | None = None,
     ) -> None:
         """Note whose keys are wanted.
 
@@ -65,40 +71,22 @@ class Keys:
             flows: Of a point.
             chosen: Row in *flows* of each key.
             content: What NAT leaves alone of each.
-            reply: Which are of packets of the responder, whose source is the flow's destination.
+            reply: Which are of packets of the responder, whose source is the flow's destination; None for none.
         """
-        self._flows = flows
-        self._chosen = chosen
-        self._content = content
-        self._reply = reply
+        self._of = flows.proto, flows.src_hi, flows.src_lo, flows.dst_hi, flows.dst_lo, flows.ports
+        self._chosen, self._content = chosen, content
+        self._reply = np.zeros(len(chosen), np.uint8) if reply is None else reply
 
     def at(self, level: int, left: Any = slice(None)) -> NDArray[np.uint64]:
         """The keys at a level, of those that are left; nothing is kept, since most are matched at one of the first levels."""
-        flows, chosen = self._flows, self._chosen[left]
-        reply = None if self._reply is None else self._reply[left]
-
-        def field(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-            mine: NDArray[Any] = one[chosen]
-            return mine if reply is None else np.where(reply, other[chosen], mine)
-
-        key = scramble(flows.proto[chosen], 1)
-        key ^= self._content[left]
-        if level & SRC:
-            key ^= scramble(field(flows.src_hi, flows.dst_hi), 2)
-            key ^= scramble(field(flows.src_lo, flows.dst_lo), 3)
-        if level & DST:
-            key ^= scramble(field(flows.dst_hi, flows.src_hi), 5)
-            key ^= scramble(field(flows.dst_lo, flows.src_lo), 6)
-        ports = field(flows.ports, flows.ports << 16 | flows.ports >> 16)
-        if level & SPORT:
-            key ^= scramble(ports >> 16, 4)
-        if level & DPORT:
-            key ^= scramble(ports & 0xFFFF, 7)
-        return key
+        keys: NDArray[np.uint64] = np.array(self._content[left])
+        wanted = (bool(level & field) for field in (SRC, SPORT, DST, DPORT))
+        identify(*views(self._chosen[left], self._reply[left], *self._of), *wanted, keys.data)
+        return keys
 
 
 def packet_keys(point: Point, rows: NDArray[np.int64]) -> Keys:
     """Hashes of packets' contents with their addresses and ports, as the packets show them."""
     packets = point.packets
-    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & REPLY != 0
+    content, reply = scramble(packets.print[rows], 9), packets.bits[rows] & np.uint8(REPLY)
     return Keys(point.flows, packets.flow[rows], content, reply)

@@ -42,27 +42,34 @@ def pair_strays(
         in_inner: The reverse.
         window: ns that a packet takes at most.
     """
+    a = _left(inner, in_outer)
+    if not len(a):
+        return  # before the outer point, which may be the bridge of many pods, is gone through
+    b = _left(outer, in_inner)
     for shift in (0, window // 2):
         # Two grids of moments, half a window apart: what one of them cuts in two, the other keeps together.
-        a = _left(inner, in_outer)
-        if not len(a):
-            return  # before the outer point, which may be the bridge of many pods, is gone through
-        b = _left(outer, in_inner)
         i, j = unique_join(_moments(inner, a, shift, window), _moments(outer, b, shift, window))
-        a, b = a[i], b[j]
-        near = np.abs(outer.packets.time[b] - inner.packets.time[a]) <= window
-        in_outer[a[near]], in_inner[b[near]] = b[near], a[near]
-    _pair_equals(inner, outer, in_outer, in_inner)
+        near = np.abs(outer.packets.time[b[j]] - inner.packets.time[a[i]]) <= window
+        i, j = i[near], j[near]
+        in_outer[a[i]], in_inner[b[j]] = b[j], a[i]
+        a, b = np.delete(a, i), np.delete(b, j)
+        if not len(a):
+            return
+    _pair_equals(inner, outer, _udp(inner, a), _udp(outer, b), in_outer, in_inner)
 
 
 def _pair_equals(
-    inner: Point, outer: Point, in_outer: NDArray[np.int32], in_inner: NDArray[np.int32]
+    inner: Point,
+    outer: Point,
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    in_outer: NDArray[np.int32],
+    in_inner: NDArray[np.int32],
 ) -> None:
     """Pair equal UDP datagrams in the order of time, those first whose addresses and ports agree most.
 
     Which of several equals is which, nobody can say; whether one was lost, their number does.
     """
-    a, b = (_udp(point, _left(point, partner)) for point, partner in ((inner, in_outer), (outer, in_inner)))
     if not len(a) or not len(b):
         return
     apart = max(measured(inner, outer, in_outer), UNMATCHED)

@@ -19,13 +19,13 @@ from analyzer.flow.point import Point, assemble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
 
 UPLINK, INSIDE = "uplink", "inside"
 """What the missing point is called where the bundle does not name it; no interface is called so, and no rule names them."""
 
 
-def absent(points: Sequence[Point], evidence: Evidence) -> list[Point]:
+def absent(points: Sequence[Point], evidence: SideEvidence) -> list[Point]:
     """Make the uplink that nobody captured, or the bridge where only the uplink was; none where neither is missing."""
     roles = {point.role for point in points} - {None}
     if not roles or any(point.host for point in points):
@@ -38,7 +38,7 @@ def absent(points: Sequence[Point], evidence: Evidence) -> list[Point]:
     return []
 
 
-def _uplink(evidence: Evidence) -> str | None:
+def _uplink(evidence: SideEvidence) -> str | None:
     """The one device that default routes name, else the one interface that is called like an uplink."""
     routes = (route for route in evidence.routes if route.dst in ("0.0.0.0/0", "::/0"))
     found = {hop.dev for route in routes if route.table == "main" for hop in route.hops if hop.dev}

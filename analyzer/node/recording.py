@@ -14,11 +14,11 @@ from analyzer.flow.point import Interval
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.evidence import Evidence
+    from analyzer.evidence import SideEvidence
     from analyzer.flow.point import Point
 
 
-def witness(points: Sequence[Point], evidence: Evidence) -> None:
+def witness(points: Sequence[Point], evidence: SideEvidence) -> None:
     """Set every point's `interval`; to be asked for when the clocks agree."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for point in points:
@@ -42,7 +42,7 @@ def witness(points: Sequence[Point], evidence: Evidence) -> None:
             )
 
 
-def _manifest(point: Point, evidence: Evidence) -> Iterable[Interval]:
+def _manifest(point: Point, evidence: SideEvidence) -> Iterable[Interval]:
     """What a manifest says; where a ring overwrote the beginning, or the end is not told, the packets tell it."""
     for one in evidence.recordings:
         if (

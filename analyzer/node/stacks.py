@@ -72,8 +72,9 @@ def _candidates(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
     if len(uplinks) <= MOST_UPLINKS:
         yield from ((a, b) for a, b in combinations(uplinks, 2) if _stations(a) & _stations(b))
     of_pod: dict[bytes, list[Point]] = {}
-    for point in points:
-        if point.role == "pod" and len(own := pod_address(point)):
+    pods = [point for point in points if point.role == "pod"]
+    for point in pods if len(pods) > 1 else ():
+        if len(own := pod_address(point)):
             of_pod.setdefault(own.tobytes(), []).append(point)
     for several in of_pod.values():
         yield from ((a, b) for a, b in combinations(several, 2) if _stations(a) & _stations(b))

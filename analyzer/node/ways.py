@@ -105,7 +105,8 @@ def explore(
     routers = np.array(own_macs, np.uint64)
     for gap in gaps:
         if gap.outer.role in EXITS:
-            routers = np.union1d(routers, gap.inner.flows.mac_dst[gap.matches.a[gap.heading == OUT]])
+            handed = gap.inner.flows.mac_dst.take(gap.matches.a[gap.heading == OUT])
+            routers = distinct(np.concatenate([routers, handed]))
     routers = routers[routers != 0]
     # Without a bridge each veth has an address of its own: where no packet of a pod got out, none is known by that.
     cut_off = [
@@ -326,13 +327,15 @@ def pod_address(
     for chosen in (unicast & v4, unicast & ~v4):
         if not chosen.any():
             continue
-        ends, packets = np.concatenate([src[chosen], dst[chosen]]), np.tile(sizes[chosen], 2)
-        enough = sizes[chosen].sum() * 0.9
+        packets, ends = sizes[chosen], (src[chosen], dst[chosen])
+        enough = packets.sum() * 0.9
         # By a part of the key first, so that only what may be shared is put in order.
-        part = (ends & np.uint64(0xFFFF)).astype(np.int64)
-        may_be = (np.bincount(part, packets, 1 << 16) >= enough)[part]
-        values, inverse = np.unique(ends[may_be], return_inverse=True)
-        shared = values[np.bincount(inverse, packets[may_be], len(values)) >= enough]
+        parts = [(some & np.uint64(0xFFFF)).astype(np.int64) for some in ends]
+        may_be = sum(np.bincount(part, packets, 1 << 16) for part in parts) >= enough
+        kept = np.concatenate([some[may_be[part]] for some, part in zip(ends, parts, strict=True)])
+        weight = np.concatenate([packets[may_be[part]] for part in parts])
+        values = distinct(kept)
+        shared = values[np.bincount(np.searchsorted(values, kept), weight, len(values)) >= enough]
         own = shared[among(shared, fresh)]
         found.append(own if len(own) == 1 else _NONE)
     told = np.concatenate(found)

@@ -8,7 +8,7 @@ from analyzer.report.checked import last_seen
 from analyzer.report.words import between, count, printable, title
 
 if TYPE_CHECKING:
-    from analyzer.incident.model import Finding, Incident
+    from analyzer.incident.model import Evidence, Finding, Incident
 
 FINDINGS = 10
 """Connections named of one incident; the rest is counted."""
@@ -27,12 +27,22 @@ def heading(incident: Incident) -> str:
 
 
 def lines(incident: Incident) -> list[str]:
-    """The summary, each connection with the frame where it was last seen, the evidence for the cause."""
+    """What happened, and the evidence for the cause."""
+    return events(incident) + [grounds(evidence) for evidence in incident.evidence]
+
+
+def grounds(evidence: Evidence) -> str:
+    """One piece of evidence, and where it was read."""
+    return line(f"{evidence.says} [{evidence.source}]")
+
+
+def events(incident: Incident) -> list[str]:
+    """The summary, and each connection with the frame where it was last seen."""
     told = [line(incident.summary)]
     told += [_finding(finding) for finding in incident.findings[:FINDINGS]]
     if (rest := len(incident.findings) - FINDINGS) > 0:
         told.append(f"... and {count(rest, 'further connection', 'further connections')}")
-    return told + [line(f"{evidence.says} [{evidence.source}]") for evidence in incident.evidence]
+    return told
 
 
 def _finding(finding: Finding) -> str:

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
-from analyzer.report.annotation import heading, line, lines
-from analyzer.report.verdict import headline
-from analyzer.report.words import count, sure
+from analyzer.report.annotation import events, grounds, line
+from analyzer.report.verdict import causes, headline
+from analyzer.report.words import between, count, sure, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,9 @@ BUNDLES = 500
 """Rows of the table. GitHub takes 1 MiB of summary from a step, and shows nothing of a longer one."""
 TOLD = 20
 """Bundles whose incidents are told."""
+CAUSES = 10
 INCIDENTS = 10
+"""Of one cause."""
 INPUTS = 200
 """Lines that name inputs."""
 _RESULTS = ("fine", "to look at", "cannot be told")
@@ -70,13 +72,17 @@ def _section(checked: Checked) -> Iterator[str]:
         yield f"* {_plain(account.line(checked.analysis.account))}"
     for unmet in checked.missing:
         yield f"* not as expected: {_plain(unmet.says)}"
-    for incident in checked.incidents[:INCIDENTS]:
-        says = sure(incident)
-        yield f"* **{_plain(heading(incident))}**" + f" ({says})" * bool(says)
-        yield from (f"  * {_plain(told)}" for told in lines(incident))
-        yield from (f"  * fix: {_plain(remedy.do)}" for remedy in incident.remedies[:1])
-    if (rest := len(checked.incidents) - INCIDENTS) > 0:
-        yield f"* {count(rest, 'further incident', 'further incidents')}"
+    found = causes(checked.incidents)
+    for cause in found[:CAUSES]:
+        says = sure(cause.first)
+        yield f"* **{_plain(title(cause.first) + between(cause.gap))}**" + f" ({says})" * bool(says)
+        yield from (f"  * fix: {_plain(remedy.do)}" for remedy in cause.first.remedies[:1])
+        yield from (f"  * {_plain(told)}" for one in cause.incidents[:INCIDENTS] for told in events(one))
+        if (rest := len(cause.incidents) - INCIDENTS) > 0:
+            yield f"  * {count(rest, 'further incident', 'further incidents')}"
+        yield from (f"  * {_plain(grounds(evidence))}" for evidence in cause.evidence)
+    if (rest := len(found) - CAUSES) > 0:
+        yield f"* {count(rest, 'further cause', 'further causes')}"
 
 
 def _plain(text: str) -> str:

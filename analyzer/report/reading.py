@@ -49,7 +49,7 @@ def rows(read: Iterable[ReadFile]) -> list[Row]:
 
 def _outcome(one: ReadFile) -> str:
     if not one.source:
-        return f"not understood: {one.resembles}"
+        return f"not used: {one.resembles}"
     if one.cited:
         told = f"evidence for {', '.join(one.cited[:NAMED])}"
         told += f" and {len(one.cited) - NAMED} more" if len(one.cited) > NAMED else ""

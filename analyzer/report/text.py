@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 INCIDENTS = 20
-"""Incidents that the overview tells."""
-TOLD = 20
-"""Causes told with their incidents; the rest is counted."""
+"""Incidents that the overview tells, and causes told with their incidents; the rest is counted."""
 OF_CAUSE = 8
 """Incidents told of one cause; the rest is counted."""
 CAUSES = 4
@@ -91,11 +89,10 @@ def overview(analysis: Result) -> str:
     sheet = _Sheet(WIDTH, colour=False)
     blocks = [sheet.wrap(headline(analysis.incidents, analysis)), sheet.bundle(analysis)]
     blocks += [sheet.summary(incident) for incident in analysis.incidents[:INCIDENTS]]
-    if (hidden := len(analysis.incidents) - INCIDENTS) > 0:
-        blocks.append([f"... and {count(hidden, 'further incident', 'further incidents')}"])
+    blocks.append(_more(len(analysis.incidents) - INCIDENTS, "incident"))
     if analysis.slow is not None:
         blocks.append(sheet.wrap(_line(analysis.slow.says)))
-    return "\n\n".join("\n".join(block) for block in blocks)
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +138,8 @@ class _Sheet:
         blocks += [self.cause(cause) for cause in found[:CAUSES]]
         blocks += [self.slow(analysis), self.account(analysis), self.outside(analysis)]
         blocks += [self.advice(advice) for advice in analysis.advice]
-        blocks += [self.incidents(one, summed=row >= CAUSES) for row, one in enumerate(found[:TOLD])]
-        if (hidden := len(found) - TOLD) > 0:
-            blocks.append([f"... and {count(hidden, 'further cause', 'further causes')}"])
+        blocks += [self.incidents(one, summed=row >= CAUSES) for row, one in enumerate(found[:INCIDENTS])]
+        blocks.append(_more(len(found) - INCIDENTS, "cause"))
         unwell = [signal for signal in analysis.health if signal.level != "ok"]
         blocks += [
             self.section("Captures", [*self.bundle(analysis), *_packets(analysis)]),
@@ -179,8 +175,7 @@ class _Sheet:
             role = "point" if point.role == "unknown" else short(point.role, 6)
             packets = count(point.packets, "packet", "packets")
             lines.append(f"  {role:<6}  {short(point.name, 24)}, {packets}{dropped}")
-        if (hidden := len(analysis.capture_points) - NOTES) > 0:
-            lines.append(f"  ... and {count(hidden, 'further point', 'further points')}")
+        lines += _more(len(analysis.capture_points) - NOTES, "point", "  ")
         return lines
 
     def cause(self, cause: Cause) -> list[str]:
@@ -220,20 +215,15 @@ class _Sheet:
 
     def incidents(self, cause: Cause, *, summed: bool) -> list[str]:
         """The incidents of *cause*, their connections, the evidence and what is ruled out; *summed* if nothing above told it."""
-        several = len(cause.incidents) > 1
-        lines = []
+        lines, several = [], len(cause.incidents) > 1
         for number, incident in enumerate(cause.incidents[:OF_CAUSE]):
             told = self.summary(incident) if summed or several else self.wrap(_heading(incident))
-            lines += [*[""][: bool(number)], *self.labelled(told, short(incident.id, 40), _BOLD)]
+            lines += [*[""][:number], *self.labelled(told, short(incident.id, 40), _BOLD)]
             findings = incident.findings[: 1 if several else FINDINGS]
             for row, finding in enumerate(findings):
-                lines += (
-                    ["", *self.finding(finding)] if row or summed or several else [*self.finding(finding)]
-                )
-            if (hidden := len(incident.findings) - len(findings)) > 0:
-                lines += ["", f"  ... and {count(hidden, 'further connection', 'further connections')}"]
-        if (hidden := len(cause.incidents) - OF_CAUSE) > 0:
-            lines += ["", f"... and {count(hidden, 'further incident', 'further incidents')}"]
+                lines += [*[""][: row or summed or several], *self.finding(finding)]
+            lines += _more(len(incident.findings) - len(findings), "connection", "\n  ")
+        lines += _more(len(cause.incidents) - OF_CAUSE, "incident", "\n")
         if cause.evidence:
             told_evidence = (f"{_line(item.says)} [{_line(item.source)}]" for item in cause.evidence)
             lines += ["", self.paint("  Evidence", _BOLD), *self.bullets(told_evidence)]
@@ -252,8 +242,7 @@ class _Sheet:
         first = finding.attempts[0].time if finding.attempts else 0
         for attempt in finding.attempts[:ATTEMPTS]:
             yield from self.attempt(attempt, first)
-        if (hidden := len(finding.attempts) - ATTEMPTS) > 0:
-            yield f"    ... and {count(hidden, 'further attempt', 'further attempts')}"
+        yield from _more(len(finding.attempts) - ATTEMPTS, "attempt", "    ")
         for passage in finding.passages:
             if passage.role in {"offender", "host-reset"}:
                 frames = ", ".join(f"{short(s.point, 16)} {s.frame}" for s in passage.sightings[:4])
@@ -289,8 +278,7 @@ class _Sheet:
         lines = self.wrap(_line(analysis.slow.says), "  ")
         for one in told[:SLOW]:
             lines += self.wrap(f"- {_waited(one)}", "  ", "    ")
-        if (hidden := len(told) - SLOW) > 0:
-            lines.append(f"  ... and {count(hidden, 'further request', 'further requests')}")
+        lines += _more(len(told) - SLOW, "request", "  ")
         return self.section("Slow requests", lines)
 
     def account(self, analysis: Result) -> list[str]:
@@ -307,8 +295,7 @@ class _Sheet:
                 lines += self.wrap(f"? {says}", "  ", "    ")
                 lines += self.names(one.names)
                 lines += self.wrap(_line(one.logged), "    ", "      ") if one.logged else []
-            if hidden := told.open - len(analysis.untold[:UNTOLD]):
-                lines.append(f"  ... and {count(hidden, 'further connection', 'further connections')}")
+            lines += _more(told.open - len(analysis.untold[:UNTOLD]), "connection", "  ")
         return self.section("Connections", lines)
 
     def outside(self, analysis: Result) -> list[str]:
@@ -324,8 +311,7 @@ class _Sheet:
             says = f"{short(one.name, 56)}: {failed} ({account.outcomes(one.outcomes, one.refusals)}), from {sources}; {when}"
             lines += self.wrap(f"- {says}", "  ", "    ")
             lines += self.names(one.names)
-        if hidden := max(len(told.destinations) - DESTINATIONS, 0) + told.hidden:
-            lines.append(f"  ... and {count(hidden, 'further destination', 'further destinations')}")
+        lines += _more(max(len(told.destinations) - DESTINATIONS, 0) + told.hidden, "destination", "  ")
         for trait in told.traits:
             lines += self.wrap(f"In common: {_line(trait.says)}. {_line(trait.next)}", "  ", "    ")
         if told.advice is not None:
@@ -364,6 +350,12 @@ class _Sheet:
                 f"  ... and {count(hidden, 'further input', 'further inputs')}: --format json has all"
             )
         return [self.paint(line, _DIM) for line in lines]
+
+
+def _more(hidden: int, what: str, before: str = "") -> list[str]:
+    """How many are left out, if any are."""
+    told = f"{before}... and {count(hidden, f'further {what}', f'further {what}s')}"
+    return told.split("\n") if hidden > 0 else []
 
 
 def _sure(incident: Incident, gap: GapNames | None) -> str:

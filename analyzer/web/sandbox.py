@@ -26,7 +26,7 @@ _WRITE, _READ, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
 _REMOVE = 1 << 4 | 1 << 5
 _MAKE = 1 << 7 | 1 << 8
 """Folders and files; neither devices nor sockets, FIFOs or links, by which somebody else might be led astray."""
-_TRUNCATE, _ALL = 1 << 14, (1 << 16) - 1
+_TRUNCATE = 1 << 14
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 """Version of Landlock to how many rights over files it knows; 16 from version 5 on."""
 _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 38, 24

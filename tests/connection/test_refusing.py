@@ -69,6 +69,47 @@ def test_a_router(tmp_path: Path) -> None:
     assert "outside" == one(analysis, "class")
 
 
+@pytest.mark.parametrize(
+    ("proto", "refused"), [("tcp", set()), ("udp", {f"fragmentation needed by the router {ROUTER}"})]
+)
+def test_too_big(proto: str, refused: set[str], tmp_path: Path) -> None:
+    """TCP sends smaller segments (RFC 1191 section 3), so nothing is refused; a datagram is what it is."""
+    talk = out(proto=proto)
+    _ = talk.syn(0) if proto == "tcp" else talk.data(b"question")
+
+    assert refused == _who(_answered(tmp_path, talk, (3, 4), ROUTER, "eth0", "cni0", "veth-a"))
+
+
+@pytest.mark.parametrize(
+    ("sender", "points", "expected"),
+    [
+        ("10.244.0.11", ("veth-a", "cni0"), "port unreachable by the pod"),
+        (NODE, ("veth-a", "cni0", "eth0"), "port unreachable by the pod"),
+        (NODE, ("eth0",), "port unreachable by this node itself"),
+    ],
+    ids=["inside only", "translated on its way out", "never inside"],
+)
+def test_an_error_for_who_asks_from_outside(
+    sender: str, points: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    """Of what came in, the node's address on an error may be the pod's, translated: so it is if the request got inside."""
+    asks = "198.51.100.7:40000"
+    talk = Conversation(
+        pod=asks,
+        server=f"{NODE}:8080",
+        nat=asks,
+        dnat="10.244.0.11:80",
+        way="eth0 | cni0 veth-a",
+        proto="udp",
+    )
+    question = talk.data(b"question", 0)
+    if "cni0" not in points:
+        question.lost_after("eth0")
+    analysis = _answered(tmp_path, talk, (3, 3), sender, *points)
+
+    assert {expected} == _who(analysis)
+
+
 def test_answered_after_all(tmp_path: Path) -> None:
     """The near miss: an error is no refusal of a connection that came about (RFC 5927)."""
     talk = out()

@@ -51,6 +51,19 @@ def test_reset_in_a_train_closes(start: Start, generation: Generation) -> None:
     assert talk.server(RST | ACK, S + 19, C).after == "CLOSE"
 
 
+@pytest.mark.parametrize(("acknowledged", "after"), [(False, "CLOSE"), (True, "ESTABLISHED")])
+def test_reset_above_what_was_acknowledged(start: Start, acknowledged: bool, after: str) -> None:
+    """A RST within the window, of another number than expected, closes only what was not established."""
+    talk = start(MODERN)
+    talk.client(SYN, CLIENT)
+    talk.server(SYN | ACK, SERVER, C)
+    if acknowledged:
+        talk.client(ACK, C, S)
+        talk.server(ACK, S, C)
+
+    assert after == talk.client(RST, C + 100).after
+
+
 def test_reset_below_what_was_acknowledged(start: Start, generation: Generation) -> None:
     """A RST older than the other side's ack is INVALID, by as much as it is older, be_liberal or not."""
     for be_liberal in (False, True):
@@ -187,6 +200,22 @@ def test_syn_ack_for_another_number_does_not(start: Start, generation: Generatio
     assert talk.server(SYN | ACK, SERVER + 900_000, CLIENT + 900_002).verdict == "ignore"
 
 
+def test_only_a_syn_ack_resynchronises(start: Start, generation: Generation) -> None:
+    """An ACK of the number that the opener's SYN has is ignored in SYN_SENT, as any ACK is there."""
+    talk = start(generation)
+    talk.client(SYN, CLIENT)
+
+    assert ("ignore", "SYN_SENT") == ((judged := talk.server(ACK, SERVER, C)).verdict, judged.after)
+
+
+def test_only_behind_an_ignored_syn(start: Start, generation: Generation) -> None:
+    """A repeated SYN-ACK acknowledges the last number of the other side as well, and changes nothing."""
+    talk = start(generation).handshake()
+    judged = talk.server(SYN | ACK, SERVER, C)
+
+    assert ("ignore", "ESTABLISHED") == (judged.verdict, judged.after)
+
+
 @pytest.mark.parametrize(("generation", "liberal"), [(LINUX_4_15, False), (CLASSIC, True), (MODERN, True)])
 def test_leniency_outlives_a_resynchronisation(start: Start, generation: Generation, liberal: bool) -> None:
     """The answering side of a picked-up connection stays lenient: found by comparing with 5.10.223."""
@@ -239,6 +268,15 @@ def test_simultaneous_open(start: Start, generation: Generation, after: str) -> 
     ]
 
     assert ["SYN_SENT", "SYN_SENT2", "SYN_RECV", "SYN_RECV", after] == states
+
+
+def test_a_crossed_syn_that_is_acknowledged(start: Start) -> None:
+    """Of a simultaneous open the replying side's SYN-ACK does not establish, only its ACK does."""
+    talk = start(MODERN)
+    talk.client(SYN, CLIENT)
+    talk.server(SYN, SERVER)
+
+    assert "SYN_RECV" == talk.server(SYN | ACK, SERVER, C).after
 
 
 def test_client_ack_before_any_answer_is_invalid(start: Start, generation: Generation) -> None:

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from analyzer.capture.files import EvidenceFile
 from analyzer.capture.link import Link
-from analyzer.evidence import Evidence, collect, collecting, links
+from analyzer.evidence import SideEvidence, collect, collecting, links
 from analyzer.evidence.events import occupancy
-from analyzer.evidence.rises import rises
 from analyzer.evidence.rules.walk import walk
 from analyzer.evidence.sources import sources
 from analyzer.evidence.stale import stale
 from analyzer.evidence.witness import join
 from analyzer.incident.health import signals
+from tests.conftest import ROOT
 from tests.evidence.rules.texts import packet
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -49,7 +49,7 @@ def stat(found: int, failed: int) -> str:
     )
 
 
-def collected(**texts: str | bytes) -> Evidence:
+def collected(**texts: str | bytes) -> SideEvidence:
     """Collect from files of these names, in this order."""
     files = []
     for name, text in texts.items():
@@ -60,7 +60,7 @@ def collected(**texts: str | bytes) -> Evidence:
 
 def test_nothing() -> None:
     """Without files nothing is known, and nothing is wrong."""
-    assert Evidence(interfaces={}, capture_drops={}) == collected()
+    assert SideEvidence(interfaces={}, capture_drops={}) == collected()
 
 
 def test_all_of_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,6 @@ def test_hostile_text(texts: list[str], data: st.DataObject) -> None:
     signals(evidence)
     join(evidence.drops, [])
     occupancy(evidence.events)
-    list(rises(evidence.counters, "drop"))
     for listing in evidence.tables:
         for ruleset in evidence.rules:
             stale(listing, ruleset)
@@ -452,7 +451,7 @@ def test_settings_that_differ() -> None:
 
 def test_files_of_a_case() -> None:
     """What describes a recorded case is no evidence, and nothing to complain about."""
-    assert Evidence(interfaces={}, capture_drops={}) == collected(
+    assert SideEvidence(interfaces={}, capture_drops={}) == collected(
         **{"x/case.toml": "[case]\n", "truth.json": "{}\n"}
     )
 
@@ -491,3 +490,13 @@ def test_partly_understood(source: str) -> None:
         for caveat in after.caveats
         if "not understood" in caveat and repr(damaged.strip()[:20])[1:-1] in caveat
     ]
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json", "report.txt"])
+def test_an_earlier_report_is_no_evidence(name: str) -> None:
+    """What Lostsyn wrote itself quotes rules and settings, and none of it is read as the node's."""
+    text = (ROOT / "reports/policy-drop-iptables" / name).read_bytes()
+    read = collected(**{name: text})
+
+    assert replace(SideEvidence(interfaces={}, capture_drops={}), read=read.read) == read
+    assert ["a report of Lostsyn, which is no evidence"] == [one.resembles for one in read.read]

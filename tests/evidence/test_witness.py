@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.evidence.drops import DropRecord
-from analyzer.evidence.witness import Loss, join
+from analyzer.evidence.witness import LostPacket, join
 
 SECOND = 10**9
 
@@ -24,7 +24,7 @@ def record(at: int | None = None, **told: Any) -> DropRecord:
     return DropRecord(file="a", line=1, source="tracefs", time=at, clock="wall", offset=0, **told)
 
 
-def syn(port: int, at: int = 0, **other: Any) -> Loss:
+def syn(port: int, at: int = 0, **other: Any) -> LostPacket:
     """Make a lost SYN that is sent again a second later."""
     fields: dict[str, Any] = {
         "seq": port * 7,
@@ -32,10 +32,10 @@ def syn(port: int, at: int = 0, **other: Any) -> Loss:
         "last_seen_ns": at,
         "next_ns": at + SECOND,
     }
-    return Loss("tcp", "10.0.0.1", "192.0.2.1", port, 80, **(fields | other))
+    return LostPacket("tcp", "10.0.0.1", "192.0.2.1", port, 80, **(fields | other))
 
 
-def told(loss: Loss, at: int | None = None, **other: Any) -> DropRecord:
+def told(loss: LostPacket, at: int | None = None, **other: Any) -> DropRecord:
     """Make a loss's own record."""
     fields: dict[str, Any] = {
         "proto": loss.proto, "src": loss.src, "dst": loss.dst, "sport": loss.sport, "dport": loss.dport,
@@ -76,6 +76,17 @@ def test_less_than_the_packet() -> None:
     assert {} == join([told(one, seq=None, ip_id=None, src="192.0.2.10", sport=61000)], [one, again, other])
 
 
+def test_translated_without_numbers() -> None:
+    """One end that translation left and the time find a packet; where two were on their way, nothing does."""
+    loss = syn(4000)
+    by_target = told(loss, 5, seq=None, ip_id=None, src="192.0.2.10", sport=61000)
+    by_source = told(loss, 5, seq=None, ip_id=None, dst="10.0.0.9", dport=8080)
+    for mine in (by_target, by_source):
+        assert {0: mine} == join([mine], [loss])
+        assert {} == join([mine], [loss, syn(4000, ip_id=4001)])
+        assert {} == join([mine], [syn(4000, at=6)])
+
+
 def test_contradictions() -> None:
     """Another sequence number, IP ID or protocol is another packet, whatever else agrees."""
     loss = syn(4000)
@@ -93,7 +104,7 @@ def test_repeated_packet() -> None:
 
 def test_udp_without_id() -> None:
     """Only the time tells packets of one flow apart; with two that were on their way nobody can."""
-    first = Loss("udp", "2001:db8::1", "2001:db8::2", 5000, 53, last_seen_ns=0, next_ns=5 * SECOND)
+    first = LostPacket("udp", "2001:db8::1", "2001:db8::2", 5000, 53, last_seen_ns=0, next_ns=5 * SECOND)
     mine = told(first, SECOND, version=6)
     assert {0: mine} == join([mine], [first])
     assert {} == join([mine], [first, first._replace(last_seen_ns=1)])
@@ -131,6 +142,22 @@ def test_by_order_at_once() -> None:
     losses = [syn(4000, at=0), syn(4001, at=10)]
     assert {0, 1} == join([record(30), record(40)], losses).keys()
     assert {} == join([record(30), record(40, hook="FORWARD")], losses)
+
+
+def test_by_order_of_different_drops() -> None:
+    """One was dropped before the next was seen: each has its own record, whatever that says."""
+    losses = [syn(4000, at=0), syn(4001, at=100)]
+    records = [record(30), record(130, hook="FORWARD")]
+    assert dict(enumerate(records)) == join(records, losses)
+
+
+def test_by_order_far_apart() -> None:
+    """A record too many among the first losses makes the later ones no less certain; one that never ends does."""
+    first, later = syn(4000, at=0), syn(4001, at=10 * SECOND)
+    records = [record(30), record(40), record(10 * SECOND + 30)]
+    assert {1: records[2]} == join(records, [first, later])
+    assert {} == join(records, [first._replace(next_ns=None), later])
+    assert {0: records[0], 1: records[2]} == join(records[::2], [first._replace(next_ns=None), later])
 
 
 def test_copies_of_packets_that_arrived_do_not_count() -> None:

@@ -38,6 +38,40 @@ def test_hashes_are_those_of_splitmix64(form: Any, values: list[int], salt: int)
 
 
 @pytest.mark.parametrize("form", FORMS)
+@given(st.lists(st.integers(0, 1), max_size=5), st.integers(0, 15))
+def test_keys_have_the_ends_that_are_asked_for(form: Any, reply: list[int], level: int) -> None:
+    """Of a reply the source is the flow's destination; what is not asked for, has no part in the key."""
+    flow, asked = np.arange(len(reply), dtype=np.int32) % 2, [bool(level >> bit & 1) for bit in range(4)]
+    proto, ports = np.array([6, 17], np.uint8), np.array([80 << 16 | 1, 53 << 16 | 2], np.uint32)
+    ends = [np.array([value, value + 8], np.uint64) for value in (1, 2, 3, 4)]
+    keys = np.full(len(reply), 99, np.uint64)
+    columns = (flow, np.array(reply, np.uint8), proto, *ends, ports)
+    form.identify(*(column.data for column in columns), *asked, keys.data)
+
+    def hashed(value: int, salt: int) -> int:
+        found = np.empty(1, np.uint64)
+        form.scramble(np.array([value], np.uint64).data, salt, found.data)
+        return int(found[0])
+
+    for f, turned, key in zip(flow.tolist(), reply, keys.tolist(), strict=True):
+        src, dst = [
+            (int(ends[i][f]), int(ends[i + 1][f]), int(ports[f]) >> s & 0xFFFF) for i, s in ((0, 16), (2, 0))
+        ]
+        (a, b, sport), (c, d, dport) = (dst, src) if turned else (src, dst)
+        parts = [
+            hashed(a, 2) ^ hashed(b, 3),
+            hashed(sport, 4),
+            hashed(c, 5) ^ hashed(d, 6),
+            hashed(dport, 7),
+        ]
+        expected = 99 ^ hashed(int(proto[f]), 1)
+        for part, wanted in zip(parts, asked, strict=True):
+            expected ^= part * wanted
+
+        assert expected == key
+
+
+@pytest.mark.parametrize("form", FORMS)
 @given(KEYS, KEYS, FACTOR)
 def test_join_finds_what_is_unique_on_both_sides(form: Any, a: list[int], b: list[int], factor: int) -> None:
     """A key that comes once here and once there is joined; every other one is not."""

@@ -51,6 +51,7 @@ def summed(form: Any, rows: list[Row], proto: int = TCP, slot: int = 0) -> dict[
         "repeated": np.full((1, 2), -1, np.int32),
         "syn": np.full((1, 3), -1, np.int32),
         "reset": np.full((1, 2), -1, np.int32),
+        "begun": np.full((1, 2), -1, np.int32),
         "last": np.full(1, -1, np.int32),
         "history": np.zeros((1, 12), np.uint8),
     }

@@ -48,7 +48,12 @@ def test_every_attempt(tmp_path: Path) -> None:
         (["veth-a", "cni0"], "vanished", ("cni0", "eth0"), False),
         (["veth-a", "cni0", "eth0"], "passed", None, True),
     ] == [([p.name for p, _ in s.seen], str(s.fate), s.gap, s.answered) for s in case.steps]
-    assert ("veth-a", ("veth-a", "cni0"), True, 0) == (case.point.name, case.gap, case.outward, case.omitted)
+    assert ("veth-a", ("veth-a", "cni0"), True, 0) == (
+        case.point.name,
+        case.gap.names,
+        case.outward,
+        case.omitted,
+    )
     assert [0, 1] == [case.steps.index(s) for s in case.lost]
     assert case.steps[2] is case.passed
     assert START + 3_001_010_000 == first_answer(case)

@@ -145,6 +145,29 @@ def test_counters(drop: int, decided: bool, tmp_path: Path) -> None:
     assert expected == _said(analysis)
 
 
+@pytest.mark.parametrize(
+    ("drop", "port", "expected"),
+    [
+        (4, 80, (["conntrack-table-full"], 2, 0)),
+        (2, 80, (["conntrack-table-full"], 1, 1)),
+        (5, 80, (["unknown"], 1, 1)),
+        (2, 81, (["conntrack-table-full", "policy-drop"], 2, 0)),
+        (4, 81, (["policy-drop"], 1, 1)),
+    ],
+)
+def test_counters_of_lost_and_open(
+    drop: int, port: int, expected: tuple[list[str], int, int], tmp_path: Path
+) -> None:
+    """What was lost while the uplink was recorded is counted too, but not what a rule drops."""
+    counters(tmp_path, drop=drop)
+    _rules(tmp_path, "tcp dport 81 drop")
+    lost = vanishing(connection(server=f"192.0.2.100:{port}"), -7, -6)
+    analysis = _silent(tmp_path, bystander(-8), lost, vanishing(connection(1), 5, 6))
+
+    causes, *account = _said(analysis)
+    assert expected == (sorted(causes), *account)
+
+
 def test_counters_and_a_rule(tmp_path: Path) -> None:
     """What a rule drops is not conntrack's: the counter is compared with the others."""
     counters(tmp_path, drop=2)
@@ -193,6 +216,54 @@ def test_a_node_that_says_nothing(tmp_path: Path) -> None:
     )
 
     assert {"local": 1} == analysis.account.why_unknown
+
+
+@pytest.mark.parametrize(
+    ("proto", "rule", "answer", "incident", "expected"),
+    [
+        ("tcp", "tcp dport 9100 counter drop", None, ("syn-vanished", "policy-drop"), "ruled"),
+        ("tcp", "tcp dport 22 counter drop", None, None, "own-address"),
+        (
+            "tcp",
+            "tcp dport 9100 counter reject with tcp reset",
+            "RA",
+            ("refused", "policy-reject"),
+            "rejected",
+        ),
+        ("tcp", "tcp dport 9100 counter drop", "RA", None, "own-address"),
+        ("tcp", "tcp dport 9100 counter drop", "SA", None, "seen-beyond"),
+        ("udp", "udp dport 9100 counter drop", None, ("udp-vanished", "policy-drop"), "ruled"),
+        ("udp", "udp dport 9100 counter drop", "answers", None, "seen-beyond"),
+    ],
+)
+def test_one_packet_to_the_node_itself(
+    proto: str, rule: str, answer: str | None, incident: tuple[str, str] | None, expected: str, tmp_path: Path
+) -> None:
+    """A rule of INPUT explains silence, or the RST that it sends; what was answered otherwise it did not drop."""
+    talk = Conversation(pod="198.51.100.7:40000", server="192.0.2.10:9100", way="eth0", proto=proto)
+    talk.syn(0) if proto == "tcp" else talk.send("", b"asks", at=0)
+    if answer:
+        talk.send(answer, b"answers" if proto == "udp" else b"", by_pod=False)
+    analysis = judged(tmp_path, talk, hook="input", rule=rule)
+    table = analysis.connections
+
+    assert ([incident] if incident else []) == [(one.kind, one.cause) for one in analysis.incidents]
+    assert [expected] == table["reason"][table["pod"].isna()].tolist()
+
+
+@pytest.mark.parametrize(("counted", "lost"), [(4, 4), (3, 2), (2, 2)])
+def test_replies_that_a_rule_counted(counted: int, lost: int, tmp_path: Path) -> None:
+    """Two SYN-ACKs are lost, two came when the bridge was no longer recorded: the rule's counter says whether it dropped all."""
+    talk, later = connection(), Conversation(pod="192.0.2.10:41000", server="192.0.2.100:81", way="eth0")
+    talk.syn(0)
+    for at in (0.1, 1, 70, 71):
+        talk.synack(at).lost_after("eth0")
+    later.syn(90)
+    later.accept()
+    _rules(tmp_path, f"tcp sport 80 counter packets {counted} bytes 240 drop")
+    analysis = analyze(record(tmp_path, talk, bystander(-5), bystander(40), later))
+
+    assert [("reply-vanished", "policy-drop", ("cni0", "eth0"), lost)] == told_of(analysis)
 
 
 def _answered_in_vain() -> Conversation:

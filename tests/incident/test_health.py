@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.capture.files import EvidenceFile
-from analyzer.evidence import Evidence, collect
+from analyzer.evidence import SideEvidence, collect
 from analyzer.evidence.facts import CoreDns, CounterSnapshot, KubeProxy, LogLine, Neighbour, Route
 from analyzer.evidence.sources import conntrack_table
 from analyzer.evidence.table import Table
@@ -19,9 +19,9 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 NOW = 1_795_170_365 * 10**9
 
 
-def evidence(**about: object) -> Evidence:
+def evidence(**about: object) -> SideEvidence:
     """Make evidence of what a test is about."""
-    return Evidence(**{"interfaces": {}, "capture_drops": {}, **about})  # type: ignore[arg-type]
+    return SideEvidence(**{"interfaces": {}, "capture_drops": {}, **about})  # type: ignore[arg-type]
 
 
 def signal(name: str, now: int | None = None, **about: object) -> Signal | None:

@@ -11,6 +11,9 @@ import pytest
 from analyzer import Analysis, analyze
 from analyzer.capture.columns import FLOW_DTYPES, Flows
 from analyzer.flow.point import routable
+from analyzer.nat.matching import match
+from analyzer.nat.tuples import DPORT, DST, ISN, SPORT, SRC
+from tests.conftest import FIXTURES
 from tests.conversation import Conversation, bystander, record
 
 Pairs = dict[str, tuple[str, str, str]]
@@ -232,3 +235,60 @@ def test_files_without_names_in_any_order(proto: str, order: tuple[str, ...], tm
         for pod, (orig, resp, _) in crossings(analysis, names["cni0"], names["eth0"]).items()
     }
     assert () == analysis.incidents
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dns-race", [(33, 33, 28, 56), (1, 1, 0, 0), (2, 2, 152, 92)]),
+        ("table-full", [(81, 11, 0, 0), (37, 11, 0, 0), (118, 22, 0, 0)]),
+        ("late-start", [(81, 1, 0, 0), (90, 89, 0, 0), (89, 50, 0, 0)]),
+        ("policy-drop-tunnel", [(5, 0, 0, 0), (11, 0, 0, 0), (5, 0, 0, 0), (14, 0, 0, 0), (3, 0, 0, 0)]),
+    ],
+)
+def test_either_way_round(name: str, expected: list[tuple[int, int, int, int]]) -> None:
+    """Which of two points is called the inner one changes nothing: the same pairs by the same proof, and the same doubts."""
+    told = []
+    scene = analyze(FIXTURES / name).scene
+    assert scene is not None
+    for gap in scene.gaps:
+        there, clock = match(gap.inner, gap.outer)
+        back, reverse = match(gap.outer, gap.inner)
+        mine = (there.a, there.b, there.flip, there.agreed, there.votes)
+        others = (back.b, back.a, back.flip, back.agreed, back.votes)
+
+        assert set(zip(*map(np.ndarray.tolist, mine), strict=True)) == set(
+            zip(*map(np.ndarray.tolist, others), strict=True)
+        )
+        assert (0, 0) == (clock, reverse)
+        assert there.ambiguous_a.tolist() == back.ambiguous_b.tolist()
+        assert there.ambiguous_b.tolist() == back.ambiguous_a.tolist()
+        by_votes = np.count_nonzero(there.votes)
+        told.append((len(there.a), by_votes, len(there.ambiguous_a), len(there.ambiguous_b)))
+
+    assert expected == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "agreed"),
+    [
+        ({}, SRC | DST | SPORT | DPORT),
+        ({"nat": "192.0.2.10:20000"}, DST | SPORT | DPORT),
+        ({"nat": "192.0.2.10:1024"}, DST | DPORT),
+        ({"dnat": "198.51.100.7:80"}, SRC | SPORT | DPORT),
+        ({"dnat": "192.0.2.100:8080"}, SRC | DST | SPORT),
+        (V6 | {"nat": "[2001:db8:1::10]:20000"}, DST | SPORT | DPORT),
+        (V6 | {"dnat": "[2001:db8:7::100]:80"}, SRC | SPORT | DPORT),
+    ],
+)
+def test_recorded_in_one_direction(changes: dict[str, str], agreed: int, tmp_path: Path) -> None:
+    """One point has the SYN and the other the SYN-ACK (`tcpdump -Q in`), which says by its number whose answer it is."""
+    talk = Conversation(**(V4 | changes))  # type: ignore[arg-type]
+    talk.syn(0).only_at("cni0")
+    talk.synack().only_at("eth0")
+    scene = analyze(record(tmp_path, talk, bystander(-5), bystander(5))).scene
+    assert scene is not None
+    gap = scene.gaps[-1]
+    found, _ = match(gap.inner, gap.outer)
+
+    assert [agreed | ISN] == found.agreed[gap.inner.flows.isn_x[found.a] == talk.isn].tolist()

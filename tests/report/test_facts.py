@@ -14,7 +14,7 @@ from analyzer.report.facts import readable
         ({"answered_after_s": 1.0265}, [("answered after", "1.026 s")]),
         ({"attempts_vanished": 105804}, [("attempts lost", "105,804")]),
         ({"contested_port": 50720}, [("contested port", "50720")]),
-        ({"bound": 2784071445}, [("bound", "2784071445")]),
+        ({"bound": 2784071445}, [("conntrack's bound", "2784071445")]),
         ({"short_by": 39008}, [("off by", "39,008 bytes")]),
         ({"answered": False, "rule": None, "now": []}, [("answered", "no")]),
         ({"something_new": "x"}, [("something new", "x")]),

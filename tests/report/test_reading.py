@@ -31,7 +31,7 @@ def test_what_came_of_it() -> None:
     assert [
         "evidence for syn-vanished-1, node health", "evidence for 1, 2, 3, 4 and 1 more", "not cited by a finding",
         "nothing usable in it", "not cited by a finding; 2 parts not understood, see the caveats",
-        "not understood: CSV",
+        "not used: CSV",
     ] == [
         row.outcome
         for row in reading.rows([

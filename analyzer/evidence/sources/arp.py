@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, Neighbour, unread
+from analyzer.evidence.facts import Neighbour, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +39,9 @@ def recognises(head: str) -> bool:
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None or _HEAD.search(head) is not None
 
 
+@limited("neighbours", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the neighbours."""
-    kept = 0
     lost: list[str] = []
     for line in text.splitlines():
         stripped = line.strip()
@@ -49,9 +49,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if not said:
             if _LIKE.match(line):
                 lost.append(line)
-            continue
-        kept += 1
-        if kept > MOST:
             continue
         told = said.groupdict()
         flags = int(told["flags"], 16) if "flags" in told else _COMPLETE
@@ -65,5 +62,3 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             file=file,
         )
     yield from unread(lost, file, "neighbours")
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} neighbours beyond the first {MOST} were left out")

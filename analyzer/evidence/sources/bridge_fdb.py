@@ -62,13 +62,11 @@ def _entry(mac: str, told: dict[str, Any], states: list[Any], file: str) -> FdbE
         printable(value[:64]) if isinstance(value := told.get(key), str) else ""
         for key in ("dev", "master", "dst")
     )
-    vlan = str(told.get("vlan", ""))
     return FdbEntry(
         mac=mac,
         dev=dev,
         master="" if master in _STATES else master,
         dst=dst,
-        vlan=int(vlan) if re.fullmatch(r"[0-9]{1,4}", vlan) else None,
         state=" ".join(state for state in states if state in _STATES),
         file=file,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat, IpvsConnection
+from analyzer.evidence.facts import Caveat, IpvsConnection, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,25 +35,22 @@ def recognises(head: str) -> bool:
     return _HEAD.search(head) is not None
 
 
+@limited("connections", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the connections."""
-    lost, kept, example = 0, 0, ""
+    lost, example = 0, ""
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
-            kept += 1
-            if kept <= MOST:
-                yield IpvsConnection(
-                    proto=said[1].lower(),
-                    expires=int(said[2]) * 60 + int(said[3]),
-                    state=said[4],
-                    client=said[5],
-                    virtual=said[6],
-                    destination=said[7],
-                    file=file,
-                )
+            yield IpvsConnection(
+                proto=said[1].lower(),
+                expires=int(said[2]) * 60 + int(said[3]),
+                state=said[4],
+                client=said[5],
+                virtual=said[6],
+                destination=said[7],
+                file=file,
+            )
         elif re.match(r"(?:TCP|UDP|SCTP) +\d", line):
             lost, example = lost + 1, example or line
     if lost:
         yield Caveat(says=f"{file}: {lost} connections not understood, the first: {example[:80]!r}")
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} connections beyond the first {MOST} were left out")

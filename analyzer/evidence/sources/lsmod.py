@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Module, unread
+from analyzer.evidence.facts import Module, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ MOST = 10_000
 """Modules of one file."""
 _HEAD = re.compile(r"^Module +Size +Used by", re.MULTILINE)
 _LINE = re.compile(
-    r"(\w{1,64}) +\d{1,12} +-?\d{1,9}(?: +([\w,-]{1,1000}?))?,?(?: (?:Live|Loading|Unloading) 0x[\da-f]+(?: \(\w+\))?)?"
+    r"(\w{1,64}) +\d{1,12} +-?\d{1,9}(?: +[\w,-]{1,1000}?)?,?(?: (?:Live|Loading|Unloading) 0x[\da-f]+(?: \(\w+\))?)?"
 )
 _PROC = re.compile(r"^\w{1,64} \d+ \d+ \S+ (?:Live|Loading|Unloading) 0x", re.MULTILINE)
 _LIKE = re.compile(r"\w{1,64} +\d{4,12}\b")
@@ -29,17 +29,14 @@ def recognises(head: str) -> bool:
     return _HEAD.search(head) is not None or _PROC.search(head) is not None
 
 
+@limited("modules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the modules."""
-    kept = 0
     lost: list[str] = []
     begin = _HEAD.search(text)
     for line in text[begin.end() if begin else 0 :].splitlines():
-        said = _LINE.fullmatch(line.rstrip())
-        if said and kept < MOST:
-            kept += 1
-            users = tuple(user for user in (said[2] or "").split(",") if user not in ("", "-"))
-            yield Module(name=said[1], used_by=users, file=file)
-        elif not said and _LIKE.match(line):
+        if said := _LINE.fullmatch(line.rstrip()):
+            yield Module(name=said[1], file=file)
+        elif _LIKE.match(line):
             lost.append(line)
     yield from unread(lost, file, "modules")

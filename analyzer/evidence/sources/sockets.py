@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, Socket, alike, unread
+from analyzer.evidence.facts import Socket, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _HEAD = re.compile(
 _STATES = "LISTEN|ESTAB|SYN-SENT|SYN-RECV|FIN-WAIT-1|FIN-WAIT-2|TIME-WAIT|CLOSE-WAIT|LAST-ACK|CLOSING|CLOSED|UNCONN|NEW-SYN-RECV"
 _SS = re.compile(
     rf"(?:(?P<proto>tcp|udp|sctp|dccp|mptcp|raw|icmp6) +)?(?P<state>{_STATES}) +(?P<received>\d{{1,12}}) +(?P<sent>\d{{1,12}}) +"
-    r"(?P<local>\S{1,80}:\S{1,10}) +(?P<peer>\S{1,80}:\S{1,10})(?P<rest>(?: .{0,2000})?)"
+    r"(?P<local>\S{1,80}:\S{1,10}) +(?P<peer>\S{1,80}:\S{1,10})(?: .{0,2000})?"
 )
 _BARE = re.compile(
     rf"^(?:(?:tcp|udp) +)?(?:{_STATES}) +\d{{1,12}} +\d{{1,12}} +\S{{2,80}}:(?:\d{{1,5}}|\*) +\S{{1,80}}:(?:\d{{1,5}}|\*)(?:\s|$)"
@@ -33,14 +33,10 @@ _BARE = re.compile(
 )
 _NETSTAT = re.compile(
     r"(?P<proto>tcp|udp|raw|sctp)6? +(?P<received>\d{1,12}) +(?P<sent>\d{1,12}) +(?P<local>\S{1,80}:\S{1,6}) +"
-    r"(?P<peer>\S{1,80}:\S{1,6})(?: +(?P<state>[A-Z]\w{3,12}))?(?P<rest>(?: .{0,500})?)"
+    r"(?P<peer>\S{1,80}:\S{1,6})(?: +(?P<state>[A-Z]\w{3,12}))?(?: .{0,500})?"
 )
 _LIKE = re.compile(rf"(?:(?:tcp|udp|raw)\S? +)?(?:{_STATES}) +\d|(?:tcp|udp)6? +\d+ +\d+ ")
 _CALLED = {"ESTABLISHED": "ESTAB", "FIN_WAIT1": "FIN-WAIT-1", "FIN_WAIT2": "FIN-WAIT-2", "CLOSE": "CLOSED"}
-_TIMER = re.compile(
-    r"timer:\(\w+,[\w.]+,(\d{1,6})\)|\b(?:on|keepalive|timewait|probe) \([\d.]+/(\d{1,6})/\d+\)"
-)
-_DETAIL = re.compile(r"\b([a-z_]{2,24}):([\w./%-]{1,40})")
 
 
 def recognises(head: str) -> bool:
@@ -48,28 +44,16 @@ def recognises(head: str) -> bool:
     return _HEAD.search(head) is not None or _BARE.search(head) is not None
 
 
+@limited("sockets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the sockets."""
-    kept = 0
-    pending: tuple[re.Match[str], list[str]] | None = None
     for line in text.splitlines():
         if said := _SS.fullmatch(line.rstrip()) or _NETSTAT.fullmatch(line.rstrip()):
-            if pending:
-                yield _socket(*pending, file)
-            kept += 1
-            pending = (said, [said["rest"]]) if kept <= MOST else None
-        elif pending and line.startswith((" ", "\t")) and len(pending[1]) < 4:
-            pending[1].append(line[:2000])
-    if pending:
-        yield _socket(*pending, file)
+            yield _socket(said, file)
     yield from unread(alike(text, _LIKE, _SS, _NETSTAT), file, "sockets")
-    if kept > MOST:
-        yield Caveat(says=f"{file}: {kept - MOST} sockets beyond the first {MOST} were left out")
 
 
-def _socket(said: re.Match[str], rest: list[str], file: str) -> Socket:
-    told = " ".join(rest)
-    timer = _TIMER.search(told)
+def _socket(said: re.Match[str], file: str) -> Socket:
     state = said["state"] or "UNCONN"
     return Socket(
         proto=said["proto"] or "tcp",
@@ -78,7 +62,5 @@ def _socket(said: re.Match[str], rest: list[str], file: str) -> Socket:
         peer=printable(said["peer"]),
         received=int(said["received"]),
         sent=int(said["sent"]),
-        retransmits=int(timer[1] or timer[2]) if timer else None,
-        details=dict(_DETAIL.findall(told)),
         file=file,
     )

@@ -214,10 +214,10 @@ def _confidence(
         few = said > 1 and len(case.lost) < SEVERAL
         met = together or dated
         return "likely" if met and (few or case.passed is not None or not _selective(case, scene)) else None
-    through = sum(scene.passed_near(case.crossing, case.lost[0].time, BURST, p) for p in scene.requests)
+    through = sum(scene.passed_near(case.gap, case.lost[0].time, BURST, p) for p in scene.requests)
     if through > burst * FEW:
         return None  # a full table lets in what others leave room for, not nearly all
-    alone = together and case.passed is not None and not scene.drops.get(case.crossing.outer.name)
+    alone = together and case.passed is not None and not scene.drops.get(case.gap.outer.name)
     return "possible" if alone and passing and not stopped else None
 
 
@@ -250,7 +250,7 @@ def _selective(case: Case, scene: Scene) -> bool:
     for step in case.lost:
         for followed in scene.requests.values():
             for at in followed:
-                if at.point.role != case.crossing.inner.role:
+                if at.point.role != case.gap.inner.role:
                     continue
                 near = _near(at, step.time)
                 sources, destinations = _ends(at.point, at.point.packets.flow[at.rows[near]], scene)
@@ -281,7 +281,7 @@ def _established(case: Case, scene: Scene) -> tuple[int, int]:
 
     At most `ENOUGH` packets are asked. A link that is down, or a route that is gone, stops them, too.
     """
-    gap, at = case.crossing, case.lost[0].time
+    gap, at = case.gap, case.lost[0].time
     packets, flows = gap.inner.packets, gap.inner.flows
     begin, end = np.searchsorted(packets.time, (at, at + BURST))
     near = slice(int(begin), int(min(end, begin + ENOUGH)))

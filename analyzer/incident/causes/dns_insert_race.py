@@ -89,7 +89,7 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the twin that passed, where neither met an entry that was there already."""
-    gap = case.crossing
+    gap = case.gap
     point, row = case.lost[0].seen[-1]
     flow = int(point.packets.flow[row])
     if (
@@ -151,7 +151,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 because="the other query of the pair made its entry at the same moment",
             ),
             Exclusion(cause="policy-drop", because="the other query of the same five-tuple passed"),
-            Exclusion(cause="lost outside the node", because=f"the query never got to {case.gap[1]}"),
+            Exclusion(cause="lost outside the node", because=f"the query never got to {case.gap.names[1]}"),
         ),
     )
 

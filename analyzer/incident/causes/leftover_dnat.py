@@ -69,7 +69,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     target = _target(step.rule)
     if target is None:
         return None
-    inner = case.crossing.outer if case.outward else case.crossing.inner
+    inner = case.gap.outer if case.outward else case.gap.inner
     vain = asked_in_vain(inner, target, scene) or failed(target, scene)
     others = _others(step.rule, target, scene)
     if vain is None:

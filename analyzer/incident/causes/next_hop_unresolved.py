@@ -93,7 +93,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
     uplink = beyond(case)
     roles = EXITS if case.outward else ("bridge", "pod")
-    if not case.requests or case.crossing.stacked or uplink.role not in roles:
+    if not case.requests or case.gap.stacked or uplink.role not in roles:
         return None
     destination = _destination(case)
     # Into the node the destination may be translated before it is looked for.
@@ -151,7 +151,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 
 
 def _near(case: Case) -> Point:
-    return case.crossing.inner if case.outward else case.crossing.outer
+    return case.gap.inner if case.outward else case.gap.outer
 
 
 def _parsed(text: str) -> Address:
@@ -244,7 +244,7 @@ def _gateway(case: Case, vain: dict[Address, list[int]], scene: Scene) -> Addres
     named = [by_name[gateway] for _, gateway in fitting if gateway in by_name]
     if named:
         return named[-1]
-    flows = case.crossing.inner.flows
+    flows = case.gap.inner.flows
     idle = [who for who in vain if not ((flows.dst_hi == who[0]) & (flows.dst_lo == who[1])).any()]
     return max(idle or vain, key=lambda who: len(vain[who]))
 

@@ -145,7 +145,7 @@ def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[
 
 
 def _beyond(case: Case) -> str:
-    return case.gap[1] if case.outward else case.gap[0]
+    return case.gap.names[1] if case.outward else case.gap.names[0]
 
 
 def _told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | None:

@@ -70,9 +70,9 @@ def summary(loss: Loss) -> str:
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by a service of this node on the connection's outer port."""
     ported = case.protocol in (TCP, UDP)
-    if not ported or not case.replies or case.outward or case.crossing.outer.role != "uplink":
+    if not ported or not case.replies or case.outward or case.gap.outer.role != "uplink":
         return None
-    outer = case.crossing.outer
+    outer = case.gap.outer
     flow = scene.trails.flows_of(case.point, case.flow).get(outer.name)
     if flow is None:
         return None

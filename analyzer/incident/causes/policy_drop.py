@@ -217,7 +217,8 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
                 cause="snat-port-race", because="no attempt passed, and no other connection took its port"
             ),
             Exclusion(
-                cause="next-hop-unresolved", because=f"all ARP/ND requests were answered on {case.gap[1]}"
+                cause="next-hop-unresolved",
+                because=f"all ARP/ND requests were answered on {case.gap.names[1]}",
             ),
             case.not_beyond,
         ),
@@ -279,10 +280,10 @@ def _grown(rule: Rule, scene: Scene) -> int:
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
     """Why a reply is INVALID: conntrack made no entry, since the request that it answers came another way."""
     point, row = case.lost[0].seen[-1]
-    if not case.replies or scene.state(point, row, case.crossing) != "invalid":
+    if not case.replies or scene.state(point, row, case.gap) != "invalid":
         return ()
     asked = scene.trails.flows_of(point, int(point.packets.flow[row])).get(_beyond(case))
-    there = case.crossing.outer if case.outward else case.crossing.inner
+    there = case.gap.outer if case.outward else case.gap.inner
     exempt = asked is not None and len(there.rows(asked, 0)) > 0
     why = (
         "a rule exempts the request from conntrack" if exempt else f"the request never was on {_beyond(case)}"
@@ -296,7 +297,7 @@ def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
 
 
 def _beyond(case: Case) -> str:
-    return case.gap[1] if case.outward else case.gap[0]
+    return case.gap.names[1] if case.outward else case.gap.names[0]
 
 
 def _facts(alike: Alike | None) -> dict[str, object]:
@@ -325,9 +326,9 @@ def _evidence(alike: Alike | None, scene: Scene) -> tuple[Evidence, ...]:
 
 def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     """Whether the captures show it without the rules: whatever else loses packets would not choose so, or is counted."""
-    if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.crossing.outer.name):
+    if alike.passed or alike.lost < 2 or not alike.meanwhile or scene.drops.get(case.gap.outer.name):
         return False
-    if queue_drops(case.crossing.outer.name, scene):
+    if queue_drops(case.gap.outer.name, scene):
         return False
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict == "accept":
@@ -339,7 +340,7 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
 
 
 def _alike(case: Case, scene: Scene) -> Alike:
-    inner = case.crossing.inner
+    inner = case.gap.inner
     flow = int(inner.packets.flow[case.lost[0].seen[-1][1]])
     asked = (case.protocol, int(scene.destinations[inner.name][flow]))
     return scene.once(("alike", inner.name, asked), lambda: _look_alike(inner, flow, case, scene))
@@ -379,7 +380,7 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
     record = record_of(case, scene)
     if record is not None and record.means.kind in ELSEWHERE and record.died_in != walked[0].end.hook.upper():
         return None
-    gap = case.crossing
+    gap = case.gap
     if case.outward and not case.replies:
         passed = scene.passed(gap, case.protocol)
         place = int(np.searchsorted(passed.time, case.lost[0].time))

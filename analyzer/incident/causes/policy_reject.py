@@ -108,7 +108,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         excluded=(
             Exclusion(
                 cause="refused by the peer",
-                because=f"the refusal never was on {case.gap[1] if case.outward else case.gap[0]}: this node made it",
+                because=f"the refusal never was on {case.gap.names[1] if case.outward else case.gap.names[0]}: this node made it",
             ),
         ),
     )

@@ -93,7 +93,7 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by outer ports that are all taken when the packet is lost."""
-    gap, counters = case.crossing, scene.counters
+    gap, counters = case.gap, scene.counters
     failed = counters.get("insert_failed", 0)
     if not case.requests or not case.outward or gap.outer.role != "uplink":
         return None
@@ -232,7 +232,7 @@ def _confined(case: Case, scene: Scene, flows: NDArray[np.int64]) -> bool:
     """
     moved = known = 0
     for gap in scene.gaps:
-        if gap.outer is case.crossing.outer:
+        if gap.outer is case.gap.outer:
             of = np.isin(gap.matches.b, flows)
             own, given = gap.inner.flows.ports[gap.matches.a[of]], gap.outer.flows.ports[gap.matches.b[of]]
             moved, known = moved + int((own >> 16 != given >> 16).sum()), known + int(of.sum())

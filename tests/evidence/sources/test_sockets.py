@@ -15,21 +15,18 @@ def listed(text: str) -> list[Socket]:
 
 
 def test_both_tools(sample: Callable[[str], str]) -> None:
-    """Ss and netstat tell the same, ss more."""
+    """Ss and netstat tell the same."""
     ss, netstat = listed(sample("ss-tanpi.txt")), listed(sample("netstat-tanop.txt"))
     for one, other in zip(ss, netstat, strict=True):
         assert (one.proto, one.state, one.local, one.peer, one.received) == (
             other.proto, other.state, other.local, other.peer, other.received,
         )  # fmt: skip
     assert ["LISTEN", "ESTAB", "ESTAB"] == [one.state for one in ss]
-    assert ("204", "11", "32768", 100) == (
-        *(ss[1].details[name] for name in ("rto", "cwnd", "mss")),
-        ss[2].received,
-    )
+    assert 100 == ss[2].received
 
 
-def test_timers() -> None:
-    """How often the packet that is out was sent again."""
+def test_states() -> None:
+    """States are called as ss calls them, with a timer behind them or without."""
     ss = (
         "Netid State    Recv-Q Send-Q Local Address:Port  Peer Address:Port\n"
         "tcp   SYN-SENT 0      1      10.0.0.1:40000      192.0.2.7:443 timer:(on,3.1sec,2)\n"
@@ -41,13 +38,7 @@ def test_timers() -> None:
         "udp6       0      0 :::53                   :::*\n"
     )
     for text in (ss, netstat):
-        first, second = listed(text)
-        assert ("SYN-SENT", 2, "UNCONN", None) == (
-            first.state,
-            first.retransmits,
-            second.state,
-            second.retransmits,
-        )
+        assert ["SYN-SENT", "UNCONN"] == [socket.state for socket in listed(text)]
 
 
 def test_other_text() -> None:

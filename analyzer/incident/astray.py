@@ -64,7 +64,7 @@ class _Translated:
 
 def findings(scene: Scene) -> list[Finding]:
     """One finding per connection that a stale entry leads astray."""
-    told = _all(scene)
+    told = scene.once("translated destinations", lambda: _all(scene))
     if told is None:
         return []
     parts, whose, place, (service, endpoint, begun, last), some, since = told
@@ -82,7 +82,7 @@ def doubtful(scene: Scene) -> list[tuple[Point, int]]:
 
     A rule of the bundle does, or a connection that began since and got the same endpoint.
     """
-    told = _all(scene)
+    told = scene.once("translated destinations", lambda: _all(scene))
     if told is None:
         return []
     parts, whose, place, (service, endpoint, begun, _), some, since = told
@@ -205,8 +205,15 @@ def listed(scene: Scene, flows: Flows, flow: int, target: str) -> tuple[Entry, s
 
 def _translated(gap: Gap) -> _Translated | None:
     inner, outer, m = gap.inner, gap.outer, gap.matches
-    service, endpoint = _target(inner.flows, m.a), _target(outer.flows, m.b)
-    chosen = np.flatnonzero((service != endpoint) & (gap.heading == OUT) & (m.flip == 0))
+    chosen = np.flatnonzero((gap.heading == OUT) & (m.flip == 0))
+    changed = np.zeros(len(chosen), bool)
+    for column in ("dst_hi", "dst_lo", "ports"):
+        one, other = (
+            getattr(inner.flows, column).take(m.a[chosen]),
+            getattr(outer.flows, column).take(m.b[chosen]),
+        )
+        changed |= one != other if column != "ports" else (one ^ other) & 0xFFFF != 0
+    chosen = chosen[changed]
     if not len(chosen):
         return None
     flows = m.a[chosen]
@@ -224,8 +231,8 @@ def _translated(gap: Gap) -> _Translated | None:
     return _Translated(
         gap=gap,
         index=chosen,
-        service=service[chosen],
-        endpoint=endpoint[chosen],
+        service=_target(inner.flows, flows),
+        endpoint=_target(outer.flows, m.b[chosen]),
         begun=time[first],
         last=last.astype(np.int64),
         waiting=enough,

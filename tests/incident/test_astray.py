@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from analyzer import Analysis, analyze
-from analyzer.incident.stale_entry import ENOUGH, astray
+from analyzer.incident.astray import ENOUGH, astray
 from tests.conftest import CASES
 from tests.conversation import Conversation, bystander, record
 
