@@ -112,7 +112,7 @@ def _replace_nft(rule: Rule, text: str) -> str:
 
 
 def _of_iptables(chain: Chain) -> bool:
-    return bool(chain.legacy) or (chain.family in ("ip", "ip6") and chain.name.isupper())
+    return bool(chain.legacy) or (chain.family in ("ip", "ip6", "bridge") and chain.name.isupper())
 
 
 def remove(*steps: Step, sure: bool = True) -> tuple[Remedy, ...]:
@@ -216,7 +216,7 @@ def _listed(rule: Rule) -> bool:
 
 
 def _iptables(family: str) -> str:
-    return "ip6tables" if family == "ip6" else "iptables"
+    return {"ip6": "ip6tables", "bridge": "ebtables"}.get(family, "iptables")
 
 
 def _place(rule: Rule) -> str:
