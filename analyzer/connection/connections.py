@@ -77,6 +77,7 @@ def connections(
     trails: Trails,
     wires: Sequence[Wire] = (),
     doubtful: Iterable[tuple[str, int]] = (),
+    misaddressed: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
 ) -> Connections:
@@ -92,6 +93,7 @@ def connections(
         trails: For the ways of single packets.
         wires: What left one node and entered another.
         doubtful: Flows whose entry may be stale: a point, and a flow there.
+        misaddressed: Flows in frames to a station that never sent one.
         ruled: Whether the node's rules are known.
     """
     chains = chain(points, gaps, followed, wires)
@@ -109,9 +111,9 @@ def connections(
         **{number: one for number, one in errors.items() if refused[number]},
         **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
     }
-    accused, led = (
+    accused, led, astray = (
         {number for point, flow in some if (number := _of(chains, point, flow)) is not None}
-        for some in (named, doubtful)
+        for some in (named, doubtful, misaddressed)
     )
     # What was held up elsewhere, or lost, has its reason.
     late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
@@ -127,6 +129,7 @@ def connections(
         sorted(waited),
         sorted(led),
         _unwatched(chains, found, gaps, trails),
+        sorted(astray),
     )
     return Connections(
         chains=chains,

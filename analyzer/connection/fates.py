@@ -242,9 +242,14 @@ def _judge(
     answer = np.where(first >= 0, packets.time[first], -1)
     # One may still have been on its way when the capture ended, for as long as others took.
     recording = np.column_stack(
-        [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
+        [
+            leg.there.recorded(time) & leg.there.recorded(time + max(leg.gap.longest, leg.gap.transit))
+            for leg in legs
+        ]
     )
-    recording &= ways
+    recording &= ways & ~np.column_stack(
+        [leg.gap.waiting(time) if leg.outward else np.zeros(len(time), bool) for leg in legs]
+    )
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:

@@ -350,15 +350,24 @@ class Scene:
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
-    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
-        """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
+    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"] | None:
+        """What conntrack calls a reply: INVALID where the request never was here, or a rule exempts it; None if nobody knows."""
         flow = int(point.packets.flow[row])
         there = gap.outer if point is gap.inner else gap.inner
         asked = self.trails.flows_of(point, flow).get(there.name)
         crossed = asked is not None and len(there.rows(asked, 0)) > 0
         own = point.flows.proto[flow] != TCP or bool(point.flows.marks[flow] & SYN_X)
+        if asked is not None and crossed and self._exempting and point.flows.proto[flow] == TCP:
+            request = self.walk(there, int(there.rows(asked, 0)[0]), gap, outward=there is gap.inner)
+            if request is not None and request[0].untracked is not False:
+                return "invalid" if request[0].untracked else None
         by_node = bool(among(point.src[[flow]], self.node.own)[0])
         return "established" if crossed or by_node or not own else "invalid"
+
+    @cached_property
+    def _exempting(self) -> bool:
+        """Whether a rule takes packets from conntrack."""
+        return bool(self.evidence.rules) and any(self.evidence.rules[-1].rules("notrack"))
 
     @cached_property
     def _source_port_asked(self) -> bool:
