@@ -41,8 +41,8 @@ analysis.to_parquet("tables")
 ```
 
 writes `points.parquet`, `packets.parquet` (of all points), `flows.parquet`, `crossings.parquet`, `passages.parquet`,
-`findings.parquet` and `connections.parquet` into a folder. The folder is created if needed, and files with these names are replaced. Needs
-`pip install 'lostsyn[parquet]'`.
+`findings.parquet` and `connections.parquet` into a folder. The folder is created if needed, and files with these names
+are replaced. Needs `pip install 'lostsyn[parquet]'`.
 
 * The columns are those below. A column has the same type for every bundle, even in empty files, so the files of many
   bundles read as one table.

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +78,10 @@ def each(bundles: Sequence[tuple[str, ...]], order: Order, jobs: int | None) -> 
     jobs = jobs or min(os.cpu_count() or 1, len(bundles) // WORTH)
     if jobs < 2 or len(bundles) < 2:
         return [order.attempt(paths, quiet=False) for paths in bundles]
+    # Imported here, as one bundle needs none of it, and it takes as long as all of click.
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # A fork of this process would copy the locks of its threads in whatever state they are.
     context = get_context("forkserver")
     context.set_forkserver_preload(["analyzer.pipeline", "analyzer.cli.bundles"])

@@ -7,7 +7,6 @@ and in the agent of Azure Pipelines); where a line wraps, a name may well begin 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -62,6 +61,8 @@ def note(text: str) -> None:
 
 def close(word: str, known: Iterable[str]) -> str:
     """Ask whether a known word that is much like *word* was meant; empty where none is."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), n=3)
     return f"did you mean {' or '.join(near)}?" if near else ""
 

@@ -62,7 +62,7 @@ def acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     packets = point.packets
     flow = packets.flow[rows]
     latest = np.full(len(point.flows), -1, np.int64)
-    for f in np.unique(flow)[:MOST_REPLIES].tolist():
+    for f in distinct(flow)[:MOST_REPLIES].tolist():
         mine = point.rows(f, 0)
         acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
         if len(acks):

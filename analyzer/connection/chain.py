@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
-from analyzer.flow.keys import repeated, scramble, unique_join
+from analyzer.flow.keys import distinct, repeated, scramble, unique_join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import ERROR
 from analyzer.nat.tuples import syn_keys, tuple_keys
@@ -141,7 +141,8 @@ def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np
         pairs.append(np.stack([here, there]))
     both = np.concatenate(pairs, axis=1)
     for _ in range(CHAINED):
-        roots = np.unique(before[both], axis=1)
+        one, other = before[both]
+        roots = np.stack(np.divmod(distinct(one * len(before) + other), max(len(before), 1)))
         roots = roots[:, roots[0] != roots[1]]
         if not roots.size:
             break

@@ -240,11 +240,16 @@ def _judge(
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
     answer = np.where(first >= 0, packets.time[first], -1)
-    # Where packets wait for long, one may still have been waiting when the capture ended.
+    # One may still have been on its way when the capture ended, for as long as others took.
     recording = np.column_stack(
-        [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
+        [
+            leg.there.recorded(time) & leg.there.recorded(time + max(leg.gap.longest, leg.gap.transit))
+            for leg in legs
+        ]
     )
-    recording &= ways
+    recording &= ways & ~np.column_stack(
+        [leg.gap.waiting(time) if leg.outward else np.zeros(len(time), bool) for leg in legs]
+    )
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:
@@ -347,12 +352,14 @@ def _crossed(
     before, after = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     for leg in legs:
         paired = leg.partner.having(rows)
+        if not len(paired):
+            continue  # as at most of a bridge's pods
         match = leg.match[flow[paired]]
         known = np.append(leg.heading, np.int8(UNKNOWN)).take(match)  # -1, without a match, is the last one
         if replies:
             known = -known
-        stray = rows[paired[match < 0]]
-        known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
+        if len(stray := rows[paired[match < 0]]):
+            known[match < 0] = _stray_heading(leg, stray, leg.partner[stray], node)
         on = OUT if leg.outward else IN
         after[paired[known == on]] = True
         before[paired[known == -on]] = True

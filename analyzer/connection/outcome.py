@@ -174,7 +174,7 @@ def outcomes(
     late = (stopped >= 0) & (code == OK)
     code[late], deciding[late] = UNANSWERED, stopped[late]
     unasked = np.flatnonzero((code == UNANSWERED) & ~lost & (proto == UDP))
-    unasked = unasked[~np.isin(dport[unasked], ASKING)]
+    unasked = unasked[~np.isin(dport[unasked], ASKING, kind="table")]
     answering = (proto == UDP) & (sent[:, 0] > 0) & (sent[:, 1] > 0)
     unasked = unasked[~np.isin(dport[unasked], dport[answering])]
     # What may have been lost passes for such only where others to that port demonstrably got away.
@@ -233,7 +233,7 @@ def _stopped(point: Point, flow: NDArray[np.int32], ended: NDArray[np.int64]) ->
     found = np.full(len(flow), NONE, np.int32)
     flows, packets, starts = point.flows, point.packets, point.starts
     some = np.flatnonzero(flows.proto.take(flow) == UDP)
-    some = some[np.isin(flows.ports[flow[some]] & 0xFFFF, ANSWERING)]
+    some = some[np.isin(flows.ports[flow[some]] & 0xFFFF, ANSWERING, kind="table")]
     begin, middle, end = (starts[2 * flow[some].astype(np.int64) + side] for side in range(3))
     often = (middle - begin >= ENOUGH) & (end > middle)
     often[often] = point.order[middle[often] - 1] > point.order[end[often] - 1]

@@ -108,8 +108,8 @@ class Trails:
                     (gap.inner, gap.outer, gap.in_outer),
                     (gap.outer, gap.inner, gap.in_inner),
                 ):
-                    if one is here and partner[at] >= 0 and other.name not in found:
-                        found[other.name] = (other, int(partner[at]))
+                    if one is here and other.name not in found and (met := int(partner[at])) >= 0:
+                        found[other.name] = (other, met)
                         pending.append(found[other.name])
         return sorted(found.values(), key=lambda s: (depth(s[0]), int(s[0].packets.time[s[1]])))
 
@@ -161,7 +161,7 @@ class Trails:
                     (gap.inner, gap.outer, gap.match_a, gap.matches.b),
                     (gap.outer, gap.inner, gap.match_b, gap.matches.a),
                 ):
-                    if one is here and other.name not in found and match[at] >= 0:
-                        found[other.name] = int(theirs[match[at]])
+                    if one is here and other.name not in found and (known := int(match[at])) >= 0:
+                        found[other.name] = int(theirs[known])
                         pending.append((other, found[other.name]))
         return found

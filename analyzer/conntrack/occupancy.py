@@ -106,7 +106,7 @@ def estimate(
     place = int(np.argmax(after)) if len(after) else 0
     peak_time = int(begins[place]) if len(begins) else begin
     peak_time = int(np.clip(peak_time, begin, end))
-    time = np.unique(np.append(np.linspace(begin, end, MOMENTS - 1).astype(np.int64), peak_time))
+    time = distinct(np.append(np.linspace(begin, end, MOMENTS - 1).astype(np.int64), peak_time))
     entries = np.searchsorted(begins, time, "right") - np.searchsorted(ends, time, "right")
     alive = [(point, some.take((some.begin <= peak_time) & (some.end > peak_time))) for point, some in found]
     return Occupancy(

@@ -7,7 +7,6 @@ each line. A wrapper is recognised by the beginning of a file.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from itertools import pairwise
@@ -220,6 +219,8 @@ def _stripped(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 
 def _pre(text: str) -> str:
+    import html
+
     return "\n".join(html.unescape(_TAG.sub("", part)).strip("\n") + "\n" for part in _PRE.findall(text))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,6 +78,8 @@ def read(path: Path, *, missing_ok: bool = False) -> Expectations:
         raise UnusableInput(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > SIZE:
         raise UnusableInput(f"{path}: has more than {SIZE} bytes; too large for a file of expectations")
+    import tomllib
+
     try:
         text = data.decode()
         content = tomllib.loads(text)

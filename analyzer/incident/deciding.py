@@ -266,10 +266,11 @@ def _by_records(scene: Scene) -> None:
             rows.setdefault(name, []).append(row)
     for kind in (scene.requests, scene.replies):
         for at in (one for followed in kind.values() for one in followed):
-            named = np.isin(at.rows, rows.get(at.point.name, ())) & np.isin(at.reason, (*OPEN, *LOST))
-            for place in np.flatnonzero(named & ~at.answered).tolist():
+            named = at.index(np.array(sorted(rows.get(at.point.name, ())), np.int64))
+            for place in named[~at.answered[named]].tolist():
                 # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
-                if at.reason[place] in LOST or not unplaced(scene, at, place):
+                reason = at.reason[place]
+                if reason in LOST or (reason in OPEN and not unplaced(scene, at, place)):
                     at.reason[place] = CODES["recorded-drop"]
 
 

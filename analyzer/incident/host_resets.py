@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.selecting import BARE_RESET
 from analyzer.nat.tuples import DST, SRC, tuple_keys
 from analyzer.node.ways import IN
@@ -92,7 +92,7 @@ def _by_pod(gap: Gap) -> Iterator[Reset]:
         some = sent[
             among(there[packets.flow[sent]], keys) & (packets.bits[sent] & REPLY == int(turned) * REPLY)
         ]
-        for flow in np.unique(packets.flow[some]).tolist():
+        for flow in distinct(packets.flow[some]).tolist():
             crossing = by_key[int(there[flow])]
             if flow == m.a[crossing]:
                 continue

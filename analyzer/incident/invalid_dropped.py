@@ -32,6 +32,7 @@ from analyzer.connection.model import Fate
 from analyzer.connection.passages import flow_name
 from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import refuted, script
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.invalid_reset import TESTS, window_points
 from analyzer.incident.model import Evidence, Exclusion, Finding
@@ -81,7 +82,7 @@ def _missing(gap: Gap, answered: Collection[tuple[str, int]]) -> list[tuple[int,
     rows, crossing = rows[keep], crossing[keep]
     if not len(rows):
         return []
-    through = gap.outer.rows_of(np.unique(packets.flow[rows])).astype(np.int64)
+    through = gap.outer.rows_of(distinct(packets.flow[rows])).astype(np.int64)
     twice = copied(gap.outer, rows, through[gap.in_inner[through] >= 0])
     by_crossing: dict[int, set[int]] = {}
     for row, index in zip(rows[~twice], crossing[~twice], strict=True):

@@ -14,6 +14,7 @@ from analyzer.capture.layout import FRAGMENT, REPLY, SYN_X, SYNACK_Y, TCP_ACK, T
 from analyzer.connection.model import Fate
 from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.causes import policy_drop
@@ -50,7 +51,11 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
     """Flows with a segment that was seen here, and never beyond, where somebody was recording: its rows, two unless a RST."""
     here = leg.here
     packets, flows = here.packets, here.flows
-    rows = leg.partner.lacking()
+    if 4 * len(leg.flows_here) < len(flows):  # a bridge has hundreds of pods, each with few of its packets
+        rows = np.sort(here.rows_of(leg.flows_here)).astype(np.int64)
+        rows = rows[leg.partner[rows] < 0]
+    else:
+        rows = leg.partner.lacking()
     flags = packets.flags[rows]
     told = (packets.length[rows] > 1) | (flags & (TCP_FIN | TCP_RST) != 0)
     rows = rows[told & (flags & TCP_SYN == 0) & (packets.bits[rows] & FRAGMENT == 0)]
@@ -71,7 +76,7 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
     keep = (times[of] > 1) & (packets.flags[rows] & TCP_RST == 0) | reset
     rows, flow = rows[keep], flow[keep]
     found = []
-    for f in np.unique(flow).tolist():
+    for f in distinct(flow).tolist():
         mine = rows[flow == f]
         repeated = mine[packets.flags[mine] & TCP_RST == 0]
         mine = repeated if len(repeated) else mine

@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.capture.transport import flow_ends, turned
 from analyzer.connection.passages import address, flow_name
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.path_mtu import HEADERS, remedies, stopped
@@ -65,7 +66,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     rows = inner.rows(flow, side)
     mtu = min((one.mtu for one in errors if one.mtu), default=0)
     large = rows[packets.length[rows] + HEADERS[4] > mtu] if mtu else rows[packets.length[rows] > 0]
-    repeated = len(large) - len(np.unique(packets.seq[large])) if inner.flows.proto[flow] == TCP else 0
+    repeated = len(large) - len(distinct(packets.seq[large])) if inner.flows.proto[flow] == TCP else 0
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
     says = f"{first.src} said {len(errors)} times, {errors[0].words}" + (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from analyzer.capture.layout import SYN_X, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.connection.asking import answered
 from analyzer.connection.passages import ends, flow_name
+from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
 from analyzer.flow.selecting import ANSWER
 from analyzer.incident.model import Evidence, Exclusion, Finding
@@ -50,7 +49,7 @@ def _crossed(point: Point, scene: Scene) -> Iterator[tuple[int, int, int]]:
         packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
     )
     # The frame was sent by the endpoint itself, not by the node: it was bridged, never routed.
-    bridged &= (handed != 0) & ~np.isin(handed, scene.node.routers)
+    bridged &= (handed != 0) & ~among(handed, scene.node.routers)
     candidates = [
         (int(row), reset) for row in rows[bridged] if (reset := _reset(point, int(row))) is not None
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY, TCP_SYN
-from analyzer.flow.keys import among, scramble, unique_join
+from analyzer.flow.keys import among, distinct, scramble, unique_join
 from analyzer.flow.point import TCP, slices
 
 if TYPE_CHECKING:
@@ -47,15 +47,14 @@ def pair_late(
 
     Returns: The longest transit of those that it paired, ns; 0 without any.
     """
-    lacking = [_left(point, of, partner) for point, of, partner in ((a, of_a, in_b), (b, of_b, in_a))]
-    if not len(lacking[0]) or not len(lacking[1]):
+    rows_a, rows_b = _left(a, of_a, in_b), _left(b, of_b, in_a)
+    if not len(rows_a) or not len(rows_b):
         return 0
     same_ids = _same_ids(a, b, in_b)
-    if same_ids:
-        _undo(a, b, lacking[0], in_b, in_a)
+    if same_ids and _undo(a, b, rows_a, in_b, in_a):
+        rows_a, rows_b = _left(a, of_a, in_b), _left(b, of_b, in_a)
     longest = 0
     for by_id, in_turn in ((same_ids, False), (False, False), (False, True)):
-        rows_a, rows_b = _left(a, of_a, in_b), _left(b, of_b, in_a)
         if not len(rows_a) or not len(rows_b):
             break
         none = np.zeros(len(matches.a), np.uint8)
@@ -73,6 +72,7 @@ def pair_late(
             one, other, transit = one[fits], other[fits], transit[fits]
         in_b[one], in_a[other] = other, one
         longest = max(longest, int(transit.max(initial=0)))
+        rows_a, rows_b = rows_a[in_b[rows_a] < 0], rows_b[in_a[rows_b] < 0]
     return longest
 
 
@@ -124,13 +124,13 @@ def _undo(
     lacking: NDArray[np.int64],
     in_b: NDArray[np.int32],
     in_a: NDArray[np.int32],
-) -> None:
-    """Part SYNs and their repetitions that only look alike: without timestamps they differ in IP ID alone."""
+) -> bool:
+    """Part SYNs and their repetitions that only look alike, if any: without timestamps they differ in IP ID alone."""
     p = a.packets
     asked = lacking[(p.flags[lacking] & TCP_SYN != 0) & (a.flows.proto[p.flow[lacking]] == TCP)]
-    flows = np.unique(p.flow[asked]).astype(np.int32)
+    flows = distinct(p.flow[asked])
     if not len(flows):
-        return
+        return False
     rows = a.rows_of(flows).astype(np.int64)
     rows = rows[(in_b[rows] >= 0) & (p.flags[rows] & TCP_SYN != 0)]
     alike = among(p.print[rows].astype(np.uint64), p.print[asked].astype(np.uint64))
@@ -139,3 +139,4 @@ def _undo(
     rows = rows[(ids[0] != ids[1]) & (ids[0] != 0) & (ids[1] != 0)]
     in_a[in_b[rows]] = -1
     in_b[rows] = -1
+    return len(rows) > 0

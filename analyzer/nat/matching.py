@@ -43,7 +43,7 @@ ENOUGH = 3
 SAMPLE = 1 << 20
 """Packets per point that vote at most; chosen by their content, so that both points choose the same ones."""
 CONTENTS = 1 << 25
-"""Bits by which it is noted which contents there are: 4 MB, which a processor's cache holds."""
+"""Bits by which it is noted which contents there are, at most: 4 MB, which a processor's cache holds."""
 HEADS = 4096
 """Matched flows, evenly chosen, that tell how far two clocks are apart, at most."""
 
@@ -324,7 +324,9 @@ def _sharing(
 
 def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
     """Those of B's flows."""
-    seen, found = np.zeros(CONTENTS // 8, np.uint8), np.zeros(len(left_b), np.uint8)
+    noted = int(a.sizes()[left_a].sum())
+    seen = np.zeros(min(CONTENTS, 64 << noted.bit_length()) // 8, np.uint8)
+    found = np.zeros(len(left_b), np.uint8)
     for point, left, noting in ((a, left_a, True), (b, left_b, False)):
         share(*views(left, point.starts, point.order, point.packets.print, seen, found), noting)
     sharing: NDArray[np.int32] = left_b[found.view(bool)]

@@ -136,10 +136,18 @@ def explore(
         # Of two pods without a bridge, or two bridges, each is the other's outside.
         reverse = (m.flip == 1) ^ gap.abreast
         outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
-        crossed[gap.inner.name][m.a] = gap.heading
+        crossed[gap.inner.name][m.a] = np.where(gap.heading != 0, gap.heading, crossed[gap.inner.name][m.a])
         crossed[gap.outer.name][m.b] = outer_heading
         met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
         met_in[gap.outer.name][m.b[outer_heading == IN]] = True
+
+    for gap in gaps:
+        # Requests by one uplink, answers by another, where none of them got through: the request tells.
+        m, open_ = gap.matches, gap.heading == UNKNOWN
+        if gap.outer.role in EXITS and not gap.stacked and open_.any():
+            gap.heading[open_] = crossed[gap.inner.name][m.a[open_]]
+            turned = np.where(m.flip[open_] == 1, -gap.heading[open_], gap.heading[open_])
+            crossed[gap.outer.name][m.b[open_]] = turned
 
     def inside(point: Point) -> NDArray[np.uint64]:
         across = crossed[point.name]
@@ -351,6 +359,6 @@ def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint
         begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
         spoke = np.flatnonzero((end > begin) & (flows.proto != ARP))
         first = point.order[begin[spoke]]
-        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS) & ~np.isin(mac[spoke], routers)
+        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS, kind="table") & ~among(mac[spoke], routers)
         found.append(addresses[spoke[fresh]])
     return found

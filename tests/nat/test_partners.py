@@ -39,9 +39,11 @@ def test_a_part_stands_at_its_rows(found: NDArray[np.int32]) -> None:
     assert column.tolist() == Partners(found, rows, len(column)).whole().tolist()
 
 
-@pytest.mark.parametrize(("found", "held"), [([0, 1, -1, 3], 4), ([-1, 9, -1, -1], 1), ([-1, -1], 0)])
-def test_what_is_smaller_is_held(found: list[int], held: int) -> None:
-    """A column where most have a partner, else only those that have one."""
+@pytest.mark.parametrize(
+    ("found", "held"), [([0, 1, -1, 3], 4), ([-1, 9, -1, -1], 4), ([-1, 9, -1, -1, -1], 1), ([-1, -1], 0)]
+)
+def test_what_few_have_is_held_as_a_list(found: list[int], held: int) -> None:
+    """A column where a quarter have a partner, else only those that have one."""
     partners = Partners(np.array(found, np.int32))
 
     assert held == len(partners._there)

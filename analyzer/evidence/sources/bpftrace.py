@@ -125,5 +125,4 @@ def _record(
         dport=number(said.get("dport"), 0xFFFF) if ported else None,
         seq=number(said.get("seq"), 0xFFFFFFFF) if proto == 6 else None,
         ip_id=number(said.get("id"), 0xFFFF),
-        netns=number(said.get("netns"), 0xFFFFFFFF) or None,
     )

@@ -15,7 +15,7 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, priority
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
-from analyzer.evidence.sources import RULES
+from analyzer.evidence.sources import RULES, ebtables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -35,7 +35,12 @@ IPV6 = re.compile(r"(?:^| )-[sd] [\da-f]*:|-p ipv6-icmp\b|--icmpv6-type ")
 
 def recognises(head: str) -> bool:
     """Say whether a table with a built-in chain begins."""
-    return re.search(rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", head, re.MULTILINE) is not None
+    return (
+        re.search(
+            rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", ebtables.PRINTED.sub("", head), re.MULTILINE
+        )
+        is not None
+    )
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -47,7 +52,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     complete = True
     lost, example = 0, ""
     endless: Counter[str] = Counter()
-    for raw in text.splitlines():
+    for raw in ebtables.PRINTED.sub("", text).splitlines():
         line = raw.strip()
         if line.startswith(("-", "[")) and table and table.read(line):
             continue

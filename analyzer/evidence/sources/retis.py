@@ -43,7 +43,6 @@ _DROP = re.compile(r" drop(?: \((?:reason )?(\S{1,64})\))?\s*$")
 _PACKET = re.compile(r"(?<!\S)(\S{2,60}) > (\S{2,60}) (?=(?:tos|ttl|label|id|len|proto)\b)(.{0,300})")
 _ABOUT = {
     "device": re.compile(r"(?<!\S)if \d{1,10} \((\S{1,64})\)"),
-    "netns": re.compile(r"(?<!\S)ns (?:0x[0-9a-f]{1,16}/)?(\d{1,10})(?!\S)"),
 }
 _BLOCK = 64
 """Lines of an event."""
@@ -111,7 +110,6 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
         stack=stack,
         hook=hook_of(why, where, stack),
         device=printable(fields["device"]),
-        netns=number(fields["netns"], 0xFFFFFFFF),
         version=(6 if ":" in src else 4) if src else None,
         proto=proto[1].lower() if proto else "",
         src=src,
@@ -150,7 +148,6 @@ def _record(event: dict[str, Any], file: str, line: int, offset: int | None) -> 
         stack=stack,
         hook=hook_of(why, where, stack),
         device=printable(string(event, "dev", "name")[:64]),
-        netns=integer(event, "netns", "inum", most=0xFFFFFFFF),
         **packet,
     )
 

@@ -285,12 +285,14 @@ def _established(case: Case, scene: Scene) -> tuple[int, int]:
     packets, flows = gap.inner.packets, gap.inner.flows
     begin, end = np.searchsorted(packets.time, (at, at + BURST))
     near = slice(int(begin), int(min(end, begin + ENOUGH)))
-    flow, bits = packets.flow[near], packets.bits[near]
+    rows = begin + np.flatnonzero(packets.flags[near] & TCP_SYN == 0)  # of a flood, few
+    flow = packets.flow[rows]
     heading = scene.node.heading[gap.inner.name][flow]
-    old = np.where(bits & REPLY != 0, heading == IN, heading == OUT) & (flows.proto[flow] == TCP)
-    old &= packets.flags[near] & TCP_SYN == 0
-    passed = old & (gap.in_outer[near] >= 0)
-    return int(passed.sum()), int(old.sum() - passed.sum())
+    old = np.where(packets.bits[rows] & REPLY != 0, heading == IN, heading == OUT) & (
+        flows.proto[flow] == TCP
+    )
+    passed = int(np.count_nonzero(gap.in_outer[rows[old]] >= 0))
+    return passed, int(old.sum()) - passed
 
 
 def _holders(scene: Scene) -> list[Evidence]:

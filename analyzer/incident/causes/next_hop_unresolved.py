@@ -32,6 +32,7 @@ from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
 from analyzer.compute.thresholds import NEIGHBOUR_ANSWER, NEIGHBOUR_WAIT
 from analyzer.connection.passages import address
+from analyzer.flow.keys import distinct
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -232,7 +233,7 @@ def _macs(uplink: Point, scene: Scene) -> NDArray[np.uint64]:
     ]
     if uplink.role not in EXITS:
         sent.append(scene.node.routers)  # a bridge asks with the address that its pods send to
-    return np.unique(np.concatenate([*sent, np.array(told, np.uint64)]))
+    return distinct(np.concatenate([*sent, np.array(told, np.uint64)]))
 
 
 def _gateway(case: Case, vain: dict[Address, list[int]], scene: Scene) -> Address:

@@ -33,7 +33,7 @@ from analyzer.capture.layout import SYN_X, TCP_FIN, TCP_RST
 from analyzer.compute.thresholds import AGAIN
 from analyzer.conntrack import State, generation_of
 from analyzer.conntrack.timeouts import Timeouts
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import UDP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
@@ -184,8 +184,8 @@ class Held:
     def taken(self, chosen: NDArray[np.bool_], at: int) -> int:
         """How many ports those chosen hold at a time; of several source addresses the one that has the most free."""
         held = chosen & (self.begun <= at) & (self.until > at)
-        each = np.unique(self.sources[chosen])
-        return min((len(np.unique(self.ports[held & (self.sources == one)])) for one in each), default=0)
+        each = distinct(self.sources[chosen])
+        return min((len(distinct(self.ports[held & (self.sources == one)])) for one in each), default=0)
 
 
 def _held(outer: Point, wanted: Collection[int], protocol: int, scene: Scene) -> Held:
