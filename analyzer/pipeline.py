@@ -18,6 +18,7 @@ from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
 from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
+from analyzer.incident.misaddressed import misaddressed
 from analyzer.incident.outside import outside
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
@@ -66,7 +67,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         gaps = cross(captured, neighbours(captured))
     with beside(lambda: [point.events for point in captured]):
         node = explored(captured, gaps, evidence.links, evidence.routes, translating(evidence))
-    witness(captured, evidence)
+    caveats += witness(captured, evidence)
     refusals = Refusals(
         [point for point in captured if point.role in EXITS],
         [point for point in captured if point.role in INSIDE],
@@ -99,6 +100,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
             scene.trails,
             wires(captured, node),
             ((point.name, flow) for point, flow in doubtful(scene)),
+            misaddressed(scene),
             ruled=bool(evidence.rules),
         )
     findings, counts = found()

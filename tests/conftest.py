@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from analyzer import Analysis
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "fixtures"
@@ -88,6 +91,21 @@ CASES = {
     )
     for path in sorted(FIXTURES.glob("*/case.toml"))
 }
+
+
+@cache
+def _analysed(name: str) -> Analysis:
+    from analyzer import analyze
+
+    return analyze(CASES[name].folder)
+
+
+def analysed(name: str) -> Analysis:
+    """The analysis of a fixture, made once for all tests of a process: they only read it.
+
+    For mutmut every test runs all that it rests on: so it learns which tests notice what.
+    """
+    return (_analysed.__wrapped__ if "MUTANT_UNDER_TEST" in os.environ else _analysed)(name)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,7 +17,7 @@ from analyzer import Analysis, Bundle, UnusableInput, analyze
 from analyzer import api as pipeline
 from analyzer.errors import TooLarge
 from tests.capture.test_reader import enhanced, interface, option, section
-from tests.conftest import FIXTURES, Case
+from tests.conftest import FIXTURES, Case, analysed
 from tests.conversation import Conversation, bystander, record
 
 
@@ -111,7 +111,7 @@ def test_every_frame_is_accounted_for(bundle_case: Case) -> None:
     """What the files hold is in the tables, or counted by reason."""
     bundle = Bundle.open([bundle_case.folder])
     frames = sum(records.count for capture in bundle.captures for records in capture.open().blocks())
-    points = analyze(bundle_case.folder).capture_points
+    points = analysed(bundle_case.name).capture_points
 
     assert frames == sum(point.packets + sum(point.skipped.values()) for point in points)
 

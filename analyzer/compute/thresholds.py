@@ -158,3 +158,7 @@ FEW = _known(
     0.5, "share", "a round number",
     "how few of those that worked may have it, too",
 )  # fmt: skip
+CHANCE = _known(
+    0.05, "share", "the usual level of significance",
+    "with what chance the unanswered may have it in common as the others do, by accident",
+)  # fmt: skip

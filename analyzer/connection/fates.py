@@ -240,11 +240,16 @@ def _judge(
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
     answer = np.where(first >= 0, packets.time[first], -1)
-    # Where packets wait for long, one may still have been waiting when the capture ended.
+    # One may still have been on its way when the capture ended, for as long as others took.
     recording = np.column_stack(
-        [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
+        [
+            leg.there.recorded(time) & leg.there.recorded(time + max(leg.gap.longest, leg.gap.transit))
+            for leg in legs
+        ]
     )
-    recording &= ways
+    recording &= ways & ~np.column_stack(
+        [leg.gap.waiting(time) if leg.outward else np.zeros(len(time), bool) for leg in legs]
+    )
     answering = np.column_stack([leg.there.recorded(answer) for leg in legs]) & ways
     blind: NDArray[np.bool_] = np.array([one_way(leg) for leg in legs])
     if blind.any() and not replies:

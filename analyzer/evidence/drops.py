@@ -81,8 +81,6 @@ class DropRecord:
     """TCP's."""
     ip_id: int | None = None
     """IPv4's."""
-    netns: int | None = None
-    """The network namespace's inode."""
     rule: str = ""
     """The rule, chain or policy that dropped it."""
     certain: bool = True

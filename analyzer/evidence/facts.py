@@ -112,6 +112,8 @@ class CaptureDrops:
     point: str
     """The interface it listened on, else the file that says so."""
     dropped: int
+    captured: int = 0
+    """Packets that it captured; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +168,6 @@ class LogLine:
     """Nanoseconds since the epoch; None where the line gives no date."""
     zoned: bool = False
     """False where the line names no time zone, and `time` takes it for UTC."""
-    uptime: int | None = None
-    """Nanoseconds since boot, where the line counts so."""
     verdict: Literal["invalid", "ignore"] | None = None
     """Of a `packet` line; None where the wording does not tell."""
     test: str = ""
@@ -176,8 +176,6 @@ class LogLine:
     """The exclusive bound that the line prints, as an absolute number; or the bytes more than expected."""
     count: int = 1
     """Of a `suppressed` line: how many lines were left out."""
-    netns: int | None = None
-    """Of a `table-full` line: the namespace's inode; None in the initial one."""
     since_new_year: int | None = None
     """Nanoseconds since the year began, were it a leap year: of a line with a day but no year (syslog); see `near`."""
     iif: str = ""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from analyzer.incident.model import Confidence, Finding, Remedy
 
+MOST_FIXES = 8
+"""Fixes of one incident that are told, one for each rule, entry or address."""
 _WEAKEST: tuple[Confidence, ...] = ("possible", "likely", "proven")
 
 
@@ -63,11 +65,14 @@ def _incident(name: str, group: list[Finding]) -> Incident:
 
 
 def _remedies(group: list[Finding]) -> tuple[Remedy, ...]:
-    """Those for this node where a finding has such, before those of the cause that only say in general what to do."""
+    """Those for this node where findings have such, else those of the cause, which only say in general what to do.
+
+    Two rules may have dropped what one incident tells of: first come the first remedies of all findings.
+    """
     first = group[0]
-    own = next((finding.remedies for finding in group if finding.remedies), ())
-    if own:
-        return own
+    if own := [finding.remedies for finding in group if finding.remedies]:
+        fixes = list(dict.fromkeys(one[0] for one in own))[:MOST_FIXES]
+        return tuple(dict.fromkeys((*fixes, *(remedy for one in own for remedy in one[1:]))))
     general: tuple[Remedy, ...] = causes.module(first.cause).REMEDIES
     return invalid.fitting(
         general,

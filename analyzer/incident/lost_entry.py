@@ -16,6 +16,7 @@ from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, T
 from analyzer.connection.passages import ends, flow_name
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
+from analyzer.conntrack.udp import STREAM
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
@@ -129,11 +130,15 @@ def _lifetime(
     scene: Scene, point: Point, flow: int, last: int, *, tcp: bool, replied: bool
 ) -> tuple[str, int]:
     """The setting that rules how long the entry lives, and its seconds."""
-    timeouts = Timeouts.of(generation_of(scene.evidence.kernel), scene.evidence.sysctls)
-    if not tcp:
-        name = "udp_timeout_stream" if replied else "udp_timeout"
-        return PREFIX + name, timeouts.udp_stream if replied else timeouts.udp
+    generation = generation_of(scene.evidence.kernel)
+    timeouts = Timeouts.of(generation, scene.evidence.sysctls)
     rows = point.rows(flow)
+    if not tcp:
+        times = point.packets.time
+        stream = replied and (not generation.udp_stream_waits or times[last] - times[rows[0]] > STREAM)
+        return PREFIX + ("udp_timeout_stream" if stream else "udp_timeout"), (
+            timeouts.udp_stream if stream else timeouts.udp
+        )
     flags = np.bitwise_or.reduce(point.packets.flags[rows[rows <= last]], initial=0)
     state = "CLOSE" if flags & TCP_RST else "TIME_WAIT" if flags & TCP_FIN else "ESTABLISHED"
     seconds = next(value for key, value in timeouts.tcp.items() if key == state)

@@ -7,6 +7,7 @@ drops large packets and a source address that nobody can answer all show in what
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
-from analyzer.compute.thresholds import FEW, NEARLY_ALL
+from analyzer.compute.thresholds import CHANCE, FEW, NEARLY_ALL
 from analyzer.connection.account import OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
@@ -230,8 +231,15 @@ def _foreign(of, scene: Scene, some: NDArray[np.int64]) -> NDArray[np.bool_]:  #
 
 
 def _common(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> bool:
-    """Whether nearly all of the unanswered have it, and of the others less than half."""
-    return bool(len(mine) and mine.mean() >= NEARLY_ALL and (not len(others) or others.mean() < FEW))
+    """Whether nearly all of the unanswered have it, and of the others less than half, so that it is hardly so by chance.
+
+    Two of two that share what half of the others have are a coin's work: `masquerade fully-random` gives every second
+    connection such a port.
+    """
+    if not len(mine) or mine.mean() < NEARLY_ALL or (len(others) and others.mean() >= FEW):
+        return False
+    usual = (others.sum() + 1) / (len(others) + 2)  # Laplace's rule of succession
+    return bool(len(mine) * math.log(usual) <= math.log(CHANCE))
 
 
 def _shares(found: list[NDArray[np.bool_]]) -> str:

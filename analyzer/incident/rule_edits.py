@@ -112,7 +112,7 @@ def _replace_nft(rule: Rule, text: str) -> str:
 
 
 def _of_iptables(chain: Chain) -> bool:
-    return bool(chain.legacy) or (chain.family in ("ip", "ip6") and chain.name.isupper())
+    return bool(chain.legacy) or (chain.family in ("ip", "ip6", "bridge") and chain.name.isupper())
 
 
 def remove(*steps: Step, sure: bool = True) -> tuple[Remedy, ...]:
@@ -188,8 +188,12 @@ def _accept(step: Step) -> str:
 
 
 def deletion(rule: Rule) -> str:
-    """The command that deletes a rule, by its number or handle."""
+    """The command that deletes a rule: as it was written, so that it cannot become another one, else by number or handle."""
     family = rule.chain.split(" ")[0]
+    saved = None if rule.text.endswith("…") else _SAVED.fullmatch(rule.text)
+    if saved and (words := _words(saved[2])):
+        table, chain = map(shlex.quote, rule.chain.split(" ")[1:3])
+        return f"{_iptables(family)} -t {table} -D {chain} {shlex.join(words)}"
     if _SAVED.fullmatch(rule.text) or _listed(rule):
         table, chain = rule.chain.split(" ")[1:3]
         where = f"-t {shlex.quote(table)}"
@@ -212,7 +216,7 @@ def _listed(rule: Rule) -> bool:
 
 
 def _iptables(family: str) -> str:
-    return "ip6tables" if family == "ip6" else "iptables"
+    return {"ip6": "ip6tables", "bridge": "ebtables"}.get(family, "iptables")
 
 
 def _place(rule: Rule) -> str:

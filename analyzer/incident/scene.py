@@ -24,6 +24,7 @@ from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
+from analyzer.node.recording import called
 from analyzer.node.ways import LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -86,11 +87,8 @@ class Scene:
         """Point to packets that its capturing program lost; only points whose files say."""
         said = {}
         for point in self.points:
-            labels = [file.label for file in point.recording.files]
-            # tcpdump's log is called after the file that it wrote, which may hold several points (`-i any`).
-            names = (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
             known = self.evidence.capture_drops
-            drops = [known[name] for name in names if name in known]
+            drops = [known[name] for name in called(point) if name in known]
             if point.recording.dropped is not None:
                 drops.append(point.recording.dropped)
             if drops:
@@ -352,15 +350,24 @@ class Scene:
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
 
-    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"]:
-        """What conntrack calls a reply: INVALID where the node never saw what it answers, and so has no entry."""
+    def state(self, point: Point, row: int, gap: Gap) -> Literal["established", "invalid"] | None:
+        """What conntrack calls a reply: INVALID where the request never was here, or a rule exempts it; None if nobody knows."""
         flow = int(point.packets.flow[row])
         there = gap.outer if point is gap.inner else gap.inner
         asked = self.trails.flows_of(point, flow).get(there.name)
         crossed = asked is not None and len(there.rows(asked, 0)) > 0
         own = point.flows.proto[flow] != TCP or bool(point.flows.marks[flow] & SYN_X)
+        if asked is not None and crossed and self._exempting and point.flows.proto[flow] == TCP:
+            request = self.walk(there, int(there.rows(asked, 0)[0]), gap, outward=there is gap.inner)
+            if request is not None and request[0].untracked is not False:
+                return "invalid" if request[0].untracked else None
         by_node = bool(among(point.src[[flow]], self.node.own)[0])
         return "established" if crossed or by_node or not own else "invalid"
+
+    @cached_property
+    def _exempting(self) -> bool:
+        """Whether a rule takes packets from conntrack."""
+        return bool(self.evidence.rules) and any(self.evidence.rules[-1].rules("notrack"))
 
     @cached_property
     def _source_port_asked(self) -> bool:

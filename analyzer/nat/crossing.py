@@ -61,7 +61,22 @@ def cross(points: Sequence[Point], pairs: Sequence[tuple[Point, Point]]) -> list
             compared = comparison.of(inner, outer)
         return _gap(inner, outer, compared, matches)
 
-    return side_by_side(crossed, range(len(pairs)))
+    gaps = side_by_side(crossed, range(len(pairs)))
+    _one_queue(gaps)
+    return gaps
+
+
+def _one_queue(gaps: Sequence[Gap]) -> None:
+    """Note of a device with a slow queue, in which all neighbours' packets wait, how long and up to which packet; in place."""
+    for outer in {id(gap.outer): gap.outer for gap in gaps if gap.longest}.values():
+        mine = [gap for gap in gaps if gap.outer is outer]
+        longest, through = max(gap.longest for gap in mine), 0
+        for gap in mine:
+            rows = np.flatnonzero(np.asarray(gap.in_outer[np.arange(len(gap.inner.packets))]) >= 0)
+            sent, seen = gap.inner.packets.time[rows], outer.packets.time[gap.in_outer[rows]]
+            through = max(through, int(sent[seen > sent].max(initial=0)))
+        for gap in mine:
+            gap.longest, gap.through = longest, through
 
 
 def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Gap:
@@ -82,7 +97,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
     _cover(a, b, matches, of_a, in_b, in_a)
     window = max(WINDOW, longest)
     pair_strays(a, b, in_b, in_a, window)
-    heading = _headings(a, b, matches, of_a, in_b)
+    heading, transit = _headings(a, b, matches, of_a, in_b), measured(a, b, in_b)
     if compared.rows is not None and compared.flows is not None:
         paired = in_b >= 0
         in_b[paired] = compared.rows[in_b[paired]]
@@ -99,6 +114,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
         in_outer=Partners(in_b),
         in_inner=Partners(in_a, compared.rows, len(outer.packets)),
         longest=longest if longest > WINDOW else 0,
+        transit=transit,
     )
 
 

@@ -37,7 +37,20 @@ class Gap:
     in_inner: Partners
     """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
     longest: int = 0
-    """ns that the slowest packet took, where that is more than `WINDOW`; else 0."""
+    """ns that the slowest packet took to the outer point, from wherever, where that is more than `WINDOW`; else 0."""
+    transit: int = 0
+    """ns that the slowest of the paired packets took, either way; of very many, of the last."""
+    through: int = 0
+    """Where `longest` is more than 0: when the last packet was sent that got through outwards, ns."""
+
+    def waiting(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether what was sent outwards at these times may still have been in the outer device's queue when the capture ended.
+
+        A queue that fills delays each packet more than the one before: none that was sent later got through, and the
+        capture did not go on for much longer than the slowest took.
+        """
+        end = self.outer.recording_span[1]
+        return (self.longest > 0) & (times > self.through) & (end - times <= 2 * self.longest)
 
     @property
     def names(self) -> tuple[str, str]:

@@ -136,10 +136,18 @@ def explore(
         # Of two pods without a bridge, or two bridges, each is the other's outside.
         reverse = (m.flip == 1) ^ gap.abreast
         outer_heading = np.where(reverse, -gap.heading, gap.heading).astype(np.int8)
-        crossed[gap.inner.name][m.a] = gap.heading
+        crossed[gap.inner.name][m.a] = np.where(gap.heading != 0, gap.heading, crossed[gap.inner.name][m.a])
         crossed[gap.outer.name][m.b] = outer_heading
         met_out[gap.outer.name][m.b[outer_heading == OUT]] = True
         met_in[gap.outer.name][m.b[outer_heading == IN]] = True
+
+    for gap in gaps:
+        # Requests by one uplink, answers by another, where none of them got through: the request tells.
+        m, open_ = gap.matches, gap.heading == UNKNOWN
+        if gap.outer.role in EXITS and not gap.stacked and open_.any():
+            gap.heading[open_] = crossed[gap.inner.name][m.a[open_]]
+            turned = np.where(m.flip[open_] == 1, -gap.heading[open_], gap.heading[open_])
+            crossed[gap.outer.name][m.b[open_]] = turned
 
     def inside(point: Point) -> NDArray[np.uint64]:
         across = crossed[point.name]

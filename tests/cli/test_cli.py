@@ -198,7 +198,7 @@ def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C while captures are read."""
     then = (
         "import os, signal, analyzer.api as p; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "p.collect = lambda _: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(9)"
+        "p.collect = lambda _: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(1)"
     )
     ran = _run("check", "fixtures/snat-race", then=then, stdout=subprocess.PIPE, cwd=ROOT)
 

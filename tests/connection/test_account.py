@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from analyzer import analyze
+from analyzer.connection.account import CLASSES, WHY, Fates, classes
 from analyzer.connection.model import Account
 from analyzer.connection.outcome import OUTCOMES
-from tests.conftest import CASES, Case
+from analyzer.connection.reasons import CODES
+from analyzer.connection.refusing import Refused
+from tests.conftest import CASES, ROOT, Case, analysed
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
+from tests.nat.reasons import inbound, opens
 
 
 def _adds_up(account: Account) -> None:
@@ -32,11 +40,14 @@ def _syns(talk: Conversation, after: str | None = None) -> Conversation:
 
 
 def test_adds_up(bundle_case: Case) -> None:
-    """In every fixture, and what lost something here is of this node."""
-    analysis = analyze(bundle_case.folder)
+    """In every fixture, as its report says, and what lost something here is of this node."""
+    analysis = analysed(bundle_case.name)
+    reported = json.loads((ROOT / "reports" / bundle_case.name / "report.json").read_text())["account"]
+    del reported["waited"]
 
     _adds_up(analysis.account)
     assert bool(analysis.account.node) == bool(analysis.incidents)
+    assert reported == {name: getattr(analysis.account, name) for name in reported}
 
 
 @pytest.mark.parametrize("name", ["snat-race", "policy-drop", "late-ack", "clean", "next-hop", "table-full"])
@@ -69,6 +80,15 @@ def test_failed_because_of_this_node(tmp_path: Path) -> None:
 def test_failed_outside(tmp_path: Path) -> None:
     """The same SYN, seen to leave by the uplink."""
     assert "outside" == one(judged(tmp_path, _syns(out())), "class")
+
+
+def test_nobody_outside_takes_the_answer(tmp_path: Path) -> None:
+    """A pod's SYN-ACKs leave by the uplink, and who asked never goes on: that is not this node's."""
+    talk = opens(inbound(), 0)
+    for at in (0.1, 1.1, 3.1):
+        talk.send("SA", at=at, seq=talk.isn)
+
+    assert "outside" == one(judged(tmp_path, talk), "class")
 
 
 def test_refused_by_the_peer(tmp_path: Path) -> None:
@@ -145,3 +165,87 @@ def test_a_capture_less_never_clears(name: str, tmp_path: Path) -> None:
         analysis = analyze(copy)
         _adds_up(analysis.account)
         assert {incident.cause for incident in analysis.incidents} <= {*lost, "unknown"}, path.name
+
+
+def _class(outcome: str, reason: str, **changes: Any) -> tuple[str, str]:
+    """The class, and why it cannot be told, of a lone connection that was seen at both ends of its way, but for the changes."""
+    told = {"far": True, "home": True, "reached": True, "placed": True, "inside": True, "alone": False}
+    node = {"routed": True, "exits": True, "ruled": True}
+    flag = {name: np.array([changes.get(name, usual)]) for name, usual in told.items()}
+    known = {name: bool(changes.get(name, usual)) for name, usual in node.items()}
+    of = {name: [0] * bool(changes.get(name)) for name in ("accused", "waited", "doubtful", "unwatched")}
+    refused = {}
+    if by := changes.get("by"):
+        refused[0] = Refused(by=by, address="192.0.2.1", says="RST", harmless=bool(changes.get("harmless")))
+    outcomes: Any = SimpleNamespace(
+        code=np.array([OUTCOMES.index(outcome)], np.int8), unheard=np.array([bool(changes.get("unheard"))])
+    )
+    fates = Fates(reason=np.array([CODES[reason]], np.int8), gap=np.array([-1], np.int16), **flag, **known)
+    found, why = classes(outcomes, fates, refused=refused, **of)
+    return CLASSES[found[0]], WHY[why[0]]
+
+
+OPEN_END = {"far": False}
+"""Nothing but what the row says shows that it got out of this node."""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "changes", "expected"),
+    [
+        ("ok", "seen-beyond", {}, ("worked", "")),
+        ("one-way", "not-recording", {}, ("worked", "")),
+        ("ok", "seen-beyond", {"accused": True}, ("node", "")),
+        ("delayed", "seen-beyond", {"waited": True}, ("node", "")),
+        ("timed-out", "lost", {}, ("node", "")),
+        ("refused", "refused-here", {"by": "node"}, ("node", "")),
+        ("refused", "rejected", {}, ("node", "")),
+        *((trouble, "seen-beyond", {}, ("outside", ""))
+          for trouble in ("delayed", "refused", "timed-out", "reset", "stalled", "unanswered")),
+        # Nothing shows that it got beyond this node.
+        ("timed-out", "seen-beyond", {"reached": False}, ("unknown", "untold")),
+        ("timed-out", "seen-beyond", OPEN_END, ("unknown", "untold")),
+        ("reset", "seen-beyond", {"reached": False}, ("outside", "")),
+        ("stalled", "seen-beyond", {"reached": False}, ("outside", "")),
+        ("refused", "seen-beyond", {"reached": False}, ("outside", "")),
+        ("refused", "seen-beyond", OPEN_END, ("unknown", "untold")),
+        ("timed-out", "seen-beyond", {"unheard": True}, ("outside", "")),
+        ("timed-out", "seen-beyond", {"home": False}, ("outside", "")),
+        ("timed-out", "seen-beyond", {"unheard": True, "home": False}, ("unknown", "local")),
+        ("timed-out", "seen-beyond", {"unwatched": True}, ("unknown", "untold")),
+        ("unanswered", "seen-beyond", {"doubtful": True}, ("unknown", "entry")),
+        ("timed-out", "seen-beyond", {"doubtful": True}, ("outside", "")),
+        ("unfinished", "seen-beyond", {}, ("unknown", "unfinished")),
+        ("unfinished", "lost", {}, ("node", "")),
+        # The next point was silent: only a refusal that came in by a way out, and is of a known place, tells.
+        ("timed-out", "not-recording", {}, ("unknown", "open")),
+        ("reset", "not-recording", {}, ("unknown", "open")),
+        ("refused", "not-recording", {"by": "peer"}, ("outside", "")),
+        ("refused", "not-recording", {"by": "peer", "exits": False}, ("unknown", "open")),
+        ("refused", "not-recording", {"by": "peer", "placed": False}, ("unknown", "open")),
+        ("refused", "not-recording", {"by": "node"}, ("unknown", "open")),
+        ("refused", "answered-beyond", {"by": "peer", "exits": False, **OPEN_END}, ("outside", "")),
+        ("timed-out", "seen-beyond", {"alone": True}, ("unknown", "alone")),
+        ("refused", "seen-beyond", {"alone": True, "by": "router"}, ("outside", "")),
+        # An ICMP error answered it.
+        ("refused", "refused", OPEN_END, ("outside", "")),
+        ("refused", "refused", {"by": "node", **OPEN_END}, ("unknown", "untold")),
+        ("refused", "refused", {"by": "node", "harmless": True, **OPEN_END}, ("outside", "")),
+        # It went, or was answered, another way.
+        ("timed-out", "answered-beyond", OPEN_END, ("outside", "")),
+        ("timed-out", "answered-beyond", {"exits": False, **OPEN_END}, ("unknown", "untold")),
+        ("refused", "answered-here", OPEN_END, ("outside", "")),
+        ("timed-out", "answered-here", OPEN_END, ("unknown", "untold")),
+        ("timed-out", "other-way", OPEN_END, ("outside", "")),
+        ("timed-out", "other-way", {"routed": False, **OPEN_END}, ("unknown", "untold")),
+        ("timed-out", "other-way", {"exits": False, **OPEN_END}, ("unknown", "untold")),
+        # It ended on this node.
+        *(("timed-out", own, {}, ("unknown", "local")) for own in ("own-address", "bridged", "turned")),
+        *(("refused", own, OPEN_END, ("outside", "")) for own in ("own-address", "bridged", "turned")),
+        ("refused", "own-address", {"ruled": False, **OPEN_END}, ("outside", "")),
+        ("refused", "own-address", {"ruled": False, "by": "node", **OPEN_END}, ("unknown", "local")),
+        ("refused", "own-address", {"by": "node", **OPEN_END}, ("outside", "")),
+    ],
+)  # fmt: skip
+def test_every_class(outcome: str, reason: str, changes: dict[str, Any], expected: tuple[str, str]) -> None:
+    """What became of a connection, where it was seen and what is known of the node put it into one class."""
+    assert expected == _class(outcome, reason, **changes)

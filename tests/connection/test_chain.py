@@ -9,7 +9,7 @@ import numpy as np
 from scapy.utils import PcapReader, wrpcap
 
 from analyzer import analyze
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.connection.told import AROUND, connections, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
 from tests.golden import ROOT
@@ -74,7 +74,7 @@ def test_what_is_no_connection_is_not_counted(tmp_path: Path) -> None:
 
 def test_every_flow_belongs_to_the_connection_of_its_partner(bundle_case: Case) -> None:
     """In every fixture both flows of a crossing are in one connection, and each connection begins with a flow of its own."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     chains = connections(analysis).chains
     index = {point.name: n for n, point in enumerate(chains.points)}
     for gap in analysis.captured.gaps:

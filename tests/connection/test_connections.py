@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from scapy.utils import PcapReader, wrpcap
 
 from analyzer import Analysis, analyze
 from analyzer.connection.account import CLASSES, NODE, UNTOLD, WHY
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.connection.told import connections, judged, out
 from tests.conversation import Conversation, bystander, record
 from tests.golden import ROOT
@@ -19,7 +20,7 @@ from tests.incident.node import LINKS, told
 
 def test_columns_have_one_length(bundle_case: Case) -> None:
     """And a reason is given just where a connection cannot be told."""
-    all_ = connections(analyze(bundle_case.folder))
+    all_ = connections(analysed(bundle_case.name))
     o = all_.outcomes
     columns = (
         o.code,
@@ -44,7 +45,7 @@ def test_columns_have_one_length(bundle_case: Case) -> None:
 
 def test_incidents_are_of_this_node(bundle_case: Case) -> None:
     """Whoever is in an incident failed or waited because of this node."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     all_ = connections(analysis)
     named = {
         all_.of(finding.point, finding.flow)
@@ -123,3 +124,30 @@ def test_nothing(tmp_path: Path) -> None:
         other.write_bytes(other.read_bytes()[:24])
 
     assert 0 == len(connections(analyze(tmp_path)))
+
+
+def _half(folder: Path, point: str, into: Path) -> Analysis:
+    """Analyse a bundle of which one capture was stopped when half of its packets were there."""
+    shutil.copytree(folder, into)
+    capture = into / f"{point}.pcap"
+    data, ends = capture.read_bytes(), [24]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 16 + struct.unpack_from("<I", data, ends[-1] + 8)[0])
+    capture.write_bytes(data[: ends[(len(ends) - 1) // 2]])
+    return analyze(into)
+
+
+@pytest.mark.parametrize(
+    ("case", "point"), [("late-ack", "cni0"), ("mtu-black-hole", "docker0")], ids=lambda name: name
+)
+def test_a_bridge_that_stopped_first(cases: dict[str, Case], case: str, point: str, tmp_path: Path) -> None:
+    """What broke when a point of its path recorded no more is not placed outside, though the uplink went on."""
+    analysis = _half(cases[case].folder, point, tmp_path / "bundle")
+
+    assert 0 == analysis.account.outside
+    assert analysis.account.why_unknown.get("unwatched", 0) > 0
+
+
+def test_on_its_way_when_the_capture_ended(cases: dict[str, Case], tmp_path: Path) -> None:
+    """A request that the bridge saw less than a transit before the uplink's last packet is not lost."""
+    assert () == _half(cases["dns-race"].folder, "eth0", tmp_path / "bundle").incidents

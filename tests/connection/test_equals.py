@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 from analyzer import analyze
-from tests.conftest import CASES
+from tests.conftest import analysed
 from tests.conversation import Conversation, record
 from tests.nat.reasons import AROUND, asks, judged, out, reasons
 
@@ -66,7 +66,7 @@ def test_turned_and_lost_before_the_pod(tmp_path: Path) -> None:
 
 def test_bridge_netfilter_forwards_twice() -> None:
     """In a real capture with br_netfilter each frame is on the bridge twice; nothing is lost."""
-    analysis = analyze(CASES["service-local-br-netfilter"].folder)
+    analysis = analysed("service-local-br-netfilter")
 
     assert () == analysis.incidents
     assert 0 == analysis.account.node

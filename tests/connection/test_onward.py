@@ -114,32 +114,84 @@ def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
 
 
-def test_an_exit_that_was_not_captured(tmp_path: Path) -> None:
-    """Half of what leaves goes another way, nobody knows which: what is not seen may have gone there, too."""
+@pytest.mark.parametrize(
+    ("pod", "server", "outer"),
+    [
+        ("10.244.0.11", "10.244.7.9", "flannel.1"),
+        ("10.244.0.11", "10.245.7.9", "eth0"),
+        ("10.244.0.11", "198.51.100.9", "eth0"),
+        ("[2001:db8:1::11]", "[2001:db8:1::9]", "flannel.1"),
+        ("[2001:db8:1::11]", "[2001:db8:1:1::9]", "eth0"),
+    ],
+)
+def test_of_tunnel_and_uplink_the_tunnel_for_pods(pod: str, server: str, outer: str, tmp_path: Path) -> None:
+    """Where nothing else tells, what is for the network of the pods goes into the tunnel, and the rest does not."""
+    tunnel = Conversation(pod="10.244.0.12:30000", server="10.244.5.5:80", way="veth-b cni0 | flannel.1")
+    for at in (-5, 20):
+        tunnel.syn(at)
+        tunnel.accept()
+    lost = asks(out(pod=f"{pod}:20000", server=f"{server}:80", nat=None), 0, 1, after="cni0")
+    analysis = judged(tmp_path, tunnel, lost)
+
+    assert [("cni0", outer)] == [incident.gap for incident in analysis.incidents]
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"), [("192.0.2.202", "way-unknown"), ("192.0.2.201", "other-way")]
+)
+def test_an_exit_that_was_not_captured(server: str, expected: str, tmp_path: Path) -> None:
+    """Half of what leaves goes another way: what is not seen may have gone there, and did if it is for the same address."""
     other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
     other.syn(0).missed_at("eth0")
     other.accept()
     for sent in other.sent[1:]:
         sent.missed_at("eth0")
-    silent = asks(out(server="192.0.2.202:80"), 1, 2, after="cni0")
+    silent = asks(out(server=f"{server}:80"), 1, 2, after="cni0")
     analysis = judged(tmp_path, other, silent)
 
     assert ["answered-here"] == reasons(analysis, port=30000)
-    assert ["way-unknown", "way-unknown"] == reasons(analysis)
+    assert [expected, expected] == reasons(analysis)
 
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_tunnel_is_a_layer_of_its_own(lost: bool, tmp_path: Path) -> None:
     """What is seen on flannel.1 and not on eth0, wrapped, is between the two; what is on both is no loss."""
-    from tests.conftest import CASES
+    from tests.conftest import analysed
 
-    analysis = analyze(CASES["policy-drop-tunnel"].folder)
+    analysis = analysed("policy-drop-tunnel")
     roles = {point.name: point.role for point in analysis.capture_points}
     assert ("tunnel", "uplink") == (roles["flannel.1"], roles["eth0"])
     if lost:
         assert [("flannel.1", "eth0")] == [incident.gap for incident in analysis.incidents]
     else:
         assert 14 == analysis.account.worked
+
+
+HOPS = "192.0.2.100 \n\tnexthop via 192.0.2.1 dev eth0 weight 1\n\tnexthop via 192.0.2.2 dev eth1 weight 1\n"
+
+
+@pytest.mark.parametrize("crossed", [False, True], ids=["never", "others crossed"])
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("", "lost"),
+        ("192.0.2.100 dev eth1 scope link\n", "other-way"),
+        ("192.0.2.100 dev flannel.1 scope link\n", "lost"),
+        ("192.0.2.100 dev cali9 scope link\n", "not-captured"),
+        (HOPS, "other-way"),
+        (HOPS.replace("eth1", "eth0"), "lost"),
+    ],
+    ids=["default", "eth1", "tunnel", "a pod", "two next hops", "two of one device"],
+)
+def test_where_the_routes_lead(route: str, expected: str, crossed: bool, tmp_path: Path) -> None:
+    """By a device that was not captured, or into the node, a packet may have gone, whoever crossed the gap before."""
+    (tmp_path / "ip-route.txt").write_text(f"default via 192.0.2.1 dev eth0\n{route}")
+    other = out(pod="10.244.0.12:20001", nat="192.0.2.10:20001", way="veth-b cni0 | eth0", isn=7)
+    other.syn(-2)
+    other.accept()
+    analysis = judged(tmp_path, asks(out(), 0, 1, after="cni0"), *([other] if crossed else []))
+
+    assert [expected] * 2 == reasons(analysis)
 
 
 def test_one_way(tmp_path: Path) -> None:
@@ -155,6 +207,23 @@ def test_one_way(tmp_path: Path) -> None:
             others.append(bystander(2))
         record(tmp_path / name, talk, *others)
         assert [("lost" if more else "one-direction")] == reasons(analyze(tmp_path / name))
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_one_way_in(seen: bool, tmp_path: Path) -> None:
+    """The same of connections from outside: what a pod answers is not there, until a packet shows that it would be."""
+    talks = [opens(inbound(server=f"203.0.113.{n}:4100{n}", server_isn=n * 1000), n) for n in range(5)]
+    for talk in talks:
+        talk.send("SA").missed_at("eth0")
+        if talk is not talks[2]:
+            talk.send("A", by_pod=False)
+    answer = talks[-1].data()
+    if not seen:
+        answer.missed_at("eth0")
+    analysis = analyze(record(tmp_path, *talks))
+
+    assert ["lost" if seen else "one-direction"] == reasons(analysis, port=41002, replies=True)
+    assert ["answered"] == reasons(analysis, port=41001, replies=True)
 
 
 def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from analyzer import analyze
 from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES, FATE_OF, FATES, REASONS
-from tests.conftest import Case
-from tests.conversation import Conversation, bystander, record
+from tests.conftest import Case, analysed
+from tests.conversation import Conversation, record
 from tests.incident.evidence import Frames, counters
 from tests.nat.reasons import AROUND, asks, judged, out, reasons
 
@@ -25,7 +25,7 @@ def test_codes_are_unique_and_say_a_sentence() -> None:
 
 def test_every_request_has_a_reason_that_fits_its_fate(bundle_case: Case) -> None:
     """In every fixture `passages` tells the fate of the reason."""
-    scene = analyze(bundle_case.folder).captured
+    scene = analysed(bundle_case.name).captured
     for kind in (scene.requests, scene.replies):
         for followed in kind.values():
             for at in followed:
@@ -99,15 +99,6 @@ def test_answered_here(tmp_path: Path) -> None:
     assert ["answered-here"] == reasons(judged(tmp_path, talk))
 
 
-def test_other_way_by_routes(tmp_path: Path) -> None:
-    """The routes name an interface that was not captured."""
-    (tmp_path / "ip-route.json").write_text(
-        '[{"dst": "192.0.2.100", "dev": "eth7", "flags": []},'
-        ' {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "flags": []}]'
-    )
-    assert ["other-way"] * 2 == reasons(judged(tmp_path, asks(out(), 0, 1, after="cni0")))
-
-
 def test_answered(tmp_path: Path) -> None:
     """The uplink missed what was answered."""
     talk = out()
@@ -122,19 +113,6 @@ def test_not_recording(tmp_path: Path) -> None:
     assert ["not-recording"] * 2 == reasons(judged(tmp_path, talk))
 
 
-def test_one_direction(tmp_path: Path) -> None:
-    """`tcpdump -Q in` at the uplink: what leaves is not there, of nobody."""
-    others = [bystander(at) for at in (-5, 1, 20)]
-    talk = asks(out(), 0, after="cni0")
-    for one in (*others, talk):
-        for sent in one.sent:
-            if sent.outward:
-                sent.missed_at("eth0")
-    record(tmp_path, talk, *others)
-
-    assert ["one-direction"] == reasons(analyze(tmp_path))
-
-
 def test_counted(tmp_path: Path) -> None:
     """A silent uplink, and conntrack counted just as many drops as are not seen again."""
     talk = asks(out(), 30, 31, 33, after="cni0")
@@ -144,13 +122,6 @@ def test_counted(tmp_path: Path) -> None:
     assert ["conntrack-table-full"] == [incident.cause for incident in analysis.incidents]
 
 
-@pytest.mark.parametrize("drop", [2, 4])
-def test_not_counted_where_the_numbers_differ(drop: int, tmp_path: Path) -> None:
-    """The near miss: one more or one less says nothing of each."""
-    counters(tmp_path, drop=drop)
-    assert ["not-recording"] * 3 == reasons(judged(tmp_path, asks(out(), 30, 31, 33, after="cni0")))
-
-
 RULES = """table ip filter {{
 	chain FORWARD {{
 		type filter hook forward priority filter; policy accept;
@@ -158,16 +129,6 @@ RULES = """table ip filter {{
 	}}
 }}
 """
-
-
-@pytest.mark.parametrize(
-    ("port", "verdict", "expected"),
-    [(80, "drop", "ruled"), (80, "reject", "rejected"), (81, "drop", "not-recording")],
-)
-def test_ruled_and_rejected(port: int, verdict: str, expected: str, tmp_path: Path) -> None:
-    """A rule that matches for certain decides where the uplink is silent; one on another port does not."""
-    (tmp_path / "nft.txt").write_text(RULES.format(port=port, verdict=verdict))
-    assert [expected] * 3 == reasons(judged(tmp_path, asks(out(), 30, 31, 33, after="cni0")))
 
 
 def test_filtered(tmp_path: Path) -> None:

@@ -201,11 +201,13 @@ def test_syn_ack_for_another_number_does_not(start: Start, generation: Generatio
 
 
 def test_only_a_syn_ack_resynchronises(start: Start, generation: Generation) -> None:
-    """An ACK of the number that the opener's SYN has is ignored in SYN_SENT, as any ACK is there."""
-    talk = start(generation)
-    talk.client(SYN, CLIENT)
+    """An ACK is ignored in SYN_SENT, whatever it acknowledges."""
+    for number in (0, C):
+        talk = start(generation)
+        talk.client(SYN, CLIENT)
+        judged = talk.server(ACK, SERVER, number)
 
-    assert ("ignore", "SYN_SENT") == ((judged := talk.server(ACK, SERVER, C)).verdict, judged.after)
+        assert ("ignore", "SYN_SENT") == (judged.verdict, judged.after)
 
 
 def test_only_behind_an_ignored_syn(start: Start, generation: Generation) -> None:
@@ -268,6 +270,14 @@ def test_simultaneous_open(start: Start, generation: Generation, after: str) -> 
     ]
 
     assert ["SYN_SENT", "SYN_SENT2", "SYN_RECV", "SYN_RECV", after] == states
+
+
+def test_reset_that_acknowledges_nothing(start: Start, generation: Generation) -> None:
+    """An acknowledgement of 0 in a RST is none, and no bound is asked of it."""
+    talk = start(generation).handshake()
+    talk.client(ACK, C, S)
+
+    assert "CLOSE" == talk.server(RST | ACK, S, 0).after
 
 
 def test_a_crossed_syn_that_is_acknowledged(start: Start) -> None:

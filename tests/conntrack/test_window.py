@@ -66,6 +66,19 @@ def test_fourth_bound_to_the_byte(start: Start, generation: Generation) -> None:
     assert numbers(talk) == (LATE[generation.name], "ack-under-lower-bound", bound, 1)
 
 
+def test_fourth_bound_beyond_zero(start: Start, generation: Generation) -> None:
+    """Numbers go round: a bound below 0 is told as the number that a packet has."""
+    talk = start(generation)
+    talk.client(SYN, 100)
+    talk.server(SYN | ACK, SERVER, 101)
+    talk.client(ACK, 101, S)
+    bound = (101 - 66_000) % 2**32
+    assert talk.server(ACK, S, bound).verdict == "accept"
+    talk.server(ACK, S, bound - 1)
+
+    assert numbers(talk) == (LATE[generation.name], "ack-under-lower-bound", bound, 1)
+
+
 def test_fourth_bound_follows_the_largest_window(start: Start, generation: Generation) -> None:
     """A side that once offered more than 66000 bytes may be that late, whatever it offers now."""
     talk = start(generation).handshake(wscale=7)

@@ -151,6 +151,7 @@ def test_each_format_has_one_source(sample: Callable[[str], str]) -> None:
         "drops-tracefs.txt": "tracefs", "drops-perf.txt": "perf_script", "drops-perf-nostack.txt": "perf_script",
         "drops-bpftrace.txt": "bpftrace", "nft-monitor-trace.txt": "nft_trace", "iptables-trace.txt": "trace_log",
         "conntrack-E.txt": "conntrack_events", "conntrack-E-plain.txt": "conntrack_events",
+        "ebtables-save-c.txt": "ebtables", "ebtables-L-Lc.txt": "ebtables",
         "conntrack-E.xml": "conntrack_events", "xtables-monitor.txt": "xtables_monitor",
     }  # fmt: skip
     assert recorded.keys() == {path.name for path in SAMPLES.iterdir()} - {"README.md"}

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import analyze
 from analyzer.flow.community_id import ANSWERS, community_ids
 from analyzer.flow.point import Point
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.flow.test_point import packet, point
 
 REFERENCE = communityid.CommunityID()
@@ -119,7 +118,7 @@ def test_answers_are_mutual() -> None:
 @pytest.mark.parametrize("name", ["clean", "snat-race-ipv6"])
 def test_wireshark_says_the_same(name: str, cases: Mapping[str, Case]) -> None:
     """Each packet of real captures, on both sides of the NAT boundary."""
-    analysis = analyze(cases[name].folder)
+    analysis = analysed(name)
     flows = analysis.flows.set_index(["point", "flow"])["community_id"]
     for at in (analysis.capture_points[0], analysis.capture_points[-1]):
         argv = [

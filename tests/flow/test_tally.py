@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analyzer import analyze
 from analyzer.flow import tally
-from tests.conftest import CASES, load_uncompiled
+from tests.conftest import CASES, analysed, load_uncompiled
 
 FORMS = [
     tally,
@@ -151,7 +150,7 @@ def test_every_form_sums_up_alike(rows: list[Row], proto: int) -> None:
 @pytest.mark.parametrize("name", ["mtu-black-hole", "late-ack", "clean", "service-local"])
 def test_as_many_as_tshark_counts(name: str) -> None:
     """Segments with data that were sent again, over all connections of a point: as in tshark's own analysis."""
-    connections = analyze(CASES[name].folder).captured.connections
+    connections = analysed(name).captured.connections
     assert connections is not None
     for number, point in enumerate(connections.chains.points):
         (capture,) = [path for path in CASES[name].captures if path.name.split(".")[0] == point.name]

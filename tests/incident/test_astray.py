@@ -11,7 +11,7 @@ from hypothesis import given
 
 from analyzer import Analysis, analyze
 from analyzer.incident.astray import ENOUGH, astray
-from tests.conftest import CASES
+from tests.conftest import analysed
 from tests.conversation import Conversation, bystander, record
 
 OLD, NEW = "10.244.1.20:53", "10.244.1.21:53"
@@ -131,7 +131,7 @@ def test_lookup_equals_comparing_all(connections: list[tuple[int, int, int, bool
 
 def test_the_laboratorys() -> None:
     """The real one."""
-    (says,) = _told(analyze(CASES["stale-entry"].folder))
+    (says,) = _told(analysed("stale-entry"))
 
     assert says.startswith("proven: ")
     assert "its last 6 packets left for 10.244.1.20:53 and were not answered" in says

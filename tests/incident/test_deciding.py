@@ -289,6 +289,20 @@ def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tu
     assert (len(expected), 1 - len(expected)) == (analysis.account.node, analysis.account.unknown)
 
 
+@pytest.mark.parametrize("hook", ["prerouting", "input"])
+def test_answers_that_came_to_a_pod(tmp_path: Path, hook: str) -> None:
+    """The near miss: they are not for the node, and passed; that the pod does not take them is no rule's doing."""
+    talk = Conversation(
+        pod="10.244.0.11:41000", server="192.0.2.100:81", nat="192.0.2.10:41000", isn=9_000_000
+    )
+    for at in (0, 1):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+    analysis = judged(tmp_path, talk, hook=hook, rule="tcp sport 81 counter packets 2 bytes 120 drop")
+
+    assert ([], 0) == ([one.cause for one in analysis.incidents], analysis.account.node)
+
+
 @pytest.mark.parametrize(
     ("hook", "rule", "expected"),
     [("prerouting", "ip daddr 10.244.0.50 counter drop", [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)]),

@@ -11,7 +11,7 @@ from analyzer import analyze
 from analyzer.compute.thresholds import APART
 from analyzer.connection.model import Fate
 from analyzer.incident.incidents import incidents
-from analyzer.incident.model import Attempt, Evidence, Finding
+from analyzer.incident.model import Attempt, Evidence, Finding, Remedy
 from tests.conversation import Conversation, bystander, record
 
 SECOND = 1_000_000_000
@@ -115,6 +115,20 @@ def test_minutes_apart_in_captures(tmp_path: Path) -> None:
 
     assert ["syn-vanished-1", "syn-vanished-2"] == [incident.id for incident in analysis.incidents]
     assert ["syn-vanished-1", "syn-vanished-2"] == analysis.findings["incident"].tolist()
+
+
+def test_the_fix_of_each_finding() -> None:
+    """Two rules dropped what one incident tells of: each is to be deleted, and what is for both is told once."""
+    first, second, both = (Remedy(do="", command=each, effect="", risk="") for each in "abc")
+    (incident,) = incidents(
+        [
+            lost(1, remedies=(first, both)),
+            lost(1.1, remedies=(second, both)),
+            lost(1.2, remedies=(first, both)),
+        ]
+    )
+
+    assert (first, second, both) == incident.remedies
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ recorded = st.sets(st.sampled_from(POINTS), min_size=1).filter(lambda p: "eth1" 
 
 
 @given(kinds, recorded)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_without_some_points(made: list[tuple[object, int, str]], points: set[str]) -> None:
     """Whichever points were recorded, harmless traffic is no incident."""
     talks = [kind(n, at, proto) for n, (kind, at, proto) in enumerate(made)]  # type: ignore[operator]

@@ -93,6 +93,18 @@ def test_low_source_ports_that_work(tmp_path: Path) -> None:
     assert "low-source-port" not in codes(told(tmp_path, *talks))
 
 
+def test_low_source_ports_by_chance(tmp_path: Path) -> None:
+    """Of two unanswered both have what a third of the others has: that happens; of five it does not."""
+    worked = [
+        talk(41_000 + n, outside=(2_024, 45_000, 50_000)[n % 3] + n, answered=True, at=8 + 0.1 * n)
+        for n in range(9)
+    ]
+    for count, expected in ((2, False), (5, True)):
+        talks = [talk(40_000 + n, outside=1_024 + n, at=0.1 * n) for n in range(count)]
+
+        assert expected == ("low-source-port" in codes(told(tmp_path / str(count), *talks, *worked)))
+
+
 def test_older_timestamps(tmp_path: Path) -> None:
     """Behind one address two pods' clocks alternate: the server drops the lower ones (PAWS)."""
     talks = []

@@ -35,8 +35,12 @@ def last(made: tuple) -> str:  # type: ignore[type-arg]
 @pytest.mark.parametrize(
     ("found", "command"),
     [
-        (step("ip filter PODS", "-A PODS -p tcp --dport 80 -j DROP"), "iptables -t filter -D PODS 3"),
-        (step("ip6 filter FORWARD", "-A FORWARD -j DROP"), "ip6tables -t filter -D FORWARD 3"),
+        (
+            step("ip filter PODS", "-A PODS -p tcp --dport 80 -j DROP"),
+            "iptables -t filter -D PODS -p tcp --dport 80 -j DROP",
+        ),
+        (step("ip filter PODS", "-A PODS -j DROP" + "x" * 400 + "…"), "iptables -t filter -D PODS 3"),
+        (step("ip6 filter FORWARD", "-A FORWARD -j DROP"), "ip6tables -t filter -D FORWARD -j DROP"),
         (step("ip filter FORWARD", "REJECT all -- anywhere anywhere"), "iptables -t filter -D FORWARD 3"),
         (step("inet filter pods", "drop", handle=17), "nft delete rule inet filter pods handle 17"),
         (step("inet filter pods", "drop"), "nft delete rule inet filter pods handle HANDLE"),
@@ -50,10 +54,10 @@ def test_a_rule_that_drops(found: Step, command: str) -> None:
 
 
 def test_several_that_drop() -> None:
-    """Of one chain the later rule is deleted first, since it has another number afterwards; then the policy is changed."""
+    """Of one chain the later rule is deleted first, since its number is another afterwards; then the policy is changed."""
     (made,) = remove(
-        step("ip filter FORWARD", "-A FORWARD -p tcp -j DROP", number=2),
-        step("ip filter FORWARD", "-A FORWARD -j DROP", number=10),
+        step("ip filter FORWARD", "DROP tcp -- anywhere anywhere", number=2),
+        step("ip filter FORWARD", "DROP all -- anywhere anywhere", number=10),
         policy("ip", "filter", "FORWARD"),
         sure=False,
     )

@@ -71,14 +71,14 @@ def test_a_point_without_packets_is_a_neighbour(tmp_path: Path) -> None:
     assert (0, 0) == (len(compared.b.packets), len(compared.b.flows))
 
 
-@pytest.mark.parametrize("least", [0, 1])
 def test_every_fixture_gives_the_same_answer_in_parts(
-    bundle_case: Case, least: int, monkeypatch: pytest.MonkeyPatch
+    bundle_case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much larger the outer point has to be, to the last byte of the JSON."""
     folder = FIXTURES / bundle_case.name
     monkeypatch.setattr(comparison, "FAR_LARGER", 1 << 40)
     whole = analyze(folder).to_json()
-    monkeypatch.setattr(comparison, "FAR_LARGER", least)
+    for least in (0, 1):
+        monkeypatch.setattr(comparison, "FAR_LARGER", least)
 
-    assert whole == analyze(folder).to_json()
+        assert whole == analyze(folder).to_json()

@@ -123,3 +123,27 @@ def test_both_sides_of_a_gap(tmp_path: Path) -> None:
     assert here.flows_here.tolist() == there.flows_there.tolist()
     assert here.partner is found.in_outer
     assert there.partner is found.in_inner
+
+
+@pytest.mark.parametrize(("later", "expected"), [(False, (0, 1)), (True, (1, 0))])
+def test_a_queue_that_may_still_hold_it(tmp_path: Path, later: bool, expected: tuple[int, int]) -> None:
+    """Nothing that was sent after it got through the slow queue, of whatever pod: it may wait there; else it is lost."""
+    slow, lost, other = (
+        Conversation(
+            pod=f"10.244.0.{n}:{n}000",
+            server="192.0.2.100:80",
+            nat=f"192.0.2.10:{n}000",
+            way=f"veth-{pod} cni0 | eth0",
+            isn=n * 1_000,
+        )
+        for n, pod in ((11, "a"), (12, "b"), (13, "c"))
+    )
+    slow.syn(0).queued("eth0", 1.2)
+    slow.accept(2.4)
+    slow.sent[-1].lost_after("cni0")
+    lost.syn(0.5).lost_after("cni0")
+    other.syn(2.0)
+    talks = [slow, lost, *([other] if later else []), bystander(-5)]
+    account = analyze(record(tmp_path, *talks)).account
+
+    assert expected == (account.node, account.why_unknown.get("not-recording", 0))

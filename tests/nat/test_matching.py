@@ -13,7 +13,7 @@ from analyzer.capture.columns import FLOW_DTYPES, Flows
 from analyzer.flow.point import routable
 from analyzer.nat.matching import match
 from analyzer.nat.tuples import DPORT, DST, ISN, SPORT, SRC
-from tests.conftest import FIXTURES
+from tests.conftest import analysed
 from tests.conversation import Conversation, bystander, record
 
 Pairs = dict[str, tuple[str, str, str]]
@@ -249,7 +249,7 @@ def test_files_without_names_in_any_order(proto: str, order: tuple[str, ...], tm
 def test_either_way_round(name: str, expected: list[tuple[int, int, int, int]]) -> None:
     """Which of two points is called the inner one changes nothing: the same pairs by the same proof, and the same doubts."""
     told = []
-    scene = analyze(FIXTURES / name).scene
+    scene = analysed(name).scene
     assert scene is not None
     for gap in scene.gaps:
         there, clock = match(gap.inner, gap.outer)

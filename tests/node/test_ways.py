@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analyzer import Analysis, analyze
 from tests.conversation import BRIDGE, Conversation, bystander, record
+from tests.incident.evidence import connection
 
 
 def headings(analysis: Analysis, point: str) -> dict[str, str]:
@@ -74,3 +75,20 @@ def test_interface_table(tmp_path: Path) -> None:
     assert ["not-routed-here"] == [
         str(fate) for fate in analysis.passages.query("point == 'cni0' and not answered")["fate"]
     ]
+
+
+def test_answers_by_another_uplink(tmp_path: Path) -> None:
+    """Requests leave by eth0, their answers come in by eth1 and get no further: they are followed inwards there."""
+    talk = connection(way="veth-a cni0 | eth0 eth1")
+    talk.syn(0).missed_at("eth1")
+    for at in (0.0001, 1.0001):
+        talk.send("SA", by_pod=False, at=at, seq=talk.server_isn, ack=talk.isn + 1).only_at("eth1")
+    others = (
+        bystander(-5, "veth-z cni0 | eth1"),
+        bystander(-4),
+        bystander(9, "veth-z cni0 | eth1"),
+        bystander(10),
+    )
+    (incident,) = analyze(record(tmp_path, talk, *others)).incidents
+
+    assert ("reply-vanished", ("cni0", "eth1")) == (incident.kind, incident.gap)

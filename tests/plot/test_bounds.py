@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from analyzer import Analysis, analyze
+from analyzer import Analysis
 from analyzer.plot import window
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 
 
 def test_the_late_ack(cases: dict[str, Case]) -> None:
     """The ACK of libnetwork issue 1090 stands 39,008 bytes under its bound, at the axis' zero; accepted ones between them."""
-    ax = window(analyze(cases["late-ack-seed"].folder))
+    ax = window(analysed("late-ack-seed"))
     upper, lower, accepted, short, judged = ax.lines[:5]
 
     assert [10110467] == judged.get_ydata()
@@ -24,7 +24,7 @@ def test_the_late_ack(cases: dict[str, Case]) -> None:
 
 def test_resets_of_the_host(cases: dict[str, Case]) -> None:
     """Every RST with which the host answered is a line, and has one entry in the legend."""
-    analysis = analyze(cases["ack-over"].folder)
+    analysis = analysed("ack-over")
     ax = window(analysis, finding=analysis.incidents[0].findings[0])
 
     assert 1 == [t.get_text() for t in ax.get_legend().get_texts()].count("RST by the host")

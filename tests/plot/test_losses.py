@@ -7,7 +7,7 @@ from pathlib import Path
 from analyzer import Analysis, analyze
 from analyzer.plot import attempts
 from analyzer.plot.losses import BINS
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.conversation import Conversation, bystander, record
 
 
@@ -29,7 +29,7 @@ def test_bars_add_up(lossy: Analysis) -> None:
 
 def test_real_captures(cases: dict[str, Case]) -> None:
     """Of a real incident the bars add up to what was counted."""
-    analysis = analyze(cases["table-full"].folder)
+    analysis = analysed("table-full")
     for udp in (False, True):
         sent, gone = heights(attempts(analysis, udp=udp))
         counts = analysis.counts

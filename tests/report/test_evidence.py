@@ -16,7 +16,7 @@ from scapy.utils import RawPcapNgReader, RawPcapReader
 from analyzer import Analysis, analyze
 from analyzer.errors import LostsynError
 from analyzer.report import evidence, headers
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.conversation import Conversation, bystander, record
 from tests.golden import renderings
 
@@ -69,7 +69,7 @@ def lost(tmp_path: Path) -> Path:
 
 def test_every_packet_that_is_told_of(bundle_case: Case, tmp_path: Path) -> None:
     """The file holds each packet of the incidents once, in time order, and says where it comes from."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     path = tmp_path / "evidence.pcapng"
     written = evidence.write(analysis, path)
     found = packets(path)
@@ -102,7 +102,7 @@ def test_headers_are_those_of_the_capture(cases: dict[str, Case], tmp_path: Path
 def test_comments_say_what_happened(cases: dict[str, Case], tmp_path: Path) -> None:
     """The lost SYN, the partner that got the port and the second attempt are called so, in the order of the way."""
     path = tmp_path / "evidence.pcapng"
-    evidence.write(analyze(cases["snat-race"].folder), path)
+    evidence.write(analysed("snat-race"), path)
     mine = [
         (packet.point, comment.partition(" (")[0])
         for packet in packets(path)
@@ -160,7 +160,7 @@ def test_no_payload_of_real_captures(cases: dict[str, Case], name: str) -> None:
                 words |= set(re.findall(rb"[A-Za-z]{8,}", data[headers.read(data, reader.linktype).end :]))
 
     assert b"registry" in words
-    for output in renderings(analyze(cases[name].folder)).values():
+    for output in renderings(analysed(name)).values():
         assert not [word for word in words if word.decode() in output]
 
 
@@ -175,7 +175,7 @@ def test_payload_when_asked_for(lost: Path, tmp_path: Path) -> None:
 def test_times_are_on_the_common_clock(cases: dict[str, Case], tmp_path: Path) -> None:
     """A point whose clock differs by a quarter of an hour lies beside its neighbour in the file."""
     path = tmp_path / "evidence.pcapng"
-    analysis = analyze(cases["late-ack-seed"].folder)
+    analysis = analysed("late-ack-seed")
     evidence.write(analysis, path)
     found = packets(path)
 
@@ -201,7 +201,7 @@ def test_archives_and_compression(lost: Path, tmp_path: Path) -> None:
 def test_an_interface_for_each_point(cases: dict[str, Case], tmp_path: Path) -> None:
     """Of one `-i any` capture every interface becomes one of the evidence, by its name."""
     path = tmp_path / "evidence.pcapng"
-    evidence.write(analyze(cases["snat-race-any"].folder), path)
+    evidence.write(analysed("snat-race-any"), path)
 
     assert {"veth-a", "veth-b", "cni0", "eth0"} == {packet.point for packet in packets(path)}
 
@@ -226,7 +226,7 @@ def test_every_incident_has_its_share(
     """Where not all fits, each incident is there with its first connections."""
     path = tmp_path / "evidence.pcapng"
     monkeypatch.setattr(evidence, "PACKETS", 60)
-    analysis = analyze(cases["table-full"].folder)
+    analysis = analysed("table-full")
     evidence.write(analysis, path)
     comments = " ".join(comment for packet in packets(path) for comment in packet.comments)
 
@@ -237,7 +237,7 @@ def test_every_incident_has_its_share(
 def test_no_incident_no_packet(cases: dict[str, Case], tmp_path: Path) -> None:
     """Where nothing happened the file is valid and empty."""
     path = tmp_path / "evidence.pcapng"
-    evidence.write(analyze(cases["clean"].folder), path)
+    evidence.write(analysed("clean"), path)
 
     assert [] == packets(path)
 
@@ -267,7 +267,7 @@ def test_wireshark_shows_it(cases: dict[str, Case], tmp_path: Path) -> None:
     """A reader that is not ours counts the frames, names interfaces, shows comments, finds nothing malformed."""
     path = tmp_path / "evidence.pcapng"
     for name in ("snat-race", "snat-race-ipv6", "snat-race-any", "late-ack-seed", "table-full"):
-        written = evidence.write(analyze(cases[name].folder), path)
+        written = evidence.write(analysed(name), path)
         fields = ("frame.interface_name", "frame.comment", "_ws.malformed", "_ws.expert.severity")
         told = subprocess.run(
             ["tshark", "-r", str(path), "-T", "fields", *(f"-e{field}" for field in fields)],

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.connection.model import Fate, Passage, Sighting
@@ -78,7 +78,6 @@ def finding(drawn: list[Passage], gap: tuple[str, str] | None = ("cni0", "eth0")
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(passages, max_size=12))
 def test_everything_is_within_the_drawing(drawn: list[Passage]) -> None:
     """No arrow, dot, address or label leaves the drawing, whatever the packets are."""
@@ -94,7 +93,6 @@ def test_everything_is_within_the_drawing(drawn: list[Passage]) -> None:
         assert (arrow.end == "arrow") == bool(arrow.head)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(passages, max_size=12))
 def test_time_runs_down(drawn: list[Passage]) -> None:
     """A later sighting never stands above an earlier one, and the axis has no hole and no overlap."""
@@ -112,7 +110,6 @@ def test_time_runs_down(drawn: list[Passage]) -> None:
     assert all(before.y2 == after.y1 for before, after in pairwise(it.axis))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(passages, max_size=12))
 def test_texts_keep_apart(drawn: list[Passage]) -> None:
     """Neither two lane names, nor two rows of notes, nor two frame numbers of one lane overlap."""

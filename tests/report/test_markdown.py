@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyzer import analyze
 from analyzer.report.checked import Checked
 from analyzer.report.markdown import render
-from tests.conftest import FIXTURES
+from tests.conftest import analysed
 
 
 def _checked(name: str, *paths: str) -> Checked:
-    return Checked.of(paths or (name,), analyze(FIXTURES / name))
+    return Checked.of(paths or (name,), analysed(name))
 
 
 def test_fine_and_not() -> None:

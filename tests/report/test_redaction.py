@@ -24,7 +24,7 @@ from analyzer.report.aliases import Aliases
 from analyzer.report.headers import read
 from analyzer.report.redaction import Redaction, redact
 from tests.capture.layers import ROWS, Layered
-from tests.conftest import Case
+from tests.conftest import Case, analysed
 from tests.golden import renderings
 from tests.report.test_evidence import packets
 
@@ -126,12 +126,12 @@ def test_everything_else_stays(bundle_case: Case) -> None:
 def test_columns_are_left_behind(cases: dict[str, Case]) -> None:
     """A redacted analysis has no tables: they would tell."""
     with pytest.raises(ValueError, match="holds no captures"):
-        _ = redact(analyze(cases["snat-race"].folder), KEY).flows
+        _ = redact(analysed("snat-race"), KEY).flows
 
 
 def test_one_alias_in_all_outputs(cases: dict[str, Case], tmp_path: Path) -> None:
     """The pod is called the same in text, JSON, HTML and in the packets' headers."""
-    analysis = analyze(cases["snat-race"].folder)
+    analysis = analysed("snat-race")
     path = tmp_path / "evidence.pcapng"
     evidence.write(analysis, path, key=KEY)
     alias = _alias("10.244.0.11")
@@ -143,7 +143,7 @@ def test_one_alias_in_all_outputs(cases: dict[str, Case], tmp_path: Path) -> Non
 def test_the_redacted_evidence_tells_the_incident(cases: dict[str, Case], tmp_path: Path) -> None:
     """Lostsyn itself reads it: the same loss, cause and gap, with the aliases for addresses."""
     path = tmp_path / "evidence.pcapng"
-    evidence.write(analyze(cases["snat-race"].folder), path, key=KEY)
+    evidence.write(analysed("snat-race"), path, key=KEY)
     (incident,) = analyze(path).incidents
 
     assert ("syn-vanished", "snat-port-race", ("cni0", "eth0")) == (
@@ -158,7 +158,7 @@ def test_the_redacted_evidence_tells_the_incident(cases: dict[str, Case], tmp_pa
 def test_display_filters_work_on_the_redacted_evidence(cases: dict[str, Case], tmp_path: Path) -> None:
     """The filter in the redacted report finds in the redacted evidence what the plain one finds in the plain evidence."""
     for name in ("snat-race", "snat-race-ipv6"):
-        analysis = analyze(cases[name].folder)
+        analysis = analysed(name)
         counts = []
         for key in (None, KEY):
             told = analysis if key is None else redact(analysis, key)
@@ -176,7 +176,7 @@ def test_display_filters_work_on_the_redacted_evidence(cases: dict[str, Case], t
 def test_payload_is_never_redacted(cases: dict[str, Case], tmp_path: Path) -> None:
     """Payload and aliases exclude each other: payload may name addresses in any form."""
     with pytest.raises(ValueError, match="payload cannot be redacted"):
-        evidence.write(analyze(cases["clean"].folder), tmp_path / "x", payload=True, key=KEY)
+        evidence.write(analysed("clean"), tmp_path / "x", payload=True, key=KEY)
 
 
 @pytest.mark.parametrize("layered", ROWS.values(), ids=ROWS)
@@ -332,7 +332,7 @@ def test_named_tuples_and_sets() -> None:
 
 def test_the_report_says_that_it_is_redacted(cases: dict[str, Case]) -> None:
     """A caveat says so, with a name of the key that does not tell the key."""
-    analysis = analyze(cases["clean"].folder)
+    analysis = analysed("clean")
     first, other = (redact(analysis, key).caveats[0] for key in (KEY, b"another"))
 
     assert "aliases" in first

@@ -16,7 +16,7 @@ from analyzer.connection.reasons import REASONS
 from analyzer.incident.model import Kind
 from analyzer.report.checked import Checked
 from analyzer.report.verdict import headline
-from tests.conftest import CASES, Case
+from tests.conftest import CASES, Case, analysed
 from tests.conversation import Conversation, bystander, record
 
 
@@ -137,7 +137,7 @@ def _side(analysis: Analysis) -> int:
 
 def test_says_no_incident_only_where_exit_is_0(bundle_case: Case) -> None:
     """In every fixture verdict and exit code agree."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     said = headline(analysis.incidents, analysis)
 
     assert bundle_case.expect["exit"] == _side(analysis)
@@ -187,7 +187,7 @@ def test_names_of_files_do_not_matter(name: str, tmp_path: Path) -> None:
             new = path.name
         (folder / f"x{n}").mkdir()
         shutil.copy(path, folder / f"x{n}" / new)
-    whole, renamed = analyze(CASES[name].folder), analyze(folder)
+    whole, renamed = analysed(name), analyze(folder)
 
     assert headline(whole.incidents, whole) == headline(renamed.incidents, renamed)
     assert whole.account == renamed.account

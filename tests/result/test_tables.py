@@ -9,7 +9,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.result.schema import COLUMNS
-from tests.conftest import FIXTURES, Case
+from tests.conftest import Case, analysed
 from tests.conversation import START, TRANSIT, Conversation, bystander, record
 
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
@@ -76,7 +76,7 @@ def test_empty_tables_have_their_columns(name: str, tmp_path: Path) -> None:
 
 def test_every_fixture(bundle_case: Case) -> None:
     """The tables of real captures are whole and agree with each other."""
-    analysis = analyze(bundle_case.folder)
+    analysis = analysed(bundle_case.name)
     for name, table in every_table(analysis).items():
         assert list(documented(name)) == list(table.columns)
     flows, packets = analysis.flows, {p.name: analysis.packets(p.name) for p in analysis.capture_points}
@@ -97,7 +97,7 @@ def test_every_fixture(bundle_case: Case) -> None:
 
 def test_points(tmp_path: Path) -> None:
     """In the order of the way out; what is not known is missing, not zero."""
-    table = analyze(FIXTURES / "capture-loss").points
+    table = analysed("capture-loss").points
     assert [("veth-a", "pod"), ("veth-b", "pod"), ("cni0", "bridge"), ("eth0", "uplink")] == list(
         zip(table["point"], table["role"], strict=True)
     )
@@ -143,7 +143,7 @@ def test_crossings_show_a_ladder(lost: Analysis) -> None:
 
     assert lost.ladder(table.iloc[0]).html in table._repr_html_()
     assert lost.ladder(part.iloc[0]).html in part._repr_html_()
-    both = pd.concat([table, analyze(FIXTURES / "late-ack").crossings])
+    both = pd.concat([table, analysed("late-ack").crossings])
     for none in (table[["snat"]], table.iloc[:0], both):
         assert "<svg" not in none._repr_html_()
     assert len(both) > len(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shutil
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,12 @@ from hypothesis import strategies as st
 
 from analyzer import Analysis, UnusableInput, analyze
 from analyzer.result.whatif import PORTS, SETTINGS, WhatIf, coincidences, parse, what_if
+from tests.conftest import analysed
 from tests.conversation import Conversation, bystander, record
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 BUNDLES = sorted(path.parent.name for path in FIXTURES.glob("*/case.toml"))
 ASKED = ("be-liberal", "drop-invalid", "random-fully", "kernel=5.4", "kernel=6.1", "table=262144")
-
-
-@cache
-def fixture(name: str) -> Analysis:
-    """One of the shipped bundles, analysed."""
-    return analyze(FIXTURES / name)
 
 
 def outcome(told: WhatIf) -> str:
@@ -44,7 +38,7 @@ def only(told: WhatIf) -> str:
 @pytest.mark.parametrize("setting", ASKED)
 def test_each_incident_has_one_answer(name: str, setting: str) -> None:
     """Every incident is in one of the three lists, and has its sentence, without a full stop."""
-    analysis = fixture(name)
+    analysis = analysed(name)
     told = what_if(analysis, setting)
     ids = [incident.id for incident in analysis.incidents]
 
@@ -76,28 +70,28 @@ def test_each_incident_has_one_answer(name: str, setting: str) -> None:
 )
 def test_real_captures(name: str, setting: str, expected: str) -> None:
     """What the laboratory showed of these settings and kernels comes out of their captures."""
-    assert expected == outcome(what_if(fixture(name), setting))
+    assert expected == outcome(what_if(analysed(name), setting))
 
 
 def test_the_replay_says_why() -> None:
     """The sentence counts the packets, and names the test that still fails."""
     assert "replayed with it, 1 packet would have been translated and passed on" == only(
-        what_if(fixture("late-ack-seed"), "be-liberal")
+        what_if(analysed("late-ack-seed"), "be-liberal")
     )
     assert "4 of 4 packets would still be INVALID: ACK is over upper bound" in only(
-        what_if(fixture("ack-over"), "kernel=6.1")
+        what_if(analysed("ack-over"), "kernel=6.1")
     )
 
 
 def test_an_older_kernel_is_no_promise() -> None:
     """What it would have refused beside these packets was not checked, and that is said."""
-    assert "was not checked" in what_if(fixture("ack-over"), "kernel=5.10").arithmetic
-    assert "was not asked" not in what_if(fixture("late-ack"), "kernel=6.1").arithmetic
+    assert "was not checked" in what_if(analysed("ack-over"), "kernel=5.10").arithmetic
+    assert "was not asked" not in what_if(analysed("late-ack"), "kernel=6.1").arithmetic
 
 
 def test_the_arithmetic_of_random_ports() -> None:
     """30 connections of each pod in pairs, and a pair of echoes; 60 ports are taken towards the one server."""
-    told = what_if(fixture("snat-race"), "random-fully")
+    told = what_if(analysed("snat-race"), "random-fully")
 
     assert f"R = {PORTS:,} ports" in told.arithmetic
     assert "U = 60" in told.arithmetic
@@ -119,7 +113,7 @@ def test_what_is_random_already_does_not_help(tmp_path: Path) -> None:
 
 def test_a_search_for_a_port_is_random_already() -> None:
     """Who could not keep its port drew one, from 5.0 on; before, the rover counted up."""
-    analysis = fixture("snat-race")
+    analysis = analysed("snat-race")
     (incident,) = analysis.incidents
     first = incident.findings[0]
     searched = dataclasses.replace(first, facts={**first.facts, "port_kept": False})
@@ -279,7 +273,7 @@ def test_what_is_no_setting_is_told(setting: str) -> None:
 def test_captures_are_needed() -> None:
     """An analysis that was put together by hand cannot be judged again."""
     with pytest.raises(ValueError, match="holds no captures"):
-        what_if(dataclasses.replace(fixture("clean"), scene=None), "be-liberal")
+        what_if(dataclasses.replace(analysed("clean"), scene=None), "be-liberal")
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), max_size=40), st.integers(0, 20))

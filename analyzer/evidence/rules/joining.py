@@ -91,6 +91,8 @@ def _unlisted(parts: list[_Listed], chains: tuple[Chain, ...]) -> frozenset[Plac
     """Give the places that none of the listings shows."""
     # What iptables-save and `nft list ruleset` do not print, there is not.
     whole = {chain.family for part in parts for chain in part.chains if not part.source.unlisted}
+    if any(part.source.source.startswith("nft") and not part.source.unlisted for part in parts):
+        whole |= {"ip", "ip6"}
     listed = {Place(chain.family, chain.table, chain.hook) for chain in chains}
     return frozenset(
         place for part in parts for place in part.source.unlisted - listed if place.family not in whole

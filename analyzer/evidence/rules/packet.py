@@ -84,5 +84,7 @@ class Steps:
     """Every rule that matched, and the policies; the first hundred."""
     unwalked: tuple[str, ...]
     """Base chains that may concern the packet and were not walked here: those of bridges."""
+    untracked: bool | None = False
+    """Whether a rule took it from conntrack, which then knows nothing of its answer; None where one may have."""
     unlisted: tuple[str, ...] = ()
     """Chains on the packet's way that no listing shows, so nobody knows what they hold: `ip raw prerouting`."""

@@ -132,6 +132,7 @@ class _Walk:
             nat_doubts=tuple(self._nat_doubts[:_STEPS]),
             steps=tuple(self._steps),
             unwalked=tuple(bridged),
+            untracked=self._view.untracked,
             unlisted=self._unlisted(),
         )
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Neighbour, limited, unread
+from analyzer.evidence.facts import Neighbour, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +42,9 @@ def recognises(head: str) -> bool:
 @limited("neighbours", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the neighbours."""
-    lost: list[str] = []
-    for line in text.splitlines():
-        stripped = line.strip()
-        said = _LINE.fullmatch(stripped) or _ROW.fullmatch(stripped) or _PROC.fullmatch(stripped)
+    for line in map(str.strip, text.splitlines()):
+        said = _LINE.fullmatch(line) or _ROW.fullmatch(line) or _PROC.fullmatch(line)
         if not said:
-            if _LIKE.match(line):
-                lost.append(line)
             continue
         told = said.groupdict()
         flags = int(told["flags"], 16) if "flags" in told else _COMPLETE
@@ -61,4 +57,4 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             state="INCOMPLETE" if mac is None else "PERMANENT" if permanent else "",
             file=file,
         )
-    yield from unread(lost, file, "neighbours")
+    yield from unread(alike(text, _LIKE, _LINE, _ROW, _PROC), file, "neighbours")

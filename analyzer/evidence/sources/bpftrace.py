@@ -5,8 +5,8 @@
             sk_skb_reason_drop+144
             nf_hook_slow+125
 
-Times are nanoseconds since boot. Reasons are numbers that differ from kernel to kernel; the tracepoint's `format`, which
-names them, stands in the same file.
+Times are nanoseconds since boot. The reason numbers differ between kernels. The tracepoint's `format`, in the same file, names
+them.
 """
 
 from __future__ import annotations
@@ -125,5 +125,4 @@ def _record(
         dport=number(said.get("dport"), 0xFFFF) if ported else None,
         seq=number(said.get("seq"), 0xFFFFFFFF) if proto == 6 else None,
         ip_id=number(said.get("id"), 0xFFFF),
-        netns=number(said.get("netns"), 0xFFFFFFFF) or None,
     )

@@ -1,7 +1,7 @@
 """`iptables -S`, and what `grep` leaves of `iptables-save`: rules without the frame of their table.
 
-Which table they are of, the command above them tells, else the chains that are listed with them. A chain whose
-policy or declaration (`-P`, `-N`) is missing is not all there, and the other tables are unknown.
+The command above them shows which table it is, otherwise the chains in the listing. A chain without its policy or
+declaration (`-P`, `-N`) is incomplete, and the other tables are unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
-from analyzer.evidence.sources import RULES, iptables_save
+from analyzer.evidence.sources import RULES, ebtables, iptables_save
 from analyzer.evidence.sources.iptables_save import IPV6, make_rule
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ _LEGACY = re.compile(r"# Warning: ip6?tables-legacy tables present")
 
 def recognises(head: str) -> bool:
     """Say whether rules stand there, and no whole table does."""
+    rest = ebtables.PRINTED.sub("", head)
     return re.search(
-        r"^\s*(?:\[\d+:\d+\] )?(?:-A \S+ .*-[jg] \S|-P [A-Z]+ (?:ACCEPT|DROP)\b)", head, re.MULTILINE
+        r"^\s*(?:\[\d+:\d+\] )?(?:-A \S+ .*-[jg] \S|-P [A-Z]+ (?:ACCEPT|DROP)\b)", rest, re.MULTILINE
     ) is not None and not iptables_save.recognises(head)
 
 
@@ -52,9 +53,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a ruleset for each table; what is not listed of it stays open."""
     said, legacy = Command(), False
     section = _Section(said)
-    for raw in text.splitlines():
+    for raw in ebtables.PRINTED.sub("", text).splitlines():
         line = raw.strip()
-        if not line:
+        if not line or ebtables.OWN.search(line):
             continue
         declared, saved = _DECLARED.fullmatch(line), _SAVED.fullmatch(line)
         if _LEGACY.match(line):

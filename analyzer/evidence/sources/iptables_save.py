@@ -1,7 +1,7 @@
 """`iptables-save` and `ip6tables-save`, with `-c` or without, of both kinds of iptables.
 
-Each table begins with `*nat` and ends with `COMMIT`. `(nf_tables)` in the comment before it says that the
-rules are nftables' and appear in `nft list ruleset` too; without it they are of iptables' own kernel part.
+Each table begins with a line such as `*nat` and ends with `COMMIT`. `(nf_tables)` in the comment before it means that
+the rules are in nftables and in `nft list ruleset` too. Without it they are in the legacy iptables tables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analyzer.evidence.facts import Caveat
 from analyzer.evidence.rules.builtin import HOOKS, priority
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
-from analyzer.evidence.sources import RULES
+from analyzer.evidence.sources import RULES, ebtables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -35,7 +35,12 @@ IPV6 = re.compile(r"(?:^| )-[sd] [\da-f]*:|-p ipv6-icmp\b|--icmpv6-type ")
 
 def recognises(head: str) -> bool:
     """Say whether a table with a built-in chain begins."""
-    return re.search(rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", head, re.MULTILINE) is not None
+    return (
+        re.search(
+            rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", ebtables.PRINTED.sub("", head), re.MULTILINE
+        )
+        is not None
+    )
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -47,7 +52,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     complete = True
     lost, example = 0, ""
     endless: Counter[str] = Counter()
-    for raw in text.splitlines():
+    for raw in ebtables.PRINTED.sub("", text).splitlines():
         line = raw.strip()
         if line.startswith(("-", "[")) and table and table.read(line):
             continue

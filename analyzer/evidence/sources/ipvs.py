@@ -1,6 +1,6 @@
 """`ipvsadm -Lcn`: the connections of the virtual server (IPVS).
 
-They come under this head; `expire` is minutes and seconds.
+They come under this header; `expire` is in minutes and seconds.
 
     IPVS connection entries
     pro expire state       source             virtual            destination
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat, IpvsConnection, limited
+from analyzer.evidence.facts import IpvsConnection, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ _ENDPOINT = r"(\[?[\da-fA-F.:]{2,45}\]?:\d{1,5})"
 _LINE = re.compile(
     rf"([A-Z]{{2,8}}) +(\d{{1,5}}):(\d\d)(?:\.\d+)? +([A-Z_0-9]{{2,20}}) +{_ENDPOINT} +{_ENDPOINT} +{_ENDPOINT}"
 )
+_LIKE = re.compile(r"(?:TCP|UDP|SCTP) +\d")
 
 
 def recognises(head: str) -> bool:
@@ -38,7 +39,6 @@ def recognises(head: str) -> bool:
 @limited("connections", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the connections."""
-    lost, example = 0, ""
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             yield IpvsConnection(
@@ -50,7 +50,4 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 destination=said[7],
                 file=file,
             )
-        elif re.match(r"(?:TCP|UDP|SCTP) +\d", line):
-            lost, example = lost + 1, example or line
-    if lost:
-        yield Caveat(says=f"{file}: {lost} connections not understood, the first: {example[:80]!r}")
+    yield from unread(alike(text, _LIKE, _LINE), file, "connections")

@@ -1,17 +1,18 @@
-"""dmesg, /var/log/messages and the journal: what the kernel said of lost packets, of itself or because a rule told it to.
+"""dmesg, /var/log/messages and the journal: what the kernel logged about lost packets, by itself or because of a rule.
 
-Of conntrack: a full table, single packets. Besides: martians, full neighbour tables, bad checksums, links that went down, packets
-that a rule logged or traced, and what the rate limit left out.
+From conntrack: a full table, single packets. Also martians, full neighbour tables, bad checksums, links that went down, packets
+that a rule logged or traced, and how many lines the rate limit suppressed.
 
-Times come as `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
-`journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full` write them. Lines about packets
-are written for ignored packets too, so the wording decides what became of the packet; see `_TESTS`.
+Times may have the form of `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
+`journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full`. The kernel logs ignored packets too, so the
+wording decides what happened to the packet; see `_TESTS`.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.capture.naming import printable
@@ -29,7 +30,7 @@ PURPOSE = "the kernel's lines about dropped and INVALID packets"
 MOST = 20_000
 """Lines kept of one file; each takes half a kilobyte."""
 _MESSAGE = re.compile(
-    r"(?:nf_conntrack: )?nf_conntrack: (?P<full>table full(?: in netns (?P<netns>\d{1,10}))?, dropping packet)"
+    r"(?:nf_conntrack: )?nf_conntrack: (?P<full>table full(?: in netns \d{1,10})?, dropping packet)"
     r"|nf_ct_(?:proto_\d{1,3}|tcp|udp|icmp(?:v6)?|dccp|sctp|gre|generic): (?P<judged>.+)"
     r"|(?:net_ratelimit: |(?P<of>nf_\w+): )(?P<count>\d{1,10}) callbacks suppressed"
 )
@@ -57,7 +58,6 @@ _TESTS: tuple[tuple[str, str, Literal["invalid", "ignore"] | None], ...] = (
     ("truncated", "", "invalid"),
     ("malformed", "", "invalid"),
 )
-_UPTIME = re.compile(r"\[ *(\d{1,10}\.\d{1,9})\] ?$")
 _DATE = re.compile(
     r"\[(?:[^\W\d]{2,9}\.? )?(?P<month>[^\W\d]{3,5})\.? +(?P<day>\d{1,2}) (?P<clock>[\d:]{8}) (?P<year>\d{4})\]"
     r"|(?:\w{3} )?(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
@@ -101,56 +101,26 @@ def _other(line: str, file: str) -> LogLine | None:
     if told is None:
         return None
     begin, about, says, fields = told
-    uptime, time, zoned = _times(line[:begin])
+    time, zoned = _times(line[:begin])
     return LogLine(
-        about=about,
-        says=says,
-        file=file,
-        time=time,
-        zoned=zoned,
-        uptime=uptime,
-        since_new_year=_day(line),
-        **fields,
+        about=about, says=says, file=file, time=time, zoned=zoned, since_new_year=_day(line), **fields
     )
 
 
 def _line(line: str, said: re.Match[str], file: str) -> LogLine:
-    uptime, time, zoned = _times(line[: said.start()])
-    day = _day(line)
+    time, zoned = _times(line[: said.start()])
+    told = partial(LogLine, file=file, time=time, zoned=zoned, since_new_year=_day(line))
     if said["full"]:
-        return LogLine(
-            about="table-full",
-            says=said["full"],
-            file=file,
-            time=time,
-            zoned=zoned,
-            uptime=uptime,
-            since_new_year=day,
-            netns=int(said["netns"]) if said["netns"] else None,
-        )
+        return told(about="table-full", says=said["full"])
     if said["count"]:
-        return LogLine(
-            about="suppressed",
-            says=printable(line[said.start() :][:200]),
-            file=file,
-            time=time,
-            zoned=zoned,
-            uptime=uptime,
-            since_new_year=day,
-            count=int(said["count"]),
-        )
+        return told(about="suppressed", says=printable(line[said.start() :][:200]), count=int(said["count"]))
     judged = _PACKET.search(said["judged"])
     says = printable((said["judged"][: judged.start()] if judged else said["judged"]).strip()[:200])
     test, verdict = next(((test, verdict) for word, test, verdict in _TESTS if word in says), ("", None))
     bound = _BOUND.search(says)
-    return LogLine(
+    return told(
         about="packet",
         says=says,
-        file=file,
-        time=time,
-        zoned=zoned,
-        uptime=uptime,
-        since_new_year=day,
         verdict=verdict,
         test=test,
         bound=int(bound[1] or bound[2]) if bound else None,
@@ -175,16 +145,14 @@ def _day(line: str) -> int | None:
     return (since.days * 86400 + hours * 3600 + minutes * 60 + seconds) * 10**9 + fraction
 
 
-def _times(stamp: str) -> tuple[int | None, int | None, bool]:
-    """Read a line's time: nanoseconds since boot, since the epoch, and whether its zone is known."""
+def _times(stamp: str) -> tuple[int | None, bool]:
+    """Read a line's time: nanoseconds since the epoch, and whether its zone is known."""
     stamp = stamp[-200:].rstrip() if len(stamp) > 200 else stamp.rstrip()
-    boot = _UPTIME.search(stamp)
-    uptime = _nanoseconds(boot[1]) if boot else None
     said = _DATE.match(stamp)
     if not said:
-        return uptime, None, False
+        return None, False
     if said["unix"]:
-        return uptime, _nanoseconds(said["unix"]), True
+        return _nanoseconds(said["unix"]), True
     try:
         if said["month"]:
             day = f"{said['year']}-{month(said['month']):02}-{int(said['day']):02}"
@@ -193,11 +161,11 @@ def _times(stamp: str) -> tuple[int | None, int | None, bool]:
             zone = said["zone"] or ""
             moment = datetime.fromisoformat(said["iso"] + ("+00:00" if zone in ("Z", "UTC") else zone))
     except ValueError:
-        return uptime, None, False
+        return None, False
     zoned = moment.tzinfo is not None
     whole = moment if zoned else moment.replace(tzinfo=UTC)
     fraction = int((said["fraction"] or "").ljust(9, "0"))
-    return uptime, int(whole.timestamp()) * 10**9 + fraction, zoned
+    return int(whole.timestamp()) * 10**9 + fraction, zoned
 
 
 def _nanoseconds(text: str) -> int:

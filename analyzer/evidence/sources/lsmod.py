@@ -1,11 +1,11 @@
-"""`lsmod` and `/proc/modules`: which parts of the kernel are loaded; those that are built in are not listed."""
+"""`lsmod` and `/proc/modules`: which kernel modules are loaded; built-in ones are not listed."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Module, limited, unread
+from analyzer.evidence.facts import Module, alike, limited, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +32,9 @@ def recognises(head: str) -> bool:
 @limited("modules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the modules."""
-    lost: list[str] = []
     begin = _HEAD.search(text)
-    for line in text[begin.end() if begin else 0 :].splitlines():
+    listed = text[begin.end() if begin else 0 :]
+    for line in listed.splitlines():
         if said := _LINE.fullmatch(line.rstrip()):
             yield Module(name=said[1], file=file)
-        elif _LIKE.match(line):
-            lost.append(line)
-    yield from unread(lost, file, "modules")
+    yield from unread(alike(listed, _LIKE, _LINE), file, "modules")

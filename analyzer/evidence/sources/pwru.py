@@ -1,13 +1,12 @@
-"""pwru, text and JSON (`--output-json`): the functions of the kernel that packets passed.
+"""pwru, text and JSON (`--output-json`): the kernel functions that packets passed.
 
     SKB                CPU PROCESS          NETNS      MARK/x  IFACE   PROTO  MTU   LEN   TUPLE                           FUNC
     0xffff8b7f0331f800 0   ~/bin/curl:18515 4026531840 0       eth0:2  0x0800 1500  60    10.0.0.1:4000->10.0.0.2:80(tcp) ip_rcv
 
 Before pwru 1.0.7 the function came first, then `netns=4026531840 mark=0x0 ifindex=2 ...` and the tuple.
 
-The functions that a packet passed before stand in for its stack, if pwru was not asked for that. Times are those of
-CLOCK_MONOTONIC, if `--timestamp current` was given. Where a packet was dropped, pwru shows
-`kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
+Without a call stack, the functions that the packet passed before serve as one. Times are CLOCK_MONOTONIC's, if `--timestamp
+current` was given. For a dropped packet, pwru shows `kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _BARE = re.compile(
     rf"^(?:\S{{8,30}} +)?0x[0-9a-f]{{8,16}} +\d{{1,5}} +\S{{1,64}} +[^\n]{{0,300}}?{_TUPLE.pattern}",
     re.MULTILINE,
 )
-_META = re.compile(r"(?<!\S)(\d{4,10}) +[0-9a-f]{1,8} +(\S{1,32}) +(0x[0-9a-f]{4}) +\d{1,5} +\d{1,6}(?!\S)")
+_META = re.compile(r"(?<!\S)\d{4,10} +[0-9a-f]{1,8} +(\S{1,32}) +(0x[0-9a-f]{4}) +\d{1,5} +\d{1,6}(?!\S)")
 _DROP = re.compile(r"(kfree_skb_reason|sk_skb_reason_drop) ?\((\w{1,64})\)(?: +([\w.]{1,80}))?")
 _PORTED = ("tcp", "udp", "sctp")
 """Protocols with ports; of others pwru prints zeros."""
@@ -119,7 +118,6 @@ def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
     rest = found[4]
     packet, meta = _TUPLE.search(rest), _META.search(rest)
     words = rest[packet.end() if packet else meta.end() if meta else 0 :].split() or rest.split()
-    netns = meta[1] if meta else said[1] if (said := re.search(r"\bnetns=(\d{1,10})\b", rest)) else None
     drop = _DROP.search(rest)
     func = drop[0] if drop and drop.start() > (packet.end() if packet else -1) else words[0] if words else ""
     src = address(packet[1]) if packet else ""
@@ -130,9 +128,8 @@ def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
         "frames": None,
         "time": number_of(rest.split()[0]) if timed else None,
         "cpu": number(found[2], 0xFFFF),
-        "netns": number(netns, 0xFFFFFFFF),
-        "device": printable(meta[2].rpartition(":")[0]) if meta else "",
-        "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[3], 16)) if meta else None,
+        "device": printable(meta[1].rpartition(":")[0]) if meta else "",
+        "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[2], 16)) if meta else None,
         "proto": packet[5] if packet else "",
         "src": src,
         "dst": address(packet[3]) if packet else "",
@@ -163,7 +160,6 @@ def _json(line: str) -> dict[str, Any] | None:
         "frames": stack.split()[:DEEP] if isinstance(stack, str) else None,
         "time": integer(item, "time"),
         "cpu": integer(item, "cpu", most=0xFFFF),
-        "netns": integer(item, "netns", most=0xFFFFFFFF),
         "device": printable(string(item, "iface").rpartition(":")[0][:64]),
         "version": (6 if ":" in src else 4) if src else VERSIONS.get(integer(item, "proto") or 0),
         "proto": PROTOCOLS.get(proto, str(proto)) if proto is not None else "",

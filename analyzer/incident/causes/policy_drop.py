@@ -282,10 +282,15 @@ def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
     point, row = case.lost[0].seen[-1]
     if not case.replies or scene.state(point, row, case.gap) != "invalid":
         return ()
+    asked = scene.trails.flows_of(point, int(point.packets.flow[row])).get(_beyond(case))
+    there = case.gap.outer if case.outward else case.gap.inner
+    exempt = asked is not None and len(there.rows(asked, 0)) > 0
+    why = (
+        "a rule exempts the request from conntrack" if exempt else f"the request never was on {_beyond(case)}"
+    )
     return (
         Evidence(
-            says=f"conntrack calls the {label(point, row)} INVALID: the request that it answers never was on {_beyond(case)}, "
-            "so it has no entry",
+            says=f"conntrack calls the {label(point, row)} INVALID, since it has no entry for it: {why}",
             source="captures",
         ),
     )

@@ -12,7 +12,7 @@ from analyzer.capture.points import Recording, record
 from analyzer.capture.storage import Memory
 from analyzer.report import evidence
 from tests.capture.listing.printing import printed
-from tests.conftest import CASES
+from tests.conftest import CASES, analysed
 
 
 def recorded(*paths: Path) -> list[Recording]:
@@ -42,7 +42,7 @@ def test_caveats_name_the_line(tmp_path: Path) -> None:
 
 def test_the_evidence_capture_holds_its_packets(tmp_path: Path) -> None:
     """They are found again by the listing's numbers."""
-    written = evidence.write(analyze(CASES["late-ack-seed"].folder), tmp_path / "evidence.pcapng")
+    written = evidence.write(analysed("late-ack-seed"), tmp_path / "evidence.pcapng")
 
     assert (0, True) == (written.left_out, written.packets > 2)
 

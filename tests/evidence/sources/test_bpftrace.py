@@ -43,7 +43,7 @@ def test_one() -> None:
         file="a", line=3, source="bpftrace", time=5000, clock="boot", offset=1795989709124026000 - 1000, cpu=1,
         reason="NETFILTER_DROP", location="nf_hook_slow", stack=("sk_skb_reason_drop", "nf_hook_slow", "ip_output"),
         hook="POSTROUTING", device="eth0", version=4, proto="tcp", src="192.0.2.10", dst="192.0.2.100", sport=20003,
-        dport=80, seq=3983590149, ip_id=33661, netns=4026532177,
+        dport=80, seq=3983590149, ip_id=33661,
     )  # fmt: skip
 
 

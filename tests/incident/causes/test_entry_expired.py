@@ -10,12 +10,12 @@ from analyzer.incident.lost_entry import longer
 from tests.incident.evidence import connection, findings, judged
 
 
-def late(folder: Path, at: float, settings: str = "") -> list[tuple[str, str]]:
-    """Cause and confidence where a second UDP answer comes at *at* and is not seen inside."""
+def late(folder: Path, at: float, settings: str = "", *, lasted: float = 4) -> list[tuple[str, str]]:
+    """Cause and confidence where a further UDP answer comes at *at* and is not seen inside."""
     if settings:
         (folder / "sysctl.txt").write_text(settings)
     talk = connection(0, server="192.0.2.53:53", proto="udp")
-    talk.data(b"question", -4)
+    talk.data(b"question", -3 - lasted)
     talk.reply(b"answer", -3)
     talk.reply(b"another", at).only_at("eth0")
     return [(f.cause, f.confidence) for f in findings(judged(folder, talk))]
@@ -26,6 +26,14 @@ def test_the_nodes_own_lifetime(tmp_path: Path) -> None:
     assert [("entry-expired", "proven")] == late(
         tmp_path, 20, "net.netfilter.nf_conntrack_udp_timeout_stream = 15\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("lasted", "expected"), [(1.5, ("entry-expired", "proven")), (2.5, ("unknown", "likely"))]
+)
+def test_an_answered_entry_is_no_stream_yet(lasted: float, expected: tuple[str, str], tmp_path: Path) -> None:
+    """Within two seconds of its first packet an answered entry lives as long as an unanswered one (nf_conntrack_udp_packet)."""
+    assert [expected] == late(tmp_path, 20, "net.netfilter.nf_conntrack_udp_timeout = 15\n", lasted=lasted)
 
 
 @pytest.mark.parametrize("settings", ["net.netfilter.nf_conntrack_udp_timeout_stream = 60\n", ""])

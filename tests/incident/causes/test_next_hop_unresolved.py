@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conversation import Conversation
+from tests.conversation import BRIDGE, Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 
 CODE = "next-hop-unresolved"
@@ -63,14 +63,16 @@ def test_a_silent_gateway(tmp_path: Path) -> None:
 
 
 def test_routes_tell_the_gateway(tmp_path: Path) -> None:
-    """Of several silent neighbours it is the one of the longest route."""
+    """Of several silent neighbours it is the one of the longest route that leads there."""
     (tmp_path / "ip-route.json").write_text(
         '[{"dst": "default", "gateway": "192.0.2.254", "dev": "eth0", "flags": []}, '
         f'{{"dst": "198.51.100.0/24", "gateway": "{GATEWAY}", "dev": "eth0", "flags": []}}, '
+        '{"dst": "198.51.100.128/25", "gateway": "192.0.2.253", "dev": "eth0", "flags": []}, '
         '{"dst": "192.0.2.0/24", "dev": "eth0", "scope": "link", "flags": []}]'
     )
     talk = lost(server=BEHIND)
     frames = asked("192.0.2.254", 0.1, 1.1, 2.1, 3.1).asks(GATEWAY, 0.0002, 1.02).unreachable(talk, 3.07)
+    frames.asks("192.0.2.253", 0.2, 1.2, 2.2, 3.2)
     (finding,) = findings(judged(tmp_path, talk, frames))
 
     assert (CODE, GATEWAY) == (finding.cause, finding.facts["next_hop"])
@@ -100,6 +102,7 @@ def test_ipv6(tmp_path: Path) -> None:
         asked(DEAD, 20, 21, 22),
         asked("192.0.2.88"),
         asked(by="192.0.2.33", mac="02:00:00:00:00:33"),
+        asked(by="10.244.0.1", mac=BRIDGE),
         asked("192.0.2.88").asks(DEAD, 0.0001, answered=True),
     ],
     ids=[
@@ -110,12 +113,23 @@ def test_ipv6(tmp_path: Path) -> None:
         "long after",
         "another address",
         "by another machine",
+        "by another interface",
         "another address in vain",
     ],
 )
 def test_near_misses(frames: Frames, tmp_path: Path) -> None:
     """Requests that were answered, or are of another time, another machine, another target: the cause is open."""
     assert ["unknown"] == causes(judged(tmp_path, lost(), *([frames] if frames.heard else [])))
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(False, [CODE]), (True, ["unknown"])])
+def test_ipv6_gateway(answered: bool, expected: list[str], tmp_path: Path) -> None:
+    """Of a gateway's link-local address only the group is known that is asked, and who of it advertises."""
+    ends = {"pod": "[2001:db8:1::11]:20000", "nat": "[2001:db8::10]:20000"}
+    talk = vanishing(connection(server="[2001:db8:9::20]:80", **ends), 0, 1, 3)
+    frames = asked("fe80::1", by="2001:db8::10", answered=answered).unreachable(talk, 3.07, code=3)
+
+    assert expected == causes(judged(tmp_path, talk, frames))
 
 
 def test_ipv6_answered(tmp_path: Path) -> None:

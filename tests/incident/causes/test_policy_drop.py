@@ -107,6 +107,27 @@ def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
     ] == [*finding.remedies[0].command.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("exempt", "expected"),
+    [("iifname cni0 tcp dport 8080 notrack", CODE), ("tcp dport 9 notrack", "unknown")],
+)
+def test_an_answer_without_an_entry(tmp_path: Path, exempt: str, expected: str) -> None:
+    """A rule exempts the request from conntrack, so its answer is INVALID, and a rule drops that."""
+    rules(tmp_path, "ct state invalid drop")
+    with (tmp_path / "nft-ruleset.txt").open("a") as file:
+        file.write(
+            "table inet raw {\n\tchain pre {\n\t\ttype filter hook prerouting priority -300; policy accept;\n"
+            f"\t\t{exempt}\n\t}}\n}}\n"
+        )
+    talk = connection(server="192.0.2.100:8080", nat=None)
+    talk.syn(0)
+    for at in (0.01, 1, 3):
+        talk.synack(at).only_at("eth0")
+    (finding,) = findings(judged(tmp_path, talk, allowed()))
+
+    assert ("reply-vanished", expected) == (finding.kind, finding.cause)
+
+
 def test_as_many_refused_elsewhere(tmp_path: Path) -> None:
     """Another interface's refusals are by chance as many as the packets that the rule dropped."""
     counters(tmp_path, drop=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,69 @@ def test_lost_inwards_is_no_race(tmp_path: Path) -> None:
     talk.send("SA", ack=51)
 
     assert "unknown" == told(tmp_path, talk, winner()).cause
+
+
+def _given_up() -> Conversation:
+    """The loser never tried again."""
+    talk = loser(nat="192.0.2.10:20000")
+    talk.sent = talk.sent[:1]
+    return talk
+
+
+def _unseen_inside() -> Conversation:
+    """No inner point saw the winner."""
+    talk = winner()
+    for sent in talk.sent:
+        sent.only_at("eth0")
+    return talk
+
+
+RECORDED = "no answer came to this attempt; eth0 was recording before and after it"
+
+
+@pytest.mark.parametrize(
+    ("talks", "more", "evidence", "excluded"),
+    [
+        (
+            lambda: (loser(), winner()), False,
+            ["10.244.0.12:20000 > 192.0.2.100:80/tcp left eth0", "the retry 1 s later passed, on port 33333 instead of 20000"],
+            ["1 other new connection passed the same gap within 5 ms", "the same connection got a port with its next attempt",
+             "a later attempt of the same connection passed the same gap", RECORDED],
+        ),
+        (
+            lambda: (_given_up(), winner()), True,
+            ["10.244.0.12:20000 > 192.0.2.100:80/tcp left eth0", "insert_failed rose by 1 and drop by 1"],
+            ["insert_failed rose; a full table does not increment it", f"{RECORDED} and lost 0 packets",
+             "the connection that got the port passed; the retries are not in the capture"],
+        ),
+        (
+            lambda: (loser(nat="192.0.2.10:20000"), _unseen_inside()), False,
+            ["a connection that no inner point saw left eth0", "the retry 1 s later passed, on the port 20000 that was free"],
+            ["0 other new connections passed the same gap within 5 ms", "the same connection got a port with its next attempt",
+             "a later attempt of the same connection passed the same gap", RECORDED],
+        ),
+    ],
+    ids=["tried again", "given up, with counters", "seen outside only"],
+)  # fmt: skip
+def test_what_is_said(
+    talks: Callable[[], tuple[Conversation, ...]],
+    more: bool,
+    evidence: list[str],
+    excluded: list[str],
+    tmp_path: Path,
+) -> None:
+    """What supports the cause, and what rules out its look-alikes, is told as far as the bundle shows it."""
+    if more:
+        counters(tmp_path, insert_failed=1, drop=1)
+        (tmp_path / "tcpdump-eth0.txt").write_text(
+            "listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
+            "12 packets captured\n12 packets received by filter\n0 packets dropped by kernel\n"
+        )
+    finding = told(tmp_path, *talks())
+    always = ("next-hop-unresolved", "lost outside the node")
+
+    assert [True] * len(evidence) == [
+        one.says.startswith(begin) for one, begin in zip(finding.evidence, evidence, strict=True)
+    ]
+    assert excluded == [one.because for one in finding.excluded if one.cause not in always]
+    assert {*always} <= {one.cause for one in finding.excluded}

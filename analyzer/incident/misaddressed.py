@@ -1,0 +1,69 @@
+"""Packets in frames to a station that nobody heard of: a wrong entry of the neighbour table takes them astray.
+
+The packet is recorded as it leaves, so it looks as if the far end did not answer. A captured ARP reply would have shown who has
+the address; an entry that was set by hand (`nud permanent`) asks nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.flow.keys import among, distinct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
+    from analyzer.incident.scene import Scene
+
+MOST = 100_000
+"""Flows of a point that are told at most."""
+
+
+def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
+    """Give the flows whose frames are for a station that never sent one: a point, and a flow there.
+
+    At an uplink or a bridge only where the node's table has that station by hand: a router with a virtual address (VRRP) never
+    sends from it.
+    A pod's own packets show its address, so frames to another one there miss it.
+    """
+    for point in scene.points:
+        if point.role not in ("uplink", "bridge", "pod") or not len(point.packets):
+            continue
+        device = scene.evidence.device(point.name)
+        heard = _heard(point)
+        by_hand = np.array(
+            [
+                int(one.mac.replace(":", ""), 16)
+                for one in scene.evidence.neighbours
+                if one.mac and one.state == "PERMANENT" and one.dev == device
+            ],
+            np.uint64,
+        )
+        astray = np.isin(point.flows.mac_dst, by_hand)
+        pod = scene.node.pods.get(point.name)
+        if (
+            point.role == "pod"
+            and pod is not None
+            and len(pod)
+            and among(point.src, pod)[_sent(point, 0)].any()
+        ):
+            astray |= among(point.dst, pod)
+        astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
+        yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
+
+
+def _heard(point: Point) -> NDArray[np.uint64]:
+    """The stations that sent a frame here."""
+    flows = point.flows
+    return distinct(np.concatenate([flows.mac_src[_sent(point, 0)], flows.mac_dst[_sent(point, 1)]]))
+
+
+def _sent(point: Point, side: int) -> NDArray[np.bool_]:
+    """Which flows have a packet of one side."""
+    has: NDArray[np.bool_] = point.starts[1 + side :: 2][: len(point.flows)] > point.starts[side:-1:2]
+    return has

@@ -1,0 +1,79 @@
+"""Frames to a station that nobody heard: the far end's silence proves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis
+from tests.conversation import GATEWAY, Conversation
+from tests.incident.evidence import connection, judged
+
+NOBODY = "02:de:ad:00:00:01"
+
+
+class Astray(Conversation):
+    """What its sender's neighbour table takes to nobody."""
+
+    __slots__ = ()
+
+    def _macs(self, place: int, routed: bool) -> tuple[str, str]:
+        near, far = super()._macs(place, routed)
+        if self.points[place] == "eth0" and routed:
+            return near, NOBODY
+        return (NOBODY, far) if not self.nat else (near, far)
+
+
+def silent(folder: Path, talk: Conversation, entry: str = "") -> Analysis:
+    """Nobody answers, with this line of `ip neigh` in the bundle."""
+    folder.mkdir(exist_ok=True)
+    (folder / "ip-neigh.txt").write_text(f"198.51.100.9 dev eth0 lladdr 02:00:00:00:00:09 REACHABLE\n{entry}")
+    for at in (0, 1, 3):
+        talk.send("S", by_pod=bool(talk.nat), at=at, seq=talk.isn)
+    return judged(folder, talk)
+
+
+def astray(**changes: str) -> Conversation:
+    """A connection out of the node whose frames on eth0 are for nobody."""
+    plain = connection()
+    return Astray(
+        **{"pod": plain.pod, "server": plain.server, "nat": plain.nat, "way": plain.way, "isn": 7_000}
+        | changes
+    )
+
+
+def test_an_entry_set_by_hand(tmp_path: Path) -> None:
+    """The node's table has that station by hand, and it never sent a frame: nobody can tell whether it exists."""
+    account = silent(tmp_path, astray(), f"192.0.2.1 dev eth0 lladdr {NOBODY} PERMANENT\n").account
+
+    assert (0, {"station": 1}) == (account.outside, account.why_unknown)
+
+
+@pytest.mark.parametrize(
+    ("talk", "entry"),
+    [
+        (astray(), f"192.0.2.1 dev eth0 lladdr {NOBODY} REACHABLE\n"),
+        (astray(), f"192.0.2.1 dev eth1 lladdr {NOBODY} PERMANENT\n"),
+        (connection(), f"192.0.2.1 dev eth0 lladdr {GATEWAY} PERMANENT\n"),
+    ],
+    ids=["it answered ARP", "of another interface", "it sends frames"],
+)
+def test_near_misses(talk: Conversation, entry: str, tmp_path: Path) -> None:
+    """A router with a virtual address never sends from it; an entry by hand may be right."""
+    account = silent(tmp_path, talk, entry).account
+
+    assert (1, {}) == (account.outside, account.why_unknown)
+
+
+def test_a_pod_that_sends_from_another(tmp_path: Path) -> None:
+    """Frames for a pod are for another station than its own packets come from: it never got them."""
+    known = connection(0, pod="10.244.0.11:30000", nat="192.0.2.10:30000", isn=900)
+    known.syn(-3)
+    known.accept()
+    talk = astray(pod="10.244.0.11:80", server="198.51.100.7:4000", nat=None)  # type: ignore[arg-type]
+    for at in (0, 1, 3):
+        talk.send("S", by_pod=False, at=at, seq=50)
+    account = judged(tmp_path, talk, known).account
+
+    assert (0, {"station": 1}) == (account.outside, account.why_unknown)
