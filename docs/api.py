@@ -42,8 +42,8 @@ print(analysis.account.node, [incident.cause for incident in analysis.incidents]
 ```
 
 `analyze`, `Analysis`, `Bundle`, `Incident`, `Finding`, `LostsynError` and `UnusableInput` are imported from `analyzer`; the other
-types are what these are made of. Times are nanoseconds since the epoch on the bundle's common clock. The columns of
-the tables stand in [tables.md](tables.md), the plots in [notebooks.md](notebooks.md).
+types are parts of these. Times are nanoseconds since the epoch on the bundle's common clock. See [tables.md](tables.md) for the
+columns of tables, and [notebooks.md](notebooks.md) for plots.
 """
 
 

@@ -136,6 +136,8 @@ class Reader:
     """Columns that the file tells nothing of: a listing does not print all."""
     damaged: bool = False
     """Whether reading ended before the file did, or the file before its last record."""
+    frames: int
+    """How many were read."""
 
     def __init__(
         self, source: Callable[[], BinaryIO], *, name: str, size: int | None = None, block: int = BLOCK
@@ -150,31 +152,21 @@ class Reader:
         """
         self.name = name
         self.size = size
-        self.interfaces = []
-        self.dropped_by = {}
-        self.recorded_by = {}
+        self.interfaces, self.caveats = [], []
+        self.dropped_by, self.recorded_by = {}, {}
         self._said: list[pcapng.Description] = []
-        self.caveats = []
         self._source = source
         self._block = block
         self._stream: Stream | None = None
-        self._frames = 0
-        self._not_packets = 0
-        self._sections = 0
+        self.frames = self._not_packets = self._sections = 0
         self._first_section = ""
-        self._time = 0
-        self._count = 0
+        self._time = self._count = 0
         self._rows: list[NDArray[Any]] = [np.zeros(ROWS, kind) for kind in ("i8", "i8", "i8", "i8", "i4")]
 
     @property
     def dropped(self) -> int | None:
         """Packets that the capturing program lost; None where the file does not say."""
         return sum(self.dropped_by.values()) if self.dropped_by else None
-
-    @property
-    def frames(self) -> int:
-        """How many frames were read."""
-        return self._frames
 
     @property
     def bytes_read(self) -> int:
@@ -221,7 +213,7 @@ class Reader:
     def _records(self, window: Window) -> Records:
         """Hand out the rows that are filled."""
         count, self._count = self._count, 0
-        first, self._frames = self._frames + 1, self._frames + count
+        first, self.frames = self.frames + 1, self.frames + count
         start, caplen, wirelen, time, interface = (column[:count] for column in self._rows)
         self._time = int(time[-1])
         return Records(
@@ -234,11 +226,11 @@ class Reader:
         unit = " of the uncompressed data" if self._stream and self._stream.compression else ""
         byte = window.base + window.position
         self.caveats.append(
-            f"{self.name}: frame {self._frames + 1} at byte {byte}{unit} {damage}, {self._kept()}"
+            f"{self.name}: frame {self.frames + 1} at byte {byte}{unit} {damage}, {self._kept()}"
         )
 
     def _kept(self) -> str:
-        packets = self._frames - self._not_packets
+        packets = self.frames - self._not_packets
         return f"{packets} packet{'s were' if packets != 1 else ' was'} read"
 
     def _pcap(self, window: Window) -> Iterator[Records]:
@@ -296,7 +288,7 @@ class Reader:
                 if kind in pcapng.OTHER_FRAMES and not section.unknown:
                     if self._count:
                         yield self._records(window)
-                    self._frames += 1
+                    self.frames += 1
                     self._not_packets += 1
                 else:
                     self._take(window, kind, total, section, clocks)

@@ -283,7 +283,7 @@ def classes(
 
 WHY = ("", "open", "alone", "local", "untold", "unwatched", "entry", "unfinished", "station")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, a point of its way was not recording when it broke, its entry may be stale, the
+where nobody captured, nothing was followed, a point of its way did not record all of it, its entry may be stale, the
 capture ended too early, its frames are for nobody."""
 
 

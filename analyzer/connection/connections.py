@@ -153,7 +153,7 @@ def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_
 
 
 def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Trails) -> list[int]:
-    """Connections that were reset, or stalled, when no way out, or not every point between, was recording."""
+    """Connections that were reset, or stalled, of which no way out has beginning and end, or a point between not the end."""
     exits = [point for point in chains.points if point.role in EXITS and len(point.packets)]
     broke = np.flatnonzero(np.isin(found.code, (RESET, STALLED)) & (found.deciding >= 0))
     if not exits or not len(broke):
@@ -162,7 +162,10 @@ def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Tra
     for number, point in enumerate(chains.points):
         mine = chains.point[broke] == number
         times[mine] = point.packets.time[found.deciding[broke[mine]]]
-    blind = np.all([~point.recorded(times) for point in exits], axis=0)
+    # Of what began within a transit before the first packet there, that packet may be the beginning.
+    transit = max((gap.transit for gap in gaps if gap.outer in exits), default=0)
+    began = found.first[broke] + transit
+    blind = np.all([~point.recorded(times) | (began < point.recording_span[0]) for point in exits], axis=0)
     for point in chains.points:
         inner = [gap.inner for gap in gaps if gap.outer is point and len(gap.matches.a)]
         outer = [gap.outer for gap in gaps if gap.inner is point and len(gap.matches.a)]

@@ -126,14 +126,15 @@ def test_nothing(tmp_path: Path) -> None:
     assert 0 == len(connections(analyze(tmp_path)))
 
 
-def _half(folder: Path, point: str, into: Path) -> Analysis:
-    """Analyse a bundle of which one capture was stopped when half of its packets were there."""
+def _half(folder: Path, point: str, into: Path, *, late: bool = False) -> Analysis:
+    """Analyse a bundle of which one capture was stopped when half of its packets were there, or begun."""
     shutil.copytree(folder, into)
     capture = into / f"{point}.pcap"
     data, ends = capture.read_bytes(), [24]
     while ends[-1] < len(data):
         ends.append(ends[-1] + 16 + struct.unpack_from("<I", data, ends[-1] + 8)[0])
-    capture.write_bytes(data[: ends[(len(ends) - 1) // 2]])
+    middle = ends[(len(ends) - 1) // 2]
+    capture.write_bytes(data[:24] + data[middle:] if late else data[:middle])
     return analyze(into)
 
 
@@ -146,6 +147,13 @@ def test_a_bridge_that_stopped_first(cases: dict[str, Case], case: str, point: s
 
     assert 0 == analysis.account.outside
     assert analysis.account.why_unknown.get("unwatched", 0) > 0
+
+
+def test_an_uplink_that_began_late(cases: dict[str, Case], tmp_path: Path) -> None:
+    """What was reset there may be the end of what the uplink had not seen begin: not placed outside."""
+    analysis = _half(cases["late-ack"].folder, "eth0", tmp_path / "bundle", late=True)
+
+    assert 0 == analysis.account.outside
 
 
 def test_on_its_way_when_the_capture_ended(cases: dict[str, Case], tmp_path: Path) -> None:
