@@ -173,7 +173,10 @@ def _class(outcome: str, reason: str, **changes: Any) -> tuple[str, str]:
     node = {"routed": True, "exits": True, "ruled": True}
     flag = {name: np.array([changes.get(name, usual)]) for name, usual in told.items()}
     known = {name: bool(changes.get(name, usual)) for name, usual in node.items()}
-    of = {name: [0] * bool(changes.get(name)) for name in ("accused", "waited", "doubtful", "unwatched")}
+    of = {
+        name: [0] * bool(changes.get(name))
+        for name in ("accused", "waited", "doubtful", "unwatched", "misaddressed")
+    }
     refused = {}
     if by := changes.get("by"):
         refused[0] = Refused(by=by, address="192.0.2.1", says="RST", harmless=bool(changes.get("harmless")))
@@ -211,7 +214,10 @@ OPEN_END = {"far": False}
         ("timed-out", "seen-beyond", {"unheard": True}, ("outside", "")),
         ("timed-out", "seen-beyond", {"home": False}, ("outside", "")),
         ("timed-out", "seen-beyond", {"unheard": True, "home": False}, ("unknown", "local")),
-        ("timed-out", "seen-beyond", {"unwatched": True}, ("unknown", "untold")),
+        ("timed-out", "seen-beyond", {"unwatched": True}, ("unknown", "unwatched")),
+        ("timed-out", "seen-beyond", {"misaddressed": True}, ("unknown", "station")),
+        ("unanswered", "seen-beyond", {"misaddressed": True}, ("unknown", "station")),
+        ("reset", "seen-beyond", {"misaddressed": True}, ("outside", "")),
         ("unanswered", "seen-beyond", {"doubtful": True}, ("unknown", "entry")),
         ("timed-out", "seen-beyond", {"doubtful": True}, ("outside", "")),
         ("unfinished", "seen-beyond", {}, ("unknown", "unfinished")),
