@@ -175,7 +175,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
 def _counted(scene: Scene) -> Evidence:
     return Evidence(
         says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: "
-        f"{scene.unexplained} requests vanished without another cause",
+        f"{scene.unexplained} request{'s' * (scene.unexplained != 1)} vanished without another cause",
         source="conntrack -S before and after",
     )
 
@@ -305,7 +305,7 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
             cause="packet missed by the capture",
             because=f"no answer came to this attempt; {gap.outer.name} was recording before and after it"
             + (f" and lost {drops} packets" if drops is not None else "")
-            + (f"; {missed} other requests were missed, though" if missed else ""),
+            + (f"; it missed {missed} other request{'s' * (missed != 1)}, though" if missed else ""),
         )
     )
     if protocol == TCP and case.passed is None:
