@@ -67,7 +67,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         gaps = cross(captured, neighbours(captured))
     with beside(lambda: [point.events for point in captured]):
         node = explored(captured, gaps, evidence.links, evidence.routes, translating(evidence))
-    witness(captured, evidence)
+    caveats += witness(captured, evidence)
     refusals = Refusals(
         [point for point in captured if point.role in EXITS],
         [point for point in captured if point.role in INSIDE],

@@ -19,20 +19,30 @@ INTRODUCTION = """\
 
 # Side evidence
 
-What Lostsyn reads beside the captures. A file is recognised by what it holds, never by its name, and may hold several
-outputs in a row. What people and tools put around an output comes off first: prompts, colours, Markdown's fences and quotes,
-HTML's `<pre>`, the JSON of ansible, AWS SSM and Azure, the prefixes of `kubectl logs --prefix`, `docker compose logs`, CRI and
-systemd, the line numbers of an editor or of grep, UTF-16. What is cut, or not understood, is reported in a caveat; what is in
-no known format is named, with what it resembles, or what would tell more. Each report lists the files that were read, with the
-incidents that rest on them. [capturing.md](capturing.md#side-evidence) says what is worth collecting.
+What Lostsyn reads beside the captures. [capturing.md](capturing.md#side-evidence) says what is worth collecting.
 
-**What outranks what.** The kernel's own record of a dropped packet outranks every inference: a cause that it contradicts is
-not given, and the finding says so; a packet that the captures leave open is lost where a record with its addresses names it;
-a loss of no known cause is reported with the record's reason, function and hook. Then come rules, settings, the kernel's log and
-neighbours' state where they are about this very packet; then conntrack's counters, compared with what those leave over; then
-a line that a rule logged of this packet, and a rule behind chains that nobody listed; then the captures alone. Records of
-copies (a flooded frame, a closed socket's queue) and of packets that reached a socket decide nothing, and a record without
-addresses counts only where as many losses as records lie in its time.
+* **Files are recognised by content**, never by name. A file may hold several outputs in a row.
+* **Wrapping is removed first**: prompts, colours, Markdown's fences and quotes, HTML's `<pre>`, the JSON of ansible,
+  AWS SSM and Azure, the prefixes of `kubectl logs --prefix`, `docker compose logs`, CRI and systemd, line numbers of an
+  editor or of grep, UTF-16.
+* **Nothing is skipped silently.** What is truncated or not understood is reported in a caveat. A file in no known
+  format is named, with the format it resembles or a command whose output would help. Each report lists the files that
+  were read, and the incidents that rest on them.
+
+## What outranks what
+
+Sources in the order of their weight:
+
+1. **The kernel's own record of a dropped packet.** A cause that it contradicts is not given, and the finding says so. A
+   packet that the captures leave open counts as lost if a record with its addresses names it. A loss without a known
+   cause is reported with the record's reason, function and hook.
+2. **Rules, settings, the kernel log and neighbours' state**, if they are about this very packet.
+3. **Conntrack's counters**, compared with what the first two leave over.
+4. **A line that a rule logged about this packet**, and a rule behind chains that are not in the listing.
+5. **The captures alone.**
+
+Records of copies (a flooded frame, a closed socket's queue) and of packets that reached a socket decide nothing. A
+record without addresses counts only if its time span holds as many losses as records.
 """
 
 

@@ -8,12 +8,12 @@ from analyzer.result.schema import COLUMNS, Column
 
 OBTAINED = {
     "points": "`analysis.points`: one row per capture point, pod to uplink.",
-    "packets": '`analysis.packets("eth0")`: packets of one capture point, in the order of its files.',
-    "flows": "`analysis.flows`: one row per five-tuple, point and incarnation; a SYN with a new ISN begins a new flow.",
-    "crossings": "`analysis.crossings`: flows matched between neighbouring points, with what NAT made of them.",
+    "packets": '`analysis.packets("eth0")`: packets of one capture point, in file order.',
+    "flows": "`analysis.flows`: one row per five-tuple, point and incarnation; a SYN with a new ISN starts a new flow.",
+    "crossings": "`analysis.crossings`: flows matched between neighbouring points, before and after NAT.",
     "passages": "`analysis.passages`: every request (SYN, UDP request) at every point that saw it, with its fate.",
     "findings": "`analysis.findings`: one row per finding of all incidents.",
-    "connections": "`analysis.connections`: one row per connection, followed through all points, with what became of it.",
+    "connections": "`analysis.connections`: one row per connection, followed through all points, with its outcome.",
 }
 INTRODUCTION = """\
 <!-- Written by docs/tables.py from analyzer.result.schema.COLUMNS; change it there. -->
@@ -26,10 +26,13 @@ from analyzer import analyze
 analysis = analyze("fixtures/snat-race")
 ```
 
-The tables are pandas DataFrames, made when asked for. Names of flows are Zeek's. Times are on the bundle's common clock.
-`point` joins all tables to `points`; `flow` numbers join `packets` and `passages` to `flows` (with the point), and both to
-`crossings`. The last column gives the name of the same thing in Wireshark (a display filter field), in Zeek's conn.log and in
-the Elastic Common Schema. The same is there for programs: `analyzer.result.schema.COLUMNS`.
+The tables are pandas DataFrames, built on first use.
+
+* **Joins**: `point` joins all tables to `points`. With the point, `flow` joins `packets` and `passages` to `flows`, and
+  both to `crossings`.
+* **Names** of flow columns follow Zeek. The last column below gives the equivalent in Wireshark (a display filter
+  field), Zeek's conn.log and the Elastic Common Schema. Programs find the same in `analyzer.result.schema.COLUMNS`.
+* **Times** are on the bundle's common clock.
 
 ## Parquet
 
@@ -37,12 +40,16 @@ the Elastic Common Schema. The same is there for programs: `analyzer.result.sche
 analysis.to_parquet("tables")
 ```
 
-writes `points.parquet`, `packets.parquet` (of all points), `flows.parquet`, `crossings.parquet`, `passages.parquet` and
-`findings.parquet` into a folder, which is made if need be; files of these names are replaced. It needs
-`pip install 'lostsyn[parquet]'`. The columns are those below; a column has one type in the files of every bundle, also in
-files without a row, so files of many bundles read as one table. Texts and categories are strings, times are UTC with
-nanoseconds, and each field carries its meaning, unit and other names as metadata. The same analysis gives the same bytes. In
-`packets.parquet` a row group holds packets of one point, so what asks for one point reads no other.
+writes `points.parquet`, `packets.parquet` (of all points), `flows.parquet`, `crossings.parquet`, `passages.parquet`,
+`findings.parquet` and `connections.parquet` into a folder. The folder is created if needed, and files with these names are replaced. Needs
+`pip install 'lostsyn[parquet]'`.
+
+* The columns are those below. A column has the same type for every bundle, even in empty files, so the files of many
+  bundles read as one table.
+* Texts and categories are strings, times are UTC with nanoseconds. Each field has its meaning, unit and other names as
+  metadata.
+* The same analysis gives the same bytes.
+* In `packets.parquet` a row group holds packets of one point, so a query for one point reads no other.
 """
 
 

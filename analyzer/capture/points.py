@@ -67,6 +67,10 @@ class Recording:
     """Whether it may be several interfaces, a bridge and its ports, that recorded packets more than once."""
     snaplen: int = 0
     """Bytes that were captured of a frame at most, by the files' headers; 0 for no limit."""
+    frames: int = 0
+    """Of its files, with those of other points in them and those that became no row."""
+    damaged: bool = False
+    """Whether one of its files was not read to the end of what was recorded."""
 
     @property
     def unread_share(self) -> float:
@@ -168,6 +172,8 @@ class _Group:
         self.files: list[CaptureFile] = []
         self.caveats: list[str] = []
         self.gone: list[str] = []
+        self.frames = 0
+        self.damaged = False
         self.limits: list[int] = []
         self.lacks: frozenset[str] = frozenset()
         self.dropped: dict[int, int] = {}
@@ -195,6 +201,8 @@ class _Group:
             self.caveats.append(str(problem))
             self.gone.append(str(problem))
         self.caveats += reader.caveats
+        self.frames += reader.frames
+        self.damaged |= reader.damaged
         self.lacks |= reader.lacks
         self.limits += [interface.snaplen for interface in reader.interfaces if interface.snaplen]
         strange = sorted({interface.link for interface in reader.interfaces} - LINKS)
@@ -282,6 +290,8 @@ class _Group:
                     lacks=self.lacks,
                     copied=faces and iface >= SLL2_IFACE,
                     snaplen=limit,
+                    frames=self.frames,
+                    damaged=self.damaged or bool(self.gone),
                 )
             )
         return recordings

@@ -134,6 +134,8 @@ class Reader:
     """What is damaged or missing."""
     lacks: frozenset[str] = frozenset()
     """Columns that the file tells nothing of: a listing does not print all."""
+    damaged: bool = False
+    """Whether reading ended before the file did, or the file before its last record."""
 
     def __init__(
         self, source: Callable[[], BinaryIO], *, name: str, size: int | None = None, block: int = BLOCK
@@ -170,6 +172,11 @@ class Reader:
         return sum(self.dropped_by.values()) if self.dropped_by else None
 
     @property
+    def frames(self) -> int:
+        """How many frames were read."""
+        return self._frames
+
+    @property
     def bytes_read(self) -> int:
         """How many bytes of the file as it is stored were read, for progress."""
         return self._stream.position if self._stream else 0
@@ -197,7 +204,9 @@ class Reader:
                 if self._count:
                     yield self._records(window)
                 self._tell(window, damage)
+                self.damaged = True
             if self._stream.damage:
+                self.damaged = True
                 self.caveats.append(f"{self.name}: {self._stream.damage}; {self._kept()}")
             if self._sections:
                 self.caveats.append(

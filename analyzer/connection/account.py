@@ -221,7 +221,7 @@ def classes(
         refused: Connection to who refused it.
         waited: Connections that waited in this node.
         doubtful: Connections whose entry may be stale.
-        unwatched: Connections that broke when no way out of the node was recorded.
+        unwatched: Connections that broke when no way out of the node, or not all of their way in it, was recorded.
         misaddressed: Connections whose frames are for a station that never sent one.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
@@ -264,11 +264,12 @@ def classes(
             (fate == _OPEN) & ~elsewhere,
             told.alone & ~elsewhere,
             (local & ~willed) | (outcomes.unheard & ~told.home),
-            ~onward | blind,
+            ~onward,
+            blind,
             led & (code == UNANSWERED),
             astray & np.isin(code, (TIMED_OUT, UNANSWERED)),
         ],
-        [WHY.index(code) for code in ("open", "alone", "local", "untold", "entry", "station")],
+        [WHY.index(code) for code in ("open", "alone", "local", "untold", "unwatched", "entry", "station")],
         0,
     )
     found = np.select(
@@ -280,9 +281,10 @@ def classes(
     return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
 
 
-WHY = ("", "open", "alone", "local", "untold", "entry", "unfinished", "station")
+WHY = ("", "open", "alone", "local", "untold", "unwatched", "entry", "unfinished", "station")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, its entry may be stale, the capture ended too early, its frames are for nobody."""
+where nobody captured, nothing was followed, a point of its way was not recording when it broke, its entry may be stale, the
+capture ended too early, its frames are for nobody."""
 
 
 def account(

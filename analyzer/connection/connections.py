@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from analyzer.node.hosts import Wire
     from analyzer.node.ways import Node
 
+LOOKED_AT = 10_000
+"""Broken connections of one point that are looked at one by one; of more nobody says whose doing it was."""
 _REFUSED = tuple(CODES[code] for code in ("refused", "refused-here", "rejected"))
 _LOST = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.VANISHED)
 _OPEN = tuple(CODES[reason.code] for reason in REASONS if reason.fate is Fate.UNDECIDABLE)
@@ -126,7 +128,7 @@ def connections(
         who,
         sorted(waited),
         sorted(led),
-        _unwatched(chains, found),
+        _unwatched(chains, found, gaps, trails),
         sorted(astray),
     )
     return Connections(
@@ -150,8 +152,8 @@ def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_
     return found[:-1]
 
 
-def _unwatched(chains: Chains, found: Outcomes) -> list[int]:
-    """Connections that were reset, or stalled, when no way out that was captured was recording; none without any."""
+def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Trails) -> list[int]:
+    """Connections that were reset, or stalled, when no way out, or not every point between, was recording."""
     exits = [point for point in chains.points if point.role in EXITS and len(point.packets)]
     broke = np.flatnonzero(np.isin(found.code, (RESET, STALLED)) & (found.deciding >= 0))
     if not exits or not len(broke):
@@ -160,9 +162,30 @@ def _unwatched(chains: Chains, found: Outcomes) -> list[int]:
     for number, point in enumerate(chains.points):
         mine = chains.point[broke] == number
         times[mine] = point.packets.time[found.deciding[broke[mine]]]
-    seen = np.column_stack([point.recorded(times) for point in exits]).any(1)
-    unwatched: list[int] = broke[~seen].tolist()
+    blind = np.all([~point.recorded(times) for point in exits], axis=0)
+    for point in chains.points:
+        inner = [gap.inner for gap in gaps if gap.outer is point and len(gap.matches.a)]
+        outer = [gap.outer for gap in gaps if gap.inner is point and len(gap.matches.a)]
+        if not (inner and outer and len(point.packets)):
+            continue
+        passed = _met(chains, [point]) | (_met(chains, inner) & _met(chains, outer))
+        dark = np.flatnonzero(passed[broke] & ~point.recorded(times) & ~blind)
+        blind[dark[LOOKED_AT:]] = True
+        for at in dark[:LOOKED_AT].tolist():
+            at_first = chains.points[chains.point[broke[at]]]
+            seen = trails.sightings(at_first, int(found.deciding[broke[at]]))
+            blind[at] = all(other is not point for other, _ in seen)
+    unwatched: list[int] = broke[blind].tolist()
     return unwatched
+
+
+def _met(chains: Chains, points: Sequence[Point]) -> NDArray[np.bool_]:
+    """Which connections have a flow at any of these points."""
+    met = np.zeros(len(chains), bool)
+    for number, point in enumerate(chains.points):
+        if point in points:
+            met[chains.met(number)] = True
+    return met
 
 
 def _of(chains: Chains, point: str, flow: int) -> int | None:

@@ -240,7 +240,7 @@ def _judge(
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
     answer = np.where(first >= 0, packets.time[first], -1)
-    # Where packets wait for long, one may still have been waiting when the capture ended.
+    # One may still have been on its way when the capture ended, for as long as others took.
     recording = np.column_stack(
         [leg.there.recorded(time) & leg.there.recorded(time + leg.gap.longest) for leg in legs]
     )

@@ -102,6 +102,8 @@ class SideEvidence:
     """By ifindex; those that no file gives an index are among `links` only."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
+    captured: dict[str, int] = field(default_factory=dict)
+    """The same to the packets that tcpdump said it captured; of several that are called alike, the fewest."""
     recordings: tuple[RecordingInterval, ...] = ()
     """When each point was recorded, where a manifest says so."""
     tables: tuple[Table, ...] = ()
@@ -157,7 +159,7 @@ class SideEvidence:
     def of_no_node(self) -> SideEvidence:
         """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
         return SideEvidence(
-            interfaces={}, capture_drops=self.capture_drops, recordings=self.recordings, names=self.names,
+            interfaces={}, capture_drops=self.capture_drops, captured=self.captured, recordings=self.recordings, names=self.names,
             read=self.read, caveats=self.caveats,
         )  # fmt: skip
 
@@ -264,7 +266,12 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
         interfaces={link.index: link for link in links if link.index is not None},
-        capture_drops=_drops(_of(facts, CaptureDrops)),
+        capture_drops=_drops(ends := _of(facts, CaptureDrops)),
+        captured={
+            one.point: one.captured
+            for one in sorted(ends, key=lambda end: end.captured, reverse=True)
+            if one.captured
+        },
         recordings=tuple(_of(facts, RecordingInterval)),
         tables=_in_time(_of(facts, Table)),
         rules=join(_of(facts, Ruleset)),

@@ -112,6 +112,8 @@ class CaptureDrops:
     point: str
     """The interface it listened on, else the file that says so."""
     dropped: int
+    captured: int = 0
+    """Packets that it captured; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
+from analyzer.node.recording import called
 from analyzer.node.ways import LOCAL, OUT
 
 if TYPE_CHECKING:
@@ -86,11 +87,8 @@ class Scene:
         """Point to packets that its capturing program lost; only points whose files say."""
         said = {}
         for point in self.points:
-            labels = [file.label for file in point.recording.files]
-            # tcpdump's log is called after the file that it wrote, which may hold several points (`-i any`).
-            names = (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
             known = self.evidence.capture_drops
-            drops = [known[name] for name in names if name in known]
+            drops = [known[name] for name in called(point) if name in known]
             if point.recording.dropped is not None:
                 drops.append(point.recording.dropped)
             if drops:

@@ -68,7 +68,7 @@ def cross(points: Sequence[Point], pairs: Sequence[tuple[Point, Point]]) -> list
 
 def _one_queue(gaps: Sequence[Gap]) -> None:
     """Note of a device with a slow queue, in which all neighbours' packets wait, how long and up to which packet; in place."""
-    for outer in {id(gap.outer): gap.outer for gap in gaps if gap.longest}.values():
+    for outer in {id(gap.outer): gap.outer for gap in gaps if gap.longest > WINDOW}.values():
         mine = [gap for gap in gaps if gap.outer is outer]
         longest, through = max(gap.longest for gap in mine), 0
         for gap in mine:
@@ -97,6 +97,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
     _cover(a, b, matches, of_a, in_b, in_a)
     window = max(WINDOW, longest)
     pair_strays(a, b, in_b, in_a, window)
+    longest = max(longest, measured(a, b, in_b))
     heading = _headings(a, b, matches, of_a, in_b)
     if compared.rows is not None and compared.flows is not None:
         paired = in_b >= 0
@@ -113,7 +114,7 @@ def _gap(inner: Point, outer: Point, compared: Compared, matches: Matches) -> Ga
         heading=heading,
         in_outer=Partners(in_b),
         in_inner=Partners(in_a, compared.rows, len(outer.packets)),
-        longest=longest if longest > WINDOW else 0,
+        longest=longest,
     )
 
 

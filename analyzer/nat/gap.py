@@ -37,9 +37,9 @@ class Gap:
     in_inner: Partners
     """Per packet of the outer point, its row at the inner one; -1 if it was not seen there."""
     longest: int = 0
-    """ns that the slowest packet took to the outer point, from wherever, where that is more than `WINDOW`; else 0."""
+    """ns that the slowest packet took; of very many, the slowest of the last. Behind a slow queue, from wherever it came."""
     through: int = 0
-    """Where `longest` is more than 0: when the last packet was sent that got through outwards, ns."""
+    """Where `longest` is more than `WINDOW`: when the last packet was sent that got through outwards, ns; else 0."""
 
     def waiting(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether what was sent outwards at these times may still have been in the outer device's queue when the capture ended.
@@ -48,7 +48,7 @@ class Gap:
         capture did not go on for much longer than the slowest took.
         """
         end = self.outer.recording_span[1]
-        return (self.longest > 0) & (times > self.through) & (end - times <= 2 * self.longest)
+        return (self.through > 0) & (times > self.through) & (end - times <= 2 * self.longest)
 
     @property
     def names(self) -> tuple[str, str]:

@@ -2,24 +2,25 @@
 
 A silent uplink shows no packets, so its own packets cannot tell. What else does, the strongest first: the manifest of a
 recording; what the capturing program wrote when it ended (pcapng's interface statistics); packets of other interfaces in the
-same file, which one program wrote.
+same file, which one program wrote. Of a file that is not whole, no word of its end holds: what followed may have been recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer.flow.point import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from analyzer.evidence import SideEvidence
     from analyzer.flow.point import Point
 
 
-def witness(points: Sequence[Point], evidence: SideEvidence) -> None:
-    """Set every point's `interval`; to be asked for when the clocks agree."""
+def witness(points: Sequence[Point], evidence: SideEvidence) -> list[str]:
+    """Set every point's `interval`, and tell of files that are not whole; to be asked for when the clocks agree."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for point in points:
         for file in point.recording.files if len(point.packets) else ():
@@ -28,8 +29,16 @@ def witness(points: Sequence[Point], evidence: SideEvidence) -> None:
     ends = {
         file: (min(first for first, _ in told), max(last for _, last in told)) for file, told in spans.items()
     }
+    caveats: list[str] = []
     for point in points:
         found = [*_manifest(point, evidence), *_ended(point)]
+        lacking = list(_lacking(point, evidence)) if len(point.packets) else []
+        if lacking or point.recording.damaged:
+            known = max(
+                (ends[file.label][1] for file in point.recording.files if file.label in ends), default=0
+            )
+            found = [replace(one, last=min(one.last, known)) for one in found if one.first <= known]
+        caveats += [told for told in lacking if told not in caveats]
         for label in (file.label for file in point.recording.files):
             if len(spans.get(label, ())) > bool(len(point.packets)):
                 first, last = ends[label]
@@ -40,6 +49,28 @@ def witness(points: Sequence[Point], evidence: SideEvidence) -> None:
                 last=max(one.last for one in found),
                 why="; ".join(dict.fromkeys(one.why for one in found)),
             )
+    return caveats
+
+
+def called(point: Point) -> tuple[str, ...]:
+    """What the log of the program that recorded a point may call it: the interface, or the file that it wrote (`-i any`)."""
+    labels = [file.label for file in point.recording.files]
+    return (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
+
+
+def _lacking(point: Point, evidence: SideEvidence) -> Iterator[str]:
+    """Say it where a point's files hold fewer packets than its program said that it captured; a ring overwrites some."""
+    captured = max((evidence.captured.get(name, 0) for name in called(point)), default=0)
+    labels = ", ".join(file.label for file in point.recording.files)
+    ring = any(
+        one.start is None and any(one.holds(file.label) for file in point.recording.files)
+        for one in evidence.recordings
+    )
+    if point.recording.frames < captured and not ring:
+        yield (
+            f"{labels}: {point.recording.frames:,} of the {captured:,} packets that the capturing program counted: not all of it "
+            "is here, and a packet missing after the last one proves nothing"
+        )
 
 
 def _manifest(point: Point, evidence: SideEvidence) -> Iterable[Interval]:

@@ -18,6 +18,7 @@ _WHY = {
     "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
     "untold": "no captured point shows how far they got",
     "station": "their frames are for a link-layer address that was never heard: the entry in `ip neigh` may be wrong",
+    "unwatched": "a point on their path was not recording when they broke",
     "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",

@@ -33,18 +33,18 @@ COLUMNS: dict[str, dict[str, Column]] = {
             dtype="category", meaning="capture point", wireshark="frame.interface_name", ecs="observer.name"
         ),
         "role": Column(dtype="category", meaning="pod, bridge, uplink or unknown"),
-        "files": Column(dtype="str", meaning="its files in the order of time, with commas between them"),
+        "files": Column(dtype="str", meaning="its files in time order, separated by commas"),
         "packets": Column(dtype="int64", meaning="frames in the tables", unit="packets"),
         "skipped": Column(dtype="int64", meaning="frames that are not in the tables", unit="packets"),
         "first": Column(dtype=_TIME, meaning="its first packet", unit="ns", ecs="event.start"),
         "last": Column(dtype=_TIME, meaning="its last packet", unit="ns", ecs="event.end"),
         "dropped": Column(
             dtype="Int64",
-            meaning="as the capturing program counted; missing where the files do not say",
+            meaning="packets lost by the capturing program; missing if the files do not say",
             unit="packets",
         ),
         "clock_offset": Column(
-            dtype="int64", meaning="what was added to its times to reach the common clock", unit="ns"
+            dtype="int64", meaning="added to its times to reach the common clock", unit="ns"
         ),
     },
     "packets": {
@@ -112,7 +112,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "cut": Column(dtype="bool", meaning="the transport header was not captured whole"),
         "tunnel": Column(
             dtype="category",
-            meaning="what the packet was inside of: vxlan, geneve, ipip, gre, l2tp, gtp, erspan, or nothing",
+            meaning="the tunnel that carried the packet: vxlan, geneve, ipip, gre, l2tp, gtp, erspan, or nothing",
         ),
     },
     "flows": {
@@ -147,14 +147,14 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "last": Column(dtype=_TIME, meaning="its last packet", unit="ns", ecs="event.end"),
         "orig_pkts": Column(
             dtype="int64",
-            meaning="what the opening side sent",
+            meaning="sent by the opening side",
             unit="packets",
             zeek="orig_pkts",
             ecs="source.packets",
         ),
         "resp_pkts": Column(
             dtype="int64",
-            meaning="what the other side sent",
+            meaning="sent by the other side",
             unit="packets",
             zeek="resp_pkts",
             ecs="destination.packets",
@@ -235,13 +235,13 @@ COLUMNS: dict[str, dict[str, Column]] = {
             wireshark="frame.time",
             ecs="@timestamp",
         ),
-        "kind": Column(dtype="category", meaning="what happened: see the words of the design"),
+        "kind": Column(dtype="category", meaning="what happened: see docs/design.md"),
         "cause": Column(dtype="category", meaning="why: see `lostsyn explain`"),
         "confidence": Column(dtype="category", meaning="proven, likely, possible"),
         "gap": Column(dtype="str", meaning="between which points, inner first; None where there is no gap"),
         "inner": Column(dtype="str", meaning="the flow as the innermost point saw it"),
         "outer": Column(dtype="str", meaning="as the outermost saw it; None if it did not get there"),
-        "delay_s": Column(dtype="float64", meaning="what waited beyond a loss-free handshake", unit="s"),
+        "delay_s": Column(dtype="float64", meaning="time waited beyond a loss-free handshake", unit="s"),
         "attempts": Column(dtype="int64", meaning="SYNs or requests of the connection", unit="packets"),
         "vanished": Column(
             dtype="int64",
@@ -253,7 +253,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         ),
         "pod_name": Column(
             dtype="str",
-            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+            meaning="name of the pod, container or node with this address; None if the bundle does not say",
         ),
         "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
         "pod_node": Column(dtype="str", meaning="the node on which it runs"),
@@ -282,12 +282,17 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "proto": Column(
             dtype="uint8", meaning="IP protocol number", wireshark="ip.proto", ecs="network.iana_number"
         ),
-        "src": Column(dtype="str", meaning="who opened it, at `point`", zeek="id.orig_h", ecs="source.ip"),
+        "src": Column(
+            dtype="str", meaning="address that opened it, at `point`", zeek="id.orig_h", ecs="source.ip"
+        ),
         "src_port": Column(
             dtype="Int64", meaning="its port, or the echo's identifier", zeek="id.orig_p", ecs="source.port"
         ),
         "dst": Column(
-            dtype="str", meaning="whom it asked for, at `point`", zeek="id.resp_h", ecs="destination.ip"
+            dtype="str",
+            meaning="address that it asked for, at `point`",
+            zeek="id.resp_h",
+            ecs="destination.ip",
         ),
         "dst_port": Column(dtype="Int64", meaning="its port", zeek="id.resp_p", ecs="destination.port"),
         "direction": Column(dtype="category", meaning="out of the node, in, local (on the node), or transit"),
@@ -296,7 +301,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         ),
         "pod_name": Column(
             dtype="str",
-            meaning="what the pod, container or node is called that has this address; None where the bundle does not say",
+            meaning="name of the pod, container or node with this address; None if the bundle does not say",
         ),
         "namespace": Column(dtype="str", meaning="its namespace", ecs="orchestrator.namespace"),
         "pod_node": Column(dtype="str", meaning="the node on which it runs"),
@@ -308,33 +313,29 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "points": Column(
             dtype="str", meaning="every point that saw it with the first frame there, `cni0:12 eth0:9`"
         ),
-        "outcome": Column(dtype="category", meaning="what became of it for its opener: see docs/reading.md"),
+        "outcome": Column(dtype="category", meaning="its outcome for its opener: see docs/reading.md"),
         "refused_by": Column(
             dtype="category", meaning="peer, router, pod or node (this one), where the outcome is a refusal"
         ),
         "refusal": Column(dtype="str", meaning="how, and by whom: `port unreachable by the peer`"),
         "reset_by": Column(dtype="category", meaning="opener or responder, where the outcome is a reset"),
-        "class": Column(dtype="category", meaning="whose doing: worked, node, outside, or unknown"),
-        "why_unknown": Column(dtype="category", meaning="why it cannot be told, where the class is unknown"),
-        "reason": Column(
-            dtype="category", meaning="of the followed packet that tells most: why it has its fate"
-        ),
+        "class": Column(dtype="category", meaning="worked, or who is responsible: node, outside, or unknown"),
+        "why_unknown": Column(dtype="category", meaning="why the class is unknown"),
+        "reason": Column(dtype="category", meaning="why the packet that decides the most has its fate"),
         "gap": Column(dtype="str", meaning="where that packet was held up, inner point first"),
         "incident": Column(dtype="str", meaning="the incident it belongs to; None without one"),
         "cause": Column(dtype="category", meaning="of that incident"),
         "delay_s": Column(
-            dtype="float64", meaning="how long a request had to be repeated before it was answered", unit="s"
+            dtype="float64", meaning="how long a request was repeated before it was answered", unit="s"
         ),
         "packets": Column(dtype="int64", meaning="both directions, at `point`", unit="packets"),
-        "repeated": Column(dtype="int64", meaning="segments with data that were sent again", unit="packets"),
+        "repeated": Column(dtype="int64", meaning="data segments that were retransmitted", unit="packets"),
         "deciding_frame": Column(
             dtype="Int64",
             meaning="frame at `point` of the packet that decided the outcome; missing for a success",
         ),
-        "conn_state": Column(dtype="category", meaning="as Zeek says", zeek="conn_state"),
-        "history": Column(
-            dtype="str", meaning="as Zeek says, each letter once per direction", zeek="history"
-        ),
+        "conn_state": Column(dtype="category", meaning="as in Zeek", zeek="conn_state"),
+        "history": Column(dtype="str", meaning="as in Zeek, each letter once per direction", zeek="history"),
         "duration": Column(
             dtype="float64", meaning="first to last packet at `point`", unit="s", zeek="duration"
         ),

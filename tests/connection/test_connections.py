@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,30 @@ def test_nothing(tmp_path: Path) -> None:
         other.write_bytes(other.read_bytes()[:24])
 
     assert 0 == len(connections(analyze(tmp_path)))
+
+
+def _half(folder: Path, point: str, into: Path) -> Analysis:
+    """Analyse a bundle of which one capture was stopped when half of its packets were there."""
+    shutil.copytree(folder, into)
+    capture = into / f"{point}.pcap"
+    data, ends = capture.read_bytes(), [24]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 16 + struct.unpack_from("<I", data, ends[-1] + 8)[0])
+    capture.write_bytes(data[: ends[(len(ends) - 1) // 2]])
+    return analyze(into)
+
+
+@pytest.mark.parametrize(
+    ("case", "point"), [("late-ack", "cni0"), ("mtu-black-hole", "docker0")], ids=lambda name: name
+)
+def test_a_bridge_that_stopped_first(cases: dict[str, Case], case: str, point: str, tmp_path: Path) -> None:
+    """What broke when a point of its path recorded no more is not placed outside, though the uplink went on."""
+    analysis = _half(cases[case].folder, point, tmp_path / "bundle")
+
+    assert 0 == analysis.account.outside
+    assert analysis.account.why_unknown.get("unwatched", 0) > 0
+
+
+def test_on_its_way_when_the_capture_ended(cases: dict[str, Case], tmp_path: Path) -> None:
+    """A request that the bridge saw less than a transit before the uplink's last packet is not lost."""
+    assert () == _half(cases["dns-race"].folder, "eth0", tmp_path / "bundle").incidents

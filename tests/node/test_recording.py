@@ -109,3 +109,36 @@ def test_the_programs_own_times(tmp_path: Path) -> None:
         record(folder, *_outage(), points=("veth-a", "veth-z", "cni0"))
         _pcapng(folder / "eth0.pcapng", _outage(), ["eth0"], {"eth0": stop})
         assert [expected] * 2 == reasons(analyze(folder))
+
+
+@pytest.mark.parametrize("torn", [True, False], ids=["cut within a record", "cut between two"])
+def test_a_file_that_is_not_whole(torn: bool, tmp_path: Path) -> None:
+    """What was recorded after its last packet may have been there: neither a manifest nor a log speaks for it any more."""
+    record(tmp_path, *_outage(), bystander(30))
+    _manifest(tmp_path, stop_ns=START + 10**11)
+    capture = tmp_path / "eth0.pcap"
+    data, ends = capture.read_bytes(), [24]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 16 + struct.unpack_from("<I", data, ends[-1] + 8)[0])
+    (tmp_path / "tcpdump-eth0.log").write_text(
+        "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 256 bytes\n"
+        f"{len(ends) - 1} packets captured\n{len(ends) - 1} packets received by filter\n0 packets dropped by kernel\n"
+    )
+    assert ["lost"] * 2 == reasons(analyze(tmp_path))
+
+    # Of two conversations with as many packets each, the later one is cut off.
+    capture.write_bytes(data[: ends[len(ends) // 2] + 8 * torn])
+    analysis = analyze(tmp_path)
+    assert ["not-recording"] * 2 == reasons(analysis)
+    assert torn or any("packets that the capturing program counted" in told for told in analysis.caveats)
+
+
+def test_a_ring_lacks_its_beginning(tmp_path: Path) -> None:
+    """Where a ring overwrote what was recorded first, the log counts more than there is, and the end is whole."""
+    record(tmp_path, *_outage())
+    _manifest(tmp_path, start_ns=None)
+    (tmp_path / "eth0.log").write_text(
+        "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 256 bytes\n"
+        "9000 packets captured\n9000 packets received by filter\n0 packets dropped by kernel\n"
+    )
+    assert ["lost"] * 2 == reasons(analyze(tmp_path))

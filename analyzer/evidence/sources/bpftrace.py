@@ -5,8 +5,8 @@
             sk_skb_reason_drop+144
             nf_hook_slow+125
 
-Times are nanoseconds since boot. Reasons are numbers that differ from kernel to kernel; the tracepoint's `format`, which
-names them, stands in the same file.
+Times are nanoseconds since boot. The reason numbers differ between kernels. The tracepoint's `format`, in the same file, names
+them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`kubectl describe pod|service|node` and `kubectl get ... -o yaml`: whose addresses are.
 
-What stands in columns and JSON is read by `cluster_names`.
+`cluster_names` reads columns and JSON.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     [1795989822.589664]	    [NEW] udp      17 30 src=10.244.0.11 dst=192.0.2.100 sport=40000 ... [UNREPLIED] src=... id=691320781
     [1795989831.133752]	[DESTROY] udp      17 21 src=10.244.0.11 ... id=691320781 [USERSPACE] portid=3623547823
 
-`[USERSPACE]` marks what a program changed; a date that `ts` or a loop put before a line is its time. XML tells times in whole
-seconds of the node's local time and is taken for UTC.
+`[USERSPACE]` marks what a program changed. If `ts` or a loop put a date before a line, that is its time. XML has times in whole
+seconds of the node's local time, which are taken as UTC.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`conntrack -S`: one line per CPU, `cpu=0   <tab>found=57 invalid=0 ... `.
 
-Which counters there are depends on the kernel; a newer one's are printed as `unknown1`, ... by an older tool.
-Several outputs in a row are several snapshots, each of the time that a date before it tells.
+The set of counters depends on the kernel. An older tool prints those of a newer kernel as `unknown1`, ...
+Several outputs in a row are several snapshots; a date before one is its time.
 """
 
 from __future__ import annotations

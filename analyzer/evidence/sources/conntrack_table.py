@@ -2,7 +2,7 @@
 
     tcp      6 119 SYN_SENT src=10.1.0.4 dst=192.0.2.2 sport=41000 dport=80 [UNREPLIED] src=192.0.2.2 ... use=1
 
-`ipv4     2 ` before it, counters after each tuple, marks, zones, ids and times after both are optional. The
+Optional are `ipv4     2 ` before the line, counters after each tuple, and marks, zones, ids and times after both. The
 tool ends a listing with `conntrack v1.4.7 (conntrack-tools): 4 flow entries have been shown.` on stderr.
 """
 

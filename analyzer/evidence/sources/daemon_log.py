@@ -3,8 +3,8 @@
     E1120 10:26:05.123456       1 proxier.go:1564] "Failed to execute iptables-restore" err="exit status 4: ..." ipFamily="IPv4"
     [ERROR] plugin/errors: 2 shop.example.com. A: read udp 10.244.0.5:41234->192.0.2.53:53: i/o timeout
 
-Of kube-proxy those lines of level E and W that tell of rules not written, entries not deleted, ports not opened, and an API
-server out of reach, behind whose changes the rules then lag; of CoreDNS the questions that its upstream did not answer.
+From kube-proxy, lines of level E and W about rules not written, entries not deleted, ports not opened, and an unreachable API
+server (the rules then lag behind). From CoreDNS, queries that its upstream did not answer.
 """
 
 from __future__ import annotations

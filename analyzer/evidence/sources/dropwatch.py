@@ -6,7 +6,7 @@
     protocol: 0x86dd
     drop reason: IP_INADDRERRORS
 
-With its payload, if dropwatch prints that, the packet has addresses. Times name no zone and are taken for UTC.
+If dropwatch also prints the payload, the packet has addresses. Times have no zone and are taken as UTC.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`ethtool -S`: what an interface's driver counts; the command above it or the file's name must say which interface's."""
+"""`ethtool -S`: what an interface's driver counts; the command above it or the file name must say which interface."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Cilium's dropped flows: `hubble observe`, as it prints them and `-o json`, and the exporter's log.
+"""Cilium's dropped flows: `hubble observe`, as text and as JSON, and the exporter's log.
 
     {"flow": {"time": "2023-08-21T12:12:18.510175415Z", "verdict": "DROPPED", "IP": {"source": "10.244.1.60", ...}, ...}}
     Aug 21 12:12:18.510: default/xwing:44916 (ID:1) <> default/web-0:80 (ID:2) Policy denied DROPPED (TCP Flags: SYN)
 
-Text names pods instead of addresses, which `kubectl get pods -A -o wide` beside it tells (`--ip-translation=false` prints
-them); its times have no year and zone, and are not used.
+Text has pod names instead of addresses: add `kubectl get pods -A -o wide`, or use `--ip-translation=false`. Its times have no
+year and no zone, and are not used.
 """
 
 from __future__ import annotations

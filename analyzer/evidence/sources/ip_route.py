@@ -1,6 +1,6 @@
 """`ip route`, as text and as JSON, of one table or all (`show table all`), with several next hops or one.
 
-`route -n` and `netstat -rn` say less of the main table, and are read too.
+`route -n` and `netstat -rn` are read too; they show less, and only the main table.
 """
 
 from __future__ import annotations

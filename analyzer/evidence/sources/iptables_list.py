@@ -1,9 +1,8 @@
 """`iptables -L`, with `-v`, `-n`, `-x`, `--line-numbers` or without: a table for people to read, often of one chain.
 
-Which of iptables' tables it is, the command above it or its built-in chains tell; the others stay open. Other
-listings of the same rules tell more exactly what a rule compares, so this one is used only where there is none.
-Without `-v` it hides a rule's interfaces, so that it cannot be told whether the rule applies to a packet; without `-n`
-it has names for numbers.
+The command above it or its built-in chains show which table it is; the other tables stay unknown. Other listings
+of the same rules are more exact, so this one is used only if there is none. Without `-v` it hides a rule's
+interfaces, so whether the rule applies to a packet is unknown. Without `-n` it has names instead of numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`iptables -S`, and what `grep` leaves of `iptables-save`: rules without the frame of their table.
 
-Which table they are of, the command above them tells, else the chains that are listed with them. A chain whose
-policy or declaration (`-P`, `-N`) is missing is not all there, and the other tables are unknown.
+The command above them shows which table it is, otherwise the chains in the listing. A chain without its policy or
+declaration (`-P`, `-N`) is incomplete, and the other tables are unknown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`iptables-save` and `ip6tables-save`, with `-c` or without, of both kinds of iptables.
 
-Each table begins with `*nat` and ends with `COMMIT`. `(nf_tables)` in the comment before it says that the
-rules are nftables' and appear in `nft list ruleset` too; without it they are of iptables' own kernel part.
+Each table begins with a line such as `*nat` and ends with `COMMIT`. `(nf_tables)` in the comment before it means that
+the rules are in nftables and in `nft list ruleset` too. Without it they are in the legacy iptables tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`ipvsadm -Lcn`: the connections of the virtual server (IPVS).
 
-They come under this head; `expire` is minutes and seconds.
+They come under this header; `expire` is in minutes and seconds.
 
     IPVS connection entries
     pro expire state       source             virtual            destination

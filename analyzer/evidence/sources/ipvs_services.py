@@ -1,4 +1,4 @@
-"""`ipvsadm -Ln`, with `--stats` or without, and `ipvsadm -Sn`'s twin `ipvsadm-save`: virtual services."""
+"""`ipvsadm -Ln`, with `--stats` or without, and `ipvsadm -Sn` or `ipvsadm-save`: virtual services."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""dmesg, /var/log/messages and the journal: what the kernel said of lost packets, of itself or because a rule told it to.
+"""dmesg, /var/log/messages and the journal: what the kernel logged about lost packets, by itself or because of a rule.
 
-Of conntrack: a full table, single packets. Besides: martians, full neighbour tables, bad checksums, links that went down, packets
-that a rule logged or traced, and what the rate limit left out.
+From conntrack: a full table, single packets. Also martians, full neighbour tables, bad checksums, links that went down, packets
+that a rule logged or traced, and how many lines the rate limit suppressed.
 
-Times come as `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
-`journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full` write them. Lines about packets
-are written for ignored packets too, so the wording decides what became of the packet; see `_TESTS`.
+Times may have the form of `dmesg` ([12.345678]), `dmesg -T` ([Fri Nov 20 10:26:05 2026]), `dmesg --time-format iso` and
+`journalctl -o short`, `short-iso`, `short-precise`, `short-unix`, `short-full`. The kernel logs ignored packets too, so the
+wording decides what happened to the packet; see `_TESTS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`lsmod` and `/proc/modules`: which parts of the kernel are loaded; those that are built in are not listed."""
+"""`lsmod` and `/proc/modules`: which kernel modules are loaded; built-in ones are not listed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`manifest.json` of `lostsyn capture`: from when to when each interface was recorded, and how that ended.
+"""`manifest.json` of `lostsyn capture`: from when to when each interface was recorded, and how the recording ended.
 
-A capture alone shows no more than its first and last packet; a quiet interface was recorded all the same.
+A capture alone only shows its first and last packet. With the manifest, silence on an interface is evidence too.
 """
 
 from __future__ import annotations

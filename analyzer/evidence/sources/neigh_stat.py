@@ -1,10 +1,10 @@
-"""`/proc/net/stat/arp_cache` and `ndisc_cache`: how many neighbours the node knows, and how often the table was full.
+"""`/proc/net/stat/arp_cache` and `ndisc_cache`: how many neighbours the node has, and how often the table was full.
 
     entries  allocs   destroys hash_grows lookups  hits     res_failed rcv_probes_mcast ... unresolved_discards table_fulls
     00000405 00001f2a 00001b25 00000002 000a2b3c 0009f1aa 00000012 ...
 
-A head, then a line of hexadecimal numbers per CPU; `entries` is the table's and the same on every line (neigh_stat_seq_show).
-Which of the two tables it is, the command above or the file's name must say.
+A header, then a line of hexadecimal numbers per CPU. `entries` counts the whole table, the same on every line
+(neigh_stat_seq_show). The command above it or the file name must say which of the two tables it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`netstat -s`, and parts of it (`-su`, `-st`): the protocols' counters in sentences, brought back to the kernel's names."""
+"""`netstat -s`, and parts of it (`-su`, `-st`): the protocols' counters in sentences, mapped back to the kernel's names."""
 
 from __future__ import annotations
 

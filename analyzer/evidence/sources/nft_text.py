@@ -1,9 +1,8 @@
 """`nft list ruleset`, with `-a` or `-s` or without: tables, chains, sets and maps.
 
-What nft cannot print of iptables' extensions (`xt match "physdev"`) is not understood; beside such a listing
-`iptables-save` tells more. Rules are taken as they are listed, although nft 1.0.6 compiles
-`udp sport != 1 udp dport != 2` to one comparison of both ports (`nft --debug=netlink`, measured), which fails only
-where both are equal.
+iptables extensions that nft cannot print (`xt match "physdev"`) are not understood; add `iptables-save` for these.
+Rules are taken as they are listed, although nft 1.0.6 compiles `udp sport != 1 udp dport != 2` to one comparison of
+both ports (`nft --debug=netlink`, measured), which fails only where both are equal.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""`nft monitor trace`: what each rule did with packets that a rule `meta nftrace set 1` chose.
+"""`nft monitor trace`: what each rule did with packets selected by a rule `meta nftrace set 1`.
 
     trace id 6a6c58fe inet filter forward packet: iif "veth-c" ... ip saddr 10.244.0.11 ip daddr 192.0.2.100 ... ip id 51733 ...
     trace id 6a6c58fe inet filter forward rule udp dport 5003 drop (verdict drop)
 
-Times and sequence numbers are not told.
+It has no times and no sequence numbers.
 """
 
 from __future__ import annotations

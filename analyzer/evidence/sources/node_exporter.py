@@ -1,4 +1,4 @@
-"""node_exporter's metrics, as Prometheus scrapes them: conntrack's table and counters, those of protocols and of interfaces."""
+"""node_exporter's metrics, as Prometheus scrapes them: conntrack's table and counters; protocols and interfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nstat`, as text and as JSON: the protocols' counters. Without `-a` it may print what was counted since its last run."""
+"""`nstat`, as text and as JSON: the protocols' counters. Without `-a` it may print only the increase since its last run."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python3 12696 [000]   700.955874: skb:kfree_skb: skbaddr=0x... location=nft_do_chain+0x3e8 reason: NETFILTER_DROP
             ffffffff81eb9271 __traceiter_kfree_skb+0x41 ([kernel.kallsyms])
 
-Times are those of perf's own clock. `perf record -k mono` and `perf script --header` name the clock and its wall time.
+Times are from perf's own clock. With `perf record -k mono` and `perf script --header`, clock and wall time are known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`/proc/net/snmp`, `/proc/net/netstat` and `/proc/net/snmp6`: the protocols' counters, as all tools take them from there."""
+"""`/proc/net/snmp`, `/proc/net/netstat` and `/proc/net/snmp6`: the protocols' counters, the source of all tools."""
 
 from __future__ import annotations
 

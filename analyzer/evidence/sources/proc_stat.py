@@ -1,7 +1,7 @@
 """`/proc/net/stat/nf_conntrack`: a header, then a line of hexadecimal numbers per CPU.
 
-`entries` is the table's size, the same on every line, so it is no counter. Counters that a kernel no longer
-keeps are printed as zero.
+`entries` is the table's size, the same on every line, so it is not a counter. Counters that a kernel no longer
+maintains are printed as zero.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""pwru, text and JSON (`--output-json`): the functions of the kernel that packets passed.
+"""pwru, text and JSON (`--output-json`): the kernel functions that packets passed.
 
     SKB                CPU PROCESS          NETNS      MARK/x  IFACE   PROTO  MTU   LEN   TUPLE                           FUNC
     0xffff8b7f0331f800 0   ~/bin/curl:18515 4026531840 0       eth0:2  0x0800 1500  60    10.0.0.1:4000->10.0.0.2:80(tcp) ip_rcv
 
 Before pwru 1.0.7 the function came first, then `netns=4026531840 mark=0x0 ifindex=2 ...` and the tuple.
 
-The functions that a packet passed before stand in for its stack, if pwru was not asked for that. Times are those of
-CLOCK_MONOTONIC, if `--timestamp current` was given. Where a packet was dropped, pwru shows
-`kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
+Without a call stack, the functions that the packet passed before serve as one. Times are CLOCK_MONOTONIC's, if `--timestamp
+current` was given. For a dropped packet, pwru shows `kfree_skb_reason(SKB_DROP_REASON_NETFILTER_DROP)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Events of retis (`retis collect -c skb-drop,skb,dev,ns --stack -o`), one JSON object per line, and as it prints them.
+"""Events of retis (`retis collect -c skb-drop,skb,dev,ns --stack -o`), as JSON, one object per line, and as text.
 
     {"common": {"timestamp": 30419169457160, "smp_id": 6, ...}, "skb-drop": {"drop_reason": "NO_SOCKET"}, ...}
 
@@ -7,8 +7,8 @@
         tcp_v4_rcv+0x77
       if 1 (lo) 10.244.0.11.60634 > 192.0.2.1.80 ttl 64 tos 0x0 id 54321 ... proto TCP (6) flags [S] seq 3918324 win 65476
 
-The objects are simple, so they are read here and not by retis' own package. The packet's headers come in base64; the first
-event says how the timestamps, CLOCK_MONOTONIC, relate to wall time. Printed ones do not say that.
+The packet's headers are in base64. Timestamps are CLOCK_MONOTONIC; in JSON, the first event relates them to wall time, in text
+nothing does. (retis' own package is not needed: the objects are simple.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`ss` and `netstat -an`, with timers and `ss -i`'s details or without: the node's own sockets."""
+"""`ss` and `netstat -an`, with or without timers and the details of `ss -i`: the node's own sockets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`/proc/net/softnet_stat`: per CPU, packets that were received, dropped because the queue was full, and left for later.
+"""`/proc/net/softnet_stat`: per CPU, packets received, dropped because the queue was full, and deferred.
 
-A line per CPU, hexadecimal, without any head. Nothing else prints nine or more numbers of eight digits in a line: dumps have
-four, or eight; under a head they are another table's. The kernel prints them in softnet_seq_show.
+A line of hexadecimal numbers per CPU, without a header (softnet_seq_show). It is recognised by nine or more numbers of eight
+digits in a line: hex dumps have four or eight, and other tables have a header.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sysctl -a` and parts of it, `grep . /proc/sys/net/...`, and the kernel's single numbers as files of their own.
+"""`sysctl -a` and parts of it, `grep . /proc/sys/net/...`, and single values as files of their own.
 
     net.netfilter.nf_conntrack_max = 262144
     /proc/sys/net/netfilter/nf_conntrack_max:262144
@@ -8,7 +8,7 @@
     $ conntrack -C
     261234
 
-A file with nothing but a number does not say which one it is: there, and only there, its path decides
+If a file contains only a number, and only then, its path says which setting it is
 (`proc-sys-net/netfilter/nf_conntrack_max`, as Retina copies them, or `ip_forward.txt`).
 """
 

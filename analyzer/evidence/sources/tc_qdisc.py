@@ -1,6 +1,6 @@
-"""`tc -s qdisc`, as text and as JSON: what queues dropped and hold back.
+"""`tc -s qdisc`, as text and as JSON: what queues dropped, and their backlog.
 
-`tc -s qdisc show dev eth0` leaves the interface out: the command above it or the file's name must say which one it is.
+`tc -s qdisc show dev eth0` leaves the interface out: the command above it or the file name must say which one it is.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     [  669.976414] TRACE: filter:FORWARD:rule:1 IN=veth-c OUT=eth0 MAC=... SRC=10.244.0.11 DST=192.0.2.100 ... ID=24891 ...
     [   12.345678] [UFW BLOCK] IN=eth0 OUT= MAC=... SRC=...
 
-TRACE shows each rule that a packet matched; the last one of a packet may have dropped it, or not. A prefix is what people
-wrote into a rule that stands before the one that drops. Neither is certain.
+TRACE shows each rule that a packet matched; the last one may have dropped it, or not. A prefix is free text in a LOG rule
+that usually comes before the rule that drops. Neither is certain.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     <idle>-0  [001] ..s1.  594.397911: kfree_skb: skbaddr=... location=nf_hook_slow+0x7d/0x110 reason: NETFILTER_DROP
 
-The trigger `stacktrace` writes the call stack behind each. Times are those of `trace_clock`, seconds of an unnamed clock
-unless a line beside tells which, and its wall time: `# clock: mono t=596911056860 wall=1795989718.812445931`.
+With the trigger `stacktrace`, a call stack follows each line. Times are seconds of `trace_clock`, whichever that was. A
+line beside them can name it and its wall time: `# clock: mono t=596911056860 wall=1795989718.812445931`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""`xtables-monitor --trace`: what each rule of iptables did with packets that `-j TRACE` chose, where iptables is nftables'.
+"""`xtables-monitor --trace`: what each iptables rule did with packets selected by `-j TRACE`, if iptables uses nftables.
 
     PACKET: 2 55bfc973 IN=veth-c OUT=eth0 MACSRC=... SRC=10.244.0.11 DST=192.0.2.100 ... ID=64695 DF SPORT=53696 DPORT=25 SYN
      TRACE: 2 55bfc973 filter:FORWARD:rule:0x3:JUMP:KUBE-FIREWALL  -4 -t filter -A FORWARD -j KUBE-FIREWALL
      TRACE: 2 55bfc973 filter:KUBE-FIREWALL:rule:0x4:DROP  -4 -t filter -A KUBE-FIREWALL -p tcp -m tcp --dport 25 -j DROP
 
-Times, sequence numbers and the protocol are not told; only TCP has flags behind its ports.
+It has no times, sequence numbers or protocol; only TCP lines have flags after the ports.
 """
 
 from __future__ import annotations
