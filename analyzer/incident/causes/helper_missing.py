@@ -41,7 +41,7 @@ REMEDIES = (
     ),
     Remedy(
         do="Use passive FTP, or a protocol with one connection (HTTPS, SFTP)",
-        command="curl --ftp-pasv ftp://SERVER/FILE",
+        command="curl --ftp-pasv ftp://DESTINATION/",
         effect="The client opens all connections; no helper is needed.",
         risk="A change at the client.",
     ),
