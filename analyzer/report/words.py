@@ -87,7 +87,7 @@ def offset(ns: int) -> str:
 
 # What a command leaves to its reader, in capitals as manual pages have it; chains, targets and states of rules are none.
 _PLACEHOLDER = re.compile(
-    r"(?<![\w/.-])(?:[A-Z]+-(?:CIDR|POD-IP|LAST)|DESTINATION|DEVICE|GATEWAY|HANDLE|INTERFACE|NUMBER|PREFIX|SENDER|SOURCE|VETH)(?![\w-])"
+    r"(?<![\w/.-])(?:[A-Z]+-(?:CIDR|POD-IP|LAST)|DESTINATION|DEVICE|GATEWAY|HANDLE|INTERFACE|NUMBER|SENDER|SOURCE|VETH)(?![\w-])"
 )
 
 
