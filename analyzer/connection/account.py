@@ -281,10 +281,10 @@ def classes(
     return found, np.where(found == UNTOLD, why, 0).astype(np.int8)
 
 
-WHY = ("", "open", "alone", "local", "untold", "unwatched", "entry", "unfinished", "station")
+WHY = ("", "open", "alone", "local", "untold", "unwatched", "entry", "station", "unfinished")
 """Why a connection's failure cannot be placed: the point beyond shows nothing, only one point was captured, it ended on this node
-where nobody captured, nothing was followed, a point of its way did not record all of it, its entry may be stale, the
-capture ended too early, its frames are for nobody."""
+where nobody captured, nothing was followed, a point of its way did not record all of it, its entry may be stale, its
+frames are for nobody, the capture ended too early."""
 
 
 def account(
