@@ -1,21 +1,21 @@
-"""An acknowledgement of data that conntrack has not seen was called INVALID.
+"""Conntrack marked a reply INVALID for acknowledging data it had not seen.
 
 What happens
-    The reply acknowledges more than the pod has sent as far as this node knows. Every kernel generation calls that INVALID.
-    Data that took another way, a connection that conntrack picked up late, or a forged packet look like this.
+    The reply acknowledges more than this node has seen the pod send. Every kernel generation marks that INVALID. Data that
+    took another path, a connection that conntrack picked up late, or a forged packet look like this.
 
 How it is recognised
-    A reply of a translated connection is on the uplink and not inside; within about a millisecond the host sends a RST that
-    is its exact mirror, window 0, without options, never seen inside. The replay of the connection through conntrack's
-    window tracking says that this test failed, and by how many bytes. `invalid` rises by two for each: the
-    reply, and the host's own RST.
+    A reply of a translated connection is seen on the uplink but not inside. Within about a millisecond the host sends a RST
+    that is its exact mirror, with window 0 and no options, never seen inside. Replaying the connection through conntrack's
+    window tracking shows that this test failed, and by how many bytes. `invalid` rises by two for each: the reply, and the
+    host's own RST.
 
 What is ruled out
-    A RST of the server (it would come from outside), of the container (it would be seen inside first), of a closed port
-    (it would answer a SYN).
+    A RST from the server (it would come from outside), from the container (it would be seen inside first), or from a closed
+    port (it would answer a SYN).
 
 Remedies and their risks
-    Find the way that the data took; dropping INVALID in INPUT (breaks asymmetric routing); nf_conntrack_tcp_be_liberal
+    Find the path that the data took. Drop INVALID in INPUT (breaks asymmetric routing). nf_conntrack_tcp_be_liberal
     (node-wide).
 
 References

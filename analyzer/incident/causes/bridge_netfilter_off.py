@@ -1,23 +1,23 @@
-"""Answers of a service's endpoint on the same bridge came untranslated, since bridged packets pass no NAT: br_netfilter is off.
+"""Replies from a service's endpoint on the same bridge came back untranslated because br_netfilter is off.
 
 What happens
-    A pod asks for a service whose endpoint is another pod on its own bridge. The request goes to the node, which translates
-    it (DNAT) and sends it on to the endpoint. The answer is addressed to a neighbour on the bridge and is bridged straight
-    back. Only with br_netfilter and `bridge-nf-call-iptables=1` do bridged packets pass conntrack; without it nobody
-    translates the answer back: it has the endpoint's own address, the client knows no such connection and resets it.
-    Endpoints elsewhere work, so it seems random.
+    A pod connects to a service whose endpoint is another pod on its own bridge. The request goes to the node, which
+    translates it (DNAT) and forwards it to the endpoint. The reply is addressed to a neighbour on the bridge and is bridged
+    straight back. Bridged packets pass conntrack only with br_netfilter and `bridge-nf-call-iptables=1`. Without it the
+    reply is not translated back and carries the endpoint's own address. The client knows no such connection and resets it.
+    Endpoints elsewhere work, so the failure looks random.
 
 How it is recognised
-    A SYN to the service is answered by a SYN-ACK that acknowledges this very SYN (its number), from another address, in a
-    frame that the endpoint itself sent, not the node; the client resets it. `net.bridge.bridge-nf-call-iptables` is 0, or
+    A SYN to the service is answered from another address by a SYN-ACK that acknowledges this very SYN (its number). The
+    endpoint itself sent that frame, not the node, and the client resets it. `net.bridge.bridge-nf-call-iptables` is 0, or
     `br_netfilter` is not among the loaded modules.
 
 What is ruled out
-    A loss: request and answer both arrived. A reset by the service: it is the client that resets. An answer that came back by
-    another node or router, which would have been routed to the client, not bridged.
+    Packet loss: request and reply both arrived. A reset by the service: it is the client that resets. A reply that came
+    back through another node or router: it would have been routed to the client, not bridged.
 
 Remedies and their risks
-    Load br_netfilter and set the sysctl, and see that both survive a boot: the module must be loaded before sysctl.d is
+    Load br_netfilter and set the sysctl. Make sure both survive a reboot: the module must be loaded before sysctl.d is
     applied.
 
 References

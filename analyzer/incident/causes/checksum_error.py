@@ -1,24 +1,24 @@
-"""The packets came in with a wrong checksum, and the kernel dropped them.
+"""Packets arrived with a wrong checksum, and the kernel dropped them.
 
 What happens
-    The kernel checks what it takes in: the UDP checksum of a tunnel's packet before it is unpacked (`udp_error`, VXLAN,
-    Geneve), and, with `nf_conntrack_checksum`, that of TCP and UDP before conntrack makes an entry; a packet with a wrong one
-    is INVALID, and a rule for INVALID packets drops it. The sender made it wrong mostly by offloading: a tunnel device asked
-    a network card, or a virtual one, for a checksum that it then computed wrong. The client repeats its SYN in vain;
-    reports tell of connections that are made after 1 s, or after 63 s, with the sixth repetition.
+    The kernel verifies the UDP checksum of a tunnel packet before unpacking it (`udp_error`, VXLAN, Geneve). With
+    `nf_conntrack_checksum`, it also verifies TCP and UDP checksums before conntrack makes an entry. A packet that fails is
+    INVALID, and a rule for INVALID packets drops it. The usual cause is offloading at the sender: a tunnel device left the
+    checksum to a physical or virtual network card, which computed it wrong. The client retransmits its SYN in vain. Reports
+    describe connections that succeed after 1 s, or after 63 s, with the sixth retransmit.
 
 How it is recognised
-    The uplink saw the packet, encapsulated or not, and nothing behind it did. The log names it: `UDP: bad checksum. From ...`
-    with the addresses and ports of the tunnel, or `nf_ct_proto_6: bad checksum` with the packet itself. `UdpInCsumErrors`
-    rises.
+    The packet was seen on the uplink, encapsulated or not, and nowhere behind it. The kernel log names it:
+    `UDP: bad checksum. From ...` with the addresses and ports of the tunnel, or `nf_ct_proto_6: bad checksum` with the
+    packet itself. `UdpInCsumErrors` rises.
 
 What is ruled out
-    A rule that drops whatever it is (INVALID says that conntrack found the packet wrong), NAT and its races (the packet came
-    in), a loss before the node (it was seen at the uplink). What a capture shows of checksums of packets that leave proves
-    nothing: they are computed behind it.
+    A rule that drops regardless (INVALID means conntrack found the packet wrong), NAT and its races (the packet came in),
+    loss before the node (it was seen on the uplink). Checksums of outgoing packets in a capture prove nothing: they are
+    computed after the capture point.
 
 Remedies and their risks
-    Switch the offload off where the packet is made: at the sender, on the tunnel's device.
+    Switch the offload off where the packet is made: at the sender, on the tunnel device.
 
 References
     https://github.com/flannel-io/flannel/issues/1279; https://github.com/projectcalico/calico/issues/3145

@@ -2,22 +2,22 @@
 
 What happens
     Every connection that NAT or a stateful rule touches takes an entry in one table for the whole node. When it holds
-    `nf_conntrack_max` entries and none can be evicted, the first packet of every new connection, TCP and UDP
-    alike, is dropped (`__nf_conntrack_alloc`). Established connections go on, so the failure looks random.
+    `nf_conntrack_max` entries and none can be evicted, the first packet of every new connection is dropped, TCP and UDP
+    alike (`__nf_conntrack_alloc`). Established connections keep working, so the failure looks random.
 
 How it is recognised
-    New connections to several destinations vanish together in one gap while established ones go on. `drop` rises and
-    `insert_failed` does not, or by less; the kernel log says `nf_conntrack: table full, dropping packet`, with
-    fewer lines than losses, since it is rate-limited. A drop record of the kernel shows the packet in PREROUTING, freed by
-    `nf_hook_slow` and not by a rule. With br_netfilter the loss is between veth and bridge.
+    New connections to several destinations vanish in one gap while established ones continue. `drop` rises; `insert_failed`
+    does not, or rises by less. The kernel log says `nf_conntrack: table full, dropping packet`, rate-limited and so with
+    fewer lines than losses. A kernel drop record shows the packet in PREROUTING, freed by `nf_hook_slow` and not by a rule.
+    With br_netfilter the loss is between veth and bridge.
 
 What is ruled out
     The SNAT port race (raises `insert_failed` as much as `drop`, and has a partner), exhausted SNAT ports (one destination
     only, and `insert_failed`), a policy (no conntrack counter moves), loss beyond the node.
 
 Remedies and their risks
-    A larger table (about 300 bytes of kernel memory an entry), shorter timeouts (idle connections are forgotten and may
-    break), reuse of connections, deleting the entries of addresses that are gone.
+    Enlarge the table (about 300 bytes of kernel memory per entry). Shorten timeouts (idle connections are forgotten and may
+    break). Reuse connections. Delete the entries of addresses that are gone.
 
 References
     Documentation/networking/nf_conntrack-sysctl.rst; nf_conntrack_core.c `__nf_conntrack_alloc`, `early_drop`

@@ -1,16 +1,16 @@
 """A and AAAA queries left one socket at once, and one of them was dropped.
 
 What happens
-    glibc and musl send the queries for A and AAAA from one socket, microseconds apart. Both make a conntrack entry of the
-    same five-tuple; the one that is confirmed second clashes. Kernels before 5.0 (SNAT) and 5.6 (DNAT to different
-    endpoints) drop it; later ones merge the two (`nf_ct_resolve_clash`). The resolver waits five seconds and asks again.
+    glibc and musl send the A and AAAA queries from one socket, microseconds apart. Both create a conntrack entry with the
+    same five-tuple, and the one confirmed second clashes. Kernels before 5.0 (SNAT) and 5.6 (DNAT to different endpoints)
+    drop it; later ones merge the two (`nf_ct_resolve_clash`). The resolver waits five seconds and retries.
 
 How it is recognised
-    Two queries of a five-tuple that was not in use, within a millisecond; one passed the gap and the other vanished; the
-    same query comes again about five seconds (musl: 2.5) later, from the same port. `insert_failed` and `drop` rise.
+    Two queries share a five-tuple that was not in use, within a millisecond. One passed the gap and the other vanished. The
+    same query is resent about five seconds (musl: 2.5) later, from the same port. `insert_failed` and `drop` rise.
 
 What is ruled out
-    A full table (would have refused the first query of the pair as well), a policy (its twin passed), loss beyond the node.
+    A full table (it would have refused the first query of the pair too), a policy (its twin passed), loss beyond the node.
 
 Remedies and their risks
     A DNS cache on the node, `single-request-reopen` in resolv.conf, a newer kernel.

@@ -1,21 +1,21 @@
-"""A program deleted the conntrack entry of a connection that lived.
+"""A program deleted the conntrack entry of a live connection.
 
 What happens
-    Something on the node runs `conntrack -D` or flushes the table: a CNI's agent that cleans up after a pod, a script, a
-    firewall's reload. The connection's next packet makes a new entry, and SNAT may give it another port. The server knows
-    no connection from there and resets it; packets of the server for the old port find no entry and never reach the pod.
+    Something on the node runs `conntrack -D` or flushes the table: a CNI agent cleaning up after a pod, a script, a
+    firewall reload. The connection's next packet creates a new entry, and SNAT may give it another port. The server knows
+    no such connection and resets it. The server's packets to the old port match no entry and never reach the pod.
 
 How it is recognised
-    A translated connection leaves the uplink with another port from some packet on, though its entry would have lived
-    longer. `conntrack -E` shows the entry's [DESTROY], and from conntrack-tools 1.4.7 on whether a program did it.
+    From some packet on, a translated connection leaves the uplink with another port, though its entry was not due to
+    expire. `conntrack -E` shows the entry's [DESTROY], and from conntrack-tools 1.4.7 on whether a program did it.
 
 What is ruled out
-    An entry that expired (the pause is shorter than its lifetime, or the log's time says so); a new connection from the
-    same port (it would begin with a SYN).
+    An entry that expired (the pause is shorter than its lifetime, or the time in the log shows it). A new connection from
+    the same port (it would begin with a SYN).
 
 Remedies and their risks
-    Find who deletes: `conntrack -E -e DESTROY -o timestamp` beside the logs of the CNI's agent. Deletions should name the
-    address of a pod that is gone (`-s`, `-d`), never a whole protocol or port.
+    Find what deletes: run `conntrack -E -e DESTROY -o timestamp` and compare with the CNI agent's logs. Deletions should
+    name the address of a pod that is gone (`-s`, `-d`), never a whole protocol or port.
 
 References
     conntrack(8); https://github.com/projectcalico/felix/issues/1966; https://github.com/kubernetes/kubernetes/issues/84767

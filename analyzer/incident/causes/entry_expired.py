@@ -1,22 +1,22 @@
-"""The conntrack entry of a silent connection expired, and the connection went on.
+"""The conntrack entry of an idle connection expired, and the connection went on.
 
 What happens
-    An entry is forgotten some time after its last packet: five days for an established TCP connection, or what
-    `nf_conntrack_tcp_timeout_established` says, often an hour or less; 30 s for UDP without answer, two minutes with. The
-    pod's next packet makes a new entry with another outer port, which the server does not know; the server's next packet
-    finds none and never reaches the pod.
+    An entry expires some time after its last packet. Established TCP: five days, or what
+    `nf_conntrack_tcp_timeout_established` says, often an hour or less. UDP: 30 s without a reply, two minutes with. The
+    pod's next packet creates a new entry with another outer port, which the server does not know. The server's next packet
+    matches no entry and never reaches the pod.
 
 How it is recognised
-    The pause before the packet is as long as the entry lives or longer, by the node's own setting, or the kernel's default.
-    From then on the connection leaves with another port, or its replies vanish behind the uplink.
+    The pause before the packet is at least as long as the entry's lifetime, by the node's own setting or the kernel's
+    default. From then on the connection leaves with another port, or its replies vanish behind the uplink.
 
 What is ruled out
-    An entry that was deleted (`conntrack -E` would show it earlier); a full table, which forgets only what is not
-    established.
+    An entry that was deleted (`conntrack -E` would show it earlier). A full table (it only evicts entries that are not
+    established).
 
 Remedies and their risks
-    Keepalives in the application or by `tcp_keepalive_time`, shorter than the entry's lifetime; a longer timeout, for which
-    the table needs room.
+    Use keepalives shorter than the entry's lifetime, in the application or by `tcp_keepalive_time`. Or raise the timeout,
+    for which the table needs room.
 
 References
     Documentation/networking/nf_conntrack-sysctl.rst; tcp(7)

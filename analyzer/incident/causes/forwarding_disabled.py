@@ -1,18 +1,18 @@
-"""The node does not forward packets: `ip_forward` is 0, for all interfaces or for the one that they came in by.
+"""The node does not forward packets: `ip_forward` is 0, for all interfaces or for the one they arrived on.
 
 What happens
-    A packet for somebody else is dropped as soon as routing sees that it is not for the node itself: the interface that it
-    came in by has `forwarding` 0 (`ip_route_input_slow`, IN_DEV_FORWARD). Nobody is told. Usually a program that applies
-    /etc/sysctl.d anew, or a network manager that made the interface, has reset what the container runtime had set.
+    A packet not addressed to the node itself is dropped at routing because the interface it arrived on has `forwarding` 0
+    (`ip_route_input_slow`, IN_DEV_FORWARD). The sender gets no error. Usually a program that reapplied /etc/sysctl.d, or a
+    network manager that created the interface, has reset what the container runtime had set.
 
 How it is recognised
-    Everything that comes in by that interface to be forwarded vanishes behind it, and nothing gets through;
-    `net.ipv4.conf.INTERFACE.forwarding` is 0, or, where that is not told, `net.ipv4.ip_forward`. What is addressed to the
-    node, and what it sends itself, works. `IpInAddrErrors` rises, no counter of conntrack does.
+    Everything that arrives on that interface to be forwarded vanishes behind it, and nothing gets through.
+    `net.ipv4.conf.INTERFACE.forwarding` is 0, or, where that is not known, `net.ipv4.ip_forward`. Traffic to and from the
+    node itself works. `IpInAddrErrors` rises; no conntrack counter does.
 
 What is ruled out
-    Whatever is chosen per packet - the race, a policy, a full table: nothing at all is forwarded. A setting of 1 on that very
-    interface rules it out, whatever `ip_forward` says.
+    Anything that affects single packets (the race, a policy, a full table): here nothing at all is forwarded. A setting of
+    1 on that very interface rules this cause out, whatever `ip_forward` says.
 
 Remedies and their risks
     Set it again, and find what reset it.

@@ -1,16 +1,16 @@
 """A protocol opened a second connection, and no conntrack helper was there to let it in.
 
 What happens
-    FTP (active), TFTP and SIP tell the other side, inside their packets, where to send data. A NAT helper reads that,
-    translates the address and expects the connection. Without it the server's packet arrives at the node's address, belongs
-    to nothing, and is refused or dropped there. Since Linux 6.0 no helper is assigned by itself; a rule must do so.
+    FTP (active), TFTP and SIP announce inside their packets where to send data. A NAT helper reads that, translates the
+    address and expects the connection. Without it the server's packet arrives at the node's address, matches no entry, and
+    is refused or dropped there. Since Linux 6.0 no helper is assigned automatically; a rule must do so.
 
 How it is recognised
-    A pod has a connection to a server's port 21 (FTP) or asks its port 69 (TFTP), translated; then the same server opens
-    one, from port 20 or any port, to the node's translated address, and it is not seen inside.
+    A pod connects to a server's port 21 (FTP) or sends to its port 69 (TFTP), translated. The same server then opens a
+    connection, from port 20 or any port, to the node's translated address, and it is not seen inside.
 
 What is ruled out
-    A helper that is at work (the data would be translated); a published port (another client could reach it).
+    A helper that is active (the data would be translated). A published port (another client could reach it).
 
 Remedies and their risks
     Load the helper and assign it by a rule to just those servers; passive FTP needs none. A helper parses untrusted packets

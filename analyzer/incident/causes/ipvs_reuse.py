@@ -1,23 +1,22 @@
-"""IPVS dropped the first SYN of a client's port that it still knew from an older connection.
+"""IPVS dropped the first SYN from a client port that it still knew from an older connection.
 
 What happens
-    The virtual server (IPVS, kube-proxy's mode `ipvs`) keeps a connection for two minutes in TIME_WAIT. A client that uses
-    its port again meanwhile sends a SYN which belongs to no new entry. With `conn_reuse_mode` on, IPVS forgets the old
-    connection; if it uses conntrack as well, whose entry is bound to the old endpoint, it also drops the packet
-    (`ip_vs_in`). The repeated SYN, a second later, is taken as new.
+    The virtual server (IPVS, kube-proxy's mode `ipvs`) keeps a connection in TIME_WAIT for two minutes. If the client reuses
+    its port in that time, the SYN matches the old connection. With `conn_reuse_mode` on, IPVS forgets that connection. If it
+    also uses conntrack, whose entry is bound to the old endpoint, it drops the packet as well (`ip_vs_in`). The
+    retransmitted SYN, a second later, is accepted as new.
 
 How it is recognised
-    The first SYN of a connection to a virtual service vanishes, and the next one passes; an older connection had the same
-    client address and port, in the captures or in `ipvsadm -Lcn`; `net.ipv4.vs.conn_reuse_mode` and `net.ipv4.vs.conntrack`
-    are on.
+    The first SYN to a virtual service vanishes and the next one passes. An older connection had the same client address and
+    port, in the captures or in `ipvsadm -Lcn`. `net.ipv4.vs.conn_reuse_mode` and `net.ipv4.vs.conntrack` are on.
 
 What is ruled out
-    The SNAT port race (nobody else takes the port), a rule (the same packet passes a second later), a full table (it has no
-    choice of connections).
+    The SNAT port race (nobody else takes the port), a rule (the same packet passes a second later), a full table (it would
+    not single out these connections).
 
 Remedies and their risks
-    `conn_reuse_mode=0` is for kernels from 5.9 on, where it does not drop and does not hang on to dead endpoints; on older
-    ones the SYN then goes to the old endpoint, even one that is gone. Keep-alive connections avoid the reuse of ports.
+    Set `conn_reuse_mode=0` on kernels from 5.9 on, where it neither drops nor sticks to dead endpoints. On older kernels the
+    SYN then goes to the old endpoint, even if that is gone. Keep-alive connections avoid port reuse.
 
 References
     net/netfilter/ipvs/ip_vs_core.c `ip_vs_in`; Documentation/networking/ipvs-sysctl.rst; commit f0a5e4d7a594 (5.9);

@@ -1,18 +1,18 @@
-"""A rule of a container that is gone still translates, to an address that nobody has.
+"""A DNAT rule left by a removed container still translates, to an address that nobody has.
 
 What happens
-    A published port's rule outlived its container: the CNI plugin or the engine was killed before it could remove it. It
-    stands before the rule of the new container, so new connections, too, go to the old address; nobody answers there.
+    A published port's rule outlived its container: the CNI plugin or the engine was killed before it could remove it. The
+    rule precedes the new container's, so new connections also go to the old address, and nobody answers there.
 
 How it is recognised
-    Packets to the published port vanish in this node; walked through the node's rules they are translated to an address
-    that the node asks for in vain, or lists as failed. That another rule for the same port leads elsewhere proves it.
+    Packets to the published port vanish in this node. Walked through the node's rules, they are translated to an address
+    that the node asks for without an answer, or lists as failed. Another rule sending that port elsewhere proves it.
 
 What is ruled out
-    A stale entry of conntrack (new connections are led astray as well, by a rule); a container that is there and refuses.
+    A stale conntrack entry (here a rule misdirects new connections too); a container that exists and refuses.
 
 Remedies and their risks
-    Delete the old rule, by its place. Restarting the engine or the port-mapping plugin writes all of its rules anew.
+    Delete the old rule by its position. Restarting the engine or port-mapping plugin rewrites all of its rules.
 
 References
     https://github.com/containers/netavark/issues/1045; https://github.com/moby/moby/issues/8795;

@@ -1,20 +1,20 @@
-"""The interface that the packets were to leave by was down.
+"""The packets' outgoing interface was down.
 
 What happens
-    An interface without carrier, or one that was switched off, takes no packets: its queue is replaced by one that drops
-    everything (`dev_deactivate`, noop_qdisc). Routes over it may stay, so the kernel goes on sending there. Nobody is told.
+    An interface that has no carrier or was switched off takes no packets: its queue is replaced by one that drops everything
+    (`dev_deactivate`, noop_qdisc). Its routes may stay, so the kernel keeps sending there. The sender gets no error.
 
 How it is recognised
-    Packets vanish before the interface, which shows nothing at all meanwhile. The log has `Link is Down`, and no `Link is Up`
-    before the loss; or the interface's state is DOWN or NO-CARRIER, and it never showed a packet again. Routes marked
-    `linkdown` say the same.
+    Packets vanish before the interface, which shows no traffic at all meanwhile. `Link is Down` is logged, with no
+    `Link is Up` before the loss. Or the interface's state is DOWN or NO-CARRIER, and it never showed a packet again. Routes
+    marked `linkdown` are the same sign.
 
 What is ruled out
-    Whatever loses single packets: everything that leaves by this interface is lost. An interface that shows packets after the
-    loss was not down, whatever a listing of another time says.
+    Anything that loses single packets: here everything that leaves by this interface is lost. An interface that shows packets
+    after the loss was not down, whatever a listing from another time says.
 
 Remedies and their risks
-    Bring the link up. `ignore_routes_with_linkdown` makes the kernel take another route, where there is one.
+    Bring the link up. `ignore_routes_with_linkdown` makes the kernel use another route, if there is one.
 
 References
     net/sched/sch_generic.c `dev_deactivate`; Documentation/networking/operstates.rst; ip-sysctl.rst ignore_routes_with_linkdown

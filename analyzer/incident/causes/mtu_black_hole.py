@@ -1,21 +1,21 @@
-"""Large packets vanish on the way and nobody tells the sender: path MTU discovery is broken.
+"""Large packets are dropped on the way and the sender gets no error: path MTU discovery is broken.
 
 What happens
-    A link on the way carries smaller packets than the sender's. The router before it drops what is too large and says so
-    with an ICMP error, fragmentation needed or packet too big. Where this node does not pass that error on, the sender never
-    learns: the handshake and small packets are fine, and the first full segment is sent again until the connection times out.
+    A link on the path has a smaller MTU than the sender. The router before it drops packets that are too large and returns
+    an ICMP error, fragmentation needed or packet too big. If this node does not pass that error on, the sender never learns.
+    The handshake and small packets get through; the first full segment is retransmitted until the connection times out.
 
 How it is recognised
-    The error arrived at the uplink, quoting a connection of a pod, and never was seen inside, although the points there were
-    recording; segments of that connection, larger than the error allows, are sent again. Or the segments are larger than this
-    node's own uplink takes, and its own error is not seen inside: a rule of OUTPUT stops it.
+    The error, quoting a pod's connection, arrived at the uplink but was never seen inside, although the points there were
+    recording. Segments of that connection, larger than the error allows, are retransmitted. Or the segments exceed the MTU
+    of this node's own uplink, and the node's own error is not seen inside: an OUTPUT rule stops it.
 
 What is ruled out
     Loss of all packets: small ones of the same connection arrive. An error that reached the pod: it would have sent smaller ones.
 
 Remedies and their risks
-    Let the error through: it is RELATED traffic for conntrack and is translated by it, so no rule may drop it before, and the
-    uplink must track the connection. Or make the segments small enough: clamp the MSS, or lower the MTU of the pods.
+    Let the error through. To conntrack it is RELATED traffic and is translated, so no rule may drop it first and the uplink
+    must track the connection. Or make the segments small enough: clamp the MSS, or lower the pods' MTU.
 
 References
     RFC 1191; RFC 4459; RFC 8201; net/netfilter/nf_nat_core.c `nf_nat_icmp_reply_translation`

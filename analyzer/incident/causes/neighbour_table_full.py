@@ -1,21 +1,21 @@
-"""The neighbour table was full, so the next hop's link-layer address could not even be asked for.
+"""The neighbour table was full, so the node could not even ask for the next hop's link-layer address.
 
 What happens
-    For each next hop, on-link destinations above all, the kernel keeps an entry in its neighbour table. With `gc_thresh3`
-    entries in it and none to give up it makes no further one (`neigh_alloc`), and drops packets to whoever is not in it: no
-    ARP request is sent. Destinations that have an entry go on. Large flat networks and scans of them fill it.
+    The kernel keeps a neighbour table entry for each next hop, above all for on-link destinations. With `gc_thresh3`
+    entries in use and none to free, it creates no more (`neigh_alloc`). Packets to a next hop without an entry are
+    dropped, and no ARP request is sent. Destinations with an entry keep working. Large flat networks and scans of them fill it.
 
 How it is recognised
-    Requests vanish before the uplink, to destinations of which none is reached meanwhile, and nobody was asked for there. The
-    log says `neighbour: arp_cache: neighbor table overflow!`, or the node's neighbours are as many as `gc_thresh3`. Of IPv6
-    it is `ndisc_cache`, a table of its own. No counter of conntrack moves.
+    Requests vanish before the uplink. None of their destinations is reached meanwhile, and nobody asks for their addresses.
+    `neighbour: arp_cache: neighbor table overflow!` is logged, or the node has `gc_thresh3` neighbours. IPv6 has its own
+    table, `ndisc_cache`. No conntrack counter moves.
 
 What is ruled out
-    A next hop that does not answer (it would have been asked for), a policy (the next hop's entry decides, not the port), a
+    A next hop that does not answer (there would be requests for it), a policy (the next hop's entry decides, not the port), a
     full conntrack table (established connections of new neighbours would go on).
 
 Remedies and their risks
-    Raise the three thresholds; ask why so many neighbours are on one link.
+    Raise the three thresholds; find out why so many neighbours are on one link.
 
 References
     net/core/neighbour.c `neigh_alloc`; arp(7) gc_thresh3; https://github.com/kubernetes/kops/issues/4533

@@ -1,21 +1,21 @@
-"""The next hop's link-layer address could not be found, so the packets never left.
+"""The next hop's link-layer address could not be resolved, so the packets never left.
 
 What happens
-    After SNAT the packet waits in the neighbour table while the kernel asks the network who has the next hop's address (ARP,
-    or neighbour solicitation). Nobody answers; after three requests, about three seconds, the packet is dropped and
-    an ICMP host unreachable goes back to the pod.
+    After SNAT the packet waits in the neighbour table while the kernel asks the network for the next hop's address (ARP or
+    neighbour solicitation). Nobody answers. After three requests, about three seconds, the packet is dropped and an
+    ICMP host unreachable goes back to the pod.
 
 How it is recognised
-    Requests vanish between bridge and uplink while the uplink shows ARP requests or neighbour solicitations without an
-    answer, sent by the node itself, for the destination or for the gateway towards it. About three seconds later an
-    ICMP host unreachable reaches the pod. No conntrack counter moves. So it is on a tunnel device, and on the way in, where
-    the bridge shows that a pod is asked for in vain.
+    Requests vanish between bridge and uplink. Meanwhile the uplink shows unanswered ARP requests or neighbour solicitations
+    from the node itself, for the destination or for its gateway. About three seconds later an ICMP host unreachable reaches
+    the pod. No conntrack counter moves. A tunnel device looks the same. So does the way in, where the bridge shows unanswered
+    requests for a pod.
 
 What is ruled out
     A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
 
 Remedies and their risks
-    Find out why the next hop is silent: it is down, the address or the route is wrong, the link is in another VLAN.
+    Find out why the next hop is silent: it is down, the address or route is wrong, or the link is in another VLAN.
 
 References
     net/core/neighbour.c `neigh_probe`; RFC 826; RFC 4861 section 7.2

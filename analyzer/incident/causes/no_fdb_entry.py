@@ -1,21 +1,21 @@
-"""The overlay's device does not know at which node the packets' destination is: its forwarding table has no entry.
+"""The overlay device's forwarding table has no entry for the node that hosts the packets' destination.
 
 What happens
-    A VXLAN device sends a frame to the node that its forwarding table (fdb) names for the frame's MAC address. Overlays such
-    as flannel write these entries themselves and switch learning off. Without the entry, and without a default one (all
-    zeros), the frame is dropped (`vxlan_xmit`). Nobody is told. Usually the agent that writes the entries has stopped, missed
-    a node's change, or was told another MAC address.
+    A VXLAN device looks up the frame's MAC address in its forwarding table (fdb) to find the node to send it to. Overlays
+    such as flannel write these entries themselves and turn learning off. Without an entry, and without a default one (all
+    zeros), the frame is dropped (`vxlan_xmit`). The sender gets no error. Usually the agent that writes the entries has
+    stopped, missed a change of a node, or was given another MAC address.
 
 How it is recognised
-    Requests go into the overlay's device, or are routed to it, and no encapsulated packet leaves the uplink. The next hop's
-    MAC address, by the frame or by the node's neighbours, is not in `bridge fdb` of that device, while other nodes' are.
+    Requests enter the overlay device, or are routed to it, but no encapsulated packet leaves the uplink. The next hop's MAC
+    address, from the frame or the node's neighbours, is not in `bridge fdb` for that device, while other nodes' are.
 
 What is ruled out
     Loss beyond the node (nothing left the uplink), an unresolved next hop (its MAC address is known), the race (overlay
     traffic is not translated).
 
 Remedies and their risks
-    Restart the agent that writes the table; add the entry by hand to see whether that is it.
+    Restart the agent that writes the table. To confirm the cause, add the entry by hand.
 
 References
     bridge(8) fdb; drivers/net/vxlan/vxlan_core.c `vxlan_xmit`; https://github.com/flannel-io/flannel backend/vxlan

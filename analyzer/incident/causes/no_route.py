@@ -1,22 +1,22 @@
 """The node has no route for the packets, or one that leads nowhere.
 
 What happens
-    Routing finds no route to the destination, or one of kind `unreachable`, `prohibit` or `blackhole`, and drops the packet
-    before any FORWARD rule. The sender is told by ICMP: network unreachable (3/0, `no route` in IPv6) without a route, host
-    unreachable (3/1) and prohibited (3/13) by the kinds of that name; a blackhole is silent, and ICMP errors are sent at a
-    limited rate.
+    The route lookup finds no route, or one of type `unreachable`, `prohibit` or `blackhole`, and the packet is dropped before
+    any FORWARD rule. The sender gets an ICMP error. Without a route it is network unreachable (3/0, `no route` in IPv6).
+    Type `unreachable` sends host unreachable (3/1), `prohibit` sends prohibited (3/13). A blackhole is silent. ICMP errors
+    are rate-limited.
 
 How it is recognised
-    An ICMP network unreachable that quotes the packet was made by this node: the point beyond was recording and did not have
-    it. Or the node's rules and routes, walked for this destination, end in no route or in one that leads nowhere, and nothing
-    to that destination gets through. `IpExtInNoRoutes` rises.
+    This node sent an ICMP network unreachable that quotes the packet: the point beyond was recording and did not see it. Or
+    the node's rules and routes, walked for this destination, end in no route or in one that leads nowhere, and nothing gets
+    through to it. `IpExtInNoRoutes` rises.
 
 What is ruled out
     A rule that rejects with `icmp-net-unreachable` (it would be found in the rules), a refusal by a router on the way (it
     would have come in), an unresolved next hop (there is none to ask for).
 
 Remedies and their risks
-    Add the route, or repair what should have: the CNI's agent, BGP, the network manager.
+    Add the route, or repair what should have added it: the CNI's agent, BGP, the network manager.
 
 References
     net/ipv4/route.c `ip_error`; ip-route(8) types; https://github.com/flannel-io/flannel/blob/master/Documentation/troubleshooting.md

@@ -1,21 +1,21 @@
-"""The answer to a pod's own connection was taken for a packet to a published port.
+"""The reply to a pod's own connection was taken for a packet to a published port.
 
 What happens
-    A connection leaves the node from a port that is also a NodePort or a published port: SNAT keeps or chooses it, since
-    nothing keeps the ranges apart. Its answers are addressed to just that port. As long as conntrack has the connection's
-    entry they find back; IPVS, which takes what is addressed to its service, and rules that meet an answer without an
-    entry, give them to the service instead.
+    A connection leaves the node from a port that is also a NodePort or a published port. SNAT kept or chose it, since nothing
+    keeps the ranges apart. Replies are addressed to that very port. While the conntrack entry exists they normally find their
+    way back. But IPVS takes whatever is addressed to its service, and rules match replies that have no entry. Both
+    send them to the service instead.
 
 How it is recognised
-    The replies of a connection are on the uplink and not inside, or at another pod; its outer port is one that IPVS lists
-    as a service of this node, or that the rules translate.
+    The connection's replies are on the uplink but not inside, or at another pod. Its outer port is one that IPVS lists as a
+    service of this node, or that the rules translate.
 
 What is ruled out
-    A loss beyond the node (the replies arrived); an answer that a rule drops, which would not depend on the port.
+    Loss beyond the node (the replies arrived); a reply dropped by a rule, which would not depend on the port.
 
 Remedies and their risks
-    Keep SNAT out of the NodePorts' range: `--to-ports` of MASQUERADE, and `net.ipv4.ip_local_reserved_ports` for the node's
-    own connections. Fewer ports are left for many connections to one server.
+    Keep SNAT out of the NodePort range: `--to-ports` of MASQUERADE, and `net.ipv4.ip_local_reserved_ports` for the node's
+    own connections. This leaves fewer ports for many connections to one server.
 
 References
     Documentation/networking/ip-sysctl.rst, ip_local_reserved_ports; net/netfilter/ipvs/ip_vs_core.c `ip_vs_in`;

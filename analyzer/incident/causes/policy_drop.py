@@ -1,15 +1,15 @@
 """A rule dropped the packets: a network policy, a firewall.
 
 What happens
-    A rule of the FORWARD path, written by a network policy controller or by hand, drops the packets of certain flows. Nothing
-    tells the client: it repeats its SYN until it gives up.
+    A rule in the FORWARD path, written by a network policy controller or by hand, drops the packets of certain flows. The
+    client gets no error: it retransmits its SYN until it gives up.
 
 How it is recognised
-    Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other
-    ports of that address pass. No conntrack counter moves. With the rules in the bundle the packet is walked
-    through them, and the rule is named; its own counter may show it. Of a rule that asks what no packet shows (a rate, a length),
-    the counter from before and after is the sign. A drop record of the kernel shows a rule in
-    FORWARD, or the function that evaluates rules (`nft_do_chain`).
+    Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other ports
+    of that address pass. No conntrack counter moves. If the bundle has the rules, the packet is walked through them and the
+    rule is named; its own counter may confirm it. If a rule matches on something no packet shows (a rate, a length), its
+    counter before and after is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
+    rules (`nft_do_chain`).
 
 What is ruled out
     A full table and failed insertions (conntrack would have counted them), an unresolved next hop (others reach it, or

@@ -1,20 +1,20 @@
-"""A rule of this node refused the connection, and told the client so.
+"""A rule on this node rejected the connection and sent the client an error.
 
 What happens
-    A rule of the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a
-    firewall of the distribution, a network policy, kube-proxy for a service without endpoints. The client fails at once, with
-    "no route to host" or "connection refused", though the peer was never asked.
+    A rule in the FORWARD path answers the packets of certain flows with an ICMP error or a RST (`REJECT`, nft `reject`): a
+    distribution's firewall, a network policy, kube-proxy for a service without endpoints. The client fails at once with
+    "no route to host" or "connection refused", although the request never reached the peer.
 
 How it is recognised
-    An ICMP error that quotes the request, or a RST that answers it, was seen inside and not on the uplink, which was recording:
-    the node made it. With the rules in the bundle the packet is walked through them, and the rule is named.
+    An ICMP error that quotes the request, or a RST that answers it, was seen inside but not on the uplink, which was
+    recording: the node sent it. If the bundle has the rules, the packet is walked through them and the rule is named.
 
 What is ruled out
-    A refusal by the peer or by a router on the way: it would have come in at the uplink. A port of the node itself on which
-    nobody listens: there the request is addressed to the node.
+    A refusal by the peer or a router on the way: it would have come in at the uplink. A port of the node itself with no
+    listener: that request is addressed to the node.
 
 Remedies and their risks
-    Change the rule, or let the traffic pass before it, if it is wanted. A service without endpoints needs endpoints.
+    If the traffic is wanted, change the rule or accept it before that rule. A service without endpoints needs endpoints.
 
 References
     iptables-extensions(8) REJECT; nft(8) reject statement; net/ipv4/netfilter/nf_reject_ipv4.c
