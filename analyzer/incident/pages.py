@@ -8,30 +8,30 @@ import inspect
 from analyzer.incident import causes
 
 KINDS = {
-    "syn-vanished": """A connection's first packet went into a gap between two capture points and never came out.
+    "syn-vanished": """A connection's first packet vanished between two capture points.
 
-The client waits and sends it again after 1 s, 3 s, 7 s (RFC 6298): a connection that is lost this way only once is slow by
-just that. What else can be behind a missing SYN is excluded first: another way out, another capture's loss, an answer.""",
-    "udp-vanished": """A UDP request went into a gap between two capture points and never came out.
+The client retransmits it after 1 s, 3 s, 7 s (RFC 6298). A connection that loses it only once is slow by exactly that.
+Other explanations for a missing SYN are excluded first: another way out, another capture's loss, an answer.""",
+    "udp-vanished": """A UDP request vanished between two capture points.
 
-Nobody repeats it but the program that sent it: a resolver after 5 s, as a rule (resolv.conf, `timeout`).""",
-    "icmp-vanished": """An echo request (ping) went into a gap between two capture points and never came out.""",
-    "reply-vanished": """A reply that one capture point saw did not reach the next one on its way back.
+Only the program that sent it can retry: a resolver usually after 5 s (resolv.conf, `timeout`).""",
+    "icmp-vanished": """An echo request (ping) vanished between two capture points.""",
+    "reply-vanished": """A reply seen at one capture point did not reach the next on its way back.
 
-The request had passed. A SYN-ACK, a UDP answer or an echo reply is a reply in this sense.""",
-    "data-vanished": """Data of an established connection went into a gap, and what was sent again came out, or nothing did.
+The request had passed. A reply here is a SYN-ACK, a UDP answer or an echo reply.""",
+    "data-vanished": """Data of an established connection vanished, and only its retransmission got through, or nothing did.
 
-Only a segment that its sender repeated counts: that it was repeated says that it was missed.""",
-    "error-vanished": """An ICMP error about a connection of a pod went into a gap and was not passed on to the pod.
+Only a retransmitted segment counts: the retransmission shows that it was missed.""",
+    "error-vanished": """An ICMP error about a pod's connection vanished in a gap and was not passed on to the pod.
 
-It is recognised by the packet that it quotes. The most frequent one is "fragmentation needed": without it the sender
+It is matched by the packet that it quotes. The most frequent one is "fragmentation needed": without it the sender
 never learns that its packets are too large.""",
-    "refused": """This node refused the connection: it answered with a RST or an ICMP error of its own.
+    "refused": """This node refused the connection: it sent its own RST or ICMP error.
 
-The refusal is seen inside the node and was never seen coming in from outside.""",
-    "misdelivered": """The packet was handed to somebody else than it was meant for, or translated by a wrong entry.
+The refusal is seen inside the node and never coming in from outside.""",
+    "misdelivered": """The packet went to the wrong recipient, or was translated by a wrong entry.
 
-It is not lost: it is seen to leave, with an address or a port that the other side did not expect.""",
+It is not lost: it is seen leaving with an address or port that the other side did not expect.""",
 }
 """Of the kinds of incidents, those that have no file of their own."""
 OTHERS = ("invalid-reset", "invalid-dropped", "unnatted-leak", "challenge-ack", "look-alikes")

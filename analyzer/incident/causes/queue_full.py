@@ -1,20 +1,20 @@
-"""The queue of the interface that the packets were to leave by was full.
+"""The outgoing interface's queue was full.
 
 What happens
-    Before a packet is handed to the device it waits in a queue (qdisc). Where more comes than leaves - a shaper, a slow
-    uplink, a bandwidth annotation of the pod - the queue fills, and drops what does not fit, or, as fq_codel and RED do, what
-    has waited too long. The capture at the interface sees what left the queue only.
+    Before a packet is handed to the device it waits in a queue (qdisc). When more arrives than leaves - a
+    shaper, a slow uplink, a bandwidth annotation of the pod - the queue fills up. It then drops what does not fit or, as
+    fq_codel and RED do, what has waited too long. The capture at the interface only sees what left the queue.
 
 How it is recognised
-    Packets vanish before an interface while others pass it; `tc -s qdisc` counts `dropped` of that interface, which rose
-    between two snapshots. The kernel's own records say `QDISC_DROP`. Conntrack counts nothing.
+    Packets vanish before an interface while others pass it. `tc -s qdisc` shows that interface's `dropped` counter, which
+    rose between two snapshots. The kernel's drop records say `QDISC_DROP`. No conntrack counter moves.
 
 What is ruled out
-    Conntrack's losses (it would have counted them), a rule (every attempt would be lost), loss beyond the node (the packet
+    A conntrack drop (it would have been counted), a rule (every attempt would be lost), loss beyond the node (the packet
     never left the queue). A queue whose counter did not rise dropped nothing.
 
 Remedies and their risks
-    Send less, shape with a fair queue so that new connections are not behind bulk data, or allow more.
+    Send less, shape with a fair queue so that new connections do not wait behind bulk data, or allow more.
 
 References
     tc(8), tc-fq_codel(8), tc-tbf(8); net/core/dev.c `__dev_xmit_skb`; enum skb_drop_reason QDISC_DROP

@@ -1,23 +1,23 @@
-"""The reverse path filter dropped the packets: the way back to their sender leads out by another interface.
+"""The reverse path filter dropped the packets: the route back to their sender uses another interface.
 
 What happens
-    With `rp_filter=1` the kernel takes a packet only from the interface by which it would answer its sender. Where routing is
-    asymmetric - several uplinks, policy routing with a table for each pod address, a tunnel beside the default route - it
-    drops what arrives elsewhere, after DNAT and before any FORWARD rule (`fib_validate_source`). Nobody is told.
+    With `rp_filter=1` the kernel accepts a packet only on the interface it would use to answer the sender. With asymmetric
+    routing - several uplinks, policy routing with a table per pod address, a tunnel beside the default route - packets that
+    arrive elsewhere are silently dropped, after DNAT and before any FORWARD rule (`fib_validate_source`).
 
 How it is recognised
-    Packets vanish right behind the interface they came in by, all of one sender alike.
-    `net.ipv4.conf.{all,INTERFACE}.rp_filter` is 1 (the greater of both counts); the log has `martian source` lines with this
-    sender and this interface (`log_martians`), or `TcpExtIPReversePathFilter` rose, or the routes to the sender lead out by
-    another interface.
+    All packets of one sender vanish right behind the interface they came in on.
+    `net.ipv4.conf.{all,INTERFACE}.rp_filter` is 1 (the greater of the two applies). In addition, the log has `martian source`
+    lines with this sender and this interface (`log_martians`), or `TcpExtIPReversePathFilter` rose, or the routes to the
+    sender use another interface.
 
 What is ruled out
-    A rule (it would count the packets), `ip_forward=0` (nothing at all would be forwarded), a loss before the node (the
-    packet was seen coming in). A setting of 0 in both places, or a counter that did not rise, rules the filter itself out.
+    A rule (it would count the packets), `ip_forward=0` (nothing at all would be forwarded), loss before the node (the
+    packet was seen coming in). A setting of 0 in both places, or a counter that did not rise, rules out the filter itself.
 
 Remedies and their risks
-    Loose mode (2) on that interface takes whatever has any route back. Better, make the answer leave by the interface that
-    the request came in by: a mark that is kept with the connection (CONNMARK) and a rule that looks it up.
+    Loose mode (2) on that interface accepts any sender that has a route back. Better: make the reply leave by the interface
+    the request came in on, with a mark kept with the connection (CONNMARK) and a routing rule that matches it.
 
 References
     Documentation/networking/ip-sysctl.rst rp_filter; RFC 3704; net/ipv4/fib_frontend.c `fib_validate_source`

@@ -1,18 +1,18 @@
-"""Data beyond the receiver's window was called INVALID.
+"""Data beyond the receiver's window was marked INVALID.
 
 What happens
-    The server sent more than the pod's advertised window allows, as far as conntrack knows. From kernel 6.1 on a small
-    overshoot is tolerated; a large one is INVALID on every generation.
+    As far as conntrack knows, the server sent more than the pod's advertised window allows. From kernel 6.1 on, a small
+    overshoot is tolerated. A large one is INVALID on every generation.
 
 How it is recognised
-    A reply of a translated connection is on the uplink and not inside; within about a millisecond the host sends a RST that
-    is its exact mirror, window 0, without options, never seen inside. The replay of the connection through conntrack's
-    window tracking says that this test failed, and by how many bytes. `invalid` rises by two for each: the
-    reply, and the host's own RST.
+    A reply of a translated connection is on the uplink but not inside. Within about a millisecond the host sends a RST
+    that mirrors it exactly: window 0, no options, never seen inside. Replaying the connection through conntrack's window
+    tracking shows that this test failed, and by how many bytes. `invalid` rises by two each time: the reply and the
+    host's own RST.
 
 What is ruled out
-    A RST of the server (it would come from outside), of the container (it would be seen inside first), of a closed port
-    (it would answer a SYN).
+    A RST from the server (it would come from outside), from the container (it would be seen inside first), from a closed
+    port (it would answer a SYN).
 
 Remedies and their risks
     Find what hides the pod's window updates from this node; dropping INVALID in INPUT (breaks asymmetric routing);

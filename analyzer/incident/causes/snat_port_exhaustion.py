@@ -1,18 +1,17 @@
-"""All ports that SNAT may give towards one destination were taken.
+"""All ports that SNAT may use towards one destination were taken.
 
 What happens
-    SNAT tells connections to one destination address and port apart by the source port alone. When all ports that the rule
-    allows are taken by live entries, the kernel uses the last one it tried all the same
-    (`nf_nat_l4proto_unique_tuple`), and the packet is dropped when its entry is confirmed. Retries fail as well
-    until an entry ends.
+    Among connections to one destination address and port, SNAT can only vary the source port. When live entries hold
+    every port the rule allows, the kernel uses the last one it tried anyway (`nf_nat_l4proto_unique_tuple`).
+    The packet is dropped when its entry is confirmed. Retries fail as well until an entry ends.
 
 How it is recognised
     The counters look like the race: `insert_failed` and `drop` rise by the number of lost attempts. But no partner took the
-    port at that moment, and every port that the rule allows is held by a live connection to the destination. Without
-    the rules: connections were moved to a few ports in a row, all live, while attempt after attempt fails.
+    port at that moment, and live connections to the destination hold every port the rule allows. Without the rules:
+    connections were moved to a few ports in a row, all live, while attempt after attempt fails.
 
 What is ruled out
-    The race (needs a partner), a full table (leaves `insert_failed` alone), a policy (no conntrack counter moves).
+    The race (needs a partner), a full table (does not raise `insert_failed`), a policy (no conntrack counter moves).
 
 Remedies and their risks
     A wider port range, more source addresses, fewer or shared connections to that destination, shorter TIME_WAIT.

@@ -1,27 +1,27 @@
 """Two connections raced for one SNAT port, and the loser's first packet was dropped.
 
 What happens
-    Masquerading gives a new connection a source port when its first packet passes POSTROUTING, but enters it into
-    the conntrack table only a few steps later (`nf_nat_setup_info`, then `__nf_conntrack_confirm`). Between the two,
-    another CPU can give the same port to another connection with the same destination. The one that confirms second
-    finds the tuple taken, and its packet is dropped without a word. The client repeats its SYN after about a second
-    and then usually gets through.
+    Masquerading picks a source port for a new connection when its first packet passes POSTROUTING, but adds the
+    conntrack entry only a few steps later (`nf_nat_setup_info`, then `__nf_conntrack_confirm`). In between, another
+    CPU can pick the same port for another connection to the same destination. The one that confirms second finds the
+    tuple taken, and its packet is silently dropped. The client retransmits its SYN after about a second and then
+    usually gets through.
 
 How it is recognised
-    The SYN is seen on the bridge and not on the uplink. Within a few milliseconds a *partner*, another new connection
-    to the same destination address and port, left the uplink with just the source port that the lost connection
-    would have kept, or with one found by the same search. The next attempt passes, often with another port.
-    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts. A drop record of
-    the kernel shows the packet in POSTROUTING, freed by `nf_hook_slow` and not by a rule (`nft_do_chain`).
+    The SYN is seen on the bridge but not on the uplink. Within a few milliseconds a *partner*, another new connection
+    to the same destination address and port, left the uplink with exactly the source port the lost connection would
+    have kept, or with one found by the same search. The next attempt passes, often with another port.
+    With `conntrack -S` from before and after, `insert_failed` and `drop` rise by the number of lost attempts. A kernel
+    drop record shows the packet in POSTROUTING, freed by `nf_hook_slow` and not by a rule (`nft_do_chain`).
 
 What is ruled out
-    A full table (drops every new connection and leaves `insert_failed` alone), a policy (drops every attempt), an
+    A full table (drops every new connection and does not raise `insert_failed`), a policy (drops every attempt), an
     unresolved next hop (the partner reached it), loss beyond the node (the SYN never got to the uplink), a capture
     that missed the packet (it would have been answered).
 
 Remedies and their risks
-    `--random-fully` on the MASQUERADE or SNAT rule makes the collision rare; it does not abolish it. More source
-    addresses, or no SNAT at all for routable pod addresses, do.
+    `--random-fully` on the MASQUERADE or SNAT rule makes the collision rare but still possible. More source
+    addresses, or no SNAT at all for routable pod addresses, prevent it.
 
 References
     https://tech.xing.com/a-reason-for-unexplained-connection-timeouts-on-kubernetes-docker-abd041cf7e02

@@ -1,24 +1,24 @@
-"""An entry of conntrack outlived the endpoint to which it leads.
+"""A conntrack entry outlived the endpoint it points to.
 
 What happens
-    A service's endpoint is replaced and the rules lead to the new one, but the rules are asked for new connections only. A
-    client that keeps its source port renews its entry with every request, so its packets go on to an address that is gone.
-    Of UDP nobody tells the client; it lasts until the client pauses for longer than the entry's timeout.
+    A service's endpoint is replaced and the rules point to the new one, but only new connections are matched against the
+    rules. A client that keeps its source port renews its entry with every request, so its packets still go to an address
+    that is gone. A UDP client is not notified. This lasts until the client pauses for longer than the entry's timeout.
 
 How it is recognised
-    A request vanishes on its way in or out, and conntrack's table (`conntrack -L`) has an entry for it whose target no rule
-    gives any more, or gives to other destinations only; the node asks in vain who has that target's address. Without a loss
-    in this node, and without the table, the captures show it: the requests leave for an endpoint and are not answered any
-    more, while several connections to the same service that began later get another endpoint, are answered, and none of
-    them gets this one. That is no incident: a caveat names the connection.
+    A request vanishes on its way in or out, and the conntrack table (`conntrack -L`) has an entry for it whose target no
+    rule uses any more, or only for other destinations. The node asks who has the target's address and gets no reply.
+    Without a loss in this node, and without the table, the captures show it. The requests leave for an endpoint and are no
+    longer answered. Several later connections to the same service get another endpoint and are answered, and none of them
+    gets this one. That is not an incident: a caveat names the connection.
 
 What is ruled out
-    A loss in the node (the requests are on the uplink); a service whose endpoints are all chosen still (a later connection
+    A loss in the node (the requests are on the uplink); a service whose endpoints are all still chosen (a later connection
     would get this one, too).
 
 Remedies and their risks
-    `conntrack -D -p udp -r OLD-ENDPOINT` ends the entries, and with them whatever still works through that endpoint;
-    kube-proxy does it by itself for UDP, so a stuck one needs a restart. Clients that take a new source port for each
+    `conntrack -D -p udp -r OLD-ENDPOINT` deletes the entries, and cuts off whatever still works through that endpoint.
+    kube-proxy does this by itself for UDP, so a stuck one needs a restart. Clients that use a new source port for each
     request are not affected.
 
 References

@@ -1,12 +1,12 @@
-"""Lost inside the node, by a step that the captures alone do not name.
+"""Lost inside the node, at a step that the captures alone do not identify.
 
 What happens
-    The packet was seen before the gap and never behind it, no proof of delivery came, and the next point was recording.
-    Which step of the kernel dropped it, no cause that Lostsyn knows explains.
+    The packet was seen before the gap and never behind it. Nothing proved its delivery, and the next point was recording.
+    No cause that Lostsyn knows explains which kernel step dropped it.
 
 How it is recognised
-    By what remains when the known causes do not fit. With a drop record of the kernel the place is known all the same: the
-    finding names the kernel's reason, the function that dropped the packet and the hook.
+    By elimination: no known cause fits. A kernel drop record still locates the drop: the finding then names the kernel's
+    reason, the function that dropped the packet and the hook.
 
 What is ruled out
     What the finding lists: at least loss beyond the node and a packet missed by the capture.
