@@ -211,11 +211,12 @@ def _sentence(error: BaseException) -> str:
 
 
 def _drop_output() -> None:
-    """Let nothing more be written to a stdout that cannot take it: Python would try again at its end, and exit 120."""
-    with suppress(OSError, ValueError, AttributeError):
-        try:
-            sys.stdout.flush()
-        except OSError:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, sys.stdout.fileno())
-            os.close(nothing)
+    """Let nothing more be written to a stream that cannot take it: Python would try again at its end, and exit 120."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            try:
+                stream.flush()
+            except OSError:
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, stream.fileno())
+                os.close(nothing)

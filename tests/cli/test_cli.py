@@ -222,6 +222,22 @@ def test_a_disk_that_gets_full(tmp_path: Path) -> None:
     assert (2, "lostsyn: stdout: File too large\n") == (ran.returncode, ran.stderr)
 
 
+def test_one_pipe_for_both_that_nobody_reads() -> None:
+    """`lostsyn ... 2>&1 | head`: the code is 2, not what Python ends with when it cannot flush."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "import sys; from analyzer.cli import main; sys.argv[0] = 'lostsyn'; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "explain", "snat-port-race"],
+        stdout=writing,
+        stderr=writing,
+        check=False,
+    )
+    os.close(writing)
+
+    assert 2 == ran.returncode
+
+
 @pytest.mark.parametrize(("closed", "expected"), [(1, 2), (2, 0)])
 def test_a_closed_stream(closed: int, expected: int) -> None:
     """What has nowhere to go is a failure; notes that nobody reads are none, and neither gets into a file that is opened."""
