@@ -344,6 +344,7 @@ def _states(proto, sent, seen, syn) -> NDArray[np.int8]:  # type: ignore[no-unty
         (up, "S1"),
     ]
     of = np.select([mask for mask, _ in pairs], [number[name] for _, name in pairs], number["OTH"])
+    # FIN and RST are bits side by side.
     ended = (seen & (tally.FIN | tally.RST)) // tally.FIN
     found: NDArray[np.int8] = of.astype(np.int8)[
         (syn[:, 0] >= 0) + 2 * (syn[:, 2] >= 0) + 4 * ended[:, 0] + 16 * ended[:, 1]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from analyzer.flow.point import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from analyzer.evidence import SideEvidence
     from analyzer.flow.point import Point
@@ -32,13 +32,14 @@ def witness(points: Sequence[Point], evidence: SideEvidence) -> list[str]:
     caveats: list[str] = []
     for point in points:
         found = [*_manifest(point, evidence), *_ended(point)]
-        lacking = list(_lacking(point, evidence)) if len(point.packets) else []
+        lacking = _lacking(point, evidence) if len(point.packets) else ""
         if lacking or point.recording.damaged:
             known = max(
                 (ends[file.label][1] for file in point.recording.files if file.label in ends), default=0
             )
             found = [replace(one, last=min(one.last, known)) for one in found if one.first <= known]
-        caveats += [told for told in lacking if told not in caveats]
+        if lacking and lacking not in caveats:
+            caveats.append(lacking)
         for label in (file.label for file in point.recording.files):
             if len(spans.get(label, ())) > bool(len(point.packets)):
                 first, last = ends[label]
@@ -58,19 +59,17 @@ def called(point: Point) -> tuple[str, ...]:
     return (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
 
 
-def _lacking(point: Point, evidence: SideEvidence) -> Iterator[str]:
+def _lacking(point: Point, evidence: SideEvidence) -> str:
     """Say it where a point's files hold fewer packets than its program said that it captured; a ring overwrites some."""
     captured = max((evidence.captured.get(name, 0) for name in called(point)), default=0)
-    labels = ", ".join(file.label for file in point.recording.files)
-    ring = any(
-        one.start is None and any(one.holds(file.label) for file in point.recording.files)
-        for one in evidence.recordings
+    labels = [file.label for file in point.recording.files]
+    ring = any(one.start is None and any(map(one.holds, labels)) for one in evidence.recordings)
+    if point.recording.frames >= captured or ring:
+        return ""
+    return (
+        f"{', '.join(labels)}: {point.recording.frames:,} of the {captured:,} packets that the capturing program counted: "
+        "not all of it is here, and a packet missing after the last one proves nothing"
     )
-    if point.recording.frames < captured and not ring:
-        yield (
-            f"{labels}: {point.recording.frames:,} of the {captured:,} packets that the capturing program counted: not all of it "
-            "is here, and a packet missing after the last one proves nothing"
-        )
 
 
 def _manifest(point: Point, evidence: SideEvidence) -> Iterable[Interval]:

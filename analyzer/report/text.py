@@ -218,10 +218,10 @@ class _Sheet:
         lines, several = [], len(cause.incidents) > 1
         for number, incident in enumerate(cause.incidents[:OF_CAUSE]):
             told = self.summary(incident) if summed or several else self.wrap(_heading(incident))
-            lines += [*[""][:number], *self.labelled(told, short(incident.id, 40), _BOLD)]
+            lines += [*[""] * bool(number), *self.labelled(told, short(incident.id, 40), _BOLD)]
             findings = incident.findings[: 1 if several else FINDINGS]
             for row, finding in enumerate(findings):
-                lines += [*[""][: row or summed or several], *self.finding(finding)]
+                lines += [*[""] * bool(row or summed or several), *self.finding(finding)]
             lines += _more(len(incident.findings) - len(findings), "connection", "\n  ")
         lines += _more(len(cause.incidents) - OF_CAUSE, "incident", "\n")
         if cause.evidence:
