@@ -36,15 +36,24 @@ def address(hi: int, lo: int) -> str:
     return str(ipaddress.IPv6Address((hi << 64) | lo))
 
 
+def addresses(flows: Flows, flow: int) -> tuple[str, str]:
+    """Both addresses of a flow, originator's first."""
+    src, dst = (
+        address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
+        for side in ("src", "dst")
+    )
+    return src, dst
+
+
 def ends(flows: Flows, flow: int) -> tuple[str, str]:
     """Both ends of a flow, originator first: `10.244.0.11:20000`, `[2001:db8::1]:443`; no port where there is none."""
     ports = int(flows.ports[flow])
     texts = []
-    for side, port in (("src", ports >> 16), ("dst", ports & 0xFFFF)):
-        text = address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
+    for text, port in zip(addresses(flows, flow), (ports >> 16, ports & 0xFFFF), strict=True):
         if int(flows.proto[flow]) in (TCP, UDP, 132):
-            text = f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
-        texts.append(text)
+            texts.append(f"[{text}]:{port}" if ":" in text else f"{text}:{port}")
+        else:
+            texts.append(text)
     return texts[0], texts[1]
 
 

@@ -17,7 +17,7 @@ from analyzer.capture.layout import TCP_RST
 from analyzer.compute.thresholds import WINDOW
 from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
-from analyzer.connection.passages import address
+from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import PROHIBITED
 from analyzer.flow.keys import among
@@ -247,8 +247,7 @@ def _by_routes(scene: Scene) -> None:
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=True)
             if walked is not None and (walked[0].destination_nat is not None or walked[0].nat_doubts):
                 continue
-            dst = address(int(flows.dst_hi[flow]), int(flows.dst_lo[flow]))
-            src = address(int(flows.src_hi[flow]), int(flows.src_lo[flow]))
+            src, dst = addresses(flows, flow)
             if way(scene, dst, src=src, iif=gap.inner.name).kind in NOWHERE:
                 at.reason[place] = CODES["ruled"]
 
@@ -315,10 +314,7 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
     """A request as the kernel's log prints it: addresses, ports, and TCP's sequence number."""
     row, flows = int(at.rows[place]), at.point.flows
     flow = int(at.point.packets.flow[row])
-    src, dst = (
-        address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
-        for end in ("src", "dst")
-    )
+    src, dst = addresses(flows, flow)
     ports = int(flows.ports[flow])
     seq = int(at.point.packets.seq[row]) if flows.proto[flow] == TCP else None
     return src, dst, ports >> 16, ports & 0xFFFF, seq

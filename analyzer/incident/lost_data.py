@@ -6,6 +6,7 @@ Of RSTs, which nobody repeats, those of connections of which no RST of the same 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,7 @@ from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.incident import rule_edits
 from analyzer.incident.causes import policy_drop
-from analyzer.incident.causes.policy_drop import suspected
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.path_mtu import too_large
 from analyzer.node.ways import IN
@@ -26,6 +25,8 @@ from analyzer.node.ways import IN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analyzer.evidence.rules.packet import Steps
+    from analyzer.incident.model import Confidence, Remedy
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap, Leg
 
@@ -107,43 +108,60 @@ def _arrived(leg: Leg, flow: int, side: int, row: int) -> bool:
     return bool((((packets.ack[acks].astype(np.int64) - end) & M32) < HALF).any())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Why:
+    """As far as the rules, and the size that the next interface takes, tell it."""
+
+    cause: str = "unknown"
+    confidence: Confidence = "likely"
+    evidence: tuple[Evidence, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+
+def _why(gap: Gap, leg: Leg, row: int, scene: Scene) -> _Why:
+    def walk(scene: Scene) -> tuple[Steps, str] | None:
+        return scene.walk(leg.here, row, gap, outward=leg.outward)
+
+    walked = walk(scene)
+    if walked and walked[0].verdict in policy_drop.LOST and (end := walked[0].end):
+        says = f"it matches this rule: {end.text}"
+        return _Why(
+            cause="policy-drop",
+            confidence="proven",
+            evidence=(Evidence(says=says, source=walked[1]),),
+            remedies=policy_drop.removal(end, scene, walk),
+        )
+    if narrow := too_large(gap, leg, row, scene):
+        return _Why(
+            cause="mtu-black-hole",
+            confidence="proven" if narrow.sure else "likely",
+            evidence=narrow.evidence,
+            remedies=narrow.remedies,
+        )
+    if walked and (risen := policy_drop.suspected(walked, scene)):
+        says = f"it may match this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
+        return _Why(cause="policy-drop", evidence=(Evidence(says=says, source=walked[1]),))
+    return _Why()
+
+
 def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scene) -> Finding:
     here, there = leg.here, leg.there
     packets = here.packets
     seen = scene.trails.sighting(here, int(rows[0]))
-    walked = scene.walk(here, int(rows[0]), gap, outward=leg.outward)
-    rule = walked[0].end if walked is not None and walked[0].verdict in ("drop", "reject") else None
     reset, size = packets.flags[rows[0]] & TCP_RST != 0, int(packets.length[rows[0]])
     what = "a RST" if reset else f"a segment of {size:,} bytes" if size else "a FIN"
     often = f"{len(rows)} times" if len(rows) > 1 else "once"
-    behind, sure = rule_edits.in_the_way(
-        scene, lambda scene: scene.walk(here, int(rows[0]), gap, outward=leg.outward)
+    why = _why(gap, leg, int(rows[0]), scene)
+    lost = Evidence(
+        says=f"{what} was sent {often}, seen on {here.name} and never on {there.name}"
+        + ("" if reset else "; it was not acknowledged"),
+        source=f"{seen.file} frame {seen.frame}",
     )
-    evidence = [
-        Evidence(
-            says=f"{what} was sent {often}, seen on {here.name} and never on {there.name}"
-            + ("" if reset else "; it was not acknowledged"),
-            source=f"{seen.file} frame {seen.frame}",
-        )
-    ]
-    if walked is not None and rule is not None:
-        evidence.insert(0, Evidence(says=f"it matches this rule: {rule.text}", source=walked[1]))
-    narrow = too_large(gap, leg, int(rows[0]), scene) if rule is None else None
-    risen = suspected(walked, scene) if narrow is None else None
-    if narrow is not None:
-        evidence[:0] = narrow.evidence
-    if walked is not None and risen is not None:
-        says = f"it may match this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
-        evidence.insert(0, Evidence(says=says, source=walked[1]))
     inner = flow if here is gap.inner else int(leg.flows_there[leg.match[flow]])
     return Finding(
         kind="data-vanished",
-        cause="mtu-black-hole"
-        if narrow is not None
-        else "policy-drop"
-        if rule is not None or risen is not None
-        else "unknown",
-        confidence="proven" if rule is not None or (narrow is not None and narrow.sure) else "likely",
+        cause=why.cause,
+        confidence=why.confidence,
         gap=gap.names,
         point=here.name,
         flow=flow,
@@ -167,12 +185,8 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
         ),
         omitted=max(0, len(rows) - 12),
         facts={"packets": len(rows), "bytes": size, "segment": "RST" if reset else "data" if size else "FIN"},
-        evidence=tuple(evidence),
-        remedies=narrow.remedies
-        if narrow is not None
-        else (*rule_edits.remove(*behind, sure=sure), policy_drop.REMEDIES[1])
-        if rule is not None
-        else (),
+        evidence=(*why.evidence, lost),
+        remedies=why.remedies,
         excluded=(
             Exclusion(
                 cause="lost outside the node" if leg.outward else "lost before the node",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.transport import flow_ends, turned
-from analyzer.connection.passages import address, flow_name
+from analyzer.connection.passages import addresses, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.model import Evidence, Exclusion, Finding
@@ -64,8 +64,12 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
     flow, packets = int(m.a[match]), inner.packets
     side = int(gap.heading[match] == IN)
     rows = inner.rows(flow, side)
+    pod = addresses(inner.flows, flow)[side]
+    v6 = ":" in pod
     mtu = min((one.mtu for one in errors if one.mtu), default=0)
-    large = rows[packets.length[rows] + HEADERS[4] > mtu] if mtu else rows[packets.length[rows] > 0]
+    large = (
+        rows[packets.length[rows] + HEADERS[6 if v6 else 4] > mtu] if mtu else rows[packets.length[rows] > 0]
+    )
     repeated = len(large) - len(distinct(packets.seq[large])) if inner.flows.proto[flow] == TCP else 0
     first, last = (scene.trails.sighting(gap.outer, one.row) for one in (errors[0], errors[-1]))
     name = flow_name(inner.flows, flow)
@@ -88,9 +92,6 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
                 source=f"{seen.file} frame {seen.frame}",
             )
         )
-    pod = address(
-        *(int(getattr(inner.flows, f"{'dst' if side else 'src'}_{half}")[flow]) for half in ("hi", "lo"))
-    )
     steps, sure, source = stopped(scene, gap, router=first.src, pod=pod, own=False)
     if steps:
         evidence.insert(0, Evidence(says=f"the error matches this rule: {steps[0].text}", source=source))
@@ -129,7 +130,7 @@ def _finding(gap: Gap, match: int, errors: list[Refusal], scene: Scene) -> Findi
         omitted=max(0, len(rows) - 8),
         facts={"packets": len(errors), "mtu": mtu or None, "repeated": repeated},
         evidence=tuple(evidence),
-        remedies=remedies(steps, mtu, sure=sure, v6=":" in pod, own=False),
+        remedies=remedies(steps, mtu, sure=sure, v6=v6, own=False),
         excluded=(
             Exclusion(
                 cause="lost outside the node",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import REPLY, TCP_SYN
 from analyzer.capture.transport import flow_ends, tcp_options, transports, turned
-from analyzer.connection.passages import address
+from analyzer.connection.passages import addresses
 from analyzer.evidence.rules.packet import Packet
 from analyzer.flow.keys import is_v4
 from analyzer.incident import rule_edits
@@ -100,8 +100,7 @@ def too_large(gap: Gap, leg: Leg, row: int, scene: Scene) -> TooLarge | None:
     told = scene.refusals.at(here).get(turned(ends) if reply else ends, ())
     if mss is None or size > mss or any(one.too_big for one in told):
         return None
-    side = "dst" if reply else "src"
-    pod = address(*(int(getattr(here.flows, f"{side}_{half}")[flow]) for half in ("hi", "lo")))
+    pod = addresses(here.flows, flow)[bool(reply)]
     near = links.get(device(here, scene.evidence))
     router = next((one for one in (near.addresses if near else ()) if (":" in one) == v6), "::" if v6 else "")
     steps, sure, source = stopped(scene, gap, router=router, pod=pod, own=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY
 from analyzer.connection.fates import VANISHED
-from analyzer.connection.passages import address
+from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.evidence.counting import UNTOLD
 from analyzer.evidence.witness import LostPacket, join
@@ -155,10 +155,7 @@ def _losses(packets: Sequence[tuple[Point, int]]) -> list[LostPacket]:
 def _loss(point: Point, row: int, flow: int, reply: bool, times: NDArray[np.int64]) -> LostPacket:
     packets, flows = point.packets, point.flows
     proto, ports = int(flows.proto[flow]), int(flows.ports[flow])
-    src, dst = (
-        address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
-        for side in ("src", "dst")
-    )
+    src, dst = addresses(flows, flow)
     ends = (src, ports >> 16), (dst, ports & 0xFFFF)
     (src, sport), (dst, dport) = ends[::-1] if reply else ends
     ported = proto in (TCP, UDP)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
-from analyzer.connection.passages import address
+from analyzer.connection.passages import address, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,11 +71,7 @@ def conf(device: str, setting: str) -> str:
 def ends(case: Case) -> tuple[str, str]:
     """The first lost packet's sender and destination, as it was last seen."""
     point, row = last_seen(case)
-    flow, flows = int(point.packets.flow[row]), point.flows
-    src, dst = (
-        address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
-        for side in ("src", "dst")
-    )
+    src, dst = addresses(point.flows, int(point.packets.flow[row]))
     return (dst, src) if point.packets.bits[row] & REPLY else (src, dst)
 
 
@@ -84,14 +80,10 @@ def targets(case: Case, scene: Scene) -> set[str]:
     point, row = last_seen(case)
     found = {ends(case)[1]}
     beyond = case.gap.outer if case.outward else case.gap.inner
-    side = "src" if point.packets.bits[row] & REPLY else "dst"
     flow = scene.trails.flows_of(point, int(point.packets.flow[row])).get(beyond.name)
     if flow is not None:
-        found.add(
-            address(
-                int(getattr(beyond.flows, f"{side}_hi")[flow]), int(getattr(beyond.flows, f"{side}_lo")[flow])
-            )
-        )
+        src, dst = addresses(beyond.flows, flow)
+        found.add(src if point.packets.bits[row] & REPLY else dst)
     walked = scene.walk(point, row, case.gap, outward=case.outward)
     step = walked[0].destination_nat if walked else None
     for action in step.rule.actions if step and step.rule else ():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.connection.passages import address
+from analyzer.connection.passages import addresses
 from analyzer.incident.model import Evidence
 from analyzer.incident.records import hinted
 
@@ -84,11 +84,7 @@ def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]
     found = []
     for place in np.flatnonzero(coming & at.last)[:MOST].tolist() if logged else ():
         flow = int(at.point.packets.flow[at.rows[place]])
-        src, dst = (
-            address(int(getattr(flows, f"{end}_hi")[flow]), int(getattr(flows, f"{end}_lo")[flow]))
-            for end in ("src", "dst")
-        )
-        if (src, dst) in logged:
+        if addresses(flows, flow) in logged:
             found.append(place)
     return found
 

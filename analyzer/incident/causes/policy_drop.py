@@ -42,6 +42,8 @@ from analyzer.incident.ruled import counted, perhaps
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.rules.model import Rule
     from analyzer.evidence.rules.packet import Step, Steps
@@ -163,10 +165,12 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    found, sure = scene.once(
-        ("in the way", walked[0].end.text),
-        lambda: rule_edits.in_the_way(scene, lambda scene: scene.walked(case)),
-    )
+    return removal(walked[0].end, scene, lambda scene: scene.walked(case))
+
+
+def removal(end: Step, scene: Scene, walk: Callable[[Scene], tuple[Steps, str] | None]) -> tuple[Remedy, ...]:
+    """What to do about *end* and what is behind it, if that is known; *walk* leads a packet through the rules of a scene."""
+    found, sure = scene.once(("in the way", end.text), lambda: rule_edits.in_the_way(scene, walk))
     own = rule_edits.remove(*found, sure=sure)
     return (*own, REMEDIES[1]) if own else ()
 
