@@ -14,6 +14,7 @@ from analyzer.connection.outcome import DELAYED, REFUSED, RESET, STALLED, Outcom
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.connection.refusing import Refused, by_answers, by_errors
 from analyzer.connection.waiting import Wait, sums, waits
+from analyzer.nat.gap import by_point
 from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
@@ -166,9 +167,11 @@ def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Tra
     transit = max((gap.transit for gap in gaps if gap.outer in exits), default=0)
     began = found.first[broke] + transit
     blind = np.all([~point.recorded(times) | (began < point.recording_span[0]) for point in exits], axis=0)
+    near = by_point(gaps)
     for point in chains.points:
-        inner = [gap.inner for gap in gaps if gap.outer is point and len(gap.matches.a)]
-        outer = [gap.outer for gap in gaps if gap.inner is point and len(gap.matches.a)]
+        beside = [gap for gap in near.get(point.name, {}).values() if len(gap.matches.a)]
+        inner = [gap.inner for gap in beside if gap.outer is point]
+        outer = [gap.outer for gap in beside if gap.inner is point]
         if not (inner and outer and len(point.packets)):
             continue
         passed = _met(chains, [point]) | (_met(chains, inner) & _met(chains, outer))
