@@ -310,7 +310,6 @@ def _finding(
     points: Sequence[CapturePoint],
 ) -> FindingView:
     """Draw *finding*; its cause's *evidence* and *excluded* are not told again."""
-    says = {item.says for item in evidence}
     rows = [
         PacketRow(sighting=sighting, passage=passage, packet=number, first=place == 0)
         for number, passage in enumerate(finding.passages)
@@ -333,6 +332,6 @@ def _finding(
         facts=fold(facts.readable(finding.facts), NOTES),
         frames=fold(frames, 24),
         connection=filters.connections([finding]),
-        evidence=fold([item for item in finding.evidence if item.says not in says], NOTES),
+        evidence=fold([item for item in finding.evidence if item not in evidence], NOTES),
         excluded=fold([item for item in finding.excluded if item not in excluded], NOTES),
     )

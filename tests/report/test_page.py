@@ -84,15 +84,14 @@ def test_anchors_are_unique_and_plain(sample) -> None:
 
 
 def test_evidence_is_not_repeated(sample) -> None:
-    """What the incident says already is left out of its findings."""
+    """What the incident says already is left out of its findings; the same of another packet, with its own source, is not."""
     shared = sample.RACE.evidence[0]
-    finding = dataclasses.replace(
-        sample.RACE.findings[0], evidence=(shared, *sample.RACE.findings[0].evidence)
-    )
+    own = (dataclasses.replace(shared, source="drops.txt line 9"), *sample.RACE.findings[0].evidence)
+    finding = dataclasses.replace(sample.RACE.findings[0], evidence=(shared, *own))
     incident = dataclasses.replace(sample.RACE, findings=(finding,))
     (view,) = page.build(sample.race(), (incident,)).causes
 
-    assert sample.RACE.findings[0].evidence == view.drawn[0].evidence.shown
+    assert own == view.drawn[0].evidence.shown
 
 
 @pytest.mark.parametrize(
