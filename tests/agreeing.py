@@ -15,8 +15,11 @@ LATE = {"next-hop"}
 """Scenarios whose last packets wait for the next hop until after the recording."""
 
 
-def agree(analysis: Analysis, run: Path, scenario: str, scratch: Path) -> None:
-    """Check that the captures without the kernel's drop records tell of the same losses, and that a record names each one."""
+def agree(analysis: Analysis, run: Path, scenario: str, scratch: Path, *, fresh: bool = False) -> None:
+    """Check that the captures without the kernel's drop records tell of the same losses, and that a record names each one.
+
+    In a fresh run some records may be missing: bpftrace says that it begins before it has attached all of its probes.
+    """
     assert analysis.scene is not None
     assert list(run.glob("drops.txt*"))
     shutil.copytree(run, scratch / run.name, ignore=shutil.ignore_patterns("drops.txt*"))
@@ -27,7 +30,10 @@ def agree(analysis: Analysis, run: Path, scenario: str, scratch: Path) -> None:
 
     assert without.counts == counts
     assert _told(without, scenario) == _told(analysis, scenario)
-    assert len(records) == lost or (scenario in LATE and 0 < len(records) < lost)
+    some = fresh or scenario in LATE
+    assert len(records) == lost or (some and 0 < len(records) < lost), (
+        f"{len(records)} records of {lost} losses"
+    )
     causes = {f.cause for i in analysis.incidents for f in i.findings if f.facts.get("attempts_vanished")}
     assert {True} >= {any(kind in module(cause).RECORDS for cause in causes) for kind in records}
 

@@ -480,9 +480,9 @@ begin_bpftrace() {
     drops_program >"$work/drops.bt"
     cat "$tracing/events/skb/kfree_skb/format" >"$work/format"
     cp "$work/format" "$bundle/drops.txt"
-    # Appending: what is cut off at the front while it writes leaves no hole.
+    # Appending: what is cut off at the front while it writes leaves no hole. With -q it would not tell of lost records.
     # shellcheck disable=SC2046
-    $alone bpftrace -q -B line "$work/drops.bt" $(watched_networks) >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
+    $alone bpftrace -B line "$work/drops.bt" $(watched_networks) >>"$bundle/drops.txt" 2>"$work/bpftrace.log" </dev/null &
     tracer=$!
     if await told $tracer "$bundle/drops.txt" '^clock: '; then
         echo "$tracer $(born $tracer) bpftrace" >>"$work/recorders"
@@ -504,17 +504,19 @@ bound_drops() { # bpftrace's file is a ring of two; each begins with the names o
     cat "$work/format" >"$bundle/drops.txt"
 }
 
-# Save the instance's ring, with its clock's relation to wall time: a mark that tells the one beside the other.
+# Save the instance's ring, with its clock's relation to wall time: the kernel's own, or (containers mask its file) that of
+# a mark. The wall time is read after the mark: a drop must not seem to come before its packet.
 end_drops() {
     [ -r "$work/instance" ] && read -r instance <"$work/instance" && [ -d "$instance" ] || return 0
-    wall=$(now)
-    echo "wall=$wall" >"$instance/trace_marker"
+    echo "lostsyn=$$" >"$instance/trace_marker"
+    mark=0 wall=$(sed -n '/^ clock 1:/,/offset/s/.*offset: *\([0-9]\{18,19\}\) nsecs/\1/p' /proc/timer_list 2>/dev/null | head -n 1)
+    [ -n "$wall" ] || mark='' wall=$(now)
     echo 0 >"$instance/tracing_on"
     cat "$instance/trace" >"$work/trace"
-    mark=$(sed -n "s/.* \([0-9]*\)\.\([0-9]\{6\}\): .*wall=$wall.*/\1\2000/p" "$work/trace" | head -n 1)
+    [ -n "$mark" ] || mark=$(sed -n "s/.* \([0-9]*\)\.\([0-9]\{6\}\): .*lostsyn=$$.*/\1\2000/p" "$work/trace" | head -n 1)
     {
         echo "# clock: mono t=$mark wall=$(echo "$wall" | sed 's/\(.........\)$/.\1/')"
-        grep -v "wall=$wall" "$work/trace"
+        grep -v "lostsyn=$$" "$work/trace"
     } >"$bundle/drops.txt"
     rm -f "$work/trace"
     rmdir "$instance"

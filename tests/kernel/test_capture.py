@@ -17,6 +17,7 @@ from analyzer import analyze
 from analyzer.capture.bundle import Bundle
 from analyzer.evidence.collecting import collect
 from analyzer.field.script import script as script_text
+from analyzer.incident.records import joined
 from analyzer.lab.node import V4, Node, built
 from analyzer.lab.ping import ping
 from tests.deploy.test_deploy import load
@@ -335,11 +336,15 @@ def test_drop_records(net: Node, tmp_path: Path, shell: tuple[str, ...], first: 
     net.a.start(_to, 99, 5).result(20)
     time.sleep(0.5)
     script.end()
-    told = (script.unpacked() / "drops.txt").read_text()
+    folder = script.unpacked()
+    told = (folder / "drops.txt").read_text()
+    scene = analyze(folder).scene
+    assert scene is not None
 
     assert told.startswith(first)
     assert "# clock: mono t= " not in told
     assert 5 <= told.count(record)
+    assert 5 == len(joined(scene))
     assert [] == script.leftovers()
 
 

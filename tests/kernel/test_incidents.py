@@ -29,7 +29,7 @@ def test_race_equals_insert_failed(scenario: str, ran: Ran, tmp_path: Path) -> N
         assert truth["counters"]["insert_failed"] == sum(f.facts["attempts_vanished"] for f in findings)
         assert [] == [f for f in findings if f.cause != "snat-port-race" or f.gap != ("cni0", "eth0")]
         assert [] == [f for f in findings if f.facts["partner_inner"] in (None, f.inner)]
-        agree(analysis, folder, scenario, tmp_path / f"without{run}")
+        agree(analysis, folder, scenario, tmp_path / f"without{run}", fresh=True)
         lost += truth["counters"]["insert_failed"]
         if lost:
             break
@@ -121,7 +121,7 @@ def test_fresh_run(scenario: str, ran: Ran, tmp_path: Path) -> None:
         assert truth["counters"]["drop"] == counts.syn_vanished + counts.udp_vanished > 0
     if not FRESH[scenario]:
         assert 0 == counts.syn_vanished + counts.udp_vanished
-    agree(analysis, folder, scenario, tmp_path / "without")
+    agree(analysis, folder, scenario, tmp_path / "without", fresh=True)
 
 
 def test_every_scenario_is_run() -> None:
