@@ -133,6 +133,14 @@ def series(label: str) -> tuple[str, str]:
     return folder, stem(name)
 
 
+def owner(label: str) -> tuple[str, str]:
+    """Give what of a file's path may be the node's, and the interface's name: `a/node1-` and `eth0`."""
+    folder, _, name = label.rpartition("/")
+    bare, interface = stem(name), hint(name).point
+    prefix = re.sub(r"[._-]+$", "", bare.removesuffix(interface)) if bare.endswith(interface) else ""
+    return "/".join(part for part in (folder, prefix) if part), interface
+
+
 def stem(name: str, *, rotation: bool = False) -> str:
     """Take compression and extension off a file's name, and number and date unless *rotation* is to stay."""
     while _COMPRESSED.search(name):

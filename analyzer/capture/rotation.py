@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING
 
 from analyzer.capture import naming
+from analyzer.capture.stations import station
 from analyzer.errors import UnusableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from analyzer.capture.files import CaptureFile
     from analyzer.capture.reader import Records
+
+
+_MOST_OWNERS = 200
+"""Folders, or prefixes of names, that are compared with each other; what is beyond is the first one's."""
 
 
 def candidates(captures: Sequence[CaptureFile]) -> list[list[CaptureFile]]:
@@ -30,11 +35,44 @@ def candidates(captures: Sequence[CaptureFile]) -> list[list[CaptureFile]]:
             capture = replace(capture, point_hint=hint)
         key = ("", "") if hint.explicit else naming.series(capture.label)
         points.setdefault(hint.point, {}).setdefault(key, []).append(capture)
+    nodes = _nodes(points)
     found: list[list[CaptureFile]] = []
     for series in points.values():
-        several = list(series.values())
-        found += several if len(several) > 1 and _parallel(several) else [[*chain.from_iterable(several)]]
+        by_node: dict[int, list[list[CaptureFile]]] = {}
+        for files in series.values():
+            by_node.setdefault(nodes.get(_owner(files), 0), []).append(files)
+        for several in by_node.values():
+            found += several if len(several) > 1 and _parallel(several) else [[*chain.from_iterable(several)]]
     return found
+
+
+def _owner(series: Sequence[CaptureFile]) -> str:
+    return naming.owner(series[0].label)[0]
+
+
+def _nodes(points: Mapping[str, Mapping[tuple[str, str], Sequence[CaptureFile]]]) -> dict[str, int]:
+    """Number the nodes that the files' owners may be, by the names of `naming.owner`.
+
+    Two owners are two nodes where an interface that both have has a station of its own in each, and none has the same.
+    """
+    stations: dict[str, dict[str, frozenset[bytes]]] = {}
+    for name, series in points.items():
+        owners = {_owner(files) for files in series.values()}
+        for files in series.values():
+            seen = stations.setdefault(_owner(files), {})
+            if len(owners) > 1 and name not in seen:
+                seen[name] = next(filter(None, map(station, files)), frozenset())
+    found: dict[str, int] = {}
+    for owner, mine in islice(stations.items(), _MOST_OWNERS):
+        others = {known for known in found if _strangers(mine, stations[known])}
+        same = (number for known, number in found.items() if known not in others)
+        found[owner] = next(same, len(set(found.values())))
+    return found
+
+
+def _strangers(a: Mapping[str, frozenset[bytes]], b: Mapping[str, frozenset[bytes]]) -> bool:
+    pairs = [(a[name], b[name]) for name in a.keys() & b.keys() if a[name] and b[name]]
+    return any(not one & other for one, other in pairs) and not any(one == other for one, other in pairs)
 
 
 def in_order(captures: Sequence[CaptureFile]) -> list[tuple[int | None, CaptureFile]]:

@@ -7,7 +7,6 @@ What went from one node's uplink to another's belongs to one connection; what wa
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -42,7 +41,8 @@ def assign(points: Sequence[Point]) -> list[str]:
     """
     found: dict[str, dict[str, Point]] = {}
     for point in points:
-        group, interface = _named(point)
+        files = point.recording.files
+        group, interface = naming.owner(files[0].label) if files else ("", "")
         found.setdefault(group, {})[interface] = point
     inner = {name: any(naming.role_of(one) in INNER for one in of) for name, of in found.items()}
     hosts = {
@@ -62,17 +62,6 @@ def assign(points: Sequence[Point]) -> list[str]:
         f"the captures are of several nodes ({', '.join(sorted(hosts))}): packets are followed from one to the other, but what "
         "is beside the captures is not attributed to either; lostsyn check --each compares each node with its own rules"
     ]
-
-
-def _named(point: Point) -> tuple[str, str]:
-    """What of a file's path is the node's, and the interface's name."""
-    folder, _, file = (
-        point.recording.files[0].label.rpartition("/") if point.recording.files else ("", "", "")
-    )
-    stem = naming.stem(file)
-    interface = naming.hint(file).point
-    prefix = re.sub(r"[._-]+$", "", stem.removesuffix(interface)) if stem.endswith(interface) else ""
-    return "/".join(part for part in (folder, prefix) if part), interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

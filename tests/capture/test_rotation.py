@@ -99,3 +99,46 @@ def test_a_file_that_is_gone_has_no_time(tmp_path: Path) -> None:
     assert [(None, "eth0.pcap2"), (10**9, "eth0.pcap1")] == [
         (time, capture.label) for time, capture in in_order([first, second])
     ]
+
+
+NODE, OTHER, ROUTER, SECOND, BRIDGE, POD = (bytes([2 * n]) * 6 for n in range(1, 7))
+
+
+def folders(tmp_path: Path, **frames: dict[str, list[bytes]]) -> list[list[str]]:
+    """Which files of folders are put together; the folders' captures follow each other in time."""
+    for hour, (folder, points) in enumerate(frames.items()):
+        (tmp_path / folder).mkdir()
+        for point, stations in points.items():
+            rows = [(hour * 10**13 + n, 12, frame) for n, frame in enumerate(stations)]
+            (tmp_path / folder / f"{point}.pcap").write_bytes(pcap(rows, link=1))
+    return sorted(
+        sorted(file.label for file in files) for files in candidates(Bundle.open([tmp_path]).captures)
+    )
+
+
+def test_folders_of_two_nodes(tmp_path: Path) -> None:
+    """Their interfaces have one name and other stations: none goes on in the other's file."""
+    first = {"eth0": [NODE + ROUTER, SECOND + NODE], "cni0": [BRIDGE + POD]}
+    second = {"eth0": [OTHER + ROUTER, SECOND + OTHER], "cni0": [OTHER + POD[:5] + b"\x01"]}
+    third = {"eth0": [NODE + SECOND, ROUTER + NODE]}
+
+    assert [["a/cni0.pcap"], ["a/eth0.pcap", "c/eth0.pcap"], ["b/cni0.pcap"], ["b/eth0.pcap"]] == folders(
+        tmp_path, a=first, b=second, c=third
+    )
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"eth0": [NODE + ROUTER], "cni0": [OTHER + POD[:5] + b"\x01"]},
+        {"eth0": [NODE + SECOND, ROUTER + NODE], "cni0": [BRIDGE + POD]},
+        {"eth0": [b"\x01" + NODE[:5] + ROUTER]},
+    ],
+    ids=["its bridge was made anew", "its router was exchanged", "nothing tells"],
+)
+def test_the_near_miss_folders_of_one_node(tmp_path: Path, second: dict[str, list[bytes]]) -> None:
+    """The same node later is one point, whatever else is new."""
+    first = {"eth0": [NODE + ROUTER], "cni0": [BRIDGE + POD]}
+    found = folders(tmp_path, a=first, b=second)
+
+    assert ["a/eth0.pcap", "b/eth0.pcap"] in found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from analyzer import Analysis, analyze
+from tests.conftest import FIXTURES
 from tests.conversation import Conversation, bystander, record
 
 WAY = "veth-a cni0 | eth0 eth1 | cni1 veth-b"
@@ -68,3 +70,13 @@ def test_pods_in_folders_are_no_nodes(tmp_path: Path) -> None:
 
     assert 2 == analysis.account.connections
     assert not any("of several nodes" in caveat for caveat in analysis.caveats)
+
+
+def test_nodes_that_were_recorded_one_after_the_other(tmp_path: Path) -> None:
+    """The rule of one has not dropped the other's packets: they are two nodes, though no file overlaps another."""
+    for folder, fixture in (("a", "remote-loss"), ("b", "policy-drop")):
+        shutil.copytree(FIXTURES / fixture, tmp_path / folder)
+    analysis = analyze(tmp_path)
+
+    assert any("of several nodes (a, b)" in caveat for caveat in analysis.caveats)
+    assert {("b/cni0", "possible")} == {(i.gap[0], i.confidence) for i in analysis.incidents}
