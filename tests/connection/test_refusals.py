@@ -13,7 +13,7 @@ from analyzer import analyze
 from analyzer.connection.refusals import WORDS, Refusal, Refusals
 from tests.conversation import BRIDGE, Conversation, record
 from tests.incident.evidence import Frames
-from tests.nat.reasons import AROUND, asks, judged, out, reasons
+from tests.connection.reasons import AROUND, asks, judged, out, reasons
 
 
 def _error(

@@ -11,7 +11,7 @@ import pytest
 
 from analyzer import analyze
 from tests.conversation import START, Conversation, bystander, record
-from tests.nat.reasons import asks, out, reasons
+from tests.connection.reasons import asks, out, reasons
 
 
 def _outage() -> list[Conversation]:
