@@ -273,9 +273,9 @@ def _decide(  # type: ignore[no-untyped-def]
     tcp = proto == TCP
     opened, answered = syn[:, 0] >= 0, (syn[:, 2] >= 0) & ~unheard
     spoke = (seen & (tally.ACK | tally.DATA | tally.FIN)) != 0
-    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`).
-    went_on = seen[:, 0] & (tally.ACK | tally.DATA) != 0
-    established = answered | (~opened & spoke.all(1)) | (opened & went_on & (seen[:, 1] & tally.STRANGE == 0))
+    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`), or has it in this flow.
+    went_on = seen[:, 0] & tally.WENT_ON != 0
+    established = answered | (~opened & spoke.all(1)) | (opened & went_on)
     rst_first = np.where(
         (reset_by[:, 0] >= 0) & ((reset_by[:, 1] < 0) | (reset_by[:, 0] <= reset_by[:, 1])), 0, 1
     )
