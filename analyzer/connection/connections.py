@@ -81,6 +81,7 @@ def connections(
     misaddressed: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
+    no_port: int = 0,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -96,6 +97,7 @@ def connections(
         doubtful: Flows whose entry may be stale: a point, and a flow there.
         misaddressed: Flows in frames to a station that never sent one.
         ruled: Whether the node's rules are known.
+        no_port: Datagrams that found no socket on the node, as the kernel counted.
     """
     chains = chain(points, gaps, followed, wires)
     direction = directions(chains, node)
@@ -104,7 +106,8 @@ def connections(
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True
     lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
-    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed))
+    own = told.reason == CODES["own-address"]
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed), own, no_port)
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False
