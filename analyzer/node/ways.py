@@ -167,7 +167,7 @@ def explore(
         if gap.outer.role in EXITS:
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
             beyond.append(gap.inner.dst[m.a[out]])
-    # What sends packets from the node's own station, with a full TTL, is the node, but for a service that it answers only at times.
+    # What sends packets from the node's own station, with a full TTL, is the node; of a service only where it never goes further.
     itself = [_fresh(point, routers, theirs=False) for point in points if point.role in INSIDE]
     sent = distinct(np.concatenate([_NONE, *(some for both in itself for some in both)]))
     own_keys.append(sent[~among(sent, distinct(np.concatenate(beyond)))])

@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import counted, perhaps
+from analyzer.incident.ruled import ANSWERING, counted, perhaps
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def summary(loss: Loss) -> str:
     if loss.to_node:
         return (
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops traffic addressed to it."
+            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops this traffic."
         )
     return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
@@ -130,7 +130,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         },
         evidence=(
             *(
-                (Evidence(says=f"the {_packet(case)} matches this rule: {rule[0]}", source=rule[1]),)
+                (Evidence(says=f"{_what(case, scene)} matches this rule: {rule[0]}", source=rule[1]),)
                 if rule
                 else ()
             ),
@@ -158,6 +158,14 @@ def _packet(case: Case) -> str:
     """The first lost packet in a sentence: `SYN`, `packet (UDP 8 bytes)`."""
     name = label(*case.lost[0].seen[-1])
     return name if case.protocol == TCP else f"packet ({name})"
+
+
+def _what(case: Case, scene: Scene) -> str:
+    """What the rule drops: the packet, or what the node answers it."""
+    walked = scene.walked(case)
+    answer = walked is not None and walked[0].end is not None and walked[0].end.hook in ANSWERING
+    whose = "the node's answer to " if answer and _to_node(case, scene) else ""
+    return f"{whose}the {_packet(case)}"
 
 
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
