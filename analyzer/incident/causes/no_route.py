@@ -30,7 +30,7 @@ from analyzer.incident.causes.policy_drop import dropped_by
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
-from analyzer.incident.routing import NOWHERE, ends, entered, senders, targets, way, went_on
+from analyzer.incident.routing import NOWHERE, beyond, ends, entered, senders, targets, way, went_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,8 +96,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     kind = found.kind if found else ""
     if told is not None and told[0] not in NO_ROUTE and told[0] not in OF_KIND.get(kind, ()):
         return None
-    target = ends(case)[1]
-    if record is None and told is None and target in senders(*_alike(case, found, scene), to=True):
+    target = _target(case, scene)
+    if record is None and told is None and target in _reached(case, found, scene):
         return None
     evidence = [record] if record else []
     if told is not None:
@@ -130,8 +130,22 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 else ()
             ),
         ),
-        remedies=_remedies(case, device),
+        remedies=_remedies(case, target, device),
     )
+
+
+def _target(case: Case, scene: Scene) -> str:
+    """Where it was to be routed to; a reply as it is translated back."""
+    both = targets(case, scene)
+    return both.pop() if case.replies and len(both) == 1 else ends(case)[1]
+
+
+def _reached(case: Case, found: Way | None, scene: Scene) -> set[str]:
+    """Where packets got to that contradict it."""
+    point, rows = _alike(case, found, scene)
+    if case.replies:
+        point, rows = beyond(case), (case.gap.in_outer if case.outward else case.gap.in_inner)[rows]
+    return senders(point, rows, to=True)
 
 
 def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
@@ -192,8 +206,8 @@ def _main_listed(scene: Scene, source: str, device: str) -> bool:
     )
 
 
-def _remedies(case: Case, device: str) -> tuple[Remedy, ...]:
-    source, target = ends(case)
+def _remedies(case: Case, target: str, device: str) -> tuple[Remedy, ...]:
+    source = ends(case)[0]
     look, add = REMEDIES
     return (
         Remedy(
