@@ -206,7 +206,7 @@ def _unlike(talk: Conversation, folder: Path) -> list[Conversation]:
 def _capture_lost_packets(talk: Conversation, folder: Path) -> list[Conversation]:
     (folder / "tcpdump-eth0.log").write_text(
         "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
-        "90 packets captured\n120 packets received by filter\n30 packets dropped by kernel\n"
+        "1 packets captured\n31 packets received by filter\n30 packets dropped by kernel\n"
     )
     return [talk]
 
