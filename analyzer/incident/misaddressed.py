@@ -69,7 +69,8 @@ def _asked_in_vain(point: Point) -> NDArray[np.uint64]:
     twice = point.starts[1::2] - point.starts[:-1:2] > 1
     # Who asks for his own address, or without one (RFC 5227), makes it known.
     asked = point.dst[arp & twice & (point.src != point.dst) & (flows.src_lo & np.uint64(0xFFFFFFFF) != 0)]
-    return asked[~among(asked, distinct(told))]
+    vain: NDArray[np.uint64] = asked[~among(asked, distinct(told))]
+    return vain
 
 
 def _heard(point: Point) -> NDArray[np.uint64]:

@@ -327,7 +327,7 @@ class Scene:
 
     def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
         rules = self.evidence.rules[-1]
-        if not any(chain.family == "bridge" for chain in rules.chains):
+        if not any(chain.family in ("bridge", "netdev") for chain in rules.chains):
             return None
         return walk(rules, packet, local=self.local or None, bridge=True), rules.file
 
