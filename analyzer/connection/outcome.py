@@ -148,7 +148,7 @@ def outcomes(
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
         _copies(point, syn[here])
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
-        mute[here] = _mute(point, flow, begun[here], syn[here, 0], repeated[here])
+        mute[here] = _mute(point, flow, begun[here], repeated[here])
         stopped[here] = _stopped(point, flow, ended[here])
         first[here], final[here] = _earlier(p.time, begun[here]), p.time.take(last[here])
     code, by, side = np.zeros(n, np.int8), np.full(n, NONE, np.int8), np.zeros(n, np.int8)
@@ -239,18 +239,14 @@ def _unheard(
 
 
 def _mute(
-    point: Point,
-    flow: NDArray[np.int32],
-    begun: NDArray[np.int32],
-    first: NDArray[np.int32],
-    repeated: NDArray[np.int32],
+    point: Point, flow: NDArray[np.int32], begun: NDArray[np.int32], repeated: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Of flows that began before the capture, those of which one side sends nothing and the other repeats itself to the end.
+    """Flows of which one side sends nothing and the other repeats itself to the end.
 
     Where acknowledgements came another way, new data follows. What was recorded in one direction tells nothing.
     """
     found = np.zeros(len(flow), bool)
-    alone = ((begun >= 0).sum(1) == 1) & (first < 0) & (repeated >= 0).any(1)
+    alone = ((begun >= 0).sum(1) == 1) & (repeated >= 0).any(1)
     packets = point.packets
     for i in np.flatnonzero(alone)[:MOST].tolist():
         side = int(repeated[i, 1] >= 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from analyzer.capture.layout import REPLY, SYN_X, TCP_ACK, TCP_SYN
+from analyzer.capture.layout import REPLY, SYN_X
 from analyzer.capture.naming import role_of
 from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
 from analyzer.connection.passages import address
@@ -21,6 +21,7 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
+from analyzer.incident.answering import answered
 from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
@@ -292,32 +293,7 @@ class Scene:
             return walked
         if outer is not None:
             return self.through(outer)
-        return self._answered(packet, walked) or walked
-
-    def _answered(self, packet: Packet, walked: tuple[Steps, str]) -> tuple[Steps, str] | None:
-        """The way of the node's own answer, where the rules let a request for the node in and then drop that.
-
-        A datagram need not be answered, so only what a rule counted tells that it was.
-        """
-        if packet.state != "new" or walked[0].destination_nat or walked[0].nat_doubts or walked[0].untracked:
-            return None
-        if not packet.dst or not self.node.owns(packet.dst):
-            return None
-        answer = self.through(
-            replace(
-                packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport,
-                iif=None, oif=packet.iif, state="established",
-                tcp_flags=None if packet.tcp_flags is None else TCP_SYN | TCP_ACK,
-                icmp_type=packet.icmp_type and "echo-reply",
-            )
-        )  # fmt: skip
-        end = answer[0].end if answer is not None and answer[0].verdict in ("drop", "reject") else None
-        if answer is None or end is None:
-            return None
-        counted = end.rule.packets if end.rule is not None else end.chain.counted
-        if counted == 0 or (packet.proto == "udp" and not counted):
-            return None
-        return replace(answer[0], verdict="drop"), answer[1]
+        return answered(self, packet, walked) or walked
 
     def through(self, packet: Packet) -> tuple[Steps, str] | None:
         """A packet's way through the rules of IP, and the file they are from; None as in `walked`."""

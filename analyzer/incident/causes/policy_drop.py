@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.connection.fates import VANISHED
-from analyzer.connection.passages import addresses, label
+from analyzer.connection.passages import label
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
@@ -62,8 +62,6 @@ ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
 LOST = ("drop", "reject")
 RANDOM = re.compile(r"\b(numgen|statistic)\b")
 """Conditions that some packets meet and others, just alike, do not: `numgen inc mod 10 0`, `-m statistic --mode random`."""
-KINDS = 32
-"""Kinds of packets that one rule drops, each led through what is behind it: thousands of rules take their time."""
 WITNESSES = 3
 """Requests that passed next, which the rules must let through."""
 
@@ -182,15 +180,7 @@ def removal(
     end: Step, scene: Scene, point: Point, row: int, walk: Callable[[Scene], tuple[Steps, str] | None]
 ) -> tuple[Remedy, ...]:
     """What to do about *end* and what is behind it, if that is known; *walk* leads that packet through the rules of a scene."""
-    # What is behind it, others that it drops may not meet; of very many kinds of packets all are taken for alike.
-    kinds: set[tuple[int, tuple[str, str], int]] = scene.once(("in the way of", end.text), set)
-    flow = int(point.packets.flow[row])
-    kind = (int(point.flows.proto[flow]), addresses(point.flows, flow), int(point.flows.ports[flow]) & 0xFFFF)
-    if kind not in kinds and len(kinds) >= KINDS:
-        kind = min(kinds)
-    kinds.add(kind)
-    found, sure = scene.once(("in the way", end.text, kind), lambda: rule_edits.in_the_way(scene, walk))
-    own = rule_edits.remove(*found, sure=sure)
+    own = rule_edits.remove_all(end, scene, point, row, walk)
     return (*own, REMEDIES[1]) if own else ()
 
 
