@@ -241,10 +241,7 @@ def _unheard(
 def _mute(
     point: Point, flow: NDArray[np.int32], begun: NDArray[np.int32], repeated: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Flows of which one side sends nothing and the other repeats itself to the end.
-
-    Where acknowledgements came another way, new data follows. What was recorded in one direction tells nothing.
-    """
+    """Flows of which one side sends nothing and the other repeats itself to the end: had it an answer, new data would follow."""
     found = np.zeros(len(flow), bool)
     alone = ((begun >= 0).sum(1) == 1) & (repeated >= 0).any(1)
     packets = point.packets

@@ -8,25 +8,33 @@ from typing import TYPE_CHECKING
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analyzer.evidence.rules.packet import Packet, Steps
-    from analyzer.incident.scene import Scene
+    from analyzer.node.ways import Node
 
 
-def answered(scene: Scene, packet: Packet, walked: tuple[Steps, str]) -> tuple[Steps, str] | None:
+def answered(
+    packet: Packet,
+    walked: tuple[Steps, str],
+    node: Node,
+    through: Callable[[Packet], tuple[Steps, str] | None],
+) -> tuple[Steps, str] | None:
     """The way of the node's own answer, where the rules let a request for the node in and then drop that.
 
     A datagram need not be answered, so only what a rule counted tells that it was.
 
     Args:
-        scene: Everything known.
         packet: The request.
         walked: Its way, which no rule ended.
+        node: For its addresses.
+        through: Leads a packet through the rules.
     """
     if packet.state != "new" or walked[0].destination_nat or walked[0].nat_doubts or walked[0].untracked:
         return None
-    if not packet.dst or not scene.node.owns(packet.dst):
+    if not packet.dst or not node.owns(packet.dst):
         return None
-    answer = scene.through(
+    answer = through(
         replace(
             packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport,
             iif=None, oif=packet.iif, state="established",

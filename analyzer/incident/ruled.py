@@ -100,6 +100,12 @@ def on_arrival(steps: Steps, *, own: bool = True) -> bool:
     return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *hooks)
 
 
+def whose(walked: tuple[Steps, str] | None) -> str:
+    """Words for what a rule drops of a request to the node: the answer, where it is in a hook of what the node sends."""
+    end = walked[0].end if walked is not None else None
+    return "the node's answer to " if end is not None and end.hook in ANSWERING else ""
+
+
 def counted(end: Step) -> str:
     """A rule, or a chain's policy, with what it counted."""
     packets = end.rule.packets if end.rule is not None else end.chain.counted

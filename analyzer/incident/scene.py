@@ -291,9 +291,7 @@ class Scene:
             walked = short_of_bridge(walked, packet, outward=outward)
         if walked is None or walked[0].verdict != "accept":
             return walked
-        if outer is not None:
-            return self.through(outer)
-        return answered(self, packet, walked) or walked
+        return self.through(outer) if outer else answered(packet, walked, self.node, self.through) or walked
 
     def through(self, packet: Packet) -> tuple[Steps, str] | None:
         """A packet's way through the rules of IP, and the file they are from; None as in `walked`."""

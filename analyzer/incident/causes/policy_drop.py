@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import ANSWERING, counted, perhaps
+from analyzer.incident.ruled import counted, perhaps, whose
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     alike = _alike(case, scene) if case.requests and case.outward else None
     passed = alike.passed if alike else 0
+    what = f"{whose(scene.walked(case)) * _to_node(case, scene)}the {_packet(case)}"
     return Explanation(
         cause=CODE,
         confidence="proven" if record or not passed else "likely",
@@ -129,11 +130,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             **({"to_node": True} if _to_node(case, scene) else {}),
         },
         evidence=(
-            *(
-                (Evidence(says=f"{_what(case, scene)} matches this rule: {rule[0]}", source=rule[1]),)
-                if rule
-                else ()
-            ),
+            *((Evidence(says=f"{what} matches this rule: {rule[0]}", source=rule[1]),) if rule else ()),
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
@@ -158,14 +155,6 @@ def _packet(case: Case) -> str:
     """The first lost packet in a sentence: `SYN`, `packet (UDP 8 bytes)`."""
     name = label(*case.lost[0].seen[-1])
     return name if case.protocol == TCP else f"packet ({name})"
-
-
-def _what(case: Case, scene: Scene) -> str:
-    """What the rule drops: the packet, or what the node answers it."""
-    walked = scene.walked(case)
-    answer = walked is not None and walked[0].end is not None and walked[0].end.hook in ANSWERING
-    whose = "the node's answer to " if answer and _to_node(case, scene) else ""
-    return f"{whose}the {_packet(case)}"
 
 
 def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
