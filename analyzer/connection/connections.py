@@ -204,29 +204,27 @@ def _answered_aside(chains: Chains, found: Outcomes, direction: NDArray[np.int8]
     Not of destinations from which answers did come in there.
     """
     n, late = len(chains), np.iinfo(np.int64).max
-    answered = np.full(n, late)
+    answered, silent = np.full(n, late), direction == DIRECTIONS.index("out")
     for number, point in enumerate(chains.points):
+        of, first = _first(chains, number, 1)
         if point.role in INSIDE:
-            of, first = _first(chains, number, 1)
             np.minimum.at(answered, of, first)
+        elif point.role in EXITS:
+            silent[of] = False
     doubtful: list[int] = []
     for number, point in enumerate(chains.points):
         if point.role not in EXITS or not len(point.packets):
             continue
-        silent = np.zeros(n, bool)
-        silent[_first(chains, number, 0)[0]] = True
-        silent[_first(chains, number, 1)[0]] = False
-        silent &= direction == DIRECTIONS.index("out")
-        aside = np.flatnonzero(silent & (answered < late))
+        left = np.zeros(n, bool)
+        left[_first(chains, number, 0)[0]] = True
+        aside = np.flatnonzero(left & silent & (answered < late))
         if not point.recorded(answered[aside]).any():
             continue
         flows = np.flatnonzero(chains.of[number] >= 0)
         back = point.starts[2 * flows + 2] > point.starts[2 * flows + 1]
-        mine = flows[
-            silent[chains.of[number][flows]] & ~among(point.dst[flows], distinct(point.dst[flows[back]]))
-        ]
-        some = chains.of[number][mine]
-        doubtful += some[np.isin(found.code[some], (TIMED_OUT, UNANSWERED))].tolist()
+        elsewhere = ~among(point.dst[flows], distinct(point.dst[flows[back]]))
+        some = chains.of[number][flows[elsewhere]]
+        doubtful += some[silent[some] & np.isin(found.code[some], (TIMED_OUT, UNANSWERED))].tolist()
     return doubtful
 
 
