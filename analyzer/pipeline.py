@@ -102,6 +102,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
             ((point.name, flow) for point, flow in doubtful(scene)),
             misaddressed(scene),
             ruled=bool(evidence.rules),
+            no_port=evidence.rise("Udp.NoPorts") + evidence.rise("Udp6.NoPorts"),
         )
     findings, counts = found()
     told = named.incidents(incidents(findings), evidence.names)

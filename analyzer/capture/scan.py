@@ -491,14 +491,16 @@ def decode(
                         bits |= CUT
             elif (proto == 17 or proto == 136) and captured >= 8:
                 ports = cython.cast(cython.uint, be32(data, p))
-                length -= 8
+                # The datagram's own length: a first fragment is the whole that it becomes again (nf_defrag_ipv4).
+                size = be16(data, p + 4)
+                length = size - 8 if size >= 8 else length - 8
                 captured -= 8
                 h = mix(mix(17, cython.cast(cython.ulonglong, length)), cython.cast(cython.ulonglong, ip_id))
                 h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
             elif (proto == 1 or proto == 58) and captured >= 8:
                 kind = data[p]
                 flags = data[p + 1]
-                h = mix(mix(cython.cast(cython.ulonglong, proto), (kind << 8) | flags), length)
+                h = mix(cython.cast(cython.ulonglong, proto), (kind << 8) | flags)
                 length -= 8
                 captured -= 8
                 if kind == 8 or kind == 0 or kind == 128 or kind == 129:
@@ -508,6 +510,7 @@ def decode(
                     h = mix(mix(h, seq), cython.cast(cython.ulonglong, ip_id))
                     h = hash_bytes(data, p + 8, captured if captured < 32 else 32, h)
                 else:
+                    h = mix(h, length)
                     ports = cython.cast(cython.uint, (kind << 16) | flags)
                     if (proto == 1 and (kind == 3 or kind == 4 or kind == 5 or kind == 11 or kind == 12)) or (
                         proto == 58 and kind < 128

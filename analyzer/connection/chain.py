@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.layout import CUT, FRAGMENT, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
 from analyzer.flow.keys import distinct, repeated, scramble, unique_join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import ERROR
@@ -290,5 +290,8 @@ def _counted(point: Point) -> NDArray[np.bool_]:
     errors[point.packets.flow[point.events.of(ERROR)]] = True
     some = np.zeros(len(flows), bool)
     some[point.routable] = True
+    # Later fragments have no ports, nor have headers that were cut off.
+    bare = np.flatnonzero(flows.ports == 0)
+    some[bare[point.packets.bits[point.order[point.starts[2 * bare]]] & (FRAGMENT | CUT) != 0]] = False
     counted: NDArray[np.bool_] = some & ((flows.proto == TCP) | (flows.proto == UDP) | (echo & ~errors))
     return counted

@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.connection.account import Fates, account, classes, directions, fates
+from analyzer.connection.account import DIRECTIONS, Fates, account, classes, directions, fates
 from analyzer.connection.chain import Chains, chain
 from analyzer.connection.model import Fate
-from analyzer.connection.outcome import DELAYED, REFUSED, RESET, STALLED, Outcomes, outcomes
+from analyzer.connection.outcome import (
+    DELAYED,
+    REFUSED,
+    RESET,
+    STALLED,
+    TIMED_OUT,
+    UNANSWERED,
+    Outcomes,
+    outcomes,
+)
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.connection.refusing import Refused, by_answers, by_errors
 from analyzer.connection.waiting import Wait, sums, waits
+from analyzer.flow.keys import among, distinct
 from analyzer.nat.gap import by_point
-from analyzer.node.ways import EXITS
+from analyzer.node.ways import EXITS, INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,6 +91,7 @@ def connections(
     misaddressed: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
+    no_port: int = 0,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -96,6 +107,7 @@ def connections(
         doubtful: Flows whose entry may be stale: a point, and a flow there.
         misaddressed: Flows in frames to a station that never sent one.
         ruled: Whether the node's rules are known.
+        no_port: Datagrams that found no socket on the node, as the kernel counted.
     """
     chains = chain(points, gaps, followed, wires)
     direction = directions(chains, node)
@@ -104,7 +116,8 @@ def connections(
     refused = np.isin(told.reason, _REFUSED)
     refused[list(errors)] = True
     lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
-    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed))
+    own = told.reason == CODES["own-address"]
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed), own, no_port)
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False
@@ -129,7 +142,7 @@ def connections(
         who,
         sorted(waited),
         sorted(led),
-        _unwatched(chains, found, gaps, trails),
+        [*_unwatched(chains, found, gaps, trails), *_answered_aside(chains, found, direction)],
         sorted(astray),
     )
     return Connections(
@@ -183,6 +196,44 @@ def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Tra
             blind[at] = all(other is not point for other, _ in seen)
     unwatched: list[int] = broke[blind].tolist()
     return unwatched
+
+
+def _answered_aside(chains: Chains, found: Outcomes, direction: NDArray[np.int8]) -> list[int]:
+    """Unanswered connections that left where answers that others had never came in: theirs may have died on that other way.
+
+    Not of destinations from which answers did come in there.
+    """
+    n, late = len(chains), np.iinfo(np.int64).max
+    answered, silent = np.full(n, late), direction == DIRECTIONS.index("out")
+    for number, point in enumerate(chains.points):
+        of, first = _first(chains, number, 1)
+        if point.role in INSIDE:
+            np.minimum.at(answered, of, first)
+        elif point.role in EXITS:
+            silent[of] = False
+    doubtful: list[int] = []
+    for number, point in enumerate(chains.points):
+        if point.role not in EXITS or not len(point.packets):
+            continue
+        left = np.zeros(n, bool)
+        left[_first(chains, number, 0)[0]] = True
+        aside = np.flatnonzero(left & silent & (answered < late))
+        if not point.recorded(answered[aside]).any():
+            continue
+        flows = np.flatnonzero(chains.of[number] >= 0)
+        back = point.starts[2 * flows + 2] > point.starts[2 * flows + 1]
+        elsewhere = ~among(point.dst[flows], distinct(point.dst[flows[back]]))
+        some = chains.of[number][flows[elsewhere]]
+        doubtful += some[silent[some] & np.isin(found.code[some], (TIMED_OUT, UNANSWERED))].tolist()
+    return doubtful
+
+
+def _first(chains: Chains, number: int, side: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The connections of which a point has packets of one side, and when it had the first one of each flow."""
+    point, of = chains.points[number], chains.of[number]
+    begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
+    flows = np.flatnonzero((of >= 0) & (end > begin))
+    return of[flows], point.packets.time[point.order[begin[flows]]]
 
 
 def _met(chains: Chains, points: Sequence[Point]) -> NDArray[np.bool_]:

@@ -154,6 +154,8 @@ def _at(
     judged = judged[point.src[flow[judged]] != point.dst[flow[judged]]]
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
+        # Where it came from, from another bridge above all, it does not go.
+        ways &= np.column_stack([leg.partner[rows[judged]] < 0 for leg in legs])
         if replies:
             ways &= _returning(point, legs, flow[judged], heading[judged])
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]

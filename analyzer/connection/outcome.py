@@ -94,6 +94,8 @@ def outcomes(
     lost: NDArray[np.bool_],
     open_: NDArray[np.bool_],
     delivered: NDArray[np.bool_],
+    own: NDArray[np.bool_],
+    no_port: int = 0,
 ) -> Outcomes:
     """Say what became of every connection.
 
@@ -103,6 +105,8 @@ def outcomes(
         lost: Which of them lost a packet in this node.
         open_: Of which of them nobody can tell whether they lost one.
         delivered: Which of them had a reply that got further towards the opener, perhaps not as the same flow.
+        own: Which of them are for the node itself.
+        no_port: Datagrams that found no socket on the node, as the kernel counted.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -110,7 +114,7 @@ def outcomes(
     syn, last = np.full((n, 3), NONE, np.int32), np.full(n, NONE, np.int32)
     reset, begun = np.full((n, 2), NONE, np.int32), np.full((n, 2), NONE, np.int32)
     history = np.zeros((n, 12), np.uint8)
-    unheard = np.zeros(n, bool)
+    unheard, mute, watched = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
     stopped = np.full(n, NONE, np.int32)
     proto, ended, dport = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int32)
     sent = np.zeros((n, 2), np.int64)
@@ -119,6 +123,7 @@ def outcomes(
         # An answer would have shown at any of its points.
         mine = chains.met(number)
         ended[mine] = np.maximum(ended[mine], point.recording_span[1])
+        watched[mine] |= point.both_ways
         here = slice(*np.searchsorted(chains.point, (number, number + 1)).tolist())
         p, flow = point.packets, chains.flow[here]
         if not len(flow):
@@ -143,6 +148,7 @@ def outcomes(
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
         _copies(point, syn[here])
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
+        mute[here] = _mute(point, flow, begun[here], repeated[here])
         stopped[here] = _stopped(point, flow, ended[here])
         first[here], final[here] = _earlier(p.time, begun[here]), p.time.take(last[here])
     code, by, side = np.zeros(n, np.int8), np.full(n, NONE, np.int8), np.zeros(n, np.int8)
@@ -163,6 +169,7 @@ def outcomes(
         begun,
         refused,
         unheard,
+        mute & watched,
         delivered,
         ended,
     )
@@ -177,6 +184,9 @@ def outcomes(
     unasked = unasked[~np.isin(dport[unasked], ASKING, kind="table")]
     answering = (proto == UDP) & (sent[:, 0] > 0) & (sent[:, 1] > 0)
     unasked = unasked[~np.isin(dport[unasked], dport[answering])]
+    # Nor does what may have found no socket: the error that says so may have been dropped, or not sent (`icmp_ratelimit`).
+    no_port -= int(sent[own & (code == REFUSED) & (proto == UDP), 0].sum())
+    unasked = unasked[~own[unasked] | (sent[unasked, 0] > no_port)]
     # What may have been lost passes for such only where others to that port demonstrably got away.
     away = dport[unasked[~open_[unasked]]]
     code[unasked[~open_[unasked] | np.isin(dport[unasked], away)]] = ONE_WAY
@@ -228,6 +238,24 @@ def _unheard(
     return found
 
 
+def _mute(
+    point: Point, flow: NDArray[np.int32], begun: NDArray[np.int32], repeated: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Flows of which one side sends nothing and the other repeats itself to the end: had it an answer, new data would follow."""
+    found = np.zeros(len(flow), bool)
+    alone = ((begun >= 0).sum(1) == 1) & (repeated >= 0).any(1)
+    packets = point.packets
+    for i in np.flatnonzero(alone)[:MOST].tolist():
+        side = int(repeated[i, 1] >= 0)
+        rows = point.rows(int(flow[i]), side)
+        ends = (packets.seq[rows] + packets.length[rows].astype(np.uint32) - packets.seq[rows[0]]).view(
+            np.int32
+        )
+        later = rows > repeated[i, side]
+        found[i] = not later.any() or ends[later].max() <= ends[~later].max()
+    return found
+
+
 def _stopped(point: Point, flow: NDArray[np.int32], ended: NDArray[np.int64]) -> NDArray[np.int32]:
     """Of UDP flows that were answered until then, the first of the last requests, which nobody answered; else -1."""
     found = np.full(len(flow), NONE, np.int32)
@@ -264,7 +292,21 @@ def _times(chains: Chains, some: NDArray[np.int64], rows: NDArray[np.int32]) -> 
 
 
 def _decide(  # type: ignore[no-untyped-def]
-    proto, sent, seen, high, acked, repeated, syn, reset, begun, refused, unheard, delivered, ended, times
+    proto,
+    sent,
+    seen,
+    high,
+    acked,
+    repeated,
+    syn,
+    reset,
+    begun,
+    refused,
+    unheard,
+    mute,
+    delivered,
+    ended,
+    times,
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8], NDArray[np.int64]]:
     """Code, by whom, the deciding row, its sender, and the delay; of some connections, as `outcomes` has them of all."""
     n = len(proto)
@@ -273,9 +315,9 @@ def _decide(  # type: ignore[no-untyped-def]
     tcp = proto == TCP
     opened, answered = syn[:, 0] >= 0, (syn[:, 2] >= 0) & ~unheard
     spoke = (seen & (tally.ACK | tally.DATA | tally.FIN)) != 0
-    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`).
-    went_on = seen[:, 0] & (tally.ACK | tally.DATA) != 0
-    established = answered | (~opened & spoke.all(1)) | (opened & went_on & (seen[:, 1] & tally.STRANGE == 0))
+    # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`), or has it in this flow.
+    went_on = seen[:, 0] & tally.WENT_ON != 0
+    established = answered | (~opened & (spoke.all(1) | mute)) | (opened & went_on)
     rst_first = np.where(
         (reset_by[:, 0] >= 0) & ((reset_by[:, 1] < 0) | (reset_by[:, 0] <= reset_by[:, 1])), 0, 1
     )

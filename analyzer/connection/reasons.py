@@ -44,7 +44,7 @@ REASONS = (
     Reason(
         "capture-dropped",
         Fate.UNDECIDABLE,
-        "the program that recorded the next point lost packets, and nothing else indicates a loss",
+        "the capture of the next point lacks packets, and nothing else indicates a loss",
     ),
     Reason("undecoded", Fate.UNDECIDABLE, "frames of the next point could not be decoded"),
     Reason(

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.layout import REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
+from analyzer.connection.passages import addresses
 from analyzer.flow.point import ICMP
 from analyzer.flow.selecting import ERROR, NEIGHBOUR
 
@@ -32,6 +34,8 @@ ADDRESS_UNREACHABLE = (101, 3)
 PORT_UNREACHABLE = ((3, 3), (101, 4))
 PROHIBITED = ((3, 9), (3, 10), (3, 13), (101, 1))
 """What only rules and `prohibit` routes say."""
+UNHEARD = ((3, 2), (3, 3), (101, 4))
+"""What a host says where nobody listens (RFC 1122 section 3.2.2.1)."""
 WORDS = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",
@@ -67,6 +71,10 @@ class Refusal:
     """ns."""
     kind: tuple[int, int]
     """Type and code, a key of `WORDS`."""
+    sender: int
+    """Who sent it, as `address_key` has it."""
+    address: str
+    """The same in words."""
     ip_id: int
     """Of the quoted packet; 0 where it has none."""
     mtu: int
@@ -175,10 +183,15 @@ def _read(point: Point) -> dict[bytes, list[Refusal]]:
             continue
         of = int(packets.flow[row])
         v6 = int(flows.proto[of]) != ICMP
+        # Errors of one kind that both ends sent each other are one flow.
+        back = bool(packets.bits[row] & REPLY)
+        src, dst = addresses(flows, of)
         found.setdefault(ends, []).append(
             Refusal(
                 row=row,
                 time=int(packets.time[row]),
+                sender=int((point.dst if back else point.src)[of]),
+                address=dst if back else src,
                 kind=((int(flows.ports[of]) >> 16) + 100 * v6, int(packets.flags[row])),
                 ip_id=0 if v6 else int.from_bytes(header[12:14], "big"),
                 mtu=int.from_bytes(header[4:8] if v6 else header[6:8], "big"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from analyzer.connection.chain import Chains
     from analyzer.connection.outcome import Outcomes
-    from analyzer.connection.refusals import Refusals
+    from analyzer.connection.refusals import Refusal, Refusals
     from analyzer.flow.point import Point
     from analyzer.node.ways import Node
 
@@ -86,28 +86,24 @@ def by_errors(
             telling = [one for one in quoting if not (one.too_big and point.flows.proto[flow] == TCP)]
             if not telling or connection in found:
                 continue
-            of = int(point.packets.flow[telling[0].row])
-            sender = int(point.flows.src_hi[of]), int(point.flows.src_lo[of])
+            one = telling[0]
             by: By = (
                 "node"
-                if int(reason[connection]) in HERE or node.sent(point, telling[0].row)
-                else _by(point, flow, of, node, int(direction[connection]), inside=bool(inside[connection]))
+                if int(reason[connection]) in HERE or node.sent(point, one.row)
+                else _by(point, flow, one, node, int(direction[connection]), inside=bool(inside[connection]))
             )
-            found[connection] = Refused(
-                by=by, address=address(*sender), says=telling[0].words, harmless=telling[0].harmless
-            )
+            found[connection] = Refused(by=by, address=one.address, says=one.words, harmless=one.harmless)
     return found
 
 
-def _by(point: Point, flow: int, error: int, node: Node, direction: int, *, inside: bool) -> By:
-    if node.owns(address(int(point.flows.src_hi[error]), int(point.flows.src_lo[error]))):
+def _by(point: Point, flow: int, error: Refusal, node: Node, direction: int, *, inside: bool) -> By:
+    if node.owns(error.address):
         # Of what came in to be translated the pod's refusal carries the node's address by then.
         return "pod" if direction == IN and inside and point.role in EXITS else "node"
-    if point.src[error] == point.dst[flow]:
+    if error.sender == point.dst[flow]:
         return "pod" if direction in (IN, LOCAL) else "peer"
     # The router next to a pod is the node: what others send has lost a hop when it gets there.
-    first = point.order[point.starts[2 * error]]
-    return "node" if point.role in INSIDE and int(point.packets.ttl[first]) in FIRST_TTLS else "router"
+    return "node" if point.role in INSIDE and int(point.packets.ttl[error.row]) in FIRST_TTLS else "router"
 
 
 def by_answers(

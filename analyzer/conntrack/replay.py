@@ -19,7 +19,7 @@ from analyzer.conntrack.tcp import Connection
 from analyzer.node.ways import IN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.model import Judgement
@@ -74,14 +74,20 @@ class Script:
         ]
 
 
-def refuted(judged: Sequence[Judged], gap: Gap, index: int) -> int | None:
+def refuted(judged: Sequence[Judged], gap: Gap, index: int, but: Collection[int] = ()) -> int | None:
     """Find what proves a replay wrong: the first packet that it calls INVALID and that got through, translated.
 
     Conntrack's own verdict was another one, so its window was not what the replay takes it for: a middlebox, an offload or a
     capture of other packets is in between. From there on the replay is no evidence.
+
+    Args:
+        judged: The replay.
+        gap: Whose crossing it is.
+        index: Of the crossing.
+        but: Rows of the outer point that got through untranslated.
     """
     for place, j in enumerate(judged):
-        if j.judgement.verdict != "invalid":
+        if j.judgement.verdict != "invalid" or (j.point is gap.outer and j.row in but):
             continue
         outward = j.point is gap.inner
         there, beyond = (gap.outer, gap.matches.b) if outward else (gap.inner, gap.matches.a)
@@ -91,8 +97,8 @@ def refuted(judged: Sequence[Judged], gap: Gap, index: int) -> int | None:
     return None
 
 
-def script(gap: Gap, index: int) -> Script:
-    """Collect what conntrack saw of the gap's crossing number *index*."""
+def script(gap: Gap, index: int, but: Collection[int] = ()) -> Script:
+    """Collect what conntrack saw of the gap's crossing number *index*, without some rows of the outer point."""
     inner, outer, m = gap.inner, gap.outer, gap.matches
     flow_in, flow_out, flip = int(m.a[index]), int(m.b[index]), int(m.flip[index])
     opened_outside = gap.heading[index] == IN
@@ -100,6 +106,8 @@ def script(gap: Gap, index: int) -> Script:
     picked: list[tuple[int, Point, int]] = []
     for row in inner.rows(flow_in, from_inside):
         there = int(gap.in_outer[row])
+        if there in but:
+            continue
         # After moving clocks, the uplink's own times keep the order of both directions.
         moved = inner.clock_offset != outer.clock_offset and there >= 0
         picked.append((int(outer.packets.time[there] if moved else inner.packets.time[row]), inner, int(row)))

@@ -159,6 +159,10 @@ class SideEvidence:
         """
         return counting.read(self.statistics, name, of)
 
+    def rise(self, name: str) -> int:
+        """Say by how much one counter rose between its first and its last snapshot; 0 where nothing tells."""
+        return max((reading.rose or 0 for reading in self.readings(name)), default=0)
+
     def of_no_node(self) -> SideEvidence:
         """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
         return SideEvidence(

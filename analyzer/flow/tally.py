@@ -22,6 +22,7 @@ HELD = 256  # `high` is known
 ACKED = 512  # `acked` is known
 STRANGE = 1024  # an ACK came before any SYN-ACK: it acknowledges another connection
 STUCK = 2048  # the first byte (or FIN) that is not acknowledged was sent again, and still is not
+WENT_ON = 4096  # after its SYN the opener sent an ACK or data, so it had the SYN-ACK
 
 
 @cython.boundscheck(False)  # every index is a row, a flow or a connection of ours
@@ -113,6 +114,8 @@ def tally(
                         new = 4
                         if side == 1 and syn[c, 0] >= 0 and syn[c, 2] < 0:
                             new |= 1024
+                    if side == 0 and syn[c, 0] >= 0 and new & 12:
+                        new |= 4096
                     if not window[row]:
                         new |= 128
                     if length[row] > 0 or some & 1:

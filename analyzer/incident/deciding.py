@@ -19,7 +19,7 @@ from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.connection.refusals import PROHIBITED
+from analyzer.connection.refusals import PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.covering import leads_on, unplaced
@@ -79,8 +79,13 @@ def _refusals(scene: Scene) -> None:
                 gap = scene.gaps[int(at.gap[place])]
                 if one is None or one.harmless or unplaced(scene, at, place):
                     continue
-                if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
+                asked = at.point.dst[packets.flow[at.rows[place]]]
+                if _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
+                elif _own(scene, at, gap, one.row):
+                    # From the very address that was asked: that is the node's own, and nobody listens on the port.
+                    closed = protocol == UDP and one.kind in UNHEARD and one.sender == asked
+                    at.reason[place] = CODES["own-address" if closed else "refused-here"]
             places = np.flatnonzero(at.reason == CODES["answered-here"])
             if protocol == TCP and len(places):
                 _, answer, _ = answered(at.point, protocol)
@@ -118,7 +123,7 @@ def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
     for packets in (there.packets, here):
         near = slice(*np.searchsorted(packets.time, (time - WINDOW, time + WINDOW)))
         same = (packets.ack[near] == here.ack[row]) & (packets.print[near] == here.print[row])
-        same &= packets.flags[near] & TCP_RST != 0
+        same &= packets.flags[near] == here.flags[row]
         if packets is here:
             same &= packets.flow[near] != here.flow[row]
         if same.any():
@@ -185,7 +190,7 @@ def _to_the_node(scene: Scene) -> None:
         if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
-            at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
+        at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]
         # What is dropped as it comes in is lost, wherever it was to go.
         coming = ~own & ~at.answered & (at.reason == CODES["seen-beyond"])
         coming &= scene.node.heading[at.point.name][flow] != OUT
@@ -222,10 +227,8 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
         one = scene.refusals.of(at.point, int(at.rows[place]))
         if one is None or one.harmless:
             continue
-        flow, error = int(packets.flow[at.rows[place]]), int(packets.flow[one.row])
-        if at.point.src[error] != at.point.dst[flow] or not (
-            own[place] or scene.node.sent(at.point, one.row)
-        ):
+        flow = int(packets.flow[at.rows[place]])
+        if one.sender != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
             at.reason[place] = CODES["refused-here"]

@@ -9,7 +9,7 @@ window 0, no payload. The numbers tell it, however long the uplink's queue keeps
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from analyzer.capture.layout import REPLY, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.selecting import BARE_RESET
 from analyzer.nat.tuples import DST, SRC, tuple_keys
-from analyzer.node.ways import IN
+from analyzer.node.ways import IN, INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,22 +31,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
-    """One offending packet and the RST that answered it, at the uplink."""
+    """One offending packet and the RST that answered it, at the outermost point of the node that saw both."""
 
     gap: Gap
     crossing: int
     """Index into the gap's matches."""
     offender: int
-    """Row at the uplink."""
+    """Row at the gap's outer point."""
     reset: int
-    """Row at the uplink."""
+    """Row at the gap's outer point."""
     by_pod: bool = False
     """Whether the pod sent it, rather than the host."""
 
 
 def resets(gaps: Sequence[Gap]) -> list[Reset]:
     """Find them at every uplink, in time order."""
-    found = [one for gap in gaps if gap.exit for one in (*_by_host(gap), *_by_pod(gap))]
+    found = [one for gap in gaps if gap.exit for one in _by_host(gap)]
+    found += [
+        one for gap in gaps if gap.inner.role in INSIDE and not gap.stacked for one in _by_pod(gap, gaps)
+    ]
     return sorted(found, key=lambda r: int(r.gap.outer.packets.time[r.reset]))
 
 
@@ -75,8 +78,11 @@ def _inside(gap: Gap, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return inside
 
 
-def _by_pod(gap: Gap) -> Iterator[Reset]:
-    """RSTs of a pod for packets that reached it untranslated, of a connection whose destination alone is translated."""
+def _by_pod(gap: Gap, gaps: Sequence[Gap]) -> Iterator[Reset]:
+    """RSTs of a pod for packets that reached it untranslated, of a connection whose destination alone is translated.
+
+    With br_netfilter that is between the pod and its bridge: they are told of the gap where the packet came in.
+    """
     inner, outer, m = gap.inner, gap.outer, gap.matches
     translated = np.flatnonzero(
         (m.agreed & SRC != 0) & (m.agreed & DST == 0) & (gap.heading != IN) & (m.flip == 0)
@@ -102,9 +108,21 @@ def _by_pod(gap: Gap) -> Iterator[Reset]:
             for offender, reset in mirrored(inner, came, some[packets.flow[some] == flow]):
                 outside = int(gap.in_outer[offender]), int(gap.in_outer[reset])
                 if min(outside) >= 0:
-                    yield Reset(
-                        gap=gap, crossing=crossing, offender=outside[0], reset=outside[1], by_pod=True
+                    yield _further(
+                        Reset(gap=gap, crossing=crossing, offender=outside[0], reset=outside[1], by_pod=True),
+                        gaps,
                     )
+
+
+def _further(reset: Reset, gaps: Sequence[Gap]) -> Reset:
+    """The same at the uplink, where its packets crossed a gap beyond."""
+    flow = int(reset.gap.matches.b[reset.crossing])
+    for gap in gaps:
+        if gap.inner is reset.gap.outer and gap.exit and (crossing := int(gap.match_a[flow])) >= 0:
+            offender, answer = int(gap.in_outer[reset.offender]), int(gap.in_outer[reset.reset])
+            if min(offender, answer) >= 0:
+                return replace(reset, gap=gap, crossing=crossing, offender=offender, reset=answer)
+    return reset
 
 
 def mirrored(point: Point, came: NDArray[np.int64], sent: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -70,13 +70,15 @@ def findings(resets: Sequence[Reset], scene: Scene) -> list[Finding]:
 def _finding(resets: list[Reset], scene: Scene) -> list[Finding]:
     """The findings of one connection: one per test that failed."""
     gap, index = resets[0].gap, resets[0].crossing
-    replay, contrary = script(gap, index), None
-    offenders = {reset.offender for reset in resets}
+    # Where the bridge translates, what the pod was handed untranslated is of the same flow there, and so are its RSTs.
+    by_pod = [reset for reset in resets if reset.by_pod]
+    replay, contrary = script(gap, index, {reset.reset for reset in by_pod}), None
+    offenders, passed = {reset.offender for reset in resets}, {reset.offender for reset in by_pod}
     kernel = scene.evidence.kernel
     generation, judged = generation_of(kernel), []
     for generation in (generation_of(kernel), CLASSIC):
         judged = replay.judge(generation)
-        contrary = refuted(judged, gap, index)
+        contrary = refuted(judged, gap, index, passed)
         if contrary is None and all(
             j.judgement.verdict == "invalid" for j in judged if _is(j, gap.outer, offenders)
         ):

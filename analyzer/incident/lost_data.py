@@ -129,7 +129,7 @@ def _why(gap: Gap, leg: Leg, row: int, scene: Scene) -> _Why:
             cause="policy-drop",
             confidence="proven",
             evidence=(Evidence(says=says, source=walked[1]),),
-            remedies=policy_drop.removal(end, scene, walk),
+            remedies=policy_drop.removal(end, scene, leg.here, row, walk),
         )
     if narrow := too_large(gap, leg, row, scene):
         return _Why(

@@ -1,7 +1,9 @@
-"""Packets in frames to a station that nobody heard of: a wrong entry of the neighbour table takes them astray.
+"""Packets that a neighbour cannot get, or cannot answer.
 
-The packet is recorded as it leaves, so it looks as if the far end did not answer. A captured ARP reply would have shown who has
-the address; an entry that was set by hand (`nud permanent`) asks nobody.
+They are in frames to a station that nobody heard of: a wrong entry of the neighbour table takes them astray. The packet is
+recorded as it leaves, so it looks as if the far end did not answer. A captured ARP reply would have shown who has the address;
+an entry that was set by hand (`nud permanent`) asks nobody. Or the address that they left with is not the node's: nobody
+answers the neighbour who asks for it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.layout import ARP
 from analyzer.flow.keys import among, distinct
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ MOST = 100_000
 
 
 def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
-    """Give the flows whose frames are for a station that never sent one: a point, and a flow there.
+    """Give the flows whose frames are for a station that never sent one, or whose sender is asked for in vain; with their points.
 
     At an uplink or a bridge only where the node's table has that station by hand: a router with a virtual address (VRRP) never
     sends from it.
@@ -54,7 +57,20 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
         ):
             astray |= among(point.dst, pod)
         astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
+        if point.role == "uplink":
+            astray |= among(point.src, _asked_in_vain(point))
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
+
+
+def _asked_in_vain(point: Point) -> NDArray[np.uint64]:
+    """Addresses that are asked for by ARP, more than once, and of which no ARP packet came."""
+    flows, arp = point.flows, point.flows.proto == ARP
+    told = np.concatenate([point.src[arp & _sent(point, 0)], point.dst[arp & _sent(point, 1)]])
+    twice = point.starts[1::2] - point.starts[:-1:2] > 1
+    # Who asks for his own address, or without one (RFC 5227), makes it known.
+    asked = point.dst[arp & twice & (point.src != point.dst) & (flows.src_lo & np.uint64(0xFFFFFFFF) != 0)]
+    vain: NDArray[np.uint64] = asked[~among(asked, distinct(told))]
+    return vain
 
 
 def _heard(point: Point) -> NDArray[np.uint64]:

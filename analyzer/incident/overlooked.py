@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.connection.reasons import CODES
 from analyzer.flow.point import TCP, UDP
+from analyzer.node.recording import lacking
 
 if TYPE_CHECKING:
     from analyzer.flow.point import Point
@@ -21,22 +22,27 @@ MOST = 5_000
 def missed(scene: Scene) -> None:
     """Leave open single packets of flows that else got through, where the next point's capture lost as many.
 
-    Only where conntrack counted no drop and no rule drops them: then nothing but that capture speaks for a loss.
+    Only where conntrack counted no drop and no rule drops them: then nothing but that capture speaks for a loss. Of what was
+    recorded a file may lack whole flows: somebody took them out.
     """
-    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+    if scene.counters.get("drop") or scene.counters.get("insert_failed"):
         return
-    for name, dropped in scene.drops.items():
+    for there in scene.points:
+        lacks = lacking(there, scene.evidence)
+        dropped = scene.drops.get(there.name, 0) + lacks
+        if not dropped or not (lacks or scene.counters):
+            continue
         found = []
         for at in (at for kind in (scene.requests, scene.replies) for one in kind.values() for at in one):
             for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
                 gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
-                here, there = (gap.inner, gap.outer) if at.outward[place] else (gap.outer, gap.inner)
-                if there.name != name or at.point is not here:
+                here, next_ = (gap.inner, gap.outer) if at.outward[place] else (gap.outer, gap.inner)
+                if next_ is not there or at.point is not here:
                     continue
                 flow = int(at.point.packets.flow[row])
                 match = (gap.match_a if here is gap.inner else gap.match_b)[np.array([flow])][0]
                 walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
-                if match >= 0 and (walked is None or walked[0].verdict not in ("drop", "reject")):
+                if (match >= 0 or lacks) and (walked is None or walked[0].verdict not in ("drop", "reject")):
                     found.append((at, place))
         if len(found) <= dropped:
             for at, place in found:

@@ -12,7 +12,7 @@ from analyzer.capture.layout import REPLY
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.evidence.counting import UNTOLD
+from analyzer.evidence.counting import UNTOLD, read
 from analyzer.evidence.witness import LostPacket, join
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.model import Evidence, Exclusion
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
-    from analyzer.evidence.counting import Counters, Reading
+    from analyzer.evidence.counting import Reading
     from analyzer.evidence.drops import DropRecord, Kind
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -192,17 +192,16 @@ def drops_counted(scene: Scene, devices: Sequence[str]) -> list[Evidence]:
 
     Where snapshots of before and after are there and none of them rose, that is told.
     """
-    rows: dict[tuple[str, str], list[Counters]] = {}
-    for counters in scene.evidence.statistics:
-        if counters.of.split(" ")[0] in ("", UNTOLD, *devices):
-            rows.setdefault((counters.group, counters.of), []).append(counters)
+    mine = [c for c in scene.evidence.statistics if c.of.split(" ")[0] in ("", UNTOLD, *devices)]
     found: list[tuple[int, str, str, str]] = []
-    looked = {of.split(" ")[0] or "the node" for (_, of), row in rows.items() if len(row) > 1}
-    for (_, of), (first, *_, last) in ((key, row) for key, row in rows.items() if len(row) > 1):
-        for name, value in last.values.items():
-            rose = value - first.values.get(name, value)
-            if rose > 0 and _LOSSES.search(name):
-                found.append((rose, name, of, f"{first.file} and {last.file}"))
+    looked = set()
+    for name in sorted({name for counters in mine for name in counters.values if _LOSSES.search(name)}):
+        for reading in read(mine, name):
+            if reading.rose is not None:
+                looked.add(reading.of.split(" ")[0] or "the node")
+            if reading.rose:
+                files = f"{reading.files[0]} and {reading.files[-1]}"
+                found.append((reading.rose, name, reading.of, files))
     if looked and not found:
         return [
             Evidence(

@@ -83,6 +83,8 @@ def targets(case: Case, scene: Scene) -> set[str]:
     flow = scene.trails.flows_of(point, int(point.packets.flow[row])).get(beyond.name)
     if flow is not None:
         src, dst = addresses(beyond.flows, flow)
+        if case.replies:
+            return {src}  # translated back before it is routed: its entry is the request's
         found.add(src if point.packets.bits[row] & REPLY else dst)
     walked = scene.walk(point, row, case.gap, outward=case.outward)
     step = walked[0].destination_nat if walked else None

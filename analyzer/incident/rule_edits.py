@@ -10,6 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from analyzer.connection.passages import addresses
 from analyzer.incident.model import Remedy
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.rules.model import Chain, Rule
     from analyzer.evidence.rules.packet import Step, Steps
+    from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
 
 HANDLE = "HANDLE"
@@ -24,6 +26,8 @@ HANDLE = "HANDLE"
 EVERY_PORT = "1024-65535"
 BEHIND = 8
 """Rules at most that are told for one packet: each would lose it if those before it were gone."""
+KINDS = 32
+"""Kinds of packets that one rule drops, each led through what is behind it: thousands of rules take their time."""
 ADMITTED = "The sender learns the path's MTU and sends smaller segments at once."
 _SAVED = re.compile(r"(?:\[\d+:\d+\] )?-A (\S+) (.+)")
 _OWNER = (
@@ -51,6 +55,20 @@ def in_the_way(scene: Scene, walk: Callable[[Scene], tuple[Steps, str] | None]) 
         found.append(steps.end)
         scene = scene.without(steps.end)
     return found, False
+
+
+def remove_all(
+    end: Step, scene: Scene, point: Point, row: int, walk: Callable[[Scene], tuple[Steps, str] | None]
+) -> tuple[Remedy, ...]:
+    """How to take away *end*, and what is behind it for this packet; *walk* leads it through the rules of a scene."""
+    kinds: set[tuple[int, tuple[str, str], int]] = scene.once(("in the way of", end.text), set)
+    flow = int(point.packets.flow[row])
+    kind = (int(point.flows.proto[flow]), addresses(point.flows, flow), int(point.flows.ports[flow]) & 0xFFFF)
+    if kind not in kinds and len(kinds) >= KINDS:
+        kind = min(kinds)  # of very many kinds all are taken for alike
+    kinds.add(kind)
+    found, sure = scene.once(("in the way", end.text, kind), lambda: in_the_way(scene, walk))
+    return remove(*found, sure=sure)
 
 
 def admit_related(*steps: Step, v6: bool, sure: bool) -> tuple[Remedy, ...]:

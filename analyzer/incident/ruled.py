@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Packets that are compared with the log."""
+ANSWERING = ("output", "postrouting", "egress")
+"""Hooks of what the node itself sends."""
 _CHAIN = re.compile(r"\S{1,256}")
 
 
@@ -90,8 +92,18 @@ def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]
 
 
 def on_arrival(steps: Steps, *, own: bool = True) -> bool:
-    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed."""
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *["input"] * own)
+    """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed.
+
+    Of one that is, it may also be the node's answer that a rule drops.
+    """
+    hooks = ("input", *ANSWERING) if own else ()
+    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *hooks)
+
+
+def whose(walked: tuple[Steps, str] | None) -> str:
+    """Words for what a rule drops of a request to the node: the answer, where it is in a hook of what the node sends."""
+    end = walked[0].end if walked is not None else None
+    return "the node's answer to " if end is not None and end.hook in ANSWERING else ""
 
 
 def counted(end: Step) -> str:

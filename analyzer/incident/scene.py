@@ -21,6 +21,7 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
+from analyzer.incident.answering import answered
 from analyzer.incident.bridging import around, at_port, device, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
@@ -288,9 +289,9 @@ class Scene:
         walked = self.through(packet)
         if walked is not None and gap.inner.role == "pod" and gap.outer.role == "bridge":
             walked = short_of_bridge(walked, packet, outward=outward)
-        if outer is not None and walked is not None and walked[0].verdict == "accept":
-            return self.through(outer)
-        return walked
+        if walked is None or walked[0].verdict != "accept":
+            return walked
+        return self.through(outer) if outer else answered(packet, walked, self.node, self.through) or walked
 
     def through(self, packet: Packet) -> tuple[Steps, str] | None:
         """A packet's way through the rules of IP, and the file they are from; None as in `walked`."""
@@ -300,7 +301,7 @@ class Scene:
 
     def _bridged(self, packet: Packet) -> tuple[Steps, str] | None:
         rules = self.evidence.rules[-1]
-        if not any(chain.family == "bridge" for chain in rules.chains):
+        if not any(chain.family in ("bridge", "netdev") for chain in rules.chains):
             return None
         return walk(rules, packet, local=self.local or None, bridge=True), rules.file
 

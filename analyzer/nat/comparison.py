@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import Buckets
-from analyzer.flow.point import UDP, slices
+from analyzer.flow.point import ICMP, ICMP6, UDP, slices
 from analyzer.nat.fingerprints import held, plain
 from analyzer.nat.tuples import syn_keys
 
@@ -107,9 +107,12 @@ def _keys(point: Point) -> NDArray[np.uint64]:
     """64 bits of what `Packets.print` has 32 of, so that no long flow has a packet of another by chance."""
     p, keys = point.packets, np.empty(len(point.packets), np.uint64)
     udp = (point.flows.proto == UDP).astype(np.uint32)
+    # An echo is as long as the fragment that was captured of it.
+    whole = (~np.isin(point.flows.proto, (ICMP, ICMP6))).astype(np.uint32)
     for begin, stop in slices(len(p)):
         some = slice(begin, stop)
-        more = p.seq[some] * ODD[0] ^ p.ack[some] * ODD[1] ^ p.length[some].astype(np.uint32) * ODD[2]
+        more = p.seq[some] * ODD[0] ^ p.ack[some] * ODD[1]
+        more ^= p.length[some].astype(np.uint32) * whole[p.flow[some]] * ODD[2]
         more ^= p.ip_id[some] * udp[p.flow[some]] * ODD[3]  # of the others it is not surely in the print
         keys[some] = p.print[some].astype(np.uint64) << np.uint64(32) | more
     return keys

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.capture.layout import CUT, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import scramble
-from analyzer.flow.point import TCP, slices
+from analyzer.flow.point import ICMP, ICMP6, TCP, slices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,14 +77,17 @@ def plain(point: Point, lacks: frozenset[str] = frozenset()) -> Point:
     for begin, stop in slices(len(p)):
         some = slice(begin, stop)
         # TSO counts the IP ID up in the pieces of one segment.
-        is_tcp = flows.proto[p.flow[some]] == TCP
+        proto = flows.proto[p.flow[some]]
+        is_tcp = proto == TCP
         ip_id = np.where(is_tcp | ("ip_id" in lacks), 0, p.ip_id[some])
         seq, ack = p.seq[some], p.ack[some]
         if "bare_seq" in lacks:
             seq = np.where(is_tcp & (p.length[some] == 0) & (p.flags[some] & _NUMBERED == 0), 0, seq)
         window = 0 if "window" in lacks else p.window[some]
         mark = scramble(seq, 1) ^ scramble(ack, 2)
-        length = np.where(is_tcp | ("length" not in lacks), p.length[some], 0)
+        # An echo is as long as the fragment that was captured of it.
+        told = is_tcp | (("length" not in lacks) & (proto != ICMP) & (proto != ICMP6))
+        length = np.where(told, p.length[some], 0)
         mark ^= scramble(length, 3) ^ scramble(ip_id, 4)
         mark ^= scramble(p.flags[some].astype(np.uint32) << np.uint32(16) | window, 5)
         prints[some] = mark.astype(np.uint32)

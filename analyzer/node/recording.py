@@ -32,14 +32,14 @@ def witness(points: Sequence[Point], evidence: SideEvidence) -> list[str]:
     caveats: list[str] = []
     for point in points:
         found = [*_manifest(point, evidence), *_ended(point)]
-        lacking = _lacking(point, evidence) if len(point.packets) else ""
-        if lacking or point.recording.damaged:
+        lacks = _lacks(point, evidence) if len(point.packets) else ""
+        if lacks or point.recording.damaged:
             known = max(
                 (ends[file.label][1] for file in point.recording.files if file.label in ends), default=0
             )
             found = [replace(one, last=min(one.last, known)) for one in found if one.first <= known]
-        if lacking and lacking not in caveats:
-            caveats.append(lacking)
+        if lacks and lacks not in caveats:
+            caveats.append(lacks)
         for label in (file.label for file in point.recording.files):
             if len(spans.get(label, ())) > bool(len(point.packets)):
                 first, last = ends[label]
@@ -59,15 +59,21 @@ def called(point: Point) -> tuple[str, ...]:
     return (point.name, *labels, *(label.rsplit("/", 1)[-1].split(".", 1)[0] for label in labels))
 
 
-def _lacking(point: Point, evidence: SideEvidence) -> str:
-    """Say it where a point's files hold fewer packets than its program said that it captured; a ring overwrites some."""
+def lacking(point: Point, evidence: SideEvidence) -> int:
+    """Say how many packets a point's files hold less than its program said that it captured; a ring overwrites some."""
     captured = max((evidence.captured.get(name, 0) for name in called(point)), default=0)
     labels = [file.label for file in point.recording.files]
     ring = any(one.start is None and any(map(one.holds, labels)) for one in evidence.recordings)
-    if point.recording.frames >= captured or ring:
+    return 0 if ring else max(captured - point.recording.frames, 0)
+
+
+def _lacks(point: Point, evidence: SideEvidence) -> str:
+    number, frames = lacking(point, evidence), point.recording.frames
+    if not number:
         return ""
     return (
-        f"{', '.join(labels)}: {point.recording.frames:,} of the {captured:,} packets that the capturing program counted: "
+        f"{', '.join(file.label for file in point.recording.files)}: {frames:,} of the {frames + number:,} packets that the "
+        "capturing program counted: "
         "not all of it is here, and a packet missing after the last one proves nothing"
     )
 

@@ -18,7 +18,8 @@ _WHY = {
     "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
     "untold": "no captured point shows how far they got",
     "unwatched": "a point on their path did not record all of them",
-    "station": "their frames are for a link-layer address that was never heard: the entry in `ip neigh` may be wrong",
+    "station": "their frames are for a link-layer address that was never heard (the entry in `ip neigh` may be wrong), or "
+    "a neighbour asks in vain for the address that they left with",
     "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",

@@ -91,6 +91,41 @@ def test_nobody_outside_takes_the_answer(tmp_path: Path) -> None:
     assert "outside" == one(judged(tmp_path, talk), "class")
 
 
+@pytest.mark.parametrize(
+    ("server", "expected"), [("192.0.2.100:81", "unknown"), ("192.0.2.200:81", "outside")]
+)
+def test_answers_come_in_another_way(server: str, expected: str, tmp_path: Path) -> None:
+    """One connection's answers never were at the uplink that it left by: those of others may have died on that way, too.
+
+    The near miss: from the destination in question answers did come in there.
+    """
+    aside = out(pod="10.244.0.12:30000", nat="192.0.2.10:30000", isn=7_000_000)
+    aside.syn(0)
+    aside.synack().missed_at("eth0")
+    aside.send("A")
+    aside.data(100)
+    aside.reply(100).missed_at("eth0")
+    here = out(pod="10.244.0.12:30001", server="192.0.2.200:80", nat="192.0.2.10:30001", isn=8_000_000)
+    here.syn(1)
+    here.accept()
+    talk = _syns(out(server=server))
+    analysis = judged(tmp_path, talk, aside, here)
+
+    assert expected == told(analysis, "class")[f"10.244.0.11:20000 > {server}/tcp"]
+
+
+@pytest.mark.parametrize(("more", "expected"), [(None, "stalled"), (100, "ok")])
+def test_half_a_connection_that_repeats_itself(more: int | None, expected: str, tmp_path: Path) -> None:
+    """It began before the capture, and nobody answers; where new data follows, the answers came another way."""
+    talk = out()
+    for at in (0, 0.2, 0.6):
+        talk.send("PA", b"same", at=at, seq=talk.isn + 1).lost_after("cni0")
+    if more:
+        talk.send("PA", more, at=1, seq=talk.isn + 5).lost_after("cni0")
+
+    assert expected == one(judged(tmp_path, talk))
+
+
 def test_refused_by_the_peer(tmp_path: Path) -> None:
     """A RST that came in by the uplink is the peer's will."""
     talk = out()
@@ -141,6 +176,22 @@ def test_an_address_of_the_node_itself(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert ("unknown", "local") == (one(analysis, "class"), one(analysis, "why"))
+
+
+SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 5 {} 0 5\n"
+
+
+@pytest.mark.parametrize(("no_ports", "expected"), [(9, "worked"), (11, "worked"), (12, "unknown")])
+def test_datagrams_that_may_have_found_no_socket(no_ports: int, expected: str, tmp_path: Path) -> None:
+    """To the node itself: as many as the kernel counted may have been among them, though no error says so."""
+    talk = out(server="192.0.2.10:8125", nat=None, way="veth-a cni0", proto="udp")
+    for at in (0, 1, 3):
+        talk.data(b"counts", at)
+    for moment, count in (("before", 9), ("after", no_ports)):
+        (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(count))
+    analysis = judged(tmp_path, talk)
+
+    assert expected == one(analysis, "class")
 
 
 def test_the_end_of_the_capture(tmp_path: Path) -> None:

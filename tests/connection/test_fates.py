@@ -503,3 +503,17 @@ def test_a_pod_without_bridge_none_of_which_got_out(tmp_path: Path) -> None:
     analysis = analyze(folder)
 
     assert [("syn-vanished", ("cali1a", "eth0"))] == [(one.kind, one.gap) for one in analysis.incidents]
+
+
+def test_a_reply_from_another_bridge(tmp_path: Path) -> None:
+    """Routed from one bridge of the node to the other, it got as far as was captured: it is not lost on its way back."""
+    talk = Conversation(
+        pod="10.244.0.11:20000", server="10.245.0.9:82", way="veth-a cni0 | docker0 veth-c", isn=3_000_000
+    )
+    talk.syn(0)
+    talk.send("RA", by_pod=False, seq=0, ack=talk.isn + 1, window=0, options=[])
+    record(tmp_path, talk, bystander(-1), bystander(5), points=("cni0", "docker0", "veth-c", "eth0"))
+    analysis = analyze(tmp_path)
+
+    assert () == analysis.incidents
+    assert 1 == analysis.account.outside

@@ -20,21 +20,29 @@ NODE, SERVER, ROUTER = "192.0.2.10", "192.0.2.100", "192.0.2.1"
 def _answered(folder: Path, talk: Conversation, kind: tuple[int, int], sender: str, *points: str) -> Analysis:
     """Add an ICMP error that quotes the talk's first request to the captures of some points."""
     record(folder, talk, *AROUND)
+    _refuse(folder, talk, kind, sender, *points)
+    return analyze(folder)
+
+
+def _refuse(folder: Path, talk: Conversation, kind: tuple[int, int], sender: str, *points: str) -> None:
     for name in points:
         path = folder / f"{name}.pcap"
         packets = rdpcap(str(path))
         port = int(talk.pod.rpartition(":")[2])
-        asked = next(p for p in packets if any(p.haslayer(k) and p[k].sport == port for k in (TCP, UDP)))
+        asked = next(
+            p for p in packets for k in (TCP, UDP) if p.haslayer(k) and port in (p[k].sport, p[k].dport)
+        )
         quoted = asked[IP].copy()
         error: Packet = (
             Ether(src=asked[Ether].dst, dst=asked[Ether].src)
-            / IP(src=sender, dst=quoted.src)
+            / IP(
+                src=sender, dst=quoted.src, ttl=64 if name == "eth0" or sender.startswith("10.244.0.") else 63
+            )
             / ICMP(type=kind[0], code=kind[1])
             / bytes(quoted)[:28]
         )
         error.time = asked.time + 0.0005
         wrpcap(str(path), sorted([*packets, error], key=lambda packet: packet.time), nano=_nano(path))
-    return analyze(folder)
 
 
 def _nano(path: Path) -> bool:
@@ -108,6 +116,21 @@ def test_an_error_for_who_asks_from_outside(
     analysis = _answered(tmp_path, talk, (3, 3), sender, *points)
 
     assert {expected} == _who(analysis)
+
+
+def test_errors_of_both_ends(tmp_path: Path) -> None:
+    """The node refuses the pod, and the pod the node: errors of one kind between two ends are one flow, of two senders."""
+    asked = out(server="10.244.0.1:999", nat=None, way="veth-a cni0", proto="udp")
+    asked.data(b"question", 0)
+    asks = Conversation(pod="10.244.0.11:996", server="10.244.0.1:40000", way="veth-a cni0", proto="udp")
+    asks.send("", b"question", by_pod=False, at=1)
+    record(tmp_path, asked, asks, *AROUND)
+    _refuse(tmp_path, asked, (3, 3), "10.244.0.1", "veth-a", "cni0")
+    _refuse(tmp_path, asks, (3, 3), "10.244.0.11", "veth-a", "cni0")
+    analysis = analyze(tmp_path)
+
+    assert {"port unreachable by this node itself", "port unreachable by the pod"} == _who(analysis)
+    assert () == analysis.incidents  # from the very address that was asked: no rule's, nobody listens there
 
 
 def test_answered_after_all(tmp_path: Path) -> None:

@@ -126,6 +126,13 @@ def test_an_ack_before_any_syn_ack_is_strange(before: bool, strange: bool) -> No
     assert strange == bool(summed(tally, rows)["seen"][0][1] & tally.STRANGE)
 
 
+@pytest.mark.parametrize(("first", "expected"), [(HANDSHAKE[0], True), ((0, SYN | ACK, 1, 2, 0, 9), False)])
+def test_an_opener_that_goes_on(first: Row, expected: bool) -> None:
+    """What it sends after its SYN says that it had the answer; without a SYN nothing does."""
+    told = summed(tally, [first, (0, ACK, 7, 8, 0, 9)])["seen"]
+    assert expected == bool(told[0][0] & tally.WENT_ON)
+
+
 @given(
     st.lists(
         st.tuples(

@@ -38,6 +38,21 @@ def test_from_a_port_to_the_bridge(tmp_path: Path, hook: str, port: int, cause: 
     assert [(("veth-z", "cni0"), cause)] == [(i.gap, i.cause) for i in analysis.incidents]
 
 
+@pytest.mark.parametrize(("device", "cause"), [("veth-z", "policy-drop"), ("veth-y", "unknown")])
+def test_as_it_comes_in_at_a_port(tmp_path: Path, device: str, cause: str) -> None:
+    """The ingress hook of the port's own device comes first; that of another port is not asked."""
+    talk = Conversation(pod="10.244.0.99:20000", server="192.0.2.100:80", way="veth-z cni0 | eth0", isn=7)
+    talk.syn(1).lost_after("veth-z")
+    record(tmp_path, talk, bystander(0), bystander(9))
+    (tmp_path / "nft-ruleset.txt").write_text(
+        "table netdev guard {\n\tchain one {\n"
+        f'\t\ttype filter hook ingress device "{device}" priority filter; policy accept;\n'
+        "\t\ttcp dport 80 counter packets 1 bytes 60 drop\n\t}\n}\n"
+    )
+
+    assert [(("veth-z", "cni0"), cause)] == [(i.gap, i.cause) for i in analyze(tmp_path).incidents]
+
+
 def test_down_from_the_bridge(tmp_path: Path) -> None:
     """A reply that was routed meets the output hook."""
     talk = Conversation(

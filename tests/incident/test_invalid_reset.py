@@ -209,6 +209,30 @@ def test_the_pods_reset(tmp_path: Path) -> None:
     assert "still from 10.244.2.7:8080, untranslated" in incident.evidence[0].says
 
 
+def test_the_pods_reset_behind_a_bridge_that_translates(tmp_path: Path) -> None:
+    """With br_netfilter the bridge has requests translated already, and shows what is not translated back in their flow."""
+    way = "veth-a / cni0 | eth0"
+    talk = Conversation(pod="10.244.1.5:33444", server="10.96.0.20:80", dnat="10.244.2.7:8080", way=way)
+    talk.syn(0)
+    talk.synack().missed_at("cni0")
+    talk.send("A")
+    talk.data(100)
+    talk.reply(100).missed_at("cni0")
+    stray = Conversation(pod="10.244.1.5:33444", server="10.244.2.7:8080", way=way)
+    offender = stray.send("PA", by_pod=False, seq=talk.server_isn + 101, ack=talk.isn + 500_000, at=0.1)
+    stray.send("R", seq=offender.ack, window=0, options=[], at=0.101)
+    analysis = analyze(record(tmp_path, talk, stray, bystander(-1), bystander(5)))
+    (incident,) = analysis.incidents
+
+    assert ("invalid-reset", "ack-over-upper-bound", ("cni0", "eth0")) == (
+        incident.kind,
+        incident.cause,
+        incident.gap,
+    )
+    assert ["proven"] == [finding.confidence for finding in incident.findings]
+    assert 1 == analysis.account.node
+
+
 def test_a_syn_ack_that_a_bridge_did_not_translate(tmp_path: Path) -> None:
     """That is no verdict of conntrack's: the bridge does not call the rules."""
     talks = untranslated(service(established=False), "SA")

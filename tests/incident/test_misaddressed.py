@@ -8,7 +8,7 @@ import pytest
 
 from analyzer import Analysis
 from tests.conversation import GATEWAY, Conversation
-from tests.incident.evidence import connection, judged
+from tests.incident.evidence import Frames, connection, judged
 
 NOBODY = "02:de:ad:00:00:01"
 
@@ -64,6 +64,20 @@ def test_near_misses(talk: Conversation, entry: str, tmp_path: Path) -> None:
     account = silent(tmp_path, talk, entry).account
 
     assert (1, {}) == (account.outside, account.why_unknown)
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(False, (0, {"station": 1})), (True, (1, {}))])
+def test_a_sender_that_is_asked_for(
+    answered: bool, expected: tuple[int, dict[str, int]], tmp_path: Path
+) -> None:
+    """SNAT gave an address that the node does not answer for: the far end, which asks for it, cannot answer either."""
+    talk = connection(nat="192.0.2.77:20000")
+    for at in (0, 1, 3):
+        talk.syn(at)
+    asks = Frames().asks("192.0.2.77", 0.0001, 1.1, 2.1, by="192.0.2.100", mac=GATEWAY, answered=answered)
+    account = judged(tmp_path, talk, asks).account
+
+    assert expected == (account.outside, account.why_unknown)
 
 
 def test_a_pod_that_sends_from_another(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, fragment
+from scapy.packet import Packet
+from scapy.utils import rdpcap, wrpcap
 
 from analyzer import Analysis, analyze
 from tests.conversation import Conversation, bystander, record
@@ -249,3 +252,37 @@ def test_exactly_what_was_lost(made: list[tuple[list[bool], bool, str, int]], ti
 
     assert lost == {"tcp": counts.syn_vanished, "udp": counts.udp_vanished}
     assert sum(len(losses) for losses, _, proto, _ in made if proto == "tcp") + 2 == counts.syn_attempts
+
+
+@pytest.mark.parametrize("proto", ["udp", "icmp"])
+@pytest.mark.parametrize("pieces", [("veth-a", "eth0"), ("cni0",), ("eth0",)], ids="-".join)
+def test_datagrams_in_fragments(proto: str, pieces: tuple[str, ...], tmp_path: Path) -> None:
+    """Where conntrack works they are whole (nf_defrag_ipv4), elsewhere in pieces: one packet, and one connection."""
+    talk = Conversation(
+        pod="10.244.0.11:20000",
+        server="192.0.2.100:20000" if proto == "icmp" else "192.0.2.100:53",
+        nat="192.0.2.10:20000",
+        proto=proto,
+    )
+    for at in (0, 1, 2):
+        talk.data(3000, at)
+    record(tmp_path, talk, bystander(-1), bystander(5))
+    for point in pieces:
+        path = tmp_path / f"{point}.pcap"
+        frames = rdpcap(str(path))
+        wrpcap(str(path), [piece for frame in frames for piece in _pieces(frame)], nano=True)
+    analysis = analyze(tmp_path)
+
+    assert () == analysis.incidents
+    assert (3, 1) == (analysis.account.connections, analysis.account.outside)
+
+
+def _pieces(frame: Packet) -> list[Packet]:
+    """As fragments of 1,480 bytes, all of one time."""
+    if len(frame) < 1500:
+        return [frame]
+    frame[IP].flags = 0
+    found = fragment(frame, 1480)
+    for piece in found:
+        piece.time = frame.time
+    return list(found)

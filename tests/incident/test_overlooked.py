@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from analyzer import Analysis, analyze
 from tests.conversation import Conversation, bystander, record
 from tests.incident.evidence import connection, counters, vanishing
@@ -46,3 +48,17 @@ def test_a_capture_that_lost_nothing(tmp_path: Path) -> None:
     assert [("reply-vanished", "unknown", ("cni0", "eth0"), 1)] == told_of(
         _missing_reply(tmp_path, dropped=0)
     )
+
+
+@pytest.mark.parametrize(("more", "lost"), [(0, 3), (2, 3), (3, 0)])
+def test_a_file_that_lacks_packets(more: int, lost: int, tmp_path: Path) -> None:
+    """Its tcpdump captured more than is there, as many as seem lost: somebody took a whole flow out, and nothing is proven."""
+    record(tmp_path, bystander(-5), vanishing(connection(), 0, 1, 3), bystander(40))
+    (tmp_path / "tcpdump-eth0.log").write_text(
+        "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
+        f"{6 + more} packets captured\n9 packets received by filter\n0 packets dropped by kernel\n"
+    )
+    analysis = analyze(tmp_path)
+
+    assert lost == sum(count for *_, count in told_of(analysis))
+    assert ({} if lost else {"capture-dropped": 1}) == analysis.account.why_unknown

@@ -61,6 +61,20 @@ def test_the_node_asks_a_pod(tmp_path: Path) -> None:
     assert () == analysis.incidents
 
 
+def test_the_nodes_own_address_by_what_it_sends(tmp_path: Path) -> None:
+    """Its answers name it; a question to that address then ends at the node, and is not lost on the way out."""
+    answered = Conversation(pod="10.244.0.11:1001", server="10.244.0.1:53", way="veth-a cni0", proto="udp")
+    answered.data(b"question", 0)
+    answered.reply(b"answer")
+    silent = Conversation(pod="10.244.0.11:1002", server="10.244.0.1:88", way="veth-a cni0", proto="udp")
+    for at in (1, 2, 3):
+        silent.data(b"question", at)
+    analysis = analyze(record(tmp_path, answered, silent, bystander(-1), bystander(5)))
+
+    assert () == analysis.incidents
+    assert {"local": 1} == analysis.account.why_unknown
+
+
 def test_interface_table(tmp_path: Path) -> None:
     """`ip -j link` and `ip -j addr` tell the node's own addresses and the bridge's MAC."""
     (tmp_path / "ip-addr.json").write_text(

@@ -29,9 +29,9 @@ _WAYS = {
     "output": ("output", "postrouting", "egress"),
 }
 _BRIDGE_WAYS = {
-    "forward": ("prerouting", "forward", "postrouting"),
-    "input": ("prerouting", "input"),
-    "output": ("output", "postrouting"),
+    "forward": ("ingress", "prerouting", "forward", "postrouting", "egress"),
+    "input": ("ingress", "prerouting", "input"),
+    "output": ("output", "postrouting", "egress"),
 }
 """In the bridge family `input` is what a port hands up to the bridge, `output` what the bridge sends to a port."""
 _DESTINATION = frozenset({"dnat", "redirect"})
@@ -57,7 +57,8 @@ def walk(
         packet: With both interfaces it is forwarded, without `iif` the node sends it, without `oif` it is
             for the node.
         local: The node's own addresses, which `addrtype` and `fib` ask for; None where they are not known.
-        bridge: Through the chains of the bridge family instead, between the ports of a bridge and the bridge itself.
+        bridge: Through the chains of the bridge family instead, between the ports of a bridge and the bridge itself, and those
+            of the ports.
     """
     return _Walk(rules, packet, View(packet, local), bridge=bridge).result()
 
@@ -151,8 +152,8 @@ class _Walk:
 
     def _base(self, hook: str) -> Iterator[Chain]:
         families = (
-            {"bridge"} if self._bridge else {"inet", "ip6" if self._view.family == "ipv6" else "ip", "netdev"}
-        )
+            {"bridge"} if self._bridge else {"inet", "ip6" if self._view.family == "ipv6" else "ip"}
+        ) | {"netdev"}
         chains = [chain for chain in self._rules.chains if chain.hook == hook and chain.family in families]
         device = self._packet.oif if hook == "egress" else self._packet.iif
         for chain in sorted(chains, key=lambda chain: chain.priority):

@@ -6,10 +6,10 @@ What happens
     ICMP host unreachable goes back to the pod.
 
 How it is recognised
-    Requests vanish between bridge and uplink. Meanwhile the uplink shows unanswered ARP requests or neighbour solicitations
-    from the node itself, for the destination or for its gateway. About three seconds later an ICMP host unreachable reaches
-    the pod. No conntrack counter moves. A tunnel device looks the same. So does the way in, where the bridge shows unanswered
-    requests for a pod.
+    Requests, or replies, vanish between bridge and uplink. Meanwhile the uplink shows unanswered ARP requests or neighbour
+    solicitations from the node itself, for the destination or for its gateway. About three seconds later an ICMP host
+    unreachable reaches the pod. No conntrack counter moves. A tunnel device looks the same. So does the way in, where the
+    bridge shows unanswered requests for a pod.
 
 What is ruled out
     A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
@@ -85,7 +85,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    if loss.way == "in":
+    if (loss.way == "in") != (loss.kind == "reply-vanished"):
         return f"{loss.fared}: the pod that they are for does not answer on {loss.gap[0]}."
     return f"{loss.fared}: the next hop does not answer on {loss.gap[1]}."
 
@@ -94,7 +94,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
     uplink = beyond(case)
     roles = EXITS if case.outward else ("bridge", "pod")
-    if not case.requests or case.gap.stacked or uplink.role not in roles:
+    if case.refused or case.gap.stacked or uplink.role not in roles:
         return None
     destination = _destination(case)
     # Into the node the destination may be translated before it is looked for.
@@ -162,7 +162,7 @@ def _parsed(text: str) -> Address:
 
 
 def _destination(case: Case) -> Address:
-    return _end(case.point.flows, case.flow, "dst")
+    return _end(case.point.flows, case.flow, "src" if case.replies else "dst")
 
 
 def _vain(case: Case, scene: Scene, sought: Sequence[Address]) -> dict[Address, list[int]]:
@@ -189,7 +189,7 @@ def _vain(case: Case, scene: Scene, sought: Sequence[Address]) -> dict[Address, 
         asked.setdefault(who, []).append(int(row))
     vain = {}
     for who, requests in asked.items():
-        heard = _heard(uplink, who, at)
+        heard = _heard(uplink, who, at, asking=case.replies)
         unheard = [
             row
             for row in requests
@@ -209,8 +209,11 @@ def _end(flows: Flows, flow: int, side: str) -> Address:
     return int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow])
 
 
-def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
-    """When a neighbour said anything around a time, ns: whoever speaks is there. Of a group, when one like it advertised."""
+def _heard(uplink: Point, who: Address, at: int, *, asking: bool) -> NDArray[np.int64]:
+    """When a neighbour said anything around a time, ns: whoever speaks is there. Of a group, when one like it advertised.
+
+    Of one that is *asking* itself, only what tells its link-layer address.
+    """
     packets, flows = uplink.packets, uplink.flows
     near = slice(*np.searchsorted(packets.time, (at - NEIGHBOUR_WAIT, at + NEIGHBOUR_WAIT)))
     flow, reply = packets.flow[near], packets.bits[near] & REPLY != 0
@@ -220,6 +223,9 @@ def _heard(uplink: Point, who: Address, at: int) -> NDArray[np.int64]:
         spoke = _icmp6(flows, flow, ADVERTISEMENT) & ((lo ^ np.uint64(who[1])) & np.uint64(LAST_BITS) == 0)
     else:
         spoke = (hi == who[0]) & (lo == who[1])
+        if asking:
+            told = (flows.proto[flow] == ARP) | _icmp6(flows, flow, ADVERTISEMENT)
+            spoke &= told | _icmp6(flows, flow, SOLICITATION)
     times: NDArray[np.int64] = packets.time[near][spoke]
     return times
 

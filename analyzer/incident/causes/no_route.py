@@ -35,6 +35,7 @@ from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
 from analyzer.incident.routing import (
     NOWHERE,
+    beyond,
     ends,
     entered,
     error_told,
@@ -110,8 +111,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     kind = found.kind if found else ""
     if told is not None and told[0] not in NO_ROUTE and told[0] not in OF_KIND.get(kind, ()):
         return None
-    target = ends(case)[1]
-    if record is None and told is None and target in senders(*_alike(case, found, scene), to=True):
+    target = _target(case, scene)
+    if record is None and told is None and target in _reached(case, found, scene):
         return None
     evidence = [record] if record else []
     if told is not None:
@@ -153,7 +154,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 else ()
             ),
         ),
-        remedies=_remedies(case, device, removed),
+        remedies=_remedies(case, target, device, removed),
     )
 
 
@@ -165,6 +166,20 @@ def _removed(case: Case, device: str, scene: Scene) -> Route | None:
         if route in scene.evidence.removed_routes:
             return route
     return None
+
+
+def _target(case: Case, scene: Scene) -> str:
+    """Where it was to be routed to; a reply as it is translated back."""
+    both = targets(case, scene)
+    return both.pop() if case.replies and len(both) == 1 else ends(case)[1]
+
+
+def _reached(case: Case, found: Way | None, scene: Scene) -> set[str]:
+    """Where packets got to that contradict it."""
+    point, rows = _alike(case, found, scene)
+    if case.replies:
+        point, rows = beyond(case), (case.gap.in_outer if case.outward else case.gap.in_inner)[rows]
+    return senders(point, rows, to=True)
 
 
 def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
@@ -208,8 +223,8 @@ def _main_listed(scene: Scene, source: str, device: str) -> bool:
     )
 
 
-def _remedies(case: Case, device: str, removed: Route | None) -> tuple[Remedy, ...]:
-    source, target = ends(case)
+def _remedies(case: Case, target: str, device: str, removed: Route | None) -> tuple[Remedy, ...]:
+    source = ends(case)[0]
     look, add = REMEDIES
     look = replace(
         look, command=f"ip route get {target} from {source} iif {device}; ip rule; ip route show table all"

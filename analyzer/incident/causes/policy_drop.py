@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import counted, perhaps
+from analyzer.incident.ruled import counted, perhaps, whose
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def summary(loss: Loss) -> str:
     if loss.to_node:
         return (
             f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops traffic addressed to it."
+            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops this traffic."
         )
     return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
@@ -120,6 +120,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     alike = _alike(case, scene) if case.requests and case.outward else None
     passed = alike.passed if alike else 0
+    what = f"{whose(scene.walked(case)) * _to_node(case, scene)}the {_packet(case)}"
     return Explanation(
         cause=CODE,
         confidence="proven" if record or not passed else "likely",
@@ -129,11 +130,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             **({"to_node": True} if _to_node(case, scene) else {}),
         },
         evidence=(
-            *(
-                (Evidence(says=f"the {_packet(case)} matches this rule: {rule[0]}", source=rule[1]),)
-                if rule
-                else ()
-            ),
+            *((Evidence(says=f"{what} matches this rule: {rule[0]}", source=rule[1]),) if rule else ()),
             *_unasked(case, scene),
             *_evidence(alike, scene),
         ),
@@ -165,13 +162,14 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    return removal(walked[0].end, scene, lambda scene: scene.walked(case))
+    return removal(walked[0].end, scene, *case.lost[0].seen[-1], lambda scene: scene.walked(case))
 
 
-def removal(end: Step, scene: Scene, walk: Callable[[Scene], tuple[Steps, str] | None]) -> tuple[Remedy, ...]:
-    """What to do about *end* and what is behind it, if that is known; *walk* leads a packet through the rules of a scene."""
-    found, sure = scene.once(("in the way", end.text), lambda: rule_edits.in_the_way(scene, walk))
-    own = rule_edits.remove(*found, sure=sure)
+def removal(
+    end: Step, scene: Scene, point: Point, row: int, walk: Callable[[Scene], tuple[Steps, str] | None]
+) -> tuple[Remedy, ...]:
+    """What to do about *end* and what is behind it, if that is known; *walk* leads that packet through the rules of a scene."""
+    own = rule_edits.remove_all(end, scene, point, row, walk)
     return (*own, REMEDIES[1]) if own else ()
 
 

@@ -53,11 +53,11 @@ def summary(loss: Loss) -> str:
     return (
         f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
         f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"between {loss.gap[0]} and {loss.gap[1]} "
         + (
-            f"between {loss.gap[0]} and {loss.gap[1]} the kernel dropped them {loss.dropped}."
+            f"the kernel dropped them {loss.dropped}."
             if loss.dropped
-            else f"seen on {loss.gap[0]}, never on {loss.gap[1]}; "
-            f"the captures do not show which step dropped them."
+            else "they vanished; the captures do not show which step dropped them."
         )
     )
 

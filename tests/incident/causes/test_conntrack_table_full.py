@@ -253,7 +253,7 @@ def test_a_burst_where_the_capture_lost_packets(tmp_path: Path) -> None:
     """What the uplink's tcpdump dropped looks the same."""
     (tmp_path / "tcpdump-eth0.log").write_text(
         "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
-        "100 packets captured\n150 packets received by filter\n50 packets dropped by kernel\n"
+        "1 packets captured\n51 packets received by filter\n50 packets dropped by kernel\n"
     )
 
     assert ["unknown"] * 4 == causes(judged(tmp_path, *refused(), steady()))

@@ -173,7 +173,7 @@ def test_the_capture_lost_packets(tmp_path: Path) -> None:
     """What eth0's tcpdump dropped, and nobody answered, looks the same."""
     (tmp_path / "tcpdump-eth0.log").write_text(
         "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
-        "90 packets captured\n120 packets received by filter\n30 packets dropped by kernel\n"
+        "1 packets captured\n31 packets received by filter\n30 packets dropped by kernel\n"
     )
 
     assert ["unknown"] == causes(judged(tmp_path, lookup()))

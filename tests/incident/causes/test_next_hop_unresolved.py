@@ -45,6 +45,21 @@ def test_without_the_error(proto: str, tmp_path: Path) -> None:
     assert (CODE, "likely", DEAD) == (finding.cause, finding.confidence, finding.facts["next_hop"])
 
 
+@pytest.mark.parametrize(("answered", "expected"), [(False, CODE), (True, "unknown")])
+def test_a_pod_that_asks_and_does_not_answer(answered: bool, expected: str, tmp_path: Path) -> None:
+    """The replies to a pod wait for its link-layer address, though it sends packets itself."""
+    talk = connection()
+    for at in (0, 1.02, 2.05):
+        talk.syn(at)
+        talk.synack(at + 0.001).lost_after("eth0")
+    asks = Frames().asks(
+        "10.244.0.11", 0.0011, 1.02, 2.05, by="10.244.0.1", mac=BRIDGE, point="cni0", answered=answered
+    )
+    (finding,) = findings(judged(tmp_path, talk, asks))
+
+    assert ("reply-vanished", expected) == (finding.kind, finding.cause)
+
+
 def test_an_error_for_another_connection(tmp_path: Path) -> None:
     """The kernel limits their rate: one error for one destination stands for all."""
     talks = [lost(n) for n in range(3)]

@@ -85,6 +85,19 @@ def test_near_misses(tmp_path: Path, routes: str) -> None:
     assert CODE not in causes(judged(tmp_path, lost()))
 
 
+def test_replies_to_a_source_that_nobody_routes(tmp_path: Path) -> None:
+    """A pod asks from an address of its own choice: translated back, the answers have nowhere to go; those of others do."""
+    told(tmp_path, routes=ROUTES, rules="0:\tfrom all lookup local\n32766:\tfrom all lookup main\n")
+    talk = Conversation(pod="10.99.0.5:20000", server="192.0.2.100:80", nat="192.0.2.10:20000")
+    for at in (0, 1):
+        talk.syn(at)
+        talk.synack(at + 0.001).lost_after("eth0")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert (CODE, "proven", "reply-vanished") == (finding.cause, finding.confidence, finding.kind)
+    assert "10.99.0.5" == finding.facts["destination"]
+
+
 def test_it_passes_later(tmp_path: Path) -> None:
     """What passes to the same destination shows that the listing is of another time."""
     told(tmp_path, routes=ROUTES)

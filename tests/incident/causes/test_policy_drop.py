@@ -107,6 +107,14 @@ def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
     ] == [*finding.remedies[0].command.splitlines()]
 
 
+def test_a_rule_behind_the_rule_for_one_of_two(tmp_path: Path) -> None:
+    """Of two pods that one rule drops a second rule is about one: the fix of each is its own, whichever came first."""
+    rules(tmp_path, "tcp dport 8080 drop # handle 3\n\t\tip saddr 10.244.0.12 tcp dport 8080 drop # handle 4")
+    told = findings(judged(tmp_path, blocked(), blocked(0.2, 1.2, n=1), allowed()))
+
+    assert [1, 2] == [len(finding.remedies[0].command.splitlines()) for finding in told]
+
+
 @pytest.mark.parametrize(
     ("exempt", "expected"),
     [("iifname cni0 tcp dport 8080 notrack", CODE), ("tcp dport 9 notrack", "unknown")],
@@ -198,7 +206,7 @@ def _unlike(talk: Conversation, folder: Path) -> list[Conversation]:
 def _capture_lost_packets(talk: Conversation, folder: Path) -> list[Conversation]:
     (folder / "tcpdump-eth0.log").write_text(
         "tcpdump: listening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
-        "90 packets captured\n120 packets received by filter\n30 packets dropped by kernel\n"
+        "1 packets captured\n31 packets received by filter\n30 packets dropped by kernel\n"
     )
     return [talk]
 

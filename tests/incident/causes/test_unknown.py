@@ -75,3 +75,15 @@ def test_inwards(tmp_path: Path) -> None:
 
     assert ("unknown", ("cni0", "eth0")) == (incident.cause, incident.gap)
     assert [False] == list({p.outward for p in incident.findings[0].passages if p.role == "attempt"})
+
+
+def test_counters_of_several_files_are_told(tmp_path: Path) -> None:
+    """Two files of one moment have different counters: each counter is compared with itself."""
+    for moment, count in (("before", 0), ("after", 4)):
+        (tmp_path / f"netstat-{moment}.txt").write_text(
+            f"IpExt: InNoRoutes InTruncatedPkts InMcastPkts\nIpExt: {count} 0 0\n"
+        )
+        (tmp_path / f"snmp6-{moment}.txt").write_text("Ip6InReceives 5\nIp6InNoRoutes 0\nIp6OutRequests 7\n")
+    said = [e.says for e in lonely(tmp_path).incidents[0].findings[0].evidence]
+
+    assert "IpExtInNoRoutes rose by 4" in said
