@@ -25,7 +25,7 @@ from analyzer.capture.listing.listed import (
     nanoseconds,
     port,
 )
-from analyzer.capture.listing.numbers import Asked, Numbers
+from analyzer.capture.listing.numbers import Asked, Numbers, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,6 +85,10 @@ _ERRORS: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = (
     (r"multicast listener", (130, 0), (130, 0)),
 )
 _QUOTES = ((3, 4, 5, 11, 12), (1, 2, 3, 4))
+_ABOUT = re.compile(
+    r"ICMP6?[ ,].*?(?P<dst>[0-9a-f]+[.:][0-9a-f.:]+)(?: (?P<proto>tcp|udp) port (?P<port>[\w-]+))?", re.ASCII
+)
+_MTU = re.compile(r"\bmtu (\d{1,5})\b", re.ASCII)
 _PROTOCOLS = {
     "tcp": TCP,
     "udp": UDP,
@@ -126,7 +130,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
     lines = iter(lines)
     first = list(islice(lines, PEEK))
     clock, numbers = _Clock(notes, (text for _, text in first)), Numbers()
-    asked = Asked()
+    asked, unanswered = Asked(), Unanswered()
     begun: _Begun | None = None
     for line, text in chain(first, lines):
         text = text[:LINE]
@@ -139,7 +143,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
                 notes.not_understood(line)
             continue
         if begun is not None:
-            yield from _listed(begun, numbers, asked, notes)
+            yield from _listed(begun, numbers, asked, unanswered, notes)
         begun = _Begun(
             line,
             int(found["number"] or line),
@@ -149,7 +153,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
             [],
         )
     if begun is not None:
-        yield from _listed(begun, numbers, asked, notes)
+        yield from _listed(begun, numbers, asked, unanswered, notes)
 
 
 class _Clock:
@@ -195,7 +199,9 @@ def _midnight(date: str) -> int:
     return 0
 
 
-def _listed(begun: _Begun, numbers: Numbers, asked: Asked, notes: Notes) -> Iterator[Listed]:
+def _listed(
+    begun: _Begun, numbers: Numbers, asked: Asked, unanswered: Unanswered, notes: Notes
+) -> Iterator[Listed]:
     """Make the packet of a record, if its lines are understood."""
     packet: Listed | None = None
     with suppress(ValueError):
@@ -209,6 +215,10 @@ def _listed(begun: _Begun, numbers: Numbers, asked: Asked, notes: Notes) -> Iter
         if packet.seq is None:
             notes.lacks.add("bare_seq")
         numbers.tcpdump(packet)
+    if packet.proto in (ICMP, ICMP6) and packet.icmp[0] in _QUOTES[packet.proto == ICMP6]:
+        packet.payload = packet.payload or _about(packet, begun.text, unanswered)
+    elif packet.proto > 0:
+        unanswered.follow(packet)
     yield packet
 
 
@@ -356,6 +366,7 @@ def _portless(packet: Listed, told: str, more: list[str]) -> Listed | None:
                 packet.icmp = v6 if six else v4
                 if packet.icmp[0] in _QUOTES[six]:
                     packet.payload = _quoted(packet, more)
+                    packet.word = int(mtu[1]) & 0xFFFF if (mtu := _MTU.search(told)) else 0
                 return packet
         return None
     for name, number in _PROTOCOLS.items():
@@ -376,6 +387,20 @@ def _quoted(packet: Listed, more: list[str]) -> bytes | None:
             proto = TCP if "Flags [" in line else UDP if sport is not None else packet.proto
             return crafting.quoted(src, dst, proto, sport or 0, dport or 0)
     return None
+
+
+def _about(packet: Listed, text: str, unanswered: Unanswered) -> bytes | None:
+    """What the error is about, by the address and port that it names: the packet to them that its receiver sent before."""
+    found = _ABOUT.search(text)
+    if found is None:
+        return None
+    key: tuple[object, ...] = (packet.dst, found["dst"].rstrip(":"))
+    if found["port"]:
+        key += (TCP if found["proto"] == "tcp" else UDP, port(found["port"]))
+    one = unanswered.quoted(*key)
+    if one is None:
+        return None
+    return crafting.quoted(one.src, one.dst, one.proto, one.sport, one.dport, one.ip_id or 0)
 
 
 def _arp(packet: Listed, text: str) -> Listed | None:
