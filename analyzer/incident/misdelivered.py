@@ -11,6 +11,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
 from analyzer.flow.selecting import ANSWER
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,19 +40,33 @@ def findings(scene: Scene) -> list[Finding]:
     return list(found.values())
 
 
-def _crossed(point: Point, scene: Scene) -> Iterator[tuple[int, int, int]]:
+def answered_otherwise(scene: Scene) -> Iterator[tuple[Point, int, str, str]]:
+    """Connections that were answered from outside by another address than was asked, and that the client reset for it.
+
+    Returns: Point, its flow, the end that was asked and the one that answered.
+    """
+    for point in scene.points:
+        if point.role not in ("pod", "bridge"):
+            continue
+        for syn, answer, _ in _crossed(point, scene, bridged=False):
+            if any(one.role in EXITS for one, _ in scene.trails.sightings(point, answer)):
+                asked, answering = int(point.packets.flow[syn]), int(point.packets.flow[answer])
+                yield point, asked, ends(point.flows, asked)[1], ends(point.flows, answering)[1]
+
+
+def _crossed(point: Point, scene: Scene, *, bridged: bool = True) -> Iterator[tuple[int, int, int]]:
     """SYN, SYN-ACK and RST of each connection that was answered from another address: rows of the point."""
     packets, flows = point.packets, point.flows
     rows = point.events.of(ANSWER)
     flow = packets.flow[rows]
     handed = flows.mac_dst[flow]
-    bridged = (flows.proto[flow] == TCP) & (
+    answers = (flows.proto[flow] == TCP) & (
         packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
     )
-    # The frame was sent by the endpoint itself, not by the node: it was bridged, never routed.
-    bridged &= (handed != 0) & ~among(handed, scene.node.routers)
+    # A frame that the endpoint itself sent, not the node, was bridged, never routed.
+    answers &= ((handed != 0) & ~among(handed, scene.node.routers)) == bridged
     candidates = [
-        (int(row), reset) for row in rows[bridged] if (reset := _reset(point, int(row))) is not None
+        (int(row), reset) for row in rows[answers] if (reset := _reset(point, int(row))) is not None
     ]
     if not candidates:
         return

@@ -17,13 +17,14 @@ import numpy as np
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
 from analyzer.compute.thresholds import CHANCE, FEW, NEARLY_ALL
-from analyzer.connection.account import OUTSIDE, WORKED
+from analyzer.connection.account import DIRECTIONS, OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
 from analyzer.flow.keys import among, distinct, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident import arrived
 from analyzer.incident.following import follow
-from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
+from analyzer.incident.model import Outside, OutsideDestination, Trait
 from analyzer.node.topology import depth
 from analyzer.node.ways import EXITS
 
@@ -74,7 +75,7 @@ def outside(scene: Scene) -> Outside | None:
         sources=_sources(told, failed),
         traits=tuple(_traits(scene, told, failed, silent)),
         example=follow(scene, *_at(told, chosen)),
-        advice=_advice(told, chosen) if len(silent) else None,
+        advice=arrived.advice(scene, told, chosen, *_left(told, chosen)) if len(silent) else None,
     )
 
 
@@ -197,11 +198,13 @@ def _traits(
             "perhaps nobody outside knows a way back",
             next="Does the SNAT rule cover these pods and this destination, or does the network route the pods' addresses?",
         )
+    yield from arrived.traits(scene, told, silent)
     yield from _timestamps(told, points, at, flow, unanswered, answered)
     yield from _sizes(told, silent, worked)
     names = _names(told, silent)[:, 2:4]
     if (
         len(silent) > 1
+        and (told.direction[silent] != DIRECTIONS.index("in")).any()
         and (names == names[0]).all()
         and (_names(told, worked)[:, 2:4] != names[0]).any(1).any()
     ):
@@ -369,29 +372,7 @@ def _first_lengths(told: Connections, some: NDArray[np.int64]) -> NDArray[np.int
     return found
 
 
-def _advice(told: Connections, number: int) -> Advice | None:
-    """Which capture tells next: the same connection at its other end; None where it never left the node."""
+def _left(told: Connections, number: int) -> tuple[Point, int] | tuple[None, int]:
+    """Where a connection left the node, and its flow there."""
     points, flows = _outermost(told)
-    if flows[number] < 0:
-        return None
-    point, flow = told.chains.points[int(points[number])], int(flows[number])
-    src, dst = map(_bare, ends(point.flows, flow))
-    port = (
-        f" and port {int(point.flows.ports[flow]) & 0xFFFF}"
-        if int(point.flows.proto[flow]) in (TCP, UDP)
-        else ""
-    )
-    return Advice(
-        situation=f"What failed was seen at {point.name}, the last point that was captured.",
-        tells="To whom, from where and when it happened, and what the failed connections have in common.",
-        hides="Whether the packets reached the other end, and whether it answered.",
-        next=f"Record on {dst}, or on the last router before it, while {point.name} is recorded here, and compare.",
-        command=f"tcpdump -ni any -s 256 -w far-end.pcap 'host {src}{port}'",
-    )
-
-
-def _bare(end: str) -> str:
-    """An end without its port: `192.0.2.1:80` or `[2001:db8::1]:80`."""
-    if end.startswith("["):
-        return end[1:].partition("]")[0]
-    return end if end.count(":") > 1 else end.partition(":")[0]
+    return (told.chains.points[int(points[number])], int(flows[number])) if flows[number] >= 0 else (None, -1)

@@ -125,30 +125,3 @@ class Asked:
 def _distance(one: int, other: int) -> int:
     ahead = (one - other) & _MASK
     return min(ahead, _MASK + 1 - ahead)
-
-
-class Unanswered:
-    """What an ICMP error may be about, which without `-v` names the address that it was for, and perhaps the port."""
-
-    def __init__(self) -> None:
-        self._sent: dict[tuple[object, ...], Listed | None] = {}
-
-    def follow(self, packet: Listed) -> None:
-        """Remember a packet until an error is about it; of packets of two flows either may be meant."""
-        if len(self._sent) >= 2 * FLOWS:
-            self._sent.clear()
-        ends = packet.src, packet.dst
-        for key in (ends, (*ends, packet.proto, packet.dport)):
-            other = self._sent.get(key, packet)
-            same = other is not None and (packet.proto, packet.sport, packet.dport) == (
-                other.proto,
-                other.sport,
-                other.dport,
-            )
-            self._sent[key] = packet if same else None
-
-    def quoted(self, *key: object) -> Listed | None:
-        """The one that was sent since the error before: from whom, to whom, and to which protocol and port if they are told."""
-        found = self._sent.pop(key, None)
-        self._sent.pop(key[:2], None)
-        return found

@@ -13,6 +13,7 @@ from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
+from analyzer.capture.listing.errors import ERRORS, MTU, QUOTES, Unanswered, about
 from analyzer.capture.listing.listed import (
     FLAGS,
     ICMP,
@@ -25,7 +26,7 @@ from analyzer.capture.listing.listed import (
     nanoseconds,
     port,
 )
-from analyzer.capture.listing.numbers import Asked, Numbers, Unanswered
+from analyzer.capture.listing.numbers import Asked, Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,34 +62,6 @@ _DNS = re.compile(
 _QUESTION = re.compile(r" (?:\[[^\]]*\] )*(?P<kind>[A-Z]+)\? (?P<name>\S+)")
 _LENGTH = re.compile(r"length:? (\d+)", re.ASCII)
 _ECHO = re.compile(r"echo (request|reply),(?: id (\d+),)? seq (\d+)")
-_ERRORS: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = (
-    (r"(?:udp|tcp) port .* unreachable|unreachable port", (3, 3), (1, 4)),
-    (r"protocol \d+ unreachable", (3, 2), (1, 0)),
-    (r"need to frag|packet too big", (3, 4), (2, 0)),
-    (r"net \S+ unreachable - admin prohibited", (3, 9), (1, 1)),
-    (r"host \S+ unreachable - admin prohibited filter|unreachable prohibited", (3, 13), (1, 1)),
-    (r"host \S+ unreachable - admin prohibited", (3, 10), (1, 1)),
-    (r"net \S+ unreachable|unreachable route", (3, 0), (1, 0)),
-    (r"unreachable", (3, 1), (1, 3)),
-    (r"time exceeded in-transit", (11, 0), (3, 0)),
-    (r"reassembly time exceeded|time exceeded", (11, 1), (3, 1)),
-    (r"redirect net", (5, 0), (137, 0)),
-    (r"redirect", (5, 1), (137, 0)),
-    (r"source quench", (4, 0), (4, 0)),
-    (r"parameter problem", (12, 0), (4, 0)),
-    (r"neighbor solicitation", (135, 0), (135, 0)),
-    (r"neighbor advertisement", (136, 0), (136, 0)),
-    (r"router solicitation", (10, 0), (133, 0)),
-    (r"router advertisement", (9, 0), (134, 0)),
-    (r"multicast listener report v2", (143, 0), (143, 0)),
-    (r"multicast listener report", (131, 0), (131, 0)),
-    (r"multicast listener", (130, 0), (130, 0)),
-)
-_QUOTES = ((3, 4, 5, 11, 12), (1, 2, 3, 4))
-_ABOUT = re.compile(
-    r"ICMP6?[ ,].*?(?P<dst>[0-9a-f]+[.:][0-9a-f.:]+)(?: (?P<proto>tcp|udp) port (?P<port>[\w-]+))?", re.ASCII
-)
-_MTU = re.compile(r"\bmtu (\d{1,5})\b", re.ASCII)
 _PROTOCOLS = {
     "tcp": TCP,
     "udp": UDP,
@@ -215,8 +188,8 @@ def _listed(
         if packet.seq is None:
             notes.lacks.add("bare_seq")
         numbers.tcpdump(packet)
-    if packet.proto in (ICMP, ICMP6) and packet.icmp[0] in _QUOTES[packet.proto == ICMP6]:
-        packet.payload = packet.payload or _about(packet, begun.text, unanswered)
+    if packet.proto in (ICMP, ICMP6) and packet.icmp[0] in QUOTES[packet.proto == ICMP6]:
+        packet.payload = packet.payload or about(packet, begun.text, unanswered)
     elif packet.proto > 0:
         unanswered.follow(packet)
     yield packet
@@ -361,12 +334,12 @@ def _portless(packet: Listed, told: str, more: list[str]) -> Listed | None:
             )
             packet.word = (int(echo[2] or 0) & 0xFFFF) << 16 | int(echo[3]) & 0xFFFF
             return packet
-        for pattern, v4, v6 in _ERRORS:
+        for pattern, v4, v6 in ERRORS:
             if re.search(pattern, told):
                 packet.icmp = v6 if six else v4
-                if packet.icmp[0] in _QUOTES[six]:
+                if packet.icmp[0] in QUOTES[six]:
                     packet.payload = _quoted(packet, more)
-                    packet.word = int(mtu[1]) & 0xFFFF if (mtu := _MTU.search(told)) else 0
+                    packet.word = int(mtu[1]) & 0xFFFF if (mtu := MTU.search(told)) else 0
                 return packet
         return None
     for name, number in _PROTOCOLS.items():
@@ -387,20 +360,6 @@ def _quoted(packet: Listed, more: list[str]) -> bytes | None:
             proto = TCP if "Flags [" in line else UDP if sport is not None else packet.proto
             return crafting.quoted(src, dst, proto, sport or 0, dport or 0)
     return None
-
-
-def _about(packet: Listed, text: str, unanswered: Unanswered) -> bytes | None:
-    """What the error is about, by the address and port that it names: the packet to them that its receiver sent before."""
-    found = _ABOUT.search(text)
-    if found is None:
-        return None
-    key: tuple[object, ...] = (packet.dst, found["dst"].rstrip(":"))
-    if found["port"]:
-        key += (TCP if found["proto"] == "tcp" else UDP, port(found["port"]))
-    one = unanswered.quoted(*key)
-    if one is None:
-        return None
-    return crafting.quoted(one.src, one.dst, one.proto, one.sport, one.dport, one.ip_id or 0)
 
 
 def _arp(packet: Listed, text: str) -> Listed | None:
