@@ -29,6 +29,8 @@ HOST_UNREACHABLE = (3, 1)
 ADDRESS_UNREACHABLE = (101, 3)
 PROHIBITED = ((3, 9), (3, 10), (3, 13), (101, 1))
 """What only rules and `prohibit` routes say."""
+NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
+"""What only a rule of the node says of a packet that it forwards, or a route."""
 WORDS = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",

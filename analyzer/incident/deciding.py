@@ -19,7 +19,7 @@ from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.connection.refusals import PROHIBITED
+from analyzer.connection.refusals import NOT_ADMITTED, PROHIBITED
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.covering import leads_on, unplaced
@@ -77,7 +77,12 @@ def _refusals(scene: Scene) -> None:
                 gap = scene.gaps[int(at.gap[place])]
                 if one is None or one.harmless or unplaced(scene, at, place):
                     continue
-                if _own(scene, at, gap, one.row) or _ruled(scene, at, place, one.row):
+                record = joined(scene).get((at.point.name, int(at.rows[place])))
+                if (
+                    _own(scene, at, gap, one.row)
+                    or _ruled(scene, at, place, one.row)
+                    or (record is not None and record.means.kind in ("rule", "policy"))
+                ):
                     at.reason[place] = CODES["refused-here"]
             places = np.flatnonzero(at.reason == CODES["answered-here"])
             if protocol == TCP and len(places):
@@ -205,13 +210,25 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
     """Packets to the node itself that it answered with an ICMP error: where nobody listens TCP sends a RST; in place."""
     if not gaps or not scene.refusals.at(at.point):
         return
-    idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"], CODES["refused"])) & at.last
+    idle = (
+        np.isin(at.reason, [CODES[code] for code in ("seen-beyond", "own-address", "refused", "bridged")])
+        & at.last
+    )
     packets, flows = at.point.packets, at.point.flows
     for place in np.flatnonzero(idle)[:MOST].tolist():
         one = scene.refusals.of(at.point, int(at.rows[place]))
         if one is None or one.harmless:
             continue
         flow, error = int(packets.flow[at.rows[place]]), int(packets.flow[one.row])
+        if not own[place] and at.point.src[error] != at.point.dst[flow]:
+            # Of what is for a neighbour on the bridge the node says so by a rule alone: br_netfilter shows it to them.
+            if one.kind in NOT_ADMITTED and scene.node.sent(at.point, one.row):
+                at.reason[place] = CODES["refused-here"]
+                number = next((n for n in gaps if _leads_to(scene, scene.gaps[n], at.point, flow)), None)
+                at.gap[place], at.outward[place] = (
+                    _beside(scene, at.point, gaps) if number is None else (number, False)
+                )
+            continue
         if at.point.src[error] != at.point.dst[flow] or not (
             own[place] or scene.node.sent(at.point, one.row)
         ):
@@ -219,6 +236,12 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
             at.reason[place] = CODES["refused-here"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
+
+
+def _leads_to(scene: Scene, gap: Gap, point: Point, flow: int) -> bool:
+    """Whether a gap's inner point is the interface of the pod that a flow is for."""
+    own = scene.node.pods.get(gap.inner.name)
+    return gap.outer is point and own is not None and bool(among(point.dst[[flow]], own)[0])
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
