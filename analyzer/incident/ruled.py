@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.connection.passages import addresses
-from analyzer.incident.model import Evidence
+from analyzer.flow.point import TCP, UDP
+from analyzer.incident import rule_edits
+from analyzer.incident.model import Evidence, Remedy
 from analyzer.incident.records import hinted
 
 if TYPE_CHECKING:
@@ -25,20 +27,64 @@ MOST = 5_000
 _CHAIN = re.compile(r"\S{1,256}")
 
 
-def perhaps(case: Case, scene: Scene, packet: str) -> tuple[Evidence, str, Confidence] | None:
-    """The rule that may have dropped a packet: as evidence, in words, and how sure it is."""
+Named = tuple[Evidence, str, "Confidence", tuple[Remedy, ...]]
+"""A rule that may have dropped a packet: as evidence, in words, how sure it is, and what to do about it where that is known."""
+
+
+def perhaps(case: Case, scene: Scene, packet: str) -> Named | None:
+    """The rule that logged a packet, or that would drop it if chains that are not listed let it pass."""
     logged = hinted(case, scene)
     if logged is not None and logged.source == "LOG":
         says = f"a rule logged this very packet, the last that is known of it: {logged.rule}"
-        return Evidence(says=says, source=f"{logged.file} line {logged.line}"), logged.rule, "likely"
+        source = f"{logged.file} line {logged.line}"
+        return Evidence(says=says, source=source), logged.rule, "likely", _by_ufw(case, scene, logged.rule)
     if near := behind_unlisted(case, scene, "drop"):
         rule, file, proved = near
         return (
             Evidence(says=f"the {packet} matches {rule}", source=file),
             rule,
             "likely" if proved else "possible",
+            (),
         )
     return None
+
+
+def doubtful(case: Case, scene: Scene, packet: str) -> Named | None:
+    """The one rule that may drop a packet by what no capture shows, such as a limit, and that counted as many as were lost.
+
+    Its count may be from long before. The same number is hardly chance; a greater one only does not speak against it.
+    """
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict != "cannot-tell":
+        return None
+    drops = [step for step in walked[0].doubts if step.action == "drop" and step.rule is not None]
+    if len(drops) != 1 or drops[0].rule is None:
+        return None
+    lost, count = sum(scene.vanished.values()), drops[0].rule.packets or 0
+    if not 0 < lost <= count or len(scene.evidence.rules) > 1:
+        return None  # of several listings it is what they differ by that tells
+    same = "as many as vanished" if count == lost else f"and {lost:,} vanished"
+    says = f"the {packet} may match this rule, which counted {count:,} packets, {same}: {drops[0].text}"
+    confidence: Confidence = "likely" if count == lost > 1 else "possible"
+    return Evidence(says=says, source=walked[1]), drops[0].text, confidence, rule_edits.remove(drops[0])
+
+
+def _by_ufw(case: Case, scene: Scene, rule: str) -> tuple[Remedy, ...]:
+    """How ufw, whose prefix a logged packet has, lets it pass."""
+    point, row = case.lost[0].seen[-1]
+    flow = int(point.packets.flow[row])
+    (src, dst), proto = addresses(point.flows, flow), {TCP: "tcp", UDP: "udp"}.get(case.protocol)
+    ends = f"proto {proto} from {src} to {dst} port {int(point.flows.ports[flow]) & 0xFFFF}"
+    if proto is None or case.replies or not rule.startswith("[UFW "):
+        return ()
+    return (
+        Remedy(
+            do="Allow the traffic in ufw, if it is wanted",
+            command=f"ufw {'allow' if scene.node.owns(dst) else 'route allow'} {ends}",
+            effect="The next attempt gets past ufw; `ufw status numbered` lists the rule.",
+            risk="Somebody may have blocked this on purpose: ask first. It holds for this source alone.",
+        ),
+    )
 
 
 def behind_unlisted(case: Case, scene: Scene, action: str) -> tuple[str, str, bool] | None:

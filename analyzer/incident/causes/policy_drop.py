@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import counted, perhaps
+from analyzer.incident.ruled import counted, doubtful, perhaps
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -190,14 +190,17 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
             excluded=(case.not_beyond,),
         )
-    if not case.refused and case.passed is None and (said := perhaps(case, scene, _packet(case))):
-        evidence, named, confidence = said
+    named = None if case.refused else doubtful(case, scene, _packet(case))
+    if named is None and not case.refused and case.passed is None:
+        named = perhaps(case, scene, _packet(case))
+    if named is not None:
+        evidence, rule_named, confidence, own = named
         return Explanation(
             cause=CODE,
             confidence=confidence,
-            facts={"rule": named},
+            facts={"rule": rule_named},
             evidence=(evidence, *_evidence(None, scene)),
-            remedies=(REMEDIES[1],),
+            remedies=own or (REMEDIES[1],),
             excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
