@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,9 @@ USUAL_PORT = 32_768
 """Lowest source port that Linux picks by itself: net.ipv4.ip_local_port_range's default since 2.4."""
 LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
+_PRIVATE = tuple(
+    map(ip_network, ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"])
+)
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
 
@@ -190,12 +194,17 @@ def _traits(
             next="Ask whether a firewall on the way, or the peer, lets only the usual range of source ports pass.",
         )
     own = [_foreign(of, scene, some) for some in (unanswered, answered)]
-    if _common(*own):
+    certain = len(own[0]) and own[0].all() and not own[1].any() and _private(of, unanswered)
+    if _common(*own) or certain:
         yield Trait(
             code="unroutable-source",
             connections=int(own[0].sum()),
             says=f"{_shares(own)} left with the pod's own or a unique-local address as the source: "
-            "perhaps nobody outside knows a way back",
+            + (
+                "no public network leads back to a private one"
+                if certain
+                else "perhaps nobody outside knows a way back"
+            ),
             next="Does the SNAT rule cover these pods and this destination, or does the network route the pods' addresses?",
         )
     yield from arrived.traits(scene, told, silent)
@@ -231,6 +240,14 @@ def _foreign(of, scene: Scene, some: NDArray[np.int64]) -> NDArray[np.bool_]:  #
     local = [of(f"{side}_hi", some) >> np.uint64(57) == 0xFC >> 1 for side in ("src", "dst")]
     found: NDArray[np.bool_] = among(of("src", some), scene.node.inside) | (local[0] & ~local[1])
     return found
+
+
+def _private(of, some: NDArray[np.int64]) -> bool:  # type: ignore[no-untyped-def]
+    """Whether all of these have a private source and a public destination (RFC 1918, 6598, 4193): such an answer finds no way."""
+    halves = ((of(f"{side}_hi", some).tolist(), of(f"{side}_lo", some).tolist()) for side in ("src", "dst"))
+    ends = [{address(*pair) for pair in zip(*both, strict=True)} for both in halves]
+    inside, outside = ([any(ip_address(one) in net for net in _PRIVATE) for one in texts] for texts in ends)
+    return all(inside) and not any(outside)
 
 
 def _common(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> bool:
