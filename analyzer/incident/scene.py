@@ -21,11 +21,11 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
-from analyzer.incident.bridging import around, at_port, device, short_of_bridge
+from analyzer.incident.bridging import around, at_port, device, other_bridge, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
 from analyzer.node.recording import called
-from analyzer.node.ways import LOCAL, OUT
+from analyzer.node.ways import EXITS, LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -324,6 +324,8 @@ class Scene:
         if gap.inner.role == "pod" and gap.outer.role == "bridge":
             far = outer if self.node.heading[point.name][flow] == LOCAL else ""
             iif, oif = (outer, far) if outward else (far, outer)
+        elif outward and not reply and gap.outer.role in EXITS:
+            oif = other_bridge(self.node, flows, flow) or oif
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)
