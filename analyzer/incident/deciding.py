@@ -186,6 +186,8 @@ def _to_the_node(scene: Scene) -> None:
         for place in martians(scene, at, coming) if mine else ():
             at.reason[place] = CODES["recorded-drop"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, mine)
+        if at.point.role == "uplink" and mine:
+            _led_nowhere(scene, at, coming & at.last, mine)
         places = np.flatnonzero((own | coming) & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             number, outward = _beside(scene, at.point, mine)
@@ -198,6 +200,19 @@ def _to_the_node(scene: Scene) -> None:
             ):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
                 at.gap[place], at.outward[place] = number, outward
+
+
+def _led_nowhere(scene: Scene, at: Followed, coming: NDArray[np.bool_], gaps: list[int]) -> None:
+    """What came in from outside for where the routes have a blackhole, as for a pod's block without the pod's route; in place."""
+    if not any(route.kind in NOWHERE for route in scene.evidence.routes):
+        return
+    flow = at.point.packets.flow[at.rows]
+    coming &= ~among(at.point.src[flow], np.concatenate([scene.node.own, scene.node.inside]))
+    for place in np.flatnonzero(coming & (at.reason == CODES["seen-beyond"]))[:MOST].tolist():
+        src, dst = addresses(at.point.flows, int(flow[place]))
+        if way(scene, dst, src=src, iif=at.point.name).kind in NOWHERE:
+            at.reason[place] = CODES["ruled"]
+            at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
 
 
 def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
