@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +84,49 @@ def _by_ufw(case: Case, scene: Scene, rule: str) -> tuple[Remedy, ...]:
             command=f"ufw {'allow' if scene.node.owns(dst) else 'route allow'} {ends}",
             effect="The next attempt gets past ufw; `ufw status numbered` lists the rule.",
             risk="Somebody may have blocked this on purpose: ask first. It holds for this source alone.",
+        ),
+    )
+
+
+def _marking(steps: Steps) -> Step | None:
+    """Where a rule drops what has a mark, the rule that had it marked: its jump to the rule that marks, or that one."""
+    end = steps.end
+    if (
+        end is None
+        or end.rule is None
+        or not any(m.fields == ("mark",) and not m.negated for m in end.rule.matches)
+    ):
+        return None
+    marks = [number for number, step in enumerate(steps.steps) if step.action == "mark" and step.certain]
+    if not marks:
+        return None
+    before = steps.steps[marks[-1] - 1] if marks[-1] else None
+    return before if before is not None and before.action in ("jump", "goto") else steps.steps[marks[-1]]
+
+
+def marked(steps: Steps) -> str:
+    """Who marked the packet that is dropped for its mark, to be added to the rule; empty for other rules."""
+    why = _marking(steps)
+    return f"; the packet was marked for it by {why.text}" if why is not None else ""
+
+
+def unmark(steps: Steps) -> tuple[Remedy, ...]:
+    """What to look at instead of the rule that drops all that is marked; nothing for other rules."""
+    why = _marking(steps)
+    if why is None or why.rule is None:
+        return ()
+    family, table, chain = why.rule.chain.split(" ", 2)
+    listing = (
+        f"iptables -t {shlex.quote(table)} -nvL {shlex.quote(chain)}"
+        if family == "ip"
+        else f"nft list chain {shlex.join((family, table, chain))}"
+    )
+    return (
+        Remedy(
+            do=f"Find out why this rule has the packet marked, and correct that: {why.text}",
+            command=listing,
+            effect="kube-proxy, for one, marks what is for a service without a usable endpoint: it needs one on this node.",
+            risk="None: read-only. Deleting the rule that drops what is marked lets through whatever else is marked.",
         ),
     )
 

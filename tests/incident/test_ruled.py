@@ -127,3 +127,45 @@ def test_ufw_allows_it_again(tmp_path: Path) -> None:
     assert (
         "ufw route allow proto tcp from 10.244.0.11 to 192.0.2.100 port 8080" == finding.remedies[0].command
     )
+
+
+MARKED = """*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-MARK-DROP - [0:0]
+:KUBE-XLB-A - [0:0]
+-A PREROUTING -p tcp -m tcp --dport {} -j KUBE-XLB-A
+-A KUBE-XLB-A -m comment --comment "shop/web has no local endpoints" -j KUBE-MARK-DROP
+-A KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD {}
+COMMIT
+"""
+
+
+def test_who_had_it_marked(tmp_path: Path) -> None:
+    """A rule drops whatever is marked: the one to look at is the rule that had this packet marked."""
+    told(tmp_path, rules=MARKED.format(8080, "-m mark --mark 0x8000/0x8000 -j DROP"))
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert ("policy-drop", "proven") == (finding.cause, finding.confidence)
+    assert "marked for it by ip nat KUBE-XLB-A" in finding.facts["rule"]
+    assert "iptables -t nat -nvL KUBE-XLB-A" == finding.remedies[0].command
+
+
+@pytest.mark.parametrize(
+    ("port", "rule"),
+    [(8080, "-p tcp -m tcp --dport 8080 -j DROP"), (9090, "-m mark ! --mark 0x8000/0x8000 -j DROP")],
+)
+def test_not_for_its_mark(tmp_path: Path, port: int, rule: str) -> None:
+    """The rule drops it for its port, or because nothing marked it."""
+    told(tmp_path, rules=MARKED.format(port, rule))
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert "marked for it" not in (finding.facts.get("rule") or "")

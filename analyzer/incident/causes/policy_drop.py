@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import counted, doubtful, perhaps
+from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    return removal(walked[0].end, scene, lambda scene: scene.walked(case))
+    return unmark(walked[0]) or removal(walked[0].end, scene, lambda scene: scene.walked(case))
 
 
 def removal(end: Step, scene: Scene, walk: Callable[[Scene], tuple[Steps, str] | None]) -> tuple[Remedy, ...]:
@@ -395,4 +395,4 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None
-    return counted(walked[0].end), walked[1], walked[0].verdict
+    return counted(walked[0].end) + marked(walked[0]), walked[1], walked[0].verdict
