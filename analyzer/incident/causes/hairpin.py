@@ -31,15 +31,18 @@ import numpy as np
 
 from analyzer.capture.layout import SYN_X
 from analyzer.connection.asking import answered
+from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
     from analyzer.incident.scene import Scene
 
@@ -47,6 +50,9 @@ CODE = "hairpin"
 TITLE = "a pod's connection to itself does not come back to it"
 MOST = 1000
 """Connections that are told."""
+
+RANK = 35
+COUNTED = False
 
 REMEDIES = (
     Remedy(
@@ -66,9 +72,41 @@ def summary(loss: Loss) -> str:
     )
 
 
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise the translated SYN that vanished between the bridge and the pod that it came from."""
+    if not case.requests or case.outward or case.protocol != TCP:
+        return None
+    point, row = case.lost[0].seen[-1]
+    told = _all(scene).get((point.name, int(point.packets.flow[row])))
+    if told is None:
+        return None
+    return Explanation(
+        cause=CODE,
+        confidence=told.confidence,
+        facts=told.facts,
+        evidence=told.evidence,
+        excluded=told.excluded,
+        remedies=told.remedies,
+    )
+
+
 def findings(scene: Scene) -> list[Finding]:
-    """One finding per connection that a pod opened to itself without knowing."""
-    found: list[Finding] = []
+    """One finding per connection that a pod opened to itself, but for those whose SYN is known to have vanished."""
+    gone = {
+        (at.point.name, int(flow))
+        for at in scene.requests[TCP]
+        for flow in distinct(at.point.packets.flow[at.rows[at.fate == VANISHED]])
+    }
+    return [told for (name, flow), told in _all(scene).items() if (name, flow) not in gone]
+
+
+def _all(scene: Scene) -> dict[tuple[str, int], Finding]:
+    """All of them, by the point that saw the translated SYN, and its flow there."""
+    return scene.once("hairpins", lambda: dict(_look(scene)))
+
+
+def _look(scene: Scene) -> list[tuple[tuple[str, int], Finding]]:
+    found: list[tuple[tuple[str, int], Finding]] = []
     for point in scene.points:
         own = scene.node.pods.get(point.name)
         if own is None or not len(own):
@@ -105,7 +143,7 @@ def _finding(
     asked: int,
     back: dict[str, dict[int, int]],
     own: NDArray[np.uint64],
-) -> Finding | None:
+) -> tuple[tuple[str, int], Finding] | None:
     first = int(point.rows(asked, 0)[0])
     number, at = int(point.packets.seq[first]), point
     came = back[point.name].get(number)
@@ -134,7 +172,7 @@ def _finding(
     if setting is not None and link is not None:
         evidence.append(Evidence(says=f"{link.name}: hairpin {setting}", source="bridge -d link"))
     pod = sent.src.rpartition(":")[0].strip("[]")
-    return Finding(
+    return (at.name, int(at.packets.flow[came])), Finding(
         kind="misdelivered",
         cause=CODE,
         confidence=confidence,  # type: ignore[arg-type]

@@ -66,3 +66,20 @@ def test_own_source(tmp_path: Path, hairpin: str, command: str) -> None:
 def test_near_misses(tmp_path: Path, talks: list[Conversation], hairpin: str) -> None:
     """Then it is something else."""
     assert "hairpin" not in [cause for cause, _, _ in found(tmp_path, talks, hairpin)]
+
+
+def test_a_syn_that_vanished_is_told_once(tmp_path: Path) -> None:
+    """Masqueraded, it is on its way from the bridge to the pod, and is lost there: that is no second incident."""
+    told(tmp_path, **{"ip-addr": LINKS, "bridge": PORT.format("off")})
+    talk = Conversation(
+        pod="10.244.0.11:20000",
+        server=SERVICE,
+        nat="10.244.0.1:20000",
+        dnat=ITSELF,
+        way="veth-a cni0 | cni0 veth-a",
+    )
+    for at in (0.0, 1.0, 3.0):
+        talk.syn(at).lost_after("cni0")
+    analysis = judged(tmp_path, talk, known(at=-3), known(at=39))
+
+    assert ["hairpin"] == [one.cause for one in analysis.incidents]
