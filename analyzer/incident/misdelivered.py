@@ -65,6 +65,8 @@ def _crossed(point: Point, scene: Scene, *, bridged: bool = True) -> Iterator[tu
     )
     # A frame that the endpoint itself sent, not the node, was bridged, never routed.
     answers &= ((handed != 0) & ~among(handed, scene.node.routers)) == bridged
+    if not bridged:
+        answers &= flows.marks[flow] & SYN_X == 0  # nobody asked that address, so there are few
     candidates = [
         (int(row), reset) for row in rows[answers] if (reset := _reset(point, int(row))) is not None
     ]

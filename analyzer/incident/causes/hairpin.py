@@ -114,7 +114,7 @@ def _look(scene: Scene) -> list[tuple[tuple[str, int], Finding]]:
         bridge = next(
             (gap.outer for gap in scene.gaps if gap.inner is point and gap.outer.role == "bridge"), None
         )
-        back = {one.name: _to_itself(one, own) for one in (point, bridge) if one is not None}
+        back = {one.name: _to_itself(scene, one, own) for one in (point, bridge) if one is not None}
         if not any(back.values()):
             continue
         rows, _, soon = answered(point, TCP)
@@ -127,13 +127,18 @@ def _look(scene: Scene) -> list[tuple[tuple[str, int], Finding]]:
     return found
 
 
-def _to_itself(point: Point, own: NDArray[np.uint64]) -> dict[int, int]:
+def _to_itself(scene: Scene, point: Point, own: NDArray[np.uint64]) -> dict[int, int]:
     """Number of each SYN to the pod's own address that nobody answered: its first row."""
-    starts = point.starts
-    flows = (point.flows.proto == TCP) & (point.flows.marks & SYN_X != 0) & among(point.dst, own)
-    flows &= starts[2::2] == starts[1:-1:2]
-    rows = [int(point.rows(flow, 0)[0]) for flow in np.flatnonzero(flows)[:MOST].tolist()]
+    flows = scene.once(("syns in vain", point.name), lambda: _in_vain(point))
+    rows = [int(point.rows(flow, 0)[0]) for flow in flows[among(point.dst[flows], own)][:MOST].tolist()]
     return {int(point.packets.seq[row]): row for row in reversed(rows)}
+
+
+def _in_vain(point: Point) -> NDArray[np.int64]:
+    """The TCP flows of a point that begin with a SYN and have no packet of the other side: few, whatever the bridge carries."""
+    starts = point.starts
+    alone = (point.flows.proto == TCP) & (point.flows.marks & SYN_X != 0) & (starts[2::2] == starts[1:-1:2])
+    return np.flatnonzero(alone)
 
 
 def _finding(
