@@ -49,6 +49,8 @@ def _befallen(found: Callable[[], tuple[list[Finding], Counts]]) -> Iterator[tup
     """What findings name, when they are there: whoever asks for the first one waits."""
     for finding in found()[0]:
         yield finding.point, finding.flow
+        if (answer := finding.facts.get("answer_flow")) is not None:
+            yield finding.point, answer  # no connection of its own
 
 
 def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Recording]) -> Result:

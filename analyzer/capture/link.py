@@ -32,7 +32,8 @@ class Link:
     parent: str = ""
     """What stands behind its `@`: a VLAN's interface, a veth's other end (`if5` in another namespace)."""
     settings: dict[str, str] = field(default_factory=dict)
-    """Of its kind, by their names in `ip -j -d link`: a VXLAN's `id`, `port`, `local`; a VLAN's `id`."""
+    """Of its kind, by their names in `ip -j -d link`: a VXLAN's `id`, `port`, `local`; a VLAN's `id`; a bridge port's
+    `hairpin`."""
 
     @property
     def up(self) -> bool | None:

@@ -31,11 +31,12 @@ NO_ROUTE = frozenset({(3, 0), (101, 0)})
 HOST_UNREACHABLE = (3, 1)
 """Also what a router says seconds later, when its next hop does not answer (`ipv4_link_failure`)."""
 ADDRESS_UNREACHABLE = (101, 3)
-PORT_UNREACHABLE = ((3, 3), (101, 4))
 PROHIBITED = ((3, 9), (3, 10), (3, 13), (101, 1))
 """What only rules and `prohibit` routes say."""
 UNHEARD = ((3, 2), (3, 3), (101, 4))
 """What a host says where nobody listens (RFC 1122 section 3.2.2.1)."""
+NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
+"""What only a rule of the node says of a packet that it forwards, or a route."""
 WORDS = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import REPLY
+from analyzer.capture.naming import role_of
 from analyzer.evidence.rules.packet import Packet
 from analyzer.flow.keys import among
 from analyzer.node.ways import LOCAL
 
 if TYPE_CHECKING:
+    from analyzer.capture.columns import Flows
     from analyzer.connection.passages import Trails
     from analyzer.evidence import SideEvidence
     from analyzer.evidence.rules.packet import Steps
@@ -82,6 +84,12 @@ def short_of_bridge(walked: tuple[Steps, str], packet: Packet, *, outward: bool)
     if outward and steps.end.hook in ("ingress", "prerouting"):
         return walked
     return replace(steps, verdict="accept", end=None, doubts=()), file
+
+
+def other_bridge(node: Node, flows: Flows, flow: int) -> str | None:
+    """The bridge of this node that the routes lead a flow's requests to: they leave by it, whether or not it was captured."""
+    devices = node.routes.devices(int(flows.dst_hi[flow]), int(flows.dst_lo[flow]))
+    return devices[0] if len(devices) == 1 and role_of(devices[0]) == "bridge" else None
 
 
 def _to_pod(node: Node, point: Point, row: int) -> str:

@@ -19,7 +19,7 @@ from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.connection.refusals import PROHIBITED, UNHEARD
+from analyzer.connection.refusals import NOT_ADMITTED, PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.covering import leads_on, unplaced
@@ -80,7 +80,9 @@ def _refusals(scene: Scene) -> None:
                 if one is None or one.harmless or unplaced(scene, at, place):
                     continue
                 asked = at.point.dst[packets.flow[at.rows[place]]]
-                if _ruled(scene, at, place, one.row):
+                record = joined(scene).get((at.point.name, int(at.rows[place])))
+                recorded = record is not None and record.means.kind in ("rule", "policy")
+                if recorded or _ruled(scene, at, place, one.row):
                     at.reason[place] = CODES["refused-here"]
                 elif _own(scene, at, gap, one.row):
                     # From the very address that was asked: that is the node's own, and nobody listens on the port.
@@ -197,6 +199,8 @@ def _to_the_node(scene: Scene) -> None:
         for place in martians(scene, at, coming) if mine else ():
             at.reason[place] = CODES["recorded-drop"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, mine)
+        if at.point.role == "uplink" and mine:
+            _led_nowhere(scene, at, coming & at.last, mine)
         places = np.flatnonzero((own | coming) & idle & at.last & (reset | ~at.answered))[:MOST]
         for place in places.tolist() if mine and scene.evidence.rules else ():
             number, outward = _beside(scene, at.point, mine)
@@ -211,6 +215,19 @@ def _to_the_node(scene: Scene) -> None:
                 at.gap[place], at.outward[place] = number, outward
 
 
+def _led_nowhere(scene: Scene, at: Followed, coming: NDArray[np.bool_], gaps: list[int]) -> None:
+    """What came in from outside for where the routes have a blackhole, as for a pod's block without the pod's route; in place."""
+    if not any(route.kind in NOWHERE for route in scene.evidence.routes):
+        return
+    flow = at.point.packets.flow[at.rows]
+    coming &= ~among(at.point.src[flow], np.concatenate([scene.node.own, scene.node.inside]))
+    for place in np.flatnonzero(coming & (at.reason == CODES["seen-beyond"]))[:MOST].tolist():
+        src, dst = addresses(at.point.flows, int(flow[place]))
+        if way(scene, dst, src=src, iif=at.point.name).kind in NOWHERE:
+            at.reason[place] = CODES["ruled"]
+            at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
+
+
 def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
     """The gap that a loss at a point is told of, and whether that begins there."""
     inner = [number for number in gaps if scene.gaps[number].inner is point]
@@ -221,18 +238,36 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
     """Packets to the node itself that it answered with an ICMP error: where nobody listens TCP sends a RST; in place."""
     if not gaps or not scene.refusals.at(at.point):
         return
-    idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"], CODES["refused"])) & at.last
+    idle = (
+        np.isin(at.reason, [CODES[code] for code in ("seen-beyond", "own-address", "refused", "bridged")])
+        & at.last
+    )
     packets, flows = at.point.packets, at.point.flows
     for place in np.flatnonzero(idle)[:MOST].tolist():
         one = scene.refusals.of(at.point, int(at.rows[place]))
         if one is None or one.harmless:
             continue
         flow = int(packets.flow[at.rows[place]])
+        if not own[place] and one.sender != at.point.dst[flow]:
+            # Of what is for a neighbour on the bridge the node says so by a rule alone: br_netfilter shows it to them.
+            if one.kind in NOT_ADMITTED and scene.node.sent(at.point, one.row):
+                at.reason[place] = CODES["refused-here"]
+                number = next((n for n in gaps if _leads_to(scene, scene.gaps[n], at.point, flow)), None)
+                at.gap[place], at.outward[place] = (
+                    _beside(scene, at.point, gaps) if number is None else (number, False)
+                )
+            continue
         if one.sender != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
             at.reason[place] = CODES["refused-here"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
+
+
+def _leads_to(scene: Scene, gap: Gap, point: Point, flow: int) -> bool:
+    """Whether a gap's inner point is the interface of the pod that a flow is for."""
+    own = scene.node.pods.get(gap.inner.name)
+    return gap.outer is point and own is not None and bool(among(point.dst[[flow]], own)[0])
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:

@@ -25,6 +25,7 @@ from analyzer.incident import (
     vanished,
 )
 from analyzer.incident.cases import cases, lost, refused
+from analyzer.incident.causes import hairpin, reply_source
 from analyzer.incident.host_resets import resets
 from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
@@ -53,6 +54,8 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     leaked = unnatted_leak.findings(scene)
     found += leaked
     found += misdelivered.findings(scene)
+    found += reply_source.findings(scene)
+    found += hairpin.findings(scene)
     found += lost_entry.findings(scene)
     found += astray.findings(scene)
     found += lost_errors.findings(scene)

@@ -11,11 +11,12 @@ from analyzer.capture.layout import REPLY, SYN_X, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.capture.transport import flow_ends, turned
 from analyzer.connection.asking import answered
 from analyzer.connection.passages import ends, flow_name
-from analyzer.connection.refusals import PORT_UNREACHABLE
+from analyzer.connection.refusals import UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER
 from analyzer.incident.model import Evidence, Exclusion, Finding
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,21 +80,37 @@ def _tcp(point: Point, flow: int) -> bool:
     return bool(point.flows.proto[flow] == TCP)
 
 
-def _segments(point: Point, scene: Scene) -> Iterator[Crossed]:
+def answered_otherwise(scene: Scene) -> Iterator[tuple[Point, int, str, str]]:
+    """Connections that were answered from outside by another address than was asked, and that the client reset for it.
+
+    Returns: Point, its flow, the end that was asked and the one that answered.
+    """
+    for point in scene.points:
+        if point.role not in ("pod", "bridge"):
+            continue
+        for syn, answer, _, sure in _segments(point, scene, bridged=False):
+            if sure and any(one.role in EXITS for one, _ in scene.trails.sightings(point, answer)):
+                asked, answering = int(point.packets.flow[syn]), int(point.packets.flow[answer])
+                yield point, asked, ends(point.flows, asked)[1], ends(point.flows, answering)[1]
+
+
+def _segments(point: Point, scene: Scene, *, bridged: bool = True) -> Iterator[Crossed]:
     """Each connection whose SYN was acknowledged from another address."""
     packets, flows = point.packets, point.flows
     rows = point.events.of(ANSWER)
     flow = packets.flow[rows]
     handed = flows.mac_dst[flow]
-    bridged = (flows.proto[flow] == TCP) & (
+    answers = (flows.proto[flow] == TCP) & (
         packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
     )
-    # The frame was sent by the endpoint itself, not by the node: it was bridged, never routed.
-    bridged &= (handed != 0) & ~among(handed, scene.node.routers)
-    if not bridged.any():
+    # A frame that the endpoint itself sent, not the node, was bridged, never routed.
+    answers &= ((handed != 0) & ~among(handed, scene.node.routers)) == bridged
+    if not bridged:
+        answers &= flows.marks[flow] & SYN_X == 0  # nobody asked that address, so there are few
+    if not answers.any():
         return
     asked = _asked(point)
-    for row in rows[bridged].tolist():
+    for row in rows[answers].tolist():
         f = int(packets.flow[row])
         syn = asked.get((int(point.src[f]), int(flows.ports[f] >> 16), (int(packets.ack[row]) - 1) & M32))
         if (
@@ -163,7 +180,7 @@ def _datagrams(point: Point, scene: Scene) -> Iterator[Crossed]:
                 continue
             says = flow_ends(flows, flow)
             errors = scene.refusals.at(point).get(turned(says) if side == 0 else says, ())
-            refusal = next((one.row for one in errors if one.kind in PORT_UNREACHABLE), None)
+            refusal = next((one.row for one in errors if one.kind in UNHEARD), None)
             mine, answer = point.rows(int(packets.flow[request]), 0), int(answers[0])
             before = mine[packets.time[mine] <= packets.time[answer]]
             if len(before):

@@ -304,13 +304,9 @@ class Trait:
     """What nearly all unanswered connections have, and most that worked have not."""
 
     code: Literal[
-        "challenge-ack",
-        "low-source-port",
-        "unroutable-source",
-        "older-timestamp",
-        "large-only",
-        "one-destination",
-    ]
+        "challenge-ack", "low-source-port", "unroutable-source", "older-timestamp", "large-only", "one-destination",
+        "reached-pod", "answers-other-way", "answered-elsewhere",
+    ]  # fmt: skip
     """What they have in common."""
     connections: int
     """How many have it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,14 @@ import numpy as np
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.capture.transport import transports
 from analyzer.compute.thresholds import CHANCE, FEW, NEARLY_ALL
-from analyzer.connection.account import OUTSIDE, WORKED
+from analyzer.connection.account import DIRECTIONS, OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
 from analyzer.connection.passages import address, ends
 from analyzer.flow.keys import among, distinct, distinct_rows
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident import arrived
 from analyzer.incident.following import follow
-from analyzer.incident.model import Advice, Outside, OutsideDestination, Trait
+from analyzer.incident.model import Outside, OutsideDestination, Trait
 from analyzer.node.topology import depth
 from analyzer.node.ways import EXITS
 
@@ -48,6 +50,9 @@ USUAL_PORT = 32_768
 """Lowest source port that Linux picks by itself: net.ipv4.ip_local_port_range's default since 2.4."""
 LARGE = 1_200
 """Bytes of payload from which a segment counts as full; every IPv6 link passes packets of 1,280 bytes (RFC 8200 section 5)."""
+_PRIVATE = tuple(
+    map(ip_network, ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"])
+)
 _SUFFIX = {UDP: "/udp", ICMP: "/icmp", ICMP6: "/icmp6"}
 _SILENT = (DELAYED, TIMED_OUT, UNANSWERED, STALLED)
 
@@ -74,7 +79,7 @@ def outside(scene: Scene) -> Outside | None:
         sources=_sources(told, failed),
         traits=tuple(_traits(scene, told, failed, silent)),
         example=follow(scene, *_at(told, chosen)),
-        advice=_advice(told, chosen) if len(silent) else None,
+        advice=arrived.advice(scene, told, chosen, *_left(told, chosen)) if len(silent) else None,
     )
 
 
@@ -189,19 +194,26 @@ def _traits(
             next="Ask whether a firewall on the way, or the peer, lets only the usual range of source ports pass.",
         )
     own = [_foreign(of, scene, some) for some in (unanswered, answered)]
-    if _common(*own):
+    certain = len(own[0]) and own[0].all() and not own[1].any() and _private(of, unanswered)
+    if _common(*own) or certain:
         yield Trait(
             code="unroutable-source",
             connections=int(own[0].sum()),
             says=f"{_shares(own)} left with the pod's own or a unique-local address as the source: "
-            "perhaps nobody outside knows a way back",
+            + (
+                "no public network leads back to a private one"
+                if certain
+                else "perhaps nobody outside knows a way back"
+            ),
             next="Does the SNAT rule cover these pods and this destination, or does the network route the pods' addresses?",
         )
+    yield from arrived.traits(scene, told, silent)
     yield from _timestamps(told, points, at, flow, unanswered, answered)
     yield from _sizes(told, silent, worked)
     names = _names(told, silent)[:, 2:4]
     if (
         len(silent) > 1
+        and (told.direction[silent] != DIRECTIONS.index("in")).any()
         and (names == names[0]).all()
         and (_names(told, worked)[:, 2:4] != names[0]).any(1).any()
     ):
@@ -228,6 +240,14 @@ def _foreign(of, scene: Scene, some: NDArray[np.int64]) -> NDArray[np.bool_]:  #
     local = [of(f"{side}_hi", some) >> np.uint64(57) == 0xFC >> 1 for side in ("src", "dst")]
     found: NDArray[np.bool_] = among(of("src", some), scene.node.inside) | (local[0] & ~local[1])
     return found
+
+
+def _private(of, some: NDArray[np.int64]) -> bool:  # type: ignore[no-untyped-def]
+    """Whether all of these have a private source and a public destination (RFC 1918, 6598, 4193): such an answer finds no way."""
+    halves = ((of(f"{side}_hi", some).tolist(), of(f"{side}_lo", some).tolist()) for side in ("src", "dst"))
+    ends = [{address(*pair) for pair in zip(*both, strict=True)} for both in halves]
+    inside, outside = ([any(ip_address(one) in net for net in _PRIVATE) for one in texts] for texts in ends)
+    return all(inside) and not any(outside)
 
 
 def _common(mine: NDArray[np.bool_], others: NDArray[np.bool_]) -> bool:
@@ -369,29 +389,7 @@ def _first_lengths(told: Connections, some: NDArray[np.int64]) -> NDArray[np.int
     return found
 
 
-def _advice(told: Connections, number: int) -> Advice | None:
-    """Which capture tells next: the same connection at its other end; None where it never left the node."""
+def _left(told: Connections, number: int) -> tuple[Point, int] | tuple[None, int]:
+    """Where a connection left the node, and its flow there."""
     points, flows = _outermost(told)
-    if flows[number] < 0:
-        return None
-    point, flow = told.chains.points[int(points[number])], int(flows[number])
-    src, dst = map(_bare, ends(point.flows, flow))
-    port = (
-        f" and port {int(point.flows.ports[flow]) & 0xFFFF}"
-        if int(point.flows.proto[flow]) in (TCP, UDP)
-        else ""
-    )
-    return Advice(
-        situation=f"What failed was seen at {point.name}, the last point that was captured.",
-        tells="To whom, from where and when it happened, and what the failed connections have in common.",
-        hides="Whether the packets reached the other end, and whether it answered.",
-        next=f"Record on {dst}, or on the last router before it, while {point.name} is recorded here, and compare.",
-        command=f"tcpdump -ni any -s 256 -w far-end.pcap 'host {src}{port}'",
-    )
-
-
-def _bare(end: str) -> str:
-    """An end without its port: `192.0.2.1:80` or `[2001:db8::1]:80`."""
-    if end.startswith("["):
-        return end[1:].partition("]")[0]
-    return end if end.count(":") > 1 else end.partition(":")[0]
+    return (told.chains.points[int(points[number])], int(flows[number])) if flows[number] >= 0 else (None, -1)

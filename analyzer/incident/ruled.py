@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.connection.passages import addresses
-from analyzer.incident.model import Evidence
+from analyzer.flow.point import TCP, UDP
+from analyzer.incident import rule_edits
+from analyzer.incident.model import Evidence, Remedy
 from analyzer.incident.records import hinted
 
 if TYPE_CHECKING:
@@ -27,20 +30,107 @@ ANSWERING = ("output", "postrouting", "egress")
 _CHAIN = re.compile(r"\S{1,256}")
 
 
-def perhaps(case: Case, scene: Scene, packet: str) -> tuple[Evidence, str, Confidence] | None:
-    """The rule that may have dropped a packet: as evidence, in words, and how sure it is."""
+Named = tuple[Evidence, str, "Confidence", tuple[Remedy, ...]]
+"""A rule that may have dropped a packet: as evidence, in words, how sure it is, and what to do about it where that is known."""
+
+
+def perhaps(case: Case, scene: Scene, packet: str) -> Named | None:
+    """The rule that logged a packet, or that would drop it if chains that are not listed let it pass."""
     logged = hinted(case, scene)
     if logged is not None and logged.source == "LOG":
         says = f"a rule logged this very packet, the last that is known of it: {logged.rule}"
-        return Evidence(says=says, source=f"{logged.file} line {logged.line}"), logged.rule, "likely"
+        source = f"{logged.file} line {logged.line}"
+        return Evidence(says=says, source=source), logged.rule, "likely", _by_ufw(case, scene, logged.rule)
     if near := behind_unlisted(case, scene, "drop"):
         rule, file, proved = near
         return (
             Evidence(says=f"the {packet} matches {rule}", source=file),
             rule,
             "likely" if proved else "possible",
+            (),
         )
     return None
+
+
+def doubtful(case: Case, scene: Scene, packet: str) -> Named | None:
+    """The one rule that may drop a packet by what no capture shows, such as a limit, and that counted as many as were lost.
+
+    Its count may be from long before. The same number is hardly chance; a greater one only does not speak against it.
+    """
+    walked = scene.walked(case)
+    if walked is None or walked[0].verdict != "cannot-tell":
+        return None
+    drops = [step for step in walked[0].doubts if step.action == "drop" and step.rule is not None]
+    if len(drops) != 1 or drops[0].rule is None:
+        return None
+    lost, count = sum(scene.vanished.values()), drops[0].rule.packets or 0
+    if not 0 < lost <= count or len(scene.evidence.rules) > 1:
+        return None  # of several listings it is what they differ by that tells
+    same = "as many as vanished" if count == lost else f"and {lost:,} vanished"
+    says = f"the {packet} may match this rule, which counted {count:,} packets, {same}: {drops[0].text}"
+    confidence: Confidence = "likely" if count == lost > 1 else "possible"
+    return Evidence(says=says, source=walked[1]), drops[0].text, confidence, rule_edits.remove(drops[0])
+
+
+def _by_ufw(case: Case, scene: Scene, rule: str) -> tuple[Remedy, ...]:
+    """How ufw, whose prefix a logged packet has, lets it pass."""
+    point, row = case.lost[0].seen[-1]
+    flow = int(point.packets.flow[row])
+    (src, dst), proto = addresses(point.flows, flow), {TCP: "tcp", UDP: "udp"}.get(case.protocol)
+    ends = f"proto {proto} from {src} to {dst} port {int(point.flows.ports[flow]) & 0xFFFF}"
+    if proto is None or case.replies or not rule.startswith("[UFW "):
+        return ()
+    return (
+        Remedy(
+            do="Allow the traffic in ufw, if it is wanted",
+            command=f"ufw {'allow' if scene.node.owns(dst) else 'route allow'} {ends}",
+            effect="The next attempt gets past ufw; `ufw status numbered` lists the rule.",
+            risk="Somebody may have blocked this on purpose: ask first. It holds for this source alone.",
+        ),
+    )
+
+
+def _marking(steps: Steps) -> Step | None:
+    """Where a rule drops what has a mark, the rule that had it marked: its jump to the rule that marks, or that one."""
+    end = steps.end
+    if (
+        end is None
+        or end.rule is None
+        or not any(m.fields == ("mark",) and not m.negated for m in end.rule.matches)
+    ):
+        return None
+    marks = [number for number, step in enumerate(steps.steps) if step.action == "mark" and step.certain]
+    if not marks:
+        return None
+    before = steps.steps[marks[-1] - 1] if marks[-1] else None
+    return before if before is not None and before.action in ("jump", "goto") else steps.steps[marks[-1]]
+
+
+def marked(steps: Steps) -> str:
+    """Who marked the packet that is dropped for its mark, to be added to the rule; empty for other rules."""
+    why = _marking(steps)
+    return f"; the packet was marked for it by {why.text}" if why is not None else ""
+
+
+def unmark(steps: Steps) -> tuple[Remedy, ...]:
+    """What to look at instead of the rule that drops all that is marked; nothing for other rules."""
+    why = _marking(steps)
+    if why is None or why.rule is None:
+        return ()
+    family, table, chain = why.rule.chain.split(" ", 2)
+    listing = (
+        f"iptables -t {shlex.quote(table)} -nvL {shlex.quote(chain)}"
+        if family == "ip"
+        else f"nft list chain {shlex.join((family, table, chain))}"
+    )
+    return (
+        Remedy(
+            do=f"Find out why this rule has the packet marked, and correct that: {why.text}",
+            command=listing,
+            effect="kube-proxy, for one, marks what is for a service without a usable endpoint: it needs one on this node.",
+            risk="None: read-only. Deleting the rule that drops what is marked lets through whatever else is marked.",
+        ),
+    )
 
 
 def behind_unlisted(case: Case, scene: Scene, action: str) -> tuple[str, str, bool] | None:

@@ -22,11 +22,11 @@ from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.answering import answered
-from analyzer.incident.bridging import around, at_port, device, short_of_bridge
+from analyzer.incident.bridging import around, at_port, device, other_bridge, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
 from analyzer.incident.model import Evidence
 from analyzer.node.recording import called
-from analyzer.node.ways import LOCAL, OUT
+from analyzer.node.ways import EXITS, LOCAL, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -100,8 +100,7 @@ class Scene:
     def vanished(self) -> Mapping[int, int]:
         """Protocol to vanished requests."""
         return {
-            protocol: sum(int((at.fate == VANISHED).sum()) for at in found)
-            for protocol, found in self.requests.items()
+            of: sum(int((at.fate == VANISHED).sum()) for at in found) for of, found in self.requests.items()
         }
 
     @property
@@ -325,6 +324,8 @@ class Scene:
         if gap.inner.role == "pod" and gap.outer.role == "bridge":
             far = outer if self.node.heading[point.name][flow] == LOCAL else ""
             iif, oif = (outer, far) if outward else (far, outer)
+        elif outward and not reply and gap.outer.role in EXITS:
+            oif = other_bridge(self.node, flows, flow) or oif
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)
@@ -387,8 +388,8 @@ class Scene:
         own = bool(packet.dst) and self.node.owns(packet.dst)
         known = self.local or (frozenset({packet.dst}) if own else None)
         steps = walk(rules, replace(packet, oif=None) if own else packet, local=known)
-        if own and (steps.destination_nat is not None or steps.nat_doubts):
-            steps = walk(rules, packet, local=known)  # translated, it is forwarded after all
+        if own and (steps.destination_nat is not None or steps.nat_doubts):  # it is forwarded after all
+            steps = walk(rules, packet, local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident import challenge_ack
+from analyzer.incident import challenge_ack, tunnels
 from analyzer.incident.cases import unexamined
 from analyzer.incident.health import Signal, signals
 from analyzer.incident.model import CapturePoint, Occupancy
@@ -147,6 +147,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
                 f"{lost:,} connections lost requests; {lost - left_out:,} of them, evenly chosen, were examined one by one, "
                 "and the incidents tell of these alone. The counts are of all."
             )
+    found += tunnels.refused(scene)
     missed = scene.capture_losses()
     if missed:
         found.append(

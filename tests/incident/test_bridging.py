@@ -8,6 +8,8 @@ import pytest
 
 from analyzer import Analysis, analyze
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import connection, judged, vanishing
+from tests.incident.node import LINKS, told
 
 RULES = """table bridge guard {{ # handle 1
 	chain one {{ # handle 1
@@ -70,3 +72,32 @@ def test_down_from_the_bridge(tmp_path: Path) -> None:
     assert [("reply-vanished", "policy-drop")] == [
         (i.kind, i.cause) for i in analysed(tmp_path, "output", rule, talk).incidents
     ]
+
+
+ISOLATED = """*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -o br-b -j DROP
+-A FORWARD -i cni0 ! -o cni0 -j ACCEPT
+COMMIT
+"""
+ROUTES = """default via 192.0.2.1 dev eth0
+10.244.0.0/24 dev cni0 scope link
+192.0.2.0/24 dev eth0 scope link
+{} dev br-b scope link
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"), [("172.19.0.0/16", [("policy-drop", "proven")]), ("172.20.0.0/16", [])]
+)
+def test_another_bridge_that_was_not_captured(
+    tmp_path: Path, network: str, expected: list[tuple[str, str]]
+) -> None:
+    """The routes lead there, so the rule that asks for that bridge is the one; not where they lead it out of the node."""
+    told(tmp_path, **{"ip-addr": LINKS, "iptables-save": ISOLATED, "ip-route": ROUTES.format(network)})
+    talk = vanishing(connection(server="172.19.0.3:5432", nat=None), 0, 1, 3)
+    found = [(one.cause, one.confidence) for one in judged(tmp_path, talk).incidents]
+
+    assert expected == [one for one in found if one[0] == "policy-drop"]

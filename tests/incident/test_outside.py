@@ -133,6 +133,17 @@ def test_untranslated_sources(tmp_path: Path) -> None:
     assert "unroutable-source" in codes(told(tmp_path, *talks))
 
 
+def test_a_private_source_and_a_public_destination(tmp_path: Path) -> None:
+    """Where nothing at all is translated nothing works beside it: that no way leads back is certain, and one is enough."""
+    private = "10.96.7.140:443"
+
+    assert "unroutable-source" in codes(analyze(record(tmp_path / "a", talk(40_000, nat=None))).outside)
+    assert "unroutable-source" not in codes(
+        analyze(record(tmp_path / "b", talk(40_000, private, nat=None))).outside
+    )
+    assert "unroutable-source" not in codes(analyze(record(tmp_path / "c", talk(40_000))).outside)
+
+
 def test_only_large_ones(tmp_path: Path) -> None:
     """Large datagrams get no answer, small ones do."""
     talks = []

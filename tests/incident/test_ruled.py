@@ -91,3 +91,81 @@ def test_a_rule_alone(tmp_path: Path, rule: str, expected: tuple[str, str]) -> N
     (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
 
     assert expected == (finding.cause, finding.confidence)
+
+
+LIMITED = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n[{}] -A FORWARD {} -j DROP\nCOMMIT\n"
+BEYOND = "-p tcp -m tcp --dport 8080 -m connlimit --connlimit-above 20 --connlimit-mask 24 --connlimit-saddr"
+
+
+@pytest.mark.parametrize(
+    ("count", "rule", "expected"),
+    [
+        ("3:180", BEYOND, ("policy-drop", "likely")),
+        ("44:2640", BEYOND, ("policy-drop", "possible")),
+        ("2:120", BEYOND, ("unknown", "likely")),
+        ("3:180", BEYOND.replace("8080", "9090"), ("unknown", "likely")),
+    ],
+    ids=["as many", "more", "fewer", "of another port"],
+)
+def test_a_limit_counts(tmp_path: Path, count: str, rule: str, expected: tuple[str, str]) -> None:
+    """Whether a limit was exceeded no packet shows: what the rule counted speaks for it, or against it."""
+    told(tmp_path, rules=LIMITED.format(count, rule))
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert expected == (finding.cause, finding.confidence)
+
+
+def test_ufw_allows_it_again(tmp_path: Path) -> None:
+    """A line with ufw's prefix names the packet: its own command lets it pass, and not a network policy."""
+    line = (
+        "Nov 14 22:13:20 host kernel: [UFW BLOCK] IN=cni0 OUT=eth0 PHYSIN=veth-a SRC=10.244.0.11 DST=192.0.2.100 LEN=60 "
+        "TOS=0x00 PREC=0x00 TTL=63 ID=1 DF PROTO=TCP SPT=20000 DPT=8080 WINDOW=64240 RES=0x00 SYN URGP=0\n"
+    )
+    told(tmp_path, journal=line)
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert (
+        "ufw route allow proto tcp from 10.244.0.11 to 192.0.2.100 port 8080" == finding.remedies[0].command
+    )
+
+
+MARKED = """*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-MARK-DROP - [0:0]
+:KUBE-XLB-A - [0:0]
+-A PREROUTING -p tcp -m tcp --dport {} -j KUBE-XLB-A
+-A KUBE-XLB-A -m comment --comment "shop/web has no local endpoints" -j KUBE-MARK-DROP
+-A KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD {}
+COMMIT
+"""
+
+
+def test_who_had_it_marked(tmp_path: Path) -> None:
+    """A rule drops whatever is marked: the one to look at is the rule that had this packet marked."""
+    told(tmp_path, rules=MARKED.format(8080, "-m mark --mark 0x8000/0x8000 -j DROP"))
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert ("policy-drop", "proven") == (finding.cause, finding.confidence)
+    assert "marked for it by ip nat KUBE-XLB-A" in finding.facts["rule"]
+    assert "iptables -t nat -nvL KUBE-XLB-A" == finding.remedies[0].command
+
+
+@pytest.mark.parametrize(
+    ("port", "rule"),
+    [(8080, "-p tcp -m tcp --dport 8080 -j DROP"), (9090, "-m mark ! --mark 0x8000/0x8000 -j DROP")],
+)
+def test_not_for_its_mark(tmp_path: Path, port: int, rule: str) -> None:
+    """The rule drops it for its port, or because nothing marked it."""
+    told(tmp_path, rules=MARKED.format(port, rule))
+    (finding,) = findings(judged(tmp_path, vanishing(connection(server="192.0.2.100:8080"), 0, 1, 3)))
+
+    assert "marked for it" not in (finding.facts.get("rule") or "")

@@ -102,13 +102,13 @@ def _transport(packet: Listed) -> bytes:
     return b""
 
 
-def quoted(src: str, dst: str, proto: int, sport: int, dport: int) -> bytes:
+def quoted(src: str, dst: str, proto: int, sport: int, dport: int, ip_id: int = 0) -> bytes:
     """The beginning of the packet that an ICMP error quotes: its IP header and ports.
 
     Raises:
         ValueError: An address is none.
     """
-    packet = Listed(number=0, time=0, src=src, dst=dst, proto=proto, sport=sport, dport=dport)
+    packet = Listed(number=0, time=0, src=src, dst=dst, proto=proto, sport=sport, dport=dport, ip_id=ip_id)
     return frame(packet)[0][14:]
 
 

@@ -13,6 +13,7 @@ from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
+from analyzer.capture.listing.errors import ERRORS, MTU, QUOTES, Unanswered, about
 from analyzer.capture.listing.listed import (
     FLAGS,
     ICMP,
@@ -61,30 +62,6 @@ _DNS = re.compile(
 _QUESTION = re.compile(r" (?:\[[^\]]*\] )*(?P<kind>[A-Z]+)\? (?P<name>\S+)")
 _LENGTH = re.compile(r"length:? (\d+)", re.ASCII)
 _ECHO = re.compile(r"echo (request|reply),(?: id (\d+),)? seq (\d+)")
-_ERRORS: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = (
-    (r"(?:udp|tcp) port .* unreachable|unreachable port", (3, 3), (1, 4)),
-    (r"protocol \d+ unreachable", (3, 2), (1, 0)),
-    (r"need to frag|packet too big", (3, 4), (2, 0)),
-    (r"net \S+ unreachable - admin prohibited", (3, 9), (1, 1)),
-    (r"host \S+ unreachable - admin prohibited filter|unreachable prohibited", (3, 13), (1, 1)),
-    (r"host \S+ unreachable - admin prohibited", (3, 10), (1, 1)),
-    (r"net \S+ unreachable|unreachable route", (3, 0), (1, 0)),
-    (r"unreachable", (3, 1), (1, 3)),
-    (r"time exceeded in-transit", (11, 0), (3, 0)),
-    (r"reassembly time exceeded|time exceeded", (11, 1), (3, 1)),
-    (r"redirect net", (5, 0), (137, 0)),
-    (r"redirect", (5, 1), (137, 0)),
-    (r"source quench", (4, 0), (4, 0)),
-    (r"parameter problem", (12, 0), (4, 0)),
-    (r"neighbor solicitation", (135, 0), (135, 0)),
-    (r"neighbor advertisement", (136, 0), (136, 0)),
-    (r"router solicitation", (10, 0), (133, 0)),
-    (r"router advertisement", (9, 0), (134, 0)),
-    (r"multicast listener report v2", (143, 0), (143, 0)),
-    (r"multicast listener report", (131, 0), (131, 0)),
-    (r"multicast listener", (130, 0), (130, 0)),
-)
-_QUOTES = ((3, 4, 5, 11, 12), (1, 2, 3, 4))
 _PROTOCOLS = {
     "tcp": TCP,
     "udp": UDP,
@@ -126,7 +103,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
     lines = iter(lines)
     first = list(islice(lines, PEEK))
     clock, numbers = _Clock(notes, (text for _, text in first)), Numbers()
-    asked = Asked()
+    asked, unanswered = Asked(), Unanswered()
     begun: _Begun | None = None
     for line, text in chain(first, lines):
         text = text[:LINE]
@@ -139,7 +116,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
                 notes.not_understood(line)
             continue
         if begun is not None:
-            yield from _listed(begun, numbers, asked, notes)
+            yield from _listed(begun, numbers, asked, unanswered, notes)
         begun = _Begun(
             line,
             int(found["number"] or line),
@@ -149,7 +126,7 @@ def packets(lines: Iterable[tuple[int, str]], notes: Notes) -> Iterator[Listed]:
             [],
         )
     if begun is not None:
-        yield from _listed(begun, numbers, asked, notes)
+        yield from _listed(begun, numbers, asked, unanswered, notes)
 
 
 class _Clock:
@@ -195,7 +172,9 @@ def _midnight(date: str) -> int:
     return 0
 
 
-def _listed(begun: _Begun, numbers: Numbers, asked: Asked, notes: Notes) -> Iterator[Listed]:
+def _listed(
+    begun: _Begun, numbers: Numbers, asked: Asked, unanswered: Unanswered, notes: Notes
+) -> Iterator[Listed]:
     """Make the packet of a record, if its lines are understood."""
     packet: Listed | None = None
     with suppress(ValueError):
@@ -209,6 +188,10 @@ def _listed(begun: _Begun, numbers: Numbers, asked: Asked, notes: Notes) -> Iter
         if packet.seq is None:
             notes.lacks.add("bare_seq")
         numbers.tcpdump(packet)
+    if packet.proto in (ICMP, ICMP6) and packet.icmp[0] in QUOTES[packet.proto == ICMP6]:
+        packet.payload = packet.payload or about(packet, begun.text, unanswered)
+    elif packet.proto > 0:
+        unanswered.follow(packet)
     yield packet
 
 
@@ -351,11 +334,12 @@ def _portless(packet: Listed, told: str, more: list[str]) -> Listed | None:
             )
             packet.word = (int(echo[2] or 0) & 0xFFFF) << 16 | int(echo[3]) & 0xFFFF
             return packet
-        for pattern, v4, v6 in _ERRORS:
+        for pattern, v4, v6 in ERRORS:
             if re.search(pattern, told):
                 packet.icmp = v6 if six else v4
-                if packet.icmp[0] in _QUOTES[six]:
+                if packet.icmp[0] in QUOTES[six]:
                     packet.payload = _quoted(packet, more)
+                    packet.word = int(mtu[1]) & 0xFFFF if (mtu := MTU.search(told)) else 0
                 return packet
         return None
     for name, number in _PROTOCOLS.items():

@@ -27,7 +27,8 @@ _LISTENING = re.compile(r"(?:tcpdump: )?listening on (\S+), link-type")
 _DROPPED = re.compile(r"(\d{1,18}) packets? dropped by kernel")
 _SAID = re.compile(
     r"(?:tcpdump: |listening on |reading from file |Capturing on |Running as user |```)"
-    r"|\d+ packets? (?:captured|received|dropped)"
+    r"|\d+ packets? (?:captured|received|dropped)|\^C\s*$"
+    r"|[^\n]{0,120}?[#$%>] (?:[\w./=-]{1,60} ){0,6}(?:tcpdump|tshark) "  # a prompt and the command that was typed
 )
 
 

@@ -34,6 +34,7 @@ _KINDS = (
     "|wireguard|dummy|ifb|tun|vrf|xfrm|team|nlmon|netkit|bareudp|amt|hsr|macsec"
 )
 _KIND = re.compile(rf"(?:^|\\)\s+({_KINDS})(?: (.*?))?(?:\\|$)")
+_HAIRPIN = re.compile(r"\s(?:bridge_slave .*)?hairpin (on|off)\b")
 _SETTINGS = re.compile(r"\b(id|local|remote|dev|dstport|port|mode|protocol|table|ttl|group) (\S{1,64})")
 _COUNTED = re.compile(r"(?:^|\\)\s+([RT]X)(?: errors)?: +(\D*?) *(?:\\|$)")
 _PLAIN = {"mcast": "multicast", "collsns": "collisions", "transns": "carrier_changes"}
@@ -125,8 +126,11 @@ class _Interface:
                 settings["port"] = settings.pop("dstport")
             self._said |= {
                 "kind": kind[1],
-                "settings": {key: printable(value) for key, value in settings.items()},
+                "settings": {key: printable(value) for key, value in settings.items()}
+                | self._said.get("settings", {}),
             }
+        if hands := _HAIRPIN.search(line):
+            self._said["settings"] = {**self._said.get("settings", {}), "hairpin": hands[1]}
         if heads := _COUNTED.match(line):
             way = heads[1].lower()
             self._columns = [

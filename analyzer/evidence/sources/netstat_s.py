@@ -97,11 +97,16 @@ _SENTENCES = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a section begins, and the first counter follows."""
-    return (
-        re.search(rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE)
-        is not None
-    )
+    """Say whether a section begins, and the first counter follows, or whether `grep` left TCP's sentences alone."""
+    return re.search(
+        rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE
+    ) is not None or any(map(_alone, head.splitlines()))
+
+
+def _alone(line: str) -> bool:
+    """Whether a sentence is TCP's own, so that it needs no heading."""
+    said = _COUNTED.fullmatch(f" {line.strip()[:200]}")
+    return said is not None and " ".join(filter(None, (said[1], "#", said[3]))) in _TCP_EXT
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -111,6 +116,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
     section = way = ""
     lost, example = 0, ""
     for line in text.splitlines():
+        if not sections and _alone(line):
+            section, line = "TcpExt", f" {line.strip()}"
         if begin := _SECTION.fullmatch(line):
             section = begin[1]
             if section in sections and values:
@@ -126,6 +133,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         elif section and (said := _COUNTED.fullmatch(line[:200])):
             name = _name(section, way, " ".join(filter(None, (said[1], "#", said[3]))))
             if name:
+                if not sections and f"{section}.{name}" in values:
+                    yield Counters(group="protocol", values=values, source="netstat -s", file=file)
+                    values = {}
                 values[f"{section}.{name}"] = int(said[2])
             elif not re.search(r"packet(?:s|es)?|TCP|ack|SACK|data|bytes", line):
                 lost, example = lost + 1, example or line.strip()

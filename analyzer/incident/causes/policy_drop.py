@@ -38,7 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
-from analyzer.incident.ruled import counted, perhaps, whose
+from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
 from analyzer.nat.tuples import DST
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ def edits(case: Case, scene: Scene) -> tuple[Remedy, ...]:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict not in LOST or walked[0].end is None:
         return ()
-    return removal(walked[0].end, scene, *case.lost[0].seen[-1], lambda scene: scene.walked(case))
+    return unmark(walked[0]) or removal(
+        walked[0].end, scene, *case.lost[0].seen[-1], lambda scene: scene.walked(case)
+    )
 
 
 def removal(
@@ -188,14 +190,17 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
             remedies=(*own, REMEDIES[1]) if (own := rule_edits.remove(step)) else (),
             excluded=(case.not_beyond,),
         )
-    if not case.refused and case.passed is None and (said := perhaps(case, scene, _packet(case))):
-        evidence, named, confidence = said
+    named = None if case.refused else doubtful(case, scene, _packet(case))
+    if named is None and not case.refused and case.passed is None:
+        named = perhaps(case, scene, _packet(case))
+    if named is not None:
+        evidence, rule_named, confidence, own = named
         return Explanation(
             cause=CODE,
             confidence=confidence,
-            facts={"rule": named},
+            facts={"rule": rule_named},
             evidence=(evidence, *_evidence(None, scene)),
-            remedies=(REMEDIES[1],),
+            remedies=own or (REMEDIES[1],),
             excluded=(case.not_beyond,),
         )
     if not case.requests or not case.outward or case.passed is not None:
@@ -390,4 +395,4 @@ def dropped_by(case: Case, scene: Scene) -> tuple[str, str, str] | None:
             contrary = scene.walk(gap.inner, int(row), gap, outward=True)
             if contrary is None or contrary[0].verdict in LOST:
                 return None
-    return counted(walked[0].end), walked[1], walked[0].verdict
+    return counted(walked[0].end) + marked(walked[0]), walked[1], walked[0].verdict

@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_RST
+from analyzer.connection.refusals import NOT_ADMITTED
 from analyzer.flow.point import TCP
 from analyzer.incident.causes.policy_drop import dropped_by, edits
 from analyzer.incident.explanation import Explanation
@@ -44,8 +45,6 @@ TITLE = "rejected by a rule of this node"
 RANK = 25
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("rule", "policy", "conntrack-insertion", "conntrack-entry", "netfilter")
-NOT_ADMITTED = frozenset({(3, 9), (3, 10), (3, 13), (3, 2), (3, 3), (101, 1), (101, 4), (101, 5), (101, 6)})
-"""What only a rule of the node says of a packet that it forwards, or a route."""
 OF_ROUTES = frozenset({(3, 13), (101, 1)})
 """Of these what a `prohibit` route, or routing rule, says (ip_error, fib_props)."""
 

@@ -37,9 +37,10 @@ def test_any_bytes(data: bytes, form: Form) -> None:
 def test_what_tcpdump_says_of_itself() -> None:
     """The interface's name and what the kernel dropped are taken, other lines are known."""
     text = (
+        "root@node:~# sudo timeout 5 tcpdump -i eth0 -nn\n"
         "tcpdump: verbose output suppressed\nlistening on eth0, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n"
         + DUMP.format(port=5)
-        + "1 packet captured\n7 packets received by filter\n6 packets dropped by kernel\n"
+        + "^C\n1 packet captured\n7 packets received by filter\n6 packets dropped by kernel\n"
     )
     made = of(text.encode(), "tcpdump")
     out = made.read()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
 
 from analyzer import analyze
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import BRIDGE, START, Conversation, bystander, record
+from tests.incident.evidence import Frames
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,75 @@ def test_sockets_are_asked_of_a_refusal(local: str, expected: str, tmp_path: Pat
 
     assert "refused" == incident.kind
     assert expected in [one.says for one in incident.findings[0].evidence]
+
+
+def neighbours(number: int = 0) -> Conversation:
+    """A pod asks another one on its bridge, and the question gets no further than the bridge."""
+    talk = Conversation(
+        pod=f"10.244.0.11:{41_000 + number}", server="10.244.0.12:53", proto="udp", way="veth-a cni0 / veth-b"
+    )
+    for at in (0.0, 5.0):
+        talk.data(b"question", at + number).lost_after("cni0")
+    return talk
+
+
+def refusing(talk: Conversation, sender: str = "10.244.0.1", code: int = 3, mac: str = BRIDGE) -> Frames:
+    """ICMP errors for both questions."""
+    (pod, sport), (server, dport) = (end.rsplit(":", 1) for end in (talk.pod, talk.server))
+    frames = Frames()
+    for sent in talk.sent:
+        quoted = IP(src=pod, dst=server, id=sent.number, flags="DF") / UDP(sport=int(sport), dport=int(dport))
+        error = IP(src=sender, dst=pod, ttl=64) / ICMP(type=3, code=code) / quoted
+        for point in ("cni0", "veth-a"):
+            at = (sent.time - START) / 1e9 + (0.00002 if point == "cni0" else 0.00003)
+            frames.heard.append((point, at, Ether(src=mac, dst="02:0a:0a:0a:0a:0a") / error))
+    return frames
+
+
+AROUND = (bystander(-2, "veth-a cni0 | eth0"), bystander(30, "veth-a cni0 | eth0"))
+
+
+def test_a_neighbour_on_the_bridge(tmp_path: Path) -> None:
+    """What is bridged never is for the node: its refusal is a rule's, and told of the pod that was asked."""
+    talk, whole_b = (
+        neighbours(),
+        Conversation(
+            pod="10.244.0.12:30000",
+            server="198.51.100.77:443",
+            nat="192.0.2.10:30000",
+            way="veth-b cni0 | eth0",
+        ),
+    )
+    whole_b.syn(-1)
+    whole_b.accept()
+    analysis = analyze(record(tmp_path, talk, refusing(talk), whole_b, *AROUND))  # type: ignore[arg-type]
+
+    assert ["policy-reject"] == [one.cause for one in analysis.incidents]
+    assert ("veth-b", "cni0") == analysis.incidents[0].gap
+    assert (1, 0) == (analysis.account.node, analysis.account.outside)
+
+
+def test_refused_by_the_neighbour(tmp_path: Path) -> None:
+    """The pod that was asked says so itself: nobody listens there."""
+    talk = neighbours()
+    talk.sent[0].seen = talk.sent[1].seen = list(range(3))
+    own = refusing(talk, sender="10.244.0.12", mac="02:0b:0b:0b:0b:0b")
+    analysis = analyze(record(tmp_path, talk, own, *AROUND))  # type: ignore[arg-type]
+
+    assert () == analysis.incidents
+    assert 0 == analysis.account.node < analysis.account.outside
+
+
+def test_a_record_of_the_very_packet(tmp_path: Path) -> None:
+    """Nothing shows whose the error is, but `nft monitor trace` has the packet and the rule that rejected it."""
+    talk = neighbours()
+    record(tmp_path, talk, refusing(talk, code=10))  # type: ignore[arg-type]
+    (tmp_path / "trace.txt").write_text(
+        'trace id 6a6c58fe inet firewalld filter_FORWARD packet: iif "cni0" oif "cni0" ip saddr 10.244.0.11 ip daddr 10.244.0.12 '
+        "ip ttl 64 ip id 1 ip protocol udp ip length 36 udp sport 41000 udp dport 53 udp length 16 @th,64,96 0\n"
+        "trace id 6a6c58fe inet firewalld filter_FORWARD rule reject with icmpx admin-prohibited (verdict drop)\n"
+    )
+
+    assert [("policy-reject", "proven")] == [
+        (one.cause, one.confidence) for one in analyze(tmp_path).incidents
+    ]

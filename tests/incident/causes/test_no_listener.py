@@ -1,0 +1,60 @@
+"""A published port whose rule is gone: refused by the node itself, told by its sockets or by what was translated before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conversation import Conversation
+from tests.incident.evidence import judged
+from tests.incident.node import LINKS, told
+
+NODE, POD = "192.0.2.10:8200", "10.244.0.11:8200"
+SOCKETS = (
+    "State  Recv-Q Send-Q Local Address:Port  Peer Address:Port Process\nLISTEN 0 128 0.0.0.0:{} 0.0.0.0:*\n"
+)
+
+
+def client(number: int, at: float, *, led: bool = False) -> Conversation:
+    """A client of the port; *led* to the pod, or refused."""
+    talk = Conversation(
+        pod=f"198.51.100.20:{50_000 + number}",
+        server=NODE,
+        dnat=POD if led else None,
+        way="eth0 | cni0" if led else "eth0",
+    )
+    talk.syn(at)
+    if led:
+        talk.accept()
+    else:
+        talk.send("RA", by_pod=False, window=0, options=[])
+    return talk
+
+
+def found(folder: Path, *talks: Conversation, **files: str) -> list[tuple[str, str]]:
+    """Cause and confidence of each incident."""
+    told(folder, **files)
+    return [(one.cause, one.confidence) for one in judged(folder, *talks).incidents]
+
+
+def test_the_rule_is_gone(tmp_path: Path) -> None:
+    """Until then it was led to the pod, and no socket has the port."""
+    talks = client(1, -1, led=True), client(2, 1), client(3, 2)
+
+    assert [("no-listener", "likely")] == found(tmp_path, *talks, ss=SOCKETS.format(22))
+
+
+def test_without_the_sockets(tmp_path: Path) -> None:
+    """What was translated before is enough."""
+    assert [("no-listener", "likely")] == found(tmp_path, client(1, -1, led=True), client(2, 1))
+
+
+def test_somebody_listens(tmp_path: Path) -> None:
+    """Then it is not that nobody does."""
+    talks = client(1, -1, led=True), client(2, 1)
+
+    assert "no-listener" not in [cause for cause, _ in found(tmp_path, *talks, ss=SOCKETS.format(8200))]
+
+
+def test_a_closed_port(tmp_path: Path) -> None:
+    """A port that never led anywhere is the client's mistake, and no incident."""
+    assert [] == found(tmp_path, client(2, 1), **{"ip-addr": LINKS, "ss": SOCKETS.format(22)})
