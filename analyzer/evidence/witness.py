@@ -55,7 +55,7 @@ def join(
     Returns: Index of a loss to its record. A record is given to one loss at most.
     """
     these = [record for record in records if record.certain == certain]
-    found = _by_packet([record for record in these if record.src and record.dst], losses)
+    found = _by_packet([record for record in these if record.src], losses)
     bare = [record for record in these if not record.src and _in_transit(record)]
     return _by_order(bare, losses) | found
 
@@ -104,16 +104,12 @@ def _agrees(record: DropRecord, loss: LostPacket) -> bool:
 
     A record's sequence number is the loss's by now: by that it was looked up.
     """
-    same_id = record.ip_id is not None and record.ip_id == loss.ip_id
-    same_seq = record.seq is not None and record.seq == loss.seq
-    if None not in (record.ip_id, loss.ip_id) and not same_id:
+    if None not in (record.ip_id, loss.ip_id) and record.ip_id != loss.ip_id:
         return False
     source = (record.src, record.sport) == (loss.src, loss.sport)
     target = (record.dst, record.dport) == (loss.dst, loss.dport)
-    if source and target:
-        return True
     # Both ends translated: only numbers of 48 bits together are as good as an address.
-    return source or target or bool(same_id and same_seq and loss.ip_id)
+    return source or target or bool(record.seq is not None and record.ip_id and loss.ip_id)
 
 
 def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[LostPacket]) -> int | None:

@@ -64,6 +64,8 @@ def test_both_ends_translated() -> None:
     mine = told(loss, src="192.0.2.10", dst="10.0.0.9", dport=8080)
     assert {0: mine} == join([mine], [loss])
     assert {} == join([told(loss, src="192.0.2.10", dst="10.0.0.9", dport=8080, ip_id=None)], [loss])
+    query = loss._replace(proto="udp", seq=None)
+    assert {} == join([told(query, src="192.0.2.10", dst="10.0.0.9", dport=8080)], [query])
 
 
 def test_less_than_the_packet() -> None:
@@ -156,6 +158,7 @@ def test_by_order_far_apart() -> None:
     first, later = syn(4000, at=0), syn(4001, at=10 * SECOND)
     records = [record(30), record(40), record(10 * SECOND + 30)]
     assert {1: records[2]} == join(records, [first, later])
+    assert {0: records[0], 1: records[2]} == join(records[::2], [first, later])
     assert {} == join(records, [first._replace(next_ns=None), later])
     assert {0: records[0], 1: records[2]} == join(records[::2], [first._replace(next_ns=None), later])
 
