@@ -155,10 +155,10 @@ def _in_transit(record: DropRecord) -> bool:
 def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> dict[int, DropRecord]:
     """Join records without addresses, each version of IP and each source by itself."""
     found: dict[int, DropRecord] = {}
-    kinds: dict[tuple[str, int | None, str], list[DropRecord]] = defaultdict(list)
+    kinds: dict[tuple[str, int | None, str], list[tuple[int, DropRecord]]] = defaultdict(list)
     for record in records:
         if record.wall is not None:
-            kinds[record.source, record.version, record.proto].append(record)
+            kinds[record.source, record.version, record.proto].append((record.wall, record))
     for (_, version, proto), group in kinds.items():
         chosen = [
             number
@@ -166,9 +166,9 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
             if (version is None or version == (6 if ":" in losses[number].src else 4))
             and (not proto or proto == losses[number].proto)
         ]
-        group.sort(key=lambda record: record.wall or 0)
+        group.sort(key=lambda timed: timed[0])
         chosen.sort(key=lambda number: losses[number].last_seen_ns)
-        times = [record.wall or 0 for record in group]
+        times = [wall for wall, _ in group]
         for block in _blocks(chosen, losses):
             begin = bisect_left(times, losses[block[0]].last_seen_ns)
             ends = [losses[number].next_ns for number in block]
@@ -185,10 +185,10 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
 def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:
     """Split losses, in order of time, where none of the earlier ones can be dropped any more."""
     block: list[int] = []
-    until: int | None = 0
+    until: int | None = None
     for number in chosen:
         loss = losses[number]
-        if block and until is not None and loss.last_seen_ns > until:
+        if until is not None and loss.last_seen_ns > until:
             yield block
             block = []
         if not block:
@@ -201,7 +201,7 @@ def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[lis
 
 
 def _forced(
-    records: Sequence[DropRecord], block: Sequence[int], losses: Sequence[LostPacket]
+    records: Sequence[tuple[int, DropRecord]], block: Sequence[int], losses: Sequence[LostPacket]
 ) -> dict[int, DropRecord]:
     """Assign as many records as losses, both in order of time, where only one assignment keeps the order.
 
@@ -211,20 +211,19 @@ def _forced(
     """
     found: dict[int, DropRecord] = {}
     waiting: list[int] = []
-    held: list[DropRecord] = []
+    held: list[tuple[int, DropRecord]] = []
     arrived = 0
-    for record in records:
-        wall = record.wall or 0
+    for wall, record in records:
         while arrived < len(block) and losses[block[arrived]].last_seen_ns <= wall:
             waiting.append(block[arrived])
             arrived += 1
-        held.append(record)
+        held.append((wall, record))
         if len(held) > len(waiting):
             return {}  # a record too many so far: some of them are of other packets
         if len(held) < len(waiting):
             continue
-        alike = len({(r.reason, r.location, r.hook) for r in held}) == 1
-        if alike and all(_open(losses[n], r.wall or 0) for n, r in zip(waiting, held, strict=True)):
-            found |= dict(zip(waiting, held, strict=True))
+        alike = len({(one.reason, one.location, one.hook) for _, one in held}) == 1
+        if alike and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
+            found |= {n: one for n, (_, one) in zip(waiting, held, strict=True)}
         waiting, held = [], []
     return found

@@ -102,6 +102,7 @@ def test_repeated_packet() -> None:
     second = first._replace(last_seen_ns=SECOND, next_ns=3 * SECOND)
     early, late = told(first, 30_000), told(first, SECOND - 5_000)  # the clocks differ by some microseconds
     assert {0: early, 1: late} == join([late, early], [first, second])
+    assert {} == join([told(first, SECOND // 2)], [first, second]), "as near to the one as to the other"
 
 
 def test_udp_without_id() -> None:
@@ -124,7 +125,10 @@ def test_uncertain_records_prove_nothing() -> None:
 def test_by_order() -> None:
     """Without addresses: one record between sighting and repetition; none before or after it."""
     loss = syn(4000, at=100)
-    assert {0: record(130)} == join([record(130)], [loss])
+    for at in (100, 130, 100 + SECOND):
+        assert {0: record(at)} == join([record(at)], [loss])
+    v6 = loss._replace(src="2001:db8::1", dst="2001:db8::2")
+    assert {0: record(130, version=6)} == join([record(130, version=6)], [v6])
     assert {} == join([record(99)], [loss])
     assert {} == join([record(101 + SECOND)], [loss])
     assert {} == join([record(130), record(140)], [loss]), "one of them is another packet's"

@@ -215,6 +215,28 @@ def test_rules(rule: str, cause: str | None, tmp_path: Path) -> None:
     assert (([cause], 1, 0) if cause else ([], 0, 1)) == _said(analysis)
 
 
+@pytest.mark.parametrize(
+    ("nowhere", "rule", "expected"),
+    [
+        ("blackhole 192.0.2.100", "", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.101", "", ([], 0, 1)),
+        ("blackhole 192.0.2.100", "tcp dport 80 dnat to 192.0.2.102", ([], 0, 1)),
+        ("blackhole 192.0.2.100", "tcp dport 81 dnat to 192.0.2.102", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.100", "numgen random mod 2 0 dnat to 192.0.2.102", ([], 0, 1)),
+    ],
+)
+def test_routes(nowhere: str, rule: str, expected: tuple[list[str], int, int], tmp_path: Path) -> None:
+    """What is routed nowhere is lost, whoever recorded there; where it may be translated first, the route is another one."""
+    chain = "table ip n {{\n\tchain c {{\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\t{}\n\t}}\n}}\n"
+    told(
+        tmp_path,
+        nft=chain.format(rule),
+        routes=f"default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n{nowhere}\n",
+    )
+
+    assert expected == _said(_silent(tmp_path, vanishing(connection(), 0, 1, 3)))
+
+
 def test_what_was_answered_is_not_dropped(tmp_path: Path) -> None:
     """A rule that is listed now need not have been there then."""
     _rules(tmp_path, "tcp dport 80 drop")
