@@ -6,12 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
 
 from analyzer import Analysis, analyze
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, record
 from tests.golden import ROOT
-from tests.incident.evidence import connection, counters, vanishing
+from tests.incident.evidence import Frames, connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
+from tests.nat.reasons import asks, reasons
 
 RULES = "table ip f {{\n\tchain c {{\n\t\ttype filter hook {hook} priority 0; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
 
@@ -111,13 +114,13 @@ def test_between_two_bridges(tmp_path: Path) -> None:
     assert [("syn-vanished", "policy-drop", ("cni0", "docker0"), 2)] == told_of(analysis)
 
 
-def _silent(folder: Path, *talks: Conversation) -> Analysis:
+def _silent(folder: Path, *talks: Conversation | Frames) -> Analysis:
     """Analyse what happened after the uplink's last packet."""
     early = bystander(-5)
     home = Conversation(pod="10.244.0.99:5000", server="10.244.0.1:22", way="veth-z cni0")
     home.syn(40)
     home.accept()
-    return analyze(record(folder, early, home, *talks))
+    return analyze(record(folder, early, home, *talks))  # type: ignore[arg-type]
 
 
 def _rules(folder: Path, rule: str) -> None:
@@ -289,6 +292,70 @@ def test_one_packet_to_the_node_itself(
 
     assert ([incident] if incident else []) == [(one.kind, one.cause) for one in analysis.incidents]
     assert [expected] == table["reason"][table["pod"].isna()].tolist()
+
+
+@pytest.mark.parametrize(
+    ("proto", "code", "sender", "expected"),
+    [
+        ("tcp", 3, "192.0.2.10", "refused-here"),
+        ("udp", 3, "192.0.2.10", "seen-beyond"),
+        ("udp", 13, "192.0.2.10", "refused-here"),
+        ("udp", 13, "192.0.2.1", "seen-beyond"),
+        ("udp", 4, "192.0.2.10", "seen-beyond"),
+        ("tcp", 4, "192.0.2.10", "own-address"),
+    ],
+)
+def test_an_error_that_answers_for_the_node_itself(
+    proto: str, code: int, sender: str, expected: str, tmp_path: Path
+) -> None:
+    """A closed port is a RST of TCP and `port unreachable` of UDP: any other error of the node's about it is a rule's."""
+    talk = Conversation(pod="198.51.100.7:20000", server="192.0.2.10:9100", way="eth0", proto=proto)
+    asks(talk, 0)
+    transport = (TCP if proto == "tcp" else UDP)(sport=20000, dport=9100)
+    error = (
+        Ether(src=UPLINK, dst=GATEWAY)
+        / IP(src=sender, dst="198.51.100.7")
+        / ICMP(type=3, code=code)
+        / IP(src="198.51.100.7", dst="192.0.2.10", id=1)
+        / transport
+    )
+    told(tmp_path, **{"ip-addr": LINKS})
+    folder = record(tmp_path, talk, known(), known("10.244.0.12", at=60), Frames([("eth0", 0.001, error)]))  # type: ignore[arg-type]
+
+    assert [expected] == reasons(analyze(folder), "eth0", protocol=6 if proto == "tcp" else 17)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("tcp dport 80 reject", "refused-here"),
+        ("tcp dport 80 drop", "refused"),
+        ("tcp dport 81 reject", "refused"),
+        (None, "refused"),
+    ],
+)
+def test_an_error_while_the_uplink_was_not_recorded(rule: str | None, expected: str, tmp_path: Path) -> None:
+    """Who sent it nobody saw: it is this node's where a rule rejects the packet for certain."""
+    if rule:
+        _rules(tmp_path, rule)
+    talk = vanishing(connection(), 0)
+    error = Frames().unreachable(talk, 0.001, code=13)
+    for _, _, frame in error.heard:
+        frame[IP].ttl = 60
+
+    assert [expected] == reasons(_silent(tmp_path, talk, error))
+
+
+def test_a_reset_by_another_port_of_a_bond(tmp_path: Path) -> None:
+    """That the port which was captured did not see it come in does not make it the node's: it came by the other one."""
+    way = "veth-a cni0 | eth0 eth1"
+    talk = connection(way=way)
+    talk.syn(0).lost_after("eth0")
+    talk.send("RA", by_pod=False).missed_at("eth1")
+    around = (bystander(at, "veth-z cni0 | eth0 eth1") for at in (-5, -4, 20))
+    analysis = analyze(record(tmp_path, talk, *around, names={"eth0": "bond0", "eth1": "eth0"}))
+
+    assert ["answered-here"] == reasons(analysis, "bond0")
 
 
 @pytest.mark.parametrize(("counted", "lost"), [(4, 4), (3, 2), (2, 2)])

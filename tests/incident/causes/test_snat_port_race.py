@@ -11,6 +11,7 @@ import pytest
 from analyzer import analyze
 from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import counters, findings
 
 SERVER = "192.0.2.100:80"
 
@@ -56,19 +57,9 @@ def winner(at: float = 0.000020, **changes: Any) -> Conversation:
     return talk
 
 
-def counters(folder: Path, **rise: int) -> None:
-    """Write `conntrack -S` from before and after."""
-    names = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
-    for file, factor in (("conntrack-S-before.txt", 0), ("conntrack-S-after.txt", 1)):
-        values = " ".join(f"{name}={5 + factor * rise.get(name, 0)}" for name in names)
-        (folder / file).write_text(f"cpu=0   \t{values} \n")
-
-
 def told(folder: Path, *talks: Conversation, **options: Any) -> Finding:
     """The only finding of these conversations."""
-    analysis = analyze(record(folder, *talks, bystander(-2), bystander(5), **options))
-    (incident,) = analysis.incidents
-    (finding,) = incident.findings
+    (finding,) = findings(analyze(record(folder, *talks, bystander(-2), bystander(5), **options)))
     return finding
 
 
@@ -164,7 +155,6 @@ def test_a_searched_port_needs_the_counters(tmp_path: Path) -> None:
     won = winner(nat="192.0.2.10:1055")
 
     assert "snat-port-race" != told(tmp_path / "without", loser(), won).cause
-    (tmp_path / "with").mkdir()
     counters(tmp_path / "with", insert_failed=1, drop=1)
     finding = told(tmp_path / "with", loser(), won)
     assert ("snat-port-race", False) == (finding.cause, finding.facts["port_kept"])
