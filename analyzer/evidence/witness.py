@@ -2,7 +2,8 @@
 
 A record that has addresses is compared with the packet itself. One that has none is joined by order alone: a packet is
 dropped after it was last seen and before it is sent again, so where as many records as losses lie in a stretch of time and
-only one assignment keeps that order, each record has its loss. What could be another's is nobody's.
+only one assignment keeps that order, each record has its loss. Where there are more, since packets that were not captured
+were dropped as well, but all say the same, so does the packet's own. What could be another's is nobody's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.evidence.drops import DropRecord
+
+    _Timed = tuple[int, DropRecord]
+    """A record and its wall time."""
 
 
 class LostPacket(NamedTuple):
@@ -155,7 +159,7 @@ def _in_transit(record: DropRecord) -> bool:
 def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> dict[int, DropRecord]:
     """Join records without addresses, each version of IP and each source by itself."""
     found: dict[int, DropRecord] = {}
-    kinds: dict[tuple[str, int | None, str], list[tuple[int, DropRecord]]] = defaultdict(list)
+    kinds: dict[tuple[str, int | None, str], list[_Timed]] = defaultdict(list)
     for record in records:
         if record.wall is not None:
             kinds[record.source, record.version, record.proto].append((record.wall, record))
@@ -177,9 +181,35 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
                 if None in ends
                 else bisect_right(times, max(end for end in ends if end is not None))
             )
-            if end - begin == len(block):
-                found = _forced(group[begin:end], block, losses) | found
+            forced = _forced(group[begin:end], block, losses) if end - begin == len(block) else {}
+            found = (forced or _alike(group, times, block, losses)) | found
     return found
+
+
+def _alike(
+    records: Sequence[_Timed], times: Sequence[int], block: Sequence[int], losses: Sequence[LostPacket]
+) -> dict[int, DropRecord]:
+    """Give each loss the first record after it where all until it is sent again say the same, and none is missing.
+
+    Before the first record the packet's own may be missing.
+    """
+    found: dict[int, DropRecord] = {}
+    used = 0
+    for number in block:
+        loss = losses[number]
+        begin = bisect_left(times, loss.last_seen_ns)
+        end = len(times) if loss.next_ns is None else bisect_right(times, loss.next_ns)
+        first = max(begin, used)
+        if first >= end:
+            return {}
+        if begin and _one_kind(records[begin:end]):
+            found[number] = records[first][1]
+            used = first + 1
+    return found
+
+
+def _one_kind(records: Sequence[_Timed]) -> bool:
+    return len({(record.reason, record.location, record.hook) for _, record in records}) == 1
 
 
 def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:
@@ -201,7 +231,7 @@ def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[lis
 
 
 def _forced(
-    records: Sequence[tuple[int, DropRecord]], block: Sequence[int], losses: Sequence[LostPacket]
+    records: Sequence[_Timed], block: Sequence[int], losses: Sequence[LostPacket]
 ) -> dict[int, DropRecord]:
     """Assign as many records as losses, both in order of time, where only one assignment keeps the order.
 
@@ -211,7 +241,7 @@ def _forced(
     """
     found: dict[int, DropRecord] = {}
     waiting: list[int] = []
-    held: list[tuple[int, DropRecord]] = []
+    held: list[_Timed] = []
     arrived = 0
     for wall, record in records:
         while arrived < len(block) and losses[block[arrived]].last_seen_ns <= wall:
@@ -222,8 +252,7 @@ def _forced(
             return {}  # a record too many so far: some of them are of other packets
         if len(held) < len(waiting):
             continue
-        alike = len({(one.reason, one.location, one.hook) for _, one in held}) == 1
-        if alike and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
+        if _one_kind(held) and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
             found |= {n: one for n, (_, one) in zip(waiting, held, strict=True)}
         waiting, held = [], []
     return found

@@ -14,11 +14,12 @@ import numpy as np
 from analyzer.connection.passages import ends, flow_name
 from analyzer.evidence.stale import delete
 from analyzer.evidence.translation import Known
-from analyzer.flow.keys import address_key
+from analyzer.flow.keys import address_key, distinct
 from analyzer.flow.point import UDP
-from analyzer.incident.causes.stale_entry import deletion
+from analyzer.incident.causes import stale_entry
+from analyzer.incident.causes.stale_entry import contradicted, deletion
 from analyzer.incident.model import Evidence, Exclusion, Finding
-from analyzer.node.ways import OUT
+from analyzer.node.ways import EXITS, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analyzer.capture.columns import Flows
+    from analyzer.evidence.stale import StaleEntry
     from analyzer.evidence.table import Entry
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
@@ -41,12 +43,14 @@ _NEVER = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Translated:
-    """Connections whose destination one gap translates; the arrays have one length."""
+class _Leaving:
+    """Connections that leave by one gap; the arrays have one length."""
 
     gap: Gap
     index: NDArray[np.int64]
     """Of each, into the gap's matches."""
+    translated: NDArray[np.bool_]
+    """Whether its destination is another one outside."""
     service: NDArray[np.uint64]
     endpoint: NDArray[np.uint64]
     begun: NDArray[np.int64]
@@ -56,6 +60,10 @@ class _Translated:
     waiting: NDArray[np.bool_]
     """Whether it sent `ENOUGH` requests since."""
 
+    def left_for(self, i: int) -> str:
+        """The endpoint that it got."""
+        return ends(self.gap.outer.flows, int(self.gap.matches.b[self.index[i]]))[1]
+
     def vain(self, i: int) -> NDArray[np.int32]:
         """The rows of what was sent since the last reply."""
         requests = self.gap.inner.rows(int(self.gap.matches.a[self.index[i]]), 0)
@@ -63,18 +71,25 @@ class _Translated:
 
 
 def findings(scene: Scene) -> list[Finding]:
-    """One finding per connection that a stale entry leads astray."""
-    told = scene.once("translated destinations", lambda: _all(scene))
+    """One finding per connection that a stale entry leads astray: the rules contradict its entry, or newer connections do."""
+    told = scene.once("leaving connections", lambda: _all(scene))
     if told is None:
         return []
     parts, whose, place, (service, endpoint, begun, last), some, since = told
     stale, others = astray(service, endpoint, begun, last >= 0, some, since)
-    return [
-        _finding(
-            parts[whose[i]], int(place[i]), parts[whose[other[0]]], int(place[other[0]]), len(other), scene
-        )
-        for i, other in zip(stale[:MOST].tolist(), others, strict=False)
-    ]
+    newer = dict(zip(stale.tolist(), others, strict=True))
+    found = []
+    for i in some.tolist():
+        part, k = parts[whose[i]], int(place[i])
+        entry = contradicted(part.gap.inner.flows, int(part.gap.matches.a[part.index[k]]), scene)
+        if entry is not None and entry.target != part.left_for(k):
+            entry = None
+        if i in newer:
+            other = parts[whose[newer[i][0]]].left_for(int(place[newer[i][0]]))
+            found.append(_finding(part, k, entry, len(newer[i]), other, scene))
+        elif entry is not None:
+            found.append(_finding(part, k, entry, 0, "", scene))
+    return found[:MOST]
 
 
 def doubtful(scene: Scene) -> list[tuple[Point, int]]:
@@ -82,7 +97,7 @@ def doubtful(scene: Scene) -> list[tuple[Point, int]]:
 
     A rule of the bundle does, or a connection that began since and got the same endpoint.
     """
-    told = scene.once("translated destinations", lambda: _all(scene))
+    told = scene.once("leaving connections", lambda: _all(scene))
     if told is None:
         return []
     parts, whose, place, (service, endpoint, begun, _), some, since = told
@@ -92,7 +107,7 @@ def doubtful(scene: Scene) -> list[tuple[Point, int]]:
     found = []
     for i, time in zip(some.tolist()[:MOST], since.tolist(), strict=False):
         part, k = parts[whose[i]], int(place[i])
-        if part.gap.inner.flows.proto[part.gap.matches.a[part.index[k]]] != UDP:
+        if not part.translated[k] or part.gap.inner.flows.proto[part.gap.matches.a[part.index[k]]] != UDP:
             continue
         led = _led(scene, part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))
         if not led and last_given[int(service[i]), int(endpoint[i])] <= time:
@@ -111,11 +126,21 @@ def _led(scene: Scene, flows: Flows, flow: int) -> bool:
 
 
 def _all(scene: Scene):  # type: ignore[no-untyped-def]
-    """All translated connections, those of them that are not answered any more, and since when; None without any.
+    """All connections to services, those of them that are not answered any more, and since when; None without any.
 
-    A service has clients on several pods, so all gaps are looked at together.
+    A service is what some connection's destination is translated from, or, where the rules and the table can be compared, any.
+    It has clients on several pods, so all gaps are looked at together.
     """
-    parts = [part for gap in scene.gaps if (part := _translated(gap)) is not None]
+    every = bool(scene.evidence.tables and scene.evidence.rules)
+    leaving = [(gap, *_destinations(gap)) for gap in scene.gaps]
+    services = distinct(
+        np.concatenate([np.zeros(0, np.uint64)] + [of[changed] for _, _, of, changed in leaving])
+    )
+    parts = []
+    for gap, index, service, translated in leaving:
+        chosen = np.arange(len(index)) if every else np.flatnonzero(np.isin(service, services))
+        if len(chosen):
+            parts.append(_part(gap, index[chosen], service[chosen], translated[chosen]))
     if not parts:
         return None
     whose = np.concatenate([np.full(len(part.index), n) for n, part in enumerate(parts)])
@@ -133,30 +158,37 @@ def _all(scene: Scene):  # type: ignore[no-untyped-def]
     return parts, whose, place, columns, some, np.array(since, np.int64)
 
 
-def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, scene: Scene) -> Finding:
-    """Tell of connection *i* of one gap, of whose service the newer *j* got another endpoint, as all *others* did."""
-    outer, left = one.gap.outer, int(one.gap.matches.b[one.index[i]])
-    old, new = (
-        ends(part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))[1]
-        for part, k in ((one, i), (newer, j))
-    )
+def _finding(one: _Leaving, i: int, stale: StaleEntry | None, others: int, new: str, scene: Scene) -> Finding:
+    """Tell of connection *i* of one gap, whose entry the rules contradict, or all newer connections to its service."""
+    outer, left, old = one.gap.outer, int(one.gap.matches.b[one.index[i]]), one.left_for(i)
     inner, flow = one.gap.inner, int(one.gap.matches.a[one.index[i]])
     entry, vain = listed(scene, inner.flows, flow, old), one.vain(i)
     first = scene.trails.sighting(inner, int(vain[0]))
+    newer = (
+        f", while {others} newer connections to {ends(inner.flows, flow)[1]} were, and none of them got {old}; one got {new}"
+        if others
+        else ""
+    )
     evidence = [
         Evidence(
-            says=f"its last {len(vain)} packets left for {old} and were not answered, while {others} newer connections to "
-            f"{ends(inner.flows, flow)[1]} were, and none of them got {old}; one got {new}",
+            says=f"its last {len(vain)} packets left for {old} and were not answered{newer}",
             source=f"{first.file} frame {first.frame}",
         )
     ]
-    if entry is not None:
+    if stale is not None:
+        evidence.append(stale_entry.told(stale))
+    elif entry is not None:
         evidence.append(
             Evidence(
                 says=f"conntrack's table still has its entry, which leads to {old}: stale; `{delete(entry[0])}` ends it",
                 source=entry[1],
             )
         )
+    slow = (
+        "no connection that began since was given this endpoint"
+        if stale is None
+        else stale_entry.WHY[stale.kind]
+    )
     return Finding(
         kind="misdelivered",
         cause="stale-entry",
@@ -176,17 +208,14 @@ def _finding(one: _Translated, i: int, newer: _Translated, j: int, others: int, 
         facts={
             "packets": len(vain),
             "target": old,
-            "now": [new],
+            "now": [new] if new else list(stale.now) if stale is not None else [],
             "command": delete(entry[0]) if entry else None,
         },
         evidence=tuple(evidence),
         remedies=deletion(delete(entry[0])) if entry else (),
         excluded=(
             Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
-            Exclusion(
-                cause="an endpoint that is slow",
-                because="no connection that began since was given this endpoint",
-            ),
+            Exclusion(cause="an endpoint that is slow", because=slow),
         ),
     )
 
@@ -203,20 +232,22 @@ def listed(scene: Scene, flows: Flows, flow: int, target: str) -> tuple[Entry, s
     return None
 
 
-def _translated(gap: Gap) -> _Translated | None:
+def _destinations(gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """What left by a gap: its index into the matches, its destination inside, and whether that is another one outside."""
     inner, outer, m = gap.inner, gap.outer, gap.matches
     chosen = np.flatnonzero((gap.heading == OUT) & (m.flip == 0))
-    changed = np.zeros(len(chosen), bool)
-    for column in ("dst_hi", "dst_lo", "ports"):
-        one, other = (
-            getattr(inner.flows, column).take(m.a[chosen]),
-            getattr(outer.flows, column).take(m.b[chosen]),
-        )
-        changed |= one != other if column != "ports" else (one ^ other) & 0xFFFF != 0
-    chosen = chosen[changed]
-    if not len(chosen):
-        return None
-    flows = m.a[chosen]
+    service, endpoint = _target(inner.flows, m.a[chosen]), _target(outer.flows, m.b[chosen])
+    changed = service != endpoint
+    if gap.outer.role not in EXITS:  # what one gap leaves as it is the next one may translate
+        chosen, service, changed = chosen[changed], service[changed], changed[changed]
+    return chosen, service, changed
+
+
+def _part(
+    gap: Gap, index: NDArray[np.int64], service: NDArray[np.uint64], translated: NDArray[np.bool_]
+) -> _Leaving:
+    inner, m = gap.inner, gap.matches
+    flows = m.a[index]
     order, time = inner.order, inner.packets.time
     begin, middle, end = (inner.starts[2 * flows + side] for side in (0, 1, 2))
     replied, asked = end > middle, middle > begin
@@ -228,11 +259,12 @@ def _translated(gap: Gap) -> _Translated | None:
         np.where(asked, order[np.where(asked, begin, 0)], len(time) - 1),
         np.where(replied, order[np.where(replied, middle, 0)], len(time) - 1),
     )
-    return _Translated(
+    return _Leaving(
         gap=gap,
-        index=chosen,
-        service=_target(inner.flows, flows),
-        endpoint=_target(outer.flows, m.b[chosen]),
+        index=index,
+        translated=translated,
+        service=service,
+        endpoint=_target(gap.outer.flows, m.b[index]),
         begun=time[first],
         last=last.astype(np.int64),
         waiting=enough,

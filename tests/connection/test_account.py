@@ -18,9 +18,9 @@ from analyzer.connection.outcome import OUTCOMES
 from analyzer.connection.reasons import CODES
 from analyzer.connection.refusing import Refused
 from tests.conftest import CASES, ROOT, Case, analysed
+from tests.connection.reasons import inbound, opens
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
-from tests.nat.reasons import inbound, opens
 
 
 def _adds_up(account: Account) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from analyzer import analyze
 from tests.conftest import analysed
+from tests.connection.reasons import AROUND, asks, judged, out, reasons
 from tests.conversation import Conversation, record
-from tests.nat.reasons import AROUND, asks, judged, out, reasons
 
 
 def _hairpin(**changes: object) -> Conversation:

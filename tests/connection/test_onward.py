@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
+from tests.connection.reasons import asks, inbound, judged, opens, out, reasons
 from tests.conversation import Conversation, bystander, record
-from tests.nat.reasons import asks, inbound, judged, opens, out, reasons
 
 
 def _gaps(folder: Path, *talks: Conversation) -> list[tuple[str, str] | None]:

@@ -10,9 +10,9 @@ from analyzer import analyze
 from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES, FATE_OF, FATES, REASONS
 from tests.conftest import Case, analysed
+from tests.connection.reasons import AROUND, asks, judged, out, reasons
 from tests.conversation import Conversation, record
 from tests.incident.evidence import Frames, counters
-from tests.nat.reasons import AROUND, asks, judged, out, reasons
 
 
 def test_codes_are_unique_and_say_a_sentence() -> None:

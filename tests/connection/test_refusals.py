@@ -11,9 +11,9 @@ from scapy.layers.l2 import Ether
 
 from analyzer import analyze
 from analyzer.connection.refusals import WORDS, Refusal, Refusals
+from tests.connection.reasons import AROUND, asks, judged, out, reasons
 from tests.conversation import BRIDGE, Conversation, record
 from tests.incident.evidence import Frames
-from tests.nat.reasons import AROUND, asks, judged, out, reasons
 
 
 def _error(

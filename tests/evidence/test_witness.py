@@ -158,13 +158,25 @@ def test_by_order_of_different_drops() -> None:
 
 
 def test_by_order_far_apart() -> None:
-    """A record too many among the first losses makes the later ones no less certain; one that never ends does."""
+    """A record too many among the first losses makes the later ones no less certain, nor does one that never ends."""
     first, later = syn(4000, at=0), syn(4001, at=10 * SECOND)
     records = [record(30), record(40), record(10 * SECOND + 30)]
     assert {1: records[2]} == join(records, [first, later])
     assert {0: records[0], 1: records[2]} == join(records[::2], [first, later])
-    assert {} == join(records, [first._replace(next_ns=None), later])
+    assert {1: records[2]} == join(records, [first._replace(next_ns=None), later])
     assert {0: records[0], 1: records[2]} == join(records[::2], [first._replace(next_ns=None), later])
+
+
+def test_by_order_among_drops_of_others() -> None:
+    """Packets that were not captured were dropped as well: what all records say while a packet can have died is true of it."""
+    losses = [syn(4000, at=SECOND), syn(4001, at=SECOND + 50)]
+    alike = [record(SECOND * n // 4) for n in range(1, 12)]
+    other = record(SECOND + 60, hook="FORWARD")
+
+    assert {0: alike[3], 1: alike[4]} == join(alike, losses)
+    assert {} == join([*alike, other], losses), "one of them died otherwise"
+    assert {} == join(alike[4:], losses), "recording may have begun later"
+    assert {} == join([alike[0], alike[6]], losses), "a record is missing"
 
 
 def test_copies_of_packets_that_arrived_do_not_count() -> None:

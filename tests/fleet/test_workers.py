@@ -61,12 +61,13 @@ def test_a_scheduler_that_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    until(lambda: tells.exists() and tells.read_text().endswith("}"), "the scheduler's address")
-    scheduler = Scheduler(json.loads(tells.read_text())["address"])
-    assert 0 == scheduler.width()
-
-    process.kill()
-    process.wait()
+    try:
+        until(lambda: tells.exists() and tells.read_text().endswith("}"), "the scheduler's address")
+        scheduler = Scheduler(json.loads(tells.read_text())["address"])
+        assert 0 == scheduler.width()
+    finally:
+        process.kill()
+        process.wait()
     with pytest.raises(LostsynError, match="the scheduler is gone; what was done is kept"):
         scheduler.width()
     scheduler.close()

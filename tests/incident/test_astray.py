@@ -80,6 +80,56 @@ def test_near_misses(talks: list[Conversation], tmp_path: Path) -> None:
     assert [] == told(tmp_path, *talks)
 
 
+ENTRY = (
+    "udp 17 100 src=10.244.0.11 dst=10.96.0.10 sport=40000 dport=53 "
+    "src={} dst=192.0.2.10 sport=53 dport=40000 mark=0 use=1\n"
+)
+RULES = """table ip nat {{
+	chain prerouting {{
+		type nat hook prerouting priority dstnat; policy accept;
+		ip daddr 10.96.0.10 udp dport 53 dnat to {}
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("dnat", "led", "rules", "found"),
+    [
+        (
+            OLD,
+            "10.244.1.20",
+            NEW,
+            "it leads to 10.244.1.20:53, and no rule leads there any more; now they lead to 10.244.1.21:53",
+        ),
+        (
+            None,
+            "10.96.0.10",
+            NEW,
+            "it was made before there was a rule for this destination; now they lead to 10.244.1.21:53",
+        ),
+        (OLD, "10.244.1.20", OLD, None),
+        (OLD, "10.244.1.22", NEW, None),
+    ],
+    ids=["no rule any more", "no rule yet", "a rule still", "another entry"],
+)
+def test_what_table_and_rules_say(
+    dnat: str | None, led: str, rules: str, found: str | None, tmp_path: Path
+) -> None:
+    """They prove it alone, without a newer connection; an entry that they do not contradict proves nothing."""
+    talk = asking(40000, dnat or "10.96.0.10:53", 0, 1, 2, answered=False)
+    tmp_path.joinpath("conntrack.txt").write_text(ENTRY.format(led))
+    tmp_path.joinpath("nft.txt").write_text(RULES.format(rules))
+    tmp_path.joinpath("addr.txt").write_text(
+        "2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\n"
+    )
+    says = told(tmp_path, talk)
+
+    assert (found is not None) == bool(says)
+    assert all("proven: 10.244.0.11:40000 > 10.96.0.10:53/udp: its last 3 packets" in one for one in says)
+    assert all(found in one for one in says if found)
+
+
 @pytest.mark.parametrize(("vain", "newer"), [((2, 4), 3), ((2, 4, 6), 2), ((2, 4, 6), 0)])
 def test_too_few_to_tell(vain: tuple[float, ...], newer: int, tmp_path: Path) -> None:
     """Two packets without answer, or two newer connections, may be chance: left open."""

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from analyzer import analyze
+from tests.connection.reasons import asks, out, reasons
 from tests.conversation import START, Conversation, bystander, record
-from tests.nat.reasons import asks, out, reasons
 
 
 def _outage() -> list[Conversation]:

@@ -9,6 +9,7 @@ import itertools
 import re
 from enum import Enum
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from xml.dom import minidom
 
@@ -395,3 +396,26 @@ def test_contrast() -> None:
             for ground in ("paper", "raised"):
                 low, high = sorted((luminance(colours[text]), luminance(colours[ground])))
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept"),
+    [(0o700, True), (0o770, False), (None, False)],
+    ids=["the user's own", "a group may write", "none can be made"],
+)
+def test_compiled_templates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int | None, kept: bool
+) -> None:
+    """They are kept for the next run where nobody else can write, and the page is the same without."""
+    folder = tmp_path / "lostsyn"
+    folder.mkdir(mode=0o700) if mode else tmp_path.joinpath("lostsyn").write_text("a file")
+    folder.chmod(mode or 0o600)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pages = []
+    for _ in range(2):
+        html.environment.cache_clear()
+        pages.append(html.environment().get_template("losses.svg").render(losses=None, chart=None))
+    html.environment.cache_clear()
+
+    assert pages[0] == pages[1]
+    assert kept == bool(list(tmp_path.glob("lostsyn/*.cache")))

@@ -8,9 +8,9 @@ What happens
 How it is recognised
     A request vanishes on its way in or out, and the conntrack table (`conntrack -L`) has an entry for it whose target no
     rule uses any more, or only for other destinations. The node asks who has the target's address and gets no reply.
-    Without a loss in this node, and without the table, the captures show it. The requests leave for an endpoint and are no
-    longer answered. Several later connections to the same service get another endpoint and are answered, and none of them
-    gets this one. That is not an incident: a caveat names the connection.
+    Without a loss in this node, the requests leave for an endpoint and are no longer answered, and either the table shows
+    such an entry, or several later connections to the same service get another endpoint and are answered, and none of them
+    gets this one.
 
 What is ruled out
     A loss in the node (the requests are on the uplink); a service whose endpoints are all still chosen (a later connection
@@ -37,6 +37,7 @@ from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
 
 if TYPE_CHECKING:
+    from analyzer.capture.columns import Flows
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
     from analyzer.incident.cases import Case
@@ -74,8 +75,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
-        f"connection{'s' * (loss.connections != 1)} were misdelivered by this node: a stale conntrack entry still sends them to "
-        f"an endpoint that is gone."
+        f"connection{'s' * (loss.connections != 1)} were misdelivered by this node: a stale conntrack entry still sends them "
+        f"where the current rules would not."
     )
 
 
@@ -92,19 +93,13 @@ def deletion(command: str) -> tuple[Remedy, ...]:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the entry that conntrack's table has for the packet."""
-    entry = None if not case.requests else _entry(case, scene)
+    entry = None if not case.requests else contradicted(case.point.flows, case.flow, scene)
     if entry is None:
         return None
     target, _ = entry.target.rsplit(":", 1)
     inner = case.gap.inner if not case.outward else case.gap.outer
     vain = asked_in_vain(inner, target.strip("[]"), scene) or failed(target.strip("[]"), scene)
-    evidence = [
-        Evidence(
-            says=f"conntrack's entry for it is stale: it leads to {entry.target}, and {WHY[entry.kind]}"
-            + (f"; now they lead to {', '.join(entry.now)}" if entry.now else ""),
-            source=entry.file,
-        )
-    ]
+    evidence = [told(entry)]
     if vain is not None:
         evidence.append(vain)
     return Explanation(
@@ -127,8 +122,17 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
-def _entry(case: Case, scene: Scene) -> StaleEntry | None:
-    """The stale entry of the case's packets, as they were before translation."""
+def told(entry: StaleEntry) -> Evidence:
+    """What the table and the rules say of a stale entry."""
+    return Evidence(
+        says=f"conntrack's entry for it is stale: it leads to {entry.target}, and {WHY[entry.kind]}"
+        + (f"; now they lead to {', '.join(entry.now)}" if entry.now else ""),
+        source=entry.file,
+    )
+
+
+def contradicted(flows: Flows, flow: int, scene: Scene) -> StaleEntry | None:
+    """The entry of a flow, as it was before translation, where the rules contradict it."""
 
     def look() -> dict[tuple[str, str, str], StaleEntry]:
         found = contradicting(scene.evidence)
@@ -141,10 +145,8 @@ def _entry(case: Case, scene: Scene) -> StaleEntry | None:
             for e in found.entries
         }
 
-    source, destination = ends(case.point.flows, case.flow)
-    return scene.once("stale-entries", look).get(
-        ("tcp" if case.protocol == TCP else "udp", source, destination)
-    )
+    protocol = "tcp" if int(flows.proto[flow]) == TCP else "udp"
+    return scene.once("stale-entries", look).get((protocol, *ends(flows, flow)))
 
 
 def _end(address: str, port: int) -> str:
