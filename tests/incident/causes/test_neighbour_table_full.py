@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conversation import Conversation
-from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing, whole
+from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import told
 
 CODE = "neighbour-table-full"
@@ -21,12 +21,16 @@ def lost(n: int = 0) -> Conversation:
     return vanishing(connection(n, server="192.0.2.200:8300"), n, n + 1, n + 3)
 
 
-def test_log_and_size(tmp_path: Path) -> None:
-    """The log says so, and so many neighbours are listed as there may be."""
+@pytest.mark.parametrize(("rises", "ruled_out"), [(None, False), ({}, True), ({"drop": 9}, False)])
+def test_log_and_size(tmp_path: Path, rises: dict[str, int] | None, ruled_out: bool) -> None:
+    """The log says so, and so many neighbours are listed as there may be; conntrack's is not full where it counted no drop."""
     told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT)
+    if rises is not None:
+        counters(tmp_path, **rises)
     (finding,) = findings(judged(tmp_path, lost()))
 
     assert (CODE, "proven", "192.0.2.200") == (finding.cause, finding.confidence, finding.facts["next_hop"])
+    assert ruled_out == ("conntrack counted no drop" in [one.because for one in finding.excluded])
 
 
 @pytest.mark.parametrize("files", [{"dmesg": LOG}, {"arp": FULL, "sysctl": LIMIT}])
@@ -51,12 +55,20 @@ def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
 
 
 def test_it_was_asked_for(tmp_path: Path) -> None:
-    """A next hop that is asked for in vain has an entry."""
-    told(tmp_path, dmesg=LOG)
-
-    assert ["next-hop-unresolved"] == causes(
-        judged(tmp_path, lost(), Frames().asks("192.0.2.200", 0.0, 1.0, 2.0))
-    )
+    """A next hop that is asked for in vain has an entry, of IPv6 as well."""
+    told(tmp_path, dmesg=LOG + LOG.replace("arp", "ndisc"))
+    v6 = {
+        "pod": "[2001:db8:1::11]:20000",
+        "server": "[2001:db8::200]:80",
+        "nat": "[2001:db8::10]:20000",
+    }
+    for talk, hop, node in (
+        (lost(), "192.0.2.200", "192.0.2.10"),
+        (vanishing(connection(**v6), 0, 1, 3), "2001:db8::200", "2001:db8::10"),
+    ):
+        assert [CODE] == causes(judged(tmp_path, talk))
+        asked = Frames().asks(hop, 0.0, 1.0, 2.0, by=node)
+        assert ["next-hop-unresolved"] == causes(judged(tmp_path, talk, asked))
 
 
 def test_others_reach_it(tmp_path: Path) -> None:
