@@ -76,6 +76,8 @@ def test_less_than_the_packet() -> None:
     named = told(one, seq=None, ip_id=None)
     assert {0: named} == join([named], [one, again, other])
     assert {} == join([told(one, seq=None, ip_id=None, src="192.0.2.10", sport=61000)], [one, again, other])
+    ping = LostPacket("icmp", "10.0.0.1", "192.0.2.1")
+    assert {} == join([told(ping)], [ping]), "another one of these two hosts would be told alike"
 
 
 def test_translated_without_numbers() -> None:
@@ -182,9 +184,10 @@ def test_by_order_among_drops_of_others() -> None:
 def test_copies_of_packets_that_arrived_do_not_count() -> None:
     """A closing socket frees what it got."""
     noise = record(40, reason="QUEUE_PURGE", location="sk_stream_kill_queues", hook=None)
+    closed = record(40, reason="NOT_SPECIFIED", location="tcp_v4_rcv", hook=None)
     loss = syn(4000, at=0)
-    assert {0: record(30)} == join([record(30), noise], [loss])
-    assert {} == join([noise], [loss])
+    assert {0: record(30)} == join([record(30), noise, closed], [loss])
+    assert {} == join([noise], [loss]) == join([closed], [loss])
 
 
 def test_two_tools_beside_each_other() -> None:

@@ -108,12 +108,16 @@ def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exempt", "expected"),
-    [("iifname cni0 tcp dport 8080 notrack", CODE), ("tcp dport 9 notrack", "unknown")],
+    ("rule", "exempt", "expected", "why"),
+    [
+        ("ct state invalid drop", "iifname cni0 tcp dport 8080 notrack", CODE, True),
+        ("ct state invalid drop", "tcp dport 9 notrack", "unknown", False),
+        ("tcp sport 8080 drop", "tcp dport 9 notrack", CODE, False),
+    ],
 )
-def test_an_answer_without_an_entry(tmp_path: Path, exempt: str, expected: str) -> None:
-    """A rule exempts the request from conntrack, so its answer is INVALID, and a rule drops that."""
-    rules(tmp_path, "ct state invalid drop")
+def test_an_answer_without_an_entry(tmp_path: Path, rule: str, exempt: str, expected: str, why: bool) -> None:
+    """A rule exempts the request from conntrack, so its answer is INVALID, and a rule drops that; others are not."""
+    rules(tmp_path, rule)
     with (tmp_path / "nft-ruleset.txt").open("a") as file:
         file.write(
             "table inet raw {\n\tchain pre {\n\t\ttype filter hook prerouting priority -300; policy accept;\n"
@@ -126,6 +130,10 @@ def test_an_answer_without_an_entry(tmp_path: Path, exempt: str, expected: str) 
     (finding,) = findings(judged(tmp_path, talk, allowed()))
 
     assert ("reply-vanished", expected) == (finding.kind, finding.cause)
+    assert why == any(
+        "INVALID, since it has no entry for it: a rule exempts the request" in one.says
+        for one in finding.evidence
+    )
 
 
 def test_as_many_refused_elsewhere(tmp_path: Path) -> None:
