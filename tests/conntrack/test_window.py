@@ -326,6 +326,12 @@ def test_reset_without_numbers_is_given_some(start: Start, generation: Generatio
     assert talk.connection.entry is None
 
 
+def test_the_acknowledgement_of_a_reset(start: Start, generation: Generation) -> None:
+    """A RST that acknowledges 0 acknowledges nothing; any other number must be one that was sent."""
+    for ack, verdict in ((0, "accept"), (C + 501, "invalid")):
+        assert verdict == start(generation).handshake().server(RST | ACK, S, ack).verdict
+
+
 def test_fin_takes_a_number(start: Start, generation: Generation) -> None:
     """The FIN itself may be acknowledged."""
     talk = start(generation).handshake()
