@@ -332,6 +332,15 @@ def test_the_acknowledgement_of_a_reset(start: Start, generation: Generation) ->
         assert verdict == start(generation).handshake().server(RST | ACK, S, ack).verdict
 
 
+def test_what_has_no_ack_acknowledges_nothing(start: Start, generation: Generation) -> None:
+    """A FIN without ACK after data of the other side leaves the highest acknowledgement as it was."""
+    talk = start(generation).handshake()
+    talk.server(ACK, S, C, payload=100)
+    talk.client(FIN, C)
+
+    assert S == talk.side(False).max_ack
+
+
 def test_fin_takes_a_number(start: Start, generation: Generation) -> None:
     """The FIN itself may be acknowledged."""
     talk = start(generation).handshake()
