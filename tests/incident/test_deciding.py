@@ -10,11 +10,11 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from analyzer import Analysis, analyze
+from tests.connection.reasons import asks, reasons
 from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, record
 from tests.golden import ROOT
 from tests.incident.evidence import Frames, connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
-from tests.nat.reasons import asks, reasons
 
 RULES = "table ip f {{\n\tchain c {{\n\t\ttype filter hook {hook} priority 0; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
 
