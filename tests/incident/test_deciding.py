@@ -346,6 +346,19 @@ def test_an_error_while_the_uplink_was_not_recorded(rule: str | None, expected: 
     assert [expected] == reasons(_silent(tmp_path, talk, error))
 
 
+def test_a_reset_that_was_turned_round(tmp_path: Path) -> None:
+    """The endpoint of a service on the same bridge refused, whose RST has other ends there: it is not the node's."""
+    talk = Conversation(
+        pod="10.244.0.11:20000", server="10.96.0.1:80", dnat="10.244.0.12:80", way="veth-a cni0 | cni0 veth-b"
+    )
+    sent = talk.syn(0)
+    sent.seen = sent.seen[:2]
+    talk.send("RA", by_pod=False)
+    folder = record(tmp_path, talk, bystander(-5), bystander(20), points=("veth-a", "veth-z", "cni0", "eth0"))
+
+    assert ["answered-here"] == reasons(analyze(folder))
+
+
 def test_a_reset_by_another_port_of_a_bond(tmp_path: Path) -> None:
     """That the port which was captured did not see it come in does not make it the node's: it came by the other one."""
     way = "veth-a cni0 | eth0 eth1"

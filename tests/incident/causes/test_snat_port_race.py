@@ -178,6 +178,14 @@ def test_a_partner_from_a_pod_that_nobody_captured(tmp_path: Path) -> None:
     assert ("snat-port-race", None) == (finding.cause, finding.facts["partner_inner"])
 
 
+def test_others_leave_at_the_same_moment(tmp_path: Path) -> None:
+    """Of all that left then the partner is told."""
+    other = winner(at=-0.001, pod="10.244.0.13:20009", nat="192.0.2.10:20009", server="192.0.2.101:80", isn=8)
+    (finding,) = findings(analyze(record(tmp_path, loser(), other, winner(), bystander(-2), bystander(5))))
+
+    assert winner().nat == finding.facts["partner_outer"].split(" ")[0]
+
+
 def test_clocks_apart(tmp_path: Path) -> None:
     """Microseconds count on the common clock, whatever the files say."""
     finding = told(tmp_path, loser(), winner(), clocks={"eth0": 3600.0})
