@@ -44,7 +44,7 @@ def test_remedies(code: str) -> None:
 
 
 def test_detectors() -> None:
-    """Whatever explains packets is asked in the order of its `RANK`, the unknown not at all; four rest on conntrack's counters."""
+    """Whatever explains packets is asked in the order of its `RANK`, but the unknown; four rest on conntrack's counters."""
     ranks = {cause.CODE: cause.RANK for cause in causes.detectors()}
     counted = {cause.CODE for cause in causes.detectors() if cause.COUNTED}
 
