@@ -52,6 +52,7 @@ def test_what_input_drops(tmp_path: Path) -> None:
 
     assert [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)] == told_of(analysis)
     assert "to this node itself" in analysis.incidents[0].summary
+    assert "lost outside the node" in [one.cause for one in analysis.incidents[0].findings[0].excluded]
 
 
 def test_what_input_accepts(tmp_path: Path) -> None:
