@@ -126,23 +126,6 @@ def test_tcp(
     )
 
 
-def test_delay_is_the_time_of_the_repetition(tmp_path: Path) -> None:
-    """From the first SYN to the one that was answered."""
-    talk = out()
-    _delayed(talk)
-    all_ = connections(judged(tmp_path, talk)).outcomes
-
-    assert [10**9] == [int(delay) for delay in all_.delay if delay]
-
-
-def test_segments_that_were_sent_again(tmp_path: Path) -> None:
-    """Each repetition counts."""
-    talk = out()
-    _stalled(talk)
-
-    assert 3 == connections(judged(tmp_path, talk)).outcomes.repeated.sum()
-
-
 def _reset_twice(talk: Conversation) -> None:
     _reset_by_server(talk)
     talk.send("R")
@@ -176,7 +159,10 @@ def _asked(talk: Conversation) -> None:
 def test_the_packet_that_decides(
     tell: Callable[[Conversation], None], outcome: str, side: int, packet: int, tmp_path: Path
 ) -> None:
-    """The first request, the first repetition or the first RST explains what became of a connection, and who sent it."""
+    """The first request, the first repetition or the first RST explains what became of a connection, and who sent it.
+
+    A delay lasts from the first SYN to the one that was answered; each repetition of data counts.
+    """
     talk = out(server="192.0.2.100:53")
     tell(talk)
     all_ = connections(judged(tmp_path, talk))
@@ -186,6 +172,8 @@ def test_the_packet_that_decides(
     assert (outcome, side) == (OUTCOMES[all_.outcomes.code[mine]], all_.outcomes.side[mine])
     assert (side if outcome == "reset" else -1) == all_.outcomes.by[mine]
     assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
+    assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
+    assert 3 * (outcome == "stalled") == all_.outcomes.repeated[mine]
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
