@@ -210,6 +210,8 @@ def test_rules(rule: str, cause: str | None, tmp_path: Path) -> None:
     [
         ("blackhole 192.0.2.100", "", (["no-route"], 1, 0)),
         ("blackhole 192.0.2.101", "", ([], 0, 1)),
+        ("blackhole 192.0.2.100 table 2", "", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.100 table 3", "", ([], 0, 1)),
         ("blackhole 192.0.2.100", "tcp dport 80 dnat to 192.0.2.102", ([], 0, 1)),
         ("blackhole 192.0.2.100", "tcp dport 81 dnat to 192.0.2.102", (["no-route"], 1, 0)),
         ("blackhole 192.0.2.100", "numgen random mod 2 0 dnat to 192.0.2.102", ([], 0, 1)),
@@ -221,6 +223,7 @@ def test_routes(nowhere: str, rule: str, expected: tuple[list[str], int, int], t
     told(
         tmp_path,
         nft=chain.format(rule),
+        rules="0:\tfrom all lookup local\n9:\tfrom 10.244.0.11 lookup 2\n32766:\tfrom all lookup main\n",
         routes=f"default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n{nowhere}\n",
     )
 
