@@ -259,12 +259,14 @@ def test_nobody_took_the_answer(tmp_path: Path) -> None:
     assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
 
 
-def test_an_answer_that_was_taken_in_the_end(tmp_path: Path) -> None:
-    """Near miss: what acknowledged a SYN-ACK had it, however often it was sent."""
+@pytest.mark.parametrize("by_pod", [True, False])
+def test_an_answer_that_was_taken_in_the_end(by_pod: bool, tmp_path: Path) -> None:
+    """Near miss: who acknowledged a SYN-ACK had it, and whoever sends data had been acknowledged, however often it was sent."""
     talk = out()
     talk.syn(0)
     talk.synack(0.1)
-    talk.accept(1.1)
+    talk.synack(1.1)
+    talk.send("PA", 10, by_pod=by_pod)
 
     assert "ok" == one(judged(tmp_path, talk))
 
