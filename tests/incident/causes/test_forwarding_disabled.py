@@ -94,3 +94,13 @@ def test_the_other_version_passes(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert [(CODE, "proven")] == [(one.cause, one.confidence) for one in findings(analysis)]
+
+
+def test_what_was_refused(tmp_path: Path) -> None:
+    """Near miss: what is not forwarded is dropped in silence; a RST of the node's is somebody's will."""
+    told(tmp_path, sysctl=OFF)
+    talk = vanishing(connection(), 0)
+    talk.send("RA", by_pod=False).only_at("veth-a", "cni0")
+    (finding,) = findings(outage(tmp_path, talk))
+
+    assert ("refused", True) == (finding.kind, finding.cause != CODE)
