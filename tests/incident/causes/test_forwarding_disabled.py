@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.causes.forwarding_disabled import REMEDIES
 from tests.conversation import Conversation
 from tests.incident.causes.test_rp_filter import inbound
 from tests.incident.evidence import causes, connection, findings, judged, vanishing
@@ -31,6 +32,7 @@ def test_nothing_is_forwarded(tmp_path: Path) -> None:
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
     assert "net.ipv4.ip_forward is 0" in finding.evidence[0].says
+    assert REMEDIES[0].do == finding.remedies[0].do
 
 
 def test_ipv6(tmp_path: Path) -> None:
