@@ -318,11 +318,8 @@ def _decide(  # type: ignore[no-untyped-def]
     # An opener that goes on had its answer, whether or not the capture has it (`tcpdump -Q in`), or has it in this flow.
     went_on = seen[:, 0] & tally.WENT_ON != 0
     established = answered | (~opened & (spoke.all(1) | mute)) | (opened & went_on)
-    rst_first = np.where(
-        (reset_by[:, 0] >= 0) & ((reset_by[:, 1] < 0) | (reset_by[:, 0] <= reset_by[:, 1])), 0, 1
-    )
+    rst_first = reset_by.view(np.uint64).argmin(1)  # without a RST, -1, a side comes last
     any_reset = (reset >= 0).any(1)
-    by_opener = any_reset & (rst_first == 0)
     fin = (seen & tally.FIN != 0).any(1)
     # An opener that aborts when all that both sent is acknowledged ends the connection and loses nothing.
     owed = np.zeros((n, 2), bool)
@@ -330,7 +327,7 @@ def _decide(  # type: ignore[no-untyped-def]
         unacked = (acked[:, side] - high[:, side]).view(np.int32) < 0
         owed[:, side] = (seen[:, side] & tally.HELD != 0) & (unacked | (seen[:, side] & tally.ACKED == 0))
     stuck = owed & (seen & tally.STUCK != 0)
-    reset_ = established & any_reset & ~fin & ~(by_opener & spoke.all(1) & ~owed.any(1))
+    reset_ = established & any_reset & ~fin & ~((rst_first == 0) & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - first_syn < FIRST_TIMEOUT)
     # Nearer to the last SYN than to the first one: the times of a capture may be out of order by a little.
@@ -348,7 +345,7 @@ def _decide(  # type: ignore[no-untyped-def]
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],
         OK,
     ).astype(np.int8)  # fmt: skip
-    by = np.where(code == RESET, np.where(by_opener, 0, 1), NONE).astype(np.int8)
+    by = np.where(code == RESET, rst_first, NONE).astype(np.int8)
     sender = np.zeros(n, np.int8)
     deciding = np.full(n, NONE, np.int32)
     asks = np.isin(code, (REFUSED, TIMED_OUT, DELAYED)) & tcp

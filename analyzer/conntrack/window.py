@@ -202,8 +202,7 @@ def _first_failure(b: Bounds, receiver: Side, generation: Generation) -> Refusal
 def _overshoots(b: Bounds, receiver: Side) -> bool:
     """Say whether a segment fails test I alone, and by no more than the receiver's largest window."""
     return (
-        not b.unseen
-        and not before(b.end, b.seq_lower)
+        not before(b.end, b.seq_lower)
         and not before(b.ack_upper, b.sack)
         and not before(b.sack, b.ack_lower)
         and (b.end - b.seq_upper + 1) & MODULUS <= receiver.max_window

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from analyzer.evidence.drops import DropRecord
 
+    _Timed = tuple[int, DropRecord]
+    """A record and its wall time."""
+
 
 class LostPacket(NamedTuple):
     """A packet that was lost in the node; addresses are those with which it was last seen."""
@@ -56,7 +59,7 @@ def join(
     Returns: Index of a loss to its record. A record is given to one loss at most.
     """
     these = [record for record in records if record.certain == certain]
-    found = _by_packet([record for record in these if record.src and record.dst], losses)
+    found = _by_packet([record for record in these if record.src], losses)
     bare = [record for record in these if not record.src and _in_transit(record)]
     return _by_order(bare, losses) | found
 
@@ -105,16 +108,12 @@ def _agrees(record: DropRecord, loss: LostPacket) -> bool:
 
     A record's sequence number is the loss's by now: by that it was looked up.
     """
-    same_id = record.ip_id is not None and record.ip_id == loss.ip_id
-    same_seq = record.seq is not None and record.seq == loss.seq
-    if None not in (record.ip_id, loss.ip_id) and not same_id:
+    if None not in (record.ip_id, loss.ip_id) and record.ip_id != loss.ip_id:
         return False
     source = (record.src, record.sport) == (loss.src, loss.sport)
     target = (record.dst, record.dport) == (loss.dst, loss.dport)
-    if source and target:
-        return True
     # Both ends translated: only numbers of 48 bits together are as good as an address.
-    return source or target or bool(same_id and same_seq and loss.ip_id)
+    return source or target or bool(record.seq is not None and record.ip_id and loss.ip_id)
 
 
 def _choose(record: DropRecord, agreeing: Sequence[int], losses: Sequence[LostPacket]) -> int | None:
@@ -160,10 +159,10 @@ def _in_transit(record: DropRecord) -> bool:
 def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> dict[int, DropRecord]:
     """Join records without addresses, each version of IP and each source by itself."""
     found: dict[int, DropRecord] = {}
-    kinds: dict[tuple[str, int | None, str], list[DropRecord]] = defaultdict(list)
+    kinds: dict[tuple[str, int | None, str], list[_Timed]] = defaultdict(list)
     for record in records:
         if record.wall is not None:
-            kinds[record.source, record.version, record.proto].append(record)
+            kinds[record.source, record.version, record.proto].append((record.wall, record))
     for (_, version, proto), group in kinds.items():
         chosen = [
             number
@@ -171,9 +170,9 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
             if (version is None or version == (6 if ":" in losses[number].src else 4))
             and (not proto or proto == losses[number].proto)
         ]
-        group.sort(key=lambda record: record.wall or 0)
+        group.sort(key=lambda timed: timed[0])
         chosen.sort(key=lambda number: losses[number].last_seen_ns)
-        times = [record.wall or 0 for record in group]
+        times = [wall for wall, _ in group]
         for block in _blocks(chosen, losses):
             begin = bisect_left(times, losses[block[0]].last_seen_ns)
             ends = [losses[number].next_ns for number in block]
@@ -188,7 +187,7 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
 
 
 def _alike(
-    records: Sequence[DropRecord], times: Sequence[int], block: Sequence[int], losses: Sequence[LostPacket]
+    records: Sequence[_Timed], times: Sequence[int], block: Sequence[int], losses: Sequence[LostPacket]
 ) -> dict[int, DropRecord]:
     """Give each loss the first record after it where all until it is sent again say the same, and none is missing.
 
@@ -204,22 +203,22 @@ def _alike(
         if first >= end:
             return {}
         if begin and _one_kind(records[begin:end]):
-            found[number] = records[first]
+            found[number] = records[first][1]
             used = first + 1
     return found
 
 
-def _one_kind(records: Sequence[DropRecord]) -> bool:
-    return len({(record.reason, record.location, record.hook) for record in records}) == 1
+def _one_kind(records: Sequence[_Timed]) -> bool:
+    return len({(record.reason, record.location, record.hook) for _, record in records}) == 1
 
 
 def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:
     """Split losses, in order of time, where none of the earlier ones can be dropped any more."""
     block: list[int] = []
-    until: int | None = 0
+    until: int | None = None
     for number in chosen:
         loss = losses[number]
-        if block and until is not None and loss.last_seen_ns > until:
+        if until is not None and loss.last_seen_ns > until:
             yield block
             block = []
         if not block:
@@ -232,7 +231,7 @@ def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[lis
 
 
 def _forced(
-    records: Sequence[DropRecord], block: Sequence[int], losses: Sequence[LostPacket]
+    records: Sequence[_Timed], block: Sequence[int], losses: Sequence[LostPacket]
 ) -> dict[int, DropRecord]:
     """Assign as many records as losses, both in order of time, where only one assignment keeps the order.
 
@@ -242,19 +241,18 @@ def _forced(
     """
     found: dict[int, DropRecord] = {}
     waiting: list[int] = []
-    held: list[DropRecord] = []
+    held: list[_Timed] = []
     arrived = 0
-    for record in records:
-        wall = record.wall or 0
+    for wall, record in records:
         while arrived < len(block) and losses[block[arrived]].last_seen_ns <= wall:
             waiting.append(block[arrived])
             arrived += 1
-        held.append(record)
+        held.append((wall, record))
         if len(held) > len(waiting):
             return {}  # a record too many so far: some of them are of other packets
         if len(held) < len(waiting):
             continue
-        if _one_kind(held) and all(_open(losses[n], r.wall or 0) for n, r in zip(waiting, held, strict=True)):
-            found |= dict(zip(waiting, held, strict=True))
+        if _one_kind(held) and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
+            found |= {n: one for n, (_, one) in zip(waiting, held, strict=True)}
         waiting, held = [], []
     return found

@@ -288,11 +288,8 @@ def _by_routes(scene: Scene) -> None:
         return
     for at, places in _open(scene):
         flows = at.point.flows
-        for place in places[:MOST].tolist():
-            flow = int(at.point.packets.flow[at.rows[place]])
-            gap, outward = scene.gaps[int(at.gap[place])], bool(at.outward[place])
-            if not outward or at.reason[place] not in OPEN:
-                continue
+        for place in places[at.outward[places]][:MOST].tolist():
+            flow, gap = int(at.point.packets.flow[at.rows[place]]), scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=True)
             if walked is not None and (walked[0].destination_nat is not None or walked[0].nat_doubts):
                 continue
@@ -327,12 +324,9 @@ def _by_counters(scene: Scene) -> None:
 
     In which gap a counter does not say: of what may have got further there is no place to tell.
     """
-    dropped = scene.counters.get("drop", 0)
-    if not dropped:
-        return
     left = list(_open(scene))
     waiting = sum(len(places) for _, places in left)
-    if waiting and dropped == waiting + _lost(scene):
+    if 0 < waiting <= (dropped := scene.counters.get("drop", 0)) and dropped == waiting + _lost(scene):
         for at, places in left:
             last = [not leads_on(scene, at, place) for place in places.tolist()]
             at.reason[places[np.array(last, bool)]] = CODES["counted"]

@@ -243,8 +243,6 @@ def _by_answer(
         mine = of_asked[(marks & SYN_X != 0) & (marks & SYNACK_Y == 0)]
         marks = answered.flows.marks[of_answered]
         theirs = of_answered[(marks & SYNACK_Y != 0) & (marks & SYN_X == 0)]
-        if not len(mine) or not len(theirs):
-            continue
         first = answered.order[answered.starts[2 * theirs.astype(np.int64) + 1]]
         i, j = unique_join(
             scramble(asked.flows.isn_x[mine], 8), scramble(answered.packets.ack[first] - np.uint32(1), 8)
@@ -282,9 +280,10 @@ _BALLOT = np.dtype(
 
 def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.int32]) -> NDArray[Any]:
     """One vote per packet that is unique on both sides, among the flows that are left."""
-    left_a, left_b = _sharing(a, left_a, b, left_b)
     if not len(left_a) or not len(left_b):
         return np.zeros(0, _BALLOT)
+    left_b = _share(a, left_a, b, left_b)
+    left_a = _share(b, left_b, a, left_a)
     rows_a, rows_b = _voters(a, left_a), _voters(b, left_b)
     keys_a, keys_b = packet_keys(a, rows_a), packet_keys(b, rows_b)
     rest_a, rest_b = np.arange(len(rows_a)), np.arange(len(rows_b))
@@ -309,21 +308,11 @@ def _ballots(a: Point, b: Point, left_a: NDArray[np.int32], left_b: NDArray[np.i
     return np.concatenate(found)
 
 
-def _sharing(
-    a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Those of the flows, and few others, that have a packet's content in common with one of the other point's.
+def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Those of B's flows, and few others, that have a packet's content in common with one of A's.
 
     No other can have a vote: of two pods' packets on a bridge the half that is the other pod's, for one.
     """
-    if not len(left_a) or not len(left_b):
-        return left_a, left_b
-    left_b = _share(a, left_a, b, left_b)
-    return _share(b, left_b, a, left_a), left_b
-
-
-def _share(a: Point, left_a: NDArray[np.int32], b: Point, left_b: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Those of B's flows."""
     noted = int(a.sizes()[left_a].sum())
     seen = np.zeros(min(CONTENTS, 64 << noted.bit_length()) // 8, np.uint8)
     found = np.zeros(len(left_b), np.uint8)

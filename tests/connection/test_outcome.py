@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from analyzer.connection.outcome import OUTCOMES
 from tests.connection.told import closed, connections, judged, one, out
 from tests.conversation import Conversation
 
@@ -124,13 +126,54 @@ def test_tcp(
     )
 
 
-def test_delay_is_the_time_of_the_repetition(tmp_path: Path) -> None:
-    """From the first SYN to the one that was answered."""
-    talk = out()
-    _delayed(talk)
-    all_ = connections(judged(tmp_path, talk)).outcomes
+def _reset_twice(talk: Conversation) -> None:
+    _reset_by_server(talk)
+    talk.send("R")
 
-    assert [10**9] == [int(delay) for delay in all_.delay if delay]
+
+def _reset_by_pod_first(talk: Conversation) -> None:
+    _reset_by_pod(talk)
+    talk.send("R", by_pod=False)
+
+
+def _asked(talk: Conversation) -> None:
+    talk.proto = "udp"
+    for at in (0, 5):
+        talk.data(b"question", at=at)
+
+
+@pytest.mark.parametrize(
+    ("tell", "outcome", "side", "packet"),
+    [
+        (_delayed, "delayed", 0, 0),
+        (_refused, "refused", 0, 0),
+        (_timed_out, "timed-out", 0, 0),
+        (_stalled, "stalled", 0, 4),
+        (_reset_by_server, "reset", 1, 4),
+        (_reset_by_pod, "reset", 0, 4),
+        (_reset_twice, "reset", 1, 4),
+        (_reset_by_pod_first, "reset", 0, 4),
+        (_asked, "unanswered", 0, 0),
+    ],
+)
+def test_the_packet_that_decides(
+    tell: Callable[[Conversation], None], outcome: str, side: int, packet: int, tmp_path: Path
+) -> None:
+    """The first request, the first repetition or the first RST explains what became of a connection, and who sent it.
+
+    A delay lasts from the first SYN to the one that was answered; each repetition of data counts.
+    """
+    talk = out(server="192.0.2.100:53")
+    tell(talk)
+    all_ = connections(judged(tmp_path, talk))
+    (mine,) = np.flatnonzero(all_.outcomes.deciding >= 0).tolist()
+    time = all_.chains.points[int(all_.chains.point[mine])].packets.time[all_.outcomes.deciding[mine]]
+
+    assert (outcome, side) == (OUTCOMES[all_.outcomes.code[mine]], all_.outcomes.side[mine])
+    assert (side if outcome == "reset" else -1) == all_.outcomes.by[mine]
+    assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
+    assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
+    assert 3 * (outcome == "stalled") == all_.outcomes.repeated[mine]
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
@@ -142,6 +185,17 @@ def test_seen_from_the_middle(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert ("ok", "OTH") == (one(analysis), one(analysis, "state"))
+
+
+def test_one_side_from_the_middle(tmp_path: Path) -> None:
+    """Nobody saw whether the server acknowledges what is sent again: where it failed cannot be told."""
+    talk = out()
+    first = talk.data(500, at=0)
+    for at in (1, 2, 4):
+        talk.send("PA", first.payload, at=at, seq=first.seq)
+    analysis = judged(tmp_path, talk)
+
+    assert ("stalled", "unknown") == (one(analysis), one(analysis, "class"))
 
 
 def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
@@ -204,6 +258,18 @@ def test_nobody_took_the_answer(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
+
+
+@pytest.mark.parametrize("by_pod", [True, False])
+def test_an_answer_that_was_taken_in_the_end(by_pod: bool, tmp_path: Path) -> None:
+    """Near miss: who acknowledged a SYN-ACK had it, and whoever sends data had been acknowledged, however often it was sent."""
+    talk = out()
+    talk.syn(0)
+    talk.synack(0.1)
+    talk.synack(1.1)
+    talk.send("PA", 10, by_pod=by_pod)
+
+    assert "ok" == one(judged(tmp_path, talk))
 
 
 def test_an_answer_to_nobody_that_was_captured(tmp_path: Path) -> None:

@@ -154,30 +154,40 @@ def test_which_of_two_failures_is_named(
 
 
 @pytest.mark.parametrize(
-    ("generation", "verdict", "answer"),
-    [(CLASSIC, "invalid", "invalid"), (LINUX_6_0, "invalid", "accept"), (MODERN, "ignore", "accept")],
+    ("generation", "verdict", "answer", "reason"),
+    [
+        (CLASSIC, "invalid", "invalid", "SEQ is over the upper bound (over the window of the receiver)"),
+        (LINUX_6_0, "invalid", "accept", "20000 bytes more than expected"),
+        (MODERN, "ignore", "accept", "20000 bytes more than expected"),
+    ],
 )
-def test_small_overshoot(start: Start, generation: Generation, verdict: str, answer: str) -> None:
+def test_small_overshoot(
+    start: Start, generation: Generation, verdict: str, answer: str, reason: str
+) -> None:
     """Data that ends within one window beyond the window may be acknowledged, from 6.0 on."""
     talk = start(generation).handshake()
     edge = C + SERVER_WINDOW
     overshoot = talk.client(ACK, edge + 1, S, payload=SERVER_WINDOW - 2)
 
-    assert (verdict, "seq-over-upper-bound") == (overshoot.verdict, overshoot.test)
+    assert (verdict, "seq-over-upper-bound", reason) == (overshoot.verdict, overshoot.test, overshoot.reason)
     assert answer == talk.server(ACK, S, edge + SERVER_WINDOW - 1).verdict
 
 
-def test_overshoot_allowance_to_the_byte(start: Start) -> None:
-    """The data's end plus one may be a window beyond the right edge, and not a byte more."""
+@pytest.mark.parametrize(
+    ("payload", "ack", "verdict"),
+    [
+        (SERVER_WINDOW - 2, S, "ignore"),
+        (SERVER_WINDOW - 1, S, "invalid"),
+        (9, S + 1, "invalid"),
+        (9, S - 70_000, "invalid"),
+    ],
+)
+def test_overshoot_allowance_to_the_byte(start: Start, payload: int, ack: int, verdict: str) -> None:
+    """The data's end plus one may be a window beyond the right edge, and not a byte more, if its acknowledgement is right."""
     edge = C + SERVER_WINDOW
-    for payload, verdict in ((SERVER_WINDOW - 2, "ignore"), (SERVER_WINDOW - 1, "invalid")):
-        talk = start(MODERN).handshake()
-        judged = talk.client(ACK, edge + 1, S, payload=payload)
+    judged = start(MODERN).handshake().client(ACK, edge + 1, ack, payload=payload)
 
-        assert (verdict, edge, 1) == (judged.verdict, judged.bound, judged.short_by)
-    assert (
-        start(MODERN).handshake().client(ACK, edge + 1, S, payload=9).reason == "11 bytes more than expected"
-    )
+    assert (verdict, edge, 1) == (judged.verdict, judged.bound, judged.short_by)
 
 
 @pytest.mark.parametrize(("generation", "answer"), [(LINUX_6_0, "invalid"), (MODERN, "accept")])
@@ -278,11 +288,12 @@ def test_keepalive_reply_met_first(start: Start) -> None:
 
 
 def test_new_number_before_the_handshake_ends(start: Start, generation: Generation) -> None:
-    """A client that gives up on its first SYN may try with a higher number."""
+    """A client that gives up on its first SYN may try with a higher number; nothing bounds a lower one before an answer."""
     talk = start(generation)
     talk.client(SYN, CLIENT)
-    talk.client(SYN, CLIENT + 5000)
 
+    assert talk.client(SYN, CLIENT - 5000).verdict == "accept"
+    talk.client(SYN, CLIENT + 5000)
     assert talk.server(SYN | ACK, SERVER, CLIENT + 5001).verdict == "accept"
 
 
@@ -313,6 +324,21 @@ def test_reset_without_numbers_is_given_some(start: Start, generation: Generatio
 
     assert talk.server(RST | ACK, 0, C).verdict == "accept"
     assert talk.connection.entry is None
+
+
+def test_the_acknowledgement_of_a_reset(start: Start, generation: Generation) -> None:
+    """A RST that acknowledges 0 acknowledges nothing; any other number must be one that was sent."""
+    for ack, verdict in ((0, "accept"), (C + 501, "invalid")):
+        assert verdict == start(generation).handshake().server(RST | ACK, S, ack).verdict
+
+
+def test_what_has_no_ack_acknowledges_nothing(start: Start, generation: Generation) -> None:
+    """A FIN without ACK after data of the other side leaves the highest acknowledgement as it was."""
+    talk = start(generation).handshake()
+    talk.server(ACK, S, C, payload=100)
+    talk.client(FIN, C)
+
+    assert S == talk.side(False).max_ack
 
 
 def test_fin_takes_a_number(start: Start, generation: Generation) -> None:

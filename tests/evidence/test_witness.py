@@ -64,6 +64,8 @@ def test_both_ends_translated() -> None:
     mine = told(loss, src="192.0.2.10", dst="10.0.0.9", dport=8080)
     assert {0: mine} == join([mine], [loss])
     assert {} == join([told(loss, src="192.0.2.10", dst="10.0.0.9", dport=8080, ip_id=None)], [loss])
+    query = loss._replace(proto="udp", seq=None)
+    assert {} == join([told(query, src="192.0.2.10", dst="10.0.0.9", dport=8080)], [query])
 
 
 def test_less_than_the_packet() -> None:
@@ -74,6 +76,8 @@ def test_less_than_the_packet() -> None:
     named = told(one, seq=None, ip_id=None)
     assert {0: named} == join([named], [one, again, other])
     assert {} == join([told(one, seq=None, ip_id=None, src="192.0.2.10", sport=61000)], [one, again, other])
+    ping = LostPacket("icmp", "10.0.0.1", "192.0.2.1")
+    assert {} == join([told(ping)], [ping]), "another one of these two hosts would be told alike"
 
 
 def test_translated_without_numbers() -> None:
@@ -100,6 +104,7 @@ def test_repeated_packet() -> None:
     second = first._replace(last_seen_ns=SECOND, next_ns=3 * SECOND)
     early, late = told(first, 30_000), told(first, SECOND - 5_000)  # the clocks differ by some microseconds
     assert {0: early, 1: late} == join([late, early], [first, second])
+    assert {} == join([told(first, SECOND // 2)], [first, second]), "as near to the one as to the other"
 
 
 def test_udp_without_id() -> None:
@@ -122,7 +127,10 @@ def test_uncertain_records_prove_nothing() -> None:
 def test_by_order() -> None:
     """Without addresses: one record between sighting and repetition; none before or after it."""
     loss = syn(4000, at=100)
-    assert {0: record(130)} == join([record(130)], [loss])
+    for at in (100, 130, 100 + SECOND):
+        assert {0: record(at)} == join([record(at)], [loss])
+    v6 = loss._replace(src="2001:db8::1", dst="2001:db8::2")
+    assert {0: record(130, version=6)} == join([record(130, version=6)], [v6])
     assert {} == join([record(99)], [loss])
     assert {} == join([record(101 + SECOND)], [loss])
     assert {} == join([record(130), record(140)], [loss]), "one of them is another packet's"
@@ -156,6 +164,7 @@ def test_by_order_far_apart() -> None:
     first, later = syn(4000, at=0), syn(4001, at=10 * SECOND)
     records = [record(30), record(40), record(10 * SECOND + 30)]
     assert {1: records[2]} == join(records, [first, later])
+    assert {0: records[0], 1: records[2]} == join(records[::2], [first, later])
     assert {1: records[2]} == join(records, [first._replace(next_ns=None), later])
     assert {0: records[0], 1: records[2]} == join(records[::2], [first._replace(next_ns=None), later])
 
@@ -175,9 +184,10 @@ def test_by_order_among_drops_of_others() -> None:
 def test_copies_of_packets_that_arrived_do_not_count() -> None:
     """A closing socket frees what it got."""
     noise = record(40, reason="QUEUE_PURGE", location="sk_stream_kill_queues", hook=None)
+    closed = record(40, reason="NOT_SPECIFIED", location="tcp_v4_rcv", hook=None)
     loss = syn(4000, at=0)
-    assert {0: record(30)} == join([record(30), noise], [loss])
-    assert {} == join([noise], [loss])
+    assert {0: record(30)} == join([record(30), noise, closed], [loss])
+    assert {} == join([noise], [loss]) == join([closed], [loss])
 
 
 def test_two_tools_beside_each_other() -> None:

@@ -129,8 +129,12 @@ def judged(folder: Path, *talks: Conversation | Frames, **options: Any) -> Analy
 
 
 def findings(analysis: Analysis) -> list[Finding]:
-    """Every finding, in order of time."""
-    return sorted((f for i in analysis.incidents for f in i.findings), key=lambda f: f.time)
+    """Every finding, in order of time; each says what its evidence is and where, what is excluded by what, and what to do."""
+    found = sorted((f for i in analysis.incidents for f in i.findings), key=lambda f: f.time)
+    assert all(e.says and e.source for f in found for e in f.evidence)
+    assert all(e.cause and e.because for f in found for e in f.excluded)
+    assert all(r.do and r.effect and r.risk for f in found for r in f.remedies)
+    return found
 
 
 def causes(analysis: Analysis) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from analyzer import Analysis, analyze
 from analyzer.flow.point import TCP, UDP
-from analyzer.incident.cases import MOST_ATTEMPTS, Case, cases, first_answer
+from analyzer.incident.cases import MOST_ATTEMPTS, Case, cases, first_answer, lost, refused
 from tests.conversation import START, Conversation, bystander, record
 
 POD, SERVER, NAT = "10.244.0.11:20000", "192.0.2.100:80", "192.0.2.10:1024"
@@ -135,6 +135,28 @@ def test_inwards(tmp_path: Path) -> None:
 
     assert ("eth0", False) == (case.point.name, case.outward)
     assert [["eth0"], ["eth0", "cni0", "veth-a"]] == [[p.name for p, _ in s.seen] for s in case.steps]
+
+
+@pytest.mark.parametrize(
+    ("flags", "gone", "kinds"), [("SA", True, (True, False)), ("RA", False, (False, True))]
+)
+def test_what_it_lost(flags: str, gone: bool, kinds: tuple[bool, bool], tmp_path: Path) -> None:
+    """Replies that were lost, and requests that this node refused, are cases of their own, and no lost requests."""
+    talk = out()
+    talk.syn(0)
+    sent = talk.send(flags, by_pod=False)
+    if gone:
+        sent.lost_after("eth0")
+    else:
+        talk.sent[0].lost_after("cni0")
+        sent.only_at("cni0", "veth-a")
+    scene = analysed(tmp_path, talk).scene
+    assert scene is not None
+    followed = scene.replies if gone else scene.requests
+    (case,) = cases(followed[TCP], scene.gaps, scene.trails, TCP, lost if gone else refused)
+
+    assert (*kinds, False) == (case.replies, case.refused, case.requests)
+    assert [] == found(tmp_path, talk)
 
 
 def test_udp_answers(tmp_path: Path) -> None:

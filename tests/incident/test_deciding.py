@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
 
 from analyzer import Analysis, analyze
-from tests.conversation import Conversation, bystander, record
+from tests.connection.reasons import asks, reasons
+from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, record
 from tests.golden import ROOT
-from tests.incident.evidence import connection, counters, vanishing
+from tests.incident.evidence import Frames, connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
 
 RULES = "table ip f {{\n\tchain c {{\n\t\ttype filter hook {hook} priority 0; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
@@ -49,15 +52,7 @@ def test_what_input_drops(tmp_path: Path) -> None:
 
     assert [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)] == told_of(analysis)
     assert "to this node itself" in analysis.incidents[0].summary
-
-
-def test_what_input_accepts(tmp_path: Path) -> None:
-    """Near miss: the rule is about another port, so nobody knows why the node did not answer."""
-    talk = in_vain("10.244.0.1:9100", way="veth-a cni0")
-
-    assert [] == told_of(
-        judged(tmp_path, talk, hook="input", rule="tcp dport 22 counter packets 2 bytes 120 drop")
-    )
+    assert "lost outside the node" in [one.cause for one in analysis.incidents[0].findings[0].excluded]
 
 
 def test_a_rule_that_drops_at_random(tmp_path: Path) -> None:
@@ -111,13 +106,13 @@ def test_between_two_bridges(tmp_path: Path) -> None:
     assert [("syn-vanished", "policy-drop", ("cni0", "docker0"), 2)] == told_of(analysis)
 
 
-def _silent(folder: Path, *talks: Conversation) -> Analysis:
+def _silent(folder: Path, *talks: Conversation | Frames) -> Analysis:
     """Analyse what happened after the uplink's last packet."""
     early = bystander(-5)
     home = Conversation(pod="10.244.0.99:5000", server="10.244.0.1:22", way="veth-z cni0")
     home.syn(40)
     home.accept()
-    return analyze(record(folder, early, home, *talks))
+    return analyze(record(folder, early, home, *talks))  # type: ignore[arg-type]
 
 
 def _rules(folder: Path, rule: str) -> None:
@@ -128,11 +123,6 @@ def _rules(folder: Path, rule: str) -> None:
 def _said(analysis: Analysis) -> tuple[list[str], int, int]:
     """The causes, what is of this node, what nobody can tell."""
     return [i.cause for i in analysis.incidents], analysis.account.node, analysis.account.open
-
-
-def test_nothing_decides(tmp_path: Path) -> None:
-    """Without counters and rules an outage is open: not clean, and no incident."""
-    assert ([], 0, 1) == _said(_silent(tmp_path, vanishing(connection(), 0, 1, 3)))
 
 
 @pytest.mark.parametrize(("drop", "decided"), [(5, True), (4, False), (6, False), (0, False)])
@@ -181,18 +171,18 @@ def test_counters_and_a_rule(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "invalid", "decided"),
-    [({}, 2, True), ({}, 3, False), ({}, 0, False), ({"DPT": 81}, 2, False), ({"SPT": 20001}, 2, False),
+    [({}, 2, True), ({}, 3, False), ({}, 0, False), ({"DPT": 80}, 2, False), ({"SPT": 20001}, 2, False),
      ({"SEQ": 7}, 2, False), ({"DST": "192.0.2.101"}, 2, False), ({"SRC": "10.244.0.12"}, 2, False)],
 )  # fmt: skip
 def test_wrong_checksums(changes: dict[str, object], invalid: int, decided: bool, tmp_path: Path) -> None:
     """The log names the SYN, and INVALID are as many as were sent; another packet, or another count, leaves it open."""
-    names = {"SRC": "10.244.0.11", "DST": "192.0.2.100", "SPT": 20000, "DPT": 80, "SEQ": 1_000_000} | changes
+    names = {"SRC": "10.244.0.11", "DST": "192.0.2.100", "SPT": 20000, "DPT": 81, "SEQ": 1_000_000} | changes
     said = "SRC={SRC} DST={DST} LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT={SPT} DPT={DPT} SEQ={SEQ} ACK=0"
     counters(tmp_path, invalid=invalid)
     (tmp_path / "dmesg.txt").write_text(
         f"[   12.5] nf_ct_proto_6: bad checksum IN=cni0 OUT= MAC= {said.format(**names)} WINDOW=64240 RES=0x00 SYN URGP=0\n"
     )
-    analysis = _silent(tmp_path, vanishing(connection(), 0, 1))
+    analysis = _silent(tmp_path, vanishing(connection(server="192.0.2.100:81"), 0, 1))
 
     assert ((1, 0) if decided else (0, 1)) == _said(analysis)[1:]
 
@@ -215,6 +205,31 @@ def test_rules(rule: str, cause: str | None, tmp_path: Path) -> None:
     assert (([cause], 1, 0) if cause else ([], 0, 1)) == _said(analysis)
 
 
+@pytest.mark.parametrize(
+    ("nowhere", "rule", "expected"),
+    [
+        ("blackhole 192.0.2.100", "", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.101", "", ([], 0, 1)),
+        ("blackhole 192.0.2.100 table 2", "", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.100 table 3", "", ([], 0, 1)),
+        ("blackhole 192.0.2.100", "tcp dport 80 dnat to 192.0.2.102", ([], 0, 1)),
+        ("blackhole 192.0.2.100", "tcp dport 81 dnat to 192.0.2.102", (["no-route"], 1, 0)),
+        ("blackhole 192.0.2.100", "numgen random mod 2 0 dnat to 192.0.2.102", ([], 0, 1)),
+    ],
+)
+def test_routes(nowhere: str, rule: str, expected: tuple[list[str], int, int], tmp_path: Path) -> None:
+    """What is routed nowhere is lost, whoever recorded there; where it may be translated first, the route is another one."""
+    chain = "table ip n {{\n\tchain c {{\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\t{}\n\t}}\n}}\n"
+    told(
+        tmp_path,
+        nft=chain.format(rule),
+        rules="0:\tfrom all lookup local\n9:\tfrom 10.244.0.11 lookup 2\n32766:\tfrom all lookup main\n",
+        routes=f"default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n{nowhere}\n",
+    )
+
+    assert expected == _said(_silent(tmp_path, vanishing(connection(), 0, 1, 3)))
+
+
 def test_what_was_answered_is_not_dropped(tmp_path: Path) -> None:
     """A rule that is listed now need not have been there then."""
     _rules(tmp_path, "tcp dport 80 drop")
@@ -229,11 +244,10 @@ def test_what_was_answered_is_not_dropped(tmp_path: Path) -> None:
 
 def test_a_node_that_says_nothing(tmp_path: Path) -> None:
     """No rule drops what comes in, and still nobody answers: that is this node's, and nobody can tell why."""
-    analysis = judged(
-        tmp_path, in_vain("10.244.0.1:9100", way="veth-a cni0"), hook="input", rule="tcp dport 22 drop"
-    )
+    talk = in_vain("10.244.0.1:9100", way="veth-a cni0")
+    analysis = judged(tmp_path, talk, hook="input", rule="tcp dport 22 drop")
 
-    assert {"local": 1} == analysis.account.why_unknown
+    assert ([], {"local": 1}) == (told_of(analysis), analysis.account.why_unknown)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +281,83 @@ def test_one_packet_to_the_node_itself(
 
     assert ([incident] if incident else []) == [(one.kind, one.cause) for one in analysis.incidents]
     assert [expected] == table["reason"][table["pod"].isna()].tolist()
+
+
+@pytest.mark.parametrize(
+    ("proto", "code", "sender", "expected"),
+    [
+        ("tcp", 3, "192.0.2.10", "refused-here"),
+        ("udp", 3, "192.0.2.10", "seen-beyond"),
+        ("udp", 13, "192.0.2.10", "refused-here"),
+        ("udp", 13, "192.0.2.1", "seen-beyond"),
+        ("udp", 4, "192.0.2.10", "seen-beyond"),
+        ("tcp", 4, "192.0.2.10", "own-address"),
+    ],
+)
+def test_an_error_that_answers_for_the_node_itself(
+    proto: str, code: int, sender: str, expected: str, tmp_path: Path
+) -> None:
+    """A closed port is a RST of TCP and `port unreachable` of UDP: any other error of the node's about it is a rule's."""
+    talk = Conversation(pod="198.51.100.7:20000", server="192.0.2.10:9100", way="eth0", proto=proto)
+    asks(talk, 0)
+    transport = (TCP if proto == "tcp" else UDP)(sport=20000, dport=9100)
+    error = (
+        Ether(src=UPLINK, dst=GATEWAY)
+        / IP(src=sender, dst="198.51.100.7")
+        / ICMP(type=3, code=code)
+        / IP(src="198.51.100.7", dst="192.0.2.10", id=1)
+        / transport
+    )
+    told(tmp_path, **{"ip-addr": LINKS})
+    folder = record(tmp_path, talk, known(), known("10.244.0.12", at=60), Frames([("eth0", 0.001, error)]))  # type: ignore[arg-type]
+
+    assert [expected] == reasons(analyze(folder), "eth0", protocol=6 if proto == "tcp" else 17)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("tcp dport 80 reject", "refused-here"),
+        ("tcp dport 80 drop", "refused"),
+        ("tcp dport 81 reject", "refused"),
+        (None, "refused"),
+    ],
+)
+def test_an_error_while_the_uplink_was_not_recorded(rule: str | None, expected: str, tmp_path: Path) -> None:
+    """Who sent it nobody saw: it is this node's where a rule rejects the packet for certain."""
+    if rule:
+        _rules(tmp_path, rule)
+    talk = vanishing(connection(), 0)
+    error = Frames().unreachable(talk, 0.001, code=13)
+    for _, _, frame in error.heard:
+        frame[IP].ttl = 60
+
+    assert [expected] == reasons(_silent(tmp_path, talk, error))
+
+
+def test_a_reset_that_was_turned_round(tmp_path: Path) -> None:
+    """The endpoint of a service on the same bridge refused, whose RST has other ends there: it is not the node's."""
+    talk = Conversation(
+        pod="10.244.0.11:20000", server="10.96.0.1:80", dnat="10.244.0.12:80", way="veth-a cni0 | cni0 veth-b"
+    )
+    sent = talk.syn(0)
+    sent.seen = sent.seen[:2]
+    talk.send("RA", by_pod=False)
+    folder = record(tmp_path, talk, bystander(-5), bystander(20), points=("veth-a", "veth-z", "cni0", "eth0"))
+
+    assert ["answered-here"] == reasons(analyze(folder))
+
+
+def test_a_reset_by_another_port_of_a_bond(tmp_path: Path) -> None:
+    """That the port which was captured did not see it come in does not make it the node's: it came by the other one."""
+    way = "veth-a cni0 | eth0 eth1"
+    talk = connection(way=way)
+    talk.syn(0).lost_after("eth0")
+    talk.send("RA", by_pod=False).missed_at("eth1")
+    around = (bystander(at, "veth-z cni0 | eth0 eth1") for at in (-5, -4, 20))
+    analysis = analyze(record(tmp_path, talk, *around, names={"eth0": "bond0", "eth1": "eth0"}))
+
+    assert ["answered-here"] == reasons(analysis, "bond0")
 
 
 @pytest.mark.parametrize(("counted", "lost"), [(4, 4), (3, 2), (2, 2)])

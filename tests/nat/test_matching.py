@@ -292,3 +292,26 @@ def test_recorded_in_one_direction(changes: dict[str, str], agreed: int, tmp_pat
     found, _ = match(gap.inner, gap.outer)
 
     assert [agreed | ISN] == found.agreed[gap.inner.flows.isn_x[found.a] == talk.isn].tolist()
+
+
+@pytest.mark.parametrize(("isn", "number", "proof"), [(7, 1, "proven"), (7, 2, None), (0, 1, "likely")])
+def test_a_syn_that_comes_late(isn: int, number: int, proof: str | None, tmp_path: Path) -> None:
+    """A SYN that waited for seconds is the same packet if its IP ID is; a scanner's, all with an ISN of 0, may not be."""
+    talk = Conversation(**V4, nat="192.0.2.10:20000", isn=isn)
+    talk.syn(0).only_at("cni0")
+    talk.syn(3).only_at("eth0")
+    talk.sent[1].number = number
+    talk.sent[1].options = talk.sent[0].options
+
+    found = crossings(analyze(record(tmp_path, talk, bystander(-5), bystander(9))))
+    assert proof == (found[talk.pod][2] if talk.pod in found else None)
+
+
+def test_an_answer_to_number_0(tmp_path: Path) -> None:
+    """What a SYN-ACK acknowledges is a SYN's number: a flow whose SYN nobody saw has none, and not 0."""
+    talk = Conversation(**V4, isn=0)
+    talk.send("SA", by_pod=False, at=0, ack=1).only_at("eth0")
+    other = Conversation(pod="10.244.0.12:1", server="192.0.2.101:80")
+    other.data(at=0.1).only_at("cni0")
+
+    assert 2 == len(crossings(analyze(record(tmp_path, talk, other, bystander(-5), bystander(5)))))

@@ -52,7 +52,7 @@ def fitting(remedies: tuple[Remedy, ...], *, forwarded: bool, dropped: bool, v6:
     )
 
 
-def summary(findings: int, resets: int, what: str, *, by_pod: bool = False) -> str:
+def summary(findings: int, resets: int, what: str, *, by_pod: bool) -> str:
     """One sentence for people who do not read packets."""
     if by_pod:
         return (

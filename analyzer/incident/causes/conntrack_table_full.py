@@ -185,7 +185,7 @@ def _confidence(
     said = bool(lines) + _at_limit(scene)
     # A line, or a full listing, may be of another hour; both, or a line that tells its hour, are not.
     dated = said > 1 or any(line.zoned for line in lines)
-    if counters and (not drop or (drop <= failed and not said)):
+    if counters and not drop:
         return None
     passing, stopped = _established(case, scene)
     if stopped > passing:

@@ -129,12 +129,10 @@ def _events(name: str, at: int, scene: Scene) -> list[tuple[int, LogLine]]:
 
 def _down(name: str, at: int, scene: Scene) -> LogLine | None:
     """The line by which the link was down at a time: the last one before it says so; None without a date."""
-    before = [line for time, line in _events(name, at, scene) if time <= at + DATED]
-    last = before[-1] if before else None
-    if last is not None and last.about == "link-up":
-        # Dated in the loss's own second, it may have come after it.
-        times = [time for time, line in _events(name, at, scene) if line is last]
-        last = before[-2] if len(before) > 1 and times[0] // DATED >= at // DATED else None
+    before = [(time, line) for time, line in _events(name, at, scene) if time <= at + DATED]
+    if before and before[-1][1].about == "link-up" and before[-1][0] // DATED >= at // DATED:
+        before.pop()  # dated in the loss's own second, it may have come after it
+    last = before[-1][1] if before else None
     return last if last is not None and last.about == "link-down" else None
 
 

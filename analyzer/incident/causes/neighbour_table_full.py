@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import ARP
 from analyzer.connection.passages import address
-from analyzer.flow.point import ICMP6
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
@@ -214,7 +213,7 @@ def _asked(case: Case, scene: Scene, hops: set[str]) -> set[str]:
         hi, lo = int(flows.dst_hi[flow]), int(flows.dst_lo[flow])
         if flows.proto[flow] == ARP:
             asked |= {address(hi, lo), address(int(flows.src_hi[flow]), int(flows.src_lo[flow]))}
-        elif flows.proto[flow] == ICMP6 and flows.ports[flow] >> 16 == SOLICITATION:
+        elif flows.ports[flow] >> 16 == SOLICITATION:
             asked |= {hop for hop in hops if ":" in hop and _same_group(hop, lo)}
     return asked
 

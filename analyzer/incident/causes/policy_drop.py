@@ -38,6 +38,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
+from analyzer.incident.routing import beyond
 from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
 from analyzer.nat.tuples import DST
 
@@ -289,22 +290,16 @@ def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:
     point, row = case.lost[0].seen[-1]
     if not case.replies or scene.state(point, row, case.gap) != "invalid":
         return ()
-    asked = scene.trails.flows_of(point, int(point.packets.flow[row])).get(_beyond(case))
-    there = case.gap.outer if case.outward else case.gap.inner
+    there = beyond(case)
+    asked = scene.trails.flows_of(point, int(point.packets.flow[row])).get(there.name)
     exempt = asked is not None and len(there.rows(asked, 0)) > 0
-    why = (
-        "a rule exempts the request from conntrack" if exempt else f"the request never was on {_beyond(case)}"
-    )
+    why = "a rule exempts the request from conntrack" if exempt else f"the request never was on {there.name}"
     return (
         Evidence(
             says=f"conntrack calls the {label(point, row)} INVALID, since it has no entry for it: {why}",
             source="captures",
         ),
     )
-
-
-def _beyond(case: Case) -> str:
-    return case.gap.names[1] if case.outward else case.gap.names[0]
 
 
 def _facts(alike: Alike | None) -> dict[str, object]:

@@ -43,16 +43,14 @@ def test_remedies(code: str) -> None:
         assert all((remedy.do, remedy.command, remedy.effect, remedy.risk))
 
 
-def test_whatever_explains_says_when_it_is_asked_and_on_what_it_rests() -> None:
-    """`RANK` and `COUNTED` are read of every cause that explains packets."""
-    able = [
-        module
-        for code in causes.CODES
-        if hasattr(module := causes.module(code), "explain") and code != "unknown"
-    ]
+def test_detectors() -> None:
+    """Whatever explains packets is asked in the order of its `RANK`, but the unknown; four rest on conntrack's counters."""
+    ranks = {cause.CODE: cause.RANK for cause in causes.detectors()}
+    counted = {cause.CODE for cause in causes.detectors() if cause.COUNTED}
 
-    assert able
-    assert [] == [m.CODE for m in able if not isinstance(m.RANK, int) or not isinstance(m.COUNTED, bool)]
+    assert sorted(ranks.values()) == list(ranks.values())
+    assert "unknown" not in ranks
+    assert {"conntrack-table-full", "dns-insert-race", "snat-port-exhaustion", "snat-port-race"} == counted
 
 
 def test_every_file_is_listed() -> None:

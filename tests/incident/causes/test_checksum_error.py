@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from tests.conversation import START
+from tests.conversation import START, Conversation
 from tests.incident.causes.test_rp_filter import inbound
 from tests.incident.evidence import causes, counters, findings, judged
 from tests.incident.node import known, risen, told
@@ -60,13 +60,32 @@ def test_the_packet_is_named(tmp_path: Path) -> None:
     assert ["3 of 3 explained"] == [row.note for row in analysis.reconciliation if row.counter == "invalid"]
 
 
-@pytest.mark.parametrize(("sport", "confidence"), [(26900, "proven"), (26901, "likely")])
-def test_the_tunnel_is_named(tmp_path: Path, sport: int, confidence: str) -> None:
-    """The line has the tunnel's addresses and port; another port is another flow of the same tunnel."""
-    told(tmp_path, dmesg=OUTER)
+def test_a_datagram_is_named(tmp_path: Path) -> None:
+    """Of UDP, which has no number, addresses and ports are enough."""
+    line = INNER.replace("proto_6", "proto_17").replace("PROTO=TCP", "PROTO=UDP")
+    told(tmp_path, dmesg=line.replace("SEQ=50 ACK=0 WINDOW=502 RES=0x00 SYN", "LEN=40"))
+    talk = Conversation(pod="10.244.0.11:80", server="198.51.100.7:40000", proto="udp")
+    talk.send("", b"asks", by_pod=False, at=0).lost_after("eth0")
+
+    assert [(CODE, "proven")] == [(f.cause, f.confidence) for f in findings(judged(tmp_path, known(), talk))]
+
+
+@pytest.mark.parametrize(
+    ("sport", "feature", "confidence", "told_of"),
+    [(26900, "on", "proven", True), (26901, "off", "likely", False), (26900, "on [fixed]", "proven", False)],
+)
+def test_the_tunnel_is_named(
+    tmp_path: Path, sport: int, feature: str, confidence: str, told_of: bool
+) -> None:
+    """The line has the tunnel's addresses and port; another port is another flow of the same tunnel.
+
+    An offload that is on for the tunnel's device here, and could be off, is told.
+    """
+    told(tmp_path, dmesg=OUTER, ethtool=f"Features for flannel.1:\ntx-checksum-ip-generic: {feature}\n")
     (finding,) = findings(judged(tmp_path, known(), Tunnelled(sport)))  # type: ignore[arg-type]
 
     assert (CODE, confidence, "vxlan") == (finding.cause, finding.confidence, finding.facts["tunnel"])
+    assert told_of == any("tx-checksum-ip-generic is on for flannel.1" in e.says for e in finding.evidence)
 
 
 def test_counted(tmp_path: Path) -> None:

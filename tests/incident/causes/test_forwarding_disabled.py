@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.causes.forwarding_disabled import REMEDIES
 from tests.conversation import Conversation
 from tests.incident.causes.test_rp_filter import inbound
 from tests.incident.evidence import causes, connection, findings, judged, vanishing
@@ -31,6 +32,7 @@ def test_nothing_is_forwarded(tmp_path: Path) -> None:
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
     assert "net.ipv4.ip_forward is 0" in finding.evidence[0].says
+    assert REMEDIES[0].do == finding.remedies[0].do
 
 
 def test_ipv6(tmp_path: Path) -> None:
@@ -94,3 +96,13 @@ def test_the_other_version_passes(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert [(CODE, "proven")] == [(one.cause, one.confidence) for one in findings(analysis)]
+
+
+def test_what_was_refused(tmp_path: Path) -> None:
+    """Near miss: what is not forwarded is dropped in silence; a RST of the node's is somebody's will."""
+    told(tmp_path, sysctl=OFF)
+    talk = vanishing(connection(), 0)
+    talk.send("RA", by_pod=False).only_at("veth-a", "cni0")
+    (finding,) = findings(outage(tmp_path, talk))
+
+    assert ("refused", True) == (finding.kind, finding.cause != CODE)

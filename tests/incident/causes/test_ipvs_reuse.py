@@ -64,9 +64,10 @@ def test_the_listing_alone(tmp_path: Path) -> None:
         ([again(6)], {"listed": LISTED.replace(":20000", ":20001")}),
         ([older(), again(6)], {"listed": LISTED.replace(SERVICE, "10.96.44.6:80")}),
         ([older(), again(6)], {"settings": SETTINGS.replace("reuse_mode = 1", "reuse_mode = 0")}),
+        ([older(), again(6)], {"settings": SETTINGS.replace("conntrack = 1", "conntrack = 0")}),
         ([older(), again()], {}),
     ],
-    ids=["another port", "another service", "switched off", "no attempt passes"],
+    ids=["another port", "another service", "switched off", "not by conntrack", "no attempt passes"],
 )
 def test_near_misses(talks: list[Conversation], options: dict[str, str], tmp_path: Path) -> None:
     """Without one of its signs it is something else."""

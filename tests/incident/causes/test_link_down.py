@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from analyzer.incident.causes.link_down import REMEDIES
 from tests.incident.evidence import causes, connection, findings, judged, vanishing
 from tests.incident.node import told
@@ -19,9 +21,19 @@ def log(*events: tuple[int, str], dev: str = "eth0") -> str:
     )
 
 
-def test_down_around_the_loss(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("events", "stamp"),
+    [
+        (((3, "Down"), (20, "Up")), "2023-11-14T"),
+        (((3, "Down"), (20, "Up")), "Nov 14 "),
+        (((3, "Down"), (7, "Up")), "2023-11-14T"),
+    ],
+    ids=["dated", "without a zone", "up in the second of the loss"],
+)
+def test_down_around_the_loss(tmp_path: Path, events: tuple[tuple[int, str], ...], stamp: str) -> None:
     """Down before the loss, up after it: proven, though others passed before and after."""
-    told(tmp_path, messages=log((3, "Down"), (20, "Up")))
+    text = log(*events).replace("2023-11-14T", stamp)
+    told(tmp_path, messages=text.replace("+00:00", "") if stamp == "Nov 14 " else text)
     (finding,) = findings(judged(tmp_path, vanishing(connection(), 7, 8, 10)))
 
     assert (CODE, "proven", "eth0") == (finding.cause, finding.confidence, finding.facts["interface"])

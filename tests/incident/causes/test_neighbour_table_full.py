@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conversation import Conversation
-from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing, whole
+from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import told
 
 CODE = "neighbour-table-full"
@@ -21,12 +21,17 @@ def lost(n: int = 0) -> Conversation:
     return vanishing(connection(n, server="192.0.2.200:8300"), n, n + 1, n + 3)
 
 
-def test_log_and_size(tmp_path: Path) -> None:
-    """The log says so, and so many neighbours are listed as there may be."""
+@pytest.mark.parametrize(("rises", "ruled_out"), [(None, False), ({}, True), ({"drop": 9}, False)])
+def test_log_and_size(tmp_path: Path, rises: dict[str, int] | None, ruled_out: bool) -> None:
+    """The log says so, and so many neighbours are listed as there may be; conntrack's is not full where it counted no drop."""
     told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT)
+    if rises is not None:
+        counters(tmp_path, **rises)
     (finding,) = findings(judged(tmp_path, lost()))
 
     assert (CODE, "proven", "192.0.2.200") == (finding.cause, finding.confidence, finding.facts["next_hop"])
+    assert ruled_out == ("conntrack counted no drop" in [one.because for one in finding.excluded])
+    assert 1 == sum("gc_thresh3 is 10" in one.says for one in finding.evidence)
 
 
 @pytest.mark.parametrize("files", [{"dmesg": LOG}, {"arp": FULL, "sysctl": LIMIT}])
@@ -50,13 +55,30 @@ def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
     assert CODE not in causes(judged(tmp_path, lost()))
 
 
-def test_it_was_asked_for(tmp_path: Path) -> None:
-    """A next hop that is asked for in vain has an entry."""
-    told(tmp_path, dmesg=LOG)
+@pytest.mark.parametrize(
+    ("ends", "hop", "node", "limit"),
+    [
+        ({"server": "192.0.2.200:8300"}, "192.0.2.200", "192.0.2.10", 10),
+        (
+            {"pod": "[2001:db8:1::11]:20000", "server": "[2001:db8::200]:80", "nat": "[2001:db8::10]:20000"},
+            "2001:db8::200",
+            "2001:db8::10",
+            11,
+        ),
+    ],
+    ids=["v4", "v6"],
+)
+def test_it_was_asked_for(tmp_path: Path, ends: dict[str, str], hop: str, node: str, limit: int) -> None:
+    """A next hop that is asked for in vain has an entry; each version of IP has a table and a limit of its own."""
+    six = LIMIT.replace("ipv4", "ipv6").replace("10", "11")
+    told(tmp_path, dmesg=LOG + LOG.replace("arp", "ndisc"), sysctl=LIMIT + six)
+    talk = vanishing(connection(**ends), 0, 1, 3)
+    (finding,) = findings(judged(tmp_path, talk))
 
-    assert ["next-hop-unresolved"] == causes(
-        judged(tmp_path, lost(), Frames().asks("192.0.2.200", 0.0, 1.0, 2.0))
-    )
+    assert CODE == finding.cause
+    assert any(f"gc_thresh3 is {limit}: so many" in one.says for one in finding.evidence)
+    asked = Frames().asks(hop, 0.0, 1.0, 2.0, by=node)
+    assert ["next-hop-unresolved"] == causes(judged(tmp_path, talk, asked))
 
 
 def test_others_reach_it(tmp_path: Path) -> None:
@@ -93,12 +115,11 @@ def test_the_tables_own_counter(tmp_path: Path, after: str, expected: list[tuple
     assert expected == found
 
 
-@pytest.mark.parametrize(("limit", "told"), [("10", "gc_thresh3=65536"), ("100000", "gc_thresh3=262144")])
-def test_the_fix_never_lowers_the_limit(tmp_path: Path, limit: str, told: str) -> None:
-    """The new limit is at least twice the one in force."""
-    (tmp_path / "dmesg.txt").write_text(LOG)
-    (tmp_path / "arp.txt").write_text(FULL)
-    (tmp_path / "sysctl.txt").write_text(LIMIT.replace("10", limit))
+@pytest.mark.parametrize(("limit", "size"), [("10", 8192), ("100000", 32768)])
+def test_the_fix_never_lowers_the_limit(tmp_path: Path, limit: str, size: int) -> None:
+    """The new limit is at least twice the one in force, and the others keep their distance."""
+    told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT.replace("10", limit))
     (finding,) = findings(judged(tmp_path, lost()))
+    command = finding.remedies[0].command
 
-    assert told in finding.remedies[0].command
+    assert all(f"gc_thresh{n}={size * times}" in command for n, times in ((1, 1), (2, 4), (3, 8)))

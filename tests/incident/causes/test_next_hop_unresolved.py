@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.l2 import ARP, Ether
 
-from tests.conversation import BRIDGE, Conversation
+from tests.conversation import BRIDGE, UPLINK, Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 
 CODE = "next-hop-unresolved"
@@ -211,3 +212,11 @@ def test_lost_before_the_bridge(tmp_path: Path) -> None:
     talk = vanishing(connection(server=f"{DEAD}:80"), 0, 1, 3, after="veth-a")
 
     assert ["unknown"] == causes(judged(tmp_path, talk, asked()))
+
+
+def test_what_the_node_answers_is_no_question(tmp_path: Path) -> None:
+    """The near miss: the node's ARP replies go to that address, which asked."""
+    reply = Ether(src=UPLINK, dst=BRIDGE) / ARP(op=2, hwsrc=UPLINK, psrc="192.0.2.10", pdst=DEAD)
+    frames = Frames([("eth0", at, reply) for at in (0.0001, 1.02, 2.05)])
+
+    assert CODE not in causes(judged(tmp_path, lost(), frames))

@@ -29,6 +29,7 @@ def test_the_entry_is_missing(tmp_path: Path) -> None:
 
     assert (CODE, "proven", MAC) == (finding.cause, finding.confidence, finding.facts["mac"])
     assert "flannel.1" == finding.facts["interface"]
+    assert "show dev flannel.1" in finding.remedies[-1].command
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, judged
+from tests.incident.node import LINKS, told
 
 SERVICES = """IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
@@ -34,10 +35,18 @@ def asking() -> Conversation:
     return talk
 
 
-@pytest.mark.parametrize(("name", "text"), [("ipvsadm-Ln.txt", SERVICES), ("iptables-save.txt", RULES)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ipvsadm-Ln.txt", SERVICES),
+        ("iptables-save.txt", RULES),
+        ("iptables-save.txt", RULES.replace("-d 192.0.2.10/32", "-m addrtype --dst-type LOCAL")),
+    ],
+)
 @pytest.mark.parametrize("port", [30080, 30081])
 def test_a_service_on_the_outer_port(name: str, text: str, port: int, tmp_path: Path) -> None:
     """Offered by IPVS or by a rule on just that port; a service on the next port is the near miss."""
+    told(tmp_path, **{"ip-addr": LINKS})
     (tmp_path / name).write_text(text.format(port=port))
 
     assert (port == 30080) == ("nodeport-collision" in causes(judged(tmp_path, asking())))

@@ -51,6 +51,9 @@ def test_a_port_that_never_passes(tmp_path: Path) -> None:
     for finding in findings(analysis):
         assert "likely" == finding.confidence
         assert (5, 0, None) == tuple(finding.facts[name] for name in ("lost_alike", "passed_alike", "rule"))
+        assert (
+            "5 attempts to this destination and port vanished here and 0 passed" in finding.evidence[0].says
+        )
         assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "lost outside the node"} == {
             e.cause for e in finding.excluded
         }
@@ -116,12 +119,16 @@ def test_a_rule_behind_the_rule_for_one_of_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exempt", "expected"),
-    [("iifname cni0 tcp dport 8080 notrack", CODE), ("tcp dport 9 notrack", "unknown")],
+    ("rule", "exempt", "expected", "why"),
+    [
+        ("ct state invalid drop", "iifname cni0 tcp dport 8080 notrack", CODE, True),
+        ("ct state invalid drop", "tcp dport 9 notrack", "unknown", False),
+        ("tcp sport 8080 drop", "tcp dport 9 notrack", CODE, False),
+    ],
 )
-def test_an_answer_without_an_entry(tmp_path: Path, exempt: str, expected: str) -> None:
-    """A rule exempts the request from conntrack, so its answer is INVALID, and a rule drops that."""
-    rules(tmp_path, "ct state invalid drop")
+def test_an_answer_without_an_entry(tmp_path: Path, rule: str, exempt: str, expected: str, why: bool) -> None:
+    """A rule exempts the request from conntrack, so its answer is INVALID, and a rule drops that; others are not."""
+    rules(tmp_path, rule)
     with (tmp_path / "nft-ruleset.txt").open("a") as file:
         file.write(
             "table inet raw {\n\tchain pre {\n\t\ttype filter hook prerouting priority -300; policy accept;\n"
@@ -134,6 +141,10 @@ def test_an_answer_without_an_entry(tmp_path: Path, exempt: str, expected: str) 
     (finding,) = findings(judged(tmp_path, talk, allowed()))
 
     assert ("reply-vanished", expected) == (finding.kind, finding.cause)
+    assert why == any(
+        "INVALID, since it has no entry for it: a rule exempts the request" in one.says
+        for one in finding.evidence
+    )
 
 
 def test_as_many_refused_elsewhere(tmp_path: Path) -> None:

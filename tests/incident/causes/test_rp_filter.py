@@ -42,6 +42,7 @@ def test_setting_and_log(tmp_path: Path) -> None:
         finding.facts[name] for name in ("interface", "rp_filter", "sender")
     )
     assert "martian source" in finding.evidence[0].says
+    assert ["lost before the node", "snat-port-race"] == [one.cause for one in finding.excluded]
 
 
 def test_the_greater_setting_counts(tmp_path: Path) -> None:
@@ -69,6 +70,7 @@ def test_counter_and_routes(tmp_path: Path) -> None:
 
     assert (CODE, "likely") == (finding.cause, finding.confidence)
     assert any("would leave by eth1, not by eth0" in e.says for e in finding.evidence)
+    assert ["lost before the node"] == [one.cause for one in finding.excluded]
 
 
 def test_only_the_counter(tmp_path: Path) -> None:

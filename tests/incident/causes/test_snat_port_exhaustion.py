@@ -155,6 +155,10 @@ def _scattered(folder: Path) -> list[Conversation]:
     return [*held, refused()]
 
 
+def _one_holder(folder: Path) -> list[Conversation]:
+    return [*holders(1), refused()]
+
+
 def _single_attempt(folder: Path) -> list[Conversation]:
     return [*holders(), refused(0)]
 
@@ -181,6 +185,7 @@ def _two_addresses(folder: Path) -> list[Conversation]:
         _of_another_protocol,
         _kept_ports,
         _scattered,
+        _one_holder,
         _single_attempt,
         _passes_on_a_further_port,
         _two_addresses,

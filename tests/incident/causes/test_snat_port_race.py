@@ -11,6 +11,7 @@ import pytest
 from analyzer import analyze
 from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import counters, findings
 
 SERVER = "192.0.2.100:80"
 
@@ -56,19 +57,9 @@ def winner(at: float = 0.000020, **changes: Any) -> Conversation:
     return talk
 
 
-def counters(folder: Path, **rise: int) -> None:
-    """Write `conntrack -S` from before and after."""
-    names = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
-    for file, factor in (("conntrack-S-before.txt", 0), ("conntrack-S-after.txt", 1)):
-        values = " ".join(f"{name}={5 + factor * rise.get(name, 0)}" for name in names)
-        (folder / file).write_text(f"cpu=0   \t{values} \n")
-
-
 def told(folder: Path, *talks: Conversation, **options: Any) -> Finding:
     """The only finding of these conversations."""
-    analysis = analyze(record(folder, *talks, bystander(-2), bystander(5), **options))
-    (incident,) = analysis.incidents
-    (finding,) = incident.findings
+    (finding,) = findings(analyze(record(folder, *talks, bystander(-2), bystander(5), **options)))
     return finding
 
 
@@ -114,20 +105,14 @@ def test_partner_with_the_same_port(
     assert [("cni0", 4)] == [(s.point, s.frame) for s in finding.attempts[0].packets if s.point == "cni0"]
 
 
-def test_counters_prove_it(tmp_path: Path) -> None:
-    """insert_failed and drop rose by the number of lost attempts: proven."""
-    counters(tmp_path, insert_failed=1, drop=1)
+@pytest.mark.parametrize(("rise", "confidence"), [(1, "proven"), (3, "likely")])
+def test_counters(rise: int, confidence: str, tmp_path: Path) -> None:
+    """Proven if insert_failed and drop rose by the number of lost attempts; more than that proves nothing."""
+    counters(tmp_path, insert_failed=rise, drop=rise)
     finding = told(tmp_path, loser(), winner())
 
-    assert "proven" == finding.confidence
-    assert any("insert_failed rose by 1 and drop by 1" in e.says for e in finding.evidence)
-
-
-def test_counters_that_do_not_fit_prove_nothing(tmp_path: Path) -> None:
-    """More was counted than the captures show: the partner alone speaks for it."""
-    counters(tmp_path, insert_failed=3, drop=3)
-
-    assert "likely" == told(tmp_path, loser(), winner()).confidence
+    assert confidence == finding.confidence
+    assert (rise == 1) == any("insert_failed rose by 1 and drop by 1" in e.says for e in finding.evidence)
 
 
 @pytest.mark.parametrize(
@@ -154,17 +139,11 @@ def test_near_misses(won: Conversation, tmp_path: Path) -> None:
     assert "snat-port-race" != told(tmp_path, loser(), won).cause
 
 
-def test_no_partner_at_all(tmp_path: Path) -> None:
-    """Alone, nobody raced."""
-    assert "snat-port-race" != told(tmp_path, loser()).cause
-
-
 def test_a_searched_port_needs_the_counters(tmp_path: Path) -> None:
     """A partner whose port SNAT had to search for is one only if the kernel counted failed insertions."""
     won = winner(nat="192.0.2.10:1055")
 
     assert "snat-port-race" != told(tmp_path / "without", loser(), won).cause
-    (tmp_path / "with").mkdir()
     counters(tmp_path / "with", insert_failed=1, drop=1)
     finding = told(tmp_path / "with", loser(), won)
     assert ("snat-port-race", False) == (finding.cause, finding.facts["port_kept"])
@@ -186,6 +165,14 @@ def test_a_partner_from_a_pod_that_nobody_captured(tmp_path: Path) -> None:
     finding = told(tmp_path, loser(), won, points=("veth-a", "veth-z", "cni0", "eth0"))
 
     assert ("snat-port-race", None) == (finding.cause, finding.facts["partner_inner"])
+
+
+def test_others_leave_at_the_same_moment(tmp_path: Path) -> None:
+    """Of all that left then the partner is told."""
+    other = winner(at=-0.001, pod="10.244.0.13:20009", nat="192.0.2.10:20009", server="192.0.2.101:80", isn=8)
+    (finding,) = findings(analyze(record(tmp_path, loser(), other, winner(), bystander(-2), bystander(5))))
+
+    assert winner().nat == finding.facts["partner_outer"].split(" ")[0]
 
 
 def test_clocks_apart(tmp_path: Path) -> None:
