@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 MOST = 100_000
 """Errors of one point that are read; a flood has no more to tell."""
+NO_ROUTE = frozenset({(3, 0), (101, 0)})
+"""ICMP errors that a router sends without a route (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1)."""
 HOST_UNREACHABLE = (3, 1)
 """Also what a router says seconds later, when its next hop does not answer (`ipv4_link_failure`)."""
 ADDRESS_UNREACHABLE = (101, 3)
+PORT_UNREACHABLE = ((3, 3), (101, 4))
 PROHIBITED = ((3, 9), (3, 10), (3, 13), (101, 1))
 """What only rules and `prohibit` routes say."""
 UNHEARD = ((3, 2), (3, 3), (101, 4))

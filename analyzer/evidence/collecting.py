@@ -40,6 +40,7 @@ from analyzer.evidence.facts import (
     unread,
 )
 from analyzer.evidence.links import merge
+from analyzer.evidence.moments import moment, removed
 from analyzer.evidence.naming import Name, by_address, resolved
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
@@ -115,6 +116,8 @@ class SideEvidence:
     sysctls: dict[str, str] = field(default_factory=dict)
     """`net.netfilter.nf_conntrack_max` to `262144`; of the number of entries the highest that was seen."""
     routes: tuple[Route, ...] = ()
+    removed_routes: frozenset[Route] = frozenset()
+    """Those of `routes` that the listing from before has, and the same one from after has not."""
     neighbours: tuple[Neighbour, ...] = ()
     kube_proxy: tuple[KubeProxy, ...] = ()
     """Scrapes, the one with the latest sync last."""
@@ -173,18 +176,6 @@ class SideEvidence:
         return name if known or role_of(name) else ""
 
 
-_MOMENTS = (
-    re.compile(r"(?<![a-z])before(?![a-z])", re.IGNORECASE),
-    re.compile(r"(?<![a-z])after(?![a-z])", re.IGNORECASE),
-)
-
-
-def _moment(file: EvidenceFile) -> int:
-    """Order files as their names say that they were made: of what tells a state, the last one counts."""
-    before, after = (bool(name.search(file.label)) for name in _MOMENTS)
-    return after - before
-
-
 def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
     """Read the side evidence; each file is recognised by what it holds.
 
@@ -195,7 +186,7 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
     used: list[ReadFile] = []
     left_out: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
     spent = 0
-    for file in sorted(files, key=_moment):
+    for file in sorted(files, key=lambda file: moment(file.label)):
         if file.name in QUIET:
             continue
         if spent > WHOLE:
@@ -282,6 +273,7 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
         log=tuple(_of(facts, LogLine)),
         sysctls=_sysctls(_of(facts, Sysctl), caveats),
         routes=_told_once(_of(facts, Route)),
+        removed_routes=removed(_of(facts, Route)),
         neighbours=_told_once(_of(facts, Neighbour)),
         kube_proxy=tuple(sorted(_of(facts, KubeProxy), key=lambda scrape: scrape.last_sync or 0)),
         coredns=tuple(sorted(_of(facts, CoreDns), key=lambda scrape: sum(scrape.responses.values()))),

@@ -18,7 +18,7 @@ MOST = 20_000
 def merge(listed: Iterable[Link]) -> tuple[tuple[Link, ...], list[str]]:
     """Put together what is told of each interface: the first listing's word, and what only others tell.
 
-    Flags and state are the last one's: listings come in the order in which they were made.
+    Flags and state are the last one's, which is then cited: listings come in the order in which they were made.
 
     Returns:
         The interfaces, and where two listings contradict each other, each a sentence.
@@ -52,6 +52,7 @@ def _completed(link: Link, other: Link) -> Link:
     later = other.index is not None
     return replace(
         link,
+        file=other.file if later and (other.flags or other.state) else link.file,
         mac=link.mac or other.mac,
         mtu=link.mtu or other.mtu,
         flags=(later and other.flags) or link.flags or other.flags,

@@ -23,6 +23,7 @@ from analyzer.connection.refusals import PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.covering import leads_on, unplaced
+from analyzer.incident.misdelivered import crossings
 from analyzer.incident.overlooked import filtered, missed
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
@@ -54,6 +55,7 @@ ALL = (TCP, UDP, ICMP, ICMP6)
 def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
     _refusals(scene)
+    _turned(scene)
     _by_rules(scene)
     _by_records(scene)
     _to_the_node(scene)
@@ -92,6 +94,15 @@ def _refusals(scene: Scene) -> None:
                     own = _own(scene, at, scene.gaps[int(at.gap[place])], row)
                     if packets.flags[row] & TCP_RST and (own or _ruled(scene, at, place, row)):
                         at.reason[place] = CODES["refused-here"]
+
+
+def _turned(scene: Scene) -> None:
+    """What was answered from another address, past NAT, got to an endpoint on this node: that way need not have been captured."""
+    for point, crossed in crossings(scene):
+        flow = int(point.packets.flow[crossed.request])
+        for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol] if at.point is point):
+            mine = (point.packets.flow[at.rows] == flow) & (at.reason == CODES["lost"])
+            at.reason[mine] = CODES["turned" if crossed.sure else "way-unknown"]
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,7 +92,7 @@ def gone(
             confidence="proven",
             evidence=(ended[1],),
             facts=facts,
-            remedies=() if deleted else longer(name, lifetime, tcp=bool(tcp)),
+            remedies=() if deleted else longer(name, lifetime, pause, tcp=bool(tcp)),
         )
     if pause >= lifetime:
         says = (
@@ -103,14 +104,14 @@ def gone(
             confidence="proven" if told else "likely",
             evidence=(Evidence(says=says, source=source),),
             facts=facts,
-            remedies=longer(name, lifetime, tcp=bool(tcp)),
+            remedies=longer(name, lifetime, pause, tcp=bool(tcp)),
         )
     return None
 
 
-def longer(setting: str, lifetime: int, *, tcp: bool) -> tuple[Remedy, ...]:
-    """The remedies for this entry: its own timeout, longer than it is, and keepalives within it."""
-    idle = max(DAY if tcp else 0, 2 * lifetime)
+def longer(setting: str, lifetime: int, pause: float, *, tcp: bool) -> tuple[Remedy, ...]:
+    """The remedies for this entry: its own timeout, longer than it is and than the pause, s, and keepalives within it."""
+    idle = max(DAY if tcp else 0, 2 * lifetime, 2 * ceil(pause))
     longer = replace(
         LONGER,
         do=f"Raise the timeout that this entry had, {lifetime:,} s",

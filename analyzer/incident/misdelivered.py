@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.capture.layout import SYN_X, TCP_ACK, TCP_RST, TCP_SYN
+import numpy as np
+
+from analyzer.capture.layout import REPLY, SYN_X, TCP_ACK, TCP_RST, TCP_SYN
+from analyzer.capture.transport import flow_ends, turned
 from analyzer.connection.asking import answered
 from analyzer.connection.passages import ends, flow_name
+from analyzer.connection.refusals import PORT_UNREACHABLE
 from analyzer.flow.keys import among
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, UDP
 from analyzer.flow.selecting import ANSWER
 from analyzer.incident.model import Evidence, Exclusion, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
@@ -23,24 +30,57 @@ MOST = 1000
 M32 = 0xFFFFFFFF
 
 
+class Crossed(NamedTuple):
+    """Rows of one point."""
+
+    request: int
+    answer: int
+    refusal: int | None
+    """The client's RST or ICMP error."""
+    sure: bool
+    """Whether that is certain: the client refused the answer, or the point saw the node send the request to who answered."""
+
+
 def findings(scene: Scene) -> list[Finding]:
     """One finding per connection, by the innermost point that shows it."""
-    found: dict[tuple[int, int], Finding] = {}
-    for point in sorted(
-        scene.points, key=lambda p: ("pod", "bridge").index(p.role) if p.role in ("pod", "bridge") else 2
-    ):
-        gap = next((gap.names for gap in scene.gaps if point in (gap.inner, gap.outer)), None)
-        if point.role not in ("pod", "bridge") or gap is None:
+    found: dict[tuple[int, int, int], Finding] = {}
+    for point, crossed in crossings(scene):
+        if not crossed.sure:
             continue
-        for syn, answer, reset in _crossed(point, scene):
-            key = int(point.packets.seq[syn]), int(point.flows.ports[point.packets.flow[syn]] >> 16)
-            if key not in found and len(found) < MOST:
-                found[key] = _finding(point, gap, syn, answer, reset, scene)
+        gap = next(gap.names for gap in scene.gaps if point in (gap.inner, gap.outer))
+        flow = int(point.packets.flow[crossed.request])
+        client = int(point.src[flow]), int(point.flows.ports[flow] >> 16)
+        key = (*client, int(point.packets.seq[crossed.request]) if _tcp(point, flow) else -1)
+        if key not in found and len(found) < MOST:
+            found[key] = _finding(point, gap, crossed, scene)
     return list(found.values())
 
 
-def _crossed(point: Point, scene: Scene) -> Iterator[tuple[int, int, int]]:
-    """SYN, SYN-ACK and RST of each connection that was answered from another address: rows of the point."""
+def crossings(scene: Scene) -> list[tuple[Point, Crossed]]:
+    """What each pod's and bridge's point shows of such connections, the pods' first."""
+
+    def look() -> list[tuple[Point, Crossed]]:
+        inside = [
+            point
+            for role in ("pod", "bridge")
+            for point in scene.points
+            if point.role == role and any(point in (gap.inner, gap.outer) for gap in scene.gaps)
+        ]
+        return [
+            (point, one)
+            for point in inside
+            for one in chain(_segments(point, scene), _datagrams(point, scene))
+        ]
+
+    return scene.once("answers from elsewhere", look)
+
+
+def _tcp(point: Point, flow: int) -> bool:
+    return bool(point.flows.proto[flow] == TCP)
+
+
+def _segments(point: Point, scene: Scene) -> Iterator[Crossed]:
+    """Each connection whose SYN was acknowledged from another address."""
     packets, flows = point.packets, point.flows
     rows = point.events.of(ANSWER)
     flow = packets.flow[rows]
@@ -50,13 +90,10 @@ def _crossed(point: Point, scene: Scene) -> Iterator[tuple[int, int, int]]:
     )
     # The frame was sent by the endpoint itself, not by the node: it was bridged, never routed.
     bridged &= (handed != 0) & ~among(handed, scene.node.routers)
-    candidates = [
-        (int(row), reset) for row in rows[bridged] if (reset := _reset(point, int(row))) is not None
-    ]
-    if not candidates:
+    if not bridged.any():
         return
     asked = _asked(point)
-    for row, reset in candidates:
+    for row in rows[bridged].tolist():
         f = int(packets.flow[row])
         syn = asked.get((int(point.src[f]), int(flows.ports[f] >> 16), (int(packets.ack[row]) - 1) & M32))
         if (
@@ -64,7 +101,8 @@ def _crossed(point: Point, scene: Scene) -> Iterator[tuple[int, int, int]]:
             and int(point.dst[packets.flow[syn]]) != int(point.dst[f])
             and packets.time[syn] <= packets.time[row]
         ):
-            yield syn, row, reset
+            reset = _reset(point, row)
+            yield Crossed(syn, row, reset, sure=reset is not None)
 
 
 def _reset(point: Point, answer: int) -> int | None:
@@ -98,13 +136,74 @@ def _asked(point: Point) -> Mapping[tuple[int, int, int], int]:
     return found
 
 
-def _finding(point: Point, gap: tuple[str, str], syn: int, answer: int, reset: int, scene: Scene) -> Finding:
+def _datagrams(point: Point, scene: Scene) -> Iterator[Crossed]:
+    """Requests whose client's port got datagrams from another address, in the frames of who has that address."""
+    flows, packets = point.flows, point.packets
+    rows, first, _ = answered(point, UDP)
+    rows = rows[first < 0]
+    if not len(rows):
+        return
+    asked = dict(
+        zip(_ends(point, packets.flow[rows], 0).tolist(), rows.tolist(), strict=True)
+    )  # the last of each
+    udp = np.flatnonzero(flows.proto == UDP)
+    for side in (0, 1):  # the client's: of what the node sent on, and of what begins with the answer
+        ours = _ends(point, udp, side)
+        handed, sender = (
+            mac[udp]
+            for mac in ((flows.mac_dst, flows.mac_src) if side == 0 else (flows.mac_src, flows.mac_dst))
+        )
+        bridged = (handed != 0) & ~among(handed, scene.node.routers)
+        translated = among(sender, scene.node.routers) & (side == 0)
+        for i in np.flatnonzero(bridged & np.isin(ours, list(asked))).tolist():
+            flow, request = int(udp[i]), asked[int(ours[i])]
+            answers = point.rows(flow, 1 - side)
+            service = int(point.dst[packets.flow[request]])
+            if not len(answers) or service == int((point.dst, point.src)[side][flow]):
+                continue
+            says = flow_ends(flows, flow)
+            errors = scene.refusals.at(point).get(turned(says) if side == 0 else says, ())
+            refusal = next((one.row for one in errors if one.kind in PORT_UNREACHABLE), None)
+            mine, answer = point.rows(int(packets.flow[request]), 0), int(answers[0])
+            before = mine[packets.time[mine] <= packets.time[answer]]
+            if len(before):
+                yield Crossed(
+                    int(before[-1]), answer, refusal, sure=refusal is not None or bool(translated[i])
+                )
+
+
+def _ends(point: Point, flows: NDArray[Any], side: int) -> NDArray[np.uint64]:
+    """One number for the address and port of a side of flows."""
+    address, shift = ((point.src, 16), (point.dst, 0))[side]
+    port = (point.flows.ports[flows] >> shift & 0xFFFF).astype(np.uint64)
+    key: NDArray[np.uint64] = address[flows] ^ (port + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    return key
+
+
+def _finding(point: Point, gap: tuple[str, str], crossed: Crossed, scene: Scene) -> Finding:
     packets, flows = point.packets, point.flows
-    asked, answering = int(packets.flow[syn]), int(packets.flow[answer])
-    service, endpoint = ends(flows, asked)[1], ends(flows, answering)[1]
-    seen, said = scene.trails.sighting(point, answer), scene.trails.sighting(point, reset)
+    request, answer, refusal, _ = crossed
+    asked, answering = int(packets.flow[request]), int(packets.flow[answer])
+    side = int(packets.bits[answer] & REPLY)
+    service, endpoint = ends(flows, asked)[1], ends(flows, answering)[side]
+    tcp, seen = _tcp(point, asked), scene.trails.sighting(point, answer)
     off, told = _setting(scene, v6=":" in ends(flows, asked)[0].rpartition(":")[0])
-    rows = point.rows(answering, 1)
+    rows = point.rows(answering, side)
+    drawn = [
+        (request, True, "attempt", f"to {service}"),
+        (answer, False, "offender", f"from {endpoint} instead"),
+    ]
+    refused = []
+    if refusal is not None:
+        drawn.append((refusal, True, "context", "the client knows no such connection"))
+        said = scene.trails.sighting(point, refusal)
+        refused = [
+            Evidence(
+                says=f"the client, which asked another address, {'reset' if tcp else 'refused'} it",
+                source=f"{said.file} frame {said.frame}",
+            )
+        ]
+    what, whose = ("SYN", "a SYN-ACK from ") if tcp else ("request", "")
     return Finding(
         kind="misdelivered",
         cause="bridge-netfilter-off",
@@ -112,17 +211,13 @@ def _finding(point: Point, gap: tuple[str, str], syn: int, answer: int, reset: i
         gap=gap,
         point=point.name,
         flow=asked,
-        time=int(packets.time[syn]),
+        time=int(packets.time[request]),
         inner=flow_name(flows, asked),
         outer=flow_name(flows, answering),
         delay_s=None,
         passages=tuple(
             scene.trails.passage(point, row, outward=outward, role=role, note=note)
-            for row, outward, role, note in (
-                (syn, True, "attempt", f"to {service}"),
-                (answer, False, "offender", f"from {endpoint} instead"),
-                (reset, True, "context", "the client knows no such connection"),
-            )
+            for row, outward, role, note in drawn
         ),
         omitted=max(0, len(rows) - 1),
         facts={
@@ -133,19 +228,20 @@ def _finding(point: Point, gap: tuple[str, str], syn: int, answer: int, reset: i
         },
         evidence=(
             Evidence(
-                says=f"the SYN to {service} was answered by a SYN-ACK from {endpoint}, which acknowledges it, in a frame of "
+                says=f"the {what} to {service} was answered by {whose}{endpoint}{', which acknowledges it,' * tcp} in a frame of "
                 "the endpoint's own",
                 source=f"{seen.file} frame {seen.frame}",
             ),
-            Evidence(
-                says="the client, which asked another address, reset it",
-                source=f"{said.file} frame {said.frame}",
-            ),
+            *refused,
             *told,
         ),
         excluded=(
             Exclusion(cause="lost inside the node", because="request and answer both arrived"),
-            Exclusion(cause="a reset by the service", because="the RST is the client's own"),
+            *(
+                (Exclusion(cause="a reset by the service", because="the RST is the client's own"),)
+                if tcp
+                else ()
+            ),
         ),
     )
 

@@ -86,7 +86,8 @@ class TooLarge:
 def too_large(gap: Gap, leg: Leg, row: int, scene: Scene) -> TooLarge | None:
     """Tell where a lost segment does not fit the next interface (`ip_exceeds_mtu`), and no error that says so was seen here.
 
-    What is larger than the peer's MSS is several segments to the network card, whatever the capture shows.
+    What is larger than the peer's MSS is several segments to the network card, whatever the capture shows: then the largest
+    that the sender sent by itself counts.
     """
     here, links = leg.here, {link.name: link for link in scene.evidence.links}
     link = links.get(device(leg.there, scene.evidence))
@@ -98,7 +99,10 @@ def too_large(gap: Gap, leg: Leg, row: int, scene: Scene) -> TooLarge | None:
     mss = _mss(here, flow, 1 - reply)
     ends = flow_ends(here.flows, flow)
     told = scene.refusals.at(here).get(turned(ends) if reply else ends, ())
-    if mss is None or size > mss or any(one.too_big for one in told):
+    if mss is None or any(one.too_big for one in told):
+        return None
+    sizes = here.packets.length[here.rows(flow, reply)]
+    if min(size, int(sizes[sizes <= mss].max(initial=0))) + HEADERS[6 if v6 else 4] <= link.mtu:
         return None
     pod = addresses(here.flows, flow)[bool(reply)]
     near = links.get(device(here, scene.evidence))

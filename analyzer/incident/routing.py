@@ -238,3 +238,31 @@ def _within(text: str | None, prefix: str | None) -> bool:
         return text is not None and ipaddress.ip_address(text) in ipaddress.ip_network(prefix, strict=False)
     except ValueError:
         return False
+
+
+def error_told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | None:
+    """The first error that this node answered with: its kind, in words, and where it was seen."""
+    if not case.refused:
+        return None
+    for step in case.lost:
+        point, row = step.seen[-1]
+        one = scene.refusals.of(point, row)
+        if one is not None:
+            seen = scene.trails.sighting(point, one.row)
+            return (
+                one.kind,
+                f"{seen.src} answered with an ICMP error, {one.words}",
+                f"{seen.file} frame {seen.frame}",
+            )
+    return None
+
+
+def written(route: Route) -> str:
+    """A route in the words of `ip route`: `198.51.100.0/24 via 192.0.2.1 dev eth0 table 7`."""
+    hops = [
+        f"via {hop.gateway}" * bool(hop.gateway) + f" dev {hop.dev}" * bool(hop.dev) for hop in route.hops
+    ]
+    ways = hops[0] if len(hops) == 1 else " ".join(f"nexthop {hop}" for hop in hops)
+    table = f"table {route.table}" * (route.table != "main")
+    metric = f"metric {route.metric}" * (route.metric is not None)
+    return " ".join(filter(None, (route.dst, ways.strip(), table, metric)))

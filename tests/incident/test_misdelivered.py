@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
 
 from analyzer import analyze
 from tests.conversation import Conversation
-from tests.incident.evidence import findings, judged
+from tests.incident.evidence import Frames, findings, judged
 from tests.incident.node import LINKS, told
 
 CODE = "bridge-netfilter-off"
@@ -82,3 +84,51 @@ def test_near_misses(tmp_path: Path) -> None:
         told(tmp_path / name, sysctl=OFF, **{"ip-addr": LINKS})
 
         assert "misdelivered" not in [f.kind for f in findings(judged(tmp_path / name, *talks))]
+
+
+def datagrams(*, refused: bool = True, asked_before: bool = True) -> list[Conversation | Frames]:
+    """A pod asks a service by UDP; its endpoint on the same bridge answers with its own address; the pod refuses that."""
+    at = 0.0 if asked_before else 0.5
+    asked = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.10:53",
+        dnat="10.244.0.12:5300",
+        way="veth-a cni0 | cni0 veth-b",
+        proto="udp",
+    )
+    asked.data(b"query", at)
+    straight = Conversation(
+        pod="10.244.0.11:20000", server="10.244.0.12:5300", way="veth-a cni0 veth-b", proto="udp"
+    )
+    straight.reply(b"answer", 0.0001)
+    if not refused:
+        return [asked, straight]
+    client, endpoint = "10.244.0.11", "10.244.0.12"
+    error = Ether() / IP(src=client, dst=endpoint) / ICMP(type=3, code=3)
+    error /= IP(src=endpoint, dst=client) / UDP(sport=5300, dport=20000)
+    frames = Frames()
+    frames.heard += [(point, 0.0002, error) for point in ("veth-a", "cni0", "veth-b")]
+    return [asked, straight, frames]
+
+
+@pytest.mark.parametrize(
+    "points", [("veth-a", "veth-b", "cni0", "eth0"), ("veth-a", "eth0"), ("cni0", "eth0")]
+)
+@pytest.mark.parametrize("refused", [True, False])
+def test_datagrams(tmp_path: Path, points: tuple[str, ...], refused: bool) -> None:
+    """The client's own error tells, or the bridge, where the node was seen to send the request to that endpoint."""
+    told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
+    analysis = judged(tmp_path, *datagrams(refused=refused), points=points)
+    if not refused and "cni0" not in points:
+        assert {"way-unknown": 1} == analysis.account.why_unknown
+    found = [(f.cause, f.confidence, f.facts["service"], f.facts["endpoint"]) for f in findings(analysis)]
+
+    expected = [(CODE, "proven", "10.96.0.10:53", "10.244.0.12:5300")]
+    assert (expected if refused or "cni0" in points else []) == found
+
+
+def test_datagrams_that_came_before(tmp_path: Path) -> None:
+    """The near miss: what was there before the request is no answer to it."""
+    told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
+
+    assert [] == findings(judged(tmp_path, *datagrams(asked_before=False)))

@@ -149,7 +149,7 @@ def _ask(talk: Conversation, at: float) -> None:
 
 def _open(talk: Conversation, at: float) -> None:
     _ask(talk, at)
-    talk.accept() if talk.proto == "tcp" else talk.reply(30)
+    talk.accept() if talk.proto == "tcp" else talk.reply(f"answer {talk.isn}".encode())
 
 
 kinds = st.lists(

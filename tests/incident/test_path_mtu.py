@@ -16,7 +16,9 @@ RULES = (
 STOPPED = "icmp type destination-unreachable drop"
 
 
-def stuck(folder: Path, *, mtu: int = 1300, size: int = 1400, rule: str = "", peer: int = 1460) -> Analysis:
+def stuck(
+    folder: Path, *, mtu: int = 1300, size: int = 1400, rule: str = "", peer: int = 1460, at_once: int = 1
+) -> Analysis:
     """A pod sends a large segment three times, which is never on eth0; the peer takes segments of that size."""
     talk = Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:20000")
     talk.syn()
@@ -24,7 +26,7 @@ def stuck(folder: Path, *, mtu: int = 1300, size: int = 1400, rule: str = "", pe
     talk.send("A")
     seq = None
     for at in (1, 2, 4):
-        sent = talk.send("PA", b"x" * size, at=at, seq=seq).lost_after("cni0")
+        sent = talk.send("PA", b"x" * size * (at_once if at == 1 else 1), at=at, seq=seq).lost_after("cni0")
         seq = sent.seq
     links = "".join(
         f"{n}: {name}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu {most} qdisc noqueue state UP\n"
@@ -60,6 +62,13 @@ def test_without_the_rules(tmp_path: Path) -> None:
 
     assert ("mtu-black-hole", "likely") == (incident.cause, incident.confidence)
     assert "-I OUTPUT" in incident.remedies[1].command
+
+
+def test_several_segments_at_once(tmp_path: Path) -> None:
+    """They go to the network card as one, and are sent again one by one, each of them too large."""
+    (incident,) = stuck(tmp_path, rule=STOPPED, at_once=5).incidents
+
+    assert ("mtu-black-hole", "proven") == (incident.cause, incident.confidence)
 
 
 @pytest.mark.parametrize("changes", [{"mtu": 1500}, {"size": 1260}, {"peer": 1000}])

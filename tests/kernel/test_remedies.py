@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,16 +42,59 @@ def test_rules_that_lose_packets(tmp_path: Path) -> None:
             _shell(net.node, fault)
         with recorded(net.node, tmp_path, ["veth-a", "cni0", "eth0"]):
             assert set(PORTS) == _unanswered(net)
-        commands = {
-            remedy.command
-            for incident in analyze(tmp_path).incidents
-            for remedy in incident.remedies
-            if not placeholders(remedy.command) and not remedy.command.startswith("kubectl")
-        }
-        for command in sorted(commands):
-            _shell(net.node, command)
+        _mend(net, tmp_path)
 
         assert set() == _unanswered(net)
+
+
+def test_a_link_that_was_set_down(tmp_path: Path) -> None:
+    """Its routes go with it, and the node answers that there is none; it is up again, and they are back."""
+    with built() as net:
+        serve_echo(net.outside, (UDP, V4.server, 5001))
+        with recorded(net.node, tmp_path, ["veth-a", "cni0", "eth0"]):
+            assert _asked(net, V4, (V4.server, 7))
+            net.node.ip("link", "set", "eth0", "down")
+            assert not _asked(net, V4, (V4.server, 5001))
+
+        assert {"link-down"} == _mend(net, tmp_path)
+        assert _asked(net, V4, (V4.server, 5001))
+
+
+def test_an_entry_from_before_its_rule(tmp_path: Path) -> None:
+    """A client that keeps its port is led where nobody is, until its entry is deleted: the table and the rules tell."""
+    service = ("198.51.100.53", 53)
+    with built() as net:
+        serve_echo(net.outside, (UDP, V4.server, 5002))
+        net.node.ip("route", "add", f"{service[0]}/32", "via", V4.server)
+        with net.a.entered():
+            client = socket.socket(V4.family, UDP)
+        with client:
+            client.settimeout(PATIENCE_S)
+            client.connect(service)
+            with recorded(net.node, tmp_path, ["veth-a", "cni0", "eth0"]):
+                assert not _answered(client)
+                rule = f"ip daddr {service[0]} udp dport {service[1]} dnat ip to {V4.server}:5002"
+                net.node.run("nft", f"add rule inet nat prerouting {rule}")
+                assert not _answered(client, 4)
+
+            assert {"stale-entry"} == _mend(net, tmp_path)
+            assert _answered(client)
+
+
+def _mend(net: Node, folder: Path) -> set[str]:
+    """Run the commands of all fixes that change something, and say of which causes."""
+    incidents = analyze(folder).incidents
+    commands = {
+        remedy.command
+        for incident in incidents
+        for remedy in incident.remedies
+        if not placeholders(remedy.command)
+        and not remedy.command.startswith("kubectl")
+        and not remedy.risk.startswith("None: read-only")
+    }
+    for command in sorted(commands):
+        _shell(net.node, command)
+    return {incident.cause for incident in incidents}
 
 
 def _shell(where: Namespace, command: str) -> None:
@@ -75,10 +119,14 @@ def _asked(net: Node, version: Addresses, to: tuple[str, int]) -> bool:
     with net.a.entered(), socket.socket(version.family, UDP) as client:
         client.settimeout(PATIENCE_S)
         client.connect(to)
-        try:
-            for _ in range(2):
-                client.send(b"hello")
-                client.recv(64)
-        except OSError:
-            return False
-    return True
+        return _answered(client)
+
+
+def _answered(client: socket.socket, times: int = 2) -> bool:
+    """Whether each of some datagrams is answered."""
+    answers = 0
+    for _ in range(times):
+        client.send(b"hello")
+        with suppress(OSError):
+            answers += len(client.recv(64)) == 5
+    return answers == times

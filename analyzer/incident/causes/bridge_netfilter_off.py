@@ -4,12 +4,15 @@ What happens
     A pod connects to a service whose endpoint is another pod on its own bridge. The request goes to the node, which
     translates it (DNAT) and forwards it to the endpoint. The reply is addressed to a neighbour on the bridge and is bridged
     straight back. Bridged packets pass conntrack only with br_netfilter and `bridge-nf-call-iptables=1`. Without it the
-    reply is not translated back and carries the endpoint's own address. The client knows no such connection and resets it.
+    reply is not translated back and carries the endpoint's own address. The client knows no such connection and resets it;
+    a DNS client reports a reply from an unexpected source.
     Endpoints elsewhere work, so the failure looks random.
 
 How it is recognised
     A SYN to the service is answered from another address by a SYN-ACK that acknowledges this very SYN (its number). The
-    endpoint itself sent that frame, not the node, and the client resets it. `net.bridge.bridge-nf-call-iptables` is 0, or
+    endpoint itself sent that frame, not the node, and the client resets it. Of UDP: the client's port gets a datagram from
+    another address, in a frame of the endpoint's own, and either the client refuses it (ICMP port unreachable), or the node
+    was seen sending that endpoint the client's request. `net.bridge.bridge-nf-call-iptables` is 0, or
     `br_netfilter` is not among the loaded modules.
 
 What is ruled out
@@ -62,5 +65,5 @@ def summary(loss: Loss) -> str:
         "arrived: "
         "the answer came with the endpoint's own address instead of the service's, since this node does not translate what "
         "it bridges "
-        f"(br_netfilter), and the client reset it."
+        f"(br_netfilter), and the client did not take it."
     )

@@ -2,7 +2,8 @@
 
 What happens
     An interface that has no carrier or was switched off takes no packets: its queue is replaced by one that drops everything
-    (`dev_deactivate`, noop_qdisc). Its routes may stay, so the kernel keeps sending there. The sender gets no error.
+    (`dev_deactivate`, noop_qdisc). Its routes may stay, so the kernel keeps sending there. The sender gets no error. If it was
+    set down, its routes are deleted, and the node answers that there is none (ICMP net unreachable).
 
 How it is recognised
     Packets vanish before the interface, which shows no traffic at all meanwhile. `Link is Down` is logged, with no
@@ -25,12 +26,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.compute.thresholds import DATED
-from analyzer.connection.refusals import ADDRESS_UNREACHABLE, HOST_UNREACHABLE
+from analyzer.connection.refusals import ADDRESS_UNREACHABLE, HOST_UNREACHABLE, NO_ROUTE
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Remedy
-from analyzer.incident.routing import beyond, targets, way
+from analyzer.incident.routing import beyond, error_told, targets, way
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analyzer.capture.link import Link
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.facts import LogLine
     from analyzer.incident.cases import Case
@@ -63,19 +67,14 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} between {loss.gap[0]} and {loss.gap[1]}: the outgoing interface was "
-        "down."
-    )
+    return f"{loss.fared}: the outgoing interface was down."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the log's account of the link, or by its state where it never carried anything again."""
-    if case.refused:
-        one = scene.refusals.of(*case.lost[0].seen[-1])
-        if one is None or one.kind not in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE):
-            return None
+    told = error_told(case, scene)
+    if case.refused and (told is None or told[0] not in (HOST_UNREACHABLE, ADDRESS_UNREACHABLE, *NO_ROUTE)):
+        return None
     point = beyond(case)
     silent = point.span[1] <= case.lost[0].time
     link = next((link for link in scene.evidence.links if link.name == point.name), None)
@@ -98,6 +97,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             break
     if silent:
         evidence.append(Evidence(says=f"{point.name} shows no packet after this one", source="captures"))
+    if told is not None:
+        evidence.append(Evidence(says=told[1], source=told[2]))
     confidence: Confidence = "proven" if down is not None and (silent or _quiet(case, down)) else "likely"
     return Explanation(
         cause=CODE,
@@ -105,11 +106,15 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         facts={"interface": point.name, "state": link.state if link else None},
         evidence=tuple(evidence),
         excluded=(case.not_beyond,),
-        # One that is up and has no carrier was not set down.
-        remedies=tuple(
-            remedy.on("eth0", point.name) for remedy in REMEDIES[: 1 if link and "UP" in link.flags else 2]
-        ),
+        remedies=tuple(remedy.on("eth0", point.name) for remedy in _remedies(link)),
     )
+
+
+def _remedies(link: Link | None) -> Sequence[Remedy]:
+    """One that is up and has no carrier was not set down; one that is not was."""
+    if link is None or not link.flags:
+        return REMEDIES
+    return REMEDIES[:1] if "UP" in link.flags else REMEDIES[::-1]
 
 
 def _events(name: str, at: int, scene: Scene) -> list[tuple[int, LogLine]]:

@@ -24,19 +24,34 @@ References
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from analyzer.connection.refusals import NO_ROUTE
+from analyzer.incident.causes import link_down
 from analyzer.incident.causes.policy_drop import dropped_by
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded, risen
-from analyzer.incident.routing import NOWHERE, beyond, ends, entered, senders, targets, way, went_on
+from analyzer.incident.routing import (
+    NOWHERE,
+    beyond,
+    ends,
+    entered,
+    error_told,
+    senders,
+    targets,
+    way,
+    went_on,
+    written,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from analyzer.evidence.drops import Kind
+    from analyzer.evidence.network import Route
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
@@ -49,8 +64,6 @@ TITLE = "no route"
 RANK = 24
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("no-route", "reverse-path")
-NO_ROUTE = frozenset({(3, 0), (101, 0)})
-"""ICMP errors that a router sends without a route (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1)."""
 OF_KIND = {"unreachable": frozenset({(3, 1), (101, 0), (101, 3)}), "prohibit": frozenset({(3, 13), (101, 1)})}
 """Errors that belong to a kind of route (`fib_props`)."""
 
@@ -85,7 +98,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         if case.refused
         else recorded(case, scene, reason="IP_INNOROUTES") or recorded(case, scene, reason="IP_OUTNOROUTES")
     )
-    told = _told(case, scene)
+    told = error_told(case, scene)
     found = _nowhere(case, device, scene)
     if record is None and told is None and found is None:
         return None
@@ -93,6 +106,8 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     if told is not None and (rule := dropped_by(case, scene)) is not None and rule[2] == "reject":
         return None
+    if told is not None and link_down.explain(case, scene) is not None:
+        return None  # its routes went with it
     kind = found.kind if found else ""
     if told is not None and told[0] not in NO_ROUTE and told[0] not in OF_KIND.get(kind, ()):
         return None
@@ -110,8 +125,17 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 source=where,
             )
         )
+    removed = None if told is None or found is not None else _removed(case, device, scene)
+    if removed is not None:
+        evidence.append(
+            Evidence(
+                says=f"its route {written(removed)} was listed before, and is not any more",
+                source=removed.file,
+            )
+        )
     evidence += risen(scene, "IpExt.InNoRoutes")
-    confidence: Confidence = "proven" if record or (told and found) or (found and found.sure) else "likely"
+    sure = record or (told and (found or removed)) or (found and found.sure)
+    confidence: Confidence = "proven" if sure else "likely"
     return Explanation(
         cause=CODE,
         confidence=confidence,
@@ -130,7 +154,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 else ()
             ),
         ),
-        remedies=_remedies(case, target, device),
+        remedies=_remedies(case, target, device, removed),
     )
 
 
@@ -148,6 +172,16 @@ def _reached(case: Case, found: Way | None, scene: Scene) -> set[str]:
     return senders(point, rows, to=True)
 
 
+def _removed(case: Case, device: str, scene: Scene) -> Route | None:
+    """The route that the packets took, where it was removed meanwhile."""
+    source = ends(case)[0]
+    for target in sorted(targets(case, scene)):
+        route = way(scene, target, src=source, iif=device).route
+        if route in scene.evidence.removed_routes:
+            return route
+    return None
+
+
 def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
     """What got through and contradicts it: where a routing rule itself leads nowhere, only what the same pod sent."""
     point, rows = went_on(case, scene)
@@ -160,23 +194,6 @@ def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[
 
 def _beyond(case: Case) -> str:
     return case.gap.names[1] if case.outward else case.gap.names[0]
-
-
-def _told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | None:
-    """The first error that this node answered with: its kind, in words, and where it was seen."""
-    if not case.refused:
-        return None
-    for step in case.lost:
-        point, row = step.seen[-1]
-        one = scene.refusals.of(point, row)
-        if one is not None:
-            seen = scene.trails.sighting(point, one.row)
-            return (
-                one.kind,
-                f"{seen.src} answered with an ICMP error, {one.words}",
-                f"{seen.file} frame {seen.frame}",
-            )
-    return None
 
 
 def _nowhere(case: Case, device: str, scene: Scene) -> Way | None:
@@ -206,15 +223,12 @@ def _main_listed(scene: Scene, source: str, device: str) -> bool:
     )
 
 
-def _remedies(case: Case, target: str, device: str) -> tuple[Remedy, ...]:
+def _remedies(case: Case, target: str, device: str, removed: Route | None) -> tuple[Remedy, ...]:
     source = ends(case)[0]
     look, add = REMEDIES
-    return (
-        Remedy(
-            do=look.do,
-            command=f"ip route get {target} from {source} iif {device}; ip rule; ip route show table all",
-            effect=look.effect,
-            risk=look.risk,
-        ),
-        Remedy(do=add.do, command="", effect=add.effect, risk=add.risk),
+    look = replace(
+        look, command=f"ip route get {target} from {source} iif {device}; ip rule; ip route show table all"
     )
+    if removed is None:
+        return look, replace(add, command="")
+    return replace(add, command=f"ip route replace {written(removed)}"), look

@@ -43,10 +43,10 @@ def test_within_its_lifetime(settings: str, tmp_path: Path) -> None:
 
 
 def test_the_fix_is_for_its_own_timeout() -> None:
-    """Of UDP there are no keepalives; a timeout that is long already becomes longer."""
-    (udp,) = longer("net.netfilter.nf_conntrack_udp_timeout_stream", 120, tcp=False)
-    alive, tcp = longer("net.netfilter.nf_conntrack_tcp_timeout_established", 432_000, tcp=True)
+    """Of UDP there are no keepalives; a timeout becomes longer than it is, and than the pause was."""
+    (udp,) = longer("net.netfilter.nf_conntrack_udp_timeout_stream", 120, 500.5, tcp=False)
+    alive, tcp = longer("net.netfilter.nf_conntrack_tcp_timeout_established", 432_000, 431_999.5, tcp=True)
 
-    assert "sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream=240" == udp.command
+    assert "sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream=1002" == udp.command
     assert "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=864000" == tcp.command
     assert "net.ipv4.tcp_keepalive_time=300 " in alive.command

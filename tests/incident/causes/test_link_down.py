@@ -76,6 +76,7 @@ def test_no_carrier(tmp_path: Path) -> None:
         (finding,) = findings(judged(folder, vanishing(connection(), 7, 8, 10)))
 
         assert commands == len(finding.remedies)
+        assert (commands == 2) == (finding.remedies[0].command == "ip link set eth0 up")
 
 
 def test_a_name_in_a_command() -> None:

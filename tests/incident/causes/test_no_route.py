@@ -38,6 +38,17 @@ def test_routes_and_error(tmp_path: Path) -> None:
     assert (CODE, "proven", "none") == (finding.cause, finding.confidence, finding.facts["route"])
 
 
+def test_a_route_that_was_removed(tmp_path: Path) -> None:
+    """Listed before and not after, with the error: proven, and the fix is that route again."""
+    told(tmp_path, **{"route-before": DEFAULT + ROUTES, "route-after": ROUTES})
+    talk = lost(0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert "its route 0.0.0.0/0 via 192.0.2.1 dev eth0 was listed before" in finding.evidence[1].says
+    assert "ip route replace 0.0.0.0/0 via 192.0.2.1 dev eth0" == finding.remedies[0].command
+
+
 @pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
 def test_a_route_that_leads_nowhere(tmp_path: Path, kind: str) -> None:
     """Silent, or its errors were not sent: the errors are limited in rate."""
