@@ -77,7 +77,10 @@ def _candidates(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
         if len(own := pod_address(point)):
             of_pod.setdefault(own.tobytes(), []).append(point)
     for several in of_pod.values():
-        yield from ((a, b) for a, b in combinations(several, 2) if _stations(a) & _stations(b))
+        # Both have all of the pod's frames; at another pod's veth, which only this one asked, that one's station is in all.
+        yield from (
+            (a, b) for a, b in combinations(several, 2) if _stations(a) == _stations(b) != frozenset()
+        )
 
 
 def _stations(point: Point) -> frozenset[int]:

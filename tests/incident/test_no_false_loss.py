@@ -169,6 +169,9 @@ recorded = st.sets(st.sampled_from(POINTS), min_size=1).filter(lambda p: "eth1" 
 
 
 @given(kinds, recorded)
+@example(
+    [(unanswered, 0, "tcp"), (bridged_in_vain, 0, "tcp"), (bridged_in_vain, 1, "tcp")], {"veth-a", "veth-b"}
+)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_without_some_points(made: list[tuple[object, int, str]], points: set[str]) -> None:
     """Whichever points were recorded, harmless traffic is no incident."""
