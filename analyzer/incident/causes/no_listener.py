@@ -50,8 +50,8 @@ REMEDIES = (
         risk="None: read-only.",
     ),
     Remedy(
-        do="Let the component that publishes the port write its rules anew: the one of these that is in use",
-        command="podman network reload --all || systemctl restart docker",
+        do="Let the component that publishes the port write its rules anew: Podman by this, Docker when it is restarted",
+        command="podman network reload --all",
         effect="New connections are translated again.",
         risk="Restarting docker restarts its containers, unless live-restore is on.",
     ),
