@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 Role = Literal["pod", "bridge", "tunnel", "uplink", "any"]
@@ -73,6 +74,7 @@ class Hint:
     """Whether the user said the name."""
 
 
+@lru_cache(maxsize=4096)
 def role_of(name: str) -> Role | None:
     """Give the role of an interface by its name."""
     for role, pattern in _ROLES:

@@ -55,6 +55,7 @@ class Node:
     """Name of a pod's point to the bridge whose port it is, where several were captured and packets tell."""
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+    _owned: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def sent(self, point: Point, row: int) -> bool:
         """Whether the node itself made a packet that a pod's interface, or a bridge, saw come from it.
@@ -71,7 +72,9 @@ class Node:
 
     def owns(self, address: str) -> bool:
         """Whether an address is one of the node's own."""
-        return bool(among(_keys([_number(address)]), self.own)[0])
+        if address not in self._owned:
+            self._owned[address] = bool(among(_keys([_number(address)]), self.own)[0])
+        return self._owned[address]
 
 
 def explore(
