@@ -81,9 +81,12 @@ def findings(scene: Scene) -> list[Finding]:
     found = []
     for i in some.tolist():
         part, k = parts[whose[i]], int(place[i])
-        entry = contradicted(part.gap.inner.flows, int(part.gap.matches.a[part.index[k]]), scene)
+        flows, flow = part.gap.inner.flows, int(part.gap.matches.a[part.index[k]])
+        entry = contradicted(flows, flow, scene)
         if entry is not None and entry.target != part.left_for(k):
             entry = None
+        if flows.proto[flow] != UDP and part.last[k] >= 0 and i not in newer:
+            continue  # it was whole, so its peer went away: to be led elsewhere would not help it
         if i in newer:
             other = parts[whose[newer[i][0]]].left_for(int(place[newer[i][0]]))
             found.append(_finding(part, k, entry, len(newer[i]), other, scene))

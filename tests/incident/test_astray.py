@@ -130,6 +130,31 @@ def test_what_table_and_rules_say(
     assert all(found in one for one in says if found)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_connection_whose_endpoint_went_away(answered: bool, tmp_path: Path) -> None:
+    """The near miss: an open connection of TCP cannot be led elsewhere; one whose SYNs were never answered can."""
+    talk = asking(40000, OLD, proto="tcp")
+    for at in (0, 1, 3):
+        talk.syn(at)
+        if answered and at == 0:
+            talk.accept()
+            talk.data(9, 0.5)
+            break
+    if answered:
+        lost = talk.sent[-1]
+        for at in (1, 2, 4):
+            talk.send("PA", lost.payload, at=at, seq=lost.seq)
+    tmp_path.joinpath("conntrack.txt").write_text(
+        ENTRY.format("10.244.1.20").replace("udp 17 100", "tcp 6 100 ESTABLISHED")
+    )
+    tmp_path.joinpath("nft.txt").write_text(RULES.format(NEW).replace("udp", "tcp"))
+    tmp_path.joinpath("addr.txt").write_text(
+        "2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\n"
+    )
+
+    assert (not answered) == bool(told(tmp_path, talk))
+
+
 @pytest.mark.parametrize(("vain", "newer"), [((2, 4), 3), ((2, 4, 6), 2), ((2, 4, 6), 0)])
 def test_too_few_to_tell(vain: tuple[float, ...], newer: int, tmp_path: Path) -> None:
     """Two packets without answer, or two newer connections, may be chance: left open."""

@@ -8,9 +8,9 @@ What happens
 How it is recognised
     A request vanishes on its way in or out, and the conntrack table (`conntrack -L`) has an entry for it whose target no
     rule uses any more, or only for other destinations. The node asks who has the target's address and gets no reply.
-    Without a loss in this node, the requests leave for an endpoint and are no longer answered, and either the table shows
-    such an entry, or several later connections to the same service get another endpoint and are answered, and none of them
-    gets this one.
+    Without a loss in this node, the requests leave for an endpoint and are no longer answered. Either the table shows such an
+    entry (of TCP only where nothing was ever answered: an open connection cannot be led elsewhere), or several later
+    connections to the same service get another endpoint and are answered, and none of them gets this one.
 
 What is ruled out
     A loss in the node (the requests are on the uplink); a service whose endpoints are all still chosen (a later connection
