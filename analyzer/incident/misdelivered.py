@@ -99,12 +99,11 @@ def _segments(point: Point, scene: Scene, *, bridged: bool = True) -> Iterator[C
     packets, flows = point.packets, point.flows
     rows = point.events.of(ANSWER)
     flow = packets.flow[rows]
-    handed = flows.mac_dst[flow]
     answers = (flows.proto[flow] == TCP) & (
         packets.flags[rows] & (TCP_SYN | TCP_ACK | TCP_RST) == TCP_SYN | TCP_ACK
     )
     # A frame that the endpoint itself sent, not the node, was bridged, never routed.
-    answers &= ((handed != 0) & ~among(handed, scene.node.routers)) == bridged
+    answers &= _own(flows.mac_dst[flow], scene) == bridged
     if not bridged:
         answers &= flows.marks[flow] & SYN_X == 0  # nobody asked that address, so there are few
     if not answers.any():
@@ -154,39 +153,47 @@ def _asked(point: Point) -> Mapping[tuple[int, int, int], int]:
 
 
 def _datagrams(point: Point, scene: Scene) -> Iterator[Crossed]:
-    """Requests whose client's port got datagrams from another address, in the frames of who has that address."""
+    """Requests whose client's port got datagrams from another address, both in frames of their own, none of the node's."""
     flows, packets = point.flows, point.packets
     rows, first, _ = answered(point, UDP)
-    rows = rows[first < 0]
+    rows = rows[(first < 0) & _own(flows.mac_src[packets.flow[rows]], scene)]
     if not len(rows):
         return
-    asked = dict(
-        zip(_ends(point, packets.flow[rows], 0).tolist(), rows.tolist(), strict=True)
-    )  # the last of each
+    keys = _ends(point, packets.flow[rows], 0)
+    asked = dict(zip(keys.tolist(), rows.tolist(), strict=True))  # the last of each
     udp = np.flatnonzero(flows.proto == UDP)
     for side in (0, 1):  # the client's: of what the node sent on, and of what begins with the answer
         ours = _ends(point, udp, side)
-        handed, sender = (
-            mac[udp]
-            for mac in ((flows.mac_dst, flows.mac_src) if side == 0 else (flows.mac_src, flows.mac_dst))
-        )
-        bridged = (handed != 0) & ~among(handed, scene.node.routers)
-        translated = among(sender, scene.node.routers) & (side == 0)
-        for i in np.flatnonzero(bridged & np.isin(ours, list(asked))).tolist():
+        bridged = _own((flows.mac_dst, flows.mac_src)[side][udp], scene)
+        for i in np.flatnonzero(bridged & np.isin(ours, keys)).tolist():
             flow, request = int(udp[i]), asked[int(ours[i])]
-            answers = point.rows(flow, 1 - side)
-            service = int(point.dst[packets.flow[request]])
-            if not len(answers) or service == int((point.dst, point.src)[side][flow]):
+            answers, mine = point.rows(flow, 1 - side), point.rows(int(packets.flow[request]), 0)
+            if not len(answers) or point.dst[packets.flow[request]] == (point.dst, point.src)[side][flow]:
                 continue
             says = flow_ends(flows, flow)
             errors = scene.refusals.at(point).get(turned(says) if side == 0 else says, ())
             refusal = next((one.row for one in errors if one.kind in UNHEARD), None)
-            mine, answer = point.rows(int(packets.flow[request]), 0), int(answers[0])
+            if refusal is None and side == 0 and not _sent_on(point, mine, point.rows(flow, 0)):
+                continue  # it answers something else
+            answer = int(answers[0])
             before = mine[packets.time[mine] <= packets.time[answer]]
             if len(before):
-                yield Crossed(
-                    int(before[-1]), answer, refusal, sure=refusal is not None or bool(translated[i])
-                )
+                yield Crossed(int(before[-1]), answer, refusal, sure=refusal is not None or side == 0)
+
+
+def _own(macs: NDArray[np.uint64], scene: Scene) -> NDArray[np.bool_]:
+    """Whether frames are of the station that sent the packet, not of the node."""
+    found: NDArray[np.bool_] = (macs != 0) & ~among(macs, scene.node.routers)
+    return found
+
+
+def _sent_on(point: Point, requests: NDArray[np.int32], copies: NDArray[np.int32]) -> bool:
+    """Whether one of these packets is a copy of a request: translation leaves its content and number."""
+    packets = point.packets
+    asked, sent = (
+        packets.print[rows].astype(np.int64) << 16 | packets.ip_id[rows] for rows in (requests, copies)
+    )
+    return bool(np.isin(asked, sent).any())
 
 
 def _ends(point: Point, flows: NDArray[Any], side: int) -> NDArray[np.uint64]:

@@ -132,3 +132,26 @@ def test_datagrams_that_came_before(tmp_path: Path) -> None:
     told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
 
     assert [] == findings(judged(tmp_path, *datagrams(asked_before=False)))
+
+
+def test_another_conversation_of_that_port(tmp_path: Path) -> None:
+    """The near miss: what came from the pod's neighbour answers another service that the same socket asked."""
+    told(tmp_path, sysctl=OFF, **{"ip-addr": LINKS})
+    lost = Conversation(
+        pod="10.244.0.11:20000", server="203.0.113.9:53", way="veth-a cni0 | eth0", proto="udp"
+    )
+    for at in (0, 1, 2):
+        lost.data(b"lost %d" % at, at).lost_after("cni0")
+    other = Conversation(
+        pod="10.244.0.11:20000",
+        server="10.96.0.20:53",
+        dnat="10.244.0.12:5300",
+        way="veth-a cni0 | cni0 veth-b",
+        proto="udp",
+    )
+    other.data(b"query", 0.5)
+    other.reply(b"answer")
+    analysis = judged(tmp_path, lost, other)
+
+    assert ["udp-vanished"] == [finding.kind for finding in findings(analysis)]
+    assert 3 == analysis.counts.udp_vanished

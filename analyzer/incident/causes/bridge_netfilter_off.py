@@ -12,7 +12,7 @@ How it is recognised
     A SYN to the service is answered from another address by a SYN-ACK that acknowledges this very SYN (its number). The
     endpoint itself sent that frame, not the node, and the client resets it. Of UDP: the client's port gets a datagram from
     another address, in a frame of the endpoint's own, and either the client refuses it (ICMP port unreachable), or the node
-    was seen sending that endpoint the client's request. `net.bridge.bridge-nf-call-iptables` is 0, or
+    was seen sending that endpoint a copy of the request. `net.bridge.bridge-nf-call-iptables` is 0, or
     `br_netfilter` is not among the loaded modules.
 
 What is ruled out
