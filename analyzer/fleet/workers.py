@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -85,10 +86,15 @@ class Scheduler:
             from distributed import Client, KilledWorker
         except ModuleNotFoundError:
             raise MissingTool("--scheduler needs Dask: pip install 'lostsyn[fleet]'") from None
+        problem = None
         try:
             self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise LostsynError(f"{address}: no Dask scheduler answers there: {error}") from None
+            problem = str(error)
+        if problem is not None:
+            # The client that failed closes itself when it is collected, which takes a lock: not while the next one holds it.
+            gc.collect()
+            raise LostsynError(f"{address}: no Dask scheduler answers there: {problem}")
         # What it logs of a broken connection are tracebacks; `width` says it in a sentence.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._executor: Executor = self._client.get_executor(pure=False)
