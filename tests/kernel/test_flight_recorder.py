@@ -75,12 +75,15 @@ def test_a_race(tmp_path: Path) -> None:
 
 
 def test_a_full_table(tmp_path: Path) -> None:
-    """Packets that the full table refused end it; the table was listed while it was full."""
+    """Packets that the full table refused end it; the table was listed while it was full.
+
+    It ends in the middle of the incident, so of some connections only the first packets are inside, too few for a cause.
+    """
     script = caught("table-full", "table-full", tmp_path, rounds=60, under="busybox")
     assert script is not None
     listed = (script.unpacked() / "event/conntrack-L.txt").read_text().splitlines()
 
-    assert {"conntrack-table-full"} == causes(script)
+    assert {"conntrack-table-full"} <= causes(script) <= {"conntrack-table-full", "unknown"}
     assert len(listed) >= 60
 
 
