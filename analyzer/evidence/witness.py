@@ -172,7 +172,7 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
         ]
         group.sort(key=lambda timed: timed[0])
         chosen.sort(key=lambda number: losses[number].last_seen_ns)
-        times = [wall for wall, _ in group]
+        times, runs = [wall for wall, _ in group], _runs(group)
         for block in _blocks(chosen, losses):
             begin = bisect_left(times, losses[block[0]].last_seen_ns)
             ends = [losses[number].next_ns for number in block]
@@ -182,12 +182,17 @@ def _by_order(records: Sequence[DropRecord], losses: Sequence[LostPacket]) -> di
                 else bisect_right(times, max(end for end in ends if end is not None))
             )
             forced = _forced(group[begin:end], block, losses) if end - begin == len(block) else {}
-            found = (forced or _alike(group, times, block, losses)) | found
+            for number, record in (forced or _alike(group, times, runs, block, losses)).items():
+                found.setdefault(number, record)
     return found
 
 
 def _alike(
-    records: Sequence[_Timed], times: Sequence[int], block: Sequence[int], losses: Sequence[LostPacket]
+    records: Sequence[_Timed],
+    times: Sequence[int],
+    runs: Sequence[int],
+    block: Sequence[int],
+    losses: Sequence[LostPacket],
 ) -> dict[int, DropRecord]:
     """Give each loss the first record after it where all until it is sent again say the same, and none is missing.
 
@@ -202,14 +207,22 @@ def _alike(
         first = max(begin, used)
         if first >= end:
             return {}
-        if begin and _one_kind(records[begin:end]):
+        if begin and runs[begin] >= end:
             found[number] = records[first][1]
             used = first + 1
     return found
 
 
-def _one_kind(records: Sequence[_Timed]) -> bool:
-    return len({(record.reason, record.location, record.hook) for _, record in records}) == 1
+def _runs(records: Sequence[_Timed]) -> list[int]:
+    """Of each record where those begin, after it, that say something else."""
+    found = [len(records)] * len(records)
+    for at in range(len(records) - 2, -1, -1):
+        found[at] = found[at + 1] if _says(records[at][1]) == _says(records[at + 1][1]) else at + 1
+    return found
+
+
+def _says(record: DropRecord) -> tuple[str, str, str | None]:
+    return record.reason, record.location, record.hook
 
 
 def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:
@@ -252,7 +265,8 @@ def _forced(
             return {}  # a record too many so far: some of them are of other packets
         if len(held) < len(waiting):
             continue
-        if _one_kind(held) and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
+        alike = len({_says(record) for _, record in held}) == 1
+        if alike and all(_open(losses[n], at) for n, (at, _) in zip(waiting, held, strict=True)):
             found |= {n: one for n, (_, one) in zip(waiting, held, strict=True)}
         waiting, held = [], []
     return found

@@ -17,7 +17,6 @@ from analyzer.evidence.translation import Known
 from analyzer.flow.keys import address_key, distinct
 from analyzer.flow.point import UDP
 from analyzer.incident.causes import stale_entry
-from analyzer.incident.causes.stale_entry import contradicted, deletion
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import EXITS, OUT
 
@@ -49,8 +48,6 @@ class _Leaving:
     gap: Gap
     index: NDArray[np.int64]
     """Of each, into the gap's matches."""
-    translated: NDArray[np.bool_]
-    """Whether its destination is another one outside."""
     service: NDArray[np.uint64]
     endpoint: NDArray[np.uint64]
     begun: NDArray[np.int64]
@@ -79,18 +76,17 @@ def findings(scene: Scene) -> list[Finding]:
     stale, others = astray(service, endpoint, begun, last >= 0, some, since)
     newer = dict(zip(stale.tolist(), others, strict=True))
     found = []
-    for i in some.tolist():
+    for i in some.tolist() if stale_entry.known(scene) else stale.tolist():
         part, k = parts[whose[i]], int(place[i])
         flows, flow = part.gap.inner.flows, int(part.gap.matches.a[part.index[k]])
-        entry = contradicted(flows, flow, scene)
+        entry = stale_entry.contradicted(flows, flow, scene)
         if entry is not None and entry.target != part.left_for(k):
             entry = None
-        if flows.proto[flow] != UDP and part.last[k] >= 0 and i not in newer:
-            continue  # it was whole, so its peer went away: to be led elsewhere would not help it
         if i in newer:
             other = parts[whose[newer[i][0]]].left_for(int(place[newer[i][0]]))
             found.append(_finding(part, k, entry, len(newer[i]), other, scene))
-        elif entry is not None:
+        elif entry is not None and (flows.proto[flow] == UDP or part.last[k] < 0):
+            # An open connection of TCP cannot be led elsewhere: its peer went away.
             found.append(_finding(part, k, entry, 0, "", scene))
     return found[:MOST]
 
@@ -110,7 +106,10 @@ def doubtful(scene: Scene) -> list[tuple[Point, int]]:
     found = []
     for i, time in zip(some.tolist()[:MOST], since.tolist(), strict=False):
         part, k = parts[whose[i]], int(place[i])
-        if not part.translated[k] or part.gap.inner.flows.proto[part.gap.matches.a[part.index[k]]] != UDP:
+        if (
+            part.service[k] == part.endpoint[k]
+            or part.gap.inner.flows.proto[part.gap.matches.a[part.index[k]]] != UDP
+        ):
             continue
         led = _led(scene, part.gap.outer.flows, int(part.gap.matches.b[part.index[k]]))
         if not led and last_given[int(service[i]), int(endpoint[i])] <= time:
@@ -136,14 +135,12 @@ def _all(scene: Scene):  # type: ignore[no-untyped-def]
     """
     every = bool(scene.evidence.tables and scene.evidence.rules)
     leaving = [(gap, *_destinations(gap)) for gap in scene.gaps]
-    services = distinct(
-        np.concatenate([np.zeros(0, np.uint64)] + [of[changed] for _, _, of, changed in leaving])
-    )
+    services = distinct(np.concatenate([np.zeros(0, np.uint64)] + [of[of != to] for _, _, of, to in leaving]))
     parts = []
-    for gap, index, service, translated in leaving:
+    for gap, index, service, endpoint in leaving:
         chosen = np.arange(len(index)) if every else np.flatnonzero(np.isin(service, services))
         if len(chosen):
-            parts.append(_part(gap, index[chosen], service[chosen], translated[chosen]))
+            parts.append(_part(gap, index[chosen], service[chosen], endpoint[chosen]))
     if not parts:
         return None
     whose = np.concatenate([np.full(len(part.index), n) for n, part in enumerate(parts)])
@@ -215,7 +212,7 @@ def _finding(one: _Leaving, i: int, stale: StaleEntry | None, others: int, new: 
             "command": delete(entry[0]) if entry else None,
         },
         evidence=tuple(evidence),
-        remedies=deletion(delete(entry[0])) if entry else (),
+        remedies=stale_entry.deletion(delete(entry[0])) if entry else (),
         excluded=(
             Exclusion(cause="lost inside the node", because=f"the packets are on {outer.name}"),
             Exclusion(cause="an endpoint that is slow", because=slow),
@@ -235,19 +232,18 @@ def listed(scene: Scene, flows: Flows, flow: int, target: str) -> tuple[Entry, s
     return None
 
 
-def _destinations(gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """What left by a gap: its index into the matches, its destination inside, and whether that is another one outside."""
+def _destinations(gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """What left by a gap: its index into the matches, and its destination inside and outside."""
     inner, outer, m = gap.inner, gap.outer, gap.matches
     chosen = np.flatnonzero((gap.heading == OUT) & (m.flip == 0))
     service, endpoint = _target(inner.flows, m.a[chosen]), _target(outer.flows, m.b[chosen])
-    changed = service != endpoint
-    if gap.outer.role not in EXITS:  # what one gap leaves as it is the next one may translate
-        chosen, service, changed = chosen[changed], service[changed], changed[changed]
-    return chosen, service, changed
+    # What one gap leaves as it is the next one may translate.
+    kept = np.flatnonzero((service != endpoint) | (gap.outer.role in EXITS))
+    return chosen[kept], service[kept], endpoint[kept]
 
 
 def _part(
-    gap: Gap, index: NDArray[np.int64], service: NDArray[np.uint64], translated: NDArray[np.bool_]
+    gap: Gap, index: NDArray[np.int64], service: NDArray[np.uint64], endpoint: NDArray[np.uint64]
 ) -> _Leaving:
     inner, m = gap.inner, gap.matches
     flows = m.a[index]
@@ -265,9 +261,8 @@ def _part(
     return _Leaving(
         gap=gap,
         index=index,
-        translated=translated,
         service=service,
-        endpoint=_target(gap.outer.flows, m.b[index]),
+        endpoint=endpoint,
         begun=time[first],
         last=last.astype(np.int64),
         waiting=enough,

@@ -100,11 +100,13 @@ def _refusals(scene: Scene) -> None:
 
 def _turned(scene: Scene) -> None:
     """What was answered from another address, past NAT, got to an endpoint on this node: that way need not have been captured."""
+    flows: dict[tuple[str, bool], list[int]] = {}
     for point, crossed in crossings(scene):
-        flow = int(point.packets.flow[crossed.request])
-        for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol] if at.point is point):
-            mine = (point.packets.flow[at.rows] == flow) & (at.reason == CODES["lost"])
-            at.reason[mine] = CODES["turned" if crossed.sure else "way-unknown"]
+        flows.setdefault((point.name, crossed.sure), []).append(int(point.packets.flow[crossed.request]))
+    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]) if flows else ():
+        for sure, code in ((True, "turned"), (False, "way-unknown")):
+            mine = np.isin(at.point.packets.flow[at.rows], flows.get((at.point.name, sure), []))
+            at.reason[mine & (at.reason == CODES["lost"])] = CODES[code]
 
 
 def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:

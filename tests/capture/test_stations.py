@@ -10,7 +10,8 @@ from analyzer.capture.bundle import Bundle
 from analyzer.capture.stations import station
 from tests.capture.test_reader import pcap
 
-NODE, ROUTER, HOST, GROUP = (bytes.fromhex(text) for text in ("02" * 6, "04" * 6, "06" * 6, "01005e000001"))
+NODE, ROUTER, HOST, OTHER = (bytes([n]) * 6 for n in (2, 4, 6, 8))
+GROUP = bytes.fromhex("01005e000001")
 
 
 def found(tmp_path: Path, *frames: bytes, link: int = 1) -> frozenset[bytes]:
@@ -27,7 +28,7 @@ def found(tmp_path: Path, *frames: bytes, link: int = 1) -> frozenset[bytes]:
         ([NODE + ROUTER, HOST + NODE], {NODE}),
         ([NODE + ROUTER, ROUTER + NODE], {NODE, ROUTER}),
         ([NODE + ROUTER, GROUP + HOST, ROUTER + NODE], {NODE, ROUTER}),
-        ([NODE + ROUTER, HOST + ROUTER[:0] + b"\x08" * 6], set()),
+        ([NODE + ROUTER, HOST + OTHER], set()),
         ([GROUP + HOST], set()),
         ([NODE], set()),
     ],

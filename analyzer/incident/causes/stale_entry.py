@@ -37,6 +37,8 @@ from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from analyzer.capture.columns import Flows
     from analyzer.evidence.drops import Kind
     from analyzer.evidence.stale import StaleEntry
@@ -133,20 +135,24 @@ def told(entry: StaleEntry) -> Evidence:
 
 def contradicted(flows: Flows, flow: int, scene: Scene) -> StaleEntry | None:
     """The entry of a flow, as it was before translation, where the rules contradict it."""
+    protocol = "tcp" if int(flows.proto[flow]) == TCP else "udp"
+    return known(scene).get((protocol, *ends(flows, flow)))
+
+
+def known(scene: Scene) -> Mapping[tuple[str, str, str], StaleEntry]:
+    """The entries that the rules contradict, by protocol and both ends before translation."""
 
     def look() -> dict[tuple[str, str, str], StaleEntry]:
-        found = contradicting(scene.evidence)
         return {
             (
                 e.entry.proto,
                 _end(e.entry.orig_src, e.entry.orig_sport),
                 _end(e.entry.orig_dst, e.entry.orig_dport),
             ): e
-            for e in found.entries
+            for e in contradicting(scene.evidence).entries
         }
 
-    protocol = "tcp" if int(flows.proto[flow]) == TCP else "udp"
-    return scene.once("stale-entries", look).get((protocol, *ends(flows, flow)))
+    return scene.once("stale-entries", look)
 
 
 def _end(address: str, port: int) -> str:
