@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -258,11 +259,13 @@ def error_told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | N
 
 
 def written(route: Route) -> str:
-    """A route in the words of `ip route`: `198.51.100.0/24 via 192.0.2.1 dev eth0 table 7`."""
-    hops = [
-        f"via {hop.gateway}" * bool(hop.gateway) + f" dev {hop.dev}" * bool(hop.dev) for hop in route.hops
-    ]
-    ways = hops[0] if len(hops) == 1 else " ".join(f"nexthop {hop}" for hop in hops)
-    table = f"table {route.table}" * (route.table != "main")
-    metric = f"metric {route.metric}" * (route.metric is not None)
-    return " ".join(filter(None, (route.dst, ways.strip(), table, metric)))
+    """A route in the words of `ip route`, for a shell: `198.51.100.0/24 via 192.0.2.1 dev eth0 table 7`."""
+    words = [route.dst]
+    for hop in route.hops:
+        words += ["nexthop"] * (len(route.hops) > 1)
+        words += ["via", hop.gateway] if hop.gateway else []
+        words += ["dev", hop.dev] if hop.dev else []
+        words += ["weight", str(hop.weight)] if hop.weight != 1 else []
+    words += ["table", route.table] if route.table != "main" else []
+    words += ["metric", str(route.metric)] if route.metric is not None else []
+    return shlex.join(words)

@@ -25,6 +25,7 @@ References
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -208,7 +209,7 @@ def _finding(
 def _mode(port: str) -> Remedy:
     return Remedy(
         do="Let the bridge hand packets back by the port that they came in by",
-        command=f"bridge link set dev {port} hairpin on",
+        command=f"bridge link set dev {shlex.quote(port)} hairpin on",
         effect="The next attempt gets back to the pod.",
         risk="Until the pod is made anew: set hairpinMode in the network plugin as well. Broadcasts of the pod come back to it.",
     )

@@ -62,7 +62,7 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
         f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself: nobody "
-        "listens on that port of its, and no rule leads it on to a pod."
+        "listens on that port, and no rule leads it on to a pod."
     )
 
 

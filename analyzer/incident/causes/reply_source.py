@@ -122,7 +122,8 @@ def _finding(point: Point, asked: int, answer: int, scene: Scene) -> Finding | N
         said = scene.trails.sighting(point, refusal.row)
         told.append(
             Evidence(
-                says="the pod refused that as for no socket of its", source=f"{said.file} frame {said.frame}"
+                says="the pod refused that: none of its sockets takes it",
+                source=f"{said.file} frame {said.frame}",
             )
         )
         shown.append((refusal.row, True, "context", "the pod's socket is for the address that it asked"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.causes.hairpin import _mode
 from tests.conversation import Conversation
 from tests.incident.evidence import findings, judged
 from tests.incident.node import LINKS, known, told
@@ -83,3 +84,8 @@ def test_a_syn_that_vanished_is_told_once(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk, known(at=-3), known(at=39))
 
     assert ["hairpin"] == [one.cause for one in analysis.incidents]
+
+
+def test_a_name_in_a_command() -> None:
+    """Whoever named the file: an interface's name is one word to the shell."""
+    assert "bridge link set dev 'veth;reboot' hairpin on" == _mode("veth;reboot").command

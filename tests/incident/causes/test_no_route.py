@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
+from analyzer.evidence.network import NextHop, Route
+from analyzer.incident.routing import written
 from tests.conversation import Conversation, record
 from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing
 from tests.incident.node import LINKS, told
@@ -164,3 +166,23 @@ def test_what_comes_in_for_a_blackhole(tmp_path: Path, routes: str, expected: li
 
     analysis = analyze(record(tmp_path, *talks, *whole))
     assert expected == [one.cause for one in analysis.incidents if one.cause == CODE]
+
+
+def test_a_name_in_a_route() -> None:
+    """Whoever wrote the listing: each word of a route is one word to the shell."""
+    hops = (NextHop(gateway="192.0.2.1", dev="eth0;reboot"), NextHop(gateway=None, dev="eth1", weight=3))
+    route = Route(
+        dst="198.51.100.0/24",
+        kind="unicast",
+        gateway=None,
+        dev=None,
+        table="7",
+        file="r",
+        nexthops=hops,
+        metric=5,
+    )
+
+    assert (
+        "198.51.100.0/24 nexthop via 192.0.2.1 dev 'eth0;reboot' nexthop dev eth1 weight 3 table 7 metric 5"
+        == written(route)
+    )
