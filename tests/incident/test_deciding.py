@@ -315,6 +315,37 @@ def test_an_error_that_answers_for_the_node_itself(
 
 
 @pytest.mark.parametrize(
+    ("proto", "code", "sender", "expected"),
+    [
+        ("udp", 3, "192.0.2.100", "own-address"),
+        ("udp", 13, "192.0.2.100", "refused-here"),
+        ("udp", 3, "10.244.0.1", "refused-here"),
+        ("tcp", 3, "192.0.2.100", "refused-here"),
+    ],
+)
+def test_an_error_in_the_name_of_who_was_asked(
+    proto: str, code: int, sender: str, expected: str, tmp_path: Path
+) -> None:
+    """The node answers with the address that a pod asked: it is its own, and nobody listens; otherwise a rule refuses."""
+    talk = asks(connection(proto=proto), 0, after="cni0")
+    error = Frames().unreachable(talk, 0.001, code=code)
+    for _, _, frame in error.heard:
+        frame[IP].src = sender
+
+    assert [expected] == reasons(judged(tmp_path, talk, error), protocol=6 if proto == "tcp" else 17)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hook", ["prerouting", "input"])
+def test_what_left_passed_the_rules(hook: str, tmp_path: Path) -> None:
+    """Nobody answers what the uplink saw leave: the rule that would drop it is of another time."""
+    analysis = judged(
+        tmp_path, in_vain("192.0.2.100:8080", after="eth0"), hook=hook, rule="tcp dport 8080 drop"
+    )
+
+    assert ([], 1) == (told_of(analysis), analysis.account.outside)
+
+
+@pytest.mark.parametrize(
     ("rule", "expected"),
     [
         ("tcp dport 80 reject", "refused-here"),

@@ -141,30 +141,48 @@ def test_a_part_of_a_listing(tmp_path: Path) -> None:
     assert "no-route" not in causes(judged(tmp_path, lost()))
 
 
+BLACKHOLE = "blackhole 10.96.7.128/26 proto bird\n"
+
+
 @pytest.mark.parametrize(
-    ("routes", "expected"),
+    ("routes", "seen", "expected"),
     [
-        ("blackhole 10.96.7.128/26 proto bird\n", [CODE]),
-        ("blackhole 10.96.7.128/26 proto bird\n10.96.7.140 dev cali0a1b2c3d4e5 scope link\n", []),
-        ("blackhole 10.96.8.128/26 proto bird\n", []),
+        (BLACKHOLE, "lost", [CODE]),
+        (BLACKHOLE + "10.96.7.140 dev cali0a1b2c3d4e5 scope link\n", "lost", []),
+        ("blackhole 10.96.8.128/26 proto bird\n", "lost", []),
+        (BLACKHOLE, "answered", []),
+        (BLACKHOLE, "delivered", []),
+        (BLACKHOLE, "at the uplink alone", [CODE]),
     ],
-    ids=["the pod's own route is missing", "it is there", "another block"],
+    ids=[
+        "the pod's own route is missing",
+        "it is there",
+        "another block",
+        "answered",
+        "delivered",
+        "no other point",
+    ],
 )
-def test_what_comes_in_for_a_blackhole(tmp_path: Path, routes: str, expected: list[str]) -> None:
+def test_what_comes_in_for_a_blackhole(tmp_path: Path, routes: str, seen: str, expected: list[str]) -> None:
     """A block of pods has a blackhole route behind the pods' own: what comes in for a pod without one is dropped."""
     around = "default via 192.0.2.1 dev eth0\n10.96.7.129 dev cali0a1b2c3d4e5 scope link\n192.0.2.0/24 dev eth0 scope link\n"
     told(tmp_path, **{"ip-route": around + routes})
     way = "eth0 | cali0a1b2c3d4e5"
     talks = [Conversation(pod=f"192.0.2.12:{41_000 + n}", server="10.96.7.140:80", way=way) for n in range(2)]
     for n, talk in enumerate(talks):
-        for at in (0, 1, 3):
-            talk.syn(10 * n + at).only_at("eth0")
+        for at in (0, 1, 3)[: 1 if seen == "answered" else 3]:
+            sent = talk.syn(10 * n + at)
+            if seen != "delivered":
+                sent.only_at("eth0")
+        if seen == "answered":
+            talk.synack().only_at("eth0")
     whole = [Conversation(pod=f"192.0.2.12:{at}", server="10.96.7.129:80", way=way) for at in (1, 41)]
     for talk in whole:
         talk.syn(int(talk.pod.rpartition(":")[2]) - 5)
         talk.accept()
 
-    analysis = analyze(record(tmp_path, *talks, *whole))
+    points = ("eth0",) if seen == "at the uplink alone" else None
+    analysis = analyze(record(tmp_path, *talks, *whole, points=points))
     assert expected == [one.cause for one in analysis.incidents if one.cause == CODE]
 
 

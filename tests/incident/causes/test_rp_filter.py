@@ -149,6 +149,18 @@ def test_a_packet_to_nobody_that_was_seen(tmp_path: Path, line: str, expected: l
     assert expected == [(f.cause, f.confidence) for f in findings(judged(tmp_path, talk))]
 
 
+def test_a_martian_that_was_answered(tmp_path: Path) -> None:
+    """The near miss: the line is of another packet of these addresses, since this one was answered."""
+    told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
+    talk = Conversation(
+        pod="198.51.100.7:40000", server="10.244.0.11:80", way="eth0", nat="198.51.100.7:40000"
+    )
+    talk.syn(0)
+    talk.accept()
+
+    assert [] == findings(judged(tmp_path, talk))
+
+
 def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
     """Loose mode would let the pod's SYN pass and not its answer: the fix goes before the rule that has another way."""
     told(
