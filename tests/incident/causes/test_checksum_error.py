@@ -57,6 +57,7 @@ def test_the_packet_is_named(tmp_path: Path) -> None:
     (finding,) = findings(analysis)
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert ["lost before the node", "snat-port-race"] == [one.cause for one in finding.excluded]
     assert ["3 of 3 explained"] == [row.note for row in analysis.reconciliation if row.counter == "invalid"]
 
 

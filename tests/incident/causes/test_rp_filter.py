@@ -69,7 +69,11 @@ def test_counter_and_routes(tmp_path: Path) -> None:
     (finding,) = findings(judged(tmp_path, known(), inbound()))
 
     assert (CODE, "likely") == (finding.cause, finding.confidence)
-    assert any("would leave by eth1, not by eth0" in e.says for e in finding.evidence)
+    assert [
+        "TcpExtIPReversePathFilter rose by 3",
+        "net.ipv4.conf.eth0.rp_filter is 1: strict",
+        "answers to 198.51.100.7 would leave by eth1, not by eth0",
+    ] == [one.says for one in finding.evidence]
     assert ["lost before the node"] == [one.cause for one in finding.excluded]
 
 
