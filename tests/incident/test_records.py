@@ -34,11 +34,12 @@ def record(
     ends = (talk.pod, talk.server) if first.outward else (talk.server, talk.pod)
     (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends)
     frames = STACKS.get(stack, ())
+    number = f"seq={first.seq}" if talk.proto == "tcp" else ""
     lines = [f'print fmt: {{ 12, "{reason}" }}', f"clock: t=1000000000 wall={START / 1e9:.9f}"]
     for time in times:
         lines.append(
             f"drop: t={1_000_000_000 + round(time * 1e9) + 20_000} cpu=0 reason=12 at={at or frames[0]} netns=1 dev=eth0 "
-            f"proto=6 src={src} sport={sport} dst={dst} dport={dport} seq={first.seq} len=60"
+            f"proto={6 if talk.proto == 'tcp' else 17} src={src} sport={sport} dst={dst} dport={dport} {number} len=60"
         )
         lines += [f"\t{frame}+1" for frame in ("sk_skb_reason_drop", *frames)] + [""]
     with (folder / "drops.txt").open("a") as file:
