@@ -179,9 +179,10 @@ def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
     )
 
     assert CODE == finding.cause
-    assert ["ip rule add to 10.244.0.11 lookup main priority 99"] == [
-        remedy.command for remedy in finding.remedies if "read-only" not in remedy.risk
-    ]
+    assert [
+        "ip rule add to 10.244.0.11 lookup main priority 99",
+        "sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.cni0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip rule",
+    ] == [remedy.command for remedy in finding.remedies]
 
 
 def test_an_interface_with_a_dot(tmp_path: Path) -> None:
