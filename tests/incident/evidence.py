@@ -16,6 +16,7 @@ from scapy.packet import Packet
 from analyzer import Analysis, analyze
 from analyzer.incident.causes import CODES
 from analyzer.incident.model import Finding
+from tests.conftest import ROOT
 from tests.conversation import BRIDGE, GATEWAY, START, UPLINK, Conversation, bystander, record
 
 POD, SERVER = "10.244.0.11:20000", "192.0.2.100:80"
@@ -34,6 +35,11 @@ LOOK_ALIKES = {
     "rules, translation and connection tracking",
 }  # fmt: skip
 """What is excluded besides causes."""
+ROWS = re.findall(
+    r"^\| `([a-z-]+)` \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "docs/json.md").read_text("utf-8"), re.MULTILINE
+)
+FACTS = {cause: {*re.findall(r"\w+", names)} for cause, names in ROWS}
+VANISHED = {"attempts_vanished", "answered", "answered_after_s", "way"}
 COUNTERS = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
 
 
@@ -150,6 +156,7 @@ def findings(analysis: Analysis) -> list[Finding]:
         e.says and (e.source in SOURCES or FILES.fullmatch(e.source)) for f in found for e in f.evidence
     )
     assert all(e.because and e.cause in {*CODES, *LOOK_ALIKES} for f in found for e in f.excluded)
+    assert all(f.facts.keys() - VANISHED <= FACTS[f.cause] for f in found if f.cause in FACTS)
     assert all(r.do and r.effect and r.risk for f in found for r in f.remedies)
     return found
 
