@@ -35,10 +35,10 @@ def record(
     (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends)
     frames = STACKS.get(stack, ())
     number = f"seq={first.seq}" if talk.proto == "tcp" else ""
-    lines = [f'print fmt: {{ 12, "{reason}" }}', f"clock: t=1000000000 wall={START / 1e9:.9f}"]
+    lines = [f'print fmt: {{ 12, "{reason}" }}', f"clock: t=100000000000 wall={START / 1e9:.9f}"]
     for time in times:
         lines.append(
-            f"drop: t={1_000_000_000 + round(time * 1e9) + 20_000} cpu=0 reason=12 at={at or frames[0]} netns=1 dev=eth0 "
+            f"drop: t={100_000_000_000 + round(time * 1e9) + 20_000} cpu=0 reason=12 at={at or frames[0]} netns=1 dev=eth0 "
             f"proto={6 if talk.proto == 'tcp' else 17} src={src} sport={sport} dst={dst} dport={dport} {number} len=60"
         )
         lines += [f"\t{frame}+1" for frame in ("sk_skb_reason_drop", *frames)] + [""]
