@@ -67,6 +67,14 @@ def test_through_a_service(tmp_path: Path) -> None:
     assert [CODE] == causes(judged(tmp_path, lookup(talk)))
 
 
+def test_lost_again(tmp_path: Path) -> None:
+    """It is the first loss that has a twin."""
+    talk = lookup(again=0)
+    talk.data(A, 5.005).lost_after("cni0")
+
+    assert [CODE] == causes(judged(tmp_path, talk))
+
+
 def test_without_counters_and_without_another_question(tmp_path: Path) -> None:
     """All that speaks for it is the twin."""
     (finding,) = findings(judged(tmp_path, lookup(again=0)))

@@ -96,6 +96,7 @@ def test_the_rule_is_named(tmp_path: Path) -> None:
     assert (CODE, "proven") == (finding.cause, finding.confidence)
     assert "tcp dport 8080" in finding.facts["rule"]
     assert "it counted 3 packets" in finding.evidence[0].says
+    assert "kubectl get networkpolicy --all-namespaces" == finding.remedies[-1].command
 
 
 def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
