@@ -51,10 +51,10 @@ def test_a_port_that_never_passes(tmp_path: Path) -> None:
     for finding in findings(analysis):
         assert "likely" == finding.confidence
         assert (5, 0, None) == tuple(finding.facts[name] for name in ("lost_alike", "passed_alike", "rule"))
-        assert (
-            "5 attempts to this destination and port vanished here and 0 passed; 3 to other destinations passed"
-            == finding.evidence[0].says
-        )
+        assert [
+            "5 attempts to this destination and port vanished here and 0 passed; 3 to other destinations passed",
+            "drop rose by 0, insert_failed by 0",
+        ] == [one.says for one in finding.evidence]
         assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "lost outside the node"} == {
             e.cause for e in finding.excluded
         }
@@ -73,7 +73,7 @@ def test_without_counters_it_is_possible(tmp_path: Path) -> None:
     """Nobody says that conntrack dropped nothing."""
     analysis = judged(tmp_path, blocked(), allowed())
 
-    assert [(CODE, "possible")] == [(f.cause, f.confidence) for f in findings(analysis)]
+    assert [(CODE, "possible", 1)] == [(f.cause, f.confidence, len(f.evidence)) for f in findings(analysis)]
 
 
 def test_a_policy_among_races(tmp_path: Path) -> None:
