@@ -19,7 +19,6 @@ from analyzer.flow.keys import distinct
 from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import comparable
 from analyzer.nat.matching import match
-from analyzer.node.routes import Routes
 from analyzer.node.stacks import sent
 from analyzer.node.ways import IN, OUT, Node
 
@@ -86,7 +85,10 @@ def name_all(
         own=distinct(np.concatenate([node.own for node in nodes.values()])),
         routers=distinct(np.concatenate([node.routers for node in nodes.values()])),
         pods={names[host][name]: own for host, node in nodes.items() for name, own in node.pods.items()},
-        routes=Routes((), ()),
+        # All ways were chosen before; only whether they were known to all is asked yet.
+        routes=next(
+            (node.routes for node in nodes.values() if not node.routes), next(iter(nodes.values())).routes
+        ),
         bridges={
             names[host][pod]: names[host][bridge]
             for host, node in nodes.items()

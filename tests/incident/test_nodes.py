@@ -11,7 +11,7 @@ import pytest
 from analyzer import Analysis, analyze
 from tests.conftest import FIXTURES
 
-PAIRS = [("snat-race", "policy-drop"), ("table-full", "late-ack"), ("clean", "stale-entry")]
+PAIRS = [("snat-race", "policy-drop"), ("table-full", "late-ack"), ("second-way", "stale-entry")]
 
 
 def told(analysis: Analysis, node: str = "") -> list[tuple[object, ...]]:
