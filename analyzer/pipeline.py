@@ -12,8 +12,9 @@ from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.evidence.nodes import joined, of_each
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import citing, logged, named, summary
+from analyzer.incident import citing, logged, misdelivered, named, summary
 from analyzer.incident.advice import advise
+from analyzer.incident.causes import reply_source
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
 from analyzer.incident.incidents import incidents
@@ -131,6 +132,7 @@ def explore(captured: list[Point], evidence: SideEvidence, caveats: list[str]) -
         evidence=evidence,
     )
     decide(scene)
+    scene.answers = [*misdelivered.answers(scene), *reply_source.answers(scene)]
     return scene
 
 
@@ -146,6 +148,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         scene.refusals,
         scene.trails,
         wires(scene.points, scene.node),
+        scene.answers,
         (flow for one in found() for flow in one.doubtful),
         (flow for one in found() for flow in one.misaddressed),
         ruled=all(one.rules for one in beside),

@@ -17,7 +17,7 @@ from analyzer.node.hosts import name_all
 from analyzer.node.ways import EXITS, INSIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.evidence import SideEvidence
     from analyzer.incident.model import Finding, Incident, Reconciled
@@ -34,12 +34,9 @@ class Found:
     misaddressed: list[tuple[str, int]]
     """See `analyzer.incident.misaddressed.misaddressed`."""
 
-    def named(self) -> Iterator[tuple[str, int]]:
+    def named(self) -> Iterable[tuple[str, int]]:
         """What the findings name."""
-        for finding in self.findings:
-            yield finding.point, finding.flow
-            if (answer := finding.facts.get("answer_flow")) is not None:
-                yield finding.point, answer  # no connection of its own
+        return ((finding.point, finding.flow) for finding in self.findings)
 
 
 def look(scene: Scene) -> Found:
@@ -85,6 +82,7 @@ def together(scenes: Mapping[str, Scene], evidence: SideEvidence) -> tuple[Scene
         refusals=Refusals([p for p in points if p.role in EXITS], [p for p in points if p.role in INSIDE]),
         evidence=evidence,
     )
+    scene.answers = [answer for scene in each for answer in scene.answers]
     return scene, {node: renamed(told, names[node]) for node, told in found.items()}
 
 

@@ -67,6 +67,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: SideEvidence
+    answers: Sequence[tuple[Point, int, int]] = field(default=(), init=False)
+    """Flows of requests at a point, each with the flow of the answer that came from elsewhere: one connection."""
     connections: Connections | None = field(default=None, init=False)
     """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
