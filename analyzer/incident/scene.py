@@ -230,18 +230,14 @@ class Scene:
         packets = point.packets
         ends = int(point.flows.ports[packets.flow[row]])
         ports = {ends >> 16, ends & 0xFFFF}
-        lines = [
-            line
+        return [
+            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
             for line in self.evidence.log
             if line.about == "packet"
             and line.seq == int(packets.seq[row])
             and line.ack == int(packets.ack[row])
             and {line.sport, line.dport} == ports
-        ]
-        return [
-            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
-            for line in lines[:1]
-        ]
+        ][:1]
 
     @property
     def table_limit(self) -> int | None:
