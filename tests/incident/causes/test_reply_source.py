@@ -45,7 +45,7 @@ def found(folder: Path, *talks: Conversation | Frames) -> list[tuple[str, str]]:
 
 
 def test_refused_by_the_pod(tmp_path: Path) -> None:
-    """The answer came from the bridge's address, and the pod refused it: request and answer are one connection, the node's doing."""
+    """The answer came from the bridge's address, and the pod refused it: they are one connection, the node's doing."""
     told(tmp_path, **{"ip-addr": LINKS})
     analysis = judged(tmp_path, *asked(), refusal())
 
