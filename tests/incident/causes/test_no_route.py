@@ -10,7 +10,7 @@ from analyzer import analyze
 from analyzer.evidence.network import NextHop, Route
 from analyzer.incident.routing import written
 from tests.conversation import Conversation, record
-from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing
+from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing, whole
 from tests.incident.node import LINKS, told
 
 CODE = "no-route"
@@ -109,6 +109,19 @@ def test_it_passes_later(tmp_path: Path) -> None:
     talk.accept()
 
     assert CODE not in causes(judged(tmp_path, talk))
+
+
+@pytest.mark.parametrize("pod", [0, 1], ids=["the same pod", "another pod"])
+def test_a_table_of_one_pod(pod: int, tmp_path: Path) -> None:
+    """A rule leads one pod to a table with a blackhole: what another pod gets through says nothing of that, its own does."""
+    told(
+        tmp_path,
+        routes=f"{DEFAULT}{ROUTES}blackhole default table 7\n",
+        rules="0:\tfrom all lookup local\n9:\tfrom 10.244.0.11 lookup 7\n32766:\tfrom all lookup main\n",
+    )
+    other = connection(pod, server="203.0.113.5:81", isn=5_000_000)
+
+    assert bool(pod) == (CODE in causes(judged(tmp_path, lost(), whole(other, 2))))
 
 
 def test_a_rule_says_it(tmp_path: Path) -> None:
