@@ -79,4 +79,4 @@ def test_nodes_that_were_recorded_one_after_the_other(tmp_path: Path) -> None:
     analysis = analyze(tmp_path)
 
     assert any("of several nodes (a, b)" in caveat for caveat in analysis.caveats)
-    assert {("b/cni0", "possible")} == {(i.gap[0], i.confidence) for i in analysis.incidents}
+    assert {("b/cni0", "proven")} == {(i.gap[0], i.confidence) for i in analysis.incidents}
