@@ -274,8 +274,7 @@ def exits_known(
     away = distinct(np.concatenate([dst[apart[~hidden]], listed]))
     # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
     away = away[~among(away, crossing) | among(away, listed)]
-    ports = np.where(np.isin(flows.proto, (TCP, UDP)), flows.ports & 0xFFFF, 0).astype(np.int64)
-    service = dst ^ scramble(ports << 8 | flows.proto, 5)
+    service = services(point, dst)
     crossed = distinct(service[met])
     unmet = ~among(service[flow], crossed)
     filtered = ~among(dst[flow], away) & unmet & hidden.any()
@@ -287,6 +286,14 @@ def exits_known(
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     unknown = (~known & (~hidden).any()) | (alone & several)
     return among(dst[flow], away) & ~inside, unknown, filtered, inside
+
+
+def services(point: Point, dst: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Per flow a number for address, protocol and port that it is for: what a filter may ask of it."""
+    flows = point.flows
+    ports = np.where(np.isin(flows.proto, (TCP, UDP)), flows.ports & 0xFFFF, 0).astype(np.int64)
+    found: NDArray[np.uint64] = dst ^ scramble(ports << 8 | flows.proto, 5)
+    return found
 
 
 def answered_apart(

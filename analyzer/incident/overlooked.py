@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.layout import TCP_RST
 from analyzer.capture.naming import role_of
+from analyzer.connection.asking import answered
+from analyzer.connection.onward import services
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.flow.keys import distinct
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.routing import way
 from analyzer.node.recording import lacking
-from analyzer.node.ways import EXITS
+from analyzer.node.ways import EXITS, FIRST_TTLS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.incident.routing import Way
@@ -77,6 +84,56 @@ def filtered(scene: Scene) -> None:
                 walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
                 if walked is not None and walked[0].verdict == "accept":
                     at.reason[place] = CODES["filtered"]
+
+
+def told_by_others(scene: Scene) -> None:
+    """Leave open what the answers of another pod show to be hidden at an uplink, or to leave by another way.
+
+    Where a bridge sees the packets of all pods that is told there (`analyzer.connection.onward`).
+    """
+    pods = [at for protocol in ALL for at in scene.requests[protocol] if at.point.role == "pod"]
+    for at in pods if len({one.point.name for one in pods}) > 1 else ():
+        lost = np.flatnonzero((at.reason == CODES["lost"]) & at.outward)
+        for number in distinct(at.gap[lost]).tolist():
+            gap, mine = scene.gaps[number], lost[at.gap[lost] == number]
+            if gap.stacked or gap.outer.role not in EXITS:
+                continue
+            crossed, served, apart = scene.once(
+                ("others", gap.outer.name), partial(_others, scene, gap.outer, pods)
+            )
+            flow = at.point.packets.flow[at.rows[mine]]
+            to, service = at.point.dst[flow], services(at.point, at.point.dst)[flow]
+            # What the routes send by another device is known by now: here they lead to this one.
+            hidden = among(apart, crossed).any() & ~among(service, served)
+            away = ~among(to, crossed) & (len(apart) > 0) & ~hidden
+            at.reason[mine[away]] = CODES["filtered" if scene.node.routes else "way-unknown"]
+            at.reason[mine[hidden]] = CODES["filtered"]
+
+
+def _others(
+    scene: Scene, there: Point, pods: Sequence[Followed]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Where pods' requests went by an uplink: addresses and services; and of which address answers passed that by."""
+    numbers = [n for n, gap in enumerate(scene.gaps) if gap.outer is there and gap.inner.role == "pod"]
+    legs = [scene.gaps[number] for number in numbers]
+    crossed = [gap.inner.dst[gap.matches.a] for gap in legs]
+    served = [services(gap.inner, gap.inner.dst)[gap.matches.a] for gap in legs]
+    apart = [np.zeros(0, np.uint64)]
+    for at in pods:
+        flow = at.point.packets.flow[at.rows]
+        past = (at.reason == CODES["answered-here"]) & np.isin(at.gap, numbers)
+        if past.any():
+            packets, proto = at.point.packets, int(at.point.flows.proto[flow[past][0]])
+            rows, first, _ = answered(at.point, proto)
+            answer = first[np.searchsorted(rows, at.rows[past])]
+            beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
+            beyond &= (proto != TCP) | (packets.flags[answer] & TCP_RST == 0)
+            apart.append(at.point.dst[flow[past]][beyond])
+    return (
+        distinct(np.concatenate(crossed)),
+        distinct(np.concatenate(served)),
+        distinct(np.concatenate(apart)),
+    )
 
 
 def _shown(point: Point) -> set[int]:

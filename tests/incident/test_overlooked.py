@@ -138,3 +138,28 @@ def test_a_filter_on_one_protocol(tmp_path: Path) -> None:
 
     assert [] == told_of(analysis)
     assert {"filtered": 1} == analysis.account.why_unknown
+
+
+@pytest.mark.parametrize(
+    ("hidden", "crossed", "expected"),
+    [(False, False, "lost"), (True, False, "way-unknown"), (True, True, "filtered")],
+    ids=["nothing hidden", "another way", "a filter"],
+)
+def test_without_a_bridge(hidden: bool, crossed: bool, expected: str, tmp_path: Path) -> None:
+    """What another pod's answers, at its own interface, show of the uplink holds for this pod's packets as well."""
+    other = whole(connection(1, way="veth-b | eth0", server="192.0.2.201:443"), -2)
+    for sent in other.sent if hidden else ():
+        sent.missed_at("eth0")
+    lost = vanishing(connection(way="veth-a | eth0", server="192.0.2.201:80"), 0, 1, 3, after="veth-a")
+    around = [
+        whole(
+            connection(n, way=f"veth-{pod} | eth0", pod=f"10.244.0.{11 + n}:{at}", nat=f"192.0.2.10:{at + n}", isn=at),
+            at - 30_010,
+        )
+        for n, pod in enumerate("ab")
+        for at in (30_000, 30_050)
+    ]  # fmt: skip
+    more = [whole(connection(2, way="veth-c | eth0", server="192.0.2.201:22"), -1)] if crossed else []
+    analysis = analyze(record(tmp_path, other, lost, *around, *more))
+
+    assert [expected] * 3 == reasons(analysis, "veth-a")
