@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING
 
 from analyzer.capture.duplicates import leave_out
 from analyzer.compute.threads import beside, side_by_side
-from analyzer.connection.connections import connections
+from analyzer.connection.connections import Connections, connections
 from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
+from analyzer.evidence.nodes import joined, of_each
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
-from analyzer.incident import citing, logged, named, summary
+from analyzer.incident import citing, logged, misdelivered, named, summary
 from analyzer.incident.advice import advise
-from analyzer.incident.astray import doubtful
+from analyzer.incident.causes import reply_source
 from analyzer.incident.covering import coverage, untold
 from analyzer.incident.deciding import decide
-from analyzer.incident.findings import find
 from analyzer.incident.incidents import incidents
-from analyzer.incident.misaddressed import misaddressed
+from analyzer.incident.nodes import Found, look, reconciled, together, total
 from analyzer.incident.outside import outside
-from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
+from analyzer.node import ways
 from analyzer.node.absent import absent
-from analyzer.node.hosts import assign, explored, wires
+from analyzer.node.hosts import assign, short_names, wires
 from analyzer.node.recording import witness
 from analyzer.node.stacks import stack
 from analyzer.node.topology import contradicted, neighbours, place, rename
@@ -33,33 +33,79 @@ from analyzer.node.ways import EXITS, INSIDE
 from analyzer.result.analysis import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from analyzer.capture.bundle import Bundle
     from analyzer.capture.points import Recording
     from analyzer.evidence import SideEvidence
-    from analyzer.incident.model import Counts, Finding
+    from analyzer.flow.point import Point
 
 
 FOLLOWED = (TCP, UDP, ICMP, ICMP6)
 """Protocols whose requests and replies are followed."""
-
-
-def _befallen(found: Callable[[], tuple[list[Finding], Counts]]) -> Iterator[tuple[str, int]]:
-    """What findings name, when they are there: whoever asks for the first one waits."""
-    for finding in found()[0]:
-        yield finding.point, finding.flow
-        if (answer := finding.facts.get("answer_flow")) is not None:
-            yield finding.point, answer  # no connection of its own
+_SEVERAL = (
+    "the captures are of several nodes ({}): each is judged by the side evidence in its own folder, or under its own prefix, and "
+    "connections are followed from one to the other"
+)
 
 
 def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Recording]) -> Result:
     """Tell what happened to the packets that were recorded."""
-    twice = side_by_side(leave_out, recordings)
+    caveats = [*filter(None, side_by_side(leave_out, recordings))]
     captured = side_by_side(assemble, recordings)
-    caveats = [*filter(None, twice), *(several := assign(captured)), *place(captured)]
-    if several:
-        evidence = evidence.of_no_node()
+    nodes = assign(captured)
+    if len(nodes) == 1:
+        scene = explore(captured, evidence, caveats)
+        scenes = {"": scene}
+        # The occupancy takes as long as the findings, which seldom ask for it; only the account asks what they name.
+        with beside(lambda: scene.occupancy), beside(lambda: look(scene)) as looked:
+            scene.connections = _account(scenes, scene, lambda: [looked()])
+        found = {"": looked()}
+    else:
+        of_node, others = of_each(bundle.evidence, nodes)
+        short = short_names(nodes)
+        nodes = {short[node]: points for node, points in nodes.items()}
+        sides = {short[node]: side for node, side in of_node.items()}
+        evidence = joined(sides)
+        caveats += [*others, _SEVERAL.format(", ".join(sorted(filter(None, nodes))))]
+        scenes = {node: explore(points, sides[node], caveats) for node, points in nodes.items()}
+        scene, found = together(scenes, evidence)
+        scene.connections = _account(scenes, scene, found.values)
+    counts = total([one.counts for one in found.values()])
+    told = named.incidents(incidents(*(one.findings for one in found.values())), evidence.names)
+    health = tuple(signal for one in scenes.values() for signal in summary.health(one))
+    unknown = logged.untold(untold(scene), evidence.events)
+    return Result(
+        bundle=bundle.name,
+        kernel=evidence.kernel,
+        capture_points=summary.capture_points(scene),
+        counts=counts,
+        account=scene.connections.account(),
+        incidents=told,
+        reconciliation=reconciled(scenes, found, told),
+        caveats=summary.caveats(bundle, scene, caveats),
+        mappings=summary.mappings(scene),
+        inconclusive=summary.blind(scene),
+        advice=advise(scene),
+        health=health,
+        occupancy=summary.occupancy(scene) if len(nodes) == 1 else None,
+        outside=named.outside(outside(scene), evidence.names),
+        coverage=coverage(scene),
+        untold=named.untold(unknown, evidence.names),
+        read=citing.cited(evidence.read, told, health, unknown),
+        scene=scene,
+    )
+
+
+def explore(captured: list[Point], evidence: SideEvidence, caveats: list[str]) -> Scene:
+    """Follow every request and reply of one node, and decide what became of each.
+
+    Args:
+        captured: Its points.
+        evidence: Its side evidence.
+        caveats: Gets what limits that.
+    """
+    caveats += place(captured)
     rename(captured)
     stack(captured, evidence.links)
     captured += absent(captured, evidence)
@@ -68,7 +114,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         caveats += swapped
         gaps = cross(captured, neighbours(captured))
     with beside(lambda: [point.events for point in captured]):
-        node = explored(captured, gaps, evidence.links, evidence.routes, translating(evidence))
+        node = ways.explore(captured, gaps, evidence.links, evidence.routes, translating(evidence))
     caveats += witness(captured, evidence)
     refusals = Refusals(
         [point for point in captured if point.role in EXITS],
@@ -89,43 +135,25 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         evidence=evidence,
     )
     decide(scene)
-    followed = [at for kind in (sent, answered) for found in kind.values() for at in found]
-    # The occupancy takes as long as the findings, which seldom ask for it; only the account asks what they name.
-    with beside(lambda: scene.occupancy), beside(lambda: find(scene)) as found:
-        scene.connections = connections(
-            captured,
-            gaps,
-            node,
-            followed,
-            _befallen(found),
-            refusals,
-            scene.trails,
-            wires(captured, node),
-            ((point.name, flow) for point, flow in doubtful(scene)),
-            misaddressed(scene),
-            ruled=bool(evidence.rules),
-            no_port=evidence.rise("Udp.NoPorts") + evidence.rise("Udp6.NoPorts"),
-        )
-    findings, counts = found()
-    told = named.incidents(incidents(findings), evidence.names)
-    health, unknown = summary.health(scene), logged.untold(untold(scene), evidence.events)
-    return Result(
-        bundle=bundle.name,
-        kernel=evidence.kernel,
-        capture_points=summary.capture_points(scene),
-        counts=counts,
-        account=scene.connections.account(),
-        incidents=told,
-        reconciliation=reconcile(scene.counters, counts, told),
-        caveats=summary.caveats(bundle, scene, caveats),
-        mappings=summary.mappings(scene),
-        inconclusive=summary.blind(scene),
-        advice=advise(scene),
-        health=health,
-        occupancy=summary.occupancy(scene),
-        outside=named.outside(outside(scene), evidence.names),
-        coverage=coverage(scene),
-        untold=named.untold(unknown, evidence.names),
-        read=citing.cited(evidence.read, told, health, unknown),
-        scene=scene,
+    scene.answers = [*misdelivered.answers(scene), *reply_source.answers(scene)]
+    return scene
+
+
+def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iterable[Found]]) -> Connections:
+    """Say what became of every connection; who asks what befell the first one waits for it."""
+    beside = [one.evidence for one in scenes.values()]
+    return connections(
+        scene.points,
+        scene.gaps,
+        scene.node,
+        [at for kind in (scene.requests, scene.replies) for told in kind.values() for at in told],
+        (named for one in found() for named in one.named()),
+        scene.refusals,
+        scene.trails,
+        wires(scene.points, scene.node),
+        scene.answers,
+        (flow for one in found() for flow in one.doubtful),
+        (flow for one in found() for flow in one.misaddressed),
+        ruled=all(one.rules for one in beside),
+        no_port=sum(one.rise("Udp.NoPorts") + one.rise("Udp6.NoPorts") for one in beside),
     )

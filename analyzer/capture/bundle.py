@@ -350,8 +350,7 @@ def _told_apart(captures: Sequence[CaptureFile], caveats: list[str]) -> Iterator
             nodes.setdefault(capture.point_hint.point, set()).add(capture.point_hint.node)
     if any(len(several) > 1 for several in nodes.values()):
         caveats.append(
-            f"the captures are of several nodes ({', '.join(sorted(set().union(*nodes.values())))}); "
-            "analyse one node at a time"
+            f"the captures are of several nodes ({', '.join(sorted(set().union(*nodes.values())))})"
         )
     for capture in captures:
         hint = capture.point_hint

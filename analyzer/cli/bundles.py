@@ -125,7 +125,7 @@ def hint_at_each(paths: Sequence[str]) -> None:
         some = ", ".join(bundles[:3]) + (", ..." if len(bundles) > 3 else "")
         note(
             f"{paths[0]} has {len(bundles)} folders with captures of the same names ({some}), and is taken for one bundle, "
-            f"from one node; if each is a bundle: lostsyn check --each {shlex.quote(paths[0].rstrip('/'))}/*/"
+            f"of several nodes perhaps; if each is a bundle: lostsyn check --each {shlex.quote(paths[0].rstrip('/'))}/*/"
         )
 
 

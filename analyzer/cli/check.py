@@ -98,7 +98,7 @@ def command(
 ) -> None:
     """Analyse captures and print what was found.
 
-    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. With --each every
+    Each PATH is a capture, a folder or an archive; together they are one bundle. With --each every
     PATH is a bundle; one that cannot be analysed is reported, and the others are checked all the same. Without a PATH
     the bundles are those that the file of --expect names.
 

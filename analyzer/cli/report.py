@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Analyse captures and write one self-contained HTML report.
 
-    Each PATH is a capture, a folder or an archive; together they are one bundle, from one node. The report opens
+    Each PATH is a capture, a folder or an archive; together they are one bundle. The report opens
     offline, makes no request and prints well; it holds addresses, ports and numbers, but no payload. What the
     captures cannot tell, and which one to take next, is in it and on stderr.
 

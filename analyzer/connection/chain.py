@@ -57,7 +57,11 @@ class Chains:
 
 
 def chain(
-    points: Sequence[Point], gaps: Sequence[Gap], followed: Sequence[Followed], wires: Sequence[Wire] = ()
+    points: Sequence[Point],
+    gaps: Sequence[Gap],
+    followed: Sequence[Followed],
+    wires: Sequence[Wire] = (),
+    answers: Sequence[tuple[Point, int, int]] = (),
 ) -> Chains:
     """Chain the flows: a flow that crossed belongs to the connection of the flow that its opener's packets were in before.
 
@@ -67,6 +71,7 @@ def chain(
         followed: Requests and replies: some crossed though their flows do not fit as wholes, where DNAT sends two queries of
             one socket to different servers.
         wires: What left one node and entered another.
+        answers: Flows of requests at a point, each with the flow of the answer that came from elsewhere.
     """
     begins = np.cumsum([0, *(len(point.flows) for point in points)])
     place = {point.name: n for n, point in enumerate(points)}
@@ -85,7 +90,7 @@ def chain(
         _rest(gap, begins, place, before)
     # No way leads past more points than there are roles, and none leads back.
     before = _roots(before, len(points) + 1)
-    root = _turned(points, begins, before)
+    root = _turned(points, begins, before, answers)
     root = _roots(_across(points, begins, root), 2)
     counted = np.concatenate([np.zeros(0, bool), *(_counted(point) for point in points)])
     roots = np.flatnonzero(counted & (root == np.arange(len(root))))
@@ -111,13 +116,23 @@ def _roots(before: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
     return before
 
 
-def _turned(points: Sequence[Point], begins: NDArray[np.int64], root: NDArray[np.int64]) -> NDArray[np.int64]:
+def _turned(
+    points: Sequence[Point],
+    begins: NDArray[np.int64],
+    root: NDArray[np.int64],
+    answers: Sequence[tuple[Point, int, int]],
+) -> NDArray[np.int64]:
     """Roots, where a connection that the node turned round at a point, to a pod there, is one with what came in.
 
     Its SYN shows twice at that point, with other addresses: one hop younger, or sent to its own sender (a pod that calls
     itself by a service). All that a copy shares is equal, IP ID and TSval included.
     """
-    before, pairs = root.copy(), [np.zeros((2, 0), np.int64)]
+    before, place = root.copy(), {point.name: number for number, point in enumerate(points)}
+    told = [
+        (begins[place[point.name]] + asked, begins[place[point.name]] + answer)
+        for point, asked, answer in answers
+    ]
+    pairs = [root[np.array(told, np.int64).reshape(-1, 2).T]]
     for number, point in enumerate(points):
         pairs.append(root[begins[number] + _answered_elsewhere(point)])
         p, flows = point.packets, point.flows

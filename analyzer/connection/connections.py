@@ -87,6 +87,7 @@ def connections(
     refusals: Refusals,
     trails: Trails,
     wires: Sequence[Wire] = (),
+    answers: Sequence[tuple[Point, int, int]] = (),
     doubtful: Iterable[tuple[str, int]] = (),
     misaddressed: Iterable[tuple[str, int]] = (),
     *,
@@ -104,12 +105,13 @@ def connections(
         refusals: The ICMP errors.
         trails: For the ways of single packets.
         wires: What left one node and entered another.
+        answers: Flows of requests at a point, each with the flow of the answer that came from elsewhere.
         doubtful: Flows whose entry may be stale: a point, and a flow there.
         misaddressed: Flows in frames to a station that never sent one.
         ruled: Whether the node's rules are known.
         no_port: Datagrams that found no socket on the node, as the kernel counted.
     """
-    chains = chain(points, gaps, followed, wires)
+    chains = chain(points, gaps, followed, wires, answers)
     direction = directions(chains, node)
     told = fates(chains, followed, gaps, node, direction, ruled=ruled)
     errors = by_errors(chains, refusals, node, direction, told.reason, told.inside)

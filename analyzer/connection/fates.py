@@ -24,9 +24,9 @@ from analyzer.connection.asking import (
     replied,
 )
 from analyzer.connection.equals import again, came_back, copied, turned
-from analyzer.connection.onward import exits_known, one_way, onward
+from analyzer.connection.onward import answered_apart, exits_known, one_way, onward, opaque, veiled
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
-from analyzer.flow.keys import among
+from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fingerprints import hops
 from analyzer.nat.gap import by_point
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FATES", "Followed", "fate_of", "follow"]
 PASSED, VANISHED, NOT_HERE, CAPTURE_LOSS, UNDECIDABLE = range(5)
-TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821)
-"""UDP ports of VXLAN (IANA's and Linux's), Geneve and WireGuard (its own and Calico's)."""
-CARRIERS = (4, 41, 47, 50)
-"""IP in IP, IPv6 in IP, GRE, ESP."""
 _FATE_OF = np.array(FATE_OF, np.int8)
 
 
@@ -286,9 +282,10 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    away, unknown_way, filtered, inside = exits_known(
-        point, legs, node, flow, elsewhere & ~by_reset & ~near, dst
-    )
+    apart = flow[elsewhere & ~by_reset & ~near]
+    if not replies:
+        apart = np.concatenate([apart, answered_apart(point, points, legs, node, point.flows.proto[flow[0]])])
+    away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, distinct(apart), dst)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed
@@ -307,7 +304,7 @@ def _judge(
             ~recording.any(1) & missing,
             ~recording.any(1),
             soon & met,
-            elsewhere, inside & outbound & ~to_pod.any(1),
+            elsewhere, outbound & veiled(point, legs, node, flow, dst), inside & outbound & ~to_pod.any(1),
             filtered & outbound & ~to_pod.any(1), away & outbound & ~to_pod.any(1),
             unclear.any(1), unknown_way & ((outbound & ~to_pod.any(1)) | ~routed | replies),
             soon & ~by_reset & (not replies),  # answered when the next point recorded no more
@@ -321,7 +318,7 @@ def _judge(
             codes["not-captured"],
             codes["not-recording"],
             codes["answered"],
-            codes["answered-here"], codes["not-captured"],
+            codes["answered-here"], codes["undecoded"], codes["not-captured"],
             codes["filtered"], codes["other-way"],
             codes["ambiguous"], codes["way-unknown"],
             codes["answered"],
@@ -338,13 +335,7 @@ def _sealed(leg: Leg) -> bool:
     """Whether an uplink shows a tunnel's packets, but not what is in them: the snaplen cut it off, or it is encrypted."""
     if leg.here.role != "tunnel" or leg.gap.stacked:
         return False
-    flows = leg.there.flows
-    return bool(
-        leg.there.recording.unread_share > 0
-        or np.isin(flows.proto, CARRIERS).any()
-        or ((flows.proto == TCP) & (flows.ports == 0)).any()  # cut within the header
-        or ((flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)).any()
-    )
+    return bool(leg.there.recording.unread_share > 0 or opaque(leg.there).any())
 
 
 def _crossed(

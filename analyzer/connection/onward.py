@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import TUNNEL_SHIFT
+from analyzer.capture.layout import TCP_RST, TUNNEL_SHIFT
 from analyzer.capture.naming import role_of
-from analyzer.flow.keys import among, distinct
-from analyzer.node.ways import EXITS, IN, INSIDE, LOCAL, OUT, to_pods
+from analyzer.connection.equals import turned
+from analyzer.flow.keys import among, distinct, scramble
+from analyzer.flow.point import TCP, UDP
+from analyzer.node.ways import EXITS, FIRST_TTLS, IN, INSIDE, LOCAL, OUT, to_pods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Leg
     from analyzer.node.ways import Node
+
+TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821, 51871)
+"""UDP ports of VXLAN (IANA's and Linux's), Geneve and WireGuard (its own, Calico's for IPv6, Cilium's)."""
+ESP = 50
+CARRIERS = (4, 41, 47, ESP)
+"""IP in IP, IPv6 in IP, GRE, ESP."""
 
 
 def onward(
@@ -167,7 +175,12 @@ def _choose_exit(
         return
     names = [legs[n].there.name for n in exits]
     crossed = {legs[n].there.name: legs[n].flows_here for n in exits}
+    tunnelled = any(legs[n].there.role == "tunnel" for n in exits)
     for n in exits:
+        if tunnelled and legs[n].there.role == "uplink":
+            # What an uplink has in a tunnel's packets left by the tunnel.
+            there = legs[n].flows_there
+            crossed[legs[n].there.name] = legs[n].flows_here[~_encapsulated(legs[n].there, there)]
         # What a VLAN's parent has of the VLAN left by the VLAN.
         inner = [crossed[name] for name in legs[n].there.within if name in crossed]
         if inner and not legs[n].gap.stacked:
@@ -208,14 +221,16 @@ def exits_known(
     legs: Sequence[Leg],
     node: Node,
     flow: NDArray[np.int32],
-    elsewhere: NDArray[np.bool_],
+    apart: NDArray[np.int64],
     dst: NDArray[np.uint64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether a packet's way leaves the node by a point that was not captured; whether it may; is hidden; or ends in the node.
 
     So say the routes, or the answers of the same address that came in without passing the gap. Where such another way is
     in use and no route is known, a destination that never crossed the gap may lie on it.
-    Where the routes know of no other way, a filter hid it (`tcpdump host ...`), and hides what else never crossed.
+    Where the routes know of no other way, or others to the same address crossed, a filter hid it (`tcpdump host ...`), and
+    hides what else never crossed: addresses, protocols, ports. Where others of the very service crossed, the routes have
+    several ways: a hash of the ports, or a rule for the sender, chooses.
     What they send to a pod's interface, or a bridge, that was not captured stays on the node.
 
     Args:
@@ -223,11 +238,13 @@ def exits_known(
         legs: The ways on from there.
         node: What is known of the node.
         flow: Of each packet.
-        elsewhere: Of each packet, whether its answer passed none of the legs' points.
+        apart: Flows that were answered past all of the legs' points.
         dst: Per flow of the point, where the packets are sent to.
     """
     flows = point.flows
-    crossing = distinct(np.concatenate([dst[:0], *(dst[leg.flows_here] for leg in legs if leg.outward)]))
+    outward = [leg for leg in legs if leg.outward]
+    met = np.concatenate([apart[:0], *(leg.flows_here for leg in outward)])
+    crossing = distinct(dst[met])
     names = {
         leg.there.name
         for leg in legs
@@ -239,8 +256,9 @@ def exits_known(
     inside_of: list[np.uint64] = []
     if node.routes and names:
         # One flow of each destination: a flood has many flows.
-        _, where = np.unique(dst[flow], return_index=True)
-        for f in flow[where].tolist():
+        asked = np.concatenate([flow, apart])
+        _, where = np.unique(dst[asked], return_index=True)
+        for f in asked[where].tolist():
             devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
             if devices and all(role_of(device) == "tunnel" for device in devices):
                 here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
@@ -250,15 +268,92 @@ def exits_known(
                 away_of.append(dst[f])
             elif devices:
                 here_of.append(dst[f])
-    hidden = elsewhere & among(dst[flow], np.array(here_of, np.uint64))
-    elsewhere = elsewhere & ~hidden
-    away = distinct(np.concatenate([dst[flow[elsewhere]], np.array(away_of, np.uint64)]))
+    listed = np.array(away_of, np.uint64)
+    here = np.concatenate([crossing[~among(crossing, listed)], np.array(here_of, np.uint64)])
+    hidden = among(dst[apart], here)
+    away = distinct(np.concatenate([dst[apart[~hidden]], listed]))
     # Where a route has several next hops, that others to the same address crossed the gap says nothing of this one.
-    away = away[~among(away, crossing) | among(away, np.array(away_of, np.uint64))]
-    known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
-    filtered = ~among(dst[flow], np.concatenate([crossing, away])) & hidden.any()
+    away = away[~among(away, crossing) | among(away, listed)]
+    service = services(point, dst)
+    crossed = distinct(service[met])
+    unmet = ~among(service[flow], crossed)
+    filtered = ~among(dst[flow], away) & unmet & hidden.any()
+    # A capture that loses packets seldom loses a whole connection.
+    whole = apart[hidden & (point.sizes()[apart] > 2)]
+    several = among(service[whole], crossed).any()
+    alone = np.all([leg.match[flow] < 0 for leg in outward], axis=0) if outward else np.ones(len(flow), bool)
     inside = among(dst[flow], np.array(inside_of, np.uint64))
-    return among(dst[flow], away) & ~inside, ~known & elsewhere.any(), filtered, inside
+    known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
+    unknown = (~known & (~hidden).any()) | (alone & several)
+    return among(dst[flow], away) & ~inside, unknown, filtered, inside
+
+
+def services(point: Point, dst: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Per flow a number for address, protocol and port that it is for: what a filter may ask of it."""
+    flows = point.flows
+    ports = np.where(np.isin(flows.proto, (TCP, UDP)), flows.ports & 0xFFFF, 0).astype(np.int64)
+    found: NDArray[np.uint64] = dst ^ scramble(ports << 8 | flows.proto, 5)
+    return found
+
+
+def answered_apart(
+    point: Point, points: Sequence[Point], legs: Sequence[Leg], node: Node, protocol: int
+) -> NDArray[np.int64]:
+    """Flows out, of other protocols, that somebody beyond the node answered, though the next points, then recording, saw none.
+
+    Another way that is in use, or a filter, shows itself by any of them.
+    """
+    middle = point.starts[1::2]
+    some = (point.flows.proto != protocol) & (node.heading[point.name] == OUT)
+    some &= (middle > point.starts[:-1:2]) & (point.starts[2::2] > middle)
+    found = np.flatnonzero(some & ~among(point.dst, node.own))
+    if len(node.routers):
+        found = found[np.isin(point.flows.mac_dst[found], node.routers)]
+    outward = [leg for leg in legs if leg.outward]
+    for leg in outward:
+        found = found[leg.match[found] < 0]
+    if not len(found) or not outward:
+        return found[:0]
+    packets, answer = point.packets, point.order[middle[found]]
+    beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
+    beyond &= (packets.flags[answer] & TCP_RST == 0) | (point.flows.proto[found] != TCP)
+    beyond &= np.any([leg.there.recorded(packets.time[answer]) for leg in outward], axis=0)
+    found = found[beyond]
+    return found[~turned(point, points, node, point.order[point.starts[2 * found]].astype(np.int64))]
+
+
+def opaque(point: Point) -> NDArray[np.bool_]:
+    """Which flows are a tunnel's packets of which nobody sees what is in them: cut off by the snaplen, or encrypted."""
+    flows = point.flows
+    found: NDArray[np.bool_] = np.isin(flows.proto, CARRIERS)
+    found |= (flows.proto == TCP) & (flows.ports == 0)  # cut within the header
+    found |= (flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)
+    return found
+
+
+def veiled(
+    point: Point, legs: Sequence[Leg], node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Whether packets may have left in an opaque tunnel of the node, whose own device was not captured.
+
+    Not what goes where others are seen to leave openly; nor what the routes send there, which IPsec does not ask.
+    """
+    exits = [leg for leg in legs if leg.outward and leg.there.role in EXITS]
+    carriers: set[int] = set()
+    for leg in exits if point.role in INSIDE else ():
+        sealed = opaque(leg.there)
+        sealed[leg.flows_there] = False  # a tunnel of a pod's own
+        carriers.update(leg.there.flows.proto[sealed].tolist())
+    if not carriers or any(leg.there.role == "tunnel" for leg in exits):
+        return np.zeros(len(flow), bool)
+    found = ~among(dst[flow], distinct(np.concatenate([dst[leg.flows_here] for leg in exits])))
+    if node.routes and ESP not in carriers:
+        to, where = np.unique(dst[flow], return_index=True)
+        hi, lo = (getattr(point.flows, f"dst_{half}")[flow[where]].tolist() for half in ("hi", "lo"))
+        by = [node.routes.devices(*address) for address in zip(hi, lo, strict=True)]
+        openly = [bool(some) and all(role_of(device) != "tunnel" for device in some) for some in by]
+        found &= ~among(dst[flow], to[np.array(openly, bool)])
+    return found
 
 
 def one_way(leg: Leg) -> bool:

@@ -163,13 +163,6 @@ class SideEvidence:
         """Say by how much one counter rose between its first and its last snapshot; 0 where nothing tells."""
         return max((reading.rose or 0 for reading in self.readings(name)), default=0)
 
-    def of_no_node(self) -> SideEvidence:
-        """What still holds where the captures are of several nodes, and nothing tells whose the rest is."""
-        return SideEvidence(
-            interfaces={}, capture_drops=self.capture_drops, captured=self.captured, recordings=self.recordings, names=self.names,
-            read=self.read, caveats=self.caveats,
-        )  # fmt: skip
-
     def device(self, name: str) -> str:
         """What rules call the interface of a point of that name; empty where it is not the name of one."""
         known = any(link.name == name for link in self.links)

@@ -305,6 +305,7 @@ ip-addr.txt ip -j address || ip address
 ip-route.txt ip -j route show table all || ip route show table all
 ip-neigh.txt ip -j neighbour || ip neighbour
 ip-rule.txt ip rule
+ip-rule-6.txt ip -6 rule
 ip-stats.txt ip -s -s link
 bridge-fdb.txt bridge fdb
 sysctl.txt grep -s . /proc/sys/net/netfilter/* /proc/sys/net/bridge/* /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/neigh/default/gc_thresh* /proc/sys/net/nf_conntrack_max

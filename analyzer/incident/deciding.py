@@ -24,7 +24,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misdelivered import crossings
-from analyzer.incident.overlooked import filtered, missed
+from analyzer.incident.overlooked import filtered, led_away, missed, told_by_others
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
 from analyzer.incident.ruled import martians, on_arrival
@@ -62,6 +62,8 @@ def decide(scene: Scene) -> None:
     _by_routes(scene)
     _by_counters(scene)
     _by_log(scene)
+    led_away(scene)
+    told_by_others(scene)
     filtered(scene)
     missed(scene)
 

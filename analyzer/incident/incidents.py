@@ -20,12 +20,14 @@ MOST_FIXES = 8
 _WEAKEST: tuple[Confidence, ...] = ("possible", "likely", "proven")
 
 
-def incidents(findings: Iterable[Finding]) -> tuple[Incident, ...]:
-    """Group and number them, in order of time."""
+def incidents(*nodes: Iterable[Finding]) -> tuple[Incident, ...]:
+    """Group and number the findings of each node, in order of time."""
     groups: list[list[Finding]] = []
     open_groups: dict[tuple[object, ...], list[Finding]] = {}
-    for finding in sorted(findings, key=lambda f: f.time):
+    findings = ((node, finding) for node, told in enumerate(nodes) for finding in told)
+    for node, finding in sorted(findings, key=lambda one: one[1].time):
         key = (
+            node,
             finding.kind,
             finding.cause,
             finding.gap,

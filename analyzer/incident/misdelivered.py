@@ -76,6 +76,14 @@ def crossings(scene: Scene) -> list[tuple[Point, Crossed]]:
     return scene.once("answers from elsewhere", look)
 
 
+def answers(scene: Scene) -> Iterator[tuple[Point, int, int]]:
+    """Flows of datagrams at a point, each with the flow of what certainly answered it; of TCP the numbers tell."""
+    for point, crossed in crossings(scene):
+        asked, answering = (int(point.packets.flow[row]) for row in crossed[:2])
+        if crossed.sure and not _tcp(point, asked):
+            yield point, asked, answering
+
+
 def _tcp(point: Point, flow: int) -> bool:
     return bool(point.flows.proto[flow] == TCP)
 

@@ -1,4 +1,4 @@
-"""Packets called lost that a capture may have overlooked: it lost as many itself, or a filter hid them."""
+"""Packets called lost that a capture may have overlooked: it lost as many itself, a filter hid them, or they left elsewhere."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.capture.layout import TCP_RST
+from analyzer.capture.naming import role_of
+from analyzer.connection.asking import answered
+from analyzer.connection.onward import services
+from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.keys import among, distinct
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident.routing import way
 from analyzer.node.recording import lacking
+from analyzer.node.ways import EXITS, FIRST_TTLS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
+    from analyzer.incident.routing import Way
     from analyzer.incident.scene import Scene
 
 MOST = 5_000
 """Packets that are led through the rules for this."""
+ALL = (TCP, UDP, ICMP, ICMP6)
 
 
 def missed(scene: Scene) -> None:
@@ -50,33 +65,137 @@ def missed(scene: Scene) -> None:
 
 
 def filtered(scene: Scene) -> None:
-    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter on a port would hide.
+    """Leave open what the node's rules let pass, conntrack counted no drop of, and a filter would hide.
 
-    So looks a point all of whose packets are of one port, without a single question for a neighbour, and none of that service.
+    So looks a point all of whose packets are of one port, or of one protocol, without a single question for a neighbour,
+    and none of what is missing.
     """
     if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
         return
-    for protocol in (TCP, UDP):
+    for protocol in ALL:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
                 gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
                 there = gap.outer if at.outward[place] else gap.inner
                 ports = int(at.point.flows.ports[at.point.packets.flow[row]])
-                only = scene.once(("only port", there.name), partial(_only_port, there))
-                if only is None or only in (ports >> 16, ports & 0xFFFF):
+                shown = scene.once(("shown", there.name), partial(_shown, there))
+                if shown <= {-protocol, ports >> 16, ports & 0xFFFF}:
                     continue
                 walked = scene.walk(at.point, row, gap, outward=bool(at.outward[place]))
                 if walked is not None and walked[0].verdict == "accept":
                     at.reason[place] = CODES["filtered"]
 
 
-def _only_port(point: Point) -> int | None:
-    """The port that every packet of a point has on one side; None where there is none, or several."""
+def told_by_others(scene: Scene) -> None:
+    """Leave open what the answers of another pod show to be hidden at an uplink, or to leave by another way.
+
+    Where a bridge sees the packets of all pods that is told there (`analyzer.connection.onward`).
+    """
+    pods = [at for protocol in ALL for at in scene.requests[protocol] if at.point.role == "pod"]
+    for at in pods if len({one.point.name for one in pods}) > 1 else ():
+        lost = np.flatnonzero((at.reason == CODES["lost"]) & at.outward)
+        for number in distinct(at.gap[lost]).tolist():
+            gap, mine = scene.gaps[number], lost[at.gap[lost] == number]
+            if gap.stacked or gap.outer.role not in EXITS:
+                continue
+            crossed, served, apart = scene.once(
+                ("others", gap.outer.name), partial(_others, scene, gap.outer, pods)
+            )
+            flow = at.point.packets.flow[at.rows[mine]]
+            to, service = at.point.dst[flow], services(at.point, at.point.dst)[flow]
+            # What the routes send by another device is known by now: here they lead to this one.
+            hidden = among(apart, crossed).any() & ~among(service, served)
+            away = ~among(to, crossed) & (len(apart) > 0) & ~hidden
+            at.reason[mine[away]] = CODES["filtered" if scene.node.routes else "way-unknown"]
+            at.reason[mine[hidden]] = CODES["filtered"]
+
+
+def _others(
+    scene: Scene, there: Point, pods: Sequence[Followed]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Where pods' requests went by an uplink: addresses and services; and of which address answers passed that by."""
+    numbers = [n for n, gap in enumerate(scene.gaps) if gap.outer is there and gap.inner.role == "pod"]
+    legs = [scene.gaps[number] for number in numbers]
+    crossed = [gap.inner.dst[gap.matches.a] for gap in legs]
+    served = [services(gap.inner, gap.inner.dst)[gap.matches.a] for gap in legs]
+    apart = [np.zeros(0, np.uint64)]
+    for at in pods:
+        flow = at.point.packets.flow[at.rows]
+        past = (at.reason == CODES["answered-here"]) & np.isin(at.gap, numbers)
+        if past.any():
+            packets, proto = at.point.packets, int(at.point.flows.proto[flow[past][0]])
+            rows, first, _ = answered(at.point, proto)
+            answer = first[np.searchsorted(rows, at.rows[past])]
+            beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
+            beyond &= (proto != TCP) | (packets.flags[answer] & TCP_RST == 0)
+            apart.append(at.point.dst[flow[past]][beyond])
+    return (
+        distinct(np.concatenate(crossed)),
+        distinct(np.concatenate(served)),
+        distinct(np.concatenate(apart)),
+    )
+
+
+def _shown(point: Point) -> set[int]:
+    """What a filter may have asked of all of a point's packets; nothing where it has other ones than TCP's and UDP's.
+
+    The protocol, as a negative number, and the port on one side.
+    """
     flows = point.flows
-    if not len(flows) or not np.isin(flows.proto, (TCP, UDP)).all():
-        return None
-    first = int(flows.ports[0])
-    for port in (first & 0xFFFF, first >> 16):
-        if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all():
-            return port
-    return None
+    protocols = distinct(flows.proto)
+    if not len(flows) or not np.isin(protocols, (TCP, UDP)).all():
+        return set()
+    ports = (int(flows.ports[0]) & 0xFFFF, int(flows.ports[0]) >> 16)
+    common = (port for port in ports if ((flows.ports >> 16 == port) | (flows.ports & 0xFFFF == port)).all())
+    return {*(-int(protocol) for protocol in protocols if len(protocols) == 1), *[*common][:1]}
+
+
+def led_away(scene: Scene) -> None:
+    """What a rule of the routing sends by another device is missed there, or nowhere if that one was not captured.
+
+    The main table's routes are asked before (`analyzer.node.routes`). Where it depends on a mark nobody can tell.
+    """
+    rules = scene.evidence.routing_rules
+    captured = {point.name for point in scene.points}
+    numbers = {gap.names: number for number, gap in enumerate(scene.gaps) if not gap.stacked}
+
+    def past(led: Way) -> bool:
+        known = led.kind == "unicast" and captured.isdisjoint(led.devices)
+        return known and all(role_of(one) in (None, "uplink") and one != "lo" for one in led.devices)
+
+    for at in (at for protocol in ALL for at in scene.requests[protocol]) if rules else ():
+        told = np.isin(at.reason, (CODES["lost"], CODES["refused-here"])) & at.outward
+        for place in np.flatnonzero(told)[:MOST].tolist():
+            gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
+            refused = at.reason[place] != CODES["lost"]
+            walked = scene.walk(at.point, row, gap, outward=True)
+            if (
+                gap.names not in numbers
+                or gap.outer.role not in EXITS
+                or (walked and walked[0].destination_nat)
+            ):
+                continue
+            src, dst = addresses(at.point.flows, int(at.point.packets.flow[row]))
+            led = way(scene, dst, src=src, iif=gap.inner.name)
+            if led.sure and past(led) and not refused:
+                at.reason[place] = CODES["not-captured"]
+            elif led.sure and (led.devices != (gap.outer.name,)):
+                found = [numbers.get((gap.inner.name, device)) for device in led.devices]
+                mine = [number for number in found if number is not None]
+                at.gap[place] = _exit(scene, at, place, mine)
+                outer = scene.gaps[int(at.gap[place])].outer
+                if not refused and not outer.recorded(at.point.packets.time[[row]])[0]:
+                    at.reason[place] = CODES["not-recording"]
+            elif not refused and any(
+                rule.fwmark and past(way(scene, dst, table=rule.table or "main")) for rule in rules
+            ):
+                at.reason[place] = CODES["way-unknown"]
+
+
+def _exit(scene: Scene, at: Followed, place: int, gaps: list[int]) -> int:
+    """Of the gaps that a packet may have left by, the one in which a rule certainly stops it; else the one that was chosen."""
+    for number in gaps:
+        walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=True)
+        if walked is not None and walked[0].verdict in ("drop", "reject"):
+            return number
+    return int(at.gap[place]) if int(at.gap[place]) in gaps or not gaps else gaps[0]

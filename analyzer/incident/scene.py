@@ -67,6 +67,8 @@ class Scene:
     refusals: Refusals
     """The ICMP errors, by what they quote."""
     evidence: SideEvidence
+    answers: Sequence[tuple[Point, int, int]] = field(default=(), init=False)
+    """Flows of requests at a point, each with the flow of the answer that came from elsewhere: one connection."""
     connections: Connections | None = field(default=None, init=False)
     """What became of every connection; set when the incidents are known."""
     explained: int = field(default=0, init=False)
@@ -228,18 +230,14 @@ class Scene:
         packets = point.packets
         ends = int(point.flows.ports[packets.flow[row]])
         ports = {ends >> 16, ends & 0xFFFF}
-        lines = [
-            line
+        return [
+            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
             for line in self.evidence.log
             if line.about == "packet"
             and line.seq == int(packets.seq[row])
             and line.ack == int(packets.ack[row])
             and {line.sport, line.dport} == ports
-        ]
-        return [
-            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
-            for line in lines[:1]
-        ]
+        ][:1]
 
     @property
     def table_limit(self) -> int | None:

@@ -28,13 +28,13 @@ UPLINK, INSIDE = "uplink", "inside"
 def absent(points: Sequence[Point], evidence: SideEvidence) -> list[Point]:
     """Make the uplink that nobody captured, or the bridge where only the uplink was; none where neither is missing."""
     roles = {point.role for point in points} - {None}
-    if not roles or any(point.host for point in points):
+    if not roles:
         return []
     if "uplink" not in roles:
-        return [_empty(_uplink(evidence) or UPLINK, "uplink")]
+        return [_empty(_uplink(evidence) or UPLINK, "uplink", points[0].host)]
     if roles == {"uplink"}:
         bridges = [link.name for link in evidence.links if "bridge" in (link.kind, role_of(link.name))]
-        return [_empty(bridges[0] if len(bridges) == 1 else INSIDE, "bridge")]
+        return [_empty(bridges[0] if len(bridges) == 1 else INSIDE, "bridge", points[0].host)]
     return []
 
 
@@ -46,12 +46,14 @@ def _uplink(evidence: SideEvidence) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _empty(name: str, role: str) -> Point:
+def _empty(name: str, role: str, host: str) -> Point:
     packets = Packets(**{column: np.zeros(0, dtype) for column, dtype in PACKET_DTYPES.items()})
     flows = Flows(**{column: np.zeros(0, dtype) for column, dtype in FLOW_DTYPES.items()})
-    return assemble(
+    point = assemble(
         Recording(
             name=name, role=role, files=(), stretches=(), packets=packets, flows=flows, storage=Memory(),
             skipped={}, dropped=None,
         )
     )  # fmt: skip
+    point.host = host
+    return point

@@ -7,6 +7,8 @@ What went from one node's uplink to another's belongs to one connection; what wa
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -19,31 +21,35 @@ from analyzer.nat.comparison import Comparison
 from analyzer.nat.fingerprints import comparable
 from analyzer.nat.matching import match
 from analyzer.node.stacks import sent
-from analyzer.node.ways import IN, OUT, Node, explore
+from analyzer.node.ways import IN, OUT, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from analyzer.capture.link import Link
-    from analyzer.evidence.facts import Route
     from analyzer.flow.point import Point
-    from analyzer.nat.gap import Gap
 
 INNER = ("bridge", "tunnel", "pod")
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|zip)(?=/|$)", re.IGNORECASE)
 
 
-def assign(points: Sequence[Point]) -> list[str]:
-    """Note in `Point.host` whose point each is, where they are of several nodes, and give it the role that its name tells there.
+def assign(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Tell whose each point is; where they are of several nodes, note it in `Point.host`.
 
-    Returns: A caveat where they are of several nodes.
+    Each has the name then that its own node gives it, and the role that this name tells, until `name_all`.
+
+    Returns: Each node's points; of one node, all under an empty name, as are those that are no node's.
     """
-    found: dict[str, dict[str, Point]] = {}
+    found: dict[str, dict[str, list[Point]]] = {}
+    of_file = Counter(point.recording.files[0].label for point in points if point.recording.files)
     for point in points:
-        files = point.recording.files
-        group, interface = naming.owner(files[0].label) if files else ("", "")
-        found.setdefault(group, {})[interface] = point
+        group, interface = "", point.name
+        if files := point.recording.files:
+            group, interface = naming.owner(files[0].label)
+            if of_file[files[0].label] > 1:  # interfaces of one pcapng file
+                interface = point.name.rpartition("/")[2]
+        found.setdefault(group, {}).setdefault(interface, []).append(point)
     inner = {name: any(naming.role_of(one) in INNER for one in of) for name, of in found.items()}
     hosts = {
         name
@@ -52,16 +58,57 @@ def assign(points: Sequence[Point]) -> list[str]:
         for name in pair
     }
     if len(hosts) < 2:
-        return []
+        return {"": list(points)}
     for name in hosts:
-        for interface, point in found[name].items():
-            point.host = name
-            role = naming.role_of(interface)
-            point.role = role if role in naming.ROLES else point.role
-    return [
-        f"the captures are of several nodes ({', '.join(sorted(hosts))}): packets are followed from one to the other, but what "
-        "is beside the captures is not attributed to either; lostsyn check --each compares each node with its own rules"
-    ]
+        for interface, several in found[name].items():
+            for number, point in enumerate(several, 1):
+                point.host, point.name = name, interface if number == 1 else f"{interface} ({number})"
+                role = naming.role_of(interface)
+                point.role = point.role or (role if role in naming.ROLES else None)
+    return {host: [p for p in points if p.host == host] for host in dict.fromkeys(p.host for p in points)}
+
+
+def short_names(hosts: Iterable[str]) -> dict[str, str]:
+    """What nodes are called in a report: what tells their folders apart, without the ending of an archive."""
+    parts = {host: _ARCHIVE.sub("", host).split("/") for host in hosts if host}
+    most = max(map(len, parts.values()))
+    same = next((n for n in range(most) if len({tuple(of[: n + 1]) for of in parts.values()}) > 1), 0)
+    shorter = ({host: "/".join(of[same : same + n]) for host, of in parts.items()} for n in range(1, most))
+    unlike = (names for names in shorter if len({*names.values()} - {""}) == len(names))
+    return {"": ""} | next(unlike, {host: host for host in parts})
+
+
+def name_all(
+    nodes: Mapping[str, Node], points: Mapping[str, Sequence[Point]]
+) -> tuple[Node, dict[str, dict[str, str]]]:
+    """Give the points of several nodes names that are theirs alone, `node/interface`; in place.
+
+    Returns: One `Node` that tells of all, each point's headings by its own; and of each node, old names to new ones.
+    """
+    names = {
+        host: {p.name: f"{host}/{p.name}" if host else p.name for p in of} for host, of in points.items()
+    }
+    for host, of in points.items():
+        for point in of:
+            point.name = names[host][point.name]
+            point.within = tuple(names[host][name] for name in point.within)
+    whole = Node(
+        inside=distinct(np.concatenate([node.inside for node in nodes.values()])),
+        own=distinct(np.concatenate([node.own for node in nodes.values()])),
+        routers=distinct(np.concatenate([node.routers for node in nodes.values()])),
+        pods={names[host][name]: own for host, node in nodes.items() for name, own in node.pods.items()},
+        # All ways were chosen before; only whether they were known to all is asked yet.
+        routes=next(
+            (node.routes for node in nodes.values() if not node.routes), next(iter(nodes.values())).routes
+        ),
+        bridges={
+            names[host][pod]: names[host][bridge]
+            for host, node in nodes.items()
+            for pod, bridge in node.bridges.items()
+        },
+        heading={names[host][name]: of for host, node in nodes.items() for name, of in node.heading.items()},
+    )
+    return whole, names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,31 +140,3 @@ def wires(points: Sequence[Point], node: Node) -> list[Wire]:
         found.append(Wire(left=a, here=at_a[from_a], entered=b, there=at_b[from_a]))
         found.append(Wire(left=b, here=at_b[from_b & ~from_a], entered=a, there=at_a[from_b & ~from_a]))
     return found
-
-
-def explored(
-    points: Sequence[Point],
-    gaps: Sequence[Gap],
-    links: Iterable[Link],
-    routes: Iterable[Route],
-    translates: Callable[[Point, int, bool], bool],
-) -> Node:
-    """Learn every node's inside; one `Node` tells of all, each point's headings by its own node."""
-    hosts = list(dict.fromkeys(point.host for point in points))
-    if len(hosts) < 2:
-        return explore(points, gaps, links, routes, translates)
-    nodes = [
-        explore([p for p in points if p.host == host], [gap for gap in gaps if gap.inner.host == host], ())
-        for host in hosts
-    ]
-    whole = Node(
-        inside=distinct(np.concatenate([node.inside for node in nodes])),
-        own=distinct(np.concatenate([node.own for node in nodes])),
-        routers=distinct(np.concatenate([node.routers for node in nodes])),
-        pods={name: own for node in nodes for name, own in node.pods.items()},
-        routes=nodes[0].routes,
-        bridges={pod: bridge for node in nodes for pod, bridge in node.bridges.items()},
-    )
-    for node in nodes:
-        whole.heading.update(node.heading)
-    return whole

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from analyzer import analyze
+from analyzer.flow.point import TCP, UDP
 from tests.connection.reasons import asks, inbound, judged, opens, out, reasons
+from tests.connection.samples import keep, unpacked
 from tests.conversation import Conversation, bystander, record
 
 
@@ -262,3 +265,105 @@ def test_a_pod_whose_device_was_not_captured(inward: bool, tmp_path: Path) -> No
     account = analyze(folder).account
 
     assert (0, 0, 1) == (account.node, account.outside, account.unknown)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (lambda _, *ports: 443 in ports, "filtered"),
+        (lambda proto, *ports: proto == 17 or 443 in ports, "filtered"),
+        (lambda proto, *ports: proto == 17 or 81 not in ports, "lost"),
+    ],
+    ids=["port 443", "udp or port 443", "a real loss"],
+)
+def test_a_filter_on_the_uplink(wanted: Callable[..., bool], expected: str, tmp_path: Path) -> None:
+    """What was answered past a filter shows that there is one, and it may hide what else of no service known there was not."""
+    keep(unpacked("filter", tmp_path) / "eth0.pcap", wanted)
+    analysis = analyze(tmp_path)
+
+    assert {expected} == {one for one in reasons(analysis, port=81) if one != "not-recording"}
+    assert (expected == "lost") == bool(analysis.incidents)
+
+
+def test_an_uplink_without_a_filter(tmp_path: Path) -> None:
+    """The near miss: nothing is hidden, and what nobody answered left the node."""
+    analysis = analyze(unpacked("filter", tmp_path))
+
+    assert {"seen-beyond"} == {*reasons(analysis, port=81)}
+    assert (0, 2) == (analysis.account.unknown, analysis.account.outside)
+
+
+@pytest.mark.parametrize(("proto", "expected"), [("tcp", "way-unknown"), ("udp", "lost")])
+def test_others_of_the_service_crossed(proto: str, expected: str, tmp_path: Path) -> None:
+    """A whole connection that was answered past the gap shows a second way; a question and its answer a capture may miss."""
+    port = {"tcp": "80", "udp": "53"}[proto]
+    talks = [
+        out(pod=f"10.244.0.12:3000{n}", server=f"192.0.2.100:{port}", nat=f"192.0.2.10:3000{n}", proto=proto, isn=n * 100_000)
+        for n in (1, 2)
+    ]  # fmt: skip
+    for talk in talks:
+        if proto == "tcp":
+            talk.syn(0)
+            talk.accept()
+            continue
+        talk.data(b"asks %d" % talk.isn, 0)
+        talk.reply()
+    for sent in talks[0].sent:
+        sent.missed_at("eth0")
+    silent = asks(out(server=f"192.0.2.100:{port}", proto=proto), 1, 2, after="cni0")
+    analysis = judged(tmp_path, *talks, silent)
+
+    assert [expected, expected] == reasons(analysis, protocol={"tcp": TCP, "udp": UDP}[proto])
+
+
+def test_another_way_that_other_protocols_show(tmp_path: Path) -> None:
+    """A server that answers TCP past the uplink gets UDP there as well."""
+    other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
+    other.syn(0)
+    other.accept()
+    for sent in other.sent:
+        sent.missed_at("eth0")
+    silent = asks(out(server="192.0.2.201:514", proto="udp"), 1, 2, after="cni0")
+
+    assert ["other-way"] * 2 == reasons(judged(tmp_path, other, silent), protocol=UDP)
+
+
+@pytest.mark.parametrize(
+    ("crossed", "route", "expected"),
+    [
+        (False, "", "undecoded"),
+        (False, "10.244.5.0/24 dev wg0 scope link\n", "undecoded"),
+        (False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "lost"),
+        (True, "", "lost"),
+    ],
+    ids=["nothing tells", "routed into it", "routed past it", "others left openly"],
+)
+def test_a_tunnel_whose_device_was_not_captured(
+    crossed: bool, route: str, expected: str, tmp_path: Path
+) -> None:
+    """What never left openly may be in the packets of a tunnel that nobody can read."""
+    tunnel = Conversation(pod="192.0.2.10:51820", server="198.51.100.9:51820", proto="udp", way="eth0")
+    for at in (-4, 3):
+        tunnel.data(b"\x04\0\0\0" + bytes(60), at)
+        tunnel.reply(80)
+    talks = [asks(out(server="10.244.5.5:80"), 0, 1, after="cni0")]
+    if crossed:
+        talks.append(out(pod="10.244.0.12:30000", server="10.244.5.5:80", nat="192.0.2.10:30000"))
+        talks[-1].syn(-2)
+        talks[-1].accept()
+    if route:
+        (tmp_path / "ip-route.txt").write_text(f"default via 192.0.2.1 dev eth0\n{route}")
+
+    assert [expected] * 2 == reasons(judged(tmp_path, tunnel, *talks))
+
+
+@pytest.mark.parametrize("rules", [True, False])
+def test_what_is_in_a_tunnel_left_by_the_tunnel(rules: bool, tmp_path: Path) -> None:
+    """A real GRE tunnel: others to the address are on eth0 as well, encapsulated; the loss is before gre1, and so is its rule."""
+    unpacked("gre", tmp_path)
+    if not rules:
+        (tmp_path / "nft-ruleset.txt").unlink()
+    (incident,) = analyze(tmp_path).incidents
+
+    assert ("cni0", "gre1") == incident.gap
+    assert ("policy-drop" if rules else "unknown") == incident.cause

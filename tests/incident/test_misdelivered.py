@@ -123,6 +123,9 @@ def test_datagrams(tmp_path: Path, points: tuple[str, ...], refused: bool) -> No
         assert {"way-unknown": 1} == analysis.account.why_unknown
     found = [(f.cause, f.confidence, f.facts["service"], f.facts["endpoint"]) for f in findings(analysis)]
 
+    account = analysis.account
+    if "cni0" in points and refused:
+        assert (1, 1) == (account.node, account.connections - account.worked)
     expected = [(CODE, "proven", "10.96.0.10:53", "10.244.0.12:5300")]
     assert (expected if refused or "cni0" in points else []) == found
 

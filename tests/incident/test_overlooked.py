@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
+from tests.connection.reasons import reasons
 from tests.conversation import Conversation, bystander, record
-from tests.incident.evidence import connection, counters, vanishing
+from tests.incident.evidence import connection, counters, vanishing, whole
 from tests.incident.node import told
 from tests.incident.test_deciding import RULES, judged, told_of
 
@@ -62,3 +63,103 @@ def test_a_file_that_lacks_packets(more: int, lost: int, tmp_path: Path) -> None
 
     assert lost == sum(count for *_, count in told_of(analysis))
     assert ({} if lost else {"capture-dropped": 1}) == analysis.account.why_unknown
+
+
+ROUTES = """default via 192.0.2.1 dev eth0
+default via 198.51.100.1 dev eth1 table 100
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "captured", "expected"),
+    [
+        ("from 10.244.0.11 lookup 100", False, "not-captured"),
+        ("from 10.244.0.99 lookup 100", False, "lost"),
+        ("from all fwmark 0x1 lookup 100", False, "way-unknown"),
+        ("from 10.244.0.11 lookup 100", True, "lost"),
+    ],
+    ids=["elsewhere", "another pod", "by a mark", "to another uplink"],
+)
+def test_a_rule_of_the_routing(rule: str, captured: bool, expected: str, tmp_path: Path) -> None:
+    """A pod's packets that a rule sends by eth1 are not missed at eth0, though others to the address left there."""
+    told(
+        tmp_path,
+        **{
+            "ip-rule": f"0:\tfrom all lookup local\n100:\t{rule}\n32766:\tfrom all lookup main\n",
+            "ip-route": ROUTES,
+        },
+    )
+    other = whole(connection(1), -2)
+    more = [bystander(at, "veth-y cni0 | eth1") for at in (-6, 41)] if captured else []
+    lost = vanishing(connection(), 0, 1, 3)
+    analysis = analyze(record(tmp_path, bystander(-5), other, lost, bystander(40), *more))
+
+    assert [expected] * 3 == reasons(analysis)
+    assert ([("cni0", "eth1" if captured else "eth0")] if expected == "lost" else []) == [
+        incident.gap for incident in analysis.incidents
+    ]
+
+
+STOPS = """table inet filter {
+	chain post {
+		type filter hook postrouting priority 0; policy accept;
+		oifname "eth1" tcp dport 80 counter packets 3 bytes 180 drop
+	}
+}
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_of_several_next_hops_the_one_where_a_rule_drops(again: bool, tmp_path: Path) -> None:
+    """Two uplinks share what leaves; the loss is where a rule drops it for certain, though a later attempt left by the other."""
+    told(
+        tmp_path,
+        **{
+            "nft-ruleset": STOPS,
+            "ip-rule": "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
+            "ip-route": "default \n\tnexthop via 192.0.2.1 dev eth0 weight 1\n\tnexthop via 198.51.100.1 dev eth1 weight 1\n",
+        },
+    )
+    more = [bystander(at, "veth-y cni0 | eth1") for at in (-6, 41)]
+    lost = vanishing(connection(), 0, 1, 3)
+    if again:
+        whole(lost, 7)
+    analysis = analyze(record(tmp_path, bystander(-5), lost, bystander(40), *more))
+
+    assert [("policy-drop", ("cni0", "eth1"))] == [(one.cause, one.gap) for one in analysis.incidents]
+
+
+def test_a_filter_on_one_protocol(tmp_path: Path) -> None:
+    """An uplink that has TCP only, rules that accept, no drop counted: what is missing of UDP is no loss."""
+    counters(tmp_path)
+    told(tmp_path, **{"nft-ruleset": RULES.format(hook="forward", rule="tcp dport 81 drop")})
+    asked = vanishing(connection(proto="udp", server="192.0.2.100:80"), 0, 1, 3)
+    analysis = analyze(record(tmp_path, bystander(-5), asked, bystander(40)))
+
+    assert [] == told_of(analysis)
+    assert {"filtered": 1} == analysis.account.why_unknown
+
+
+@pytest.mark.parametrize(
+    ("hidden", "crossed", "expected"),
+    [(False, False, "lost"), (True, False, "way-unknown"), (True, True, "filtered")],
+    ids=["nothing hidden", "another way", "a filter"],
+)
+def test_without_a_bridge(hidden: bool, crossed: bool, expected: str, tmp_path: Path) -> None:
+    """What another pod's answers, at its own interface, show of the uplink holds for this pod's packets as well."""
+    other = whole(connection(1, way="veth-b | eth0", server="192.0.2.201:443"), -2)
+    for sent in other.sent if hidden else ():
+        sent.missed_at("eth0")
+    lost = vanishing(connection(way="veth-a | eth0", server="192.0.2.201:80"), 0, 1, 3, after="veth-a")
+    around = [
+        whole(
+            connection(n, way=f"veth-{pod} | eth0", pod=f"10.244.0.{11 + n}:{at}", nat=f"192.0.2.10:{at + n}", isn=at),
+            at - 30_010,
+        )
+        for n, pod in enumerate("ab")
+        for at in (30_000, 30_050)
+    ]  # fmt: skip
+    more = [whole(connection(2, way="veth-c | eth0", server="192.0.2.201:22"), -1)] if crossed else []
+    analysis = analyze(record(tmp_path, other, lost, *around, *more))
+
+    assert [expected] * 3 == reasons(analysis, "veth-a")

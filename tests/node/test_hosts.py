@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.node.hosts import short_names
 from tests.conftest import FIXTURES
 from tests.conversation import Conversation, bystander, record
 
@@ -61,6 +62,22 @@ def test_where_it_was_lost(tmp_path: Path, where: str, node: int, outside: int) 
     )
 
 
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [
+        (("a", "b"), ("a", "b")),
+        (("x/node1", "x/node2"), ("node1", "node2")),
+        (("x/a/pcap", "x/b/pcap"), ("a", "b")),
+        (("a/1", "b/1", "b/2"), ("a/1", "b/1", "b/2")),
+        (("a", "a/b"), ("a", "a/b")),
+        (("n7.tar.zst/lostsyn-20261130", "n8.tgz/lostsyn-20261130"), ("n7", "n8")),
+    ],
+)
+def test_short_names(hosts: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """What tells them apart, and no more; files of no node have no name."""
+    assert {"": "", **dict(zip(hosts, names, strict=True))} == short_names((*hosts, ""))
+
+
 def test_pods_in_folders_are_no_nodes(tmp_path: Path) -> None:
     """A pod's eth0 beside the node's eth0 makes two nodes of one no more than two pods' do."""
     talks = [bystander(at, "inner veth-z cni0 | eth0") for at in (0, 1)]
@@ -79,4 +96,4 @@ def test_nodes_that_were_recorded_one_after_the_other(tmp_path: Path) -> None:
     analysis = analyze(tmp_path)
 
     assert any("of several nodes (a, b)" in caveat for caveat in analysis.caveats)
-    assert {("b/cni0", "possible")} == {(i.gap[0], i.confidence) for i in analysis.incidents}
+    assert {("b/cni0", "proven")} == {(i.gap[0], i.confidence) for i in analysis.incidents}

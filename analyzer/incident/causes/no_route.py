@@ -183,9 +183,9 @@ def _reached(case: Case, found: Way | None, scene: Scene) -> set[str]:
 
 
 def _alike(case: Case, found: Way | None, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
-    """What got through and contradicts it: where a routing rule itself leads nowhere, only what the same pod sent."""
+    """What got through and contradicts it: where a routing rule leads nowhere, or to a table that does, only the same pod's."""
     point, rows = went_on(case, scene)
-    if found is None or not found.action:
+    if found is None or not (found.action or (found.route and found.route.table != "main")):
         return point, rows
     flow, own = point.packets.flow[rows], scene.trails.flows_of(case.point, case.flow).get(point.name)
     source = None if own is None else (point.dst if case.replies else point.src)[own]

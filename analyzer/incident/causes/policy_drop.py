@@ -41,6 +41,7 @@ from analyzer.incident.records import queue_drops, record_of, recorded
 from analyzer.incident.routing import beyond
 from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
 from analyzer.nat.tuples import DST
+from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if case.refused:
         return None
     record = recorded(case, scene, "rule", "policy")
-    rule = dropped_by(case, scene) if record or case.passed is None else None
+    rule = dropped_by(case, scene) if record or case.passed is None or _by_another(case) else None
     if rule is not None and rule[2] != "drop":
         rule = None
     if rule is None and record is None:
@@ -150,6 +151,12 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             case.not_beyond,
         ),
     )
+
+
+def _by_another(case: Case) -> bool:
+    """Whether the attempt that passed left by another device, the route's second next hop: a rule about the first spares it."""
+    points = [point for point, _ in case.passed.seen] if case.passed else []
+    return case.outward and beyond(case) not in points and any(point.role in EXITS for point in points)
 
 
 def _packet(case: Case) -> str:

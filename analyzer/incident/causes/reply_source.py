@@ -37,7 +37,7 @@ from analyzer.flow.point import UDP
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from analyzer.connection.refusals import Refusal
     from analyzer.flow.point import Point
@@ -72,11 +72,34 @@ def findings(scene: Scene) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for role in ("pod", "bridge"):
         for point in (point for point in scene.points if point.role == role):
-            for asked, answer in _pairs(point, scene):
+            for asked, answer, refusal in _told(point, scene):
                 key = ends(point.flows, asked)
-                if key not in found and len(found) < MOST and (one := _finding(point, asked, answer, scene)):
-                    found[key] = one
+                if key not in found and len(found) < MOST:
+                    found[key] = _finding(point, asked, answer, refusal, scene)
     return list(found.values())
+
+
+def answers(scene: Scene) -> Iterator[tuple[Point, int, int]]:
+    """Flows of requests at a point, each with the flow of its answer."""
+    for point in scene.points:
+        if point.role in ("pod", "bridge"):
+            yield from ((point, asked, answer) for asked, answer, _ in _told(point, scene))
+
+
+def _told(point: Point, scene: Scene) -> Sequence[tuple[int, int, Refusal | None]]:
+    """Pairs of which the refusal, or the port that was asked, says that the one answers the other."""
+
+    def look() -> list[tuple[int, int, Refusal | None]]:
+        told = []
+        for asked, answer in _pairs(point, scene):
+            errors = scene.refusals.at(point).get(flow_ends(point.flows, answer), ())
+            refusal = next((one for one in errors if one.kind in UNHEARD), None)
+            ports = point.flows.ports
+            if refusal is not None or int(ports[answer]) >> 16 == int(ports[asked]) & 0xFFFF:
+                told.append((asked, answer, refusal))
+        return told
+
+    return scene.once(("answered from another address", point.name), look)
 
 
 def _pairs(point: Point, scene: Scene) -> Iterator[tuple[int, int]]:
@@ -98,16 +121,9 @@ def _pairs(point: Point, scene: Scene) -> Iterator[tuple[int, int]]:
             yield before[-1], answer
 
 
-def _finding(point: Point, asked: int, answer: int, scene: Scene) -> Finding | None:
+def _finding(point: Point, asked: int, answer: int, refusal: Refusal | None, scene: Scene) -> Finding:
     packets, flows = point.packets, point.flows
     request, reply = int(point.rows(asked, 0)[0]), int(point.rows(answer, 0)[0])
-    refusal: Refusal | None = next(
-        (one for one in scene.refusals.at(point).get(flow_ends(flows, answer), ()) if one.kind in UNHEARD),
-        None,
-    )
-    same_port = int(flows.ports[answer]) >> 16 == int(flows.ports[asked]) & 0xFFFF
-    if refusal is None and not same_port:
-        return None
     gap = next((gap.names for gap in scene.gaps if point in (gap.inner, gap.outer)), None)
     seen = scene.trails.sighting(point, reply)
     wanted, got = ends(flows, asked)[1], ends(flows, answer)[0]
@@ -143,7 +159,7 @@ def _finding(point: Point, asked: int, answer: int, scene: Scene) -> Finding | N
             for row, outward, role, note in shown
         ),
         omitted=max(0, len(point.rows(asked)) - 1),
-        facts={"packets": len(point.rows(asked, 0)), "asked": wanted, "answered": got, "answer_flow": answer},
+        facts={"packets": len(point.rows(asked, 0)), "asked": wanted, "answered": got},
         evidence=tuple(told),
         excluded=(Exclusion(cause="lost inside the node", because="request and answer both arrived"),),
     )

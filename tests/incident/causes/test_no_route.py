@@ -144,6 +144,19 @@ def test_it_passes_later(tmp_path: Path) -> None:
     assert CODE not in causes(judged(tmp_path, talk))
 
 
+@pytest.mark.parametrize("pod", [0, 1], ids=["the same pod", "another pod"])
+def test_a_table_of_one_pod(pod: int, tmp_path: Path) -> None:
+    """A rule leads one pod to a table with a blackhole: what another pod gets through says nothing of that, its own does."""
+    told(
+        tmp_path,
+        routes=f"{DEFAULT}{ROUTES}blackhole default table 7\n",
+        rules="0:\tfrom all lookup local\n9:\tfrom 10.244.0.11 lookup 7\n32766:\tfrom all lookup main\n",
+    )
+    other = connection(pod, server="203.0.113.5:81", isn=5_000_000)
+
+    assert bool(pod) == (CODE in causes(judged(tmp_path, lost(), whole(other, 2))))
+
+
 def test_a_rule_says_it(tmp_path: Path) -> None:
     """`reject with icmp net-unreachable`: the error is the rule's."""
     told(tmp_path, nft=FORWARD.format("ip daddr 203.0.113.5 reject with icmp net-unreachable"))

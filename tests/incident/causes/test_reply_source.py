@@ -52,12 +52,12 @@ def found(folder: Path, *talks: Conversation | Frames) -> list[tuple[str, str]]:
 
 
 def test_refused_by_the_pod(tmp_path: Path) -> None:
-    """The answer came from the bridge's address, and the pod refused it: nothing worked, and both flows are the node's doing."""
+    """The answer came from the bridge's address, and the pod refused it: they are one connection, the node's doing."""
     told(tmp_path, **{"ip-addr": LINKS})
     analysis = judged(tmp_path, *asked(), refusal())
 
     assert [("reply-source", "proven")] == [(one.cause, one.confidence) for one in analysis.incidents]
-    assert (2, 0, 0) == (analysis.account.node, analysis.account.outside, analysis.account.unknown)
+    assert (1, 1) == (analysis.account.node, analysis.account.connections - analysis.account.worked)
 
 
 def test_other_port(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_only_answers_were_captured(tmp_path: Path) -> None:
             if sent.outward:
                 sent.missed_at("eth0")
     late = Conversation(
-        pod="10.244.0.13:1", server="192.0.2.100:80", nat="192.0.2.10:40000", way="veth-c cni0 | eth0"
+        pod="10.244.0.13:1", server="192.0.2.100:80", nat="192.0.2.10:40009", way="veth-c cni0 | eth0"
     )
     late.reply(100, 50)
 
