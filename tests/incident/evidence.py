@@ -30,9 +30,11 @@ SOURCES = {
 """Whom evidence may be from, where it is no file."""
 FILES = re.compile(r"(?!net\.)\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
 LOOK_ALIKES = {
-    "lost before the node", "lost inside the node", "lost outside the node", "packet missed by the capture",
-    "refused by a router on the way", "refused by the peer", "refused by the pod", "reset by the server",
-    "rules, translation and connection tracking",
+    "a connection of somebody else", "a reset by the service", "an endpoint that is slow", "closed port",
+    "invalid-reset", "lost before the node", "lost inside the node", "lost outside the node",
+    "packet missed by the capture", "refused by a router on the way", "refused by the peer", "refused by the pod",
+    "reset by the application", "reset by the container", "reset by the server", "rules of the named kernel",
+    "rules, translation and connection tracking", "traffic exempt from SNAT",
 }  # fmt: skip
 """What is excluded besides causes."""
 ROWS = re.findall(
@@ -152,6 +154,7 @@ def judged(folder: Path, *talks: Conversation | Frames, **options: Any) -> Analy
 def findings(analysis: Analysis) -> list[Finding]:
     """Every finding, in order of time; each says what its evidence is and where, what is excluded by what, and what to do."""
     found = sorted((f for i in analysis.incidents for f in i.findings), key=lambda f: f.time)
+    assert all(i.summary.endswith(".") for i in analysis.incidents)
     assert all(
         e.says and (e.source in SOURCES or FILES.fullmatch(e.source)) for f in found for e in f.evidence
     )

@@ -13,6 +13,10 @@ from tests.incident.node import told
 CODE = "neighbour-table-full"
 LOG = "[   12.500000] neighbour: arp_cache: neighbor table overflow!\n"
 FULL = "".join(f"? (192.0.2.{n}) at <incomplete> on eth0\n" for n in range(60, 70))
+OTHERS = (
+    "".join(f"192.0.2.{n} dev eth0 FAILED\n" for n in range(60, 68))
+    + "192.0.2.68 dev eth0 lladdr 02:00:00:00:00:68 PERMANENT\n2001:db8::9 dev eth0 FAILED\n"
+)
 LIMIT = "net.ipv4.neigh.default.gc_thresh3 = 10\n"
 
 
@@ -45,8 +49,9 @@ def test_one_of_both(tmp_path: Path, files: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "files",
     [{"arp": FULL}, {"arp": FULL, "sysctl": LIMIT.replace("10", "11")}, {"dmesg": LOG.replace("arp", "ndisc")},
+     {"neigh": OTHERS, "sysctl": LIMIT},
      {"dmesg": LOG, "arp": "? (192.0.2.200) at 02:00:00:00:00:77 [ether] on eth0\n"}],
-    ids=["no-limit", "room-for-one", "of-ipv6", "known"],
+    ids=["no-limit", "room-for-one", "of-ipv6", "others", "known"],
 )  # fmt: skip
 def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
     """There was room, it is the other table, or the next hop is known."""

@@ -57,6 +57,9 @@ def test_refused_by_the_pod(tmp_path: Path) -> None:
     analysis = judged(tmp_path, *asked(), refusal())
 
     assert [("reply-source", "proven")] == [(one.cause, one.confidence) for one in analysis.incidents]
+    assert ["attempt", "offender", "context"] == [
+        one.role for one in analysis.incidents[0].findings[0].passages
+    ]
     assert (1, 1) == (analysis.account.node, analysis.account.connections - analysis.account.worked)
 
 

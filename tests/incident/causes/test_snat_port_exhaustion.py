@@ -113,6 +113,13 @@ def test_connections_from_before_the_capture(tmp_path: Path) -> None:
     assert [CODE] == causes(analysis)
 
 
+def test_holders_that_are_silent_for_minutes(tmp_path: Path) -> None:
+    """What is established holds its port for days."""
+    rules(tmp_path)
+
+    assert [CODE] == causes(judged(tmp_path, *holders(at=-300), refused()))
+
+
 def test_a_service(tmp_path: Path) -> None:
     """The ports are held towards the endpoint that the service leads to."""
     counters(tmp_path, insert_failed=3, drop=3)

@@ -24,7 +24,10 @@ def test_what_is_known(tmp_path: Path) -> None:
         name: finding.facts[name] for name in ("attempts", "others_passed_within_1s")
     }
     assert "1 of 2 attempts vanished between cni0 and eth0" in finding.evidence[0].says
-    assert ["lost outside the node", "packet missed by the capture"] == [e.cause for e in finding.excluded]
+    assert [
+        ("lost outside the node", "the packet never got to eth0"),
+        ("packet missed by the capture", "no answer came; eth0 was recording before and after"),
+    ] == [(e.cause, e.because) for e in finding.excluded]
     assert "the captures do not show which step" in incident.summary
     assert incident.remedies
 
