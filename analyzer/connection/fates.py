@@ -282,7 +282,8 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    apart = flow[elsewhere & ~by_reset & ~near]
+    came_in = np.any([(leg.partner[np.maximum(first, 0)] >= 0) & leg.outward for leg in legs], axis=0)
+    apart = flow[elsewhere & ~by_reset & ~near & ~came_in]
     if not replies:
         apart = np.concatenate([apart, answered_apart(point, points, legs, node, point.flows.proto[flow[0]])])
     away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, distinct(apart), dst)

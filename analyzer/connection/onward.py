@@ -318,6 +318,7 @@ def answered_apart(
     beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
     beyond &= (packets.flags[answer] & TCP_RST == 0) | (point.flows.proto[found] != TCP)
     beyond &= np.any([leg.there.recorded(packets.time[answer]) for leg in outward], axis=0)
+    beyond &= np.all([leg.partner[answer] < 0 for leg in outward], axis=0)
     found = found[beyond]
     return found[~turned(point, points, node, point.order[point.starts[2 * found]].astype(np.int64))]
 

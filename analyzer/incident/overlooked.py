@@ -127,6 +127,7 @@ def _others(
             rows, first, _ = answered(at.point, proto)
             answer = first[np.searchsorted(rows, at.rows[past])]
             beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
+            beyond &= np.all([gap.in_outer[answer] < 0 for gap in legs if gap.inner is at.point], axis=0)
             beyond &= (proto != TCP) | (packets.flags[answer] & TCP_RST == 0)
             apart.append(at.point.dst[flow[past]][beyond])
     return (
