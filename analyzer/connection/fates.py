@@ -24,7 +24,7 @@ from analyzer.connection.asking import (
     replied,
 )
 from analyzer.connection.equals import again, came_back, copied, turned
-from analyzer.connection.onward import answered_apart, exits_known, one_way, onward, opaque, veiled
+from analyzer.connection.onward import answered_apart, exits_known, one_way, onward, veiled
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP, UDP
@@ -336,7 +336,7 @@ def _sealed(leg: Leg) -> bool:
     """Whether an uplink shows a tunnel's packets, but not what is in them: the snaplen cut it off, or it is encrypted."""
     if leg.here.role != "tunnel" or leg.gap.stacked:
         return False
-    return bool(leg.there.recording.unread_share > 0 or opaque(leg.there).any())
+    return bool(leg.there.recording.unread_share > 0 or len(leg.there.opaque))
 
 
 def _crossed(
