@@ -292,7 +292,7 @@ def _judge(
         unknown_way |= ~met & routed
         recording &= asked_beyond(point, legs, rows)
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
-    unknown_way |= ~routed & bool(elsewhere.any())
+    unknown_way |= ~routed & bool(elsewhere.any() or len(apart))
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
     codes = CODES
     reason = np.select(

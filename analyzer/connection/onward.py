@@ -254,6 +254,8 @@ def exits_known(
         _, where = np.unique(dst[asked], return_index=True)
         for f in asked[where].tolist():
             devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
+            # What leaves by a VLAN is on its parent as well.
+            devices = tuple(base if (base := one.partition(".")[0]) in names else one for one in devices)
             if devices and all(role_of(device) == "tunnel" for device in devices):
                 here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
             elif devices and not set(devices) & names and all(role_of(one) in INSIDE for one in devices):
@@ -279,6 +281,8 @@ def exits_known(
     inside = among(dst[flow], np.array(inside_of, np.uint64))
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     unknown = (~known & (~hidden).any()) | (alone & several)
+    # Nothing of this sender crossed, and it was answered: a rule of the routing may send all of it elsewhere.
+    unknown |= among(point.src[flow], point.src[apart]) & ~among(point.src[flow], distinct(point.src[met]))
     return among(dst[flow], away) & ~inside, unknown, filtered, inside
 
 
