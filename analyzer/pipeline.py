@@ -25,7 +25,7 @@ from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
 from analyzer.node import ways
 from analyzer.node.absent import absent
-from analyzer.node.hosts import assign, wires
+from analyzer.node.hosts import assign, short_names, wires
 from analyzer.node.recording import witness
 from analyzer.node.stacks import stack
 from analyzer.node.topology import contradicted, neighbours, place, rename
@@ -62,7 +62,10 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
             scene.connections = _account(scenes, scene, lambda: [looked()])
         found = {"": looked()}
     else:
-        sides, others = of_each(bundle.evidence, nodes)
+        of_node, others = of_each(bundle.evidence, nodes)
+        short = short_names(nodes)
+        nodes = {short[node]: points for node, points in nodes.items()}
+        sides = {short[node]: side for node, side in of_node.items()}
         evidence = joined(sides)
         caveats += [*others, _SEVERAL.format(", ".join(sorted(filter(None, nodes))))]
         scenes = {node: explore(points, sides[node], caveats) for node, points in nodes.items()}

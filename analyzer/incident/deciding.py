@@ -157,7 +157,7 @@ def _by_rules(scene: Scene) -> None:
         for place in places[:MOST].tolist():
             gap = scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
-            if walked is None or at.answered[place]:
+            if walked is None:
                 continue
             if walked[0].verdict == "drop" and at.reason[place] in (REPLIES_OPEN if at.replies else OPEN):
                 at.reason[place] = CODES["ruled"]
@@ -185,7 +185,7 @@ def _to_the_node(scene: Scene) -> None:
     near = by_point(scene.gaps)
     for at in scene.replies[TCP] if scene.evidence.rules else ():
         _answers_to_the_node(scene, at, list(near.get(at.point.name, ())))
-    for at in (at for protocol in ALL for at in scene.requests[protocol]):
+    for protocol, at in ((number, at) for number in ALL for at in scene.requests[number]):
         flow = at.point.packets.flow[at.rows]
         own = among(at.point.dst[flow], scene.node.own) & (scene.node.heading[at.point.name][flow] != OUT)
         own |= at.reason == CODES["own-address"]
@@ -193,7 +193,7 @@ def _to_the_node(scene: Scene) -> None:
         _refused_by_rule(scene, at, own, mine)
         idle = np.isin(at.reason, (CODES["seen-beyond"], CODES["own-address"]))
         reset = np.zeros(len(at.rows), bool)
-        if own.any() and at.point.flows.proto[flow[own]][0] == TCP:
+        if protocol == TCP and own.any():
             _, answer, _ = answered(at.point, TCP)
             reset = (answer >= 0) & (at.point.packets.flags[answer] & TCP_RST != 0)
         at.reason[own & idle & at.last & (reset | ~at.answered)] = CODES["own-address"]

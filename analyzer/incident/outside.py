@@ -26,7 +26,7 @@ from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident import arrived
 from analyzer.incident.following import follow
 from analyzer.incident.model import Outside, OutsideDestination, Trait
-from analyzer.node.topology import depth
+from analyzer.node.topology import depth, encapsulated
 from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
@@ -175,10 +175,11 @@ def _traits(
     points = told.chains.points
 
     def of(name: str, some: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """A column of these connections' flows where they left; without a name whether that was in a tunnel."""
         found = np.zeros(len(some), np.uint64)
         for number, point in enumerate(points):
             here = at[some] == number
-            values = getattr(point if name == "src" else point.flows, name)
+            values = getattr(point if name == "src" else point.flows, name) if name else encapsulated(point)
             found[here] = values[flow[some[here]]]
         return found
 
@@ -236,9 +237,10 @@ def _lowest(scene: Scene) -> tuple[int, str]:
 
 
 def _foreign(of, scene: Scene, some: NDArray[np.int64]) -> NDArray[np.bool_]:  # type: ignore[no-untyped-def]
-    """Which left with a pod's own address, or with a unique-local one (RFC 4193) towards one that is none."""
+    """Which left, in no tunnel, with a pod's own address, or with a unique-local one (RFC 4193) towards one that is none."""
     local = [of(f"{side}_hi", some) >> np.uint64(57) == 0xFC >> 1 for side in ("src", "dst")]
     found: NDArray[np.bool_] = among(of("src", some), scene.node.inside) | (local[0] & ~local[1])
+    found &= of("", some) == 0
     return found
 
 

@@ -7,6 +7,7 @@ What went from one node's uplink to another's belongs to one connection; what wa
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,13 +24,14 @@ from analyzer.node.stacks import sent
 from analyzer.node.ways import IN, OUT, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
 
 INNER = ("bridge", "tunnel", "pod")
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|tgz|zip)(?=/|$)", re.IGNORECASE)
 
 
 def assign(points: Sequence[Point]) -> dict[str, list[Point]]:
@@ -64,6 +66,16 @@ def assign(points: Sequence[Point]) -> dict[str, list[Point]]:
                 role = naming.role_of(interface)
                 point.role = point.role or (role if role in naming.ROLES else None)
     return {host: [p for p in points if p.host == host] for host in dict.fromkeys(p.host for p in points)}
+
+
+def short_names(hosts: Iterable[str]) -> dict[str, str]:
+    """What nodes are called in a report: what tells their folders apart, without the ending of an archive."""
+    parts = {host: _ARCHIVE.sub("", host).split("/") for host in hosts if host}
+    most = max(map(len, parts.values()))
+    same = next((n for n in range(most) if len({tuple(of[: n + 1]) for of in parts.values()}) > 1), 0)
+    shorter = ({host: "/".join(of[same : same + n]) for host, of in parts.items()} for n in range(1, most))
+    unlike = (names for names in shorter if len({*names.values()} - {""}) == len(names))
+    return {"": ""} | next(unlike, {host: host for host in parts})
 
 
 def name_all(

@@ -124,15 +124,15 @@ def _sends_fresh(point: Point) -> bool:
 
 def _carries(outer: Point, inner: Point) -> bool:
     """Whether one point has the flows of another inside a tunnel's packets, and that one has them plain."""
-    if outer is inner or not _encapsulated(outer).any() or _encapsulated(inner).any():
+    if outer is inner or not encapsulated(outer).any() or encapsulated(inner).any():
         return False
     compared = Comparison([(inner, outer)]).of(inner, outer)
     matches, _ = match(compared.a, compared.b)
-    hidden = _encapsulated(compared.b)[matches.b]
+    hidden = encapsulated(compared.b)[matches.b]
     return bool(len(hidden)) and 2 * int(hidden.sum()) > len(hidden)
 
 
-def _encapsulated(point: Point) -> NDArray[np.bool_]:
+def encapsulated(point: Point) -> NDArray[np.bool_]:
     """Which flows were seen inside a tunnel's packets, by the first packet of each."""
     first = point.order[np.minimum(point.starts[:-1:2], max(len(point.order) - 1, 0))]
     inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0

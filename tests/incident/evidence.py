@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,32 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from analyzer import Analysis, analyze
+from analyzer.incident.causes import CODES
 from analyzer.incident.model import Finding
+from tests.conftest import ROOT
 from tests.conversation import BRIDGE, GATEWAY, START, UPLINK, Conversation, bystander, record
 
 POD, SERVER = "10.244.0.11:20000", "192.0.2.100:80"
 AROUND = (bystander(-5), bystander(40))
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+SOURCES = {
+    "bridge -d link", "captures", "captures, by the lifetimes of their connections", "conntrack -S before and after",
+    "counters before and after", "ip link", "ip rule", "lsmod", "net.netfilter.nf_conntrack_count", "rules and captures",
+    "sysctl", "the kernel's default",
+}  # fmt: skip
+"""Whom evidence may be from, where it is no file."""
+FILES = re.compile(r"\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
+LOOK_ALIKES = {
+    "lost before the node", "lost inside the node", "lost outside the node", "packet missed by the capture",
+    "refused by a router on the way", "refused by the peer", "refused by the pod", "reset by the server",
+    "rules, translation and connection tracking",
+}  # fmt: skip
+"""What is excluded besides causes."""
+ROWS = re.findall(
+    r"^\| `([a-z-]+)` \| ((?:`\w+`(?:, )?)+) \|$", (ROOT / "docs/json.md").read_text("utf-8"), re.MULTILINE
+)
+FACTS = {cause: {*re.findall(r"\w+", names)} for cause, names in ROWS}
+VANISHED = {"attempts_vanished", "answered", "answered_after_s", "way"}
 COUNTERS = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop", "error", "search_restart")
 
 
@@ -131,8 +152,11 @@ def judged(folder: Path, *talks: Conversation | Frames, **options: Any) -> Analy
 def findings(analysis: Analysis) -> list[Finding]:
     """Every finding, in order of time; each says what its evidence is and where, what is excluded by what, and what to do."""
     found = sorted((f for i in analysis.incidents for f in i.findings), key=lambda f: f.time)
-    assert all(e.says and e.source for f in found for e in f.evidence)
-    assert all(e.cause and e.because for f in found for e in f.excluded)
+    assert all(
+        e.says and (e.source in SOURCES or FILES.fullmatch(e.source)) for f in found for e in f.evidence
+    )
+    assert all(e.because and e.cause in {*CODES, *LOOK_ALIKES} for f in found for e in f.excluded)
+    assert all(f.facts.keys() - VANISHED <= FACTS[f.cause] for f in found if f.cause in FACTS)
     assert all(r.do and r.effect and r.risk for f in found for r in f.remedies)
     return found
 

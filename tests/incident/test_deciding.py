@@ -15,6 +15,7 @@ from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, record
 from tests.golden import ROOT
 from tests.incident.evidence import Frames, connection, counters, vanishing
 from tests.incident.node import LINKS, known, told
+from tests.incident.test_records import record as drop_record
 
 RULES = "table ip f {{\n\tchain c {{\n\t\ttype filter hook {hook} priority 0; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
 
@@ -156,6 +157,29 @@ def test_counters_of_lost_and_open(
 
     causes, *account = _said(analysis)
     assert expected == (sorted(causes), *account)
+
+
+@pytest.mark.parametrize(
+    ("died", "counted"),
+    [
+        ({"stack": "POSTROUTING"}, True),
+        ({"stack": "PREROUTING"}, True),
+        ({"at": "nf_hook_slow"}, True),
+        ({"reason": "NOT_SPECIFIED", "at": "somewhere"}, True),
+        ({"stack": "FORWARD"}, False),
+        ({"reason": "QDISC_DROP", "at": "__dev_xmit_skb"}, False),
+    ],
+    ids=["insertion", "entry", "some hook", "anywhere", "rule", "queue"],
+)
+@pytest.mark.parametrize("drop", [4, 2])
+def test_counters_and_records(died: dict[str, str], counted: bool, drop: int, tmp_path: Path) -> None:
+    """Of a loss the kernel's record says whether conntrack may have counted it; the rest of what that counted is open."""
+    counters(tmp_path, drop=drop)
+    lost = vanishing(connection(), -7, -6)
+    drop_record(tmp_path, lost, -7, -6, **died)
+    analysis = _silent(tmp_path, bystander(-8), lost, vanishing(connection(1), 5, 6))
+
+    assert (drop == (4 if counted else 2)) == (analysis.account.open == 0)
 
 
 def test_counters_and_a_rule(tmp_path: Path) -> None:
@@ -315,6 +339,37 @@ def test_an_error_that_answers_for_the_node_itself(
 
 
 @pytest.mark.parametrize(
+    ("proto", "code", "sender", "expected"),
+    [
+        ("udp", 3, "192.0.2.100", "own-address"),
+        ("udp", 13, "192.0.2.100", "refused-here"),
+        ("udp", 3, "10.244.0.1", "refused-here"),
+        ("tcp", 3, "192.0.2.100", "refused-here"),
+    ],
+)
+def test_an_error_in_the_name_of_who_was_asked(
+    proto: str, code: int, sender: str, expected: str, tmp_path: Path
+) -> None:
+    """The node answers with the address that a pod asked: it is its own, and nobody listens; otherwise a rule refuses."""
+    talk = asks(connection(proto=proto), 0, after="cni0")
+    error = Frames().unreachable(talk, 0.001, code=code)
+    for _, _, frame in error.heard:
+        frame[IP].src = sender
+
+    assert [expected] == reasons(judged(tmp_path, talk, error), protocol=6 if proto == "tcp" else 17)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hook", ["prerouting", "input"])
+def test_what_left_passed_the_rules(hook: str, tmp_path: Path) -> None:
+    """Nobody answers what the uplink saw leave: the rule that would drop it is of another time."""
+    analysis = judged(
+        tmp_path, in_vain("192.0.2.100:8080", after="eth0"), hook=hook, rule="tcp dport 8080 drop"
+    )
+
+    assert ([], 1) == (told_of(analysis), analysis.account.outside)
+
+
+@pytest.mark.parametrize(
     ("rule", "expected"),
     [
         ("tcp dport 80 reject", "refused-here"),
@@ -360,19 +415,30 @@ def test_a_reset_by_another_port_of_a_bond(tmp_path: Path) -> None:
     assert ["answered-here"] == reasons(analysis, "bond0")
 
 
-@pytest.mark.parametrize(("counted", "lost"), [(4, 4), (3, 2), (2, 2)])
-def test_replies_that_a_rule_counted(counted: int, lost: int, tmp_path: Path) -> None:
-    """Two SYN-ACKs are lost, two came when the bridge was no longer recorded: the rule's counter says whether it dropped all."""
+@pytest.mark.parametrize(
+    ("times", "counter", "lost"),
+    [
+        ((0.1, 1, 70, 71), "counter packets 4 bytes 240", [4]),
+        ((0.1, 1, 70, 71), "counter packets 3 bytes 180", [2]),
+        ((0.1, 1, 70, 71), "counter packets 2 bytes 120", [2]),
+        ((70,), "counter packets 1 bytes 60", [1]),
+        ((70,), "", []),
+    ],
+)
+def test_replies_that_a_rule_counted(
+    times: tuple[float, ...], counter: str, lost: list[int], tmp_path: Path
+) -> None:
+    """SYN-ACKs that come when the bridge is no longer recorded: the rule's counter says whether it dropped these as well."""
     talk, later = connection(), Conversation(pod="192.0.2.10:41000", server="192.0.2.100:81", way="eth0")
     talk.syn(0)
-    for at in (0.1, 1, 70, 71):
+    for at in times:
         talk.synack(at).lost_after("eth0")
     later.syn(90)
     later.accept()
-    _rules(tmp_path, f"tcp sport 80 counter packets {counted} bytes 240 drop")
+    _rules(tmp_path, f"tcp sport 80 {counter} drop")
     analysis = analyze(record(tmp_path, talk, bystander(-5), bystander(40), later))
 
-    assert [("reply-vanished", "policy-drop", ("cni0", "eth0"), lost)] == told_of(analysis)
+    assert [("reply-vanished", "policy-drop", ("cni0", "eth0"), n) for n in lost] == told_of(analysis)
 
 
 def _answered_in_vain() -> Conversation:
@@ -400,16 +466,18 @@ def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tu
 
 @pytest.mark.parametrize("hook", ["prerouting", "input"])
 def test_answers_that_came_to_a_pod(tmp_path: Path, hook: str) -> None:
-    """The near miss: they are not for the node, and passed; that the pod does not take them is no rule's doing."""
+    """The near miss beside those: they are not for the node, and passed; that the pod does not take them is no rule's doing."""
     talk = Conversation(
-        pod="10.244.0.11:41000", server="192.0.2.100:81", nat="192.0.2.10:41000", isn=9_000_000
+        pod="10.244.0.11:42000", server="192.0.2.100:81", nat="192.0.2.10:42000", isn=8_000_000
     )
     for at in (0, 1):
         talk.syn(at)
         talk.synack(at + 0.1)
-    analysis = judged(tmp_path, talk, hook=hook, rule="tcp sport 81 counter packets 2 bytes 120 drop")
+    rule = "tcp sport 81 counter packets 2 bytes 120 drop"
+    analysis = judged(tmp_path, talk, _answered_in_vain(), hook=hook, rule=rule)
 
-    assert ([], 0) == ([one.cause for one in analysis.incidents], analysis.account.node)
+    assert [("reply-vanished", "policy-drop", ("cni0", "eth0"), 2)] == told_of(analysis)
+    assert 1 == analysis.account.node
 
 
 @pytest.mark.parametrize(

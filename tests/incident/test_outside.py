@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+from scapy.utils import PcapReader, PcapWriter
 
 from analyzer import analyze
 from analyzer.incident.model import Outside
@@ -131,6 +137,28 @@ def test_untranslated_sources(tmp_path: Path) -> None:
     talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
 
     assert "unroutable-source" in codes(told(tmp_path, *talks))
+
+
+def test_untranslated_in_a_tunnel(tmp_path: Path) -> None:
+    """Another node's pod is asked through VXLAN: the tunnel's ends are what has to be routed."""
+    folder = record(tmp_path, *(talk(40_000 + n, nat=None, at=0.1 * n) for n in range(4)))
+    with PcapReader(str(folder / "eth0.pcap")) as read:
+        frames = list(read)
+    outer = (
+        Ether(src="02:42:c0:00:02:0a", dst="02:42:c0:00:02:0c")
+        / IP(src="192.0.2.10", dst="192.0.2.12")
+        / UDP(sport=50123, dport=8472)
+    )
+    with closing(PcapWriter(str(folder / "eth0.pcap"))) as file:
+        for frame in frames:
+            packet = outer / Raw(b"\x08\0\0\0\0\0\1\0" + bytes(frame))  # RFC 7348 section 5
+            packet.time = frame.time
+            file.write(packet)
+
+    outside = analyze(folder).outside
+    assert outside is not None
+    assert 4 == outside.unanswered
+    assert "unroutable-source" not in codes(outside)
 
 
 def test_a_private_source_and_a_public_destination(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from analyzer.connection.reasons import REASONS
 from analyzer.incident.model import Finding
 from tests.conversation import START, Conversation
+from tests.incident.causes.test_rp_filter import inbound
 from tests.incident.evidence import connection, counters, findings, judged, vanishing, whole
+from tests.incident.node import known
 
 STACKS: dict[str, tuple[str, ...]] = {
     "FORWARD": ("nf_hook_slow", "ip_forward"),
@@ -26,13 +30,16 @@ def record(
 ) -> None:
     """Write bpftrace's lines on SYNs of a conversation that were sent at these seconds."""
     folder.mkdir(parents=True, exist_ok=True)
-    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in (talk.pod, talk.server))
+    first = talk.sent[0]
+    ends = (talk.pod, talk.server) if first.outward else (talk.server, talk.pod)
+    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends)
     frames = STACKS.get(stack, ())
-    lines = [f'print fmt: {{ 12, "{reason}" }}', f"clock: t=1000000000 wall={START / 1e9:.9f}"]
+    number = f"seq={first.seq}" if talk.proto == "tcp" else ""
+    lines = [f'print fmt: {{ 12, "{reason}" }}', f"clock: t=100000000000 wall={START / 1e9:.9f}"]
     for time in times:
         lines.append(
-            f"drop: t={1_000_000_000 + round(time * 1e9) + 20_000} cpu=0 reason=12 at={at or frames[0]} netns=1 dev=eth0 "
-            f"proto=6 src={src} sport={sport} dst={dst} dport={dport} seq={talk.isn} len=60"
+            f"drop: t={100_000_000_000 + round(time * 1e9) + 20_000} cpu=0 reason=12 at={at or frames[0]} netns=1 dev=eth0 "
+            f"proto={6 if talk.proto == 'tcp' else 17} src={src} sport={sport} dst={dst} dport={dport} {number} len=60"
         )
         lines += [f"\t{frame}+1" for frame in ("sk_skb_reason_drop", *frames)] + [""]
     with (folder / "drops.txt").open("a") as file:
@@ -94,10 +101,39 @@ def test_unknown_with_a_record_is_known(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "outward", "expected"),
+    [
+        ("NEIGH_CREATEFAIL", True, "neighbour-table-full"),
+        ("IP_INNOROUTES", True, "no-route"),
+        ("IP_OUTNOROUTES", True, "no-route"),
+        ("IP_INADDRERRORS", True, "forwarding-disabled"),
+        ("QDISC_OVERLIMIT", True, "queue-full"),
+        ("IP_RPFILTER", False, "rp-filter"),
+        ("TCP_CSUM", False, "checksum-error"),
+        ("UNHANDLED_PROTO", True, "unknown"),
+    ],
+)
+def test_a_record_alone(reason: str, outward: bool, expected: str, tmp_path: Path) -> None:
+    """It proves the cause that it names, without any other sign of that; it is the first evidence, or of no cause a fact."""
+    talk = vanishing(connection(), 0, 1, 3) if outward else inbound()
+    record(tmp_path, talk, 0, 1, 3, reason=reason, at="somewhere")
+    finding = told(tmp_path, known(), talk)
+    first = next(
+        one for one in finding.evidence if "the kernel recorded that it dropped the packet" in one.says
+    )
+
+    assert (expected, "proven") == (finding.cause, finding.confidence)
+    assert (reason in first.says, first == finding.evidence[0]) == (True, True)
+    assert ({"reason": reason, "location": "somewhere"} if expected == "unknown" else {}) == {
+        name: finding.facts[name] for name in ("reason", "location", "hook") if name in finding.facts
+    }
+
+
 def test_a_record_of_another_packet(tmp_path: Path) -> None:
     """Its sequence number is another one's: nobody's record, and nothing changes."""
     winner, loser = raced()
-    record(tmp_path, connection(1, pod=loser.pod, isn=7), 1.0001, stack="FORWARD")
+    record(tmp_path, vanishing(connection(1, pod=loser.pod, isn=7), 1.0001), 1.0001, stack="FORWARD")
 
     assert "snat-port-race" == told(tmp_path, winner, loser).cause
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.node.hosts import short_names
 from tests.conftest import FIXTURES
 from tests.conversation import Conversation, bystander, record
 
@@ -59,6 +60,22 @@ def test_where_it_was_lost(tmp_path: Path, where: str, node: int, outside: int) 
         analysis.account.node,
         analysis.account.outside,
     )
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [
+        (("a", "b"), ("a", "b")),
+        (("x/node1", "x/node2"), ("node1", "node2")),
+        (("x/a/pcap", "x/b/pcap"), ("a", "b")),
+        (("a/1", "b/1", "b/2"), ("a/1", "b/1", "b/2")),
+        (("a", "a/b"), ("a", "a/b")),
+        (("n7.tar.zst/lostsyn-20261130", "n8.tgz/lostsyn-20261130"), ("n7", "n8")),
+    ],
+)
+def test_short_names(hosts: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """What tells them apart, and no more; files of no node have no name."""
+    assert {"": "", **dict(zip(hosts, names, strict=True))} == short_names((*hosts, ""))
 
 
 def test_pods_in_folders_are_no_nodes(tmp_path: Path) -> None:

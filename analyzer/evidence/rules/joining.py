@@ -38,8 +38,8 @@ class _Listed:
 def join(rulesets: Iterable[Ruleset]) -> tuple[Ruleset, ...]:
     """Join listings: those of different tables to one, those of one table to a row in the order of growth.
 
-    iptables on top of nftables is listed twice, by `iptables-save` and by `nft`; iptables' wording is kept,
-    since nft cannot print all of it, with nft's counters where iptables-save was told to print none.
+    iptables on top of nftables is listed twice, by `iptables-save` and by `nft`; iptables' wording is kept, since nft cannot
+    print all of it, with nft's counters where iptables-save was told to print none, and the chains that only nft prints.
     """
     tables: dict[Key, dict[str, list[_Listed]]] = {}
     # A listing that does not say whose part of the kernel it is of belongs to what another one tells.
@@ -56,7 +56,8 @@ def join(rulesets: Iterable[Ruleset]) -> tuple[Ruleset, ...]:
             row.sort(key=lambda listed: listed.counted)
         best, *others = sorted(by_tool, key=lambda source: _RANKS.get(source, 9))
         twins = by_tool[others[0]] if others else []
-        rows.append([_with_counters(listed, twins[-1:]) for listed in _pieced(by_tool[best])])
+        row = [_with_counters(listed, twins[-1:]) for listed in _pieced(by_tool[best])]
+        rows += [row, *_further(row, twins)]
     times = max(map(len, rows), default=0)
     return tuple(_at(rows, time - times) for time in range(times))
 
@@ -110,6 +111,20 @@ def _at(rows: list[list[_Listed]], back: int) -> Ruleset:
         complete=all(part.source.complete for part in parts),
         unlisted=_unlisted(parts, chains),
     )
+
+
+def _further(row: list[_Listed], twins: list[_Listed]) -> Iterator[list[_Listed]]:
+    """Give the chains that only the other tool lists.
+
+    iptables prints no chains that only nft can make ("incompatible base-chains"); they are in force all the same.
+    """
+    known = {chain.name for listed in row for chain in listed.chains}
+    further = [
+        replace(twin, chains=tuple(chain for chain in twin.chains if chain.name not in known))
+        for twin in twins
+    ]
+    if any(one.chains for one in further):
+        yield further
 
 
 def _with_counters(listed: _Listed, twins: list[_Listed]) -> _Listed:

@@ -125,7 +125,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 source=where,
             )
         )
-    removed = None if told is None or found is not None else _removed(case, device, scene)
+    removed = _removed(case, device, scene) if found is None else None
     if removed is not None:
         evidence.append(
             Evidence(

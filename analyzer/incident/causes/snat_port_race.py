@@ -96,7 +96,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise the race by the partner that won it."""
     gap = case.gap
     mappings = scene.new_mappings.get(gap.outer.name)
-    if not case.requests or not case.outward or mappings is None or case.gap.names != gap.names:
+    if not case.requests or not case.outward or mappings is None:
         return None
     step = case.lost[0]
     partner = _partner(case, step, scene, mappings)

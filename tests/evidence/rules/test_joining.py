@@ -36,6 +36,31 @@ def test_two_listings_of_the_same_rules(sample: Callable[[str], str]) -> None:
     assert {"ip", "ip6"} >= {chain.family for chain in joined.chains}
 
 
+def test_chains_that_only_nft_lists() -> None:
+    """The table as iptables-save 1.8.9 shows it lacks them; they are in force, and grow."""
+    saved = """# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+COMMIT
+"""
+    listed = """table ip filter {{
+	chain forward {{
+		type filter hook forward priority filter; policy accept;
+		iifname "flannel.1" oifname "cni0" tcp dport 8080 counter packets {} bytes 360 drop
+	}}
+}}
+"""
+    told = [
+        *(one for _ in range(2) for one in iptables_save.parse(saved, "iptables.txt")),
+        *(one for count in (0, 6) for one in nft_text.parse(listed.format(count), "nft.txt")),
+    ]
+    before, after = join(rulesets(told))
+
+    assert [0, 6] == [rule.packets for ruleset in (before, after) for rule in ruleset.rules("drop")]
+    assert "iptables.txt, nft.txt" == after.file
+
+
 def test_legacy_tables_stay_beside(sample: Callable[[str], str]) -> None:
     """Tables of iptables' own kernel part are others than nftables' of the same name."""
     legacy = rulesets(list(iptables_save.parse(sample("iptables-legacy-save.txt"), "a")))

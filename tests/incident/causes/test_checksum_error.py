@@ -57,6 +57,7 @@ def test_the_packet_is_named(tmp_path: Path) -> None:
     (finding,) = findings(analysis)
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert ["lost before the node", "snat-port-race"] == [one.cause for one in finding.excluded]
     assert ["3 of 3 explained"] == [row.note for row in analysis.reconciliation if row.counter == "invalid"]
 
 
@@ -91,10 +92,10 @@ def test_the_tunnel_is_named(
 def test_counted(tmp_path: Path) -> None:
     """As many wrong checksums of UDP were counted as packets of the tunnel are lost: likely."""
     risen(tmp_path, "UdpInCsumErrors", 3)
+    (finding,) = findings(judged(tmp_path, known(), Tunnelled()))  # type: ignore[arg-type]
 
-    assert [(CODE, "likely")] == [
-        (f.cause, f.confidence) for f in findings(judged(tmp_path, known(), Tunnelled()))
-    ]  # type: ignore[arg-type]
+    assert (CODE, "likely") == (finding.cause, finding.confidence)
+    assert ["UdpInCsumErrors rose by 3"] == [one.says for one in finding.evidence]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, counters, findings, judged
+from tests.incident.test_records import record as drop_record
 
 CODE = "dns-insert-race"
 A, AAAA = b"A? example.org", b"AAAA? example.org"
@@ -71,6 +72,16 @@ def test_without_counters_and_without_another_question(tmp_path: Path) -> None:
     (finding,) = findings(judged(tmp_path, lookup(again=0)))
 
     assert (CODE, "possible") == (finding.cause, finding.confidence)
+
+
+def test_a_record(tmp_path: Path) -> None:
+    """Neither counters nor another question: the kernel's record of where it died is enough, whatever the release."""
+    talk = lookup(again=0)
+    drop_record(tmp_path, talk, 0, stack="POSTROUTING")
+    (tmp_path / "uname.txt").write_text("6.1.0-18-amd64\n")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
 
 
 def test_clashes_that_were_resolved_count_too(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from analyzer import analyze
 from analyzer.incident.causes.link_down import REMEDIES
+from tests.conversation import bystander, record
 from tests.incident.evidence import causes, connection, findings, judged, vanishing
 from tests.incident.node import told
+from tests.incident.test_records import record as record_of
 
 CODE = "link-down"
 
@@ -64,16 +67,34 @@ def test_others_pass_meanwhile(tmp_path: Path) -> None:
     ]
 
 
-def test_a_listing_of_another_time(tmp_path: Path) -> None:
-    """The state is DOWN, but the interface carried packets after the loss."""
-    told(
-        tmp_path,
-        **{
-            "ip-link": "2: eth0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc fq_codel state DOWN mode DEFAULT\n"
-        },
-    )
+@pytest.mark.parametrize(
+    ("listed", "last", "expected"),
+    [
+        ("<NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN", 60, []),
+        ("<NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN", -2, ["NO-CARRIER", 1]),
+        ("<BROADCAST,MULTICAST> mtu 1500 qdisc noqueue state DOWN", -2, ["DOWN", 2]),
+        ("<BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP", -2, []),
+    ],
+    ids=["carried packets later", "no carrier", "set down", "up"],
+)
+def test_a_listing(listed: str, last: float, expected: list[object], tmp_path: Path) -> None:
+    """A state that is DOWN makes it likely where the interface shows nothing after the loss; what was set down can be set up."""
+    talk = vanishing(connection(), 0, 1, 3)
+    record_of(tmp_path, talk, 0, 1, 3, reason="QDISC_DROP", at="noop_enqueue")
+    listing = f"2: eth0: {listed} mode DEFAULT\n    link/ether 02:00:00:00:00:09\n"
+    told(tmp_path, **{"ip-link": listing, "routes": "default via 192.0.2.1 dev eth0 linkdown\n"})
+    analysis = analyze(record(tmp_path, talk, bystander(-5), bystander(last)))
+    found = [finding for finding in findings(analysis) if finding.cause == CODE]
 
-    assert CODE not in causes(judged(tmp_path, vanishing(connection(), 0, 1, 3)))
+    assert bool(expected) == bool(found)
+    for finding in found:
+        state, remedies = expected
+        assert ("likely", remedies) == (finding.confidence, len(finding.remedies))
+        assert [
+            f"eth0 is down: {state}",
+            "the route to 192.0.2.100 by eth0 is marked linkdown",
+            "eth0 shows no packet after this one",
+        ] == [one.says for one in finding.evidence if "recorded" not in one.says]
 
 
 def test_no_carrier(tmp_path: Path) -> None:

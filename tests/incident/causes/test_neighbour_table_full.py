@@ -77,6 +77,9 @@ def test_it_was_asked_for(tmp_path: Path, ends: dict[str, str], hop: str, node: 
 
     assert CODE == finding.cause
     assert any(f"gc_thresh3 is {limit}: so many" in one.says for one in finding.evidence)
+    version, cache = ("6", "ndisc_cache") if limit == 11 else ("4", "arp_cache")
+    larger, look = (remedy.command for remedy in finding.remedies)
+    assert (3, True) == (larger.count(f"net.ipv{version}.neigh.default"), look.endswith(f"/{cache}"))
     asked = Frames().asks(hop, 0.0, 1.0, 2.0, by=node)
     assert ["next-hop-unresolved"] == causes(judged(tmp_path, talk, asked))
 

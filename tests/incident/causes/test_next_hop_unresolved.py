@@ -9,6 +9,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from tests.conversation import BRIDGE, UPLINK, Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
+from tests.incident.node import LINKS, told
 
 CODE = "next-hop-unresolved"
 DEAD, BEHIND, GATEWAY = "192.0.2.77", "198.51.100.20", "192.0.2.1"
@@ -135,6 +136,7 @@ def test_ipv6(tmp_path: Path) -> None:
 )
 def test_near_misses(frames: Frames, tmp_path: Path) -> None:
     """Requests that were answered, or are of another time, another machine, another target: the cause is open."""
+    told(tmp_path, **{"ip-addr": LINKS})
     assert ["unknown"] == causes(judged(tmp_path, lost(), *([frames] if frames.heard else [])))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conversation import Conversation
-from tests.incident.evidence import causes, connection, findings, judged, vanishing
+from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing
 from tests.incident.node import told
 
 CODE = "no-fdb-entry"
@@ -48,3 +48,13 @@ def test_near_misses(tmp_path: Path, files: dict[str, str]) -> None:
     told(tmp_path, **{"routes": ROUTES, "neigh": NEIGHBOURS, **files})
 
     assert CODE not in causes(judged(tmp_path, lost()))
+
+
+@pytest.mark.parametrize(("after", "refused"), [("veth-a", False), ("cni0", True)])
+def test_lost_elsewhere(after: str, refused: bool, tmp_path: Path) -> None:
+    """The entry is missing, but the packet did not get so far, or was answered with an error: what lacks an entry is silent."""
+    told(tmp_path, routes=ROUTES, neigh=NEIGHBOURS, fdb=OTHER)
+    talk = vanishing(connection(server="10.244.3.9:8080", nat=None), 0, after=after)
+    errors = [Frames().unreachable(talk, 0.001)] if refused else []
+
+    assert ["unknown"] == causes(judged(tmp_path, talk, *errors))

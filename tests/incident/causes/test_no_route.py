@@ -15,6 +15,7 @@ from tests.incident.node import LINKS, told
 
 CODE = "no-route"
 ROUTES = "10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n192.0.2.0/24 dev eth0 scope link src 192.0.2.10\n"
+FORWARD = "table inet f {{\n\tchain c {{\n\t\ttype filter hook forward priority 0; policy accept;\n\t\t{}\n\t}}\n}}\n"
 DEFAULT = "default via 192.0.2.1 dev eth0\n"
 
 
@@ -65,6 +66,37 @@ def test_a_route_that_leads_nowhere(tmp_path: Path, kind: str) -> None:
     assert (CODE, "proven", kind) == (finding.cause, finding.confidence, finding.facts["route"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "expected"),
+    [("unreachable", 1, CODE), ("prohibit", 13, CODE), ("unreachable", 13, "policy-reject"), ("prohibit", 1, "unknown"),
+     ("blackhole", 13, "policy-reject")],
+)  # fmt: skip
+def test_the_error_of_a_route(kind: str, code: int, expected: str, tmp_path: Path) -> None:
+    """Each kind of route has its own error; another one is not the route's."""
+    told(tmp_path, routes=f"{DEFAULT}{ROUTES}{kind} 203.0.113.0/24\n")
+    talk = lost(0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=code)))
+
+    assert expected == finding.cause
+
+
+@pytest.mark.parametrize(
+    ("pod", "port", "expected"),
+    [("10.244.0.12", 30000, CODE), ("10.244.0.11", 20009, "unknown")],
+    ids=["another", "the same"],
+)
+def test_a_rule_of_routing_that_leads_nowhere(pod: str, port: int, expected: str, tmp_path: Path) -> None:
+    """It is about one pod: what another one sends to the same destination passes and says nothing of it."""
+    rules = "0:\tfrom all lookup local\n9:\tfrom 10.244.0.11 blackhole\n32766:\tfrom all lookup main\n"
+    told(tmp_path, routes=DEFAULT + ROUTES, rules=rules)
+    other = whole(
+        connection(server="203.0.113.5:80", pod=f"{pod}:{port}", nat=f"192.0.2.10:{port}", isn=9), 5
+    )
+    (finding,) = findings(judged(tmp_path, lost(), other))
+
+    assert expected == finding.cause
+
+
 def test_a_listing_alone(tmp_path: Path) -> None:
     """Without the rules of routing another table may be asked: likely."""
     told(tmp_path, routes=ROUTES)
@@ -91,6 +123,7 @@ def test_near_misses(tmp_path: Path, routes: str) -> None:
 def test_replies_to_a_source_that_nobody_routes(tmp_path: Path) -> None:
     """A pod asks from an address of its own choice: translated back, the answers have nowhere to go; those of others do."""
     told(tmp_path, routes=ROUTES, rules="0:\tfrom all lookup local\n32766:\tfrom all lookup main\n")
+    told(tmp_path, nft=FORWARD.format("ip daddr 10.99.0.5 reject"))  # a route is looked up before the rule
     talk = Conversation(pod="10.99.0.5:20000", server="192.0.2.100:80", nat="192.0.2.10:20000")
     for at in (0, 1):
         talk.syn(at)
@@ -126,11 +159,7 @@ def test_a_table_of_one_pod(pod: int, tmp_path: Path) -> None:
 
 def test_a_rule_says_it(tmp_path: Path) -> None:
     """`reject with icmp net-unreachable`: the error is the rule's."""
-    told(
-        tmp_path,
-        nft="table inet f {\n\tchain c {\n\t\ttype filter hook forward priority 0; policy accept;\n"
-        "\t\tip daddr 203.0.113.5 reject with icmp net-unreachable\n\t}\n}\n",
-    )
+    told(tmp_path, nft=FORWARD.format("ip daddr 203.0.113.5 reject with icmp net-unreachable"))
     talk = lost(0)
 
     assert ["policy-reject"] == causes(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
@@ -154,30 +183,48 @@ def test_a_part_of_a_listing(tmp_path: Path) -> None:
     assert "no-route" not in causes(judged(tmp_path, lost()))
 
 
+BLACKHOLE = "blackhole 10.96.7.128/26 proto bird\n"
+
+
 @pytest.mark.parametrize(
-    ("routes", "expected"),
+    ("routes", "seen", "expected"),
     [
-        ("blackhole 10.96.7.128/26 proto bird\n", [CODE]),
-        ("blackhole 10.96.7.128/26 proto bird\n10.96.7.140 dev cali0a1b2c3d4e5 scope link\n", []),
-        ("blackhole 10.96.8.128/26 proto bird\n", []),
+        (BLACKHOLE, "lost", [CODE]),
+        (BLACKHOLE + "10.96.7.140 dev cali0a1b2c3d4e5 scope link\n", "lost", []),
+        ("blackhole 10.96.8.128/26 proto bird\n", "lost", []),
+        (BLACKHOLE, "answered", []),
+        (BLACKHOLE, "delivered", []),
+        (BLACKHOLE, "at the uplink alone", [CODE]),
     ],
-    ids=["the pod's own route is missing", "it is there", "another block"],
+    ids=[
+        "the pod's own route is missing",
+        "it is there",
+        "another block",
+        "answered",
+        "delivered",
+        "no other point",
+    ],
 )
-def test_what_comes_in_for_a_blackhole(tmp_path: Path, routes: str, expected: list[str]) -> None:
+def test_what_comes_in_for_a_blackhole(tmp_path: Path, routes: str, seen: str, expected: list[str]) -> None:
     """A block of pods has a blackhole route behind the pods' own: what comes in for a pod without one is dropped."""
     around = "default via 192.0.2.1 dev eth0\n10.96.7.129 dev cali0a1b2c3d4e5 scope link\n192.0.2.0/24 dev eth0 scope link\n"
     told(tmp_path, **{"ip-route": around + routes})
     way = "eth0 | cali0a1b2c3d4e5"
     talks = [Conversation(pod=f"192.0.2.12:{41_000 + n}", server="10.96.7.140:80", way=way) for n in range(2)]
     for n, talk in enumerate(talks):
-        for at in (0, 1, 3):
-            talk.syn(10 * n + at).only_at("eth0")
+        for at in (0, 1, 3)[: 1 if seen == "answered" else 3]:
+            sent = talk.syn(10 * n + at)
+            if seen != "delivered":
+                sent.only_at("eth0")
+        if seen == "answered":
+            talk.synack().only_at("eth0")
     whole = [Conversation(pod=f"192.0.2.12:{at}", server="10.96.7.129:80", way=way) for at in (1, 41)]
     for talk in whole:
         talk.syn(int(talk.pod.rpartition(":")[2]) - 5)
         talk.accept()
 
-    analysis = analyze(record(tmp_path, *talks, *whole))
+    points = ("eth0",) if seen == "at the uplink alone" else None
+    analysis = analyze(record(tmp_path, *talks, *whole, points=points))
     assert expected == [one.cause for one in analysis.incidents if one.cause == CODE]
 
 

@@ -52,7 +52,8 @@ def test_a_port_that_never_passes(tmp_path: Path) -> None:
         assert "likely" == finding.confidence
         assert (5, 0, None) == tuple(finding.facts[name] for name in ("lost_alike", "passed_alike", "rule"))
         assert (
-            "5 attempts to this destination and port vanished here and 0 passed" in finding.evidence[0].says
+            "5 attempts to this destination and port vanished here and 0 passed; 3 to other destinations passed"
+            == finding.evidence[0].says
         )
         assert {"conntrack-table-full", "snat-port-race", "next-hop-unresolved", "lost outside the node"} == {
             e.cause for e in finding.excluded

@@ -26,6 +26,12 @@ def asked(*, answer_from: str = BRIDGE, at: float = 0.002, to: str = POD) -> lis
     return [request, answer]
 
 
+def answered(talks: list[Conversation]) -> list[Conversation]:
+    """The address that was asked answers as well."""
+    talks[0].reply(6, at=0.001)
+    return talks
+
+
 def refusal(answer_from: str = BRIDGE) -> Frames:
     """The pod's kernel says that no socket takes it."""
     quoted = IP(src=answer_from.split(":")[0], dst=POD.split(":")[0]) / UDP(
@@ -45,7 +51,7 @@ def found(folder: Path, *talks: Conversation | Frames) -> list[tuple[str, str]]:
 
 
 def test_refused_by_the_pod(tmp_path: Path) -> None:
-    """The answer came from the bridge's address, and the pod refused it: request and answer are one connection, the node's doing."""
+    """The answer came from the bridge's address, and the pod refused it: they are one connection, the node's doing."""
     told(tmp_path, **{"ip-addr": LINKS})
     analysis = judged(tmp_path, *asked(), refusal())
 
@@ -71,8 +77,15 @@ def test_without_the_refusal(tmp_path: Path) -> None:
         asked(at=-0.5),
         asked(to=POD.replace("37218", "4000")),
         asked(answer_from="198.51.100.7:5151"),
+        answered(asked()),
     ],
-    ids=["another port, not refused", "before the request", "to another socket", "not the node's address"],
+    ids=[
+        "another port, not refused",
+        "before the request",
+        "to another socket",
+        "not the node's address",
+        "answered",
+    ],
 )
 def test_near_misses(tmp_path: Path, talks: list[Conversation]) -> None:
     """What merely came to the pod is no answer of the node."""

@@ -69,7 +69,11 @@ def test_counter_and_routes(tmp_path: Path) -> None:
     (finding,) = findings(judged(tmp_path, known(), inbound()))
 
     assert (CODE, "likely") == (finding.cause, finding.confidence)
-    assert any("would leave by eth1, not by eth0" in e.says for e in finding.evidence)
+    assert [
+        "TcpExtIPReversePathFilter rose by 3",
+        "net.ipv4.conf.eth0.rp_filter is 1: strict",
+        "answers to 198.51.100.7 would leave by eth1, not by eth0",
+    ] == [one.says for one in finding.evidence]
     assert ["lost before the node"] == [one.cause for one in finding.excluded]
 
 
@@ -149,6 +153,18 @@ def test_a_packet_to_nobody_that_was_seen(tmp_path: Path, line: str, expected: l
     assert expected == [(f.cause, f.confidence) for f in findings(judged(tmp_path, talk))]
 
 
+def test_a_martian_that_was_answered(tmp_path: Path) -> None:
+    """The near miss: the line is of another packet of these addresses, since this one was answered."""
+    told(tmp_path, sysctl=STRICT, dmesg=MARTIAN)
+    talk = Conversation(
+        pod="198.51.100.7:40000", server="10.244.0.11:80", way="eth0", nat="198.51.100.7:40000"
+    )
+    talk.syn(0)
+    talk.accept()
+
+    assert [] == findings(judged(tmp_path, talk))
+
+
 def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
     """Loose mode would let the pod's SYN pass and not its answer: the fix goes before the rule that has another way."""
     told(
@@ -163,9 +179,10 @@ def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
     )
 
     assert CODE == finding.cause
-    assert ["ip rule add to 10.244.0.11 lookup main priority 99"] == [
-        remedy.command for remedy in finding.remedies if "read-only" not in remedy.risk
-    ]
+    assert [
+        "ip rule add to 10.244.0.11 lookup main priority 99",
+        "sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.cni0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip rule",
+    ] == [remedy.command for remedy in finding.remedies]
 
 
 def test_an_interface_with_a_dot(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, counters, findings, judged, vanishing, whole
+from tests.incident.test_records import record as drop_record
 
 CODE = "snat-port-exhaustion"
 RULES = """table ip nat {{
@@ -64,6 +65,17 @@ def test_without_counters_the_rule_makes_it_likely(tmp_path: Path) -> None:
     assert [(CODE, "likely")] == [
         (f.cause, f.confidence) for f in findings(judged(tmp_path, *holders(), refused()))
     ]
+
+
+def test_a_record_proves_it(tmp_path: Path) -> None:
+    """Nobody counted, but the kernel recorded that the packet died where its entry was to be inserted."""
+    rules(tmp_path)
+    talk = refused()
+    drop_record(tmp_path, talk, 0, 1, 3, stack="POSTROUTING")
+    (finding,) = findings(judged(tmp_path, *holders(), talk))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert "only this destination is affected" in [one.because for one in finding.excluded]
 
 
 def test_without_rules_the_counters_make_it_likely(tmp_path: Path) -> None:
@@ -230,7 +242,7 @@ def test_only_answers_were_captured(tmp_path: Path) -> None:
             if sent.outward:
                 sent.missed_at("eth0")
     late = Conversation(
-        pod="10.244.0.13:1", server="192.0.2.100:80", nat="192.0.2.10:40000", way="veth-c cni0 | eth0"
+        pod="10.244.0.13:1", server="192.0.2.100:80", nat="192.0.2.10:40009", way="veth-c cni0 | eth0"
     )
     late.reply(100, 50)
 

@@ -44,9 +44,14 @@ def others() -> Conversation:
     return sent("192.168.20.7:40123", 1, 2, 3, 4, passes=True)
 
 
-def test_an_old_target(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [("", "no rule leads there any more"),
+     ("\t\tudp dport 515 dnat to 10.88.0.5:5141\n", "the rules lead other destinations there, not this one")],
+)  # fmt: skip
+def test_an_old_target(more: str, why: str, tmp_path: Path) -> None:
     """The entry leads to the old container, for which the node asks in vain: proven, and the command ends this entry alone."""
-    bundle(tmp_path)
+    bundle(tmp_path, rules=RULES.replace("10.88.0.9:5141\n", f"10.88.0.9:5141\n{more}"))
     asks = Frames().asks("10.88.0.5", 1.1, 2.1, 3.1, by="10.88.0.1", point="cni0")
     analysis = judged(tmp_path, sent(CLIENT, 1, 2, 3), others(), asks)
     (incident,) = analysis.incidents
@@ -54,8 +59,7 @@ def test_an_old_target(tmp_path: Path) -> None:
 
     assert ("misdelivered", "stale-entry", "proven") == (incident.kind, incident.cause, incident.confidence)
     assert (
-        "it leads to 10.88.0.5:5141, and no rule leads there any more; now they lead to 10.88.0.9:5141"
-        in finding.evidence[0].says
+        f"it leads to 10.88.0.5:5141, and {why}; now they lead to 10.88.0.9:5141" in finding.evidence[0].says
     )
 
 

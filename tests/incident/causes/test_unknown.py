@@ -74,6 +74,7 @@ def test_inwards(tmp_path: Path) -> None:
     (incident,) = analyze(record(tmp_path, talk, bystander(-2), bystander(5))).incidents
 
     assert ("unknown", ("cni0", "eth0")) == (incident.cause, incident.gap)
+    assert "no answer came; cni0 was recording before and after" == incident.findings[0].excluded[-1].because
     assert [False] == list({p.outward for p in incident.findings[0].passages if p.role == "attempt"})
 
 
