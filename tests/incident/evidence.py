@@ -30,9 +30,11 @@ SOURCES = {
 """Whom evidence may be from, where it is no file."""
 FILES = re.compile(r"\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
 LOOK_ALIKES = {
-    "lost before the node", "lost inside the node", "lost outside the node", "packet missed by the capture",
-    "refused by a router on the way", "refused by the peer", "refused by the pod", "reset by the server",
-    "rules, translation and connection tracking",
+    "a connection of somebody else", "an endpoint that is slow", "closed port", "invalid-reset", "lost before the node",
+    "lost inside the node", "lost outside the node", "packet missed by the capture",
+    "refused by a router on the way", "refused by the peer", "refused by the pod", "reset by the application",
+    "reset by the container",
+    "reset by the server", "rules of the named kernel", "traffic exempt from SNAT", "rules, translation and connection tracking",
 }  # fmt: skip
 """What is excluded besides causes."""
 ROWS = re.findall(
