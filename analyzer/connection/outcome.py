@@ -130,19 +130,8 @@ def outcomes(
             continue
         columns = views(p.flow, p.bits, p.flags, p.window, p.seq, p.ack, p.length, point.flows.proto)
         tally.tally(
-            chains.slots(number).data,
-            *columns,
-            seen,
-            high,
-            acked,
-            again,
-            repeated,
-            syn,
-            reset,
-            begun,
-            last,
-            history,
-        )
+            chains.slots(number).data, *columns, seen, high, acked, again, repeated, syn, reset, begun, last, history
+        )  # fmt: skip
         proto[here] = point.flows.proto.take(flow)
         dport[here] = point.flows.ports.take(flow) & 0xFFFF
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
