@@ -256,22 +256,13 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
             # Of what is for a neighbour on the bridge the node says so by a rule alone: br_netfilter shows it to them.
             if one.kind in NOT_ADMITTED and scene.node.sent(at.point, one.row):
                 at.reason[place] = CODES["refused-here"]
-                number = next((n for n in gaps if _leads_to(scene, scene.gaps[n], at.point, flow)), None)
-                at.gap[place], at.outward[place] = (
-                    _beside(scene, at.point, gaps) if number is None else (number, False)
-                )
+                at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
             continue
         if one.sender != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
             continue
         if flows.proto[flow] == TCP or one.kind in PROHIBITED:
             at.reason[place] = CODES["refused-here"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
-
-
-def _leads_to(scene: Scene, gap: Gap, point: Point, flow: int) -> bool:
-    """Whether a gap's inner point is the interface of the pod that a flow is for."""
-    own = scene.node.pods.get(gap.inner.name)
-    return gap.outer is point and own is not None and bool(among(point.dst[[flow]], own)[0])
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:

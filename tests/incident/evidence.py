@@ -28,7 +28,7 @@ SOURCES = {
     "sysctl", "the kernel's default",
 }  # fmt: skip
 """Whom evidence may be from, where it is no file."""
-FILES = re.compile(r"\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
+FILES = re.compile(r"(?!net\.)\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
 LOOK_ALIKES = {
     "a connection of somebody else", "an endpoint that is slow", "closed port", "invalid-reset", "lost before the node",
     "lost inside the node", "lost outside the node", "packet missed by the capture",

@@ -285,7 +285,7 @@ def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int
 def _grown(rule: Rule, scene: Scene) -> int:
     """How many packets a rule counted between the first listing of the rules and the last; 0 where there is only one."""
     rulesets = scene.evidence.rules
-    if len(rulesets) < 2 or rule.packets is None:
+    if rule.packets is None:
         return 0
     same = (one for one in rulesets[0].rules() if (one.chain, one.text) == (rule.chain, rule.text))
     before = next(same, None)

@@ -192,7 +192,7 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     flow = int(point.packets.flow[row])
     port = int(point.flows.ports[flow] >> 16)
     lost_at = int(point.packets.time[row])
-    own = case.outer[1] if case.outer is not None and case.outer[0] is mappings.point else -1
+    own = case.outer[1] if case.outer is not None else -1
     wanted = scene.translated(case.gap, flow)
     retry = next((other.time for other in case.steps if other.time > step.time), lost_at + RACE_PARTNER)
     begin, end = np.searchsorted(mappings.time, (lost_at - RACE_PARTNER, max(retry, lost_at + RACE_PARTNER)))

@@ -12,7 +12,7 @@ from scapy.layers.vxlan import VXLAN
 
 from tests.conversation import START, Conversation
 from tests.incident.causes.test_rp_filter import inbound
-from tests.incident.evidence import causes, counters, findings, judged
+from tests.incident.evidence import causes, connection, counters, findings, judged, vanishing
 from tests.incident.node import known, risen, told
 
 CODE = "checksum-error"
@@ -57,6 +57,9 @@ def test_the_packet_is_named(tmp_path: Path) -> None:
     (finding,) = findings(analysis)
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert ["the kernel logged this very packet", "invalid rose by 3"] == [
+        one.says.split(":")[0] for one in finding.evidence
+    ]
     assert ["lost before the node", "snat-port-race"] == [one.cause for one in finding.excluded]
     assert ["3 of 3 explained"] == [row.note for row in analysis.reconciliation if row.counter == "invalid"]
 
@@ -112,6 +115,14 @@ def test_near_misses(tmp_path: Path, line: str) -> None:
     told(tmp_path, dmesg=line)
 
     assert ["unknown"] == causes(judged(tmp_path, known(), inbound()))
+
+
+def test_what_leaves(tmp_path: Path) -> None:
+    """Its checksum is not verified here: the line is of another packet with these ends."""
+    line = INNER.replace("SRC=198.51.100.7 DST=10.244.0.11", "SRC=10.244.0.11 DST=192.0.2.100")
+    told(tmp_path, dmesg=line.replace("SPT=40000", "SPT=20000").replace("SEQ=50", "SEQ=1000000"))
+
+    assert ["unknown"] == causes(judged(tmp_path, vanishing(connection(), 0, 1, 3)))
 
 
 def test_the_counter_without_a_tunnel(tmp_path: Path) -> None:

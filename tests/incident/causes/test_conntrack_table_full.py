@@ -69,6 +69,19 @@ def test_drop_rises_and_insert_failed_does_not(tmp_path: Path) -> None:
         }
 
 
+def test_one_refused(tmp_path: Path) -> None:
+    """One packet, one refusal: proven, and no rule's doing."""
+    counters(tmp_path, drop=1)
+    (finding,) = findings(judged(tmp_path, vanishing(connection(), 0)))
+
+    assert (CODE, "proven", 1) == (finding.cause, finding.confidence, finding.facts["refused"])
+    assert [
+        "no other new connection with the same port left at the same moment; the refusals are not counted in insert_failed",
+        "the packet never got to eth0",
+        "conntrack counted the drops as its own",
+    ] == [one.because for one in finding.excluded]
+
+
 def test_before_the_bridge(tmp_path: Path) -> None:
     """With br_netfilter the loss is between veth and bridge."""
     counters(tmp_path, drop=8)

@@ -40,7 +40,11 @@ def test_twin_passed(tmp_path: Path) -> None:
 
     assert ["udp-vanished"] == [incident.kind for incident in analysis.incidents]
     assert (CODE, "proven", 20) == (finding.cause, finding.confidence, finding.facts["twin_apart_us"])
-    assert any("came again from the same port after 5.005 s" in e.says for e in finding.evidence)
+    assert [
+        "the other query of the same socket, 20 us after it, passed",
+        "insert_failed rose by 1 and drop by 1; 1 requests vanished",
+        "the same query came again from the same port after 5.005 s",
+    ] == [one.says for one in finding.evidence]
     assert {"conntrack-table-full", "policy-drop", "lost outside the node"} == {
         e.cause for e in finding.excluded
     }
@@ -67,11 +71,19 @@ def test_through_a_service(tmp_path: Path) -> None:
     assert [CODE] == causes(judged(tmp_path, lookup(talk)))
 
 
+def test_lost_again(tmp_path: Path) -> None:
+    """It is the first loss that has a twin."""
+    talk = lookup(again=0)
+    talk.data(A, 5.005).lost_after("cni0")
+
+    assert [CODE] == causes(judged(tmp_path, talk))
+
+
 def test_without_counters_and_without_another_question(tmp_path: Path) -> None:
     """All that speaks for it is the twin."""
     (finding,) = findings(judged(tmp_path, lookup(again=0)))
 
-    assert (CODE, "possible") == (finding.cause, finding.confidence)
+    assert (CODE, "possible", 1) == (finding.cause, finding.confidence, len(finding.evidence))
 
 
 def test_a_record(tmp_path: Path) -> None:

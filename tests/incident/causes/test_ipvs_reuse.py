@@ -66,8 +66,18 @@ def test_the_listing_alone(tmp_path: Path) -> None:
         ([older(), again(6)], {"settings": SETTINGS.replace("reuse_mode = 1", "reuse_mode = 0")}),
         ([older(), again(6)], {"settings": SETTINGS.replace("conntrack = 1", "conntrack = 0")}),
         ([older(), again()], {}),
+        ([again(6)], {"listed": LISTED.replace("TCP", "UDP")}),
+        ([again(6)], {"listed": LISTED.replace("TIME_WAIT  ", "ESTABLISHED")}),
     ],
-    ids=["another port", "another service", "switched off", "not by conntrack", "no attempt passes"],
+    ids=[
+        "another port",
+        "another service",
+        "switched off",
+        "not by conntrack",
+        "no attempt passes",
+        "of UDP",
+        "alive",
+    ],
 )
 def test_near_misses(talks: list[Conversation], options: dict[str, str], tmp_path: Path) -> None:
     """Without one of its signs it is something else."""

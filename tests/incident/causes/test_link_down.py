@@ -9,7 +9,7 @@ import pytest
 from analyzer import analyze
 from analyzer.incident.causes.link_down import REMEDIES
 from tests.conversation import bystander, record
-from tests.incident.evidence import causes, connection, findings, judged, vanishing
+from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing
 from tests.incident.node import told
 from tests.incident.test_records import record as record_of
 
@@ -110,6 +110,19 @@ def test_no_carrier(tmp_path: Path) -> None:
 
         assert commands == len(finding.remedies)
         assert (commands == 2) == (finding.remedies[0].command == "ip link set eth0 up")
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_its_routes_went_with_it(recorded: bool, tmp_path: Path) -> None:
+    """Set down, it takes its routes along: that the node then says, or records, that it has none is told of the link."""
+    told(tmp_path, messages=log((3, "Down"), (20, "Up")))
+    talk = vanishing(connection(), 7)
+    if recorded:
+        record_of(tmp_path, talk, 7, reason="IP_INNOROUTES", at="ip_error")
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 7.0001, code=0)))
+
+    assert (CODE, "refused") == (finding.cause, finding.kind)
+    assert "10.244.0.1 answered with an ICMP error, network unreachable" == finding.evidence[-1].says
 
 
 def test_a_name_in_a_command() -> None:

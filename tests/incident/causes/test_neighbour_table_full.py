@@ -80,8 +80,12 @@ def test_it_was_asked_for(tmp_path: Path, ends: dict[str, str], hop: str, node: 
     version, cache = ("6", "ndisc_cache") if limit == 11 else ("4", "arp_cache")
     larger, look = (remedy.command for remedy in finding.remedies)
     assert (3, True) == (larger.count(f"net.ipv{version}.neigh.default"), look.endswith(f"/{cache}"))
-    asked = Frames().asks(hop, 0.0, 1.0, 2.0, by=node)
-    assert ["next-hop-unresolved"] == causes(judged(tmp_path, talk, asked))
+    for frames, expected in (
+        (Frames().asks(hop, 0.0, 1.0, 2.0, by=node), "next-hop-unresolved"),
+        (Frames().asks(hop, -4.0, by=node, answered=True), "unknown"),
+        (Frames().asks(f"{hop}9" if limit == 11 else "192.0.2.201", -4.0, by=node, answered=True), CODE),
+    ):
+        assert [expected] == causes(judged(tmp_path, talk, frames))
 
 
 def test_others_reach_it(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conversation import Conversation
-from tests.incident.evidence import judged
+from tests.incident.evidence import findings, judged
 from tests.incident.node import LINKS, told
 
 NODE, POD = "192.0.2.10:8200", "10.244.0.11:8200"
@@ -30,29 +30,36 @@ def client(number: int, at: float, *, led: bool = False) -> Conversation:
     return talk
 
 
-def found(folder: Path, *talks: Conversation, **files: str) -> list[tuple[str, str]]:
-    """Cause and confidence of each incident."""
+def found(folder: Path, *talks: Conversation, **files: str) -> list[tuple[str, str, list[str], int]]:
+    """Cause, confidence, evidence and number of remedies of each finding."""
     told(folder, **files)
-    return [(one.cause, one.confidence) for one in judged(folder, *talks).incidents]
+    return [
+        (one.cause, one.confidence, [each.says for each in one.evidence], len(one.remedies))
+        for one in findings(judged(folder, *talks))
+    ]
+
+
+NOBODY = "no socket of the node listens on tcp port 8200"
+LED = f"another connection to {NODE} was translated to {POD}"
 
 
 def test_the_rule_is_gone(tmp_path: Path) -> None:
     """Until then it was led to the pod, and no socket has the port."""
     talks = client(1, -1, led=True), client(2, 1), client(3, 2)
 
-    assert [("no-listener", "likely")] == found(tmp_path, *talks, ss=SOCKETS.format(22))
+    assert [("no-listener", "likely", [NOBODY, LED], 2)] * 2 == found(tmp_path, *talks, ss=SOCKETS.format(22))
 
 
 def test_without_the_sockets(tmp_path: Path) -> None:
     """What was translated before is enough."""
-    assert [("no-listener", "likely")] == found(tmp_path, client(1, -1, led=True), client(2, 1))
+    assert [("no-listener", "likely", [LED], 2)] == found(tmp_path, client(1, -1, led=True), client(2, 1))
 
 
 def test_somebody_listens(tmp_path: Path) -> None:
     """Then it is not that nobody does."""
     talks = client(1, -1, led=True), client(2, 1)
 
-    assert "no-listener" not in [cause for cause, _ in found(tmp_path, *talks, ss=SOCKETS.format(8200))]
+    assert "no-listener" not in [cause for cause, *_ in found(tmp_path, *talks, ss=SOCKETS.format(8200))]
 
 
 def test_a_closed_port(tmp_path: Path) -> None:

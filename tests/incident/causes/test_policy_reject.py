@@ -96,8 +96,16 @@ def refusing(talk: Conversation, sender: str = "10.244.0.1", code: int = 3, mac:
 AROUND = (bystander(-2, "veth-a cni0 | eth0"), bystander(30, "veth-a cni0 | eth0"))
 
 
-def test_a_neighbour_on_the_bridge(tmp_path: Path) -> None:
-    """What is bridged never is for the node: its refusal is a rule's, and told of the pod that was asked."""
+@pytest.mark.parametrize(
+    ("points", "gap"),
+    [
+        (("veth-a", "veth-b", "cni0", "eth0"), ("veth-b", "cni0")),
+        (("veth-a", "cni0", "eth0"), ("cni0", "eth0")),
+        (("cni0", "eth0"), ("cni0", "eth0")),
+    ],
+)
+def test_a_neighbour_on_the_bridge(points: tuple[str, ...], gap: tuple[str, str], tmp_path: Path) -> None:
+    """What is bridged never is for the node: its refusal is a rule's, and told of the pod that was asked, if it is known."""
     talk, whole_b = (
         neighbours(),
         Conversation(
@@ -109,10 +117,10 @@ def test_a_neighbour_on_the_bridge(tmp_path: Path) -> None:
     )
     whole_b.syn(-1)
     whole_b.accept()
-    analysis = analyze(record(tmp_path, talk, refusing(talk), whole_b, *AROUND))  # type: ignore[arg-type]
+    analysis = analyze(record(tmp_path, talk, refusing(talk), whole_b, *AROUND, points=points))  # type: ignore[arg-type]
 
     assert ["policy-reject"] == [one.cause for one in analysis.incidents]
-    assert ("veth-b", "cni0") == analysis.incidents[0].gap
+    assert gap == analysis.incidents[0].gap
     assert (1, 0) == (analysis.account.node, analysis.account.outside)
 
 

@@ -20,6 +20,7 @@ def asked(*, answer_from: str = BRIDGE, at: float = 0.002, to: str = POD) -> lis
     """A pod asks the node at its uplink's address, and something comes back."""
     request = Conversation(pod=POD, server=ASKED, proto="udp", way="veth-a cni0")
     request.data(6, at=0)
+    request.data(6, at=1)
     way = "veth-a cni0 | eth0" if answer_from.startswith("198.") else "veth-a cni0"
     answer = Conversation(pod=to, server=answer_from, proto="udp", way=way)
     answer.reply(6, at=at)

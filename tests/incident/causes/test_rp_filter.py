@@ -45,16 +45,18 @@ def test_setting_and_log(tmp_path: Path) -> None:
     assert ["lost before the node", "snat-port-race"] == [one.cause for one in finding.excluded]
 
 
-def test_the_greater_setting_counts(tmp_path: Path) -> None:
-    """`all` is strict, the interface's own is off: strict."""
-    told(
-        tmp_path,
-        sysctl=STRICT.replace("all", "x").replace("eth0", "all") + "net.ipv4.conf.eth0.rp_filter = 0\n",
-        dmesg=MARTIAN,
-    )
+@pytest.mark.parametrize(
+    ("all_", "own", "confidence", "says"),
+    [(1, 0, "proven", "all.rp_filter is 1: strict"), (1, 2, "likely", "eth0.rp_filter is 2: loose")],
+)
+def test_the_greater_setting_counts(all_: int, own: int, confidence: str, says: str, tmp_path: Path) -> None:
+    """`all` is strict, the interface's own is off: strict; or that is loose: loose, so a line may be of another time."""
+    settings = f"net.ipv4.conf.all.rp_filter = {all_}\nnet.ipv4.conf.eth0.rp_filter = {own}\n"
+    told(tmp_path, sysctl=settings, dmesg=MARTIAN)
     (finding,) = findings(judged(tmp_path, known(), inbound()))
 
-    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert (CODE, confidence) == (finding.cause, finding.confidence)
+    assert f"net.ipv4.conf.{says}" == finding.evidence[1].says
 
 
 def test_counter_and_routes(tmp_path: Path) -> None:
@@ -165,14 +167,20 @@ def test_a_martian_that_was_answered(tmp_path: Path) -> None:
     assert [] == findings(judged(tmp_path, talk))
 
 
-def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("priority", "table", "fix"),
+    [(100, 7, 99), (2, 7, 1), (1, 7, None), (100, 8, None)],
+)
+def test_answers_that_a_rule_leads_away_from_a_pod(
+    priority: int, table: int, fix: int | None, tmp_path: Path
+) -> None:
     """Loose mode would let the pod's SYN pass and not its answer: the fix goes before the rule that has another way."""
     told(
         tmp_path,
         sysctl=STRICT.replace("eth0", "cni0"),
         dmesg="[   12.500000] IPv4: martian source 192.0.2.100 from 10.244.0.11, on dev cni0\n",
         routes="default via 192.0.2.1 dev eth0 \n10.244.0.0/24 dev cni0 scope link \ndefault via 192.0.2.1 dev eth0 table 7 \n",
-        rules="0:\tfrom all lookup local\n100:\tfrom all to 10.244.0.11 lookup 7\n32766:\tfrom all lookup main\n",
+        rules=f"0:\tfrom all lookup local\n{priority}:\tfrom all to 10.244.0.11 lookup {table}\n32766:\tfrom all lookup main\n",
     )
     (finding,) = findings(
         judged(tmp_path, known(), vanishing(connection(1, pod="10.244.0.11:30000"), 0, 1, 3))
@@ -180,8 +188,9 @@ def test_answers_that_a_rule_leads_away_from_a_pod(tmp_path: Path) -> None:
 
     assert CODE == finding.cause
     assert [
-        "ip rule add to 10.244.0.11 lookup main priority 99",
+        *([f"ip rule add to 10.244.0.11 lookup main priority {fix}"] if fix else []),
         "sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.cni0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip rule",
+        *([] if fix else ["sysctl -w net.ipv4.conf.cni0.rp_filter=2"]),
     ] == [remedy.command for remedy in finding.remedies]
 
 

@@ -208,6 +208,16 @@ def _unseen_inside() -> Conversation:
     return talk
 
 
+def test_a_port_that_nobody_shows_to_be_searched(tmp_path: Path) -> None:
+    """It has another port than the lost one, and no inner point saw whether that is its own: no partner."""
+    counters(tmp_path, insert_failed=1, drop=1)
+    other = winner(nat="192.0.2.10:20001")
+    for sent in other.sent:
+        sent.only_at("eth0")
+
+    assert told(tmp_path, loser(), other).facts["partner_outer"] is None
+
+
 RECORDED = "no answer came to this attempt; eth0 was recording before and after it"
 
 
