@@ -24,7 +24,7 @@ from analyzer.connection.asking import (
     replied,
 )
 from analyzer.connection.equals import again, came_back, copied, turned
-from analyzer.connection.onward import answered_apart, exits_known, one_way, onward, opaque, veiled
+from analyzer.connection.onward import answered_apart, exits_known, one_way, onward, veiled
 from analyzer.connection.reasons import CODES, FATE_OF, FATES
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP, UDP
@@ -282,7 +282,8 @@ def _judge(
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))
-    apart = flow[elsewhere & ~by_reset & ~near]
+    came_in = np.any([(leg.partner[np.maximum(first, 0)] >= 0) & leg.outward for leg in legs], axis=0)
+    apart = flow[elsewhere & ~by_reset & ~near & ~came_in]
     if not replies:
         apart = np.concatenate([apart, answered_apart(point, points, legs, node, point.flows.proto[flow[0]])])
     away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, distinct(apart), dst)
@@ -291,7 +292,7 @@ def _judge(
         unknown_way |= ~met & routed
         recording &= asked_beyond(point, legs, rows)
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
-    unknown_way |= ~routed & bool(elsewhere.any())
+    unknown_way |= ~routed & bool(elsewhere.any() or len(apart))
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
     codes = CODES
     reason = np.select(
@@ -335,7 +336,7 @@ def _sealed(leg: Leg) -> bool:
     """Whether an uplink shows a tunnel's packets, but not what is in them: the snaplen cut it off, or it is encrypted."""
     if leg.here.role != "tunnel" or leg.gap.stacked:
         return False
-    return bool(leg.there.recording.unread_share > 0 or opaque(leg.there).any())
+    return bool(leg.there.recording.unread_share > 0 or len(leg.there.opaque))
 
 
 def _crossed(

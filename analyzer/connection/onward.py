@@ -10,7 +10,7 @@ from analyzer.capture.layout import TCP_RST, TUNNEL_SHIFT
 from analyzer.capture.naming import role_of
 from analyzer.connection.equals import turned
 from analyzer.flow.keys import among, distinct, scramble
-from analyzer.flow.point import TCP, UDP
+from analyzer.flow.point import ESP, TCP, UDP
 from analyzer.node.ways import EXITS, FIRST_TTLS, IN, INSIDE, LOCAL, OUT, to_pods
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.nat.gap import Leg
     from analyzer.node.ways import Node
-
-TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821, 51871)
-"""UDP ports of VXLAN (IANA's and Linux's), Geneve and WireGuard (its own, Calico's for IPv6, Cilium's)."""
-ESP = 50
-CARRIERS = (4, 41, 47, ESP)
-"""IP in IP, IPv6 in IP, GRE, ESP."""
 
 
 def onward(
@@ -260,6 +254,8 @@ def exits_known(
         _, where = np.unique(dst[asked], return_index=True)
         for f in asked[where].tolist():
             devices = node.routes.devices(int(flows.dst_hi[f]), int(flows.dst_lo[f]))
+            # What leaves by a VLAN is on its parent as well.
+            devices = tuple(base if (base := one.partition(".")[0]) in names else one for one in devices)
             if devices and all(role_of(device) == "tunnel" for device in devices):
                 here_of.append(dst[f])  # what leaves by a tunnel device leaves by the uplink as well
             elif devices and not set(devices) & names and all(role_of(one) in INSIDE for one in devices):
@@ -285,6 +281,8 @@ def exits_known(
     inside = among(dst[flow], np.array(inside_of, np.uint64))
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     unknown = (~known & (~hidden).any()) | (alone & several)
+    # Nothing of this sender crossed, and it was answered: a rule of the routing may send all of it elsewhere.
+    unknown |= among(point.src[flow], point.src[apart]) & ~among(point.src[flow], distinct(point.src[met]))
     return among(dst[flow], away) & ~inside, unknown, filtered, inside
 
 
@@ -318,17 +316,9 @@ def answered_apart(
     beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
     beyond &= (packets.flags[answer] & TCP_RST == 0) | (point.flows.proto[found] != TCP)
     beyond &= np.any([leg.there.recorded(packets.time[answer]) for leg in outward], axis=0)
+    beyond &= np.all([leg.partner[answer] < 0 for leg in outward], axis=0)
     found = found[beyond]
     return found[~turned(point, points, node, point.order[point.starts[2 * found]].astype(np.int64))]
-
-
-def opaque(point: Point) -> NDArray[np.bool_]:
-    """Which flows are a tunnel's packets of which nobody sees what is in them: cut off by the snaplen, or encrypted."""
-    flows = point.flows
-    found: NDArray[np.bool_] = np.isin(flows.proto, CARRIERS)
-    found |= (flows.proto == TCP) & (flows.ports == 0)  # cut within the header
-    found |= (flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)
-    return found
 
 
 def veiled(
@@ -341,8 +331,8 @@ def veiled(
     exits = [leg for leg in legs if leg.outward and leg.there.role in EXITS]
     carriers: set[int] = set()
     for leg in exits if point.role in INSIDE else ():
-        sealed = opaque(leg.there)
-        sealed[leg.flows_there] = False  # a tunnel of a pod's own
+        sealed = leg.there.opaque
+        sealed = sealed[~np.isin(sealed, leg.flows_there)]  # but not a tunnel of a pod's own
         carriers.update(leg.there.flows.proto[sealed].tolist())
     if not carriers or any(leg.there.role == "tunnel" for leg in exits):
         return np.zeros(len(flow), bool)

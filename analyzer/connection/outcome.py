@@ -130,26 +130,15 @@ def outcomes(
             continue
         columns = views(p.flow, p.bits, p.flags, p.window, p.seq, p.ack, p.length, point.flows.proto)
         tally.tally(
-            chains.slots(number).data,
-            *columns,
-            seen,
-            high,
-            acked,
-            again,
-            repeated,
-            syn,
-            reset,
-            begun,
-            last,
-            history,
-        )
+            chains.slots(number).data, *columns, seen, high, acked, again, repeated, syn, reset, begun, last, history
+        )  # fmt: skip
         proto[here] = point.flows.proto.take(flow)
         dport[here] = point.flows.ports.take(flow) & 0xFFFF
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
         _copies(point, syn[here])
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
         mute[here] = _mute(point, flow, begun[here], repeated[here])
-        stopped[here] = _stopped(point, flow, ended[here])
+        stopped[here] = np.maximum(_stopped(point, flow, ended[here]), _shut(point, flow, syn[here, 2]))
         first[here], final[here] = _earlier(p.time, begun[here]), p.time.take(last[here])
     code, by, side = np.zeros(n, np.int8), np.full(n, NONE, np.int8), np.zeros(n, np.int8)
     deciding, delay = np.full(n, NONE, np.int32), np.zeros(n, np.int64)
@@ -179,7 +168,7 @@ def outcomes(
     part.append(_times(chains, some, np.hstack([syn, reset]).take(some, axis=0)))
     code[some], by[some], deciding[some], side[some], delay[some] = _decide(*part)
     late = (stopped >= 0) & (code == OK)
-    code[late], deciding[late] = UNANSWERED, stopped[late]
+    code[late], deciding[late] = np.where(proto[late] == TCP, STALLED, UNANSWERED), stopped[late]
     unasked = np.flatnonzero((code == UNANSWERED) & ~lost & (proto == UDP))
     unasked = unasked[~np.isin(dport[unasked], ASKING, kind="table")]
     answering = (proto == UDP) & (sent[:, 0] > 0) & (sent[:, 1] > 0)
@@ -272,6 +261,22 @@ def _stopped(point: Point, flow: NDArray[np.int32], ended: NDArray[np.int64]) ->
         times = (np.diff(packets.time[asked]) > FLOODED).sum() + 1
         if times >= ENOUGH and ended[i] - packets.time[asked[0]] >= FIRST_TIMEOUT:
             found[i] = asked[0]
+    return found
+
+
+def _shut(point: Point, flow: NDArray[np.int32], answer: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Of TCP flows whose window stayed 0 from the SYN-ACK on, the first of the probes of it that nobody answered; else -1.
+
+    So SYNPROXY accepts for a server that it cannot reach (net/netfilter/nf_synproxy_core.c, `synproxy_send_client_synack`).
+    """
+    found = np.full(len(flow), NONE, np.int32)
+    packets = point.packets
+    some = np.flatnonzero(answer >= 0)
+    for i in some[packets.window.take(answer[some]) == 0][:MOST].tolist():
+        came, sent = point.rows(int(flow[i]), 1), point.rows(int(flow[i]), 0)
+        sent = sent[sent > answer[i]]  # a listing may lack all windows
+        if len(sent) >= ENOUGH and packets.window[sent].any() and not packets.window[came].any():
+            found[i] = sent[1]
     return found
 
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from analyzer.capture.points import Recording
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821, 51871)
+"""UDP ports of VXLAN (IANA's and Linux's), Geneve and WireGuard (its own, Calico's for IPv6, Cilium's)."""
+ESP = 50
+CARRIERS = (4, 41, 47, ESP)
+"""IP in IP, IPv6 in IP, GRE, ESP."""
 NEIGHBOURS = tuple(range(133, 138))
 """Types of ICMPv6 by which routers and neighbours are asked for, and answer."""
 SLICE = 1 << 20
@@ -117,6 +122,15 @@ class Point:
     def routable(self) -> NDArray[np.int32]:
         """Flows that a router may forward: not ARP, nothing multicast, broadcast or link-local: each link has its own."""
         return routable(self.flows)
+
+    @cached_property
+    def opaque(self) -> NDArray[np.int64]:
+        """Flows that are a tunnel's packets of which nobody sees what is in them: cut off by the snaplen, or encrypted."""
+        flows = self.flows
+        found = np.isin(flows.proto, CARRIERS)
+        found |= (flows.proto == TCP) & (flows.ports == 0)  # cut within the header
+        found |= (flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)
+        return np.flatnonzero(found)
 
     @cached_property
     def span(self) -> tuple[int, int]:

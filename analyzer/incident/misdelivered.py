@@ -270,7 +270,7 @@ def _finding(point: Point, gap: tuple[str, str], crossed: Crossed, scene: Scene)
         excluded=(
             Exclusion(cause="lost inside the node", because="request and answer both arrived"),
             *(
-                (Exclusion(cause="a reset by the service", because="the RST is the client's own"),)
+                (Exclusion(cause="reset by the server", because="the RST is the client's own"),)
                 if tcp
                 else ()
             ),

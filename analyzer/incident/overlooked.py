@@ -127,6 +127,7 @@ def _others(
             rows, first, _ = answered(at.point, proto)
             answer = first[np.searchsorted(rows, at.rows[past])]
             beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
+            beyond &= np.all([gap.in_outer[answer] < 0 for gap in legs if gap.inner is at.point], axis=0)
             beyond &= (proto != TCP) | (packets.flags[answer] & TCP_RST == 0)
             apart.append(at.point.dst[flow[past]][beyond])
     return (
@@ -160,14 +161,16 @@ def led_away(scene: Scene) -> None:
     numbers = {gap.names: number for number, gap in enumerate(scene.gaps) if not gap.stacked}
 
     def past(led: Way) -> bool:
-        known = led.kind == "unicast" and captured.isdisjoint(led.devices)
+        bases = {device.partition(".")[0] for device in led.devices}  # a VLAN's parent shows its packets
+        known = led.kind == "unicast" and captured.isdisjoint(bases | {*led.devices})
         return known and all(role_of(one) in (None, "uplink") and one != "lo" for one in led.devices)
 
     for at in (at for protocol in ALL for at in scene.requests[protocol]) if rules else ():
         told = np.isin(at.reason, (CODES["lost"], CODES["refused-here"])) & at.outward
+        told |= (at.reason == CODES["other-way"]) & ~at.answered & at.outward
         for place in np.flatnonzero(told)[:MOST].tolist():
             gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
-            refused = at.reason[place] != CODES["lost"]
+            refused, away = (at.reason[place] == CODES[code] for code in ("refused-here", "other-way"))
             walked = scene.walk(at.point, row, gap, outward=True)
             if (
                 gap.names not in numbers
@@ -177,16 +180,19 @@ def led_away(scene: Scene) -> None:
                 continue
             src, dst = addresses(at.point.flows, int(at.point.packets.flow[row]))
             led = way(scene, dst, src=src, iif=gap.inner.name)
-            if led.sure and past(led) and not refused:
+            if led.sure and past(led) and not (refused or away):
                 at.reason[place] = CODES["not-captured"]
-            elif led.sure and (led.devices != (gap.outer.name,)):
+            elif led.sure and (away or led.devices != (gap.outer.name,)):
                 found = [numbers.get((gap.inner.name, device)) for device in led.devices]
                 mine = [number for number in found if number is not None]
+                if away and not 0 < len(mine) == len(found):
+                    continue
                 at.gap[place] = _exit(scene, at, place, mine)
                 outer = scene.gaps[int(at.gap[place])].outer
-                if not refused and not outer.recorded(at.point.packets.time[[row]])[0]:
-                    at.reason[place] = CODES["not-recording"]
-            elif not refused and any(
+                if not refused:
+                    recorded = outer.recorded(at.point.packets.time[[row]])[0]
+                    at.reason[place] = CODES["lost" if recorded else "not-recording"]
+            elif not (refused or away) and any(
                 rule.fwmark and past(way(scene, dst, table=rule.table or "main")) for rule in rules
             ):
                 at.reason[place] = CODES["way-unknown"]

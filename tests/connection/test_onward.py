@@ -180,11 +180,12 @@ HOPS = "192.0.2.100 \n\tnexthop via 192.0.2.1 dev eth0 weight 1\n\tnexthop via 1
         ("", "lost"),
         ("192.0.2.100 dev eth1 scope link\n", "other-way"),
         ("192.0.2.100 dev flannel.1 scope link\n", "lost"),
+        ("192.0.2.100 dev eth0.100 scope link\n", "lost"),
         ("192.0.2.100 dev cali9 scope link\n", "not-captured"),
         (HOPS, "other-way"),
         (HOPS.replace("eth1", "eth0"), "lost"),
     ],
-    ids=["default", "eth1", "tunnel", "a pod", "two next hops", "two of one device"],
+    ids=["default", "eth1", "tunnel", "a VLAN", "a pod", "two next hops", "two of one device"],
 )
 def test_where_the_routes_lead(route: str, expected: str, crossed: bool, tmp_path: Path) -> None:
     """By a device that was not captured, or into the node, a packet may have gone, whoever crossed the gap before."""
@@ -367,3 +368,23 @@ def test_what_is_in_a_tunnel_left_by_the_tunnel(rules: bool, tmp_path: Path) -> 
 
     assert ("cni0", "gre1") == incident.gap
     assert ("policy-drop" if rules else "unknown") == incident.cause
+
+
+@pytest.mark.parametrize("crossed", [False, True], ids=["nothing of it crossed", "some did"])
+def test_a_pod_all_of_whose_packets_leave_elsewhere(crossed: bool, tmp_path: Path) -> None:
+    """Others of the service crossed; of this pod, which was answered, nothing did: a rule may send it elsewhere."""
+    pod = "10.244.0.12"
+    answered = out(pod=f"{pod}:30000", server="192.0.2.201:443", isn=500_000)
+    for talk in (answered, other := out(server="192.0.2.201:80", isn=900_000)):
+        talk.syn(0)
+        talk.accept()
+    for sent in answered.sent:
+        sent.missed_at("eth0")
+    more = [out(pod=f"{pod}:30002", server="192.0.2.100:22", nat="192.0.2.10:30002")] if crossed else []
+    for talk in more:
+        talk.syn(-1)
+        talk.accept()
+    silent = asks(out(pod=f"{pod}:30001", server="192.0.2.201:80"), 1, 2, after="cni0")
+    analysis = judged(tmp_path, answered, other, silent, *more)
+
+    assert ["lost" if crossed else "way-unknown"] * 2 == reasons(analysis, port=30001)

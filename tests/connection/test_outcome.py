@@ -307,3 +307,21 @@ def test_answers_that_stopped(port: int, vain: int, outcome: str, tmp_path: Path
         talk.data(b"asks %d" % at, at=at)
 
     assert outcome == one(judged(tmp_path, talk))
+
+
+@pytest.mark.parametrize(
+    ("opened", "probes", "outcome"), [(False, 2, "stalled"), (True, 2, "ok"), (False, 1, "ok")],
+    ids=["SYNPROXY reaches no server", "it does", "too early to tell"],
+)  # fmt: skip
+def test_a_window_that_stays_shut(opened: bool, probes: int, outcome: str, tmp_path: Path) -> None:
+    """A SYN-ACK without a window, and the opener asks for one in vain."""
+    talk = out()
+    talk.syn(0)
+    talk.send("SA", by_pod=False, window=0)
+    talk.send()
+    if opened:
+        talk.send(by_pod=False)
+    for at in range(1, 1 + probes):
+        talk.send(at=at)
+
+    assert outcome == one(judged(tmp_path, talk))

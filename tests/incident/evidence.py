@@ -30,7 +30,7 @@ SOURCES = {
 """Whom evidence may be from, where it is no file."""
 FILES = re.compile(r"(?!net\.)\S+\.\S+(?: (?:frame|line) \d+| frames \d+ (?:and|to) \d+)?(?: and \S+\.\S+)?")
 LOOK_ALIKES = {
-    "a connection of somebody else", "a reset by the service", "an endpoint that is slow", "closed port",
+    "a connection of somebody else", "an endpoint that is slow", "closed port",
     "invalid-reset", "lost before the node", "lost inside the node", "lost outside the node",
     "packet missed by the capture", "refused by a router on the way", "refused by the peer", "refused by the pod",
     "reset by the application", "reset by the container", "reset by the server", "rules of the named kernel",

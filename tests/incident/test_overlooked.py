@@ -77,25 +77,27 @@ default via 198.51.100.1 dev eth1 table 100
         ("from 10.244.0.99 lookup 100", False, "lost"),
         ("from all fwmark 0x1 lookup 100", False, "way-unknown"),
         ("from 10.244.0.11 lookup 100", True, "lost"),
+        ("from 10.244.0.11 lookup 100", None, "lost"),
     ],
-    ids=["elsewhere", "another pod", "by a mark", "to another uplink"],
+    ids=["elsewhere", "another pod", "by a mark", "to another uplink", "though main leads past it"],
 )
-def test_a_rule_of_the_routing(rule: str, captured: bool, expected: str, tmp_path: Path) -> None:
+def test_a_rule_of_the_routing(rule: str, captured: bool | None, expected: str, tmp_path: Path) -> None:
     """A pod's packets that a rule sends by eth1 are not missed at eth0, though others to the address left there."""
     told(
         tmp_path,
         **{
             "ip-rule": f"0:\tfrom all lookup local\n100:\t{rule}\n32766:\tfrom all lookup main\n",
-            "ip-route": ROUTES,
+            "ip-route": ROUTES.replace("eth0", "eth0" if captured is not None else "eth9")
+            + "10.9.0.0/16 dev eth0\n",
         },
     )
     other = whole(connection(1), -2)
-    more = [bystander(at, "veth-y cni0 | eth1") for at in (-6, 41)] if captured else []
+    more = [bystander(at, "veth-y cni0 | eth1") for at in (-6, 41)] if captured is not False else []
     lost = vanishing(connection(), 0, 1, 3)
     analysis = analyze(record(tmp_path, bystander(-5), other, lost, bystander(40), *more))
 
     assert [expected] * 3 == reasons(analysis)
-    assert ([("cni0", "eth1" if captured else "eth0")] if expected == "lost" else []) == [
+    assert ([("cni0", "eth0" if captured is False else "eth1")] if expected == "lost" else []) == [
         incident.gap for incident in analysis.incidents
     ]
 
