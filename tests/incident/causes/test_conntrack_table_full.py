@@ -115,6 +115,7 @@ def test_one_refused_among_many_that_pass(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk, *(clean(n, 0.1 * n) for n in range(2, 6)))
 
     assert [CODE] == causes(analysis)
+    assert "lost 1 first packet inside this node and waited up to 1 s: " in analysis.incidents[0].summary
 
 
 def clashes_and_refusals(folder: Path, **rises: int) -> list[str]:
