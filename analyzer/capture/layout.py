@@ -6,7 +6,7 @@ from __future__ import annotations
 # into "sent by the responder".
 REPLY = 1
 FRAGMENT = 2  # not the first fragment: no ports
-CUT = 4  # the transport header was not captured whole, or contradicts the IP length
+CUT = 4  # the transport header, or what an ICMP error quotes, was not captured whole, or contradicts the IP length
 QUOTES = 8  # ICMP error: quotes another packet's header
 TUNNEL_SHIFT = 4  # 3 bits, an index into TUNNELS
 TUNNELS = ("", "vxlan", "geneve", "ipip", "gre", "l2tp", "gtp", "erspan")

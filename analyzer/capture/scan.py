@@ -516,6 +516,11 @@ def decode(
                         proto == 58 and kind < 128
                     ):
                         bits |= QUOTES
+                        # It quotes a header and 8 bytes (RFC 792), or more.
+                        if captured < (48 if proto == 58 else 28) or (
+                            proto == 1 and captured < (data[p + 8] & 15) * 4 + 8
+                        ):
+                            bits |= CUT
                         # Of the quoted header, the part that NAT leaves alone.
                         if proto == 1 and captured >= 28:
                             h = mix(h, be32(data, p + 12))

@@ -160,5 +160,5 @@ FEW = _known(
 )  # fmt: skip
 CHANCE = _known(
     0.05, "share", "the usual level of significance",
-    "with what chance the unanswered may have it in common as the others do, by accident",
+    "with what chance the unanswered have something in common by accident, or are missing as often as what was answered is",
 )  # fmt: skip

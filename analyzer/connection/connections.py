@@ -182,7 +182,7 @@ def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Tra
     transit = max((gap.transit for gap in gaps if gap.outer in exits), default=0)
     began = found.first[broke] + transit
     blind = np.all([~point.recorded(times) | (began < point.recording_span[0]) for point in exits], axis=0)
-    near = by_point(gaps)
+    near, met = by_point(gaps), [_met(chains, [point]) for point in chains.points]
     for point in chains.points:
         beside = [gap for gap in near.get(point.name, {}).values() if len(gap.matches.a)]
         inner = [gap.inner for gap in beside if gap.outer is point]
@@ -196,6 +196,19 @@ def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Tra
             at_first = chains.points[chains.point[broke[at]]]
             seen = trails.sightings(at_first, int(found.deciding[broke[at]]))
             blind[at] = all(other is not point for other, _ in seen)
+    # A filter, or `-Q in`, hid from a point of its way one direction, or the RST: so it did what led to it.
+    for layer in (
+        [point for point in chains.points if point.role in EXITS],
+        *([p] for p in chains.points if p.role in INSIDE),
+    ):
+        blind |= _met(chains, layer)[broke] & ~_met(chains, layer, both_ways=True)[broke]
+    hidden = np.flatnonzero((found.code[broke] == RESET) & ~blind)
+    for at in hidden[:LOOKED_AT].tolist():
+        begin = chains.points[chains.point[broke[at]]]
+        shown = {point.name for point, _ in trails.sightings(begin, int(found.deciding[broke[at]]))}
+        blind[at] = any(
+            of[broke[at]] and point.name not in shown for point, of in zip(chains.points, met, strict=True)
+        )
     unwatched: list[int] = broke[blind].tolist()
     return unwatched
 
@@ -238,13 +251,17 @@ def _first(chains: Chains, number: int, side: int) -> tuple[NDArray[np.int32], N
     return of[flows], point.packets.time[point.order[begin[flows]]]
 
 
-def _met(chains: Chains, points: Sequence[Point]) -> NDArray[np.bool_]:
-    """Which connections have a flow at any of these points."""
-    met = np.zeros(len(chains), bool)
+def _met(chains: Chains, points: Sequence[Point], *, both_ways: bool = False) -> NDArray[np.bool_]:
+    """Which connections have a flow, or packets of both sides, at any of these points."""
+    met = np.zeros((2, len(chains)), bool)
     for number, point in enumerate(chains.points):
-        if point in points:
-            met[chains.met(number)] = True
-    return met
+        if point in points and both_ways:
+            for side in range(2):
+                met[side, _first(chains, number, side)[0]] = True
+        elif point in points:
+            met[:, chains.met(number)] = True
+    both: NDArray[np.bool_] = met[0] & met[1]
+    return both
 
 
 def _of(chains: Chains, point: str, flow: int) -> int | None:

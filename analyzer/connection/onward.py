@@ -352,9 +352,13 @@ def one_way(leg: Leg) -> bool:
     # Where all replies of a gap are lost, its flows look so as well; any other flow of two directions tells.
     if there.both_ways:
         return False
-    flows = leg.flows_there.astype(np.int64)
+    flows = leg.flows_there.astype(np.int64) if len(leg.flows_there) else np.arange(len(there.flows))
     by_originator = there.starts[2 * flows + 1] - there.starts[2 * flows]
     by_responder = there.starts[2 * flows + 2] - there.starts[2 * flows + 1]
+    if not len(leg.flows_there):
+        return (
+            bool(by_responder.any()) and not by_originator.any()
+        )  # answers alone, that nothing can be compared with
     # Towards the other point: what the originator sent, where it is on this side. Originators may be taken differently there.
     from_here = (leg.heading == (OUT if leg.outward else IN)) ^ (leg.gap.matches.flip == 1)
     told = leg.heading != 0

@@ -52,6 +52,11 @@ REASONS = (
         Fate.UNDECIDABLE,
         "the next point may have been recorded with a filter: nothing at all of it is there",
     ),
+    Reason(
+        "error-unread",
+        Fate.UNDECIDABLE,
+        "an ICMP error whose quote the capture does not hold may have refused it",
+    ),
     Reason("ambiguous", Fate.UNDECIDABLE, "several flows beyond fit equally well"),
     Reason("way-unknown", Fate.UNDECIDABLE, "it may have passed a point that was not captured"),
     Reason(

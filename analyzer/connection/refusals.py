@@ -109,20 +109,26 @@ class Refusals:
         """
         self._exits, self._inside = exits, inside
         self._known: dict[str, dict[bytes, list[Refusal]]] = {}
+        self._unread: dict[str, NDArray[np.uint64]] = {}
 
     def at(self, point: Point) -> dict[bytes, list[Refusal]]:
         """All errors that a point saw, in order of time, by the ends of what they quote (`flow_ends`)."""
         if point.name not in self._known:
-            self._known[point.name] = _read(point)
+            self._known[point.name], self._unread[point.name] = _read(point)
         return self._known[point.name]
 
-    def of(self, point: Point, row: int) -> Refusal | None:
-        """The first error that quotes this packet of an originator, as its own point saw it; None without one.
+    def unread(self, point: Point) -> NDArray[np.uint64]:
+        """To whom the errors were sent that do not show what they quote: the snaplen, or a listing, left it out."""
+        self.at(point)
+        return self._unread[point.name]
+
+    def of(self, point: Point, row: int, there: Point | None = None) -> Refusal | None:
+        """The first error that quotes this packet of an originator, as its own point, or another one, saw it; None without one.
 
         Packets without IP ID are all alike: there an error is about the last one that was sent before it.
         """
         packets, flow = point.packets, int(point.packets.flow[row])
-        quoting = self.at(point).get(flow_ends(point.flows, flow))
+        quoting = self.at(there or point).get(flow_ends(point.flows, flow))
         if not quoting:
             return None
         sent, ip_id = int(packets.time[row]), int(packets.ip_id[row])
@@ -145,13 +151,12 @@ class Refusals:
         for the neighbour in between show.
         """
         found = np.zeros(len(rows), bool)
-        if not len(rows) or not self.at(point):
-            return found
-        for i, row in enumerate(rows.tolist()):
-            one = self.of(point, row)
-            found[i] = one is not None and not self.waited(
-                one, int(point.packets.time[point.rows(int(point.packets.flow[row]), 0)[0]])
-            )
+        # A filter may keep errors from one point that another one shows.
+        quoting = [each for each in (point, *self._inside) if len(rows) and self.at(each)]
+        for i, row in enumerate(rows.tolist() if quoting else ()):
+            begun = int(point.packets.time[point.rows(int(point.packets.flow[row]), 0)[0]])
+            told = (self.of(point, row, each) for each in quoting)
+            found[i] = any(one is not None and not self.waited(one, begun) for one in told)
         return found
 
     def waited(self, one: Refusal, begun: int) -> bool:
@@ -174,14 +179,16 @@ class Refusals:
         return False
 
 
-def _read(point: Point) -> dict[bytes, list[Refusal]]:
+def _read(point: Point) -> tuple[dict[bytes, list[Refusal]], NDArray[np.uint64]]:
     packets, flows = point.packets, point.flows
-    errors = point.events.of(ERROR)[:MOST]
+    errors = point.events.of(ERROR)[:MOST].astype(np.int64)
     found: dict[bytes, list[Refusal]] = {}
-    for row, header in transports(point.recording, (int(row) for row in errors)):
+    read = []
+    for row, header in transports(point.recording, errors.tolist()):
         ends = quoted_ends(header)
         if not ends:
             continue
+        read.append(row)
         of = int(packets.flow[row])
         v6 = int(flows.proto[of]) != ICMP
         # Errors of one kind that both ends sent each other are one flow.
@@ -200,4 +207,6 @@ def _read(point: Point) -> dict[bytes, list[Refusal]]:
         )
     for group in found.values():
         group.sort(key=lambda one: one.time)
-    return found
+    left = errors[~np.isin(errors, read)]
+    flow = packets.flow[left]
+    return found, np.where(packets.bits[left] & REPLY, point.src[flow], point.dst[flow])

@@ -100,10 +100,13 @@ def _by(point: Point, flow: int, error: Refusal, node: Node, direction: int, *, 
     if node.owns(error.address):
         # Of what came in to be translated the pod's refusal carries the node's address by then.
         return "pod" if direction == IN and inside and point.role in EXITS else "node"
+    fresh = int(point.packets.ttl[error.row]) in FIRST_TTLS
     if error.sender == point.dst[flow]:
+        if direction == IN and fresh and not inside and point.role in EXITS:
+            return "node"  # a pod's would have lost a hop
         return "pod" if direction in (IN, LOCAL) else "peer"
     # The router next to a pod is the node: what others send has lost a hop when it gets there.
-    return "node" if point.role in INSIDE and int(point.packets.ttl[error.row]) in FIRST_TTLS else "router"
+    return "node" if point.role in INSIDE and fresh else "router"
 
 
 def by_answers(

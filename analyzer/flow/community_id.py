@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import ARP, CUT, FRAGMENT
+from analyzer.capture.layout import ARP, CUT, FRAGMENT, QUOTES
 from analyzer.flow.keys import is_v4
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 
@@ -52,7 +52,10 @@ def community_ids(point: Point) -> NDArray[np.object_]:
     for proto, answers in ANSWERS.items():
         mine = np.flatnonzero(flows.proto == proto)
         first = point.order[point.starts[2 * mine]]
-        unknown[mine] = point.packets.bits[first] & (CUT | FRAGMENT) != 0
+        bits = point.packets.bits[first]
+        unknown[mine] = (bits & (CUT | FRAGMENT) != 0) & (
+            bits & QUOTES == 0
+        )  # an error may lack what it quotes alone
         ports[mine], one_way[mine] = _types(ports[mine], point.packets.flags[first], _ECHO[proto], answers)
     turned = ports << 16 | ports >> 16
     swap = ~one_way & np.select(

@@ -91,7 +91,7 @@ def select(
                 kind = 0 if bits[row] & FRAGMENT else 2 if bits[row] & REPLY else 0 if bits[row] & CUT else 1
             elif (protocol == 1 or protocol == 58) and ports[flow[row]] >> 16 == ports[flow[row]] & 0xFFFF:
                 # An echo: the flow has its identifier on both sides; other types have type and code there.
-                kind = 0 if bits[row] & (QUOTES | FRAGMENT) else 2 if bits[row] & REPLY else 1
+                kind = 0 if bits[row] & (QUOTES | FRAGMENT | CUT) else 2 if bits[row] & REPLY else 1
             elif protocol == 58 or protocol == 0:
                 kind = 16
             if bits[row] & QUOTES:

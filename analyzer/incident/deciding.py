@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_RST
-from analyzer.compute.thresholds import WINDOW
+from analyzer.compute.thresholds import CHANCE, WINDOW
 from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
@@ -22,6 +22,7 @@ from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import NOT_ADMITTED, PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.incident.absence import by_chance, came_in, equals, misses, unread
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misdelivered import crossings
 from analyzer.incident.overlooked import filtered, led_away, missed, told_by_others
@@ -54,6 +55,9 @@ ALL = (TCP, UDP, ICMP, ICMP6)
 
 def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
+    equals(scene)
+    by_chance(scene)
+    unread(scene)
     _refusals(scene)
     _turned(scene)
     _by_rules(scene)
@@ -124,6 +128,10 @@ def _own(scene: Scene, at: Followed, gap: Gap, row: int) -> bool:
     here = at.point.packets
     time = int(here.time[row])
     if partner[row] >= 0 or not there.recorded(here.time[row : row + 1])[0]:
+        return False
+    if misses(scene, gap, outward=at.point is gap.inner) > CHANCE:
+        return False
+    if came_in(scene, at.point, row, gap):
         return False
     # Turned round to the pod that sent it, it has other ends, there or here; its number is the same.
     for packets in (there.packets, here):

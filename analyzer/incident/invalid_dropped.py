@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import FRAGMENT, REPLY, TCP_RST
+from analyzer.compute.thresholds import CHANCE
 from analyzer.connection.equals import copied
 from analyzer.connection.model import Fate
 from analyzer.connection.passages import flow_name
@@ -34,6 +35,7 @@ from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.absence import misses, openings
 from analyzer.incident.invalid_reset import TESTS, window_points
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.node.ways import IN
@@ -62,7 +64,7 @@ def findings(scene: Scene, answered: Collection[tuple[str, int]]) -> list[Findin
     if scene.counters and not scene.counters.get("invalid"):
         return found
     for gap in scene.gaps:
-        if gap.exit:
+        if gap.exit and not openings(gap.inner) and misses(scene, gap, outward=False) < CHANCE:
             for crossing, missing in _missing(gap, answered):
                 found += _finding(gap, crossing, missing, scene)
     return found

@@ -32,14 +32,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from analyzer.compute.thresholds import CHANCE
 from analyzer.connection.model import Fate
 from analyzer.connection.passages import flow_name
 from analyzer.conntrack import CLASSIC, generation_of
 from analyzer.conntrack.replay import refuted, script
+from analyzer.incident.absence import misses, openings
 from analyzer.incident.lost_entry import gone
 from analyzer.incident.model import Evidence, Exclusion, Finding, WindowPoint
 from analyzer.incident.wording import duration
-from analyzer.node.ways import IN
+from analyzer.node.ways import FIRST_TTLS, IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +65,17 @@ def findings(resets: Sequence[Reset], scene: Scene) -> list[Finding]:
     """One finding per connection that the host, or the pod, reset; the causes are named by replaying it."""
     by_connection: dict[tuple[str, int, bool], list[Reset]] = {}
     for reset in resets:
+        if not reset.by_pod and _perhaps_the_pod_s(reset, scene):
+            continue
         by_connection.setdefault(("/".join(reset.gap.names), reset.crossing, reset.by_pod), []).append(reset)
     return [f for group in by_connection.values() for f in _finding(group, scene)]
+
+
+def _perhaps_the_pod_s(reset: Reset, scene: Scene) -> bool:
+    """Whether a router had the RST before, and the point inside lacks more than that one: a filter kept the pod's from it."""
+    gap, ttl = reset.gap, reset.gap.outer.packets.ttl[reset.reset]
+    lacks = openings(gap.inner) or misses(scene, gap, outward=False) > CHANCE
+    return bool(lacks and ttl and ttl not in FIRST_TTLS)
 
 
 def _finding(resets: list[Reset], scene: Scene) -> list[Finding]:

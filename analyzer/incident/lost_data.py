@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import FRAGMENT, REPLY, SYN_X, SYNACK_Y, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from analyzer.compute.thresholds import CHANCE
 from analyzer.connection.model import Fate
 from analyzer.connection.onward import one_way
 from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
+from analyzer.incident.absence import behind, misses, openings
 from analyzer.incident.causes import policy_drop
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.path_mtu import too_large
@@ -40,10 +42,11 @@ def findings(scene: Scene) -> list[Finding]:
     found: list[Finding] = []
     for gap in scene.gaps:
         for leg in (gap.outward(), gap.inward()):
-            if one_way(leg):
-                continue  # beyond, nothing of this direction was recorded (`tcpdump -Q in`)
+            if one_way(leg) or openings(leg.there):
+                continue  # beyond, nothing of this direction (`tcpdump -Q in`), or no such packet, was recorded
             for flow, rows in _stuck(leg):
-                if len(found) < MOST:
+                overlooked = misses(scene, gap, outward=leg.outward) ** len(rows) > CHANCE
+                if len(found) < MOST and not (overlooked or behind(scene, leg.here, int(rows[0]), leg.there)):
                     found.append(_finding(gap, leg, flow, rows, scene))
     return found
 

@@ -40,8 +40,10 @@ _COUNTERS = 6
 """Counters that are told of one loss."""
 OPEN = tuple(
     CODES[code]
-    for code in ("not-recording", "not-captured", "one-direction", "undecoded", "filtered", "way-unknown")
-)
+    for code in (
+        "not-recording", "not-captured", "one-direction", "capture-dropped", "undecoded", "filtered", "way-unknown",
+    )
+)  # fmt: skip
 """Reasons that say nothing of the packet, only of the point that should have seen it."""
 REFUSED = tuple(CODES[code] for code in ("refused-here", "rejected", "refused"))
 """Reasons of packets that a rule may have dropped when it refused them."""

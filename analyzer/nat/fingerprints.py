@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyzer.capture.layout import CUT, TCP_FIN, TCP_RST, TCP_SYN
+from analyzer.capture.layout import CUT, QUOTES, TCP_FIN, TCP_RST, TCP_SYN
 from analyzer.flow.keys import scramble
 from analyzer.flow.point import ICMP, ICMP6, TCP, slices
 
@@ -43,7 +43,7 @@ class Held:
 
 def held(point: Point) -> Held:
     """Tell what the point recorded of a frame."""
-    cut = int(np.count_nonzero(point.packets.bits & CUT)) * 100 > len(point.packets)
+    cut = int(np.count_nonzero((point.packets.bits & (CUT | QUOTES)) == CUT)) * 100 > len(point.packets)
     return Held(min(point.recording.snaplen or ENOUGH, ENOUGH - cut), point.recording.lacks)
 
 

@@ -26,15 +26,21 @@ UPLINK, INSIDE = "uplink", "inside"
 
 
 def absent(points: Sequence[Point], evidence: SideEvidence) -> list[Point]:
-    """Make the uplink that nobody captured, or the bridge where only the uplink was; none where neither is missing."""
+    """Make the uplink that nobody captured, or the bridge where only the uplink was; none where neither is missing.
+
+    A pod's own interface may be called as the node's is: then the one that is missing has no name.
+    """
+    taken = {point.name for point in points}
     roles = {point.role for point in points} - {None}
     if not roles:
         return []
     if "uplink" not in roles:
-        return [_empty(_uplink(evidence) or UPLINK, "uplink", points[0].host)]
+        name = _uplink(evidence)
+        return [_empty(UPLINK if name is None or name in taken else name, "uplink", points[0].host)]
     if roles == {"uplink"}:
         bridges = [link.name for link in evidence.links if "bridge" in (link.kind, role_of(link.name))]
-        return [_empty(bridges[0] if len(bridges) == 1 else INSIDE, "bridge", points[0].host)]
+        name = bridges[0] if len(bridges) == 1 and bridges[0] not in taken else INSIDE
+        return [_empty(name, "bridge", points[0].host)]
     return []
 
 

@@ -149,6 +149,24 @@ def test_a_bridge_that_stopped_first(cases: dict[str, Case], case: str, point: s
     assert analysis.account.why_unknown.get("unwatched", 0) > 0
 
 
+@pytest.mark.parametrize(("hidden", "told"), [("", "outside"), ("RA", "unwatched"), ("all", "unwatched")])
+def test_a_point_that_does_not_show_the_reset(hidden: str, told: str, tmp_path: Path) -> None:
+    """A filter that hid the peer's RST from the bridge, or all that came in, hid what led to it as well."""
+    talk = out()
+    talk.syn(0)
+    talk.accept()
+    talk.send("RA", by_pod=False, at=2)
+    for sent in talk.sent if hidden else ():
+        if not sent.outward and hidden in (sent.flags, "all"):
+            sent.missed_at("cni0")
+    account = judged(tmp_path, talk).account
+
+    assert (told == "outside", told == "unwatched") == (
+        account.outside == 1,
+        "unwatched" in account.why_unknown,
+    )
+
+
 def test_an_uplink_that_began_late(cases: dict[str, Case], tmp_path: Path) -> None:
     """What was reset there may be the end of what the uplink had not seen begin: not placed outside."""
     analysis = _half(cases["late-ack"].folder, "eth0", tmp_path / "bundle", late=True)

@@ -199,7 +199,7 @@ def test_where_the_routes_lead(route: str, expected: str, crossed: bool, tmp_pat
 
 
 def test_one_way(tmp_path: Path) -> None:
-    """A point that has only what comes in says nothing of what leaves; with one packet that left, it does."""
+    """A point that has only what comes in says nothing of what leaves; with one that left it lacks most of what did."""
     for name, more in (("blind", False), ("sees", True)):
         others = [bystander(at) for at in (-5, 1, 20)]
         talk = asks(out(), 0, after="cni0")
@@ -210,12 +210,12 @@ def test_one_way(tmp_path: Path) -> None:
         if more:
             others.append(bystander(2))
         record(tmp_path / name, talk, *others)
-        assert [("lost" if more else "one-direction")] == reasons(analyze(tmp_path / name))
+        assert [("capture-dropped" if more else "one-direction")] == reasons(analyze(tmp_path / name))
 
 
 @pytest.mark.parametrize("seen", [False, True])
 def test_one_way_in(seen: bool, tmp_path: Path) -> None:
-    """The same of connections from outside: what a pod answers is not there, until a packet shows that it would be."""
+    """The same of connections from outside: what a pod answers is not there, as little as what was acknowledged."""
     talks = [opens(inbound(server=f"203.0.113.{n}:4100{n}", server_isn=n * 1000), n) for n in range(5)]
     for talk in talks:
         talk.send("SA").missed_at("eth0")
@@ -226,7 +226,7 @@ def test_one_way_in(seen: bool, tmp_path: Path) -> None:
         answer.missed_at("eth0")
     analysis = analyze(record(tmp_path, *talks))
 
-    assert ["lost" if seen else "one-direction"] == reasons(analysis, port=41002, replies=True)
+    assert ["capture-dropped" if seen else "one-direction"] == reasons(analysis, port=41002, replies=True)
     assert ["answered"] == reasons(analysis, port=41001, replies=True)
 
 

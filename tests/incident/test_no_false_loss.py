@@ -197,7 +197,10 @@ def test_each_alone(kind: object, proto: str, tmp_path: Path) -> None:
 @given(kinds, st.integers(1, 3), st.permutations(["veth-a", "veth-z", "cni0", "eth0"]))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_order_of_the_files(made: list[tuple[object, int, str]], losses: int, order: list[str]) -> None:
-    """The order in which files are given changes nothing, and no loss more is found than there was."""
+    """The order in which files are given changes nothing, and no loss more is found than there was.
+
+    Where others took a way that nobody captured, or were missed, the lost ones may have been so as well.
+    """
     talks = [kind(n, at, proto) for n, (kind, at, proto) in enumerate(made)]  # type: ignore[operator]
     for n in range(losses):
         talk = whole(100 + n, n, "tcp")
@@ -210,7 +213,10 @@ def test_order_of_the_files(made: list[tuple[object, int, str]], losses: int, or
     points = ("veth-a", "veth-z", "cni0", "eth0")
     straight, shuffled = analysed(talks, points, list(points)), analysed(talks, points, order)
 
-    assert losses == straight.counts.syn_vanished
+    if any(kind in (elsewhere, missed) for kind, _, _ in made):
+        assert straight.counts.syn_vanished <= losses
+    else:
+        assert losses == straight.counts.syn_vanished
     assert straight.counts == shuffled.counts
     assert [i.id for i in straight.incidents] == [i.id for i in shuffled.incidents]
     assert [f.inner for i in straight.incidents for f in i.findings] == [

@@ -86,3 +86,14 @@ def test_only_the_uplink(tmp_path: Path) -> None:
         analysis.account.outside,
         analysis.account.unknown,
     )
+
+
+def test_a_pod_s_own_interface_is_called_like_the_missing_one(tmp_path: Path) -> None:
+    """Captured inside the pod, its eth0 is not the node's: that one has no name, for names are keys."""
+    (tmp_path / "ip-route.json").write_text(json.dumps([{**ROUTES[0], "dev": "eth0"}]))
+    record(tmp_path, *talks(), points=("veth-a",), names={"veth-a": "eth0"})
+    analysis = analyze(tmp_path, roles={"eth0": "pod"})
+    assert analysis.scene is not None
+
+    assert ["eth0", "uplink"] == [point.name for point in analysis.scene.points]
+    assert {"not-captured": 1} == analysis.account.why_unknown

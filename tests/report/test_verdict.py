@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import pytest
@@ -172,6 +176,43 @@ def test_a_point_less_makes_no_incident(name: str, point: str, tmp_path: Path) -
         path.unlink()
 
     assert _side(analyze(folder)) in (0, 2)
+
+
+SPOILT: dict[str, Callable[[bytes, bytes, float], bytes]] = {
+    "snaplen": lambda frame, station, chance: frame[:54],
+    "dropped": lambda frame, station, chance: frame if chance < 0.5 else b"",
+    "direction": lambda frame, station, chance: frame if frame[6:12] == station else b"",
+    "syn filter": lambda frame, station, chance: frame if frame[23:24] == b"\x06" and frame[47] & 2 else b"",
+}
+"""What is left of a frame; told the station that sends most, and a random number."""
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("clean", 0), ("remote-loss", 0), ("snat-race", 1), ("policy-reject", 1)]
+)
+@pytest.mark.parametrize("point", ["cni0", "eth0"])
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_worse_capture_never_changes_sides(
+    name: str, side: int, point: str, how: str, tmp_path: Path
+) -> None:
+    """Metamorphic: what a capture lacks leaves a loss, or less of it is said; and it makes none."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(CASES[name].folder, folder, ignore=shutil.ignore_patterns("tcpdump-*.log"))
+    path, chances = folder / f"{point}.pcap", Random(0)
+    data = path.read_bytes()
+    begins, at = [], 24
+    while at < len(data):
+        begins.append(at)
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    records = [(data[i : i + 16], data[i + 16 : end]) for i, end in pairwise([*begins, at])]
+    ((station, _),) = Counter(frame[6:12] for _, frame in records).most_common(1)
+    kept = ((head, SPOILT[how](frame, station, chances.random())) for head, frame in records)
+    spoilt = (
+        head[:8] + len(frame).to_bytes(4, "little") + head[12:] + frame for head, frame in kept if frame
+    )
+    path.write_bytes(data[:24] + b"".join(spoilt))
+
+    assert _side(analyze(folder)) in (side, 2)
 
 
 @pytest.mark.parametrize("name", ["snat-race", "clean", "policy-reject", "remote-loss"])

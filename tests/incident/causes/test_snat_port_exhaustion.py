@@ -241,7 +241,7 @@ def test_a_race_with_a_partner(tmp_path: Path) -> None:
 
 
 def test_only_answers_were_captured(tmp_path: Path) -> None:
-    """Of the holders eth0 saw nothing but replies: they hold their ports all the same."""
+    """Of the holders eth0 saw nothing but replies: so it may have missed the others' SYNs as well."""
     rules(tmp_path)
     held = holders()
     for talk in held:
@@ -253,4 +253,4 @@ def test_only_answers_were_captured(tmp_path: Path) -> None:
     )
     late.reply(100, 50)
 
-    assert [CODE] == causes(judged(tmp_path, *held, refused(), late))
+    assert [] == causes(judged(tmp_path, *held, refused(), late))

@@ -1,0 +1,69 @@
+"""What the absence of a packet proves: a loss, unless the capture lacks others too, or a filter or the snaplen hid it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import analyze
+from tests.conversation import bystander, record
+from tests.incident.evidence import connection, vanishing, whole
+from tests.incident.test_deciding import told_of
+
+
+@pytest.mark.parametrize(
+    ("missed", "lost", "called"),
+    [(0, 1, True), (4, 1, False), (4, 2, False), (1, 4, True), (9, 3, False)],
+)
+def test_what_was_answered_is_the_control_group(missed: int, lost: int, called: bool, tmp_path: Path) -> None:
+    """A capture that lacks as large a share of what got through does not show that the unanswered are lost; else it does."""
+    talks = [whole(connection(n), n) for n in range(9)]
+    for talk in talks[:missed]:
+        talk.sent[0].missed_at("eth0")
+    talks += [vanishing(connection(10 + n), 10 + n) for n in range(lost)]
+    analysis = analyze(record(tmp_path, bystander(-5), *talks, bystander(40), points=("cni0", "eth0")))
+
+    assert ({} if called else {"capture-dropped": lost}) == analysis.account.why_unknown
+    assert called * lost == sum(count for *_, count in told_of(analysis))
+
+
+@pytest.mark.parametrize(("by_peer", "called"), [(True, []), (False, ["refused"])])
+def test_a_reset_that_a_filter_hid(by_peer: bool, called: list[str], tmp_path: Path) -> None:
+    """A point behind the one that lacks a refusal has it: so it is not this node's; where none has, it is."""
+    talk = connection()
+    talk.syn(0).missed_at("cni0")
+    reset = talk.send("RA", by_pod=False)
+    reset.missed_at("cni0") if by_peer else reset.only_at("veth-a")
+    others = [bystander(at) for at in (-5, 1, 40)]
+    analysis = analyze(record(tmp_path, talk, *others))
+
+    assert called == [i.kind for i in analysis.incidents]
+
+
+@pytest.mark.parametrize(("hidden", "called"), [(True, False), (False, True)])
+def test_a_point_of_openings(hidden: bool, called: bool, tmp_path: Path) -> None:
+    """Where nothing of TCP but SYNs was recorded, a RST that is missing is not lost."""
+    talk = connection()
+    talk.syn(0)
+    talk.accept()
+    reset = talk.send("R", by_pod=False, at=2)
+    reset.lost_after("eth0")
+    others = [bystander(at) for at in (-5, 1, 40)]
+    for sent in (sent for one in (talk, *others) for sent in one.sent if hidden and "S" not in sent.flags):
+        sent.missed_at("cni0")
+    analysis = analyze(record(tmp_path, talk, *others))
+
+    assert called == bool(analysis.incidents)
+
+
+@pytest.mark.parametrize(("snaplen", "why"), [(54, {"undecoded": 1}), (128, {})])
+def test_a_header_that_was_cut_off(snaplen: int, why: dict[str, int], tmp_path: Path) -> None:
+    """In IPv6 54 bytes hold no TCP header: what the uplink lacks may be among what it cannot tell."""
+    talk = vanishing(connection(pod="[fd00::11]:20000", server="[2001:db8::100]:80", nat=""), 0, 1)
+    other = whole(connection(pod="[2001:db8::7]:20000", server="[2001:db8::8]:80", nat="", way="eth0"), 2)
+    talks = bystander(-5), talk, other, bystander(40)
+    analysis = analyze(record(tmp_path, *talks, snaplen={"eth0": snaplen}))
+
+    assert why == analysis.account.why_unknown
+    assert bool(why) != bool(analysis.incidents)
