@@ -20,6 +20,7 @@ from analyzer.incident.deciding import decide
 from analyzer.incident.incidents import incidents
 from analyzer.incident.nodes import Found, look, reconciled, together, total
 from analyzer.incident.outside import outside
+from analyzer.incident.reconcile import unseen
 from analyzer.incident.scene import Scene
 from analyzer.incident.translating import translating
 from analyzer.nat.crossing import cross
@@ -75,17 +76,18 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
     told = named.incidents(incidents(*(one.findings for one in found.values())), evidence.names)
     health = tuple(signal for one in scenes.values() for signal in summary.health(one))
     unknown = logged.untold(untold(scene), evidence.events)
+    rows, account = reconciled(scenes, found, told), scene.connections.account()
     return Result(
         bundle=bundle.name,
         kernel=evidence.kernel,
         capture_points=summary.capture_points(scene),
         counts=counts,
-        account=scene.connections.account(),
+        account=account,
         incidents=told,
-        reconciliation=reconciled(scenes, found, told),
+        reconciliation=rows,
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
-        inconclusive=summary.blind(scene),
+        inconclusive=summary.blind(scene) or (not told and not account.open and unseen(rows)) or None,
         advice=advise(scene),
         health=health,
         occupancy=summary.occupancy(scene) if len(nodes) == 1 else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analyzer.incident.model import Reconciled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from analyzer.incident.model import Counts, Incident
 
@@ -53,6 +53,14 @@ def reconcile(
             for row in rows
         ]
     return tuple(rows)
+
+
+def unseen(rows: Iterable[Reconciled]) -> str:
+    """What conntrack certainly dropped and no connection shows, of other interfaces or before a bridge; else empty."""
+    dropped = sum(row.delta - row.explained for row in rows if row.counter.split(": ")[-1] == "drop")
+    some = "a packet" if dropped == 1 else f"{dropped:,} packets"
+    told = f"conntrack dropped {some} between the counters' readings, and the captures show none of that"
+    return told if dropped > 0 else ""
 
 
 def _one(counter: str, delta: int, there: int) -> Reconciled:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analyzer.incident.reconcile import unseen
 from analyzer.incident.wording import duration, wait
 from analyzer.report import account as accounts
 from analyzer.report.words import between, cause_title, count, losses, short
@@ -103,6 +104,9 @@ def causes(incidents: Iterable[Incident]) -> list[Cause]:
     return sorted((Cause(incidents=tuple(group)) for group in groups.values()), key=lambda c: -c.connections)
 
 
+_DROPPED = "this node dropped packets that the captures do not show"
+
+
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
     """Return the verdict: what failed because of this node, what cannot be told, what failed elsewhere, or that nothing did."""
     account = analysis.account
@@ -116,16 +120,19 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return _open(account)
     if account.waited:
         return _waited(account)
-    if analysis.inconclusive:
+    dropped = bool(analysis.inconclusive) and analysis.inconclusive == unseen(analysis.reconciliation)
+    if analysis.inconclusive and not dropped:
         return "Nothing can be concluded from these captures"
     if account.outside:
         some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_elsewhere(account)}; none because of this node"
+        return f"{some} {_elsewhere(account)}; {_DROPPED if dropped else 'none because of this node'}"
     if not account.connections:
         return "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
         return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
     cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
+    if dropped:
+        return f"{_all(account.worked).capitalize()} worked, but {_DROPPED}{cut}"
     return f"No incident: {_all(account.worked)} worked{cut}"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from analyzer.incident.incidents import incidents
 from analyzer.incident.model import Counts
-from analyzer.incident.reconcile import reconcile
+from analyzer.incident.reconcile import reconcile, unseen
 from tests.incident.test_incidents import lost
 
 
@@ -33,6 +33,25 @@ def test_more_than_the_captures_show() -> None:
 
     assert (10, 2) == (delta, explained)
     assert note.startswith("2 of 10 explained; 8 more than the captures show")
+
+
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        (
+            {"drop": 1},
+            "conntrack dropped a packet between the counters' readings, and the captures show none of that",
+        ),
+        ({"drop": 19, "insert_failed": 19, "invalid": 2}, "conntrack dropped 19 packets between"),
+        ({"drop": 0, "insert_failed": 4, "invalid": 3}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_no_connection_shows(counters: dict[str, int], said: str) -> None:
+    """Of what was dropped: up to 5.9 insert_failed also counts clashes that lost nothing, and INVALID packets are let pass."""
+    told = unseen(reconcile(counters, Counts(), ()))
+
+    assert (bool(said), True) == (bool(told), told.startswith(said))
 
 
 def test_less_than_the_captures_show() -> None:

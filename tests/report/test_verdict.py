@@ -17,7 +17,8 @@ from analyzer import Analysis, analyze
 from analyzer.connection.account import WHY
 from analyzer.connection.model import Account, Fate
 from analyzer.connection.reasons import REASONS
-from analyzer.incident.model import Kind
+from analyzer.incident.model import Kind, Reconciled
+from analyzer.incident.reconcile import unseen
 from analyzer.report.checked import Checked
 from analyzer.report.verdict import headline
 from tests.conftest import CASES, Case, analysed
@@ -146,6 +147,32 @@ def test_says_no_incident_only_where_exit_is_0(bundle_case: Case) -> None:
 
     assert bundle_case.expect["exit"] == _side(analysis)
     assert ("No incident" in said or "none because of this node" in said) == (_side(analysis) == 0)
+
+
+@pytest.mark.parametrize("side", ["worked", "outside"])
+def test_drops_that_no_capture_shows(sample, side: str) -> None:
+    """The kernel counted them: then this node is not said to have lost nothing."""
+    told = Reconciled(counter="drop", delta=19, explained=0, note="")
+    analysis = dataclasses.replace(
+        sample.race(), incidents=(), account=Account(connections=7, **{side: 7}), reconciliation=(told,),
+        inconclusive=unseen([told]),
+    )  # fmt: skip
+    said = headline((), analysis)
+
+    assert said.endswith("this node dropped packets that the captures do not show")
+    assert "No incident" not in said
+    assert "none because of this node" not in said
+
+
+def test_full_table_before_the_bridge_alone(tmp_path: Path) -> None:
+    """With br_netfilter the table drops between veth and bridge: without the veths only the counter tells, and that is said."""
+    for file in CASES["table-full-br-netfilter"].folder.iterdir():
+        if not file.name.startswith(("veth", "tcpdump-veth", "drops")):
+            shutil.copy(file, tmp_path)
+    analysis = analyze(tmp_path)
+
+    assert 2 == _side(analysis) or analysis.incidents
+    assert "No incident" not in headline(analysis.incidents, analysis)
 
 
 @pytest.mark.parametrize(
