@@ -264,7 +264,14 @@ def exits_known(
                 away_of.append(dst[f])
             elif devices:
                 here_of.append(dst[f])
-    listed = np.array(away_of, np.uint64)
+    listed, inside = np.array(away_of, np.uint64), among(dst[flow], np.array(inside_of, np.uint64))
+    if not len(apart):
+        return (
+            among(dst[flow], listed) & ~inside,
+            np.zeros(len(flow), bool),
+            np.zeros(len(flow), bool),
+            inside,
+        )
     here = np.concatenate([crossing[~among(crossing, listed)], np.array(here_of, np.uint64)])
     hidden = among(dst[apart], here)
     away = distinct(np.concatenate([dst[apart[~hidden]], listed]))
@@ -278,7 +285,6 @@ def exits_known(
     whole = apart[hidden & (point.sizes()[apart] > 2)]
     several = among(service[whole], crossed).any()
     alone = np.all([leg.match[flow] < 0 for leg in outward], axis=0) if outward else np.ones(len(flow), bool)
-    inside = among(dst[flow], np.array(inside_of, np.uint64))
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     unknown = (~known & (~hidden).any()) | (alone & several)
     # Nothing of this sender crossed, and it was answered: a rule of the routing may send all of it elsewhere.

@@ -6,6 +6,7 @@ larger share of the unanswered is missing, nothing shows that they are lost.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,7 @@ from analyzer.capture.layout import CUT, FRAGMENT, QUOTES, REPLY, TCP_RST, TCP_S
 from analyzer.compute.thresholds import CHANCE, WINDOW
 from analyzer.connection.asking import acknowledged
 from analyzer.connection.reasons import CODES
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, slices
 from analyzer.node.ways import FIRST_TTLS
 
 if TYPE_CHECKING:
@@ -208,5 +209,8 @@ def behind(scene: Scene, point: Point, row: int, there: Point) -> bool:
 
 def openings(point: Point) -> bool:
     """Whether a point shows nothing of TCP but SYNs and SYN-ACKs: so it was recorded (`tcp[tcpflags] & tcp-syn != 0`)."""
-    tcp = point.flows.proto[point.packets.flow] == TCP
-    return bool((point.packets.flags[tcp] & TCP_SYN != 0).all())
+    for some in itertools.starmap(slice, slices(len(point.packets))):  # in most captures the first ones tell
+        tcp = point.flows.proto[point.packets.flow[some]] == TCP
+        if (point.packets.flags[some][tcp] & TCP_SYN == 0).any():
+            return False
+    return True
