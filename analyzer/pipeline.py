@@ -11,7 +11,7 @@ from analyzer.connection.fates import follow
 from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.evidence.nodes import joined, of_each
-from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, assemble
+from analyzer.flow.point import FOLLOWED, assemble
 from analyzer.incident import citing, logged, misdelivered, named, summary
 from analyzer.incident.advice import advise
 from analyzer.incident.causes import reply_source
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
 
 
-FOLLOWED = (TCP, UDP, ICMP, ICMP6)
-"""Protocols whose requests and replies are followed."""
 _SEVERAL = (
     "the captures are of several nodes ({}): each is judged by the side evidence in its own folder, or under its own prefix, and "
     "connections are followed from one to the other"
@@ -56,7 +54,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
     captured = side_by_side(assemble, recordings)
     nodes = assign(captured)
     if len(nodes) == 1:
-        scene = explore(captured, evidence, caveats)
+        scene = scene_of(captured, evidence, caveats)
         scenes = {"": scene}
         # The occupancy takes as long as the findings, which seldom ask for it; only the account asks what they name.
         with beside(lambda: scene.occupancy), beside(lambda: look(scene)) as looked:
@@ -69,7 +67,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         sides = {short[node]: side for node, side in of_node.items()}
         evidence = joined(sides)
         caveats += [*others, _SEVERAL.format(", ".join(sorted(filter(None, nodes))))]
-        scenes = {node: explore(points, sides[node], caveats) for node, points in nodes.items()}
+        scenes = {node: scene_of(points, sides[node], caveats) for node, points in nodes.items()}
         scene, found = together(scenes, evidence)
         scene.connections = _account(scenes, scene, found.values)
     counts = total([one.counts for one in found.values()])
@@ -99,7 +97,7 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
     )
 
 
-def explore(captured: list[Point], evidence: SideEvidence, caveats: list[str]) -> Scene:
+def scene_of(captured: list[Point], evidence: SideEvidence, caveats: list[str]) -> Scene:
     """Follow every request and reply of one node, and decide what became of each.
 
     Args:

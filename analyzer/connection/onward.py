@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import TCP_RST, TUNNEL_SHIFT
+from analyzer.capture.layout import TCP_RST
 from analyzer.capture.naming import role_of
 from analyzer.connection.equals import turned
 from analyzer.flow.keys import among, distinct, scramble
@@ -53,7 +53,7 @@ def onward(
             # Not every pod was captured: only what is addressed to this one must show there.
             ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
             if tunnelled and not leg.outward:
-                ways[:, n] &= ~_encapsulated(point, flow)  # it comes out of the tunnel first
+                ways[:, n] &= ~point.encapsulated[flow]  # it comes out of the tunnel first
             into_pod |= ways[:, n]
     inward_to_pods = [
         n for n, leg in enumerate(legs) if leg.there.role == "pod" and not (leg.outward or leg.gap.stacked)
@@ -78,12 +78,12 @@ def onward(
             if leg.outward:
                 ways[:, n] = (heading == OUT) & ~into_pod
             else:
-                ways[:, n] = (heading == IN) & _encapsulated(point, flow)
+                ways[:, n] = (heading == IN) & point.encapsulated[flow]
         elif leg.outward:
             ways[:, n] = heading == OUT
         else:
             ways[:, n] = (heading == IN) & ~(
-                _encapsulated(point, flow) & any(o.there.role == "tunnel" for o in legs)
+                point.encapsulated[flow] & any(o.there.role == "tunnel" for o in legs)
             )
     if straight.any():
         # A VLAN's parent has neighbours of its own: for what the VLAN is not known to carry.
@@ -142,13 +142,6 @@ def _translated(
     ways[np.ix_(np.flatnonzero(left), np.array(to_pods))] = True
 
 
-def _encapsulated(point: Point, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether the packets of these flows were seen inside a tunnel's packets, by the first of each flow."""
-    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
-    inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
-    return inside
-
-
 def _choose_exit(
     point: Point,
     legs: Sequence[Leg],
@@ -174,7 +167,7 @@ def _choose_exit(
         if tunnelled and legs[n].there.role == "uplink":
             # What an uplink has in a tunnel's packets left by the tunnel.
             there = legs[n].flows_there
-            crossed[legs[n].there.name] = legs[n].flows_here[~_encapsulated(legs[n].there, there)]
+            crossed[legs[n].there.name] = legs[n].flows_here[~legs[n].there.encapsulated[there]]
         # What a VLAN's parent has of the VLAN left by the VLAN.
         inner = [crossed[name] for name in legs[n].there.within if name in crossed]
         if inner and not legs[n].gap.stacked:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """Files that a caveat names."""
+_COMMON = frozenset({"manifest", "tcpdump", "cluster_names", "cluster_documents"})
+"""Sources that hold for all nodes: they name files, or addresses of the cluster."""
 
 
 def of_each(files: Sequence[EvidenceFile], nodes: Iterable[str]) -> tuple[dict[str, SideEvidence], list[str]]:
@@ -38,10 +40,6 @@ def of_each(files: Sequence[EvidenceFile], nodes: Iterable[str]) -> tuple[dict[s
         f"not used, since the bundle has several nodes and nothing tells whose they are: {', '.join(unused[:NAMED])}{more}"
     ]
     return told, [*common.caveats, *(caveats if unused else ())]
-
-
-_COMMON = frozenset({"manifest", "tcpdump", "cluster_names", "cluster_documents"})
-"""Sources that hold for all nodes: they name files, or addresses of the cluster."""
 
 
 def joined(sides: Mapping[str, SideEvidence]) -> SideEvidence:

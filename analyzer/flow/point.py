@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.columns import views
-from analyzer.capture.layout import ARP, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y
+from analyzer.capture.layout import ARP, SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TUNNEL_SHIFT
 from analyzer.capture.pauses import pauses
 from analyzer.capture.storage import Memory
 from analyzer.flow.grouping import group
@@ -32,6 +32,8 @@ TUNNEL_PORTS = (4789, 6081, 8472, 51820, 51821, 51871)
 ESP = 50
 CARRIERS = (4, 41, 47, ESP)
 """IP in IP, IPv6 in IP, GRE, ESP."""
+FOLLOWED = (TCP, UDP, ICMP, ICMP6)
+"""Protocols whose requests and replies are followed."""
 NEIGHBOURS = tuple(range(133, 138))
 """Types of ICMPv6 by which routers and neighbours are asked for, and answer."""
 SLICE = 1 << 20
@@ -131,6 +133,13 @@ class Point:
         found |= (flows.proto == TCP) & (flows.ports == 0)  # cut within the header
         found |= (flows.proto == UDP) & np.isin(flows.ports & 0xFFFF, TUNNEL_PORTS)
         return np.flatnonzero(found)
+
+    @cached_property
+    def encapsulated(self) -> NDArray[np.bool_]:
+        """Which flows were seen inside a tunnel's packets, by the first packet of each."""
+        first = self.order[np.minimum(self.starts[:-1:2], max(len(self.order) - 1, 0))]
+        inside: NDArray[np.bool_] = (self.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
+        return inside
 
     @cached_property
     def span(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from analyzer.capture.layout import CUT, FRAGMENT, QUOTES, REPLY, TCP_RST, TCP_S
 from analyzer.compute.thresholds import CHANCE, WINDOW
 from analyzer.connection.asking import acknowledged
 from analyzer.connection.reasons import CODES
+from analyzer.flow.keys import among, distinct, scramble
 from analyzer.flow.point import TCP, slices
 from analyzer.node.ways import FIRST_TTLS
 
@@ -180,17 +181,19 @@ def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
     there, partner = (gap.outer, gap.in_outer) if point is gap.inner else (gap.inner, gap.in_inner)
     packets = point.packets
 
-    def senders(rows: NDArray[np.int64]) -> list[tuple[int, int]]:
+    def senders(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """A number for sender and hops."""
         flow = packets.flow[rows]
         src = np.where(packets.bits[rows] & REPLY, point.dst[flow], point.src[flow])
-        return list(zip(src.tolist(), packets.ttl[rows].tolist(), strict=True))
+        return src ^ scramble(packets.ttl[rows], 7)
 
-    def hops() -> frozenset[tuple[int, int]]:
-        return frozenset(senders(partner.having(np.arange(len(packets)))))
+    def known() -> NDArray[np.uint64]:
+        return distinct(senders(partner.having(np.arange(len(packets)))))
 
-    came = senders(np.array([row]))[0]
-    if came[1] not in (0, *FIRST_TTLS) and came in scene.once(("hops", point.name, gap.names), hops):
-        return True
+    if packets.ttl[row] not in (0, *FIRST_TTLS):
+        came = senders(np.array([row]))
+        if among(came, scene.once(("hops", point.name, gap.names), known))[0]:
+            return True
     if _cut(scene, there, int(point.flows.proto[packets.flow[row]])):
         return True
     return behind(scene, point, row, there)

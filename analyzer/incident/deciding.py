@@ -21,7 +21,7 @@ from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import NOT_ADMITTED, PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
-from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.flow.point import FOLLOWED, TCP, UDP
 from analyzer.incident.absence import by_chance, came_in, equals, misses, unread
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misdelivered import crossings
@@ -50,7 +50,6 @@ CONNTRACK = ("conntrack-insertion", "conntrack-entry", "netfilter", "unknown")
 """Kinds of records of what conntrack may have counted."""
 MOST = 5_000
 """Packets that are led through the rules for this."""
-ALL = (TCP, UDP, ICMP, ICMP6)
 
 
 def decide(scene: Scene) -> None:
@@ -77,7 +76,7 @@ def _refusals(scene: Scene) -> None:
 
     An error about the packet itself, that it is too big or went through too many routers, is no refusal by anybody's will.
     """
-    for protocol in ALL:
+    for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             packets = at.point.packets
             for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
@@ -193,7 +192,7 @@ def _to_the_node(scene: Scene) -> None:
     near = by_point(scene.gaps)
     for at in scene.replies[TCP] if scene.evidence.rules else ():
         _answers_to_the_node(scene, at, list(near.get(at.point.name, ())))
-    for protocol, at in ((number, at) for number in ALL for at in scene.requests[number]):
+    for protocol, at in ((number, at) for number in FOLLOWED for at in scene.requests[number]):
         flow = at.point.packets.flow[at.rows]
         own = among(at.point.dst[flow], scene.node.own) & (scene.node.heading[at.point.name][flow] != OUT)
         own |= at.reason == CODES["own-address"]
@@ -367,7 +366,7 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
 
 
 def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
-    for protocol in ALL:
+    for protocol in FOLLOWED:
         for at in (*scene.requests[protocol], *(scene.replies[protocol] if replies else ())):
             places = np.flatnonzero(np.isin(at.reason, (*OPEN, *more)) & ~at.answered)
             if len(places):
@@ -378,7 +377,7 @@ def _lost(scene: Scene) -> int:
     """Requests that are lost otherwise than by a rule, or by what a record names."""
     lost = 0
     known = joined(scene) if scene.evidence.drops else {}
-    for protocol in ALL:
+    for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
                 : MOST * 10

@@ -26,7 +26,7 @@ from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
 from analyzer.incident import arrived
 from analyzer.incident.following import follow
 from analyzer.incident.model import Outside, OutsideDestination, Trait
-from analyzer.node.topology import depth, encapsulated
+from analyzer.node.topology import depth
 from analyzer.node.ways import EXITS
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _traits(
         found = np.zeros(len(some), np.uint64)
         for number, point in enumerate(points):
             here = at[some] == number
-            values = getattr(point if name == "src" else point.flows, name) if name else encapsulated(point)
+            values = getattr(point if name == "src" else point.flows, name) if name else point.encapsulated
             found[here] = values[flow[some[here]]]
         return found
 

@@ -14,7 +14,7 @@ from analyzer.connection.onward import services
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among, distinct
-from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.flow.point import FOLLOWED, TCP, UDP
 from analyzer.incident.routing import way
 from analyzer.node.recording import lacking
 from analyzer.node.ways import EXITS, FIRST_TTLS
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Packets that are led through the rules for this."""
-ALL = (TCP, UDP, ICMP, ICMP6)
 
 
 def missed(scene: Scene) -> None:
@@ -72,7 +71,7 @@ def filtered(scene: Scene) -> None:
     """
     if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
         return
-    for protocol in ALL:
+    for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
                 gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
@@ -91,7 +90,7 @@ def told_by_others(scene: Scene) -> None:
 
     Where a bridge sees the packets of all pods that is told there (`analyzer.connection.onward`).
     """
-    pods = [at for protocol in ALL for at in scene.requests[protocol] if at.point.role == "pod"]
+    pods = [at for protocol in FOLLOWED for at in scene.requests[protocol] if at.point.role == "pod"]
     for at in pods if len({one.point.name for one in pods}) > 1 else ():
         lost = np.flatnonzero((at.reason == CODES["lost"]) & at.outward)
         for number in distinct(at.gap[lost]).tolist():
@@ -165,7 +164,7 @@ def led_away(scene: Scene) -> None:
         known = led.kind == "unicast" and captured.isdisjoint(bases | {*led.devices})
         return known and all(role_of(one) in (None, "uplink") and one != "lo" for one in led.devices)
 
-    for at in (at for protocol in ALL for at in scene.requests[protocol]) if rules else ():
+    for at in (at for protocol in FOLLOWED for at in scene.requests[protocol]) if rules else ():
         told = np.isin(at.reason, (CODES["lost"], CODES["refused-here"])) & at.outward
         told |= (at.reason == CODES["other-way"]) & ~at.answered & at.outward
         for place in np.flatnonzero(told)[:MOST].tolist():

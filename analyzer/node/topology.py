@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import TUNNEL_SHIFT
 from analyzer.capture.naming import role_of
 from analyzer.flow.keys import among
 from analyzer.nat.comparison import Comparison
@@ -20,8 +19,6 @@ from analyzer.node.ways import FIRST_TTLS, pod_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from analyzer.flow.point import Point
     from analyzer.nat.comparison import Compared
@@ -124,19 +121,12 @@ def _sends_fresh(point: Point) -> bool:
 
 def _carries(outer: Point, inner: Point) -> bool:
     """Whether one point has the flows of another inside a tunnel's packets, and that one has them plain."""
-    if outer is inner or not encapsulated(outer).any() or encapsulated(inner).any():
+    if outer is inner or not outer.encapsulated.any() or inner.encapsulated.any():
         return False
     compared = Comparison([(inner, outer)]).of(inner, outer)
     matches, _ = match(compared.a, compared.b)
-    hidden = encapsulated(compared.b)[matches.b]
+    hidden = compared.b.encapsulated[matches.b]
     return bool(len(hidden)) and 2 * int(hidden.sum()) > len(hidden)
-
-
-def encapsulated(point: Point) -> NDArray[np.bool_]:
-    """Which flows were seen inside a tunnel's packets, by the first packet of each."""
-    first = point.order[np.minimum(point.starts[:-1:2], max(len(point.order) - 1, 0))]
-    inside: NDArray[np.bool_] = (point.packets.bits[first] >> TUNNEL_SHIFT) & 7 != 0
-    return inside
 
 
 def rename(points: Sequence[Point]) -> None:
