@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import TCP_RST
+from analyzer.capture.layout import TCP_FIN, TCP_RST
 from analyzer.connection.passages import addresses, ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
@@ -180,9 +180,13 @@ def _move(old: Gap, new: Gap, flow: int) -> _Move | None:
 
 
 def _broke(move: _Move) -> bool:
-    """Whether an answered TCP connection moved, and nobody but with a RST answered what it sent since."""
+    """Whether a TCP connection that was answered and not closing moved, and nobody but with a RST answered what it sent since."""
+    inner = move.old.inner
     before, since = (_answered(gap.outer, flow) for gap, flow in ((move.old, move.was), (move.new, move.now)))
-    return bool(move.old.inner.flows.proto[move.flow] == TCP) and before and not since
+    rows = inner.rows(move.flow)
+    closing = (inner.packets.flags[rows[rows <= move.last]] & TCP_FIN).any()
+    asked = (inner.packets.length[rows[rows > move.last]] > 0).any()
+    return bool(inner.flows.proto[move.flow] == TCP and before and not since and (asked or not closing))
 
 
 def _answered(point: Point, flow: int) -> bool:

@@ -116,13 +116,28 @@ def test_the_routes_lead_elsewhere(tmp_path: Path) -> None:
     assert [("data-vanished", "unknown", "likely")] == named(analyze(record(tmp_path / "two", *some)))
 
 
+def closing() -> list[Conversation]:
+    """A connection whose last ACK leaves by the other uplink."""
+    talk = Conversation(pod=POD, server=SERVER, nat=OLD, way=FIRST)
+    talk.syn(0)
+    talk.accept()
+    talk.data(20)
+    talk.send("FA")
+    talk.send("FA", by_pod=False)
+    rest = Conversation(pod=POD, server=SERVER, nat=NEW, way=SECOND)
+    rest.send("A", at=1, seq=talk.sent[-1].ack, ack=talk.sent[-1].seq + 1)
+    rest.send("R", by_pod=False, seq=talk.sent[-1].seq + 1, window=0, options=[])
+    return [talk, rest]
+
+
 @pytest.mark.parametrize(
     "talks",
     [
         moved(nat=OLD),
         moved(answer="A"),
+        closing(),
     ],
-    ids=["the same address by both uplinks", "the server goes on answering"],
+    ids=["the same address by both uplinks", "the server goes on answering", "it was over"],
 )
 def test_not_broken(talks: list[Conversation], tmp_path: Path) -> None:
     """A connection that keeps its address, or is answered with the new one, does not break by its move."""
