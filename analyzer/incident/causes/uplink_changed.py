@@ -1,4 +1,4 @@
-"""The route of a live connection moved to another uplink, where MASQUERADE gives it another address.
+"""The route of a live connection moved to another uplink, or the uplink got another address: MASQUERADE gives it that.
 
 What happens
     A node has two uplinks, and the route changes while connections are open: a failover, another weight of a multipath
@@ -6,10 +6,11 @@ What happens
     connection's entry keeps the one of the first packet. The next packet would leave by another interface with an address
     that is not its own, so the kernel drops it and forgets the entry. No counter rises. What is sent again makes a new entry,
     with the other uplink's address. The server knows no such connection and resets it, or does not answer. If the old uplink
-    goes down, or loses its address, all its entries are forgotten at once, and nothing is dropped.
+    goes down, or loses its address (a new lease, a reconnected PPP link), its entries are forgotten at once, and nothing is
+    dropped.
 
 How it is recognised
-    From some packet on, a connection leaves by another uplink and with another address. Where the other uplink was not
+    From some packet on, a connection leaves with another address, by another uplink or the same. Where the other uplink was not
     captured: what the connection sent was answered past the uplink that it had left by, or the routes now lead elsewhere.
 
 What is ruled out
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from analyzer.nat.gap import Gap
 
 CODE = "uplink-changed"
-TITLE = "route of a live connection moved to another uplink"
+TITLE = "uplink, or its address, changed under a live connection"
 RANK = 38
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("netfilter", "rule")
@@ -63,8 +64,8 @@ MOST = 1000
 
 REMEDIES = (
     Remedy(
-        do="See what changed the route, and when",
-        command="ip -ts monitor route link",
+        do="See what changed, and when",
+        command="ip -ts monitor route link address",
         effect="Each line is a change, with its time: compare with the times of the incident.",
         risk="None: read-only.",
     ),
@@ -110,8 +111,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     many = "s" * (loss.connections != 1)
     return (
-        f"{loss.connections:,} connection{many} broke or waited because of this node: the route moved to another uplink while "
-        f"{'they were' if many else 'it was'} open, and MASQUERADE gives {'them' if many else 'it'} another address there."
+        f"{loss.connections:,} connection{many} broke or waited because of this node: the uplink, or its address, changed while "
+        f"{'they were' if many else 'it was'} open, and MASQUERADE gives {'them' if many else 'it'} the new address."
     )
 
 
