@@ -122,7 +122,7 @@ class Point:
 
     @cached_property
     def routable(self) -> NDArray[np.int32]:
-        """Flows that a router may forward: not ARP, nothing multicast, broadcast or, in IPv6, link-local: each link has its own."""
+        """Flows that a router may forward: not ARP, multicast, broadcast, nor IPv6's link-local: each link has its own."""
         return routable(self.flows)
 
     @cached_property
