@@ -184,10 +184,12 @@ def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]
 def on_arrival(steps: Steps, *, own: bool = True) -> bool:
     """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed.
 
-    Of one that is, it may also be the node's answer that a rule drops.
+    Of one that is, it may also be the node's answer that a rule drops, or what a rule made of it for somebody else.
     """
-    hooks = ("input", *ANSWERING) if own else ()
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *hooks)
+    hooks = ["ingress", "prerouting", *(("input", *ANSWERING) if own else ())]
+    if own and steps.destination_nat is not None:
+        hooks.append("forward")
+    return steps.end is not None and steps.end.hook in hooks
 
 
 def whose(walked: tuple[Steps, str] | None) -> str:
