@@ -155,14 +155,19 @@ def _at(
         ways &= fresh
         if replies:
             came, back = _returning(point, legs, flow[judged], heading[judged])
-            # What the routes send elsewhere should have gone back there all the same.
+            # What the routes send elsewhere should have gone back all the same where its request came by.
             back &= ways
-            astray = np.flatnonzero(ways.any(1) & ~back.any(1))
+            asked = point.starts[1::2][flow[judged]] > point.starts[:-1:2][flow[judged]]
+            astray = np.flatnonzero(ways.any(1) & ~back.any(1) & asked)
             ways = back
             ways[astray] = (came & fresh)[astray]
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
         if replies and protocol == TCP and len(judged):
             soon[judged] = acknowledged(point, rows[judged])
+        elif protocol == TCP and (open_ := judged[first[judged] < 0]).size:
+            # Where no answer was seen, its sender's later ACKs tell that one came to the last of its SYNs.
+            final = np.intersect1d(open_, len(flow) - 1 - np.unique(flow[::-1], return_index=True)[1])
+            soon[final] = acknowledged(point, rows[final])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
