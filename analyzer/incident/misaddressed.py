@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.flow.keys import among, distinct
+from analyzer.incident.unheard import in_vain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,8 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
         astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
         if point.role == "uplink":
             astray |= among(point.src, asked_in_vain(point))
+        if point.role == "pod":  # what cannot send cannot answer
+            astray |= among(point.dst, np.array([one.asking for one in in_vain(scene)], np.uint64))
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
 
 

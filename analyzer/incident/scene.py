@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.capture.layout import REPLY, SYN_X, TCP_SYN
 from analyzer.capture.naming import role_of
 from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
-from analyzer.connection.passages import address, addresses
+from analyzer.connection.passages import addresses
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
@@ -24,6 +24,7 @@ from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.answering import answered
 from analyzer.incident.bridging import around, at_port, device, other_bridge, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
+from analyzer.incident.translating import leads
 from analyzer.node.recording import called
 from analyzer.node.ways import EXITS, LOCAL, OUT
 
@@ -318,11 +319,7 @@ class Scene:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)
             flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
-        hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
-        src, dst = (
-            address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow]))
-            for h, w in zip(hi, lo, strict=True)
-        )
+        (src, dst), ports = addresses(flows, flow), int(flows.ports[flow])
         sport, dport = ports >> 16, ports & 0xFFFF
         if reply:
             src, dst, sport, dport = dst, src, dport, sport
@@ -330,6 +327,8 @@ class Scene:
         if data and (same := self.trails.flows_of(point, flow).get(there.name)) is not None:
             # It asks no nat chain any more: the forward hook sees what the first packet's translation gave.
             dst, dport = addresses(there.flows, same)[1], int(there.flows.ports[same]) & 0xFFFF
+        # Where the uplink is a port of the bridge, the bridge has what the node itself sends.
+        itself = outward and not reply and self.node.owns(src)
         ported = proto in (TCP, UDP)
         return Packet(
             proto={TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}.get(proto, str(proto)),
@@ -337,7 +336,7 @@ class Scene:
             dst=dst,
             sport=sport if ported and (self._source_port_asked or reply) else None,
             dport=dport if ported and (not reply or self._source_port_asked) else None,
-            iif=iif,
+            iif=None if itself else iif,
             oif=oif,
             state=self.state(point, row, gap) if reply else "established" if data else "new",
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
@@ -380,8 +379,8 @@ class Scene:
         own = bool(packet.dst) and self.node.owns(packet.dst)
         known = self.local or (frozenset({packet.dst}) if own else None)
         steps = walk(rules, replace(packet, oif=None) if own else packet, local=known)
-        if own and (steps.destination_nat is not None or steps.nat_doubts):  # it is forwarded after all
-            steps = walk(rules, packet, local=known)
+        if steps.destination_nat or steps.nat_doubts:
+            steps = walk(rules, replace(packet, oif=leads(packet, steps, self.node)), local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP

@@ -39,7 +39,7 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
+from analyzer.incident.ruled import DROPPING, counted, doubtful, marked, perhaps, unmark, whose
 from analyzer.nat.tuples import DST
 from analyzer.node.ways import EXITS
 
@@ -269,7 +269,7 @@ def _at_random(case: Case, scene: Scene) -> tuple[Step, str, str] | None:
 def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int] | None:
     """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
 
-    For rules that ask what a capture does not show: a rate, a length, how many connections there are.
+    For rules that ask what a capture does not show (a rate, a length, how many connections), or hand it to a program.
     """
     if walked is None or walked[0].verdict != "cannot-tell":
         return None
@@ -277,7 +277,7 @@ def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int
     risen = [
         (step, count)
         for step in steps
-        if step.action == "drop" and step.rule is not None and (count := _grown(step.rule, scene)) > 0
+        if step.action in DROPPING and step.rule is not None and (count := _grown(step.rule, scene)) > 0
     ]
     return risen[0] if len(risen) == 1 else None
 
