@@ -7,9 +7,9 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other ports
     of that address pass. No conntrack counter moves. If the bundle has the rules, the packet is walked through them and the
-    rule is named; its own counter may confirm it. If a rule matches on something no packet shows (a rate, a length), its
-    counter before and after is the sign, as for data of a connection that INVALID packets' rule drops. A kernel drop record
-    shows a rule in FORWARD, or the function that evaluates rules (`nft_do_chain`).
+    rule is named; its own counter may confirm it. If a rule asks for something no packet shows (a rate, a length), or drops
+    INVALID packets, its counter is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
+    rules (`nft_do_chain`).
 
 What is ruled out
     A full table and failed insertions (conntrack would have counted them), an unresolved next hop (others reach it, or
