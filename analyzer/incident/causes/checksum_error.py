@@ -88,10 +88,8 @@ class Tunnel(NamedTuple):
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node, between {loss.gap[0]} and {loss.gap[1]}: they came in with a "
-        "wrong "
-        f"checksum, which their sender made, and the kernel drops such packets."
+        f"{loss.lost()}, between {loss.gap[0]} and {loss.gap[1]}: they came in with a wrong checksum, which their sender "
+        f"made, and the kernel drops such packets."
     )
 
 

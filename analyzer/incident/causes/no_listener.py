@@ -31,6 +31,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case
@@ -61,7 +62,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself: nobody "
+        f"{count(loss.connections, 'connection was', 'connections were')} refused by this node itself: nobody "
         "listens on that port, and no rule leads it on to a pod."
     )
 

@@ -40,6 +40,7 @@ from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
 from analyzer.incident.routing import beyond
 from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
+from analyzer.incident.wording import count
 from analyzer.nat.tuples import DST
 from analyzer.node.ways import EXITS
 
@@ -87,8 +88,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     if loss.to_node:
         return (
-            f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops this traffic."
+            f"{count(loss.connections, 'connection')} to this node itself got no answer, "
+            f"{count(loss.packets, 'attempt')} in all: a rule on the node drops this traffic."
         )
     return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 

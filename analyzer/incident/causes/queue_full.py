@@ -29,7 +29,6 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -63,11 +62,9 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: the transmit queue of the interface was full and "
-        f"dropped them between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.lost()}{loss.waited}: the transmit queue of the interface was full and dropped them between {loss.gap[0]} "
+        f"and {loss.gap[1]}."
     )
 
 

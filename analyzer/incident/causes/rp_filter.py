@@ -72,10 +72,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node: its reverse path filter (rp_filter) drops packets whose "
-        "answers would leave "
-        f"by another interface than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.lost()}: its reverse path filter (rp_filter) drops packets whose answers would leave by another interface "
+        f"than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
