@@ -123,8 +123,7 @@ def _key(file: Path) -> bytes:
         secret = file.read_bytes()
     except OSError as error:
         raise UnusableInput(
-            f"--redact-key: {file}: cannot be read: {error.strerror}; make a key with "
-            f"head -c 32 /dev/urandom > {file}"
+            f"--redact-key: {file}: cannot be read: {error.strerror}; make a key with head -c 32 /dev/urandom > {file}"
         ) from None
     if len(secret) < KEY_BYTES:
         raise UnusableInput(

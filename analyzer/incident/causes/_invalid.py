@@ -57,10 +57,9 @@ def summary(findings: int, resets: int, what: str, *, by_pod: bool) -> str:
     """One sentence for people who do not read packets."""
     if by_pod:
         return (
-            f"This node broke {count(findings, 'connection')}: conntrack called {count(resets, 'reply', 'replies')} of the "
-            f"server INVALID ({what}) and passed {'it' if resets == 1 else 'them'} on "
-            f"with the endpoint's own address instead of the service's; the pod, which knows no such connection, answered "
-            f"with a RST."
+            f"This node broke {count(findings, 'connection')}: conntrack called {count(resets, 'reply', 'replies')} of "
+            f"the server INVALID ({what}) and passed {'it' if resets == 1 else 'them'} on with the endpoint's own "
+            "address instead of the service's; the pod, which knows no such connection, answered with a RST."
         )
     return (
         f"This node reset {count(findings, 'connection')}: conntrack called {count(resets, 'reply', 'replies')} of the server "

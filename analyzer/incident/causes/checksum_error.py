@@ -69,8 +69,7 @@ REMEDIES = (
         command="tcpdump -ni eth0 -vv -c 100 'udp port 8472 or udp port 4789 or ip proto 4' | grep -i 'bad "
         ".*cksum\\|incorrect'",
         effect="Shows from which node wrong checksums come. Only packets that come in can be judged: those that leave get "
-        "theirs behind "
-        "the capture.",
+        "theirs behind the capture.",
         risk="None: read-only.",
     ),
 )

@@ -53,8 +53,7 @@ REMEDIES = (
     Remedy(
         do="Check the filter's setting and the route back to the sender",
         command="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.eth0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip "
-        "rule; "
-        "ip route get SENDER",
+        "rule; ip route get SENDER",
         effect="The greater of the two settings counts; the counter rises with every packet that the filter drops.",
         risk="None: read-only.",
     ),
@@ -63,8 +62,7 @@ REMEDIES = (
         command="sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         effect="The next attempt gets through, if a route to the sender exists at all.",
         risk="Forged source addresses that are routed elsewhere are taken on this interface; the answers still leave by "
-        "another one, "
-        "where a firewall on the way may not know them.",
+        "another one, where a firewall on the way may not know them.",
     ),
 )
 

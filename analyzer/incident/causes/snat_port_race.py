@@ -296,13 +296,11 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
             ),
         ]
     drops = scene.drops.get(gap.outer.name)
-    missed = scene.capture_losses()
     found.append(
         Exclusion(
             cause="packet missed by the capture",
             because=f"no answer came to this attempt; {gap.outer.name} was recording before and after it"
-            + (f" and lost {drops} packets" if drops is not None else "")
-            + (f"; it missed {count(missed, 'other request')}, though" if missed else ""),
+            + (f" and lost {drops} packets" if drops is not None else ""),
         )
     )
     if protocol == TCP and case.passed is None:
