@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.fates import CAPTURE_LOSS
 from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import challenge_ack, tunnels
@@ -149,7 +150,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
                 "and the incidents tell of these alone. The counts are of all."
             )
     found += tunnels.refused(scene)
-    missed = scene.capture_losses()
+    missed = sum(int((at.fate == CAPTURE_LOSS).sum()) for found in scene.requests.values() for at in found)
     if missed:
         found.append(
             f"{missed} requests were missed by a capture that they demonstrably passed; they are not called lost."

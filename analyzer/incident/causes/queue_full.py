@@ -73,7 +73,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if case.refused:
         return None
     record = recorded(case, scene, "queue-full")
-    if record is None and (not scene.counters or scene.counters.get("drop")):
+    if record is None and not scene.undropped:
         return None
     return _explanation(case, scene, record, "proven" if record else "likely")
 
@@ -109,7 +109,7 @@ def _explanation(
             *(
                 Exclusion(cause=cause, because="conntrack counted no drop")
                 for cause in ("conntrack-table-full", "snat-port-race")
-                if scene.counters and not scene.counters.get("drop")
+                if scene.undropped
             ),
         ),
         remedies=tuple(remedy.on("eth0", device) for remedy in REMEDIES),

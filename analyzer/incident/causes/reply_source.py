@@ -106,7 +106,7 @@ def _told(point: Point, scene: Scene) -> Sequence[tuple[int, int, Refusal | None
 def _pairs(point: Point, scene: Scene) -> Iterator[tuple[int, int]]:
     """Flows of requests that got no answer, each with the flow that came to the same socket from elsewhere in the node."""
     flows, starts = point.flows, point.starts
-    alone = (flows.proto == UDP) & (starts[1:-1:2] > starts[:-2:2]) & (starts[2::2] == starts[1:-1:2])
+    alone = (flows.proto == UDP) & (starts[2::2] == starts[1:-1:2])
     source = point.src + (flows.ports >> 16).astype(np.uint64)
     to = scene.destinations[point.name]
     own = np.flatnonzero(alone & among(point.src, scene.node.own) & among(to, source[alone]))

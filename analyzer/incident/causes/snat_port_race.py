@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.compute.thresholds import RACE_PARTNER
+from analyzer.connection.fates import CAPTURE_LOSS
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
@@ -295,12 +296,19 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
                 cause="policy-drop", because="a later attempt of the same connection passed the same gap"
             ),
         ]
-    drops = scene.drops.get(gap.outer.name)
+    drops, number = scene.drops.get(gap.outer.name), scene.gaps.index(gap)
+    missed = sum(
+        int((at.fate[at.gap == number] == CAPTURE_LOSS).sum())
+        for requests in scene.requests.values()
+        for at in requests
+        if at.point is gap.inner
+    )
     found.append(
         Exclusion(
             cause="packet missed by the capture",
             because=f"no answer came to this attempt; {gap.outer.name} was recording before and after it"
-            + (f" and lost {drops} packets" if drops is not None else ""),
+            + (f" and lost {drops} packets" if drops is not None else "")
+            + (f"; it missed {count(missed, 'other request')}, though" if missed else ""),
         )
     )
     if protocol == TCP and case.passed is None:

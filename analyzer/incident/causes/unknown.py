@@ -72,7 +72,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         for name in ("insert_failed", "drop")
         if scene.counters.get(name)
     ]
-    if scene.counters and not scene.counters.get("drop") and not scene.counters.get("insert_failed"):
+    if scene.undropped and not scene.counters.get("insert_failed"):
         evidence.append(
             Evidence(
                 says="neither drop nor insert_failed rose: conntrack dropped nothing",
