@@ -296,7 +296,7 @@ def _timestamps(  # type: ignore[no-untyped-def]
                     newest[key] = value
             else:
                 lower, of = lower + back, of + 1
-    if of and lower / of >= NEARLY_ALL and (not of_others or others / of_others < FEW):
+    if lower and lower / of >= NEARLY_ALL and others / of_others < FEW:
         yield Trait(
             code="older-timestamp",
             connections=lower,
