@@ -1,4 +1,4 @@
-"""Connections whose conntrack entry went while they lived: their next packet got another outer port.
+"""Connections whose conntrack entry went while they lived: their next packet got another outer port, or address.
 
 The pod's packet makes a new entry, in the middle of the connection, and SNAT gives that another port. The server knows no such
 connection and resets it. See the causes `entry-deleted` and `entry-expired`.
@@ -240,13 +240,24 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     rows = inner.rows(mine)
     before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
     seen = scene.trails.sighting(outer, first)
+    was, now = (end.partition(" to ")[0].rpartition(":")[0].strip("[]") for end in (old, new))
+    renumbered = was != now and was not in scene.local
     changed = Evidence(
-        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer port, "
-        "so another entry",
+        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer "
+        f"{'address' if renumbered else 'port'}, so another entry",
         source=f"{seen.file} frame {seen.frame}",
     )
     why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
     pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
+    if renumbered and why is None:
+        why = Gone(
+            cause="uplink-changed",
+            confidence="proven" if now in scene.local else "likely",
+            evidence=(Evidence(says=f"{was} is no address of this node any more", source="ip address"),)
+            if scene.local
+            else (),
+            facts={},
+        )
     evidence = [changed, *(why.evidence if why else ())]
     told = (
         len(before) > 0
@@ -271,7 +282,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
         rst = scene.trails.sighting(outer, int(refused[0]))
         evidence.append(
             Evidence(
-                says=f"{rst.src}, which knows no connection with that port, reset it",
+                says=f"{rst.src}, which knows no connection with that {'address' if renumbered else 'port'}, reset it",
                 source=f"{rst.file} frame {rst.frame}",
             )
         )

@@ -58,11 +58,11 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
             astray |= among(point.dst, pod)
         astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
         if point.role == "uplink":
-            astray |= among(point.src, _asked_in_vain(point))
+            astray |= among(point.src, asked_in_vain(point))
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
 
 
-def _asked_in_vain(point: Point) -> NDArray[np.uint64]:
+def asked_in_vain(point: Point) -> NDArray[np.uint64]:
     """Addresses that are asked for by ARP, more than once, and of which no ARP packet came."""
     flows, arp = point.flows, point.flows.proto == ARP
     told = np.concatenate([point.src[arp & _sent(point, 0)], point.dst[arp & _sent(point, 1)]])

@@ -116,6 +116,15 @@ def connected(
         return socket.create_connection(target, timeout=5, source_address=source)
 
 
+def talk(client: socket.socket) -> bool:
+    """Send something over a connection; whether it comes back."""
+    try:
+        client.sendall(b"hello")
+        return bool(client.recv(64))
+    except ConnectionResetError:
+        return False
+
+
 def converse(target: tuple[str, int], seconds: float) -> dict[str, float]:
     """Talk over one connection, ten times a second.
 

@@ -22,7 +22,7 @@ from tests.capture.test_reader import pcap
 
 def recording(folder: Path) -> Recording:
     """Record the only point of a folder."""
-    (found,) = record(Bundle.open([folder]).captures, dict, {}, lambda _: None, Memory())
+    (found,) = record(Bundle.open([folder]).captures, lambda _: {}, {}, lambda _: None, Memory())
     return found
 
 

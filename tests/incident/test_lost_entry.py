@@ -150,3 +150,24 @@ def test_a_late_udp_answer(tmp_path: Path) -> None:
 
     assert [("reply-vanished", "entry-expired", "likely")] == named(analysis)
     assert 199 == round(analysis.incidents[0].findings[0].facts["pause_s"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", ("uplink-changed", "likely")),
+        ("192.0.2.99", ("uplink-changed", "proven")),
+        ("192.0.2.10", ("entry-deleted", "possible")),
+    ],
+    ids=["nothing tells whose it is", "the node has the new one", "the node still has the old one"],
+)
+def test_another_address(address: str, expected: tuple[str, str], tmp_path: Path) -> None:
+    """MASQUERADE takes the interface's address: if that changed, its entries were forgotten."""
+    if address:
+        (tmp_path / "ip-addr.txt").write_text(
+            "2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default qlen 1000\n"
+            f"    link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n    inet {address}/24 scope global eth0\n"
+        )
+    analysis = analysed(tmp_path, *talks(60, nat="192.0.2.99:43286"))
+
+    assert [("misdelivered", *expected)] == named(analysis)

@@ -70,11 +70,14 @@ def test_near_misses(talk: Conversation, entry: str, tmp_path: Path) -> None:
 def test_a_sender_that_is_asked_for(
     answered: bool, expected: tuple[int, dict[str, int]], tmp_path: Path
 ) -> None:
-    """SNAT gave an address that the node does not answer for: the far end, which asks for it, cannot answer either."""
-    talk = connection(nat="192.0.2.77:20000")
+    """A pod's own address, untranslated, that nobody answers for: the far end, which asks for it, cannot answer either."""
+    talk = connection()
+    talk.nat = talk.pod
     for at in (0, 1, 3):
         talk.syn(at)
-    asks = Frames().asks("192.0.2.77", 0.0001, 1.1, 2.1, by="192.0.2.100", mac=GATEWAY, answered=answered)
+    asks = Frames().asks(
+        talk.pod.split(":")[0], 0.0001, 1.1, 2.1, by="192.0.2.100", mac=GATEWAY, answered=answered
+    )
     account = judged(tmp_path, talk, asks).account
 
     assert expected == (account.outside, account.why_unknown)
