@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.capture.layout import REPLY, SYN_X, TCP_SYN
 from analyzer.capture.naming import role_of
-from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
+from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import addresses
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
@@ -29,7 +29,7 @@ from analyzer.node.recording import called
 from analyzer.node.ways import EXITS, LOCAL, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +84,16 @@ class Scene:
         for snapshot in self.evidence.counters:
             by_source.setdefault(snapshot.source, []).append(snapshot)
         return next((group[-1].since(group[0]) for group in by_source.values() if len(group) > 1), {})
+
+    @property
+    def undropped(self) -> bool:
+        """Whether conntrack's counters are known, and it counted no drop."""
+        return bool(self.counters) and not self.counters.get("drop")
+
+    @property
+    def followed(self) -> Iterator[Followed]:
+        """All that is followed: the requests at each point, then the replies."""
+        return (at for kind in (self.requests, self.replies) for some in kind.values() for at in some)
 
     @cached_property
     def drops(self) -> Mapping[str, int]:
@@ -385,7 +395,3 @@ class Scene:
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP
         return steps, rules.file
-
-    def capture_losses(self) -> int:
-        """Followed that a point demonstrably missed though they passed it."""
-        return sum(int((at.fate == CAPTURE_LOSS).sum()) for found in self.requests.values() for at in found)

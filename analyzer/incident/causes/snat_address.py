@@ -31,6 +31,7 @@ from analyzer.connection.passages import addresses, flow_name
 from analyzer.flow.keys import among
 from analyzer.incident.misaddressed import unanswered_for
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
+from analyzer.incident.wording import count
 from analyzer.nat.tuples import SRC
 from analyzer.node.ways import OUT
 
@@ -58,10 +59,9 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    many = "s" * (loss.connections != 1)
     return (
-        f"{loss.connections:,} connection{many} left this node with a source address that it does not have, so no reply gets "
-        "back: SNAT gives them that address."
+        f"{count(loss.connections, 'connection')} left this node with a source address that it does not have, so no reply "
+        "gets back: SNAT gives them that address."
     )
 
 
