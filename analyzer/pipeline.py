@@ -148,7 +148,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         scene.points,
         scene.gaps,
         scene.node,
-        [at for kind in (scene.requests, scene.replies) for told in kind.values() for at in told],
+        [*scene.followed],
         (named for one in found() for named in one.named()),
         scene.refusals,
         scene.trails,

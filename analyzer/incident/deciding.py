@@ -320,14 +320,13 @@ def _by_records(scene: Scene) -> None:
     for (name, row), record in joined(scene).items():
         if record.means.kind not in ARRIVED:
             rows.setdefault(name, []).append(row)
-    for kind in (scene.requests, scene.replies):
-        for at in (one for followed in kind.values() for one in followed):
-            named = at.index(np.array(sorted(rows.get(at.point.name, ())), np.int64))
-            for place in named[~at.answered[named]].tolist():
-                # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
-                reason = at.reason[place]
-                if reason in LOST or (reason in OPEN and not unplaced(scene, at, place)):
-                    at.reason[place] = CODES["recorded-drop"]
+    for at in scene.followed:
+        named = at.index(np.array(sorted(rows.get(at.point.name, ())), np.int64))
+        for place in named[~at.answered[named]].tolist():
+            # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
+            reason = at.reason[place]
+            if reason in LOST or (reason in OPEN and not unplaced(scene, at, place)):
+                at.reason[place] = CODES["recorded-drop"]
 
 
 def _by_counters(scene: Scene) -> None:

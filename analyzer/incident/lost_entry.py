@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
-from analyzer.connection.passages import ends, flow_name
+from analyzer.connection.passages import addresses, ends, flow_name
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.timeouts import PREFIX, Timeouts
 from analyzer.conntrack.udp import STREAM
@@ -150,10 +150,10 @@ def _destroyed(
     scene: Scene, flows: Flows, flow: int, since: int, until: int
 ) -> tuple[int, Evidence, bool] | None:
     """When conntrack's own log saw the entry go between two times, that line, and whether a program deleted it."""
-    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends(flows, flow))
+    (src, dst), ports = addresses(flows, flow), int(flows.ports[flow])
     proto = "tcp" if flows.proto[flow] == TCP else "udp"
     for log in scene.evidence.events:
-        for life in lives(log, proto, src.strip("[]"), int(sport), dst.strip("[]"), int(dport)):
+        for life in lives(log, proto, src, ports >> 16, dst, ports & 0xFFFF):
             event = life.destroyed
             # Clocks of the log and the captures are one node's, yet a capture's may have been moved.
             if event is not None and event.time is not None and since - SECOND < event.time < until + SECOND:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.incident.reconcile import unseen
 from analyzer.incident.unheard import UNANSWERED
-from analyzer.incident.wording import duration, wait
+from analyzer.incident.wording import count, duration, wait
 from analyzer.report import account as accounts
-from analyzer.report.words import between, cause_title, count, losses, short
+from analyzer.report.words import between, cause_title, losses, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,12 +138,12 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
     if analysis.inconclusive and not beside:
         return "Nothing can be concluded from these captures"
     if account.outside:
-        some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
+        some = f"{account.outside:,} of {count(account.connections, 'connection')}"
         return f"{some} {_elsewhere(account)}; {beside or 'none because of this node'}"
     if not account.connections:
         return beside.capitalize() or "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
-        return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
+        return f"The capture ends before the outcome of {count(account.unknown, 'connection')} is known"
     cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
     if beside:
         return f"{_all(account.worked).capitalize()} worked, but {beside}{cut}"
@@ -153,7 +153,7 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
 def _waited(account: Account) -> str:
     """How many this node delayed without a loss, and where most of them waited."""
     one = account.waited[0]
-    some = f"{account.node:,} of {count(account.connections, 'connection', 'connections')}"
+    some = f"{account.node:,} of {count(account.connections, 'connection')}"
     beyond = f"; {account.outside:,} more failed or waited outside this node" if account.outside else ""
     return (
         f"{some} waited in this node for up to {duration(max(each.longest for each in account.waited))}"

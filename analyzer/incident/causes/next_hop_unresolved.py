@@ -139,7 +139,6 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 source=f"{capture.label} frame {frame}",
             )
         )
-    counters = scene.counters
     return Explanation(
         cause=CODE,
         confidence="proven" if unreachable is not None else "likely",
@@ -151,9 +150,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             ),
             Exclusion(
                 cause="conntrack-table-full",
-                because="conntrack counted no drop"
-                if counters and not counters.get("drop")
-                else "the packet got beyond conntrack",
+                because="conntrack counted no drop" if scene.undropped else "the packet got beyond conntrack",
             ),
             Exclusion(cause="lost outside the node", because=f"the packet itself never got to {uplink.name}"),
         ),

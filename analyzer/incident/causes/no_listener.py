@@ -35,6 +35,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.evidence.rules.packet import Step
@@ -66,7 +67,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself: nobody "
+        f"{count(loss.connections, 'connection was', 'connections were')} refused by this node itself: nobody "
         "listens on that port, and no rule leads it on to a pod."
     )
 

@@ -36,6 +36,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +78,8 @@ WHY = {
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
-        f"connection{'s' * (loss.connections != 1)} were misdelivered by this node: a stale conntrack entry still sends them "
-        f"where the current rules would not."
+        f"{count(loss.packets, 'packet')} of {count(loss.connections, 'connection')} were misdelivered by this node: a stale "
+        f"conntrack entry still sends them where the current rules would not."
     )
 
 

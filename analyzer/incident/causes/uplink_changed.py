@@ -39,6 +39,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 from analyzer.incident.routing import way
+from analyzer.incident.wording import count
 from analyzer.nat.tuples import SRC
 from analyzer.node.ways import OUT
 
@@ -109,10 +110,10 @@ class _Move:
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    many = "s" * (loss.connections != 1)
+    one = loss.connections == 1
     return (
-        f"{loss.connections:,} connection{many} broke or waited because of this node: the uplink, or its address, changed while "
-        f"{'they were' if many else 'it was'} open, and MASQUERADE gives {'them' if many else 'it'} the new address."
+        f"{count(loss.connections, 'connection')} broke or waited because of this node: the uplink, or its address, changed "
+        f"while {'it was' if one else 'they were'} open, and MASQUERADE gives {'it' if one else 'them'} the new address."
     )
 
 
@@ -220,7 +221,7 @@ def suspected(gap: Gap, flow: int, row: int, scene: Scene) -> tuple[Evidence, in
         return Evidence(says=says, source=f"{seen.file} frame {seen.frame}"), 1
     dst = addresses(inner.flows, flow)[1]
     led = way(scene, dst, iif=inner.name)
-    if not led.devices or gap.outer.name in led.devices:
+    if not led.devices or gap.outer.name in led.devices or (scene.evidence.routing_rules and not led.sure):
         return None
     says = f"the connection had left by {gap.outer.name}, and the routes, as listed, lead to {dst} by {', '.join(led.devices)}"
     return Evidence(says=says, source="routes"), 0
@@ -236,7 +237,7 @@ def _finding(move: _Move, scene: Scene) -> Finding:
         seen = scene.trails.sighting(inner, int(dropped[0]))
         evidence.append(
             Evidence(
-                says=f"{len(dropped)} packet{'s' * (len(dropped) != 1)} before it left by neither: the kernel drops what would "
+                says=f"{count(len(dropped), 'packet')} before it left by neither: the kernel drops what would "
                 "leave by another interface than the one whose address MASQUERADE gave it",
                 source=f"{seen.file} frame {seen.frame}",
             )
