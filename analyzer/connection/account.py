@@ -252,13 +252,9 @@ def classes(
     astray = np.zeros(len(code), bool)
     astray[np.asarray(misaddressed, np.int64)] = True
     blind[np.asarray(unwatched, np.int64)] = True
-    willed = local & (code == REFUSED) & (told.ruled | ~by_node)
-    onward = (
-        elsewhere
-        | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
-        | aside
-        | willed
-    )
+    willed = local & (code == REFUSED) & ((told.ruled & (told.reason == _OWN)) | ~by_node)
+    reached = told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard)
+    onward = elsewhere | ((reached | aside) & ~by_node) | willed
     why = np.select(
         [
             (fate == _OPEN) & ~elsewhere,

@@ -217,13 +217,15 @@ def _to_the_node(scene: Scene) -> None:
             number, outward = _beside(scene, at.point, mine)
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
             verdicts = ("reject",) if reset[place] else ("drop", "reject")
-            if (
-                walked is not None
-                and walked[0].verdict in verdicts
-                and on_arrival(walked[0], own=bool(own[place]))
-            ):
+            if walked is None:
+                continue
+            if walked[0].verdict in verdicts and on_arrival(walked[0], own=bool(own[place])):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
-                at.gap[place], at.outward[place] = number, outward
+            elif reset[place] and walked[0].destination_nat is not None:
+                at.reason[place] = CODES["refused-here"]
+            else:
+                continue
+            at.gap[place], at.outward[place] = number, outward
 
 
 def _led_nowhere(scene: Scene, at: Followed, coming: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -243,6 +245,13 @@ def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
     """The gap that a loss at a point is told of, and whether that begins there."""
     inner = [number for number in gaps if scene.gaps[number].inner is point]
     return (inner or gaps)[-1], bool(inner)
+
+
+def _leads_on(scene: Scene, at: Followed, place: int, gaps: list[int]) -> bool:
+    """Whether a rule certainly translates a packet, so that nobody meant the node itself to be asked for that port."""
+    number, outward = _beside(scene, at.point, gaps)
+    walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
+    return walked is not None and walked[0].destination_nat is not None
 
 
 def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -267,7 +276,7 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
             continue
         if one.sender != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
             continue
-        if flows.proto[flow] == TCP or one.kind in PROHIBITED:
+        if flows.proto[flow] == TCP or one.kind in PROHIBITED or _leads_on(scene, at, place, gaps):
             at.reason[place] = CODES["refused-here"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.flow.keys import among, distinct
+from analyzer.incident.unheard import in_vain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +59,13 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
             astray |= among(point.dst, pod)
         astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
         if point.role == "uplink":
-            astray |= among(point.src, asked_in_vain(point))
+            astray |= among(point.src, unanswered_for(point))
+        if point.role == "pod":  # what cannot send cannot answer
+            astray |= among(point.dst, np.array([one.asking for one in in_vain(scene)], np.uint64))
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
 
 
-def asked_in_vain(point: Point) -> NDArray[np.uint64]:
+def unanswered_for(point: Point) -> NDArray[np.uint64]:
     """Addresses that are asked for by ARP, more than once, and of which no ARP packet came."""
     flows, arp = point.flows, point.flows.proto == ARP
     told = np.concatenate([point.src[arp & _sent(point, 0)], point.dst[arp & _sent(point, 1)]])

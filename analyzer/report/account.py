@@ -19,7 +19,7 @@ _WHY = {
     "untold": "no captured point shows how far they got",
     "unwatched": "a point on their path did not record all of them",
     "station": "their frames are for a link-layer address that was never heard (the entry in `ip neigh` may be wrong), or "
-    "a neighbour asks in vain for the address that they left with",
+    "somebody on their way asks for a neighbour by ARP and gets no answer",
     "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",

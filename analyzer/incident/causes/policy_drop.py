@@ -7,8 +7,8 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other ports
     of that address pass. No conntrack counter moves. If the bundle has the rules, the packet is walked through them and the
-    rule is named; its own counter may confirm it. If a rule matches on something no packet shows (a rate, a length), its
-    counter before and after is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
+    rule is named; its own counter may confirm it. If a rule asks for something no packet shows (a rate, a length), or drops
+    INVALID packets, its counter is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
     rules (`nft_do_chain`).
 
 What is ruled out
@@ -39,7 +39,7 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
+from analyzer.incident.ruled import DROPPING, counted, doubtful, marked, perhaps, unmark, whose
 from analyzer.incident.wording import count
 from analyzer.nat.tuples import DST
 from analyzer.node.ways import EXITS
@@ -270,7 +270,7 @@ def _at_random(case: Case, scene: Scene) -> tuple[Step, str, str] | None:
 def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int] | None:
     """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
 
-    For rules that ask what a capture does not show: a rate, a length, how many connections there are.
+    For rules that ask what a capture does not show (a rate, a length, how many connections), or hand it to a program.
     """
     if walked is None or walked[0].verdict != "cannot-tell":
         return None
@@ -278,7 +278,7 @@ def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int
     risen = [
         (step, count)
         for step in steps
-        if step.action == "drop" and step.rule is not None and (count := _grown(step.rule, scene)) > 0
+        if step.action in DROPPING and step.rule is not None and (count := _grown(step.rule, scene)) > 0
     ]
     return risen[0] if len(risen) == 1 else None
 

@@ -29,7 +29,7 @@ import numpy as np
 from analyzer.capture.layout import ARP
 from analyzer.connection.passages import addresses, flow_name
 from analyzer.flow.keys import among
-from analyzer.incident.misaddressed import asked_in_vain
+from analyzer.incident.misaddressed import unanswered_for
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 from analyzer.incident.wording import count
 from analyzer.nat.tuples import SRC
@@ -74,7 +74,7 @@ def findings(scene: Scene) -> list[Finding]:
 def _unanswerable(gap: Gap) -> Iterator[int]:
     """Matches whose outer source nobody answers for, and that got no answer."""
     m, outer = gap.matches, gap.outer
-    asked = among(outer.src[m.b], asked_in_vain(outer)) & (m.agreed & SRC == 0) & (gap.heading == OUT)
+    asked = among(outer.src[m.b], unanswered_for(outer)) & (m.agreed & SRC == 0) & (gap.heading == OUT)
     silent = outer.starts[2 * m.b + 2] == outer.starts[2 * m.b + 1]
     yield from np.flatnonzero(asked & silent).tolist()
 

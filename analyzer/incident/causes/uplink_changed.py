@@ -221,7 +221,7 @@ def suspected(gap: Gap, flow: int, row: int, scene: Scene) -> tuple[Evidence, in
         return Evidence(says=says, source=f"{seen.file} frame {seen.frame}"), 1
     dst = addresses(inner.flows, flow)[1]
     led = way(scene, dst, iif=inner.name)
-    if not led.devices or gap.outer.name in led.devices:
+    if not led.devices or gap.outer.name in led.devices or (scene.evidence.routing_rules and not led.sure):
         return None
     says = f"the connection had left by {gap.outer.name}, and the routes, as listed, lead to {dst} by {', '.join(led.devices)}"
     return Evidence(says=says, source="routes"), 0
