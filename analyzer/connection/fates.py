@@ -203,7 +203,7 @@ def _returning(
     Where the leg's other point never saw the flow, its request must have been routed at least once: else the node itself asked.
     """
     came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
-    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    first = point.order[point.starts[2 * flow.astype(np.int64)]]
     routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
     return came, came | (routed & ~came.any(1))[:, None]
 

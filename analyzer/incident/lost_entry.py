@@ -16,8 +16,7 @@ import numpy as np
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
 from analyzer.connection.passages import addresses, ends, flow_name
 from analyzer.conntrack import generation_of
-from analyzer.conntrack.timeouts import PREFIX, Timeouts
-from analyzer.conntrack.udp import STREAM
+from analyzer.conntrack.timeouts import PREFIX, SECOND, STREAM, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Connections that are told."""
-SECOND = 1_000_000_000
 DAY = 86_400
 ALIVE = Remedy(
     do="Send keepalives more often than the entry's lifetime",

@@ -82,7 +82,10 @@ def test_the_nodes_own_lifetime(lifetime: int, cause: str, tmp_path: Path) -> No
     """Silent for longer than an entry lives here, it expired; for less, it did not."""
     (tmp_path / "sysctl.txt").write_text(f"net.netfilter.nf_conntrack_tcp_timeout_established = {lifetime}\n")
 
-    assert [cause] == [cause for _, cause, _ in named(analysed(tmp_path, *talks(60)))]
+    analysis = analysed(tmp_path, *talks(60))
+    assert [cause] == [cause for _, cause, _ in named(analysis)]
+    says = analysis.incidents[0].findings[0].evidence[1].says
+    assert (cause == "entry-deleted") == says.endswith("less than its entry lives here: something deleted it")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,13 @@ def test_a_datagram_from_another_port(tmp_path: Path) -> None:
 def test_the_same_port(tmp_path: Path) -> None:
     """The near miss: it goes on as before."""
     assert [] == named(analysed(tmp_path, *talks(60, nat="192.0.2.10:43286", reset=False)))
+
+
+def test_no_translation_any_more(tmp_path: Path) -> None:
+    """The near miss: it goes on with the pod's own address, which is another story."""
+    assert {"entry-deleted"}.isdisjoint(
+        cause for _, cause, _ in named(analysed(tmp_path, *talks(60, nat="10.244.0.11:43286", reset=False)))
+    )
 
 
 def test_a_new_connection_from_that_port(tmp_path: Path) -> None:

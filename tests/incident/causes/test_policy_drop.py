@@ -95,6 +95,7 @@ def test_the_rule_is_named(tmp_path: Path) -> None:
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
     assert "tcp dport 8080" in finding.facts["rule"]
+    assert finding.evidence[0].says.startswith("the SYN matches this rule: ")
     assert "it counted 3 packets" in finding.evidence[0].says
     assert "kubectl get networkpolicy --all-namespaces" == finding.remedies[-1].command
 
