@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.incident.causes.entry_deleted import summary
+from analyzer.incident.explanation import Loss
 from tests.conversation import START
 from tests.incident.evidence import connection, findings, judged
 
@@ -40,3 +42,11 @@ def test_destroyed_before_its_time(by: str, tmp_path: Path) -> None:
 def test_near_misses(log: str, tmp_path: Path) -> None:
     """Another connection's entry, or one that went later, explains nothing."""
     assert "entry-deleted" not in [cause for cause, _ in after(tmp_path, log)]
+
+
+@pytest.mark.parametrize(("number", "which"), [(1, "its conntrack entry,"), (2, "their conntrack entries,")])
+def test_how_many(number: int, which: str) -> None:
+    """Each connection has an entry."""
+    assert f"something deleted {which} so" in summary(
+        Loss(connections=number, packets=9, gap=("cni0", "eth0"), delay_s=0)
+    )

@@ -52,6 +52,8 @@ def test_a_refusal(
 
     assert ("refused", expected) == (finding.kind, (finding.cause, finding.confidence))
     assert says is None or finding.evidence[0].says.startswith(says)
+    remedies = [one.command.split()[0] for one in finding.remedies if finding.cause == CODE]
+    assert (["nft", "kubectl"] if rule and finding.cause == CODE else []) == remedies
 
 
 @pytest.mark.parametrize(
