@@ -253,9 +253,11 @@ def classes(
     astray[np.asarray(misaddressed, np.int64)] = True
     blind[np.asarray(unwatched, np.int64)] = True
     willed = local & (code == REFUSED) & (told.ruled | ~by_node)
+    # That the repetition got out says nothing of a first attempt that was not seen to.
+    hidden = (code == DELAYED) & np.isin(told.reason, [CODES[one] for one in ("answered", "answered-here")])
     onward = (
         elsewhere
-        | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard))
+        | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard) & ~hidden)
         | aside
         | willed
     )
