@@ -15,6 +15,7 @@ from analyzer.capture.storage import Memory, TemporaryFiles
 from analyzer.connection.model import Connection
 from analyzer.errors import TooLarge, UnusableInput
 from analyzer.evidence import collect
+from analyzer.evidence.nodes import interfaces_for
 from analyzer.incident.model import Finding, Incident
 from analyzer.result.analysis import Result
 
@@ -86,7 +87,9 @@ def _analyze(
     with ThreadPoolExecutor(1) as aside:
         evidence = aside.submit(collect, bundle.evidence).result
         aside.submit(import_module, "analyzer.pipeline")
-        recordings = record(bundle.captures, lambda: evidence().interfaces, roles, progress, storage)
+        recordings = record(
+            bundle.captures, lambda file: interfaces_for(file, evidence()), roles, progress, storage
+        )
     from analyzer.pipeline import conclude
 
     return Analysis(**vars(conclude(bundle, evidence(), recordings)))

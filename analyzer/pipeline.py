@@ -12,7 +12,7 @@ from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.evidence.nodes import joined, of_each
 from analyzer.flow.point import FOLLOWED, assemble
-from analyzer.incident import citing, logged, misdelivered, named, summary
+from analyzer.incident import citing, logged, misdelivered, named, summary, unheard
 from analyzer.incident.advice import advise
 from analyzer.incident.causes import reply_source
 from analyzer.incident.covering import coverage, untold
@@ -85,7 +85,9 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         reconciliation=rows,
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
-        inconclusive=summary.blind(scene) or (not told and not account.open and unseen(rows)) or None,
+        inconclusive=summary.blind(scene)
+        or (not told and not account.open and (unseen(rows) or unheard.told(unheard.in_vain(scene))))
+        or None,
         advice=advise(scene),
         health=health,
         occupancy=summary.occupancy(scene) if len(nodes) == 1 else None,
@@ -146,7 +148,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         scene.points,
         scene.gaps,
         scene.node,
-        [at for kind in (scene.requests, scene.replies) for told in kind.values() for at in told],
+        [*scene.followed],
         (named for one in found() for named in one.named()),
         scene.refusals,
         scene.trails,

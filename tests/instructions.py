@@ -55,7 +55,7 @@ from analyzer.nat.crossing import cross
 from analyzer.node.topology import neighbours, place
 bundle, switch = Bundle.open([sys.argv[1]]), ctypes.CDLL(sys.argv[2])
 switch.on()
-points = [assemble(one) for one in record(bundle.captures, dict, {}, lambda _: None, Memory())]
+points = [assemble(one) for one in record(bundle.captures, lambda _: {}, {}, lambda _: None, Memory())]
 place(points)
 cross(points, neighbours(points))
 for point in points:

@@ -18,7 +18,7 @@ def test_recordings_are_enough() -> None:
     """Whoever has read the captures otherwise comes to the same conclusion."""
     bundle = Bundle.open([FIXTURES / "snat-race"])
     evidence = collect(bundle.evidence)
-    recordings = record(bundle.captures, lambda: evidence.interfaces, {}, lambda _: None, Memory())
+    recordings = record(bundle.captures, lambda _: evidence.interfaces, {}, lambda _: None, Memory())
 
     expected, actual = analyze(FIXTURES / "snat-race"), conclude(bundle, evidence, recordings)
     assert (expected.incidents, expected.account) == (actual.incidents, actual.account)

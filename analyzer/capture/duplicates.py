@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import REPLY
+from analyzer.capture.layout import ARP, REPLY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ NEARLY_ALL = 0.8
 def leave_out(recording: Recording) -> str | None:
     """Take the second ones out, in place; say so, or return None where there are none."""
     packets = recording.packets
-    if len(packets) < 2 or not (recording.copied or _doubled(packets, min(SAMPLE, len(packets)))):
+    if len(packets) < 2 or not (recording.copied or _doubled(recording, min(SAMPLE, len(packets)))):
         return None
     keep = ~_second(packets, len(packets))
     before = len(packets)
@@ -51,8 +51,11 @@ def leave_out(recording: Recording) -> str | None:
     )
 
 
-def _doubled(packets: Packets, rows: int) -> bool:
-    return 2 * int(_second(packets, rows).sum()) >= NEARLY_ALL * rows
+def _doubled(recording: Recording, rows: int) -> bool:
+    # An ARP request that nobody answers is repeated as it was.
+    telling = recording.flows.proto[recording.packets.flow[:rows]] != ARP
+    twins = 2 * int(_second(recording.packets, rows)[telling].sum())
+    return bool(telling.any()) and twins >= NEARLY_ALL * int(telling.sum())
 
 
 def _second(packets: Packets, rows: int) -> NDArray[np.bool_]:

@@ -101,7 +101,7 @@ class Recording:
 
 def record(
     captures: Sequence[CaptureFile],
-    interfaces: Callable[[], Mapping[int, Link]],
+    interfaces: Callable[[str], Mapping[int, Link]],
     roles: Mapping[str, str],
     progress: Callable[[int], None],
     storage: Memory,
@@ -110,7 +110,8 @@ def record(
 
     Args:
         captures: The files of one bundle.
-        interfaces: Gives the node's interface table by number, for `tcpdump -i any`; asked when the packets are read.
+        interfaces: Gives by number the interfaces of the node that a file is of, for `tcpdump -i any`; of all, for an empty name.
+            Asked when the packets are read.
         roles: Point name to role, where the user said so.
         progress: Called with how many more stored bytes were read.
         storage: Where the columns shall lie.
@@ -129,7 +130,7 @@ def record(
     if len(gone) == len(captures):
         raise UnusableInput(gone[0])
     recordings = [recording for found in each for recording in found]
-    distinguish(recordings, interfaces().values())
+    distinguish(recordings, interfaces("").values())
     for several in each:
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)
@@ -145,7 +146,7 @@ def record(
 
 def _points(
     captures: list[CaptureFile],
-    interfaces: Callable[[], Mapping[int, Link]],
+    interfaces: Callable[[str], Mapping[int, Link]],
     progress: Callable[[int], None],
     storage: Memory,
     gone: list[str],
@@ -154,9 +155,10 @@ def _points(
     found: list[Recording] = []
     left = in_order(captures)
     while left:
-        group = _Group(left[0][1], storage, sum(capture.size for _, capture in left))
+        first = left[0][1]
+        group = _Group(first, storage, sum(capture.size for _, capture in left))
         left = group.read(left, progress)
-        found += group.recordings(interfaces())
+        found += group.recordings(interfaces(first.label))
         gone += group.gone
     return found
 

@@ -118,13 +118,14 @@ def turned(ends: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The TCP options that conntrack reads, and the largest segment that the sender takes."""
+    """The TCP options that conntrack reads, the largest segment that the sender takes, and its timestamp."""
 
     any: bool = False
     mss: int | None = None
     wscale: int | None = None
     sack_permitted: bool = False
     sack: tuple[tuple[int, int], ...] = ()
+    tsval: int | None = None
 
 
 def tcp_options(header: bytes) -> Options:
@@ -134,7 +135,7 @@ def tcp_options(header: bytes) -> Options:
     if len(header) < 20:
         return Options()
     raw = header[20 : (header[12] >> 4) * 4]
-    mss, wscale, permitted, blocks = None, None, False, []
+    mss, wscale, tsval, permitted, blocks = None, None, None, False, []
     for option in dpkt.tcp.parse_opts(raw):
         if option is None:
             break
@@ -147,7 +148,11 @@ def tcp_options(header: bytes) -> Options:
             wscale = value[0]
         elif kind == dpkt.tcp.TCP_OPT_SACKOK:
             permitted = True
+        elif kind == dpkt.tcp.TCP_OPT_TIMESTAMP and len(value) == 8:
+            tsval = int.from_bytes(value[:4], "big")
         elif kind == dpkt.tcp.TCP_OPT_SACK and len(value) % 8 == 0:
             edges = [int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4)]
             blocks += list(zip(edges[::2], edges[1::2], strict=True))
-    return Options(any=bool(raw), mss=mss, wscale=wscale, sack_permitted=permitted, sack=tuple(blocks))
+    return Options(
+        any=bool(raw), mss=mss, wscale=wscale, sack_permitted=permitted, sack=tuple(blocks), tsval=tsval
+    )

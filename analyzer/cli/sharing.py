@@ -14,6 +14,7 @@ import click
 
 from analyzer.cli.saying import note
 from analyzer.errors import UnusableInput
+from analyzer.incident.wording import count
 from analyzer.result.saving import inode
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class Sharing:
 
             written = evidence.write(analysis, self.evidence, payload=self.payload, key=self.key)
             left_out = f", {written.left_out} left out" if written.left_out else ""
-            note(
-                f"{written.packets} packet{'s' * (written.packets != 1)}{left_out}; the evidence is {self.evidence}"
-            )
+            note(f"{count(written.packets, 'packet')}{left_out}; the evidence is {self.evidence}")
         if self.key is None:
             return analysis
         from analyzer.report.redaction import redact
@@ -124,8 +123,7 @@ def _key(file: Path) -> bytes:
         secret = file.read_bytes()
     except OSError as error:
         raise UnusableInput(
-            f"--redact-key: {file}: cannot be read: {error.strerror}; make a key with "
-            f"head -c 32 /dev/urandom > {file}"
+            f"--redact-key: {file}: cannot be read: {error.strerror}; make a key with head -c 32 /dev/urandom > {file}"
         ) from None
     if len(secret) < KEY_BYTES:
         raise UnusableInput(

@@ -252,15 +252,11 @@ def classes(
     astray = np.zeros(len(code), bool)
     astray[np.asarray(misaddressed, np.int64)] = True
     blind[np.asarray(unwatched, np.int64)] = True
-    willed = local & (code == REFUSED) & (told.ruled | ~by_node)
+    willed = local & (code == REFUSED) & ((told.ruled & (told.reason == _OWN)) | ~by_node)
     # That the repetition got out says nothing of a first attempt that was not seen to.
     hidden = (code == DELAYED) & np.isin(told.reason, [CODES[one] for one in ("answered", "answered-here")])
-    onward = (
-        elsewhere
-        | (told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard) & ~hidden)
-        | aside
-        | willed
-    )
+    reached = told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard) & ~hidden
+    onward = elsewhere | ((reached | aside) & ~by_node) | willed
     why = np.select(
         [
             (fate == _OPEN) & ~elsewhere,

@@ -81,7 +81,9 @@ def chain(
     for gap in gaps:
         m = gap.matches
         inner, outer = begins[place[gap.inner.name]] + m.a, begins[place[gap.outer.name]] + m.b
-        inward = gap.heading == IN
+        # By an uplink that has nothing but its answers, a connection did not come in.
+        asked = 2 * m.b.astype(np.int64) + (m.flip == 1)
+        inward = (gap.heading == IN) & (gap.outer.starts[asked + 1] > gap.outer.starts[asked])
         before[outer[~inward]] = inner[~inward]
         before[inner[inward]] = outer[inward]
     for at in followed:

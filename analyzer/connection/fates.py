@@ -151,12 +151,23 @@ def _at(
     if len(judged) and legs:
         ways = onward(point, legs, node, flow[judged], heading[judged], dst)
         # Where it came from, from another bridge above all, it does not go.
-        ways &= np.column_stack([leg.partner[rows[judged]] < 0 for leg in legs])
+        fresh = np.column_stack([leg.partner[rows[judged]] < 0 for leg in legs])
+        ways &= fresh
         if replies:
-            ways &= _returning(point, legs, flow[judged], heading[judged])
+            came, back = _returning(point, legs, flow[judged], heading[judged])
+            # What the routes send elsewhere should have gone back all the same where its request came by.
+            back &= ways
+            asked = point.starts[1::2][flow[judged]] > point.starts[:-1:2][flow[judged]]
+            astray = np.flatnonzero(ways.any(1) & ~back.any(1) & asked)
+            ways = back
+            ways[astray] = (came & fresh)[astray]
         judged, ways = judged[ways.any(1)], ways[ways.any(1)]
         if replies and protocol == TCP and len(judged):
             soon[judged] = acknowledged(point, rows[judged])
+        elif protocol == TCP and (open_ := judged[first[judged] < 0]).size:
+            # Where no answer was seen, its sender's later ACKs tell that one came to the last of its SYNs.
+            final = np.intersect1d(open_, len(flow) - 1 - np.unique(flow[::-1], return_index=True)[1])
+            soon[final] = acknowledged(point, rows[final])
         if len(judged):
             gone = rows[went_on]
             twice = copied(point, rows[judged], gone)
@@ -186,16 +197,15 @@ def _at(
 
 def _returning(
     point: Point, legs: Sequence[Leg], flow: NDArray[np.int32], heading: NDArray[np.int8]
-) -> NDArray[np.bool_]:
-    """Through which legs the request came, so that its reply must go back there.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Through which legs the request came for certain, and through which it may have, so that its reply must go back there.
 
     Where the leg's other point never saw the flow, its request must have been routed at least once: else the node itself asked.
     """
     came = np.column_stack([leg.match[flow] >= 0 for leg in legs])
-    first = point.order[np.minimum(point.starts[2 * flow.astype(np.int64)], max(len(point.order) - 1, 0))]
+    first = point.order[point.starts[2 * flow.astype(np.int64)]]
     routed = ~np.isin(point.packets.ttl[first], FIRST_TTLS) & (heading != LOCAL)
-    ways: NDArray[np.bool_] = came | (routed & ~came.any(1))[:, None]
-    return ways
+    return came, came | (routed & ~came.any(1))[:, None]
 
 
 def _judge(

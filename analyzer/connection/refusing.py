@@ -28,7 +28,7 @@ By = Literal["peer", "router", "pod", "node"]
 MOST = 100_000
 """Connections of one point that are looked at; a flood of refusals has no more to tell."""
 HERE = tuple(CODES[code] for code in ("refused-here", "rejected"))
-IN, LOCAL = 1, 2
+OUT, IN, LOCAL = 0, 1, 2
 """Of `analyzer.connection.account.DIRECTIONS`."""
 
 
@@ -121,13 +121,19 @@ def by_answers(
     """Whose RST, challenge ACK, or rule, refused each of some connections; as `by_errors`."""
     found: dict[int, Refused] = {}
     ends: Sequence[Point] = chains.points
+    left = np.zeros(len(chains), bool)
+    for number, each in enumerate(ends):
+        left[chains.met(number)] |= each.role in EXITS
     for connection in some.tolist():
         point, flow = ends[int(chains.point[connection])], int(chains.flow[connection])
         dst = address(int(point.flows.dst_hi[flow]), int(point.flows.dst_lo[flow]))
         way = int(direction[connection])
         by: By = "peer" if way not in (IN, LOCAL) else "pod"
         own = node.owns(dst) and not (way == IN and inside[connection])
-        own |= (row := int(outcomes.reset[connection])) >= 0 and node.sent(point, row)
+        if (row := int(outcomes.reset[connection])) >= 0:
+            # Frames may lack stations; what the peer sends has lost a hop when it gets inside.
+            fresh = point.role in INSIDE and int(point.packets.ttl[row]) in FIRST_TTLS
+            own |= node.sent(point, row) or (fresh and way == OUT and not left[connection])
         if int(reason[connection]) in HERE or own:
             by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()

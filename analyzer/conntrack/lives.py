@@ -1,7 +1,7 @@
 """From when to when each flow of a capture point has an entry in conntrack's table; all columns, no loop over flows.
 
-An approximation of what `tcp.Connection` and `udp.UdpEntry` tell packet by packet: of TCP the flags of both sides and the
-last packet decide, of everything else the pauses. Where it differs is said at the function.
+An approximation of what conntrack does packet by packet (`tcp.Connection`): of TCP the flags of both sides and the last packet
+decide, of everything else the pauses. Where it differs is said at the function.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analyzer.capture.columns import views
 from analyzer.capture.layout import ARP
 from analyzer.conntrack import ageing
 from analyzer.conntrack.states import State
-from analyzer.conntrack.udp import SECOND, STREAM
+from analyzer.conntrack.timeouts import SECOND, STREAM
 from analyzer.flow.keys import is_v4
 from analyzer.flow.point import ICMP, ICMP6, SLICE, TCP, UDP, slices
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from analyzer.conntrack.generation import Generation
 
 PREFIX = "net.netfilter.nf_conntrack_"
+SECOND = 1_000_000_000
+STREAM = 2 * SECOND
+"""ns after its first packet from which on an answered entry of UDP is a stream (`nf_conntrack_udp_packet`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

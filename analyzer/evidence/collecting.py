@@ -39,7 +39,7 @@ from analyzer.evidence.facts import (
     Sysctl,
     unread,
 )
-from analyzer.evidence.links import merge
+from analyzer.evidence.links import by_index, merge
 from analyzer.evidence.moments import moment, removed
 from analyzer.evidence.naming import Name, by_address, resolved
 from analyzer.evidence.rules.joining import join
@@ -101,6 +101,8 @@ class SideEvidence:
     """Conntrack's counters in order of time, which is the order in which they grow; per source."""
     interfaces: dict[int, Link]
     """By ifindex; those that no file gives an index are among `links` only."""
+    contradicting: tuple[Link, ...] = ()
+    """All that the files list, where two give one index to different interfaces: they are of different nodes."""
     capture_drops: dict[str, int]
     """Interface, else file, to packets that tcpdump or dumpcap said they lost."""
     captured: dict[str, int] = field(default_factory=dict)
@@ -243,7 +245,10 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
             shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
             caveats.append(f"not used, {reason.format(WHOLE >> 20)}: {shown}")
     caveats += [fact.says for fact in _of(facts, Caveat)]
-    links = _links(_of(facts, Link), caveats)
+    links, differing = merge(listed := _of(facts, Link))
+    caveats += [
+        fact.says for fact in _of(_few((Caveat(says=one) for one in differing), "interfaces"), Caveat)
+    ]
     modules = _of(facts, Module)
     drops, nameless = resolved(_of(facts, DropRecord), _of(facts, Name))
     if nameless:
@@ -253,7 +258,8 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
     return SideEvidence(
         kernel=_kernel(_of(facts, Kernel), caveats),
         counters=_ordered(_of(facts, CounterSnapshot), caveats),
-        interfaces={link.index: link for link in links if link.index is not None},
+        interfaces=by_index(links),
+        contradicting=tuple(listed) if differing else (),
         capture_drops=_drops(ends := _of(facts, CaptureDrops)),
         captured={
             one.point: one.captured
@@ -332,14 +338,6 @@ def _ordered(snapshots: Sequence[CounterSnapshot], caveats: list[str]) -> tuple[
                 )
         ordered += group
     return tuple(ordered)
-
-
-def _links(listed: Sequence[Link], caveats: list[str]) -> tuple[Link, ...]:
-    links, differing = merge(listed)
-    caveats += [
-        fact.says for fact in _of(_few((Caveat(says=one) for one in differing), "interfaces"), Caveat)
-    ]
-    return links
 
 
 def _drops(said: Sequence[CaptureDrops]) -> dict[str, int]:

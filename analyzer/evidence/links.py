@@ -45,6 +45,11 @@ def merge(listed: Iterable[Link]) -> tuple[tuple[Link, ...], list[str]]:
     return tuple(replace(link, addresses=tuple(addresses[key])) for key, link in known.items()), differing
 
 
+def by_index(links: Iterable[Link]) -> dict[int, Link]:
+    """Those that have an ifindex, by it."""
+    return {link.index: link for link in links if link.index is not None}
+
+
 def _completed(link: Link, other: Link) -> Link:
     if other is link:
         return link

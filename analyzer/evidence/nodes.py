@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from analyzer.capture.naming import owner
 from analyzer.evidence.collecting import SideEvidence, collect
+from analyzer.evidence.links import by_index, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.capture.files import EvidenceFile
+    from analyzer.capture.link import Link
 
 NAMED = 5
 """Files that a caveat names."""
@@ -40,6 +43,18 @@ def of_each(files: Sequence[EvidenceFile], nodes: Iterable[str]) -> tuple[dict[s
         f"not used, since the bundle has several nodes and nothing tells whose they are: {', '.join(unused[:NAMED])}{more}"
     ]
     return told, [*common.caveats, *(caveats if unused else ())]
+
+
+def interfaces_for(capture: str, evidence: SideEvidence) -> dict[int, Link]:
+    """The interfaces by number, for a `tcpdump -i any`: where files contradict each other, as the nearest to it list them."""
+    if not evidence.contradicting:
+        return evidence.interfaces
+    node = owner(capture)[0]
+    near = {
+        link.file: (_begins(link.file, node), _shared(link.file, node)) for link in evidence.contradicting
+    }
+    nearest = max(near.values())
+    return by_index(merge(link for link in evidence.contradicting if near[link.file] == nearest)[0])
 
 
 def joined(sides: Mapping[str, SideEvidence]) -> SideEvidence:
@@ -78,15 +93,16 @@ def _with(own: SideEvidence, common: SideEvidence) -> SideEvidence:
 
 def _whose(label: str, nodes: Sequence[str]) -> str | None:
     """The node whose prefix a path has, else the only one that it shares most folders with; None where it is nobody's."""
-    begun = [
-        node for node in nodes if label.startswith(node) and label[len(node) :][:1] in ("/", ".", "-", "_")
-    ]
-    if begun:
+    if begun := [node for node in nodes if _begins(label, node)]:
         return max(begun, key=len)
     shared = {node: _shared(label, node) for node in nodes}
     most = max(shared.values())
     nearest = [node for node, count in shared.items() if count == most]
     return nearest[0] if len(nearest) == 1 else None
+
+
+def _begins(label: str, node: str) -> bool:
+    return label.startswith(node) and label[len(node) :][:1] in ("/", ".", "-", "_")
 
 
 def _shared(label: str, node: str) -> int:

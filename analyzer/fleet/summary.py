@@ -14,6 +14,7 @@ import pandas as pd
 from analyzer.connection.model import Account
 from analyzer.fleet import dataset
 from analyzer.fleet.over_time import DATED, OverTime, over_time
+from analyzer.incident.wording import count
 from analyzer.report.page import Folded, fold
 
 if TYPE_CHECKING:
@@ -148,20 +149,17 @@ class FleetReport:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        counted = f"{self.bundles:,} bundle{'s' * (self.bundles != 1)}"
-        total = len(self.nodes.shown) + self.nodes.hidden
-        nodes = f"{total:,} node{'s' * (total != 1)}"
+        counted = count(self.bundles, "bundle")
+        nodes = count(len(self.nodes.shown) + self.nodes.hidden, "node")
         if not self.bundles:
             return "No bundle could be analysed"
         told = []
         if self.lost:
-            told.append(f"{self.lost:,} packet{'s' * (self.lost != 1)} lost at {self.losing:,} of {nodes}")
+            told.append(f"{count(self.lost, 'packet')} lost at {self.losing:,} of {nodes}")
         if self.vanished_between:
-            many = "s" * (self.vanished_between != 1)
-            told.append(f"{self.vanished_between:,} SYN{many} lost between nodes")
+            told.append(f"{count(self.vanished_between, 'SYN')} lost between nodes")
         if self.account.open:
-            open_ = f"{self.account.open:,} connection{'s' * (self.account.open != 1)}"
-            told.append(f"{open_} failed, cannot tell where")
+            told.append(f"{count(self.account.open, 'connection')} failed, cannot tell where")
         elif not told and self.account.outside:
             told.append(
                 f"Nothing was lost in {counted} of {nodes}; {self.account.outside:,} connections failed outside them"

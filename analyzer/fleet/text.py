@@ -6,8 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING, TypeVar
 
 from analyzer import __version__
+from analyzer.incident.wording import count
 from analyzer.report import account
-from analyzer.report.words import cause_title, count, duration, short
+from analyzer.report.words import cause_title, duration, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,13 @@ LISTED = 10
 
 def render(report: FleetReport) -> str:
     """Return the report as text; names are made printable and kept to their line."""
-    done = f"{count(report.analysed, 'bundle', 'bundles')} analysed now, {report.done_before:,} done before"
+    done = f"{count(report.analysed, 'bundle')} analysed now, {report.done_before:,} done before"
     bad = len(report.bad.shown) + report.bad.hidden
     blocks = [
         [
             report.headline,
             *([account.line(report.account)] if report.account.connections else []),
-            done + (f", {count(bad, 'bad bundle', 'bad bundles')}" if bad else ""),
+            done + (f", {count(bad, 'bad bundle')}" if bad else ""),
         ],
         _nodes(report),
         _losers("Destinations", report.destinations),

@@ -122,7 +122,7 @@ class Point:
 
     @cached_property
     def routable(self) -> NDArray[np.int32]:
-        """Flows that a router may forward: not ARP, nothing multicast, broadcast or link-local: each link has its own."""
+        """Flows that a router may forward: not ARP, multicast, broadcast, nor IPv6's link-local: each link has its own."""
         return routable(self.flows)
 
     @cached_property
@@ -284,12 +284,9 @@ def routable(flows: Flows) -> NDArray[np.int32]:
     asked = (flows.proto == ICMP6) & np.isin(kind, NEIGHBOURS) & (code == 0)
     v4, dst = is_v4(flows.src_hi, flows.src_lo), flows.dst_lo
     group = (flows.mac_dst >> np.uint64(40)) & np.uint64(1) == 1
-    link_local = np.uint64(0xA9FE)  # 169.254.0.0/16 (RFC 3927)
+    # 169.254.0.0/16 is link-local by RFC 3927, but Linux routes it: nodes' DNS caches and clouds' metadata have such addresses.
     v4_own = dst >> np.uint64(28) & np.uint64(15) == 14
     v4_own |= dst & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFFFFFF)
-    v4_own |= (dst >> np.uint64(16) & np.uint64(0xFFFF) == link_local) | (
-        flows.src_lo >> np.uint64(16) & np.uint64(0xFFFF) == link_local
-    )
     # Captures of `-i any` have no destination MAC: the last address of the sender's own /24 is taken for a broadcast.
     v4_own |= (dst & np.uint64(0xFF) == np.uint64(0xFF)) & (
         dst >> np.uint64(8) == flows.src_lo >> np.uint64(8)

@@ -22,8 +22,6 @@ from analyzer.flow.point import TCP, slices
 from analyzer.node.ways import FIRST_TTLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from analyzer.connection.fates import Followed
@@ -85,7 +83,7 @@ def _answer(scene: Scene, point: Point, row: int) -> int | None:
 
 def by_chance(scene: Scene) -> None:
     """Leave open losses that are no more frequent than what the next point lacks of what was answered."""
-    for at in _everything(scene):
+    for at in scene.followed:
         for number in np.unique(at.gap[at.reason == CODES["lost"]]).tolist():
             gap = scene.gaps[number]
             one = _through(at, number, gap)
@@ -97,7 +95,7 @@ def by_chance(scene: Scene) -> None:
 
 def equals(scene: Scene) -> None:
     """Leave open what may be a packet without a partner at the next point, or was seen behind it; and RSTs that a filter hid."""
-    for at in _everything(scene):
+    for at in scene.followed:
         for number in np.unique(at.gap[at.reason == CODES["lost"]]).tolist():
             gap = scene.gaps[number]
             outward = at.point is gap.inner
@@ -127,7 +125,7 @@ def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
         missing = seen = 0
         for number, other in enumerate(scene.gaps):
             if there is (other.outer if outward else other.inner):
-                for at in _everything(scene):
+                for at in scene.followed:
                     if at.point is (other.inner if outward else other.outer):
                         one = _through(at, number, other)
                         missing += len(one.flows(at, one.answered & (one.reason == CODES["answered"])))
@@ -135,12 +133,6 @@ def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
         return _rate(missing, seen)
 
     return scene.once(("misses", there.name, outward), look)
-
-
-def _everything(scene: Scene) -> Iterator[Followed]:
-    return (
-        at for kind in (scene.requests, scene.replies) for one in kind.values() for at in one if len(at.rows)
-    )
 
 
 def _through(at: Followed, number: int, gap: Gap) -> _Packets:
@@ -177,7 +169,7 @@ def unread(scene: Scene) -> None:
     They are not lost as long as they are no more than those.
     """
     errors = [scene.refusals.unread(each) for each in scene.points]
-    for at in _everything(scene):
+    for at in scene.followed:
         for number in np.unique(at.gap[at.reason == CODES["lost"]]).tolist():
             gap = scene.gaps[number]
             mine = np.flatnonzero((at.gap == number) & (at.reason == CODES["lost"]))

@@ -30,14 +30,22 @@ def answered(
         node: For its addresses.
         through: Leads a packet through the rules.
     """
-    if packet.state != "new" or walked[0].destination_nat or walked[0].nat_doubts or walked[0].untracked:
+    tracked = walked[0].untracked is False
+    if (
+        packet.state != "new"
+        or walked[0].destination_nat
+        or walked[0].nat_doubts
+        or walked[0].untracked is None
+    ):
         return None
     if not packet.dst or not node.owns(packet.dst):
         return None
+    # Where a rule keeps conntrack from the request, a datagram that answers begins anew, and nothing else can.
     answer = through(
         replace(
             packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport,
-            iif=None, oif=packet.iif, state="established",
+            iif=None, oif=packet.iif,
+            state="established" if tracked else "new" if packet.proto == "udp" else "invalid",
             tcp_flags=None if packet.tcp_flags is None else TCP_SYN | TCP_ACK,
             icmp_type=packet.icmp_type and "echo-reply",
         )

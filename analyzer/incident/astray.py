@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.connection.passages import ends, flow_name
+from analyzer.connection.passages import addresses, ends, flow_name
 from analyzer.evidence.stale import delete
 from analyzer.evidence.translation import Known
 from analyzer.flow.keys import address_key, distinct
@@ -122,9 +122,8 @@ def _led(scene: Scene, flows: Flows, flow: int) -> bool:
     if not scene.evidence.rules:
         return False
     known = scene.once("targets of rules", lambda: Known(scene.evidence.rules[-1]))
-    to, port = ends(flows, flow)[1].rsplit(":", 1)
-    number = known.address(to.strip("[]"))
-    return (number, int(port)) in known.targets or (number, None) in known.targets
+    number = known.address(addresses(flows, flow)[1])
+    return (number, int(flows.ports[flow]) & 0xFFFF) in known.targets or (number, None) in known.targets
 
 
 def _all(scene: Scene):  # type: ignore[no-untyped-def]
@@ -222,10 +221,10 @@ def _finding(one: _Leaving, i: int, stale: StaleEntry | None, others: int, new: 
 
 def listed(scene: Scene, flows: Flows, flow: int, target: str) -> tuple[Entry, str] | None:
     """The entry of a flow that leads to a target, in the last listing of conntrack's table, and the listing's file."""
-    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends(flows, flow))
+    both, ports = addresses(flows, flow), int(flows.ports[flow])
     for table in scene.evidence.tables[-1:]:
-        for entry in table.only(orig_sport=int(sport), orig_dport=int(dport)):
-            if (entry.orig_src, entry.orig_dst) == (src.strip("[]"), dst.strip("[]")):
+        for entry in table.only(orig_sport=ports >> 16, orig_dport=ports & 0xFFFF):
+            if (entry.orig_src, entry.orig_dst) == both:
                 host = f"[{entry.reply_src}]" if ":" in entry.reply_src else entry.reply_src
                 if f"{host}:{entry.reply_sport}" == target:
                     return entry, table.file

@@ -35,7 +35,7 @@ from analyzer.capture.layout import TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
-from analyzer.incident.wording import wait
+from analyzer.incident.wording import count, wait
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
@@ -118,9 +118,8 @@ def _sentence(server: str, group: list[Challenge], scene: Scene) -> str:
     name = next((p for p in scene.points if p.name in inside and p.role == "pod"), point)
     waited = max(int(times[one.syns[-1]] - times[one.syns[0]]) for one in group) / 1e9
     seen = scene.trails.sighting(point, first.ack)
-    count = len(group)
     return (
-        f"{count} connection{'s' * (count != 1)} to {server}, the first {flow_name(name.flows, inside[name.name])}: the server "
+        f"{count(len(group), 'connection')} to {server}, the first {flow_name(name.flows, inside[name.name])}: the server "
         f"answered the SYN with a challenge ACK ({seen.file} frame {seen.frame}), which belongs to an older connection that it "
         f"still knows from {seen.dst}{_before(first, scene)}; the pod reset that and repeated its SYN"
         + (f", for up to {wait(waited)}" if waited else "")

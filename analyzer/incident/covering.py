@@ -46,15 +46,10 @@ def _open(scene: Scene) -> Iterator[Coverage]:
                 continue
             packets = 0
             why = np.zeros(len(REASONS), np.int64)
-            for kind in (scene.requests, scene.replies):
-                for followed in kind.values():
-                    for at in followed:
-                        if at.point is here:
-                            mine = at.gap == number
-                            packets += int((mine | (partner[at.rows] >= 0)).sum())
-                            why += np.bincount(
-                                at.reason[mine & (at.fate == UNDECIDABLE)], minlength=len(REASONS)
-                            )
+            for at in (at for at in scene.followed if at.point is here):
+                mine = at.gap == number
+                packets += int((mine | (partner[at.rows] >= 0)).sum())
+                why += np.bincount(at.reason[mine & (at.fate == UNDECIDABLE)], minlength=len(REASONS))
             if why.any():
                 yield Coverage(
                     gap=gap.names,

@@ -218,13 +218,15 @@ def _to_the_node(scene: Scene) -> None:
             number, outward = _beside(scene, at.point, mine)
             walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
             verdicts = ("reject",) if reset[place] else ("drop", "reject")
-            if (
-                walked is not None
-                and walked[0].verdict in verdicts
-                and on_arrival(walked[0], own=bool(own[place]))
-            ):
+            if walked is None:
+                continue
+            if walked[0].verdict in verdicts and on_arrival(walked[0], own=bool(own[place])):
                 at.reason[place] = CODES["ruled" if walked[0].verdict == "drop" else "rejected"]
-                at.gap[place], at.outward[place] = number, outward
+            elif reset[place] and walked[0].destination_nat is not None:
+                at.reason[place] = CODES["refused-here"]
+            else:
+                continue
+            at.gap[place], at.outward[place] = number, outward
 
 
 def _led_nowhere(scene: Scene, at: Followed, coming: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -244,6 +246,13 @@ def _beside(scene: Scene, point: Point, gaps: list[int]) -> tuple[int, bool]:
     """The gap that a loss at a point is told of, and whether that begins there."""
     inner = [number for number in gaps if scene.gaps[number].inner is point]
     return (inner or gaps)[-1], bool(inner)
+
+
+def _leads_on(scene: Scene, at: Followed, place: int, gaps: list[int]) -> bool:
+    """Whether a rule certainly translates a packet, so that nobody meant the node itself to be asked for that port."""
+    number, outward = _beside(scene, at.point, gaps)
+    walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
+    return walked is not None and walked[0].destination_nat is not None
 
 
 def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: list[int]) -> None:
@@ -268,7 +277,7 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
             continue
         if one.sender != at.point.dst[flow] or not (own[place] or scene.node.sent(at.point, one.row)):
             continue
-        if flows.proto[flow] == TCP or one.kind in PROHIBITED:
+        if flows.proto[flow] == TCP or one.kind in PROHIBITED or _leads_on(scene, at, place, gaps):
             at.reason[place] = CODES["refused-here"]
             at.gap[place], at.outward[place] = _beside(scene, at.point, gaps)
 
@@ -312,14 +321,13 @@ def _by_records(scene: Scene) -> None:
     for (name, row), record in joined(scene).items():
         if record.means.kind not in ARRIVED:
             rows.setdefault(name, []).append(row)
-    for kind in (scene.requests, scene.replies):
-        for at in (one for followed in kind.values() for one in followed):
-            named = at.index(np.array(sorted(rows.get(at.point.name, ())), np.int64))
-            for place in named[~at.answered[named]].tolist():
-                # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
-                reason = at.reason[place]
-                if reason in LOST or (reason in OPEN and not unplaced(scene, at, place)):
-                    at.reason[place] = CODES["recorded-drop"]
+    for at in scene.followed:
+        named = at.index(np.array(sorted(rows.get(at.point.name, ())), np.int64))
+        for place in named[~at.answered[named]].tolist():
+            # That it was dropped is certain; where is not, if it may have been behind a point that did not record.
+            reason = at.reason[place]
+            if reason in LOST or (reason in OPEN and not unplaced(scene, at, place)):
+                at.reason[place] = CODES["recorded-drop"]
 
 
 def _by_counters(scene: Scene) -> None:

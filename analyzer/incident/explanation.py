@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from analyzer.incident.wording import count, wait
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -53,12 +55,19 @@ class Loss:
     @property
     def fared(self) -> str:
         """How they fared, and how many packets that cost: `2 connections could not leave this node, 4 attempts in all`."""
-        one, many = _PACKETS.get(self.kind, ("attempt", "attempts"))
         return (
-            f"{self.connections:,} connection{'s' * (self.connections != 1)} "
-            f"{_FARED.get(self.kind) or _WENT[self.way]}, "
-            f"{self.packets:,} {one if self.packets == 1 else many} in all"
+            f"{count(self.connections, 'connection')} {_FARED.get(self.kind) or _WENT[self.way]}, "
+            f"{count(self.packets, *_PACKETS.get(self.kind, ('attempt',)))} in all"
         )
+
+    def lost(self, packet: str = "packet", connection: str = "connection") -> str:
+        """How many packets that cost how many of them: `2 connections lost 4 packets inside this node`."""
+        return f"{count(self.connections, connection)} lost {count(self.packets, packet)} inside this node"
+
+    @property
+    def waited(self) -> str:
+        """How long they waited, as the sentence goes on: ` and waited up to 1.03 s`."""
+        return f" and waited up to {wait(self.delay_s)}" if self.delay_s else ""
 
 
 _WENT = {
@@ -71,7 +80,7 @@ _FARED = {
     "data-vanished": "got stuck in this node",
     "refused": "could not get through this node",
 }
-_PACKETS = {"reply-vanished": ("reply", "replies"), "data-vanished": ("segment", "segments")}
+_PACKETS = {"reply-vanished": ("reply", "replies"), "data-vanished": ("segment",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

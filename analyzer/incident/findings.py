@@ -25,7 +25,7 @@ from analyzer.incident import (
     vanished,
 )
 from analyzer.incident.cases import cases, lost, refused
-from analyzer.incident.causes import hairpin, reply_source
+from analyzer.incident.causes import hairpin, reply_source, snat_address, uplink_changed
 from analyzer.incident.host_resets import resets
 from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
@@ -57,6 +57,8 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += reply_source.findings(scene)
     found += hairpin.findings(scene)
     found += lost_entry.findings(scene)
+    found += uplink_changed.findings(scene)
+    found += snat_address.findings(scene)
     found += astray.findings(scene)
     found += lost_errors.findings(scene)
     points = scene.trails.points

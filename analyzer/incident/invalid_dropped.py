@@ -35,6 +35,7 @@ from analyzer.conntrack import Settings, generation_of
 from analyzer.conntrack.replay import refuted, script
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
+from analyzer.incident import logged
 from analyzer.incident.absence import misses, openings
 from analyzer.incident.invalid_reset import TESTS, window_points
 from analyzer.incident.model import Evidence, Exclusion, Finding
@@ -168,7 +169,7 @@ def _told(
                 source=f"{seen.file} frame {seen.frame}",
             )
         )
-        evidence += scene.logged(gap.outer, j.row)
+        evidence += logged.packet(scene, gap.outer, j.row)
         drawn.append(
             scene.trails.passage(
                 gap.outer,

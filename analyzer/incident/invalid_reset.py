@@ -37,6 +37,7 @@ from analyzer.connection.model import Fate
 from analyzer.connection.passages import flow_name
 from analyzer.conntrack import CLASSIC, generation_of
 from analyzer.conntrack.replay import refuted, script
+from analyzer.incident import logged
 from analyzer.incident.absence import misses, openings
 from analyzer.incident.lost_entry import gone
 from analyzer.incident.model import Evidence, Exclusion, Finding, WindowPoint
@@ -187,7 +188,7 @@ def _told(
                 source=f"{seen.file} frames {seen.frame} and {rst.frame}",
             )
         )
-        evidence += scene.logged(outer, reset.offender)
+        evidence += logged.packet(scene, outer, reset.offender)
     facts: dict[str, object] = {
         "generation": generation.name,
         "whole_connection": whole,

@@ -1,4 +1,4 @@
-"""What conntrack's own log (`conntrack -E`) says of a connection: what it was translated to, who ended its entry and when.
+"""What logs say: conntrack's (`conntrack -E`) of a connection, its translation and who ended its entry, the kernel's of a packet.
 
 An entry is logged when it is confirmed, behind the last hook (nf_conntrack_confirm, nf_ct_deliver_cached_events): so a NEW line
 also says that the packet passed every rule, though no point outside was recording.
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.evidence.events import EventLog, Life
+    from analyzer.flow.point import Point
     from analyzer.incident.model import Finding, Untold
+    from analyzer.incident.scene import Scene
 
 MOST = 200
 """Connections that are looked up; each goes through the log once."""
@@ -84,3 +86,18 @@ def _says(life: Life, outer: str) -> str:
 def _end(end: tuple[str, int]) -> str:
     address, port = end
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def packet(scene: Scene, point: Point, row: int) -> list[Evidence]:
+    """The kernel's own log line on a TCP packet, found by its ports, sequence and acknowledgement numbers."""
+    packets = point.packets
+    ends = int(point.flows.ports[packets.flow[row]])
+    ports = {ends >> 16, ends & 0xFFFF}
+    return [
+        Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
+        for line in scene.evidence.log
+        if line.about == "packet"
+        and line.seq == int(packets.seq[row])
+        and line.ack == int(packets.ack[row])
+        and {line.sport, line.dport} == ports
+    ][:1]

@@ -19,7 +19,7 @@ from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.absence import behind, misses, openings
-from analyzer.incident.causes import policy_drop
+from analyzer.incident.causes import policy_drop, uplink_changed
 from analyzer.incident.model import Evidence, Exclusion, Finding
 from analyzer.incident.path_mtu import too_large
 from analyzer.node.ways import IN
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analyzer.incident.model import Confidence, Remedy
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap, Leg
+    from analyzer.nat.partners import Partners
 
 MOST = 1000
 """Connections that are told."""
@@ -44,14 +45,21 @@ def findings(scene: Scene) -> list[Finding]:
         for leg in (gap.outward(), gap.inward()):
             if one_way(leg) or openings(leg.there):
                 continue  # beyond, nothing of this direction (`tcpdump -Q in`), or no such packet, was recorded
-            for flow, rows in _stuck(leg):
+            for flow, rows in _stuck(leg, _ways(scene, leg)):
                 overlooked = misses(scene, gap, outward=leg.outward) ** len(rows) > CHANCE
                 if len(found) < MOST and not (overlooked or behind(scene, leg.here, int(rows[0]), leg.there)):
                     found.append(_finding(gap, leg, flow, rows, scene))
     return found
 
 
-def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
+def _ways(scene: Scene, leg: Leg) -> list[Partners]:
+    """The partners at all points that the same packets may go on to: a route may move to another uplink."""
+    if leg.outward:
+        return [gap.in_outer for gap in scene.gaps if gap.inner is leg.here]
+    return [gap.in_inner for gap in scene.gaps if gap.outer is leg.here]
+
+
+def _stuck(leg: Leg, ways: list[Partners]) -> list[tuple[int, NDArray[np.int64]]]:
     """Flows with a segment that was seen here, and never beyond, where somebody was recording: its rows, two unless a RST."""
     here = leg.here
     packets, flows = here.packets, here.flows
@@ -88,16 +96,16 @@ def _stuck(leg: Leg) -> list[tuple[int, NDArray[np.int64]]]:
         mine = mine[packets.bits[mine] & REPLY == side]
         first = int(packets.seq[mine].min())
         mine = mine[packets.seq[mine] == first]
-        if not _arrived(leg, f, side, int(mine[0])):
+        if not _arrived(leg, ways, f, side, int(mine[0])):
             found.append((f, mine))
     return found
 
 
-def _arrived(leg: Leg, flow: int, side: int, row: int) -> bool:
+def _arrived(leg: Leg, ways: list[Partners], flow: int, side: int, row: int) -> bool:
     """Whether a copy of this segment, or what is in it, crossed, or was acknowledged; of a RST, whether any other crossed."""
     packets = leg.here.packets
     sent = leg.here.rows(flow, side)
-    crossed = sent[leg.partner[sent] >= 0]
+    crossed = sent[np.any([partner[sent] >= 0 for partner in ways], axis=0)]
     if packets.flags[row] & TCP_RST:
         return bool((packets.flags[crossed] & TCP_RST != 0).any())
     size = packets.length[crossed] + (packets.flags[crossed] & TCP_FIN)  # a FIN has a number of its own
@@ -119,6 +127,8 @@ class _Why:
     confidence: Confidence = "likely"
     evidence: tuple[Evidence, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    through: int = 0
+    """Copies that left by another uplink."""
 
 
 def _why(gap: Gap, leg: Leg, row: int, scene: Scene) -> _Why:
@@ -144,7 +154,30 @@ def _why(gap: Gap, leg: Leg, row: int, scene: Scene) -> _Why:
     if walked and (risen := policy_drop.suspected(walked, scene)):
         says = f"it may match this rule, which counted {risen[1]} packets meanwhile: {risen[0].text}"
         return _Why(cause="policy-drop", evidence=(Evidence(says=says, source=walked[1]),))
-    return _Why()
+    flow = int(leg.here.packets.flow[row])
+    if leg.outward and (moved := uplink_changed.suspected(gap, flow, row, scene)):
+        return _Why(cause=uplink_changed.CODE, evidence=moved[:1], through=moved[1])
+    return _invalid(gap, leg, row, walked, scene)
+
+
+def _invalid(gap: Gap, leg: Leg, row: int, walked: tuple[Steps, str] | None, scene: Scene) -> _Why:
+    """Whether a rule drops it if conntrack does not know its connection any more, and counted some."""
+    unknown = scene.walk(leg.here, row, gap, outward=leg.outward, invalid=True)
+    if walked is None or walked[0].verdict != "accept" or unknown is None or unknown[0].verdict != "drop":
+        return _Why()
+    end, rose = unknown[0].end, scene.counters.get("invalid", 0)
+    rule = None if end is None else end.rule
+    if rule is None or not rule.packets or (scene.counters and not rose):
+        return _Why()
+    says = (
+        f"rules accept it if conntrack knows its connection; this one drops it as INVALID, and counted {rule.packets:,} packets: "
+        f"{rule.text}"
+    )
+    told = [Evidence(says=says, source=unknown[1])]
+    if rose:
+        told.append(Evidence(says=f"invalid rose by {rose:,}", source="conntrack -S before and after"))
+    confidence: Confidence = "likely" if rose == rule.packets else "possible"
+    return _Why(cause="policy-drop", confidence=confidence, evidence=tuple(told))
 
 
 def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scene) -> Finding:
@@ -187,7 +220,11 @@ def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scen
             for n, row in enumerate(rows[:12].tolist(), 1)
         ),
         omitted=max(0, len(rows) - 12),
-        facts={"packets": len(rows), "bytes": size, "segment": "RST" if reset else "data" if size else "FIN"},
+        facts={
+            "packets": len(rows) - why.through,
+            "bytes": size,
+            "segment": "RST" if reset else "data" if size else "FIN",
+        },
         evidence=(*why.evidence, lost),
         remedies=why.remedies,
         excluded=(

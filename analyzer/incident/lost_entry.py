@@ -1,4 +1,4 @@
-"""Connections whose conntrack entry went while they lived: their next packet got another outer port.
+"""Connections whose conntrack entry went while they lived: their next packet got another outer port, or address.
 
 The pod's packet makes a new entry, in the middle of the connection, and SNAT gives that another port. The server knows no such
 connection and resets it. See the causes `entry-deleted` and `entry-expired`.
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_X, SYNACK_Y, TCP_FIN, TCP_RST
-from analyzer.connection.passages import ends, flow_name
+from analyzer.connection.passages import addresses, ends, flow_name
 from analyzer.conntrack import generation_of
-from analyzer.conntrack.timeouts import PREFIX, Timeouts
-from analyzer.conntrack.udp import STREAM
+from analyzer.conntrack.timeouts import PREFIX, SECOND, STREAM, Timeouts
 from analyzer.evidence.events import lives
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Connections that are told."""
-SECOND = 1_000_000_000
 DAY = 86_400
 ALIVE = Remedy(
     do="Send keepalives more often than the entry's lifetime",
@@ -150,10 +148,10 @@ def _destroyed(
     scene: Scene, flows: Flows, flow: int, since: int, until: int
 ) -> tuple[int, Evidence, bool] | None:
     """When conntrack's own log saw the entry go between two times, that line, and whether a program deleted it."""
-    (src, sport), (dst, dport) = (end.rsplit(":", 1) for end in ends(flows, flow))
+    (src, dst), ports = addresses(flows, flow), int(flows.ports[flow])
     proto = "tcp" if flows.proto[flow] == TCP else "udp"
     for log in scene.evidence.events:
-        for life in lives(log, proto, src.strip("[]"), int(sport), dst.strip("[]"), int(dport)):
+        for life in lives(log, proto, src, ports >> 16, dst, ports & 0xFFFF):
             event = life.destroyed
             # Clocks of the log and the captures are one node's, yet a capture's may have been moved.
             if event is not None and event.time is not None and since - SECOND < event.time < until + SECOND:
@@ -240,13 +238,24 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
     rows = inner.rows(mine)
     before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
     seen = scene.trails.sighting(outer, first)
+    was, now = (end.partition(" to ")[0].rpartition(":")[0].strip("[]") for end in (old, new))
+    renumbered = was != now and was not in scene.local
     changed = Evidence(
-        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer port, "
-        "so another entry",
+        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer "
+        f"{'address' if renumbered else 'port'}, so another entry",
         source=f"{seen.file} frame {seen.frame}",
     )
     why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
     pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
+    if renumbered and why is None:
+        why = Gone(
+            cause="uplink-changed",
+            confidence="proven" if now in scene.local else "likely",
+            evidence=(Evidence(says=f"{was} is no address of this node any more", source="ip address"),)
+            if scene.local
+            else (),
+            facts={},
+        )
     evidence = [changed, *(why.evidence if why else ())]
     told = (
         len(before) > 0
@@ -271,7 +280,7 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
         rst = scene.trails.sighting(outer, int(refused[0]))
         evidence.append(
             Evidence(
-                says=f"{rst.src}, which knows no connection with that port, reset it",
+                says=f"{rst.src}, which knows no connection with that {'address' if renumbered else 'port'}, reset it",
                 source=f"{rst.file} frame {rst.frame}",
             )
         )

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import ARP
+from analyzer.connection.passages import addresses
 from analyzer.flow.keys import among, distinct
+from analyzer.incident.unheard import in_vain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,10 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
     At an uplink or a bridge only where the node's table has that station by hand: a router with a virtual address (VRRP) never
     sends from it.
     A pod's own packets show its address, so frames to another one there miss it.
+    Where the node does not answer for an uplink's own address (a strict rp_filter drops ARP requests as well, arp_ignore), what
+    got no answer by any uplink may have been answered that way.
     """
+    deaf = any(_deaf(point, scene) for point in scene.points if point.role == "uplink")
     for point in scene.points:
         if point.role not in ("uplink", "bridge", "pod") or not len(point.packets):
             continue
@@ -58,11 +63,20 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
             astray |= among(point.dst, pod)
         astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
         if point.role == "uplink":
-            astray |= among(point.src, _asked_in_vain(point))
+            astray |= among(point.src, unanswered_for(point)) | (deaf & ~_sent(point, 1))
+        if point.role == "pod":  # what cannot send cannot answer
+            astray |= among(point.dst, np.array([one.asking for one in in_vain(scene)], np.uint64))
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
 
 
-def _asked_in_vain(point: Point) -> NDArray[np.uint64]:
+def _deaf(point: Point, scene: Scene) -> bool:
+    """Whether an uplink's own address is asked for there in vain."""
+    asked = np.flatnonzero((point.flows.proto == ARP) & among(point.dst, unanswered_for(point)))
+    own = {text for link in scene.evidence.links if link.name == point.name for text in link.addresses}
+    return any(addresses(point.flows, flow)[1] in own for flow in asked[:MOST].tolist())
+
+
+def unanswered_for(point: Point) -> NDArray[np.uint64]:
     """Addresses that are asked for by ARP, more than once, and of which no ARP packet came."""
     flows, arp = point.flows, point.flows.proto == ARP
     told = np.concatenate([point.src[arp & _sent(point, 0)], point.dst[arp & _sent(point, 1)]])

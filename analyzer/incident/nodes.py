@@ -62,7 +62,7 @@ def together(scenes: Mapping[str, Scene], evidence: SideEvidence) -> tuple[Scene
     found = {node: look(scene) for node, scene in scenes.items()}
     before = 0
     for scene in scenes.values():
-        for at in (at for kind in (scene.requests, scene.replies) for told in kind.values() for at in told):
+        for at in scene.followed:
             at.gap[at.gap >= 0] += before
         before += len(scene.gaps)
     whole, names = name_all(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
-from analyzer.capture.transport import transports
+from analyzer.capture.transport import tcp_options, transports
 from analyzer.compute.thresholds import CHANCE, FEW, NEARLY_ALL
 from analyzer.connection.account import DIRECTIONS, OUTSIDE, WORKED
 from analyzer.connection.outcome import DELAYED, OUTCOMES, STALLED, TIMED_OUT, UNANSWERED
@@ -296,7 +296,7 @@ def _timestamps(  # type: ignore[no-untyped-def]
                     newest[key] = value
             else:
                 lower, of = lower + back, of + 1
-    if of and lower / of >= NEARLY_ALL and (not of_others or others / of_others < FEW):
+    if lower and lower / of >= NEARLY_ALL and others / of_others < FEW:
         yield Trait(
             code="older-timestamp",
             connections=lower,
@@ -316,27 +316,10 @@ def _tsvals(point: Point, flows: NDArray[np.int32]) -> dict[int, tuple[int, int]
             rows[int(sent[0])] = each
     found = {}
     for row, header in transports(point.recording, sorted(rows)):
-        value = _tsval(header)
+        value = tcp_options(header).tsval
         if value is not None:
             found[rows[row]] = int(point.packets.time[row]), value
     return found
-
-
-def _tsval(header: bytes) -> int | None:
-    """The timestamp option of a TCP header (RFC 7323 section 3.2)."""
-    if len(header) < 20:
-        return None
-    at, end = 20, min((header[12] >> 4) * 4, len(header))
-    while at < end:
-        if header[at] == 0:
-            return None
-        size = 1 if header[at] == 1 else header[at + 1] if at + 1 < end else 0
-        if size < 1 or (header[at] != 1 and size < 2) or at + size > end:
-            return None
-        if header[at] == 8 and size == 10:
-            return int.from_bytes(header[at + 2 : at + 6], "big")
-        at += size
-    return None
 
 
 def _sizes(told: Connections, silent: NDArray[np.int64], worked: NDArray[np.int64]) -> Iterable[Trait]:

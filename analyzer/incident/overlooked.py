@@ -47,7 +47,7 @@ def missed(scene: Scene) -> None:
         if not dropped or not (lacks or scene.counters):
             continue
         found = []
-        for at in (at for kind in (scene.requests, scene.replies) for one in kind.values() for at in one):
+        for at in scene.followed:
             for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
                 gap, row = scene.gaps[int(at.gap[place])], int(at.rows[place])
                 here, next_ = (gap.inner, gap.outer) if at.outward[place] else (gap.outer, gap.inner)
@@ -69,7 +69,7 @@ def filtered(scene: Scene) -> None:
     So looks a point all of whose packets are of one port, or of one protocol, without a single question for a neighbour,
     and none of what is missing.
     """
-    if not scene.counters or scene.counters.get("drop") or scene.counters.get("insert_failed"):
+    if not scene.undropped or scene.counters.get("insert_failed"):
         return
     for protocol in FOLLOWED:
         for at in scene.requests[protocol]:

@@ -123,11 +123,8 @@ def _joined(scene: Scene, *, certain: bool) -> dict[tuple[str, int], DropRecord]
     records = [record for record in scene.evidence.drops if record.means.kind not in COPIES]
     if not records:
         return {}
-    everyone = [
-        at for kind in (scene.requests, scene.replies) for followed in kind.values() for at in followed
-    ]
-    lost = _packets((at, at.fate == VANISHED) for at in everyone)
-    more = _packets((at, np.isin(at.reason, (*OPEN, *REFUSED)) & ~at.answered) for at in everyone)
+    lost = _packets((at, at.fate == VANISHED) for at in scene.followed)
+    more = _packets((at, np.isin(at.reason, (*OPEN, *REFUSED)) & ~at.answered) for at in scene.followed)
     some = (lost + more)[:MOST]
     losses = _losses(some)
     # A record without addresses names nobody: it is joined by the number of losses, which an open packet may not be.

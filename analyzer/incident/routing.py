@@ -130,8 +130,9 @@ def went_on(case: Case, scene: Scene) -> tuple[Point, NDArray[np.int64]]:
             gone: NDArray[np.int64] = at.rows[(partner[at.rows] >= 0) & (at.outward == case.outward)]
             return gone
 
-        followed = (at for kind in (scene.requests, scene.replies) for some in kind.values() for at in some)
-        return np.concatenate([np.zeros(0, np.int64), *(rows(at) for at in followed if at.point is here)])
+        return np.concatenate(
+            [np.zeros(0, np.int64), *(rows(at) for at in scene.followed if at.point is here)]
+        )
 
     rows = scene.once(("went on", gap.names, case.outward), look)
     return here, rows[here.packets.time[rows] >= case.lost[0].time]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Packets that are compared with the log."""
+DROPPING = ("drop", "queue")
+"""What may lose a packet for good: a queue that no program reads drops it (nf_queue)."""
 ANSWERING = ("output", "postrouting", "egress")
 """Hooks of what the node itself sends."""
 _CHAIN = re.compile(r"\S{1,256}")
@@ -60,7 +62,8 @@ def doubtful(case: Case, scene: Scene, packet: str) -> Named | None:
     walked = scene.walked(case)
     if walked is None or walked[0].verdict != "cannot-tell":
         return None
-    drops = [step for step in walked[0].doubts if step.action == "drop" and step.rule is not None]
+    steps = (*walked[0].doubts, *([walked[0].end] if walked[0].end is not None else []))
+    drops = [step for step in steps if step.action in DROPPING and step.rule is not None]
     if len(drops) != 1 or drops[0].rule is None:
         return None
     lost, count = sum(scene.vanished.values()), drops[0].rule.packets or 0
@@ -184,10 +187,12 @@ def martians(scene: Scene, at: Followed, coming: NDArray[np.bool_]) -> list[int]
 def on_arrival(steps: Steps, *, own: bool = True) -> bool:
     """Whether a rule ends the way before the packet is sent on; of one that is not the node's own, before it is routed.
 
-    Of one that is, it may also be the node's answer that a rule drops.
+    Of one that is, it may also be the node's answer that a rule drops, or what a rule made of it for somebody else.
     """
-    hooks = ("input", *ANSWERING) if own else ()
-    return steps.end is not None and steps.end.hook in ("ingress", "prerouting", *hooks)
+    hooks = ["ingress", "prerouting", *(("input", *ANSWERING) if own else ())]
+    if own and steps.destination_nat is not None:
+        hooks.append("forward")
+    return steps.end is not None and steps.end.hook in hooks
 
 
 def whose(walked: tuple[Steps, str] | None) -> str:

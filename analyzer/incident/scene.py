@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from analyzer.capture.layout import REPLY, SYN_X
+from analyzer.capture.layout import REPLY, SYN_X, TCP_SYN
 from analyzer.capture.naming import role_of
-from analyzer.connection.fates import CAPTURE_LOSS, VANISHED
-from analyzer.connection.passages import address
+from analyzer.connection.fates import VANISHED
+from analyzer.connection.passages import addresses
 from analyzer.conntrack import generation_of
 from analyzer.conntrack.occupancy import Occupancy, estimate
 from analyzer.conntrack.timeouts import Timeouts
@@ -24,12 +24,12 @@ from analyzer.flow.selecting import NEIGHBOUR
 from analyzer.incident.answering import answered
 from analyzer.incident.bridging import around, at_port, device, other_bridge, short_of_bridge
 from analyzer.incident.explanation import Moments, NewMappings
-from analyzer.incident.model import Evidence
+from analyzer.incident.translating import leads
 from analyzer.node.recording import called
 from analyzer.node.ways import EXITS, LOCAL, OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +84,16 @@ class Scene:
         for snapshot in self.evidence.counters:
             by_source.setdefault(snapshot.source, []).append(snapshot)
         return next((group[-1].since(group[0]) for group in by_source.values() if len(group) > 1), {})
+
+    @property
+    def undropped(self) -> bool:
+        """Whether conntrack's counters are known, and it counted no drop."""
+        return bool(self.counters) and not self.counters.get("drop")
+
+    @property
+    def followed(self) -> Iterator[Followed]:
+        """All that is followed: the requests at each point, then the replies."""
+        return (at for kind in (self.requests, self.replies) for some in kind.values() for at in some)
 
     @cached_property
     def drops(self) -> Mapping[str, int]:
@@ -225,20 +235,6 @@ class Scene:
         requests = [at for protocol in (TCP, UDP) for at in self.requests[protocol]]
         return estimate(self.points, self.gaps, generation, timeouts, requests)
 
-    def logged(self, point: Point, row: int) -> list[Evidence]:
-        """The kernel's own log line on a TCP packet, found by its ports, sequence and acknowledgement numbers."""
-        packets = point.packets
-        ends = int(point.flows.ports[packets.flow[row]])
-        ports = {ends >> 16, ends & 0xFFFF}
-        return [
-            Evidence(says=f"the kernel logged this packet: {line.says}", source=line.file)
-            for line in self.evidence.log
-            if line.about == "packet"
-            and line.seq == int(packets.seq[row])
-            and line.ack == int(packets.ack[row])
-            and {line.sport, line.dport} == ports
-        ][:1]
-
     @property
     def table_limit(self) -> int | None:
         """nf_conntrack_max, where the files say."""
@@ -262,7 +258,9 @@ class Scene:
         rules = self.evidence.rules[-1].without(end.chain, end.rule)
         return replace(self, evidence=replace(self.evidence, rules=(rules,)))
 
-    def walk(self, point: Point, row: int, gap: Gap, *, outward: bool) -> tuple[Steps, str] | None:
+    def walk(
+        self, point: Point, row: int, gap: Gap, *, outward: bool, invalid: bool = False
+    ) -> tuple[Steps, str] | None:
         """The way of any packet through the rules, and the file they are from; None as in `walked`.
 
         Args:
@@ -270,6 +268,7 @@ class Scene:
             row: Of the packet.
             gap: That it is about to pass.
             outward: Whether on its way out.
+            invalid: Whether conntrack shall call it INVALID, whatever the captures tell.
         """
         if not self.evidence.rules or gap.stacked:
             return None
@@ -278,6 +277,7 @@ class Scene:
         if gap.inner.role == "tunnel":
             return self.through(outer) if outer else None
         packet = self._packet(point, row, gap, outward=outward)
+        packet = replace(packet, state="invalid") if invalid else packet
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
             port = at_port(packet, self.evidence, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))
@@ -324,18 +324,21 @@ class Scene:
             iif, oif = (outer, far) if outward else (far, outer)
         elif outward and not reply and gap.outer.role in EXITS:
             oif = other_bridge(self.node, flows, flow) or oif
+        data = not reply and proto == TCP and not point.packets.flags[row] & TCP_SYN
         if reply:
             # Of replies the forward hook sees the pod's own address and port.
             at = self.trails.flows_of(point, flow)
             flow, flows = at.get(gap.inner.name, flow), (gap.inner if gap.inner.name in at else point).flows
-        hi, lo, ports = ("src_hi", "dst_hi"), ("src_lo", "dst_lo"), int(flows.ports[flow])
-        src, dst = (
-            address(int(getattr(flows, h)[flow]), int(getattr(flows, w)[flow]))
-            for h, w in zip(hi, lo, strict=True)
-        )
+        (src, dst), ports = addresses(flows, flow), int(flows.ports[flow])
         sport, dport = ports >> 16, ports & 0xFFFF
         if reply:
             src, dst, sport, dport = dst, src, dport, sport
+        there = gap.outer if outward else gap.inner
+        if data and (same := self.trails.flows_of(point, flow).get(there.name)) is not None:
+            # It asks no nat chain any more: the forward hook sees what the first packet's translation gave.
+            dst, dport = addresses(there.flows, same)[1], int(there.flows.ports[same]) & 0xFFFF
+        # Where the uplink is a port of the bridge, the bridge has what the node itself sends.
+        itself = outward and not reply and self.node.owns(src)
         ported = proto in (TCP, UDP)
         return Packet(
             proto={TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "icmpv6"}.get(proto, str(proto)),
@@ -343,9 +346,9 @@ class Scene:
             dst=dst,
             sport=sport if ported and (self._source_port_asked or reply) else None,
             dport=dport if ported and (not reply or self._source_port_asked) else None,
-            iif=iif,
+            iif=None if itself else iif,
             oif=oif,
-            state=self.state(point, row, gap) if reply else "new",
+            state=self.state(point, row, gap) if reply else "established" if data else "new",
             tcp_flags=int(point.packets.flags[row]) & 0xFF if proto == TCP else None,
             icmp_type=("echo-reply" if reply else "echo-request") if proto in (ICMP, ICMP6) else None,
         )
@@ -386,13 +389,9 @@ class Scene:
         own = bool(packet.dst) and self.node.owns(packet.dst)
         known = self.local or (frozenset({packet.dst}) if own else None)
         steps = walk(rules, replace(packet, oif=None) if own else packet, local=known)
-        if own and (steps.destination_nat is not None or steps.nat_doubts):  # it is forwarded after all
-            steps = walk(rules, packet, local=known)
+        if steps.destination_nat or steps.nat_doubts:
+            steps = walk(rules, replace(packet, oif=leads(packet, steps, self.node)), local=known)
         self._passed_rules += sum(len(chain.rules) for chain in rules.chains)
         if steps.end is not None and steps.end.action == "unknown":
             self._passed_rules += GIVEN_UP
         return steps, rules.file
-
-    def capture_losses(self) -> int:
-        """Followed that a point demonstrably missed though they passed it."""
-        return sum(int((at.fate == CAPTURE_LOSS).sum()) for found in self.requests.values() for at in found)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyzer.connection.fates import CAPTURE_LOSS
 from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident import challenge_ack, tunnels
 from analyzer.incident.cases import unexamined
 from analyzer.incident.health import Signal, signals
 from analyzer.incident.model import CapturePoint, Occupancy
+from analyzer.incident.wording import count
 from analyzer.nat.tuples import AGREED, DPORT, DST, PACKETS, SPORT, SRC
 from analyzer.node.topology import depth
 from analyzer.node.ways import LOCAL
@@ -105,7 +107,7 @@ def confidence(bits: int, votes: int) -> Confidence:
 def agreed(bits: int, votes: int) -> list[str]:
     """The fields that prove a crossing, in words."""
     fields = [name for bit, name in AGREED.items() if bits & bit]
-    return fields + ([f"{votes} packet{'s' * (votes != 1)}"] if bits & PACKETS else [])
+    return fields + ([count(votes, "packet")] if bits & PACKETS else [])
 
 
 def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, ...]:
@@ -114,8 +116,8 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
     for point in scene.points:
         found += point.recording.caveats
         found += [
-            f"{point.name}: {count} frame{'s' * (count != 1)} are in no table: {reason}"
-            for reason, count in point.recording.skipped.items()
+            f"{point.name}: {count(frames, 'frame')} are in no table: {reason}"
+            for reason, frames in point.recording.skipped.items()
             if reason != "not IP or ARP"
         ]
     found += placed
@@ -148,7 +150,7 @@ def caveats(bundle: Bundle, scene: Scene, placed: Sequence[str]) -> tuple[str, .
                 "and the incidents tell of these alone. The counts are of all."
             )
     found += tunnels.refused(scene)
-    missed = scene.capture_losses()
+    missed = sum(int((at.fate == CAPTURE_LOSS).sum()) for found in scene.requests.values() for at in found)
     if missed:
         found.append(
             f"{missed} requests were missed by a capture that they demonstrably passed; they are not called lost."

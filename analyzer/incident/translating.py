@@ -1,19 +1,23 @@
-"""Whether the node's rules translate the destination of what comes in."""
+"""Whether the node's rules translate the destination of what comes in, and where that leads."""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from analyzer.connection.passages import address
 from analyzer.evidence.rules.packet import Packet
-from analyzer.evidence.rules.walk import walk
+from analyzer.evidence.rules.view import endpoint
+from analyzer.evidence.rules.walk import translations, walk
 from analyzer.flow.point import TCP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyzer.evidence import SideEvidence
+    from analyzer.evidence.rules.packet import Steps
     from analyzer.flow.point import Point
+    from analyzer.node.ways import Node
 
 
 def translating(evidence: SideEvidence) -> Callable[[Point, int, bool], bool]:
@@ -35,3 +39,24 @@ def translating(evidence: SideEvidence) -> Callable[[Point, int, bool], bool]:
         return walk(evidence.rules[-1], packet, local=local or None).destination_nat is not None
 
     return asked if evidence.rules else lambda *_: False
+
+
+def leads(packet: Packet, steps: Steps, node: Node) -> str | None:
+    """By which device a packet leaves whose destination the rules translate; None where that is the node itself.
+
+    Args:
+        packet: With the devices that it has without translation.
+        steps: Its way through the rules.
+        node: For its addresses and routes.
+    """
+    devices: set[str | None] = set()
+    for step in (steps.destination_nat, *steps.nat_doubts):
+        for action in translations(step) if step is not None else ():
+            to = endpoint(action.target)[0] if action.kind == "dnat" else None
+            if action.kind == "redirect" or (to and node.owns(to)):
+                devices.add(None)
+            elif to and packet.iif is not None and packet.oif is not None:
+                number = ipaddress.ip_address(to)
+                whole = int(number) if number.version == 6 else 0xFFFF00000000 | int(number)
+                devices.update(node.routes.devices(whole >> 64, whole & (1 << 64) - 1) or (packet.oif,))
+    return devices.pop() if len(devices) == 1 else packet.oif

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.connection.passages import address
 from analyzer.evidence.rules.packet import Packet
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
@@ -41,10 +42,10 @@ def refused(scene: Scene) -> list[str]:
                 if not one.harmless:
                     sender = scene.trails.sighting(point, one.row).src
                     groups[src, dst, port, one.words, sender] += 1
-        for (src, dst, port, words, sender), count in groups.items():
+        for (src, dst, port, words, sender), number in groups.items():
             own = scene.node.owns(sender)
             found.append(
-                f"{point.name}: {count:,} ICMP error{'s' * (count != 1)} of {sender} ({words}) refuse{'s' * (count == 1)} "
+                f"{point.name}: {count(number, 'ICMP error')} of {sender} ({words}) refuse{'s' * (number == 1)} "
                 f"{PORTS[port]} packets from {src} to {dst}, UDP port {port}: no pod reaches another that way; "
                 + (_rule(scene, src, dst, port, point.name) if own else f"look for a firewall on {sender}")
             )

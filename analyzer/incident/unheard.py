@@ -1,23 +1,109 @@
-"""Neighbours that somebody asked for at a point, and who never said a word there."""
+"""Neighbours that somebody asked for at a point, and who never said a word there, or no more."""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
-from analyzer.flow.keys import address_key
+from analyzer.connection.passages import address
+from analyzer.flow.keys import address_key, among, distinct
 from analyzer.flow.point import ICMP6
 from analyzer.incident.model import Evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
 
 SOLICITATION = 135
 _V4 = 0xFFFF << 32
+_LEAST = 3
+"""Requests one after another that are no accident: Linux asks as often for one packet (`mcast_solicit`)."""
+UNANSWERED = "by ARP and gets no answer"
+"""How the sentence of `told` ends."""
+
+
+class Vain(NamedTuple):
+    """A pod that asked the node, or somebody who answers others, for a link-layer address in vain."""
+
+    point: Point
+    asking: np.uint64
+    """Address of the pod, as `analyzer.flow.keys.address_key`."""
+    row: int
+    """Of its first request without an answer."""
+    requests: int
+
+
+def in_vain(scene: Scene) -> list[Vain]:
+    """Give the pods that nothing can leave any more, since nobody answers their ARP requests.
+
+    Whoever is not answered sends no other packet, so that there is no connection that could be told of. The one who is asked
+    for must be the node, or answer others: a pod may also ask for what never was there.
+    """
+
+    def look() -> list[Vain]:
+        answering = distinct(
+            np.concatenate(
+                [scene.node.own, *(_arp(point, scene)[1][_arp(point, scene)[3]] for point in scene.points)]
+            )
+        )
+        return [
+            one for point in scene.points if point.role == "pod" for one in _in_vain(point, scene, answering)
+        ]
+
+    return scene.once("asked in vain", look)
+
+
+def _arp(
+    point: Point, scene: Scene
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """The ARP packets of a point: rows, who sends each, whom it is for, and whether it is a reply."""
+    packets, flows = point.packets, point.flows
+    rows = scene.neighbours[point.name]
+    rows = rows[flows.proto[packets.flow[rows]] == ARP]
+    flow, back = packets.flow[rows], packets.bits[rows] & REPLY != 0
+    src, dst = point.src[flow], point.dst[flow]
+    return rows, np.where(back, dst, src), np.where(back, src, dst), packets.seq[rows] == 2
+
+
+def _in_vain(point: Point, scene: Scene, answering: NDArray[np.uint64]) -> list[Vain]:
+    rows, by, to, replies = _arp(point, scene)
+    asks = ~replies & among(to, answering) & (by != to) & ~among(by, scene.node.own)
+    found = []
+    for who, whom in sorted({*zip(by[asks].tolist(), to[asks].tolist(), strict=True)}):
+        heard = np.flatnonzero(by == whom)
+        mine = np.flatnonzero(asks & (by == who) & (to == whom))
+        mine = mine[mine > heard[-1]] if len(heard) else mine
+        sent = distinct(point.packets.time[rows[mine]])
+        if len(sent) >= _LEAST:
+            found.append(Vain(point, np.uint64(who), int(rows[mine[0]]), len(mine)))
+    return found
+
+
+def told(found: Sequence[Vain]) -> str:
+    """What is to be said of it, in one sentence; empty without any."""
+    if not found:
+        return ""
+    one, more = found[0], len(found) - 1
+    flows, flow = one.point.flows, int(one.point.packets.flow[one.row])
+    who, whom = (
+        address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
+        for side in ("src", "dst")
+    )
+    if one.point.packets.bits[one.row] & REPLY:
+        who, whom = whom, who
+    others = f", as {'does another pod' if more == 1 else f'do {more} more pods'}" if more else ""
+    frame = one.point.recording.locate(one.row)[1]
+    return (
+        f"{who} can send nothing to {whom}{others}: from frame {frame} of {one.point.name} on it asks for its link-layer address "
+        f"{UNANSWERED}"
+    )
 
 
 def asked_in_vain(point: Point, target: str, scene: Scene) -> Evidence | None:

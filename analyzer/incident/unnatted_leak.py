@@ -34,7 +34,7 @@ from analyzer.connection.passages import flow_name
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.model import Evidence, Exclusion, Finding
-from analyzer.incident.wording import duration
+from analyzer.incident.wording import count, duration
 from analyzer.nat.tuples import DST, SRC, tuple_keys
 from analyzer.node.ways import IN, OUT
 
@@ -148,7 +148,7 @@ def _finding(gap: Gap, flow: int, side: int, scene: Scene) -> Finding:
         facts={"packets": len(rows)},
         evidence=(
             Evidence(
-                says=f"{len(rows)} packet{'s' * (len(rows) != 1)} left {outer.name} with the pod's own address {seen.src}, "
+                says=f"{count(len(rows), 'packet')} left {outer.name} with the pod's own address {seen.src}, "
                 f"while other connections of that pod are translated",
                 source=f"{seen.file} frame {seen.frame}",
             ),

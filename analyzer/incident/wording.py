@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """Return `1 packet`, `1,204 packets`; *many* where it is not *one* with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def duration(ns: int) -> str:
     """Return *ns* for reading, with the unit that suits: `34.1 µs`, `1.024 s`, `2 min 5 s`."""
     size = abs(ns)

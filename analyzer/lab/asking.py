@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from analyzer.lab.traffic import SPIN_NS, be_exact
+from analyzer.lab.traffic import PATIENCE_NS, SPIN_NS, be_exact
 
 DNS_PORT = 53
 DNS_A, DNS_AAAA = 1, 28  # RFC 1035 section 3.2.2, RFC 3596 section 2.1
@@ -43,23 +43,20 @@ def dns_question(number: int, record: int) -> bytes:
     return struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + name + struct.pack("!2H", record, 1)
 
 
-def ask_at(
-    source: str, target: tuple[str, int], instants: Mapping[int, int], patience_s: float = 20
-) -> list[Ask]:
+def ask_at(source: str, target: tuple[str, int], instants: Mapping[int, int]) -> list[Ask]:
     """Ask a DNS question from several source ports, each at its instant and every second until it is answered.
 
     Args:
         source: Address to bind.
         target: Address and port to ask.
         instants: When to ask from which source port: nanoseconds of the monotonic clock.
-        patience_s: How long to go on after the last first request.
 
     Returns:
         One entry per port, in order.
     """
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     agenda = sorted((instant, port) for port, instant in instants.items())
-    end = agenda[-1][0] + int(patience_s * 1e9)
+    end = agenda[-1][0] + PATIENCE_NS
     first: dict[int, int] = {}
     sent: Counter[int] = Counter()
     done: dict[int, int] = {}

@@ -16,6 +16,8 @@ from analyzer.lab.namespaces import Namespace
 # Spin for the last part of a wait only: until then the connections' answers are collected.
 SPIN_NS = 1_000_000
 TALK_S = 0.1
+PATIENCE_NS = 20_000_000_000
+"""How long the last request is waited for."""
 
 
 class Connect(NamedTuple):
@@ -31,9 +33,7 @@ class Connect(NamedTuple):
     """What the kernel said instead; None also if it said nothing."""
 
 
-def connect_at(
-    source: str, target: tuple[str, int], instants: Mapping[int, int], cpu: int, patience_s: float = 20
-) -> list[Connect]:
+def connect_at(source: str, target: tuple[str, int], instants: Mapping[int, int], cpu: int) -> list[Connect]:
     """Connect from several source ports, each at its exact instant; close when connected.
 
     Args:
@@ -43,7 +43,6 @@ def connect_at(
             which all processes share.
         cpu: The CPU to stay on. A veth passes a packet to its peer on the CPU of the sender (net/core/dev.c,
             enqueue_to_backlog), so this CPU also runs the node's forwarding, NAT and confirmation of the SYN.
-        patience_s: How long to wait after the last connect for those still unanswered.
 
     Returns:
         One entry per port, in order.
@@ -66,7 +65,7 @@ def connect_at(
             client.connect_ex(target)
             pending[client.fileno()] = (client, port)
             poll.register(client, select.EPOLLOUT)
-        deadline = time.monotonic_ns() + int(patience_s * 1e9)
+        deadline = time.monotonic_ns() + PATIENCE_NS
         while pending and time.monotonic_ns() < deadline:
             _collect(poll, 0.1, pending, done, failed)
     for client, _ in pending.values():
@@ -114,6 +113,15 @@ def connected(
     """Open a connection from a namespace, to be held as long as somebody likes."""
     with where.entered():
         return socket.create_connection(target, timeout=5, source_address=source)
+
+
+def talk(client: socket.socket) -> bool:
+    """Send something over a connection; whether it comes back."""
+    try:
+        client.sendall(b"hello")
+        return bool(client.recv(64))
+    except ConnectionResetError:
+        return False
 
 
 def converse(target: tuple[str, int], seconds: float) -> dict[str, float]:

@@ -73,8 +73,7 @@ def _lacks(point: Point, evidence: SideEvidence) -> str:
         return ""
     return (
         f"{', '.join(file.label for file in point.recording.files)}: {frames:,} of the {frames + number:,} packets that the "
-        "capturing program counted: "
-        "not all of it is here, and a packet missing after the last one proves nothing"
+        "capturing program counted: not all of it is here, and a packet missing after the last one proves nothing"
     )
 
 

@@ -152,11 +152,18 @@ def explore(
             turned = np.where(m.flip[open_] == 1, -gap.heading[open_], gap.heading[open_])
             crossed[gap.outer.name][m.b[open_]] = turned
 
+    came = distinct(
+        np.concatenate(
+            [_NONE, *(g.inner.src[g.matches.a[g.heading == IN]] for g in gaps if g.outer.role in EXITS)]
+        )
+    )
+
     def inside(point: Point) -> NDArray[np.uint64]:
         across = crossed[point.name]
-        # Who is asked for by ARP on the bridge is reached over the bridge.
+        known = [point.src[across == OUT], point.dst[across == IN]]
+        # Who is asked for by ARP on the bridge is reached over the bridge, unless it is heard from beyond the node.
         arp = point.flows.proto == ARP
-        known = [point.src[(across == OUT) | arp], point.dst[(across == IN) | arp]]
+        known += [some[~among(some, came)] for some in (point.src[arp], point.dst[arp])]
         if point.role == "bridge":
             known += _unrouted(
                 point, routers

@@ -18,8 +18,7 @@ _WHY = {
     "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
     "untold": "no captured point shows how far they got",
     "unwatched": "a point on their path did not record all of them",
-    "station": "their frames are for a link-layer address that was never heard (the entry in `ip neigh` may be wrong), or "
-    "a neighbour asks in vain for the address that they left with",
+    "station": "a neighbour on their way is asked for by ARP in vain, or was never heard (see `ip neigh`)",
     "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",
@@ -76,13 +75,13 @@ def line(account: Account) -> str:
     """Return the account in one line: `240 connections: 234 worked, 6 delayed or failed because of this node`."""
     first, *parts = numbers(account)
     told = ", ".join(f"{number:,} {label}" for _, number, label in parts)
-    return count(first[1], "connection", "connections") + (f": {told}" if told else "")
+    return count(first[1], "connection") + (f": {told}" if told else "")
 
 
 def whys(account: Account) -> list[str]:
     """Return why connections cannot be told, the most frequent reason first: `5: only one point ...`."""
     told = sorted(account.why_unknown.items(), key=lambda item: -item[1])
-    return [f"{count(number, 'connection', 'connections')}: {why(code)}" for code, number in told if number]
+    return [f"{count(number, 'connection')}: {why(code)}" for code, number in told if number]
 
 
 def outcomes(found: dict[str, int], refusals: Sequence[tuple[str, int]] = ()) -> str:
@@ -103,7 +102,7 @@ def outcomes(found: dict[str, int], refusals: Sequence[tuple[str, int]] = ()) ->
 def waits(account: Account) -> list[str]:
     """Return where connections waited in this node: `2 connections waited up to 1.8 s between cni0 and eth0, on the way out`."""
     return [
-        f"{count(one.connections, 'connection', 'connections')} waited up to {duration(one.longest)}"
+        f"{count(one.connections, 'connection')} waited up to {duration(one.longest)}"
         f"{between(one.gap)}, on the way {'out' if one.outward else 'in'}"
         for one in account.waited
     ]

@@ -41,7 +41,7 @@ def events(incident: Incident) -> list[str]:
     told = [line(incident.summary)]
     told += [_finding(finding) for finding in incident.findings[:FINDINGS]]
     if (rest := len(incident.findings) - FINDINGS) > 0:
-        told.append(f"... and {count(rest, 'further connection', 'further connections')}")
+        told.append(f"... and {count(rest, 'further connection')}")
     return told
 
 

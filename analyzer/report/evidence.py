@@ -235,7 +235,7 @@ def _unique(names: Mapping[str, str]) -> dict[str, str]:
 def _about(analysis: Result, written: Written, payload: bool) -> str:
     says = [
         f"The packets that Lostsyn's report on {printable(analysis.bundle)} tells of",
-        f"{count(len(analysis.incidents), 'incident', 'incidents')}; times on the common clock of the capture points",
+        f"{count(len(analysis.incidents), 'incident')}; times on the common clock of the capture points",
         "payload as captured" if payload else "payload is cut off behind the transport headers",
     ]
     if written.left_out:

@@ -32,7 +32,7 @@ def render(checked: Sequence[Checked]) -> str:
         rest = len(told) - ANNOTATIONS + 1
         told = [*told[: ANNOTATIONS - 1], _command({"title": "Lostsyn"}, f"and {rest} more; see the log")]
     told += [notice for one in checked[:ANNOTATIONS] if one.exit and (notice := _notice(one))]
-    bundles = count(len(checked), "bundle", "bundles")
+    bundles = count(len(checked), "bundle")
     wrong = sum(one.exit != 0 for one in checked)
     told += list(islice((row for one in checked for row in _made_from(one)), INPUTS))
     return "\n".join([*told, f"lostsyn: {bundles} checked, {wrong} with findings"]) + "\n"

@@ -33,14 +33,14 @@ def render(checked: Sequence[Checked]) -> str:
     wrong = [one for one in checked if one.exit]
     rows = sorted(checked, key=lambda one: -one.exit)[:BUNDLES]
     told = [
-        f"## Lostsyn: {count(len(checked), 'bundle', 'bundles')} checked, {len(wrong):,} to look at",
+        f"## Lostsyn: {count(len(checked), 'bundle')} checked, {len(wrong):,} to look at",
         "",
         "| bundle | result | verdict |",
         "|---|---|---|",
         *(f"| {_plain(one.name)} | {_RESULTS[one.exit]} | {_plain(_verdict(one))} |" for one in rows),
     ]
     if len(rows) < len(checked):
-        told += ["", f"and {count(len(checked) - len(rows), 'further bundle', 'further bundles')}"]
+        told += ["", f"and {count(len(checked) - len(rows), 'further bundle')}"]
     for one in wrong[:TOLD]:
         told += ["", *_section(one)]
     if len(wrong) > TOLD:
@@ -79,10 +79,10 @@ def _section(checked: Checked) -> Iterator[str]:
         yield from (f"  * fix: {_plain(remedy.do)}" for remedy in cause.first.remedies[:1])
         yield from (f"  * {_plain(told)}" for one in cause.incidents[:INCIDENTS] for told in events(one))
         if (rest := len(cause.incidents) - INCIDENTS) > 0:
-            yield f"  * {count(rest, 'further incident', 'further incidents')}"
+            yield f"  * {count(rest, 'further incident')}"
         yield from (f"  * {_plain(grounds(evidence))}" for evidence in cause.evidence)
     if (rest := len(found) - CAUSES) > 0:
-        yield f"* {count(rest, 'further cause', 'further causes')}"
+        yield f"* {count(rest, 'further cause')}"
 
 
 def _plain(text: str) -> str:

@@ -80,7 +80,7 @@ def render_each(checked: Sequence[Checked], width: int = WIDTH, *, colour: bool 
     sums = Counter(one.exit for one in checked)
     words = ("without incident or as expected", "with findings", "inconclusive")
     parts = [f"{sums[code]} {words[code]}" for code in sorted(sums)]
-    bundles = count(len(checked), "bundle", "bundles")
+    bundles = count(len(checked), "bundle")
     return "\n".join([*told, *sheet.wrap(f"{bundles}: {', '.join(parts)}")]) + "\n"
 
 
@@ -170,10 +170,10 @@ class _Sheet:
         if span := period(analysis):
             lines.append(f"  time    {day(span[0])} {clock(span[0])} UTC, {duration(span[1] - span[0])}")
         for point in analysis.capture_points[:NOTES]:
-            lost = count(point.dropped or 0, "packet", "packets")
+            lost = count(point.dropped or 0, "packet")
             dropped = f", {lost} dropped by the capture" if point.dropped else ""
             role = "point" if point.role == "unknown" else short(point.role, 6)
-            packets = count(point.packets, "packet", "packets")
+            packets = count(point.packets, "packet")
             lines.append(f"  {role:<6}  {short(point.name, 24)}, {packets}{dropped}")
         lines += _more(len(analysis.capture_points) - NOTES, "point", "  ")
         return lines
@@ -182,7 +182,7 @@ class _Sheet:
         """A cause, how sure it is, what it did, and the fix: what a reader acts on."""
         incident = cause.first
         name = short(title(incident), 60)
-        many = f", {count(cause.connections, 'connection', 'connections')}"
+        many = f", {count(cause.connections, 'connection')}"
         alone = len(cause.incidents) == 1
         several = "" if alone else f" in {len(cause.incidents):,} incidents"
         lines = self.wrap(f"Cause: {name}{_sure(incident, cause.gap)}{many}{several}", "", "       ")
@@ -337,7 +337,7 @@ class _Sheet:
             told = " - ".join(filter(None, (purpose, _line(outcome))))
             lines.append(f"{', '.join(names[:FILES])}{hidden}: {told}")
         if (left := len(files) - NOTES) > 0:
-            lines.append(f"{count(left, 'further kind', 'further kinds')} of files: --format json has all")
+            lines.append(f"{count(left, 'further kind')} of files: --format json has all")
         return self.bullets(lines)
 
     def made_by(self, analysis: Result) -> list[str]:
@@ -346,9 +346,7 @@ class _Sheet:
         # A command and a hash stay in one piece, to be compared and copied.
         lines += [f"  {sha256}  {short(file, 60)}" for file, sha256 in files[:NOTES]]
         if (hidden := len(files) - NOTES) > 0:
-            lines.append(
-                f"  ... and {count(hidden, 'further input', 'further inputs')}: --format json has all"
-            )
+            lines.append(f"  ... and {count(hidden, 'further input')}: --format json has all")
         return [self.paint(line, _DIM) for line in lines]
 
 

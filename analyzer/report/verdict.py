@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.incident.reconcile import unseen
-from analyzer.incident.wording import duration, wait
+from analyzer.incident.unheard import UNANSWERED
+from analyzer.incident.wording import count, duration, wait
 from analyzer.report import account as accounts
-from analyzer.report.words import between, cause_title, count, losses, short
+from analyzer.report.words import between, cause_title, losses, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,6 +106,19 @@ def causes(incidents: Iterable[Incident]) -> list[Cause]:
 
 
 _DROPPED = "this node dropped packets that the captures do not show"
+_VAIN = "a pod can send nothing, since its ARP requests are not answered"
+
+
+def _beside(analysis: Result) -> str:
+    """What is wrong though no connection shows it; empty without."""
+    said = analysis.inconclusive or ""
+    return (
+        _VAIN
+        if said.endswith(UNANSWERED)
+        else _DROPPED
+        if said and said == unseen(analysis.reconciliation)
+        else ""
+    )
 
 
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
@@ -120,26 +134,26 @@ def headline(incidents: Sequence[Incident], analysis: Result) -> str:
         return _open(account)
     if account.waited:
         return _waited(account)
-    dropped = bool(analysis.inconclusive) and analysis.inconclusive == unseen(analysis.reconciliation)
-    if analysis.inconclusive and not dropped:
+    beside = _beside(analysis)
+    if analysis.inconclusive and not beside:
         return "Nothing can be concluded from these captures"
     if account.outside:
-        some = f"{account.outside:,} of {count(account.connections, 'connection', 'connections')}"
-        return f"{some} {_elsewhere(account)}; {_DROPPED if dropped else 'none because of this node'}"
+        some = f"{account.outside:,} of {count(account.connections, 'connection')}"
+        return f"{some} {_elsewhere(account)}; {beside or 'none because of this node'}"
     if not account.connections:
-        return "No incident: the captures hold no connection to follow"
+        return beside.capitalize() or "No incident: the captures hold no connection to follow"
     if account.worked + account.unknown == account.connections and not account.worked:
-        return f"The capture ends before the outcome of {count(account.unknown, 'connection', 'connections')} is known"
+        return f"The capture ends before the outcome of {count(account.unknown, 'connection')} is known"
     cut = f"; {account.unknown:,} more are unfinished when the capture ends" if account.unknown else ""
-    if dropped:
-        return f"{_all(account.worked).capitalize()} worked, but {_DROPPED}{cut}"
+    if beside:
+        return f"{_all(account.worked).capitalize()} worked, but {beside}{cut}"
     return f"No incident: {_all(account.worked)} worked{cut}"
 
 
 def _waited(account: Account) -> str:
     """How many this node delayed without a loss, and where most of them waited."""
     one = account.waited[0]
-    some = f"{account.node:,} of {count(account.connections, 'connection', 'connections')}"
+    some = f"{account.node:,} of {count(account.connections, 'connection')}"
     beyond = f"; {account.outside:,} more failed or waited outside this node" if account.outside else ""
     return (
         f"{some} waited in this node for up to {duration(max(each.longest for each in account.waited))}"

@@ -138,16 +138,13 @@ def _packets(scene: Scene, number: int) -> Iterator[str]:
     place = {point.name: n for n, point in enumerate(all_.chains.points)}
     by_row: dict[tuple[str, int], tuple[Followed, int]] = {}
     begun: list[tuple[int, str, int]] = []
-    for kind in (scene.requests, scene.replies):
-        for at in (one for followed in kind.values() for one in followed):
-            mine = np.flatnonzero(
-                all_.chains.of[place[at.point.name]][at.point.packets.flow[at.rows]] == number
-            )
-            for index in mine.tolist():
-                row = int(at.rows[index])
-                by_row[at.point.name, row] = (at, index)
-                if at.first[index]:
-                    begun.append((int(at.point.packets.time[row]), at.point.name, row))
+    for at in scene.followed:
+        mine = np.flatnonzero(all_.chains.of[place[at.point.name]][at.point.packets.flow[at.rows]] == number)
+        for index in mine.tolist():
+            row = int(at.rows[index])
+            by_row[at.point.name, row] = (at, index)
+            if at.first[index]:
+                begun.append((int(at.point.packets.time[row]), at.point.name, row))
     begun.sort()
     asked = False
     for time, name, row in begun[:PACKETS]:

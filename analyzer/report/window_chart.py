@@ -232,7 +232,7 @@ def _verdict(
         x=x,
         y=y,
         bound_y=bound_y,
-        label=f"{count(row.short_by, 'byte', 'bytes')} {word}",
+        label=f"{count(row.short_by, 'byte')} {word}",
         number=str(number % 2**32),
         label_x=x + (14 if right else -14),
         label_y=round(label_y, 1),

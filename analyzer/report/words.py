@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from analyzer.incident import causes
+from analyzer.incident.wording import count as count
 from analyzer.incident.wording import duration as duration
 
 if TYPE_CHECKING:
@@ -94,11 +95,6 @@ _PLACEHOLDER = re.compile(
 def placeholders(command: str) -> list[str]:
     """Return what of *command* is to be replaced before it is run: `POD-CIDR`, `HANDLE`."""
     return list(dict.fromkeys(_PLACEHOLDER.findall(command)))
-
-
-def count(number: int, one: str, many: str) -> str:
-    """Return `1 packet`, `1,204 packets`."""
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def cause_title(cause: str) -> str:

@@ -23,6 +23,7 @@ from analyzer.conntrack.occupancy import estimate
 from analyzer.conntrack.replay import DEFAULTS, Script, script
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.errors import UnusableInput
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,10 +93,6 @@ def what_if(analysis: Result, setting: str) -> WhatIf:
         says={incident.id: told[incident.id].says for incident in analysis.incidents},
         arithmetic=arithmetic,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 Answers = tuple[dict[str, Told], str]
@@ -228,7 +225,7 @@ def _judged_again(
         still = [after[place].judgement for place in offenders if after[place].judgement.verdict == "invalid"]
         refused += len(still)
         reasons.update(judgement.reason for judgement in still)
-    what = _count(packets, "packet")
+    what = count(packets, "packet")
     if refused:
         why = reasons.most_common(1)[0][0]
         return Told("remaining", f"{refused} of {what} would still be INVALID: {why}")
@@ -317,7 +314,7 @@ def _random_fully(scene: Scene, incidents: Sequence[Incident], _: str) -> Answer
     arithmetic = (
         f"R = {PORTS:,} ports (1024 to 65535), of which U = {used:,} at most were taken towards one destination: two "
         f"connections that draw at the same moment draw the same with P = 1 / (R - U) = 1 / {free:,}. "
-        f"{_count(pairs, 'pair')} of new connections to one destination began within {RACE / 1e6:g} ms of each other: "
+        f"{count(pairs, 'pair')} of new connections to one destination began within {RACE / 1e6:g} ms of each other: "
         f"{pairs:,} x P = {expected:.2g} losses are to be expected at most, against {lost:,} seen"
     )
     no_rover = generation_of(scene.evidence.kernel) is not LINUX_4_15  # 6ed5943f8735, 5.0
@@ -334,7 +331,7 @@ def _random_fully(scene: Scene, incidents: Sequence[Incident], _: str) -> Answer
                 "at random by itself",
             )
         elif expected < 0.5:
-            collisions = _count(len(incident.findings), "collision")
+            collisions = count(len(incident.findings), "collision")
             told[incident.id] = Told(
                 "avoided", f"its {collisions} would have had a chance of 1 in {free:,} each"
             )

@@ -278,8 +278,7 @@ class Store:
             db.execute(
                 "UPDATE upload SET state = 'failed', queued = NULL, says = ? WHERE state = 'running' AND attempts >= ?",
                 (
-                    f"The server stopped {ATTEMPTS} times during this analysis, so it was not restarted. "
-                    "The files are kept.",
+                    f"The server stopped {ATTEMPTS} times during this analysis, so it was not restarted. The files are kept.",
                     ATTEMPTS,
                 ),
             )

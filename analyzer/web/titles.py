@@ -19,4 +19,4 @@ def title(upload: Upload, files: Sequence[File]) -> str:
     folders = {file.name.partition("/")[0] for file in files}
     if len(folders) == 1:
         return folders.pop()
-    return f"{files[0].name} and {count(len(files) - 1, 'more file', 'more files')}"
+    return f"{files[0].name} and {count(len(files) - 1, 'more file')}"

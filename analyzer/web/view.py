@@ -148,7 +148,7 @@ def _mapping(part: Part) -> dict[str, Any]:
 def _says(preview: Preview) -> tuple[str, ...]:
     """Say what a file is, and what an archive holds."""
     points = list(dict.fromkeys(part.point for part in preview.parts))
-    more = [count(len(points) - LISTED, "more point", "more points")] if len(points) > LISTED else []
+    more = [count(len(points) - LISTED, "more point")] if len(points) > LISTED else []
     said = [f"capture of {', '.join([*points[:LISTED], *more])}"] if points else []
     return (*said, *list(dict.fromkeys(preview.texts.values()))[:LISTED]) or ("not used",)
 

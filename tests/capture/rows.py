@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 def rows(path: Path) -> tuple[list[Row], int]:
     """Read a file with Lostsyn: its rows in the order of the file, and how many frames are not among them."""
-    recordings = record(Bundle.open([path]).captures, dict, {}, lambda _: None, Memory())
+    recordings = record(Bundle.open([path]).captures, lambda _: {}, {}, lambda _: None, Memory())
     table = pd.concat([tables.packets(assemble(recording)) for recording in recordings])
     found = []
     for p in table.sort_values("frame").itertuples():

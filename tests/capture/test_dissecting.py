@@ -60,6 +60,6 @@ def test_cut_frames(size: int, tmp_path: Path) -> None:
 def test_a_point_of_such_frames(tmp_path: Path) -> None:
     """The caveat has the names."""
     bundle = _file(tmp_path, *[bytes(Ether(type=0x9000) / b"\0\0")] * 2, *[bytes(Dot3() / LLC() / STP())] * 3)
-    (found,) = record(bundle.captures, dict, {}, lambda _: None, Memory())
+    (found,) = record(bundle.captures, lambda _: {}, {}, lambda _: None, Memory())
 
     assert ", the first are 802.3 / LLC / Spanning Tree Protocol: their contents" in found.caveats[-1]

@@ -75,7 +75,7 @@ def test_a_pipe_in_a_files_place(bundle: Path) -> None:
     captures = Bundle.open([bundle]).captures
     (bundle / "cni0.pcap").unlink()
     os.mkfifo(bundle / "cni0.pcap")
-    found = {r.name: r for r in record(captures, dict, {}, lambda _: None, Memory())}
+    found = {r.name: r for r in record(captures, lambda _: {}, {}, lambda _: None, Memory())}
 
     assert (0, 1) == (len(found["cni0"].packets), len(found["eth0"].packets))
     assert ("cni0.pcap: cannot be read: not a file any more",) == found["cni0"].caveats
@@ -147,7 +147,9 @@ def test_captures_that_vanish_before_their_packets_are_read_again(tmp_path: Path
     from analyzer.capture.transport import transports
 
     write(tmp_path, bystander(0))
-    (found,) = record(Bundle.open([tmp_path / "eth0.pcap"]).captures, dict, {}, lambda _: None, Memory())
+    (found,) = record(
+        Bundle.open([tmp_path / "eth0.pcap"]).captures, lambda _: {}, {}, lambda _: None, Memory()
+    )
     (tmp_path / "eth0.pcap").unlink()
 
     assert [(0, b""), (1, b"")] == list(transports(found, [0, 1]))

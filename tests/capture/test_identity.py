@@ -97,7 +97,7 @@ def test_the_nodes_own_is_recognised_by_its_address(known: bool, tmp_path: Path)
     write(tmp_path, talk, names={"veth-a": "eth0", "eth0": "eth0-1"})
     mac = UPLINK if known else "02:00:00:00:00:99"
     links = {2: Link(index=2, name="eth0", mac=mac, addresses=(), file="ip-link.json")}
-    found = record(Bundle.open([tmp_path]).captures, lambda: links, {}, lambda _: None, Memory())
+    found = record(Bundle.open([tmp_path]).captures, lambda _: links, {}, lambda _: None, Memory())
     told = {(r.name, r.files[0].label, r.role) for r in found if r.name != "cni0"}
 
     if known:
@@ -129,7 +129,7 @@ def test_an_interface_made_anew(tmp_path: Path) -> None:
         number: Link(index=number, name="veth-b", mac="02:00:00:00:00:01", addresses=(), file="ip-link.json")
         for number in (5, 9)
     }
-    found = record(Bundle.open([any_]).captures, lambda: links, {}, lambda _: None, Memory())
+    found = record(Bundle.open([any_]).captures, lambda _: links, {}, lambda _: None, Memory())
 
     assert {"veth-b": [1, 2, 4], "interface 7": [3]} == {r.name: r.packets.frame.tolist() for r in found}
 
@@ -140,7 +140,7 @@ def test_cooked_and_plain_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "any.pcap").write_bytes(pcap([(0, len(frame), frame)], link=276))
     (tmp_path / "eth0.pcap").write_bytes(raw(1))
     links = {3: Link(index=3, name="eth0", mac="02:00:00:00:00:01", addresses=(), file="ip-link.json")}
-    found = record(Bundle.open([tmp_path]).captures, lambda: links, {}, lambda _: None, Memory())
+    found = record(Bundle.open([tmp_path]).captures, lambda _: links, {}, lambda _: None, Memory())
 
     assert {"any/eth0", "eth0"} == {recording.name for recording in found}
 
@@ -171,7 +171,7 @@ def test_whatever_they_are_called(files: list[tuple[str, list[str | None]]]) -> 
             stem = ("pod", "eth0", "eth0-1", "trace")[number]
             clean = [None if name is None else name.encode("utf-8", "ignore").decode() for name in names]
             Path(folder, place, f"{stem}.pcapng").write_bytes(several(*clean))
-        found = record(Bundle.open([folder]).captures, dict, {}, lambda _: None, Memory())
+        found = record(Bundle.open([folder]).captures, lambda _: {}, {}, lambda _: None, Memory())
 
     points = [recording.name for recording in found]
     assert len(set(points)) == len(points)

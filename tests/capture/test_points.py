@@ -26,7 +26,7 @@ from tests.conversation import record as write
 
 def recordings(*paths: Path, roles: dict[str, str] | None = None, **options: object) -> dict[str, Recording]:
     """Record the captures under these paths, by the point's name."""
-    made = record(Bundle.open(paths, **options).captures, dict, roles or {}, lambda _: None, Memory())  # type: ignore[arg-type]
+    made = record(Bundle.open(paths, **options).captures, lambda _: {}, roles or {}, lambda _: None, Memory())  # type: ignore[arg-type]
     names = [recording.name for recording in made]
     assert len(set(names)) == len(names)
     return {recording.name: recording for recording in made}
@@ -139,7 +139,7 @@ def test_any_capture_is_split_by_interface_number(tmp_path: Path) -> None:
     links = {3: Link(index=3, name="cni0", mac="02:00:00:00:00:01", addresses=(), file="ip-link.json")}
     found = {
         r.name: r
-        for r in record(Bundle.open([tmp_path]).captures, lambda: links, {}, lambda _: None, Memory())
+        for r in record(Bundle.open([tmp_path]).captures, lambda _: links, {}, lambda _: None, Memory())
     }
 
     assert {"cni0": "bridge", "interface 4": None} == {name: r.role for name, r in found.items()}
@@ -226,7 +226,7 @@ def test_a_file_that_vanished_is_said(tmp_path: Path) -> None:
     (tmp_path / "eth0.pcap").unlink()
 
     with pytest.raises(UnusableInput, match=r"^eth0.pcap: cannot be read: No such file"):
-        record(captures, dict, {}, lambda _: None, Memory())
+        record(captures, lambda _: {}, {}, lambda _: None, Memory())
 
 
 def test_more_interfaces_than_lanes(tmp_path: Path) -> None:

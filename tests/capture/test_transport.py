@@ -22,7 +22,7 @@ from tests.capture.test_reader import pcap
 
 def recording(folder: Path) -> Recording:
     """Record the only point of a folder."""
-    (found,) = record(Bundle.open([folder]).captures, dict, {}, lambda _: None, Memory())
+    (found,) = record(Bundle.open([folder]).captures, lambda _: {}, {}, lambda _: None, Memory())
     return found
 
 
@@ -88,10 +88,10 @@ def test_the_last_packet_of_a_file(tmp_path: Path) -> None:
 
 
 def test_options_of_a_syn() -> None:
-    """Largest segment, window scale and SACK-permitted are read."""
+    """Largest segment, window scale, SACK-permitted and timestamp are read."""
     header = bytes(TCP(flags="S", options=OPTIONS))
 
-    assert Options(any=True, mss=1460, wscale=7, sack_permitted=True) == tcp_options(header)
+    assert Options(any=True, mss=1460, wscale=7, sack_permitted=True, tsval=77) == tcp_options(header)
 
 
 def test_sack_blocks() -> None:

@@ -10,9 +10,10 @@ from analyzer import analyze
 from analyzer.connection.model import Fate
 from analyzer.connection.reasons import CODES, FATE_OF, FATES, REASONS
 from tests.conftest import Case, analysed
-from tests.connection.reasons import AROUND, asks, judged, out, reasons
-from tests.conversation import Conversation, record
+from tests.connection.reasons import AROUND, asks, inbound, judged, opens, out, reasons
+from tests.conversation import Conversation, bystander, record
 from tests.incident.evidence import Frames, counters
+from tests.incident.node import told
 
 
 def test_codes_are_unique_and_say_a_sentence() -> None:
@@ -139,3 +140,54 @@ def test_filtered(tmp_path: Path) -> None:
     assert ["filtered"] * 2 == reasons(judged(tmp_path, talk))
     record(tmp_path / "near", talk, *AROUND)
     assert ["lost"] * 2 == reasons(analyze(tmp_path / "near"))
+
+
+ROUTES = """default via 192.0.2.1 dev eth0
+10.244.0.0/24 dev cni0 proto kernel scope link src 10.244.0.1
+172.17.0.0/16 dev docker0 proto kernel scope link src 172.17.0.1
+192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
+"""
+
+
+@pytest.mark.parametrize("routes", [True, False])
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_bridge_claims_the_network_of_who_asks(routes: bool, lost: bool, tmp_path: Path) -> None:
+    """The answer should go back to the uplink, and the node seeks the client on another bridge: it is lost between them."""
+    if routes:
+        told(tmp_path, **{"ip-route": ROUTES})
+    talk = opens(inbound(server="172.17.5.5:41000"), 0)
+    answer = talk.send("SA", at=0.1, options=[])
+    if lost:
+        answer.lost_after("cni0")
+    arp = Frames().asks("172.17.5.5", 0.1, 1.1, 2.1, mac="02:00:00:00:00:77", point="docker0")
+    analysis = judged(tmp_path, talk, arp)
+
+    assert ["lost" if lost else "seen-beyond"] == reasons(analysis, port=8080, replies=True)
+    assert [("reply-vanished", ("cni0", "eth0"))] * lost == [(i.kind, i.gap) for i in analysis.incidents]
+
+
+def test_a_pod_answers_by_its_second_interface(tmp_path: Path) -> None:
+    """Requests come in by one bridge, answers leave by another: without the uplink nothing shows that they were lost."""
+    ask, answer = inbound(), inbound(way="veth-n br1 | eth0")
+    for talk in (ask, answer):
+        opens(talk, 0).sent[0].only_at(*(("veth-a", "cni0", "eth0") if talk is ask else ()))
+    answer.send("SA", at=0.001, options=[])
+    ask.send("A", by_pod=False, at=0.002, ack=answer.isn + 1)
+    data = ask.send("PA", b"question", by_pod=False, at=0.003, ack=answer.isn + 1)
+    answer.send("PA", b"answer", at=0.004, ack=data.seq + 8)
+    others = bystander(-4, way="veth-y br1 | eth0"), bystander(19, way="veth-y br1 | eth0")
+    points = ("veth-a", "veth-n", "veth-y", "veth-z", "cni0", "br1")
+    analysis = judged(tmp_path, ask, answer, *others, points=points)
+
+    assert () == analysis.incidents
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("A", "answered"), ("R", "lost")])
+def test_its_sender_goes_on(flags: str, expected: str, tmp_path: Path) -> None:
+    """No captured point has the answer, which came another way: whoever acknowledges it had one, to the last SYN."""
+    talk = asks(out(), 0, 1, after="cni0")
+    talk.send(flags, at=1.1, ack=talk.server_isn + 1).lost_after("cni0")
+    told_of = reasons(judged(tmp_path, talk))
+
+    assert expected == told_of[1]
+    assert told_of[0] != "answered"

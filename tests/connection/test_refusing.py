@@ -185,3 +185,20 @@ def test_this_node_by_a_rule_for_itself(tmp_path: Path) -> None:
     analysis = _answered(tmp_path, talk, (3, 10), "10.244.0.1", "cni0", "veth-a")
 
     assert [("refused", "policy-reject")] == [(i.kind, i.cause) for i in analysis.incidents]
+
+
+def test_a_reset_without_stations(tmp_path: Path) -> None:
+    """Captures of raw IP have no stations: a RST that lost no hop, and that no uplink saw, is nobody's beyond this node."""
+    talk = out(server="169.254.169.254:80", way="veth-a cni0")
+    talk.syn(0)
+    talk.send("RA", by_pod=False, window=0, options=[])
+    record(tmp_path, talk, *AROUND)
+    for path in tmp_path.glob("*.pcap"):
+        raw = [(packet[IP], packet.time) for packet in rdpcap(str(path))]
+        for packet, time in raw:
+            packet.time = time
+            packet.ttl = 64 if packet.src == "169.254.169.254" else packet.ttl
+        wrpcap(str(path), [packet for packet, _ in raw], linktype=101, nano=True)
+    (row,) = (r for r in analyze(tmp_path).connections.to_dict("records") if r["dst"] == "169.254.169.254")
+
+    assert ("node", "unknown") == (row["refused_by"], row["class"])

@@ -13,9 +13,9 @@ from analyzer.conntrack import Connection, Generation, Segment, Settings, State
 from analyzer.conntrack.generation import CLASSIC, LINUX_4_15, LINUX_5_0, MODERN
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
 from analyzer.conntrack.states import ACK, FIN, RST, SYN
-from analyzer.conntrack.timeouts import Timeouts
-from analyzer.conntrack.udp import SECOND, UdpEntry
+from analyzer.conntrack.timeouts import SECOND, Timeouts
 from analyzer.flow.point import ICMP, TCP, UDP, Point
+from tests.conntrack.udp import UdpEntry
 
 SYN_ACK = SYN | ACK
 Spans = list[tuple[int, int, int]]

@@ -13,8 +13,7 @@ from analyzer import analyze
 from analyzer.conntrack import MODERN
 from analyzer.conntrack.occupancy import MOMENTS, NAMED, Occupancy, estimate
 from analyzer.conntrack.states import ACK, FIN, RST, SYN, TIMEOUTS, State
-from analyzer.conntrack.timeouts import Timeouts
-from analyzer.conntrack.udp import SECOND
+from analyzer.conntrack.timeouts import SECOND, Timeouts
 from analyzer.flow.point import ICMP, TCP, UDP
 from analyzer.incident.scene import Scene
 from tests.conversation import Conversation, bystander, record

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.conntrack.generation import CLASSIC, LINUX_4_15, LINUX_5_0, MODERN, Generation
-from analyzer.conntrack.timeouts import Timeouts
-from analyzer.conntrack.udp import SECOND, UdpEntry
+from analyzer.conntrack.timeouts import SECOND, Timeouts
+from tests.conntrack.udp import UdpEntry
 
 GENERATIONS = (LINUX_4_15, LINUX_5_0, CLASSIC, MODERN)
 

@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 
 from analyzer.capture.files import EvidenceFile
-from analyzer.evidence import SideEvidence
-from analyzer.evidence.nodes import joined, of_each
+from analyzer.evidence import SideEvidence, collect
+from analyzer.evidence.nodes import interfaces_for, joined, of_each
 
 
 def file(label: str, text: str) -> EvidenceFile:
@@ -64,3 +64,38 @@ def test_joined() -> None:
     assert None is whole.kernel
     assert (3, 5, 1) == tuple(whole.capture_drops[name] for name in ("a/eth0", "b/eth0", "a/eth0.pcap"))
     assert "6.1.0" == joined({"a": one, "b": one}).kernel
+
+
+LINK = """2: {}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000
+    link/ether 02:00:00:00:00:0{} brd ff:ff:ff:ff:ff:ff
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a/ip-link.txt", "b/ip-link.txt"),
+        ("a/state/ip-link.txt", "b/state/ip-link.txt"),
+        ("a-ip-link.txt", "b-ip-link.txt"),
+    ],
+)
+def test_interfaces_of_two_nodes(one: str, other: str) -> None:
+    """A capture's interface 2 is what its own node calls so; for a capture of neither, what the first one listed does."""
+    told = collect([file(one, LINK.format("eth0", 1)), file(other, LINK.format("cni0", 2))])
+    way = "-any.pcap" if "/" not in one else "/any.pcap"
+
+    names = [interfaces_for(capture, told)[2].name for capture in (f"a{way}", f"b{way}", "", "c/any.pcap")]
+
+    assert ["eth0", "cni0", "eth0", "eth0"] == names
+
+
+def test_interfaces_that_agree() -> None:
+    """Files of several folders that tell of the same interfaces are one table."""
+    told = collect(
+        [
+            file("before/ip-link.txt", LINK.format("eth0", 1)),
+            file("after/ip-link.txt", LINK.format("eth0", 1)),
+        ]
+    )
+
+    assert told.interfaces == interfaces_for("after/any.pcap", told)

@@ -13,15 +13,21 @@ from tests.incident.test_deciding import told_of
 
 
 @pytest.mark.parametrize(
-    ("missed", "lost", "called"),
-    [(0, 1, True), (4, 1, False), (4, 2, False), (1, 4, True), (9, 3, False)],
-)
-def test_what_was_answered_is_the_control_group(missed: int, lost: int, called: bool, tmp_path: Path) -> None:
+    ("missed", "lost", "seen", "called"),
+    [(0, 1, 0, True), (4, 1, 0, False), (4, 2, 0, False), (1, 4, 0, True), (9, 3, 0, False),
+     (8, 1, 9, False), (1, 9, 3, True), (1, 4, 4, False), (0, 1, 9, True)],
+)  # fmt: skip
+def test_what_was_answered_is_the_control_group(
+    missed: int, lost: int, seen: int, called: bool, tmp_path: Path
+) -> None:
     """A capture that lacks as large a share of what got through does not show that the unanswered are lost; else it does."""
     talks = [whole(connection(n), n) for n in range(9)]
     for talk in talks[:missed]:
         talk.sent[0].missed_at("eth0")
     talks += [vanishing(connection(10 + n), 10 + n) for n in range(lost)]
+    talks += [
+        vanishing(connection(n + 30, way="veth-z cni0 | eth0"), n + 20, after="eth0") for n in range(seen)
+    ]
     analysis = analyze(record(tmp_path, bystander(-5), *talks, bystander(40), points=("cni0", "eth0")))
 
     assert ({} if called else {"capture-dropped": lost}) == analysis.account.why_unknown

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from analyzer import analyze
 from analyzer.incident.model import Outside
 from tests.conversation import Conversation, bystander, record
@@ -68,20 +70,20 @@ def test_without_the_pods_interface(tmp_path: Path) -> None:
     assert outside is None or "reached-pod" not in {trait.code for trait in outside.traits}
 
 
-def two_ways(number: int, *, left: str = "eth0") -> list[Conversation]:
-    """A request that comes in at eth1, whose answer leaves elsewhere."""
+def two_ways(number: int, *, came: str = "eth1", left: str = "eth0") -> list[Conversation]:
+    """A request that comes in by one uplink, whose answer leaves by another."""
     ends: dict[str, Any] = {
         "pod": f"{CLIENT}:{50_000 + number}",
         "server": "10.0.13.174:80",
         "isn": 1_000_000 * (number + 1),
     }
-    came = Conversation(**ends, way="eth1 | eni1a2b3c4d5e6")
+    ask = Conversation(**ends, way=f"{came} | eni1a2b3c4d5e6")
     away = Conversation(**ends, way=f"{left} | eni1a2b3c4d5e6")
     for wait in (0.0, 1.0, 3.0):
-        came.syn(5 * number + wait)
-        away._next[True] = came.isn + 1
+        ask.syn(5 * number + wait)
+        away._next[True] = ask.isn + 1
         away.synack(5 * number + wait + 0.001)
-    return [came, away]
+    return [ask, away]
 
 
 def of_pod(at: float, uplink: str) -> Conversation:
@@ -89,11 +91,14 @@ def of_pod(at: float, uplink: str) -> Conversation:
     return bystander(at, f"eni0f9e8d7c6b5 | {uplink}")
 
 
-def test_answers_leave_another_way(tmp_path: Path) -> None:
-    """Nobody asks for a capture at the pod, which answered."""
-    talks = [one for number in range(3) for one in two_ways(number)]
-    outside = analyze(record(tmp_path, *talks, of_pod(-2, "eth0"), of_pod(40, "eth1"))).outside
+@pytest.mark.parametrize(("came", "left"), [("eth1", "eth0"), ("eth0", "eth1")])
+def test_answers_leave_another_way(came: str, left: str, tmp_path: Path) -> None:
+    """Nobody asks for a capture at the pod, which answered; request and answer are one connection."""
+    talks = [one for number in range(3) for one in two_ways(number, came=came, left=left)]
+    analysis = analyze(record(tmp_path, *talks, of_pod(-2, "eth0"), of_pod(40, "eth1")))
+    outside = analysis.outside
 
+    assert 5 == analysis.account.connections
     assert outside is not None
     assert "answers-other-way" in {trait.code for trait in outside.traits}
     assert outside.advice is not None

@@ -507,3 +507,73 @@ def test_a_place_behind_a_silent_point(tmp_path: Path) -> None:
 
     assert ((), 0, 24) == (analysis.incidents, analysis.account.outside, analysis.account.unknown)
     assert 242 == analysis.account.connections  # each is one, though the bridge's flows are missing between
+
+
+ISOLATED = """table ip nat {{
+	chain prerouting {{
+		type nat hook prerouting priority dstnat; policy accept;
+		{nat}
+	}}
+}}
+table ip filter {{
+	chain forward {{
+		type filter hook forward priority filter; policy accept;
+		{forward}
+	}}
+}}
+"""
+TWO_BRIDGES = """default via 192.0.2.1 dev eth0
+10.244.0.0/24 dev cni0 proto kernel scope link src 10.244.0.1
+172.18.0.0/24 dev br-two proto kernel scope link src 172.18.0.1
+192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
+"""
+
+
+@pytest.mark.parametrize(
+    ("nat", "forward", "dropped"),
+    [
+        ("tcp dport 8080 dnat to 172.18.0.12:80", 'iifname "cni0" oifname "br-two" drop', True),
+        (
+            "tcp dport 8080 dnat to numgen random mod 2 map { 0 : 172.18.0.12, 1 : 172.18.0.13 }",
+            'oifname "br-two" drop',
+            False,
+        ),
+        ("tcp dport 8080 dnat to 172.18.0.12:80", 'iifname "cni0" oifname "eth0" drop', False),
+        ("tcp dport 8080 dnat to 192.0.2.10:80", 'iifname "cni0" drop', False),
+        ("tcp dport 8080 redirect to :80", 'iifname "cni0" drop', False),
+        ("tcp dport 8081 dnat to 172.18.0.12:80", 'iifname "cni0" oifname "br-two" drop', False),
+    ],
+)
+def test_a_published_port_of_another_bridge(nat: str, forward: str, dropped: bool, tmp_path: Path) -> None:
+    """What the node itself is asked for, and translates, leaves by the bridge of its target: rules for that bridge drop it."""
+    rules = ISOLATED.format(nat=nat, forward=forward)
+    analysis = judged(
+        tmp_path,
+        in_vain("192.0.2.10:8080", way="veth-a cni0"),
+        **{"ip-route": TWO_BRIDGES, "nft-ruleset": rules},
+    )
+
+    assert [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)] * dropped == told_of(analysis)
+
+
+def test_the_nodes_own_packets_on_a_bridge_with_the_uplink(tmp_path: Path) -> None:
+    """What the node itself sends passes no FORWARD policy: that it got out says nothing against the policy."""
+    told(
+        tmp_path,
+        **{
+            "ip-addr": LINKS.replace("10.244.0.1/24", "192.0.2.11/24"),
+            "iptables-save": "*filter\n:INPUT ACCEPT [9:900]\n:FORWARD DROP [2:120]\n:OUTPUT ACCEPT [9:900]\nCOMMIT\n",
+        },
+    )
+    own = Conversation(pod="192.0.2.11:50000", server="198.51.100.9:443", way="cni0 eth0", isn=77_000)
+    own.syn(3)
+    own.accept()
+    before = Conversation(
+        pod="10.244.0.11:30000", server="198.51.100.77:443", nat="192.0.2.10:30000", isn=9_000_000
+    )
+    before.syn(-3)
+    before.accept()
+    lost = in_vain("192.0.2.100:80")
+    analysis = analyze(record(tmp_path, before, lost, own))
+
+    assert [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)] == told_of(analysis)

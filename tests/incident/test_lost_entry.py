@@ -19,7 +19,7 @@ def talks(pause: float, *, nat: str = "192.0.2.10:17342", reset: bool = True) ->
     talk.syn(0)
     talk.accept()
     talk.data(300)
-    talk.reply(800)
+    talk.reply(800, at=20)
     rest = Conversation(**ends, nat=nat)
     rest.send("PA", 90, at=pause, seq=talk.isn + 301, ack=talk.server_isn + 801)
     if reset:
@@ -51,35 +51,82 @@ def test_another_port_in_the_middle(tmp_path: Path) -> None:
 
     assert [("misdelivered", "entry-deleted", "possible")] == named(analysis)
     assert "192.0.2.10:17342" in finding.evidence[0].says
+    assert (
+        "it had been idle for 40 s, less than its entry lives by default: something"
+        in finding.evidence[1].says
+    )
     assert any("reset it" in e.says for e in finding.evidence)
+    assert [*3 * ["context"], "offender", "context"] == [one.role for one in finding.passages]
+    assert (2, 40) == (finding.facts["packets"], round(finding.facts["pause_s"]))  # type: ignore[call-overload]
+    assert ["", "leaves from 192.0.2.10:17342 to 192.0.2.100:5432"] == [
+        one.note for one in finding.passages[2:4]
+    ]
 
 
-def test_the_log_shows_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("by", "says"), [("", ""), (" [USERSPACE] portid=77 progname=conntrack", " by a program")]
+)
+def test_the_log_shows_it(by: str, says: str, tmp_path: Path) -> None:
     """The [DESTROY] came while the entry had days to live."""
-    destroyed(tmp_path, 58.5)
+    destroyed(tmp_path, 58.5, by)
+    analysis = analysed(tmp_path, *talks(60))
+    (finding,) = analysis.incidents[0].findings
 
-    assert [("misdelivered", "entry-deleted", "proven")] == named(analysed(tmp_path, *talks(60)))
+    assert [("misdelivered", "entry-deleted", "proven")] == named(analysis)
+    assert finding.evidence[1].says.startswith(f"conntrack destroyed the entry{says} 38.5 s after")
+    assert () == finding.remedies
 
 
-@pytest.mark.parametrize(("lifetime", "cause"), [(50, "entry-expired"), (70, "entry-deleted")])
+@pytest.mark.parametrize(("lifetime", "cause"), [(35, "entry-expired"), (45, "entry-deleted")])
 def test_the_nodes_own_lifetime(lifetime: int, cause: str, tmp_path: Path) -> None:
     """Silent for longer than an entry lives here, it expired; for less, it did not."""
     (tmp_path / "sysctl.txt").write_text(f"net.netfilter.nf_conntrack_tcp_timeout_established = {lifetime}\n")
 
-    assert [cause] == [cause for _, cause, _ in named(analysed(tmp_path, *talks(60)))]
+    analysis = analysed(tmp_path, *talks(60))
+    assert [cause] == [cause for _, cause, _ in named(analysis)]
+    says = analysis.incidents[0].findings[0].evidence[1].says
+    assert (cause == "entry-deleted") == says.endswith("less than its entry lives here: something deleted it")
 
 
-def test_a_destroy_at_the_end_of_its_life(tmp_path: Path) -> None:
-    """The log's line comes when the entry's time was over: it expired."""
-    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 50\n")
-    destroyed(tmp_path, 50.1)
+@pytest.mark.parametrize(
+    ("lived", "by", "cause"),
+    [(30.1, "", "entry-expired"), (29.5, "", "entry-expired"),
+     (28.5, "", "entry-deleted"), (30.1, " [USERSPACE]", "entry-deleted")],
+)  # fmt: skip
+def test_a_destroy_at_the_end_of_its_life(lived: float, by: str, cause: str, tmp_path: Path) -> None:
+    """The log's line comes when the entry's time was over: it expired. Timers of the kernel are a second apart at most."""
+    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 30\n")
+    destroyed(tmp_path, 20 + lived, by)
+    analysis = analysed(tmp_path, *talks(60))
 
-    assert [("misdelivered", "entry-expired", "proven")] == named(analysed(tmp_path, *talks(60)))
+    assert [("misdelivered", cause, "proven")] == named(analysis)
+    assert (cause == "entry-expired") == bool(analysis.incidents[0].findings[0].remedies)
+
+
+def test_a_datagram_from_another_port(tmp_path: Path) -> None:
+    """The near miss: an entry of UDP lives for seconds, so a new one is what is to be expected."""
+    first, rest = talks(60, reset=False)
+    for talk in (first, rest):
+        talk.proto = "udp"
+        talk.sent.clear()
+    first.data(b"question", 0)
+    first.reply(b"answer")
+    rest.data(b"another", 60)
+    rest.reply(b"reply")
+
+    assert [] == named(analysed(tmp_path, first, rest))
 
 
 def test_the_same_port(tmp_path: Path) -> None:
     """The near miss: it goes on as before."""
     assert [] == named(analysed(tmp_path, *talks(60, nat="192.0.2.10:43286", reset=False)))
+
+
+def test_no_translation_any_more(tmp_path: Path) -> None:
+    """The near miss: it goes on with the pod's own address, which is another story."""
+    assert {"entry-deleted"}.isdisjoint(
+        cause for _, cause, _ in named(analysed(tmp_path, *talks(60, nat="10.244.0.11:43286", reset=False)))
+    )
 
 
 def test_a_new_connection_from_that_port(tmp_path: Path) -> None:
@@ -95,7 +142,7 @@ def test_a_new_connection_from_that_port(tmp_path: Path) -> None:
 
 def test_a_reply_after_the_entrys_life(tmp_path: Path) -> None:
     """The server speaks first after the pause; the host, which has no entry, resets it."""
-    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 50\n")
+    (tmp_path / "sysctl.txt").write_text("net.netfilter.nf_conntrack_tcp_timeout_established = 30\n")
     talk, _ = talks(60)
     talk.reset_by_host(talk.reply(100, at=60))
 
@@ -107,7 +154,30 @@ def test_a_late_udp_answer(tmp_path: Path) -> None:
     talk = Conversation(pod="10.244.0.11:43286", server="192.0.2.100:53", nat="192.0.2.10:43286", proto="udp")
     talk.data(b"question", 0)
     talk.reply(b"answer", 1)
-    talk.reply(b"another", 200).only_at("eth0")
+    for at in (200, 230):
+        talk.reply(b"another", at).only_at("eth0")
     analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(300)))
 
     assert [("reply-vanished", "entry-expired", "likely")] == named(analysis)
+    assert 199 == round(analysis.incidents[0].findings[0].facts["pause_s"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", ("uplink-changed", "likely")),
+        ("192.0.2.99", ("uplink-changed", "proven")),
+        ("192.0.2.10", ("entry-deleted", "possible")),
+    ],
+    ids=["nothing tells whose it is", "the node has the new one", "the node still has the old one"],
+)
+def test_another_address(address: str, expected: tuple[str, str], tmp_path: Path) -> None:
+    """MASQUERADE takes the interface's address: if that changed, its entries were forgotten."""
+    if address:
+        (tmp_path / "ip-addr.txt").write_text(
+            "2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default qlen 1000\n"
+            f"    link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n    inet {address}/24 scope global eth0\n"
+        )
+    analysis = analysed(tmp_path, *talks(60, nat="192.0.2.99:43286"))
+
+    assert [("misdelivered", *expected)] == named(analysis)

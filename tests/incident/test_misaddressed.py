@@ -9,6 +9,7 @@ import pytest
 from analyzer import Analysis
 from tests.conversation import GATEWAY, Conversation
 from tests.incident.evidence import Frames, connection, judged
+from tests.incident.node import LINKS, told
 
 NOBODY = "02:de:ad:00:00:01"
 
@@ -70,11 +71,14 @@ def test_near_misses(talk: Conversation, entry: str, tmp_path: Path) -> None:
 def test_a_sender_that_is_asked_for(
     answered: bool, expected: tuple[int, dict[str, int]], tmp_path: Path
 ) -> None:
-    """SNAT gave an address that the node does not answer for: the far end, which asks for it, cannot answer either."""
-    talk = connection(nat="192.0.2.77:20000")
+    """A pod's own address, untranslated, that nobody answers for: the far end, which asks for it, cannot answer either."""
+    talk = connection()
+    talk.nat = talk.pod
     for at in (0, 1, 3):
         talk.syn(at)
-    asks = Frames().asks("192.0.2.77", 0.0001, 1.1, 2.1, by="192.0.2.100", mac=GATEWAY, answered=answered)
+    asks = Frames().asks(
+        talk.pod.split(":")[0], 0.0001, 1.1, 2.1, by="192.0.2.100", mac=GATEWAY, answered=answered
+    )
     account = judged(tmp_path, talk, asks).account
 
     assert expected == (account.outside, account.why_unknown)
@@ -91,3 +95,26 @@ def test_a_pod_that_sends_from_another(tmp_path: Path) -> None:
     account = judged(tmp_path, talk, known).account
 
     assert (0, {"station": 1}) == (account.outside, account.why_unknown)
+
+
+@pytest.mark.parametrize(
+    ("whom", "answered", "expected"),
+    [
+        ("192.0.2.10", False, (0, {"station": 1})),
+        ("192.0.2.10", True, (1, {})),
+        ("192.0.2.55", False, (1, {})),
+    ],
+    ids=["the node is deaf", "it answers", "somebody else's address"],
+)
+def test_an_uplinks_own_address(
+    whom: str, answered: bool, expected: tuple[int, dict[str, int]], tmp_path: Path
+) -> None:
+    """The router asks for the uplink's address, and a strict rp_filter drops the request: answers may wait for it."""
+    told(tmp_path, **{"ip-addr": LINKS})
+    talk = connection(nat="192.0.2.20:20000")
+    for at in (0, 1, 3):
+        talk.syn(at)
+    asks = Frames().asks(whom, 0.0001, 1.1, 2.1, by="192.0.2.1", mac=GATEWAY, answered=answered)
+    account = judged(tmp_path, talk, asks).account
+
+    assert expected == (account.outside, account.why_unknown)

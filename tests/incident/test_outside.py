@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
@@ -24,9 +25,8 @@ def talk(
     """A connection that leaves the node, answered or not."""
     port_outside = given.pop("outside", port)
     tsval = given.pop("tsval", None)
-    made = Conversation(
-        pod=f"10.244.0.11:{port}", server=server, **{"nat": f"192.0.2.10:{port_outside}", **given}
-    )
+    ends = {"pod": f"10.244.0.11:{port}", "nat": f"192.0.2.10:{port_outside}"}
+    made = Conversation(server=server, **{**ends, **given})
     for wait in (0.0, 1.0, 3.0) if not answered else (0.0,):
         if tsval:
             made.send("S", at=at + wait, seq=made.isn, options=[("MSS", 1460), ("Timestamp", (tsval, 0))])
@@ -72,8 +72,22 @@ def test_who_and_when(tmp_path: Path) -> None:
 
 
 def test_one_destination(tmp_path: Path) -> None:
-    """All go to one address while others work; not where that address answers to nobody and no other was asked."""
-    assert "one-destination" in codes(told(tmp_path, talk(40_000), talk(40_001, at=0.1)))
+    """All go to one address while others work; a single connection is no pattern."""
+    outside = told(tmp_path / "two", talk(40_000), talk(40_001, at=0.1))
+
+    assert ["all go to 198.51.100.61, while connections to other destinations worked"] == [
+        one.says
+        for one in outside.traits
+        if one.code == "one-destination"  # type: ignore[union-attr]
+    ]
+    assert "one-destination" not in codes(told(tmp_path / "one", talk(40_000)))
+
+
+def test_the_only_destination(tmp_path: Path) -> None:
+    """Where nobody asked another address, that all go to this one says nothing; another port of it is the same address."""
+    talks = [talk(40_000), talk(40_001, at=0.1), talk(40_002, "198.51.100.61:80", answered=True, at=5)]
+
+    assert "one-destination" not in codes(analyze(record(tmp_path, *talks)).outside)
 
 
 def test_two_destinations(tmp_path: Path) -> None:
@@ -99,6 +113,33 @@ def test_low_source_ports_that_work(tmp_path: Path) -> None:
     assert "low-source-port" not in codes(told(tmp_path, *talks))
 
 
+@pytest.mark.parametrize(("setting", "first", "expected"), [("", 32_768, False), ("", 32_763, True),
+    ("1024\t60999", 1_024, False), ("1025\t60999", 1_020, True), ("40000 60999", 39_000, True)])  # fmt: skip
+def test_the_nodes_own_range_of_ports(setting: str, first: int, expected: bool, tmp_path: Path) -> None:
+    """It begins where the node's setting says; the lowest port is no low one."""
+    (tmp_path / "sysctl.txt").write_text(f"net.ipv4.ip_local_port_range = {setting}\n" if setting else "\n")
+    talks = [
+        talk(40_000 + n, f"198.51.100.{n}:443", outside=first + n * expected, at=0.1 * n) for n in range(5)
+    ]
+    talks += [talk(61_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
+    found = [one.says for one in told(tmp_path, *talks).traits if one.code == "low-source-port"]  # type: ignore[union-attr]
+
+    assert expected == bool(found)
+    assert all(one.startswith("5 of 5 unanswered (and 0 of 5 that worked) left with") for one in found)
+    assert all(("ip_local_port_range" if setting else "Linux' usual range") in one for one in found)
+
+
+@pytest.mark.parametrize(("server", "expected"), [("2001:db8:9::1", True), ("fd00:9::1", False)])
+def test_unique_local_sources(server: str, expected: bool, tmp_path: Path) -> None:
+    """An fd00::/8 source finds no way back from outside, but may from another such network (RFC 4193)."""
+    talks = [
+        talk(40_000 + n, f"[{server}]:443", pod=f"[fd00:1::11]:{40_000 + n}", nat=f"[fd00:2::10]:{40_000 + n}", at=0.1 * n)
+        for n in range(4)
+    ]  # fmt: skip
+
+    assert expected == ("unroutable-source" in codes(told(tmp_path, *talks)))
+
+
 def test_low_source_ports_by_chance(tmp_path: Path) -> None:
     """Of two unanswered both have what a third of the others has: that happens; of five it does not."""
     worked = [
@@ -118,15 +159,19 @@ def test_older_timestamps(tmp_path: Path) -> None:
         talks.append(talk(40_000 + n, answered=True, at=10.0 * n, tsval=900_000_000 + 1_000 * n))
         talks.append(talk(41_000 + n, at=10.0 * n + 2, tsval=5_000_000 + 1_000 * n))
 
-    assert "older-timestamp" in codes(told(tmp_path, *talks))
+    (trait,) = (one for one in told(tmp_path, *talks).traits if one.code == "older-timestamp")  # type: ignore[union-attr]
+    assert 3 == trait.connections
+    assert trait.says.startswith("3 of 3 unanswered SYNs carry a lower")
+    assert "0 of 3 that worked" in trait.says
 
 
-def test_newer_timestamps(tmp_path: Path) -> None:
-    """Timestamps that grow are no reason."""
+@pytest.mark.parametrize("later", [0, 2_000])
+def test_newer_timestamps(later: int, tmp_path: Path) -> None:
+    """Timestamps that grow, or are the same, are no reason."""
     talks = []
     for n in range(3):
         talks.append(talk(40_000 + n, answered=True, at=10.0 * n, tsval=900_000_000 + 10_000 * n))
-        talks.append(talk(41_000 + n, at=10.0 * n + 2, tsval=900_002_000 + 10_000 * n))
+        talks.append(talk(41_000 + n, at=10.0 * n + 2, tsval=900_000_000 + later + 10_000 * n))
 
     assert "older-timestamp" not in codes(told(tmp_path, *talks))
 
@@ -187,7 +232,9 @@ def test_only_large_ones(tmp_path: Path) -> None:
             made.send(payload=60, by_pod=False)
         talks.append(made)
 
-    assert "large-only" in codes(told(tmp_path, *talks))
+    outside = told(tmp_path, *talks)
+    assert "large-only" in codes(outside)
+    assert ["198.51.100.53:53/udp"] == [one.name for one in outside.destinations]  # type: ignore[union-attr]
 
 
 def test_challenge_acks_are_answers(tmp_path: Path) -> None:

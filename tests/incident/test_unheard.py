@@ -1,4 +1,4 @@
-"""Addresses that the node asks for in vain, at one point, or by its own word."""
+"""A pod that nobody answers its ARP requests: it can send nothing, so that no connection shows it."""
 
 from __future__ import annotations
 
@@ -6,51 +6,69 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.incident.unheard import asked_in_vain, failed
-from tests.conversation import BRIDGE
-from tests.incident.evidence import Frames, judged
+from analyzer import Analysis
+from analyzer.report.verdict import headline
+from tests.connection.reasons import inbound, judged, opens
+from tests.incident.evidence import Frames
+from tests.incident.node import LINKS, told
 
-OLD, OLD6 = "10.88.0.5", "2001:db8:1::55"
-
-
-def said(folder: Path, frames: Frames, target: str) -> str:
-    """What is said of a target; nothing is empty."""
-    scene = judged(folder, frames).scene
-    assert scene is not None
-    point = next(p for p in scene.points if p.name == "cni0")
-    found = asked_in_vain(point, target, scene)
-    return found.says if found else ""
+MAC = "02:00:00:00:00:11"
+VAIN = "All 2 connections worked, but a pod can send nothing, since its ARP requests are not answered"
 
 
-def test_asked_in_vain(tmp_path: Path) -> None:
-    """How often, and where."""
-    frames = Frames().asks(OLD, 1, 2, by="10.88.0.1", mac=BRIDGE, point="cni0")
+def asks(whom: str, *times: float, by: str = "10.244.0.11", answered: bool = False) -> Frames:
+    """Requests of the pod at its own interface, and at the bridge behind it."""
+    frames = Frames()
+    for point in ("veth-a", "cni0"):
+        frames.asks(whom, *times, by=by, mac=MAC, answered=answered, point=point)
+    return frames
 
-    assert f"cni0 sent 2 ARP/ND requests for {OLD}, no reply" == said(tmp_path, frames, OLD)
+
+def said(analysis: Analysis) -> str:
+    """The heading."""
+    return headline(analysis.incidents, analysis)
 
 
 @pytest.mark.parametrize(
-    "frames",
+    ("whom", "times", "by", "vain"),
     [
-        Frames().asks(OLD, 1, by="10.88.0.1", point="cni0"),
-        Frames().asks(OLD, 1, 2, by="10.88.0.1", point="cni0", answered=True),
-        Frames().asks(OLD, 1, 2, by="10.88.0.1", point="eth0"),
-        Frames().asks("10.88.0.6", 1, 2, by="10.88.0.1", point="cni0"),
+        ("10.244.0.1", (1, 2, 3), "10.244.0.11", True),
+        ("10.244.0.1", (1, 2), "10.244.0.11", False),
+        ("10.244.0.77", (1, 2, 3), "10.244.0.11", False),
+        ("10.244.0.1", (1, 2, 3), "10.244.0.1", False),
     ],
-    ids=["once", "answered", "elsewhere", "another address"],
+    ids=["the node", "twice only", "somebody who never was there", "for his own"],
 )
-def test_near_misses(frames: Frames, tmp_path: Path) -> None:
-    """A single question, an answer, another point or another address show nothing."""
-    assert "" == said(tmp_path, frames, OLD)
+def test_the_node_does_not_answer(
+    whom: str, times: tuple[float, ...], by: str, vain: bool, tmp_path: Path
+) -> None:
+    """Three requests for the node's address without an answer: nothing can leave."""
+    told(tmp_path, **{"ip-addr": LINKS})
+    analysis = judged(tmp_path, asks(whom, *times, by=by))
 
-
-@pytest.mark.parametrize("state", ["FAILED", "INCOMPLETE", "STALE"])
-def test_the_nodes_own_word(state: str, tmp_path: Path) -> None:
-    """A neighbour that is not resolved is silent; one that was is not."""
-    (tmp_path / "ip-neigh.txt").write_text(
-        f"{OLD} dev cni0 {'lladdr 02:00:00:00:00:09 ' * (state == 'STALE')}{state}\n"
+    assert (VAIN if vain else "No incident: all 2 connections worked") == said(analysis)
+    assert vain == (
+        "10.244.0.11 can send nothing to 10.244.0.1: from frame 1 of veth-a on"
+        in (analysis.inconclusive or "")
     )
-    scene = judged(tmp_path).scene
-    assert scene is not None
 
-    assert (state != "STALE") == (failed(OLD, scene) is not None)
+
+@pytest.mark.parametrize("later", [True, False])
+def test_one_that_answered_before(later: bool, tmp_path: Path) -> None:
+    """A proxy's address is nobody's own: that it answered shows that it should. An answer that comes at last is one."""
+    frames = asks("169.254.1.1", 0, answered=True), asks("169.254.1.1", 1, 2, 3)
+    analysis = judged(tmp_path, *frames, *[asks("169.254.1.1", 4, answered=True)] * later)
+
+    assert ("No incident: all 2 connections worked" if later else VAIN) == said(analysis)
+
+
+def test_a_pod_that_cannot_answer(tmp_path: Path) -> None:
+    """Requests get to a pod that asks for its gateway in vain: that it does not answer may be this node's doing."""
+    for name in ("alone", "both"):
+        told(tmp_path / name, **{"ip-addr": LINKS})
+    talk = opens(inbound(), 0, 1, 3)
+    alone = judged(tmp_path / "alone", talk).account
+    both = judged(tmp_path / "both", talk, asks("10.244.0.1", 0.1, 1.1, 2.1)).account
+
+    assert (1, 0) == (alone.outside, alone.unknown)
+    assert (0, {"station": 1}) == (both.outside, both.why_unknown)

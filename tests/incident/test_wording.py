@@ -1,10 +1,16 @@
-"""Durations as sentences have them."""
+"""Numbers as sentences have them."""
 
 from __future__ import annotations
 
 import pytest
 
-from analyzer.incident.wording import seconds, wait
+from analyzer.incident.wording import count, seconds, wait
+
+
+def test_count() -> None:
+    """One of a thing has no s, and thousands have a comma."""
+    assert ["0 packets", "1 packet", "1,204 packets"] == [count(n, "packet") for n in (0, 1, 1204)]
+    assert ["1 reply", "2 replies"] == [count(n, "reply", "replies") for n in (1, 2)]
 
 
 @pytest.mark.parametrize(

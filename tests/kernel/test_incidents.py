@@ -102,6 +102,7 @@ FRESH: dict[str, set[tuple[str, str, tuple[str, str]]]] = {
         for kind in ("syn-vanished", "udp-vanished")
         for veth in ("veth-a", "veth-b")
     },
+    "uplink-changed": {("misdelivered", "uplink-changed", ("cni0", "eth1"))},
     "unnatted-leak": {("unnatted-leak", "unknown", OUT)},
 }
 """Scenario to kind, cause and gap of what must be found, and nothing else."""

@@ -114,6 +114,12 @@ def _expired(truth: Truth) -> Expected:
     return counts, {("misdelivered", "entry-expired"): len(told["broken"])}
 
 
+def _uplink_changed(truth: Truth) -> Expected:
+    told = truth["traffic"]
+    counts = NOTHING | {"connections": len(told["broken"] + told["whole"])}
+    return counts, {("misdelivered", "uplink-changed"): len(told["broken"])}
+
+
 def _clean(truth: Truth) -> Expected:
     done = truth["traffic"]["done"]
     tcp = done["outside"] + done["bridged"] + done["node"] + done["refused"]
@@ -186,6 +192,7 @@ FOLLOWING: dict[str, Callable[[Truth], Expected]] = {
     "stale-entry": _stale,
     "table-full": _full,
     "table-full-br-netfilter": _full,
+    "uplink-changed": _uplink_changed,
     "unnatted-leak": _leak,
 }
 """By scenario."""

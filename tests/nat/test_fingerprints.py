@@ -23,7 +23,7 @@ def points(folder: Path, **snaplen: int) -> tuple[Point, Point]:
     talk.data(200)
     record(folder, talk, points=("cni0", "eth0"), snaplen=snaplen)
     captures = Bundle.open([folder]).captures
-    found = {r.name: assemble(r) for r in read(captures, dict, {}, lambda _: None, Memory())}
+    found = {r.name: assemble(r) for r in read(captures, lambda _: {}, {}, lambda _: None, Memory())}
     return found["cni0"], found["eth0"]
 
 

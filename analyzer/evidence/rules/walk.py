@@ -277,7 +277,7 @@ class _Walk:
         if doubts:
             self._nat_doubts += doubts
             self._view.doubt_translation(
-                [action for doubt in doubts for action in _translations(doubt)],
+                [action for doubt in doubts for action in translations(doubt)],
                 untouched=any(doubt.action == "accept" for doubt in doubts),
             )
 
@@ -287,7 +287,7 @@ class _Walk:
         return step
 
 
-def _translations(step: Step) -> Iterator[Action]:
+def translations(step: Step) -> Iterator[Action]:
     """Give what a rule may translate the packet to, whichever choice it makes."""
     actions = list(step.rule.actions) if step.rule else []
     for action in actions:

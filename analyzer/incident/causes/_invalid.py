@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from analyzer.incident.model import Remedy
+from analyzer.incident.wording import count
 
 DROP = Remedy(
     do="Drop INVALID packets before the host's stack can answer them",
@@ -56,30 +57,27 @@ def summary(findings: int, resets: int, what: str, *, by_pod: bool) -> str:
     """One sentence for people who do not read packets."""
     if by_pod:
         return (
-            f"This node broke {findings:,} connection{'s' * (findings != 1)}: conntrack called {resets} "
-            f"repl{'ies' if resets != 1 else 'y'} of the server INVALID ({what}) and passed {'them' if resets != 1 else 'it'} on "
-            f"with the endpoint's own address instead of the service's; the pod, which knows no such connection, answered "
-            f"with a RST."
+            f"This node broke {count(findings, 'connection')}: conntrack called {count(resets, 'reply', 'replies')} of "
+            f"the server INVALID ({what}) and passed {'it' if resets == 1 else 'them'} on with the endpoint's own "
+            "address instead of the service's; the pod, which knows no such connection, answered with a RST."
         )
     return (
-        f"This node reset {findings:,} connection{'s' * (findings != 1)}: conntrack called {resets:,} "
-        f"repl{'ies' if resets != 1 else 'y'} of the server INVALID ({what}), and the host's own TCP answered with a RST."
+        f"This node reset {count(findings, 'connection')}: conntrack called {count(resets, 'reply', 'replies')} of the server "
+        f"INVALID ({what}), and the host's own TCP answered with a RST."
     )
 
 
 def dropped(findings: int, packets: int, what: str) -> str:
     """The same where nobody answered the packet."""
     return (
-        f"{packets:,} packet{'s' * (packets != 1)} of the server never reached {findings:,} "
-        f"connection{'s' * (findings != 1)}: conntrack called {'them' if packets != 1 else 'it'} INVALID ({what}), and "
-        f"{'they were' if packets != 1 else 'it was'} dropped."
+        f"{count(packets, 'packet')} of the server never reached {count(findings, 'connection')}: conntrack called "
+        f"{'it' if packets == 1 else 'them'} INVALID ({what}), and {'it was' if packets == 1 else 'they were'} dropped."
     )
 
 
 def leaked(findings: int, packets: int) -> str:
     """The same for packets that left untranslated."""
     return (
-        f"{packets:,} packet{'s' * (packets != 1)} of {findings:,} "
-        f"connection{'s' * (findings != 1)} left this node with the pod's own "
-        f"address, which nobody outside can answer: conntrack no longer had an entry for the connection."
+        f"{count(packets, 'packet')} of {count(findings, 'connection')} left this node with the pod's own address, which "
+        f"nobody outside can answer: conntrack no longer had an entry for the connection."
     )

@@ -33,6 +33,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.model import Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.explanation import Loss
@@ -61,9 +62,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} to a service failed though request and answer both "
-        "arrived: "
+        f"{count(loss.connections, 'connection')} to a service failed though request and answer both arrived: "
         "the answer came with the endpoint's own address instead of the service's, since this node does not translate what "
-        "it bridges "
-        f"(br_netfilter), and the client did not take it."
+        "it bridges (br_netfilter), and the client did not take it."
     )

@@ -69,8 +69,7 @@ REMEDIES = (
         command="tcpdump -ni eth0 -vv -c 100 'udp port 8472 or udp port 4789 or ip proto 4' | grep -i 'bad "
         ".*cksum\\|incorrect'",
         effect="Shows from which node wrong checksums come. Only packets that come in can be judged: those that leave get "
-        "theirs behind "
-        "the capture.",
+        "theirs behind the capture.",
         risk="None: read-only.",
     ),
 )
@@ -88,10 +87,8 @@ class Tunnel(NamedTuple):
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node, between {loss.gap[0]} and {loss.gap[1]}: they came in with a "
-        "wrong "
-        f"checksum, which their sender made, and the kernel drops such packets."
+        f"{loss.lost()}, between {loss.gap[0]} and {loss.gap[1]}: they came in with a wrong checksum, which their sender "
+        f"made, and the kernel drops such packets."
     )
 
 

@@ -40,7 +40,6 @@ from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
-from analyzer.incident.wording import wait
 from analyzer.node.ways import IN, OUT
 
 if TYPE_CHECKING:
@@ -99,10 +98,8 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} new connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node{waited}: "
+        f"{loss.lost('first packet', 'new connection')}{loss.waited}: "
         "the conntrack table was full, so the kernel dropped the packets of new connections."
     )
 

@@ -32,7 +32,7 @@ from analyzer.flow.point import UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
-from analyzer.incident.wording import seconds, wait
+from analyzer.incident.wording import count, seconds, wait
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,9 +81,9 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     waited = f" and took up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} DNS lookup{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"quer{'ies' if loss.packets != 1 else 'y'} inside this node{waited}: two queries were "
-        f"sent from one socket at the same moment, and the kernel dropped one between {loss.gap[0]} and {loss.gap[1]}."
+        f"{count(loss.connections, 'DNS lookup')} lost {count(loss.packets, 'query', 'queries')} inside this node{waited}: two "
+        f"queries were sent from one socket at the same moment, and the kernel dropped one between {loss.gap[0]} and "
+        f"{loss.gap[1]}."
     )
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.incident.lost_entry import told
 from analyzer.incident.model import Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -60,9 +61,9 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} established connection{'s' * (loss.connections != 1)} broke in this node: something "
-        f"deleted {'their conntrack entries' if loss.connections != 1 else 'its conntrack entry'}, so the next packet left "
-        f"from another port, which the server does not know."
+        f"{count(loss.connections, 'established connection')} broke in this node: something deleted "
+        f"{'its conntrack entry' if loss.connections == 1 else 'their conntrack entries'}, so the next packet left from "
+        f"another port, which the server does not know."
     )
 
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.lost_entry import ALIVE, LONGER, told
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -47,8 +48,8 @@ REMEDIES = (ALIVE, LONGER)
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} idle connection{'s' * (loss.connections != 1)} broke in this node: the conntrack entry "
-        f"expired, and the next packet was not recognised."
+        f"{count(loss.connections, 'idle connection')} broke in this node: the conntrack entry expired, and the next packet "
+        f"was not recognised."
     )
 
 

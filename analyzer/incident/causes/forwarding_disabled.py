@@ -64,11 +64,8 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node: packet forwarding is disabled, so nothing passes "
-        f"between {loss.gap[0]} and {loss.gap[1]}."
-    )
+    where = f"between {loss.gap[0]} and {loss.gap[1]}"
+    return f"{loss.lost()}: packet forwarding is disabled, so nothing passes {where}."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:

@@ -38,6 +38,7 @@ from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +69,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} of a pod to a service failed: it led back to the pod, "
+        f"{count(loss.connections, 'connection')} of a pod to a service failed: it led back to the pod, "
         "and this node did not hand the packets back in a form that the pod takes."
     )
 

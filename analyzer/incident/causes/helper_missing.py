@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.model import Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.explanation import Loss
@@ -51,7 +52,6 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections} data connection{'s' * (loss.connections != 1)} of a server (FTP, TFTP) ended at this node "
-        f"instead of the pod: no conntrack helper of the protocol is active, so "
-        f"{'they were' if loss.connections != 1 else 'it was'} not expected."
+        f"{count(loss.connections, 'data connection')} of a server (FTP, TFTP) ended at this node instead of the pod: no "
+        f"conntrack helper of the protocol is active, so {'it was' if loss.connections == 1 else 'they were'} not expected."
     )

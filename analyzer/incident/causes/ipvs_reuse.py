@@ -34,7 +34,7 @@ from analyzer.connection.passages import ends
 from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.wording import wait
+from analyzer.incident.wording import count, wait
 from analyzer.nat.tuples import tuple_keys
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} waited {wait(loss.delay_s)} for a "
+        f"{count(loss.connections, 'connection')} waited {wait(loss.delay_s)} for a "
         f"retry: IPVS on this node still had an older connection of the same client port and dropped the SYN of the new one."
     )
 

@@ -28,6 +28,7 @@ from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.evidence.rules.model import Rule
@@ -53,8 +54,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} packet{'s' * (loss.packets != 1)} of {loss.connections} connection{'s' * (loss.connections != 1)} were "
-        f"misdelivered by this node: a leftover DNAT rule of a removed container still matches them."
+        f"{count(loss.packets, 'packet')} of {count(loss.connections, 'connection')} were misdelivered by this node: a leftover "
+        f"DNAT rule of a removed container still matches them."
     )
 
 

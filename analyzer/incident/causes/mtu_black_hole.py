@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.incident.model import Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.explanation import Loss
@@ -52,9 +53,7 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    stalled = (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} stall{'s' * (loss.connections == 1)}"
-    )
+    stalled = f"{count(loss.connections, 'connection')} stall{'s' * (loss.connections == 1)}"
     where = f"between {loss.gap[0]} and {loss.gap[1]}"
     if loss.kind == "data-vanished":
         return (
@@ -62,6 +61,6 @@ def summary(loss: Loss) -> str:
             "so never reached the pod."
         )
     return (
-        f"{stalled} on large packets: a router on the path reported {loss.packets:,} time{'s' * (loss.packets != 1)} that they "
+        f"{stalled} on large packets: a router on the path reported {count(loss.packets, 'time')} that they "
         f"are too large, and this node did not pass the ICMP error on {where}."
     )

@@ -128,7 +128,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             Exclusion(cause="next-hop-unresolved", because="no ARP/ND request for the next hop was sent"),
             *(
                 (Exclusion(cause="conntrack-table-full", because="conntrack counted no drop"),)
-                if scene.counters and not scene.counters.get("drop")
+                if scene.undropped
                 else ()
             ),
         ),

@@ -9,7 +9,8 @@ How it is recognised
     Requests, or replies, vanish between bridge and uplink. Meanwhile the uplink shows unanswered ARP requests or neighbour
     solicitations from the node itself, for the destination or for its gateway. About three seconds later an ICMP host
     unreachable reaches the pod. No conntrack counter moves. A tunnel device looks the same. So does the way in, where the
-    bridge shows unanswered requests for a pod.
+    bridge shows unanswered requests for a pod. Where this node refuses requests as unreachable, its own table (`ip neigh`) tells,
+    also of a device that was not captured: a bridge may claim the network of somebody else.
 
 What is ruled out
     A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
@@ -24,6 +25,7 @@ References
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,9 +36,11 @@ from analyzer.compute.thresholds import NEIGHBOUR_ANSWER, NEIGHBOUR_WAIT
 from analyzer.connection.passages import address
 from analyzer.flow.keys import distinct
 from analyzer.flow.point import ICMP, ICMP6
+from analyzer.incident.causes.policy_drop import dropped_by
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
-from analyzer.incident.routing import beyond, targets
+from analyzer.incident.routing import beyond, ends, error_told, targets, way, written
+from analyzer.incident.unheard import failed
 from analyzer.incident.wording import seconds
 from analyzer.node.ways import EXITS, OUT
 
@@ -63,6 +67,7 @@ RECORDS: tuple[Kind, ...] = ("no-neighbour",)
 SOLICITATION, ADVERTISEMENT = 135, 136
 # ICMP type << 8 | code: host unreachable (RFC 792), address unreachable (RFC 4443 section 3.1).
 UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
+HOST, HOST6 = (3, 1), (101, 3)
 LAST_BITS = 0xFFFFFF
 MOST = 64
 """Errors that are read for one connection."""
@@ -85,6 +90,8 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
+    if loss.kind == "refused":
+        return f"{loss.fared}: the node does not reach the next hop."
     if (loss.way == "in") != (loss.kind == "reply-vanished"):
         return f"{loss.fared}: the pod that they are for does not answer on {loss.gap[0]}."
     return f"{loss.fared}: the next hop does not answer on {loss.gap[1]}."
@@ -92,9 +99,11 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
+    if case.refused:
+        return _by_table(case, scene)
     uplink = beyond(case)
     roles = EXITS if case.outward else ("bridge", "pod")
-    if case.refused or case.gap.stacked or uplink.role not in roles:
+    if case.gap.stacked or uplink.role not in roles:
         return None
     destination = _destination(case)
     # Into the node the destination may be translated before it is looked for.
@@ -130,7 +139,6 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
                 source=f"{capture.label} frame {frame}",
             )
         )
-    counters = scene.counters
     return Explanation(
         cause=CODE,
         confidence="proven" if unreachable is not None else "likely",
@@ -142,11 +150,44 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             ),
             Exclusion(
                 cause="conntrack-table-full",
-                because="conntrack counted no drop"
-                if counters and not counters.get("drop")
-                else "the packet got beyond conntrack",
+                because="conntrack counted no drop" if scene.undropped else "the packet got beyond conntrack",
             ),
             Exclusion(cause="lost outside the node", because=f"the packet itself never got to {uplink.name}"),
+        ),
+    )
+
+
+def _by_table(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it where this node says so itself, and its own table which neighbour it does not reach, on whichever device."""
+    told, target = error_told(case, scene), ends(case)[1]
+    if (
+        told is None
+        or told[0] not in (HOST, HOST6)
+        or ((rule := dropped_by(case, scene)) is not None and rule[2] == "reject")
+    ):
+        return None
+    route = way(scene, target, src=ends(case)[0], iif=case.gap.inner.name)
+    hop = route.gateways[0] if len(route.gateways) == 1 else target
+    missing = failed(hop, scene)
+    if missing is None or (route.route is not None and len(route.devices) != 1):
+        return None
+    evidence = [Evidence(says=told[1], source=told[2]), missing]
+    if route.route is not None:
+        evidence.append(
+            Evidence(says=f"it is sought by this route: {written(route.route)}", source=route.route.file)
+        )
+    look = f"ip neigh show {hop}; ip route get {target} from {ends(case)[0]} iif {case.gap.inner.name}"
+    return Explanation(
+        cause=CODE,
+        confidence="proven",
+        facts={"next_hop": hop, "requests": None},
+        remedies=(replace(REMEDIES[0], command=look), REMEDIES[1]),
+        evidence=tuple(evidence),
+        excluded=(
+            Exclusion(
+                cause="policy-reject",
+                because="no rule rejects it, and the node has its reason in its own table",
+            ),
         ),
     )
 

@@ -1,13 +1,15 @@
-"""The node answered a connection to one of its own addresses itself: nobody listens there, and no rule leads it on to a pod.
+"""The node refused a connection itself: nobody listens on its port, and no rule leads it on to a pod.
 
 What happens
     A port is published by a DNAT rule. When the rule is gone (`firewall-cmd --reload`, a restart of nftables, a flush) or its
     container stopped, the SYN is for the node itself, which refuses it with a RST since no socket has that port. The client
-    fails at once with "connection refused", although the container may run.
+    fails at once with "connection refused", although the container may run. Likewise where a rule leads others' packets to a
+    port of the node whose program is gone, such as an agent in front of a cloud's metadata.
 
 How it is recognised
     A RST answered the SYN, and no point further on saw either. The address is the node's own, no rule rejects the packet, and
-    the list of sockets has none of that port, or earlier connections to that very port were translated to a pod.
+    the list of sockets has none of that port, or earlier connections to that very port were translated to a pod, or a rule
+    made this port of another.
 
 What is ruled out
     A refusal by the pod: it was not asked. A rule that rejects: it would be in the listing, if there is one.
@@ -27,12 +29,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.connection.passages import address, ends
+from analyzer.evidence.rules.view import endpoint
 from analyzer.flow.keys import among
 from analyzer.flow.point import TCP
+from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
+    from analyzer.evidence.rules.packet import Step
     from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
     from analyzer.incident.scene import Scene
@@ -61,7 +67,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} refused by this node itself: nobody "
+        f"{count(loss.connections, 'connection was', 'connections were')} refused by this node itself: nobody "
         "listens on that port, and no rule leads it on to a pod."
     )
 
@@ -75,16 +81,24 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if not among(point.dst[[flow]], scene.node.own)[0] or scene.refusals.of(point, row) is not None:
         return None
     walked = scene.walked(case)
-    if walked is not None and (
-        walked[0].verdict in ("reject", "drop") or walked[0].destination_nat is not None
-    ):
+    if walked is not None and walked[0].verdict in ("reject", "drop"):
         return None
     port = int(point.flows.ports[flow]) & 0xFFFF
+    leading = walked[0].destination_nat if walked is not None else None
+    if leading is not None:
+        given = _own_port(leading, port, scene)
+        if given is None:
+            return None
+        port = given
     sockets = [one for one in scene.evidence.sockets if one.proto.startswith("tcp") and one.state == "LISTEN"]
     if any(one.local.endswith(f":{port}") for one in sockets):
         return None
     before = _translated(case, scene)
     evidence = []
+    if leading is not None and walked is not None:
+        evidence.append(
+            Evidence(says=f"this rule leads it to the node itself: {leading.text}", source=walked[1])
+        )
     if sockets:
         evidence.append(
             Evidence(says=f"no socket of the node listens on tcp port {port}", source=sockets[0].file)
@@ -96,12 +110,26 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     return Explanation(
         cause=CODE,
-        confidence="likely",
+        confidence="proven" if leading is not None and sockets else "likely",
         facts={"port": port, "translated_before": before},
         evidence=tuple(evidence),
         excluded=(Exclusion(cause="refused by the pod", because="the request never got to a pod"),),
-        remedies=REMEDIES if before else REMEDIES[:1],
+        remedies=REMEDIES if before else (*_unled(leading), REMEDIES[0]),
     )
+
+
+def _own_port(leading: Step, port: int, scene: Scene) -> int | None:
+    """The port of the node that a rule leads to; None where it leads elsewhere, or to no one port."""
+    for action in leading.rule.actions if leading.rule is not None else ():
+        to, given = endpoint(action.target)
+        if action.kind == "redirect" or (action.kind == "dnat" and to is not None and scene.node.owns(to)):
+            return port if not action.target or given is None else given
+    return None
+
+
+def _unled(leading: Step | None) -> tuple[Remedy, ...]:
+    """How to get rid of a rule that leads to a port without a program."""
+    return () if leading is None else rule_edits.remove(leading)
 
 
 def _translated(case: Case, scene: Scene) -> str | None:

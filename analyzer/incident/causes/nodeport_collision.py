@@ -32,6 +32,7 @@ from analyzer.evidence.rules.walk import walk
 from analyzer.flow.point import TCP, UDP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.incident.cases import Case
@@ -62,8 +63,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets} answer{'s' * (loss.packets != 1)} to {loss.connections} connection{'s' * (loss.connections != 1)} "
-        f"never reached the pod: the SNAT port of the connection is also a NodePort of this node, whose service got them."
+        f"{count(loss.packets, 'answer')} to {count(loss.connections, 'connection')} never reached the pod: the SNAT port of "
+        f"the connection is also a NodePort of this node, whose service got them."
     )
 
 

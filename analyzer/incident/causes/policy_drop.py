@@ -7,8 +7,8 @@ What happens
 How it is recognised
     Every attempt of the flow, and of all flows to the same destination and port, vanishes in the same gap, while other ports
     of that address pass. No conntrack counter moves. If the bundle has the rules, the packet is walked through them and the
-    rule is named; its own counter may confirm it. If a rule matches on something no packet shows (a rate, a length), its
-    counter before and after is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
+    rule is named; its own counter may confirm it. If a rule asks for something no packet shows (a rate, a length), or drops
+    INVALID packets, its counter is the sign. A kernel drop record shows a rule in FORWARD, or the function that evaluates
     rules (`nft_do_chain`).
 
 What is ruled out
@@ -39,7 +39,8 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, record_of, recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.ruled import counted, doubtful, marked, perhaps, unmark, whose
+from analyzer.incident.ruled import DROPPING, counted, doubtful, marked, perhaps, unmark, whose
+from analyzer.incident.wording import count
 from analyzer.nat.tuples import DST
 from analyzer.node.ways import EXITS
 
@@ -87,8 +88,8 @@ def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     if loss.to_node:
         return (
-            f"{loss.connections} connection{'s' * (loss.connections != 1)} to this node itself got no answer, "
-            f"{loss.packets} attempt{'s' * (loss.packets != 1)} in all: a rule on the node drops this traffic."
+            f"{count(loss.connections, 'connection')} to this node itself got no answer, "
+            f"{count(loss.packets, 'attempt')} in all: a rule on the node drops this traffic."
         )
     return f"{loss.fared}: a rule on the node drops this traffic between {loss.gap[0]} and {loss.gap[1]}."
 
@@ -213,19 +214,19 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
         )
     if not case.requests or not case.outward or case.passed is not None:
         return None
-    counters, alike = scene.counters, _alike(case, scene)
+    alike = _alike(case, scene)
     if not _chosen(case, scene, alike):
         return None
     return Explanation(
         cause=CODE,
-        confidence="likely" if counters else "possible",
+        confidence="likely" if scene.counters else "possible",
         facts={"rule": None, **_facts(alike)},
         evidence=_evidence(alike, scene),
         excluded=(
             Exclusion(
                 cause="conntrack-table-full",
                 because="conntrack counted no drop"
-                if counters and not counters.get("drop")
+                if scene.undropped
                 else f"{alike.others} requests to other destinations passed",
             ),
             Exclusion(
@@ -269,7 +270,7 @@ def _at_random(case: Case, scene: Scene) -> tuple[Step, str, str] | None:
 def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int] | None:
     """The rule that may have dropped a packet, and counted some meanwhile, if it is the only one; and how many.
 
-    For rules that ask what a capture does not show: a rate, a length, how many connections there are.
+    For rules that ask what a capture does not show (a rate, a length, how many connections), or hand it to a program.
     """
     if walked is None or walked[0].verdict != "cannot-tell":
         return None
@@ -277,7 +278,7 @@ def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int
     risen = [
         (step, count)
         for step in steps
-        if step.action == "drop" and step.rule is not None and (count := _grown(step.rule, scene)) > 0
+        if step.action in DROPPING and step.rule is not None and (count := _grown(step.rule, scene)) > 0
     ]
     return risen[0] if len(risen) == 1 else None
 
@@ -342,9 +343,8 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict == "accept":
         return False
-    counters = scene.counters
-    if counters:
-        return not counters.get("drop") and not counters.get("insert_failed")
+    if scene.counters:
+        return scene.undropped and not scene.counters.get("insert_failed")
     return not alike.met  # else its ports may be exhausted, which only insert_failed tells
 
 

@@ -33,6 +33,7 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.ruled import behind_unlisted
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -67,8 +68,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s were' if loss.connections != 1 else ' was'} rejected by this node itself, "
-        f"{loss.packets:,} attempt{'s' * (loss.packets != 1)} in all: a rule on it rejects this traffic; "
+        f"{count(loss.connections, 'connection was', 'connections were')} rejected by this node itself, "
+        f"{count(loss.packets, 'attempt')} in all: a rule on it rejects this traffic; "
         f"{'the peer' if loss.way == 'out' else 'the pod'} was never asked."
     )
 

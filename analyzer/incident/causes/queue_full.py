@@ -29,7 +29,6 @@ from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import queue_drops, recorded
 from analyzer.incident.routing import beyond
-from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import Kind
@@ -63,11 +62,9 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node{waited}: the transmit queue of the interface was full and "
-        f"dropped them between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.lost()}{loss.waited}: the transmit queue of the interface was full and dropped them between {loss.gap[0]} "
+        f"and {loss.gap[1]}."
     )
 
 
@@ -76,7 +73,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if case.refused:
         return None
     record = recorded(case, scene, "queue-full")
-    if record is None and (not scene.counters or scene.counters.get("drop")):
+    if record is None and not scene.undropped:
         return None
     return _explanation(case, scene, record, "proven" if record else "likely")
 
@@ -112,7 +109,7 @@ def _explanation(
             *(
                 Exclusion(cause=cause, because="conntrack counted no drop")
                 for cause in ("conntrack-table-full", "snat-port-race")
-                if scene.counters and not scene.counters.get("drop")
+                if scene.undropped
             ),
         ),
         remedies=tuple(remedy.on("eth0", device) for remedy in REMEDIES),

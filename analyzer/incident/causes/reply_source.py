@@ -35,6 +35,7 @@ from analyzer.connection.refusals import UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import UDP
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} UDP request{'s' * (loss.connections != 1)} failed though request and answer both arrived: a "
+        f"{count(loss.connections, 'UDP request')} failed though request and answer both arrived: a "
         "program on this node answered from another of the node's addresses than the one that was asked, and the pod refused it."
     )
 
@@ -105,7 +106,7 @@ def _told(point: Point, scene: Scene) -> Sequence[tuple[int, int, Refusal | None
 def _pairs(point: Point, scene: Scene) -> Iterator[tuple[int, int]]:
     """Flows of requests that got no answer, each with the flow that came to the same socket from elsewhere in the node."""
     flows, starts = point.flows, point.starts
-    alone = (flows.proto == UDP) & (starts[1:-1:2] > starts[:-2:2]) & (starts[2::2] == starts[1:-1:2])
+    alone = (flows.proto == UDP) & (starts[2::2] == starts[1:-1:2])
     source = point.src + (flows.ports >> 16).astype(np.uint64)
     to = scene.destinations[point.name]
     own = np.flatnonzero(alone & among(point.src, scene.node.own) & among(to, source[alone]))

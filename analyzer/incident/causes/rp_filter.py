@@ -53,8 +53,7 @@ REMEDIES = (
     Remedy(
         do="Check the filter's setting and the route back to the sender",
         command="sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.eth0.rp_filter; nstat -az TcpExtIPReversePathFilter; ip "
-        "rule; "
-        "ip route get SENDER",
+        "rule; ip route get SENDER",
         effect="The greater of the two settings counts; the counter rises with every packet that the filter drops.",
         risk="None: read-only.",
     ),
@@ -63,8 +62,7 @@ REMEDIES = (
         command="sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         effect="The next attempt gets through, if a route to the sender exists at all.",
         risk="Forged source addresses that are routed elsewhere are taken on this interface; the answers still leave by "
-        "another one, "
-        "where a firewall on the way may not know them.",
+        "another one, where a firewall on the way may not know them.",
     ),
 )
 
@@ -72,10 +70,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost {loss.packets:,} "
-        f"packet{'s' * (loss.packets != 1)} inside this node: its reverse path filter (rp_filter) drops packets whose "
-        "answers would leave "
-        f"by another interface than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.lost()}: its reverse path filter (rp_filter) drops packets whose answers would leave by another interface "
+        f"than the one they came in by, between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 

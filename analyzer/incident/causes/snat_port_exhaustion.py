@@ -84,9 +84,8 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.fared}: every "
-        f"port that the node may use towards that destination was in use, and the kernel dropped the packets "
-        f"between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.fared}: every port that the node may use towards that destination was in use, and the kernel dropped "
+        f"the packets between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -118,8 +117,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     total = scene.unexplained
     evidence = [
         Evidence(
-            says=f"all {width} ports from {low} to {high} were taken "
-            f"towards this destination when the packet was lost",
+            says=f"all {width} ports from {low} to {high} were taken towards this destination when the packet was lost",
             source="rules and captures" if allowed else "captures",
         )
     ]

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.compute.thresholds import RACE_PARTNER
+from analyzer.connection.fates import CAPTURE_LOSS
 from analyzer.connection.passages import ends, flow_name
 from analyzer.flow.point import TCP
 from analyzer.incident import rule_edits
@@ -42,7 +43,7 @@ from analyzer.incident.explanation import Explanation, Loss, NewMappings
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import recorded
 from analyzer.incident.scene import Scene
-from analyzer.incident.wording import duration, seconds, wait
+from analyzer.incident.wording import count, duration, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +84,9 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
     return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets:,} first packet{'s' * (loss.packets != 1)} inside this node"
-        f"{waited}: another connection got the same SNAT port at the same moment, and the kernel dropped the packet "
-        f"between {loss.gap[0]} and {loss.gap[1]}."
+        f"{loss.lost('first packet')}{loss.waited}: another connection got the same SNAT port at the same moment, and the "
+        f"kernel dropped the packet between {loss.gap[0]} and {loss.gap[1]}."
     )
 
 
@@ -175,7 +173,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
 def _counted(scene: Scene) -> Evidence:
     return Evidence(
         says=f"insert_failed rose by {scene.counters['insert_failed']} and drop by {scene.counters['drop']}: "
-        f"{scene.unexplained} request{'s' * (scene.unexplained != 1)} vanished without another cause",
+        f"{count(scene.unexplained, 'request')} vanished without another cause",
         source="conntrack -S before and after",
     )
 
@@ -279,7 +277,7 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
             if counted
             else "the packet had its entry already, and was dropped when the entry was inserted"
             if record
-            else f"{near} other new connection{'s' * (near != 1)} passed the same gap within 5 ms",
+            else f"{count(near, 'other new connection')} passed the same gap within 5 ms",
         ),
         Exclusion(
             cause="next-hop-unresolved",
@@ -298,14 +296,19 @@ def _excluded(case: Case, scene: Scene, step: Step, *, counted: bool, record: bo
                 cause="policy-drop", because="a later attempt of the same connection passed the same gap"
             ),
         ]
-    drops = scene.drops.get(gap.outer.name)
-    missed = scene.capture_losses()
+    drops, number = scene.drops.get(gap.outer.name), scene.gaps.index(gap)
+    missed = sum(
+        int((at.fate[at.gap == number] == CAPTURE_LOSS).sum())
+        for requests in scene.requests.values()
+        for at in requests
+        if at.point is gap.inner
+    )
     found.append(
         Exclusion(
             cause="packet missed by the capture",
             because=f"no answer came to this attempt; {gap.outer.name} was recording before and after it"
             + (f" and lost {drops} packets" if drops is not None else "")
-            + (f"; it missed {missed} other request{'s' * (missed != 1)}, though" if missed else ""),
+            + (f"; it missed {count(missed, 'other request')}, though" if missed else ""),
         )
     )
     if protocol == TCP and case.passed is None:

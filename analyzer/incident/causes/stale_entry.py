@@ -6,8 +6,9 @@ What happens
     that is gone. A UDP client is not notified. This lasts until the client pauses for longer than the entry's timeout.
 
 How it is recognised
-    A request vanishes on its way in or out, and the conntrack table (`conntrack -L`) has an entry for it whose target no
-    rule uses any more, or only for other destinations. The node asks who has the target's address and gets no reply.
+    A request vanishes on its way in or out, or this node itself refuses a datagram, and the conntrack table (`conntrack -L`)
+    has an entry for it whose target no rule uses any more, or only for other destinations, or that was made before there was
+    a rule. The node asks who has the target's address and gets no reply.
     Without a loss in this node, the requests leave for an endpoint and are no longer answered. Either the table shows such an
     entry (of TCP only where nothing was ever answered: an open connection cannot be led elsewhere), or several later
     connections to the same service get another endpoint and are answered, and none of them gets this one.
@@ -35,6 +36,7 @@ from analyzer.flow.point import TCP
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.unheard import asked_in_vain, failed
+from analyzer.incident.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +78,8 @@ WHY = {
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} of {loss.connections:,} "
-        f"connection{'s' * (loss.connections != 1)} were misdelivered by this node: a stale conntrack entry still sends them "
-        f"where the current rules would not."
+        f"{count(loss.packets, 'packet')} of {count(loss.connections, 'connection')} were misdelivered by this node: a stale "
+        f"conntrack entry still sends them where the current rules would not."
     )
 
 
@@ -95,7 +96,9 @@ def deletion(command: str) -> tuple[Remedy, ...]:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the entry that conntrack's table has for the packet."""
-    entry = None if not case.requests else contradicted(case.point.flows, case.flow, scene)
+    if case.replies or (case.refused and case.protocol == TCP):  # what TCP began anew has an entry of its own
+        return None
+    entry = contradicted(case.point.flows, case.flow, scene)
     if entry is None:
         return None
     target, _ = entry.target.rsplit(":", 1)
@@ -107,7 +110,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     return Explanation(
         cause=CODE,
         kind="misdelivered",
-        confidence="proven" if vain is not None else "likely",
+        confidence="proven" if vain is not None or case.refused else "likely",
         facts={"target": entry.target, "now": list(entry.now)},
         evidence=tuple(evidence),
         excluded=(

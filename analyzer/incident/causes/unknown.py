@@ -26,7 +26,6 @@ from analyzer.compute.thresholds import NEAR
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
 from analyzer.incident.records import drops_counted, record_of
-from analyzer.incident.wording import wait
 
 if TYPE_CHECKING:
     from analyzer.evidence.drops import DropRecord
@@ -49,16 +48,10 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    waited = f" and waited up to {wait(loss.delay_s)}" if loss.delay_s else ""
-    return (
-        f"{loss.connections:,} connection{'s' * (loss.connections != 1)} lost "
-        f"{loss.packets:,} packet{'s' * (loss.packets != 1)} inside this node{waited}: "
-        f"between {loss.gap[0]} and {loss.gap[1]} "
-        + (
-            f"the kernel dropped them {loss.dropped}."
-            if loss.dropped
-            else "they vanished; the captures do not show which step dropped them."
-        )
+    return f"{loss.lost()}{loss.waited}: between {loss.gap[0]} and {loss.gap[1]} " + (
+        f"the kernel dropped them {loss.dropped}."
+        if loss.dropped
+        else "they vanished; the captures do not show which step dropped them."
     )
 
 
@@ -79,7 +72,7 @@ def explain(case: Case, scene: Scene) -> Explanation:
         for name in ("insert_failed", "drop")
         if scene.counters.get(name)
     ]
-    if scene.counters and not scene.counters.get("drop") and not scene.counters.get("insert_failed"):
+    if scene.undropped and not scene.counters.get("insert_failed"):
         evidence.append(
             Evidence(
                 says="neither drop nor insert_failed rose: conntrack dropped nothing",

@@ -63,5 +63,6 @@ SCENARIOS = {
     "stale-entry": Scenario(provoke=stale.stale_entry, rounds=6),
     "table-full": Scenario(provoke=full.table_full, rounds=60),
     "table-full-br-netfilter": Scenario(provoke=full.table_full_br_netfilter, rounds=60),
+    "uplink-changed": Scenario(provoke=ways.uplink_changed, rounds=3, apart="eth1"),
     "unnatted-leak": Scenario(provoke=leak.unnatted_leak, rounds=4),
 }

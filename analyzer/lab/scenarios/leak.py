@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Any
 
 from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connected
+from analyzer.lab.traffic import connected, talk
 
 PORT = 80
 FORGOTTEN_S = 2
@@ -61,23 +60,14 @@ def entry_expired(run: Run) -> dict[str, Any]:
     net.node.sysctl("net.netfilter.nf_conntrack_tcp_timeout_established", FORGOTTEN_S)
     clients = [connected(net.a, (V4.server, PORT)) for _ in range(2 * run.rounds)]
     for client in clients:
-        _talk(client)
+        talk(client)
     for _ in range(IDLE_S):
         time.sleep(1)
         for client in clients[1::2]:
-            _talk(client)
-    broken = [client.getsockname()[1] for client in clients[::2] if not _talk(client)]
-    whole = [client.getsockname()[1] for client in clients[1::2] if _talk(client)]
+            talk(client)
+    broken = [client.getsockname()[1] for client in clients[::2] if not talk(client)]
+    whole = [client.getsockname()[1] for client in clients[1::2] if talk(client)]
     for client in clients:
         client.close()
     time.sleep(REPEATS_S)
     return {"broken": broken, "whole": whole}
-
-
-def _talk(client: socket.socket) -> bool:
-    """Send something; whether it comes back."""
-    try:
-        client.sendall(b"hello")
-        return bool(client.recv(64))
-    except ConnectionResetError:
-        return False

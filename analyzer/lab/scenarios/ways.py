@@ -1,4 +1,4 @@
-"""Ways that do not lead through eth0: nothing is lost though eth0 never sees the packets."""
+"""Ways that do not lead through eth0: eth0 never sees packets that are not lost, or not where it shows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 from analyzer.lab.asking import DNS_PORT, ask_at
 from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.namespaces import Task
-from analyzer.lab.node import V4, bridge_netfilter
+from analyzer.lab.node import V4, Node, bridge_netfilter
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, connected, talk
 
 PORT = 80
 FILTERED = 81
 SYSLOG_PORT = 514
 NODE_ETH1, SERVER_ETH1 = "198.51.100.10", "198.51.100.100"
+FAR = "203.0.113.7"
+CHANGE_S = 0.5
 SERVICE = "10.96.0.20"
 ENDPOINT_PORT = 8080
 INTERVAL_NS = 50_000_000
@@ -48,11 +50,7 @@ def second_way(run: Run) -> dict[str, Any]:
     `connects` and `asks` of pod a; `arrived`, what the far end counted of those two ports.
     """
     net = run.net
-    net.node.ip("link", "add", "eth1", "type", "veth", "peer", "name", "eth1", "netns", net.outside.name)
-    for where, address in ((net.node, NODE_ETH1), (net.outside, SERVER_ETH1)):
-        where.ip("link", "set", "eth1", "up")
-        where.ip("address", "add", f"{address}/24", "dev", "eth1")
-    net.node.run("nft", 'add rule inet nat postrouting oifname "eth1" masquerade')
+    _second_uplink(net)
     net.outside.run("nft", "-f", "-", stdin=ARRIVED)
     for server in (V4.server, SERVER_ETH1):
         serve_echo(net.outside, (TCP, server, PORT), (UDP, server, DNS_PORT))
@@ -62,6 +60,38 @@ def second_way(run: Run) -> dict[str, Any]:
         [(V4.server, DNS_PORT), (SERVER_ETH1, DNS_PORT), (SERVER_ETH1, SYSLOG_PORT)],
     )
     return told | {"arrived": net.outside.counted("inet", "arrived", "input")}
+
+
+def uplink_changed(run: Run) -> dict[str, Any]:
+    """The route to the server moves from eth0 to eth1 while pod a's connections are open.
+
+    MASQUERADE gives them eth1's address there: the server, which knows no such connections, resets them. Half of the
+    connections are closed before. Truth: `broken` and `whole`, the pod's ports.
+    """
+    net = run.net
+    _second_uplink(net)
+    net.outside.ip("address", "add", f"{FAR}/32", "dev", "lo")
+    net.node.ip("route", "add", FAR, "via", V4.server, "dev", "eth0")
+    run.record("eth1")
+    serve_echo(net.outside, (TCP, FAR, PORT))
+    clients = [connected(net.a, (FAR, PORT)) for _ in range(2 * run.rounds)]
+    whole = [client.getsockname()[1] for client in clients if talk(client)][1::2]
+    for client in clients[1::2]:
+        client.close()
+    time.sleep(CHANGE_S)
+    net.node.ip("route", "replace", FAR, "via", SERVER_ETH1, "dev", "eth1")
+    broken = [client.getsockname()[1] for client in clients[::2] if not talk(client)]
+    time.sleep(CHANGE_S)
+    return {"broken": broken, "whole": whole}
+
+
+def _second_uplink(net: Node) -> None:
+    """Give the node eth1, with an address that MASQUERADE takes."""
+    net.node.ip("link", "add", "eth1", "type", "veth", "peer", "name", "eth1", "netns", net.outside.name)
+    for where, address in ((net.node, NODE_ETH1), (net.outside, SERVER_ETH1)):
+        where.ip("link", "set", "eth1", "up")
+        where.ip("address", "add", f"{address}/24", "dev", "eth1")
+    net.node.run("nft", 'add rule inet nat postrouting oifname "eth1" masquerade')
 
 
 def service_local(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.conftest import CASES, analysed
 
 def recorded(*paths: Path) -> list[Recording]:
     """Read listings as the captures of a bundle."""
-    return record(Bundle.open(paths).captures, dict, {}, lambda _: None, Memory())
+    return record(Bundle.open(paths).captures, lambda _: {}, {}, lambda _: None, Memory())
 
 
 def test_frames_are_the_listings_own() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analyzer.incident import causes
+from analyzer.incident.explanation import Loss
 from analyzer.incident.model import Remedy
 
 SECTIONS = (
@@ -41,6 +44,35 @@ def test_remedies(code: str) -> None:
     for remedy in module.REMEDIES:
         assert isinstance(remedy, Remedy)
         assert all((remedy.do, remedy.command, remedy.effect, remedy.risk))
+
+
+SUMMED = [code for code in causes.CODES if hasattr(causes.module(code), "summary")]
+
+
+@pytest.mark.parametrize("code", SUMMED)
+def test_summary(code: str) -> None:
+    """One thing is told in the singular, more in the plural, and what lies between two points between these."""
+    for to_node, kind in ((False, "syn-vanished"), (True, "syn-vanished"), (False, "data-vanished")):
+        loss = Loss(connections=1, packets=1, gap=("cni0", "eth0"), delay_s=1.5, to_node=to_node, kind=kind)  # type: ignore[arg-type]
+        one, many = (causes.module(code).summary(replace(loss, connections=n, packets=n)) for n in (1, 1234))
+
+        assert re.match(
+            r"1 (new |established |idle |data |UDP |DNS )?(connection|packet|answer|lookup|request)\b(?!s)",
+            one,
+        )
+        assert re.match(r"1,234 [\w ]*?(connection|packet|answer|lookup|request)s\b", many)
+        assert (
+            re.search(
+                r"\b1 (\w+ )?(times|connections|packets|queries|attempts|answers|segments|replies)\b", one
+            )
+            is None
+        )
+        assert (
+            re.search(r"1,234 (\w+ )?(time|connection|packet|query|attempt|answer|segment|reply)\b", many)
+            is None
+        )
+        assert "between" not in one or "between cni0 and eth0" in one
+        assert one.endswith(".")
 
 
 def test_detectors() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP, IPOption
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
@@ -29,12 +29,13 @@ class Tunnelled:
 
     points = ("eth0",)
 
-    def __init__(self, sport: int = 26900) -> None:
-        self.sport = sport
+    def __init__(self, sport: int = 26900, *options: IPOption) -> None:
+        self.sport, self.options = sport, list(options)
 
     def frames(self) -> Iterator[tuple[str, int, bytes]]:
         """As a conversation tells its own."""
-        syn = IP(src="10.244.3.9", dst="10.244.0.11", ttl=63) / TCP(sport=40000, dport=80, flags="S", seq=50)
+        syn = IP(src="10.244.3.9", dst="10.244.0.11", ttl=63, options=self.options)
+        syn /= TCP(sport=40000, dport=80, flags="S", seq=50)
         inner = Ether(src="02:00:00:00:00:09", dst="02:00:00:00:00:08") / syn
         outer = (
             IP(src="192.0.2.77", dst="192.0.2.10")
@@ -90,6 +91,13 @@ def test_the_tunnel_is_named(
 
     assert (CODE, confidence, "vxlan") == (finding.cause, finding.confidence, finding.facts["tunnel"])
     assert told_of == any("tx-checksum-ip-generic is on for flannel.1" in e.says for e in finding.evidence)
+
+
+def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:
+    """Behind an inner header with options nobody looks for the outer one: the line may be of another packet."""
+    told(tmp_path, dmesg=OUTER)
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), Tunnelled(26900, IPOption(bytes([148, 4, 0, 0])))))  # type: ignore[arg-type]
 
 
 def test_counted(tmp_path: Path) -> None:

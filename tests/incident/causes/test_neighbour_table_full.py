@@ -35,6 +35,7 @@ def test_log_and_size(tmp_path: Path, rises: dict[str, int] | None, ruled_out: b
 
     assert (CODE, "proven", "192.0.2.200") == (finding.cause, finding.confidence, finding.facts["next_hop"])
     assert ruled_out == ("conntrack counted no drop" in [one.because for one in finding.excluded])
+    assert (10, 10, 1) == tuple(finding.facts[name] for name in ("neighbours", "gc_thresh3", "log_lines"))
     assert 1 == sum("gc_thresh3 is 10" in one.says for one in finding.evidence)
 
 

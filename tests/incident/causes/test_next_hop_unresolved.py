@@ -231,3 +231,26 @@ def test_what_the_node_answers_is_no_question(tmp_path: Path) -> None:
     frames = Frames([("eth0", at, reply) for at in (0.0001, 1.02, 2.05)])
 
     assert CODE not in causes(judged(tmp_path, lost(), frames))
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [("FAILED", 1, (CODE, "proven")), ("INCOMPLETE", 1, (CODE, "proven")), ("STALE", 1, ("unknown", "likely")),
+     ("FAILED", 13, ("policy-reject", "possible"))],
+)  # fmt: skip
+def test_the_nodes_own_word(state: str, code: int, expected: tuple[str, str], tmp_path: Path) -> None:
+    """It refuses as unreachable what it seeks on a bridge that nobody captured, and that claims the server's network."""
+    told(
+        tmp_path,
+        **{
+            "ip-neigh": f"172.17.5.5 dev docker0 {state}\n192.0.2.1 dev eth0 lladdr 02:00:00:00:00:03 REACHABLE\n",
+            "ip-route": "default via 192.0.2.1 dev eth0\n172.17.0.0/16 dev docker0\n10.244.0.0/24 dev cni0\n",
+        },
+    )
+    talk = vanishing(connection(server="172.17.5.5:80", nat=None), 0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 3.07, code=code)))
+
+    assert expected == (finding.cause, finding.confidence)
+    assert (expected[0] == CODE) == any(
+        "by this route: 172.17.0.0/16 dev docker0" in e.says for e in finding.evidence
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.conversation import Conversation
 from tests.incident.evidence import findings, judged
 from tests.incident.node import LINKS, told
@@ -65,3 +67,39 @@ def test_somebody_listens(tmp_path: Path) -> None:
 def test_a_closed_port(tmp_path: Path) -> None:
     """A port that never led anywhere is the client's mistake, and no incident."""
     assert [] == found(tmp_path, client(2, 1), **{"ip-addr": LINKS, "ss": SOCKETS.format(22)})
+
+
+LEADS = """*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -d 169.254.169.254/32 -i cni0 -p tcp -m tcp --dport 80 -j {}
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "listens", "expected"),
+    [
+        ("DNAT --to-destination 192.0.2.10:8181", 22, [("no-listener", "proven")]),
+        ("REDIRECT --to-ports 8181", 22, [("no-listener", "proven")]),
+        ("DNAT --to-destination 192.0.2.10:8181", 8181, [("unknown", "likely")]),
+        ("DNAT --to-destination 10.244.0.77:8181", 22, [("unknown", "likely")]),
+        ("MARK --set-xmark 0x1", 22, []),
+    ],
+)
+def test_a_rule_leads_to_the_node(
+    target: str, listens: int, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """An agent before a cloud's metadata is gone and its rule is left: the node refuses, and deleting the rule is the fix."""
+    told(tmp_path, **{"ip-addr": LINKS, "iptables-save": LEADS.format(target), "ss": SOCKETS.format(listens)})
+    talk = Conversation(pod="10.244.0.11:20000", server="169.254.169.254:80", way="veth-a cni0")
+    talk.syn(0)
+    talk.send("RA", by_pod=False, window=0, options=[])
+    told_of = findings(judged(tmp_path, talk))
+
+    assert expected == [(one.cause, one.confidence) for one in told_of]
+    for one in (one for one in told_of if one.cause == "no-listener"):
+        assert "this rule leads it to the node itself: " in one.evidence[0].says
+        assert one.remedies[0].command.startswith("iptables -t nat -D PREROUTING -d 169.254.169.254/32 ")

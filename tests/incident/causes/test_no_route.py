@@ -40,6 +40,7 @@ def test_routes_and_error(tmp_path: Path) -> None:
     (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=0)))
 
     assert (CODE, "proven", "none") == (finding.cause, finding.confidence, finding.facts["route"])
+    assert "its routes have none for 203.0.113.5" == finding.evidence[1].says
 
 
 def test_a_route_that_was_removed(tmp_path: Path) -> None:
@@ -64,6 +65,7 @@ def test_a_route_that_leads_nowhere(tmp_path: Path, kind: str) -> None:
     (finding,) = findings(judged(tmp_path, lost()))
 
     assert (CODE, "proven", kind) == (finding.cause, finding.confidence, finding.facts["route"])
+    assert f"its routes have only a {kind} route for 203.0.113.5" == finding.evidence[0].says
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,24 @@ def test_the_error_of_a_route(kind: str, code: int, expected: str, tmp_path: Pat
     """Each kind of route has its own error; another one is not the route's."""
     told(tmp_path, routes=f"{DEFAULT}{ROUTES}{kind} 203.0.113.0/24\n")
     talk = lost(0)
+    (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=code)))
+
+    assert expected == finding.cause
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "expected"),
+    [("unreachable", 0, CODE), ("unreachable", 3, CODE), ("prohibit", 1, CODE), ("prohibit", 3, "unknown")],
+)
+def test_the_error_of_a_route_of_ipv6(kind: str, code: int, expected: str, tmp_path: Path) -> None:
+    """Its errors have other codes."""
+    told(
+        tmp_path,
+        routes=f"default via 2001:db8::1 dev eth0 metric 1\n{kind} 2001:db8:5::/48 dev lo metric 1\n",
+    )
+    talk = vanishing(
+        connection(pod="[2001:db8:1::11]:20000", server="[2001:db8:5::5]:80", nat="[2001:db8::10]:20000"), 0
+    )
     (finding,) = findings(judged(tmp_path, talk, Frames().unreachable(talk, 0.0001, code=code)))
 
     assert expected == finding.cause

@@ -95,6 +95,7 @@ def test_the_rule_is_named(tmp_path: Path) -> None:
 
     assert (CODE, "proven") == (finding.cause, finding.confidence)
     assert "tcp dport 8080" in finding.facts["rule"]
+    assert finding.evidence[0].says.startswith("the SYN matches this rule: ")
     assert "it counted 3 packets" in finding.evidence[0].says
     assert "kubectl get networkpolicy --all-namespaces" == finding.remedies[-1].command
 
@@ -298,13 +299,17 @@ def test_another_uplink(tmp_path: Path) -> None:
 
 
 def _counting(
-    folder: Path, rise: int | None, *, rule: str = "tcp dport 8080 limit rate over 2/second"
+    folder: Path,
+    rise: int | None,
+    *,
+    rule: str = "tcp dport 8080 limit rate over 2/second",
+    verdict: str = "drop",
 ) -> None:
     """Write the rules from before and after; the rule that a capture cannot check counted so many."""
     folder.mkdir(exist_ok=True)
     for when, count in (("before", 5), ("after", 5 + (rise or 0))):
         counter = "" if rise is None else f"counter packets {count} bytes 300"
-        text = RULES.format(rule=f"{rule} {counter} drop")
+        text = RULES.format(rule=f"{rule} {counter} {verdict}")
         (folder / f"nft-{when}.txt").write_text(text)
 
 
@@ -321,6 +326,17 @@ def test_a_rule_that_a_capture_cannot_check(
     analysis = judged(tmp_path, blocked())
 
     assert expected == [(f.cause, f.confidence) for f in findings(analysis)]
+
+
+@pytest.mark.parametrize("rise", [3, 0])
+@pytest.mark.parametrize("verdict", ["queue to 1", "queue flags bypass to 1"])
+def test_a_queue_that_no_program_reads(verdict: str, rise: int, tmp_path: Path) -> None:
+    """The kernel drops what it cannot hand over; whether a program let it pass no listing shows, so the count tells."""
+    _counting(tmp_path, rise, rule="tcp dport 8080", verdict=verdict)
+    counters(tmp_path)
+    (finding,) = findings(judged(tmp_path, blocked()))
+
+    assert ((CODE if rise else "unknown"), "likely") == (finding.cause, finding.confidence)
 
 
 def _ports(folder: Path, names: str) -> None:

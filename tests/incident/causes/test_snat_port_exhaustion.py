@@ -53,6 +53,7 @@ def test_all_ports_of_the_rule_are_held(proto: str, tmp_path: Path) -> None:
     assert (CODE, "proven", ("cni0", "eth0")) == (finding.cause, finding.confidence, finding.gap)
     assert (4, 4) == (finding.facts["ports"], finding.facts["taken"])
     assert "all 4 ports from 40000 to 40003" in finding.evidence[0].says
+    assert "insert_failed rose by 3 and drop by 3; 3 requests vanished" == finding.evidence[1].says
     assert {"snat-port-race", "conntrack-table-full", "lost outside the node"} == {
         e.cause for e in finding.excluded
     }

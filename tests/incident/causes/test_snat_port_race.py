@@ -11,7 +11,7 @@ import pytest
 from analyzer import analyze
 from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
-from tests.incident.evidence import counters, findings
+from tests.incident.evidence import counters, findings, vanishing
 
 SERVER = "192.0.2.100:80"
 
@@ -216,6 +216,30 @@ def test_a_port_that_nobody_shows_to_be_searched(tmp_path: Path) -> None:
         sent.only_at("eth0")
 
     assert told(tmp_path, loser(), other).facts["partner_outer"] is None
+
+
+@pytest.mark.parametrize(("flag", "command"), [("", "masquerade fully-random"), (" fully-random", "")])
+def test_the_rule_that_gives_ports(flag: str, command: str, tmp_path: Path) -> None:
+    """Its edit is the remedy, unless it chooses at random already."""
+    chain = "type nat hook postrouting priority 100; policy accept;"
+    rule = f'oifname "eth0" masquerade{flag}'
+    tmp_path.joinpath("nft.txt").write_text(
+        f"table ip nat {{\n\tchain c {{\n\t\t{chain}\n\t\t{rule} # handle 4\n\t}}\n}}\n"
+    )
+    finding = told(tmp_path, loser(), winner())
+
+    assert any(f"it is translated by ip nat c: {rule}, which has" in one.says for one in finding.evidence)
+    assert bool(command) == bool(finding.remedies)
+    assert command in "".join(one.command for one in finding.remedies)
+
+
+def test_a_second_attempt_is_lost_as_well(tmp_path: Path) -> None:
+    """How long it took is told from the first attempt on."""
+    talk = vanishing(loser(), -0.5)
+    talk.sent.sort(key=lambda sent: sent.time)
+    finding = told(tmp_path, talk, winner(at=-0.49998))
+
+    assert "the retry 1.5 s later passed" in finding.evidence[1].says
 
 
 RECORDED = "no answer came to this attempt; eth0 was recording before and after it"

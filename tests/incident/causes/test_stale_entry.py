@@ -8,6 +8,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.evidence import Frames, causes, findings, judged
+from tests.incident.node import LINKS, told
 
 CLIENT, NODE = "192.168.20.1:514", "192.0.2.10:514"
 RULES = """table ip nat {
@@ -87,3 +88,30 @@ def test_without_the_table(tmp_path: Path) -> None:
     (tmp_path / "nft.txt").write_text(RULES)
 
     assert "stale-entry" not in causes(judged(tmp_path, sent(CLIENT, 1, 2, 3), others()))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("192.0.2.10", [("misdelivered", "stale-entry", "proven")]),
+        ("10.88.0.9", [("refused", "unknown", "likely")]),
+    ],
+)
+def test_the_node_refuses_what_is_published(
+    target: str, expected: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    """A pod asked a published port before there was a rule for it: its datagrams are for the node still, where nobody listens."""
+    bundle(tmp_path)
+    entry = ENTRY.format(target=target).replace("192.168.20.1", "10.88.0.12")
+    if target == "192.0.2.10":
+        entry = entry.replace("sport=5141", "sport=514")
+    (tmp_path / "conntrack.txt").write_text(entry)
+    told(tmp_path, **{"ip-addr": LINKS})
+    talk = Conversation(pod="10.88.0.12:514", server=NODE, way="veth-a cni0", proto="udp")
+    talk.data(b"metric", 1)
+    error = Frames().unreachable(talk, 1.0002, code=3)
+    for _, _, frame in error.heard:
+        frame["IP"].src = "192.0.2.10"
+    analysis = judged(tmp_path, talk, error)
+
+    assert expected == [(i.kind, i.cause, i.confidence) for i in analysis.incidents]

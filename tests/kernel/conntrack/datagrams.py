@@ -21,8 +21,8 @@ from differential import LIVES, TIMEOUTS, UNACKNOWLEDGED, Router
 
 from analyzer.conntrack.generation import GENERATIONS, Generation, generation_of
 from analyzer.conntrack.states import State
-from analyzer.conntrack.timeouts import Timeouts
-from analyzer.conntrack.udp import SECOND, STREAM, UdpEntry
+from analyzer.conntrack.timeouts import SECOND, STREAM, Timeouts
+from tests.conntrack.udp import UdpEntry
 
 NEAR = SECOND // 10
 """ns from a moment at which the answer changes: what comes closer depends on the kernel's tick."""

@@ -1,4 +1,4 @@
-"""UDP through conntrack: an entry's life, packet by packet.
+"""UDP through conntrack, packet by packet: what `analyzer.conntrack.lives` is held against, and the kernel holds against this.
 
 There is no verdict to replay: a datagram with good lengths and checksum is always accepted. What counts is how long the
 entry lives, since the table and SNAT's ports are taken as long as it does. ICMP echo and protocols without a
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from analyzer.conntrack.timeouts import SECOND, STREAM
+
 if TYPE_CHECKING:
     from analyzer.conntrack.generation import Generation
     from analyzer.conntrack.timeouts import Timeouts
-
-SECOND = 1_000_000_000
-STREAM = 2 * SECOND
-"""ns after its first packet from which on an answered entry is a stream (`nf_conntrack_udp_packet`)."""
 
 
 class Renewal(NamedTuple):
