@@ -253,7 +253,9 @@ def classes(
     astray[np.asarray(misaddressed, np.int64)] = True
     blind[np.asarray(unwatched, np.int64)] = True
     willed = local & (code == REFUSED) & ((told.ruled & (told.reason == _OWN)) | ~by_node)
-    reached = told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard)
+    # That the repetition got out says nothing of a first attempt that was not seen to.
+    hidden = (code == DELAYED) & np.isin(told.reason, [CODES[one] for one in ("answered", "answered-here")])
+    reached = told.far & (told.reached | late | (code == REFUSED)) & (told.home | ~outcomes.unheard) & ~hidden
     onward = elsewhere | ((reached | aside) & ~by_node) | willed
     why = np.select(
         [

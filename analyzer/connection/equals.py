@@ -6,7 +6,7 @@ looks the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -97,6 +97,17 @@ def again(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """
     _, later = _copies(point, rows, _key(point, rows) ^ scramble(point.packets.flow[rows], 4))
     return np.isin(rows, later)
+
+
+def handed_on(point: Point, one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether two packets of a flow are one, which a bridge with br_netfilter hands on twice: routed, too.
+
+    One that was sent again has another IP ID or TSval.
+    """
+    p = point.packets
+    same = (p.print[one] == p.print[other]) & (p.ip_id[one] == p.ip_id[other])
+    found: NDArray[np.bool_] = same & ((p.ip_id[one] != 0) | (p.time[other] - p.time[one] <= FLOODED))
+    return found
 
 
 def _copies(

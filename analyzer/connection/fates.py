@@ -30,7 +30,7 @@ from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import TCP, UDP
 from analyzer.nat.fingerprints import hops
 from analyzer.nat.gap import by_point
-from analyzer.node.ways import FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
+from analyzer.node.ways import EXITS, FIRST_TTLS, IN, LOCAL, OUT, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -297,6 +297,9 @@ def _judge(
     if not replies:
         apart = np.concatenate([apart, answered_apart(point, points, legs, node, point.flows.proto[flow[0]])])
     away, unknown_way, filtered, inside = exits_known(point, legs, node, flow, distinct(apart), dst)
+    if point.role == "pod" and not any(leg.there.role in EXITS for leg in legs):
+        # A pod's interface leads to one place: what shows past its bridge was hidden there, or that is another's.
+        unknown_way, away = unknown_way | away, np.zeros(len(rows), bool)
     if replies:
         # Its request came another way; nothing but the rules can tell where the reply went.
         unknown_way |= ~met & routed

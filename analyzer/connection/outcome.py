@@ -14,6 +14,8 @@ import numpy as np
 from analyzer.capture.columns import views
 from analyzer.capture.layout import TCP_ACK, TCP_SYN
 from analyzer.compute.thresholds import FIRST_TIMEOUT, FLOODED
+from analyzer.connection import elsewhere
+from analyzer.connection.equals import handed_on
 from analyzer.flow import tally
 from analyzer.flow.point import TCP, UDP
 
@@ -135,7 +137,8 @@ def outcomes(
         proto[here] = point.flows.proto.take(flow)
         dport[here] = point.flows.ports.take(flow) & 0xFFFF
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
-        _copies(point, syn[here])
+        copied = (syn[here, 0] >= 0) & handed_on(point, syn[here, 0], syn[here, 1])
+        syn[here, 1] = np.where(copied, syn[here, 0], syn[here, 1])
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
         mute[here] = _mute(point, flow, begun[here], repeated[here])
         stopped[here] = np.maximum(_stopped(point, flow, ended[here]), _shut(point, flow, syn[here, 2]))
@@ -145,6 +148,7 @@ def outcomes(
     # What was answered at once, and ended in peace, is most of all.
     plain = (syn[:, 2] >= 0) & (syn[:, 0] == syn[:, 1]) & (reset < 0).all(1) & ~unheard
     plain &= ((seen[:, 0] | seen[:, 1]) & tally.STUCK) == 0
+    seen[:, 0] |= elsewhere.opener(chains, (proto == TCP) & ~plain)
     some = np.flatnonzero(~np.where(proto == TCP, plain, sent[:, 1] > 0))
     columns = (
         proto,
@@ -167,6 +171,9 @@ def outcomes(
     ]  # of two dimensions ten times as fast as `[some]`
     part.append(_times(chains, some, np.hstack([syn, reset]).take(some, axis=0)))
     code[some], by[some], deciding[some], side[some], delay[some] = _decide(*part)
+    waited = elsewhere.repeated(chains, (proto == TCP) & (code == OK))
+    slow = waited > 0
+    code[slow], delay[slow], deciding[slow] = DELAYED, waited[slow], syn[slow, 0]
     late = (stopped >= 0) & (code == OK)
     code[late], deciding[late] = np.where(proto[late] == TCP, STALLED, UNANSWERED), stopped[late]
     unasked = np.flatnonzero((code == UNANSWERED) & ~lost & (proto == UDP))
@@ -196,19 +203,6 @@ def outcomes(
         state=_states(proto, sent, seen, syn),
         history=history,
     )
-
-
-def _copies(point: Point, syn: NDArray[np.int32]) -> None:
-    """Take a SYN that is the first one once more for no repetition; in place.
-
-    A bridge with br_netfilter hands a packet on twice. One that was sent again has another IP ID or TSval.
-    """
-    packets = point.packets
-    some = np.flatnonzero((syn[:, 0] >= 0) & (syn[:, 1] != syn[:, 0]))
-    first, last = syn[some, 0], syn[some, 1]
-    same = (packets.print[first] == packets.print[last]) & (packets.ip_id[first] == packets.ip_id[last])
-    same &= (packets.ip_id[first] != 0) | (packets.time[last] - packets.time[first] <= FLOODED)
-    syn[some[same], 1] = first[same]
 
 
 def _unheard(

@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.capture.layout import CUT, FRAGMENT, QUOTES, REPLY, TCP_RST, TCP_SYN
 from analyzer.compute.thresholds import CHANCE, WINDOW
-from analyzer.connection.asking import acknowledged
+from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among, distinct, scramble
 from analyzer.flow.point import TCP, slices
@@ -47,6 +47,38 @@ class _Packets(NamedTuple):
         """Of some of these the first one of each flow: what is repeated is no second witness."""
         flow = at.point.packets.flow[at.rows[self.places[some]]]
         return np.flatnonzero(some)[np.unique(flow, return_index=True)[1]]
+
+
+def answered_elsewhere(scene: Scene) -> None:
+    """Take back losses of SYNs, and SYN-ACKs, whose answer another point that saw them has.
+
+    With br_netfilter a bridge has what is translated and its answer in two flows, of which a capture may lack one.
+    """
+    for at in (at for kind in (scene.requests, scene.replies) for at in kind[TCP]):
+        packets, flow = at.point.packets, at.point.packets.flow[at.rows]
+        for place in np.flatnonzero(at.reason == CODES["lost"])[:MOST].tolist():
+            row = int(at.rows[place])
+            others = [one for one in scene.trails.sightings(at.point, row) if one[0] is not at.point]
+            if at.replies:
+                known = any(acknowledged(point, np.array([seen]))[0] for point, seen in others)
+            else:
+                came = [answer for one in others if (answer := _answer(scene, *one)) is not None]
+                # The other point may lack a repetition that this one has.
+                later = at.rows[(flow == flow[place]) & (at.rows > row)]
+                known = bool(came) and not (packets.time[later] < min(came)).any()
+            if known:
+                at.reason[place], at.answered[place] = CODES["answered"], True
+
+
+def _answer(scene: Scene, point: Point, row: int) -> int | None:
+    """When a SYN was answered at a point, ns, before its flow's next one there; None where it was not."""
+
+    def look() -> dict[int, int]:
+        rows, first, soon = answered(point, TCP)
+        soon &= point.packets.flags[first] & TCP_RST == 0
+        return dict(zip(rows[soon].tolist(), point.packets.time[first[soon]].tolist(), strict=True))
+
+    return scene.once(("answers", point.name), look).get(row)
 
 
 def by_chance(scene: Scene) -> None:

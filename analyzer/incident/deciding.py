@@ -22,7 +22,7 @@ from analyzer.connection.reasons import CODES
 from analyzer.connection.refusals import NOT_ADMITTED, PROHIBITED, UNHEARD
 from analyzer.flow.keys import among
 from analyzer.flow.point import FOLLOWED, TCP, UDP
-from analyzer.incident.absence import by_chance, came_in, equals, misses, unread
+from analyzer.incident.absence import answered_elsewhere, by_chance, came_in, equals, misses, unread
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misdelivered import crossings
 from analyzer.incident.overlooked import filtered, led_away, missed, told_by_others
@@ -54,6 +54,7 @@ MOST = 5_000
 
 def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
+    answered_elsewhere(scene)
     equals(scene)
     by_chance(scene)
     unread(scene)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import tempfile
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -295,3 +297,24 @@ def _pieces(frame: Packet) -> list[Packet]:
     for piece in found:
         piece.time = frame.time
     return list(found)
+
+
+@pytest.mark.parametrize("point", ["veth-a", "cni0", "eth0"])
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_a_capture_that_lacks_packets(point: str, share: float, tmp_path: Path) -> None:
+    """Whatever one capture lacks, nothing of TCP that worked is said to have failed, and what this node lost is not outside."""
+    source = Path(__file__).parents[2] / "fixtures" / "service-race"
+    shutil.copytree(source, tmp_path / "whole")
+    whole = analyze(tmp_path / "whole").connections
+    frames = rdpcap(str(tmp_path / "whole" / f"{point}.pcap"))
+    chance = random.Random(7)
+    wrpcap(
+        str(tmp_path / "whole" / f"{point}.pcap"), [f for f in frames if chance.random() >= share], nano=True
+    )
+    part = analyze(tmp_path / "whole").connections
+    ends = ["proto", "src", "src_port", "dst", "dst_port"]
+    both = whole.merge(part, on=ends, suffixes=("", "_part")).query("proto == 6")
+
+    assert len(both) > 50
+    assert not ((both["class"] == "worked") & both["class_part"].isin(["node", "outside"])).any()
+    assert not ((both["class"] == "node") & (both["class_part"] == "outside")).any()

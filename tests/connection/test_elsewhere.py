@@ -1,0 +1,83 @@
+"""What a point's capture lacks of a connection, other points show: it is judged by all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import Analysis, analyze
+from tests.conversation import Conversation, bystander, record
+
+
+def _analysed(talk: Conversation, tmp_path: Path) -> Analysis:
+    return analyze(record(tmp_path, talk, bystander(-1), bystander(10)))
+
+
+def _told(analysis: Analysis) -> tuple[str, str]:
+    row = analysis.connections.query("src_port == 20000").iloc[0]
+    return str(row["outcome"]), str(row["class"])
+
+
+def _talk() -> Conversation:
+    return Conversation(pod="10.244.0.11:20000", server="192.0.2.100:80", nat="192.0.2.10:20000")
+
+
+def test_went_on_at_another_point(tmp_path: Path) -> None:
+    """A SYN-ACK, and what the opener sent after it, that the pod's own capture missed."""
+    talk = _talk()
+    talk.syn(0)
+    talk.accept()
+    talk.data()
+    for sent in talk.sent[1:]:
+        sent.missed_at("veth-a")
+
+    assert ("ok", "worked") == _told(_analysed(talk, tmp_path))
+
+
+def test_a_syn_ack_that_went_no_further(tmp_path: Path) -> None:
+    """Near miss: that others saw a reply alone does not say that the opener got it."""
+    talk = _talk()
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack().missed_at("veth-a")
+
+    assert "worked" != _told(_analysed(talk, tmp_path))[1]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_repeated_at_another_point(lost: bool, tmp_path: Path) -> None:
+    """A first SYN that the pod's own capture missed delayed the connection all the same, here or outside."""
+    talk = _talk()
+    first = talk.syn(0)
+    if lost:
+        first.lost_after("cni0")
+    first.missed_at("veth-a")
+    talk.syn(1)
+    talk.accept()
+
+    assert ("delayed", "node" if lost else "outside") == _told(_analysed(talk, tmp_path))
+
+
+def test_a_first_attempt_that_the_next_capture_missed(tmp_path: Path) -> None:
+    """That the repetition got out says nothing of where the first one was lost."""
+    talk = _talk()
+    talk.syn(0).only_at("veth-a")
+    talk.syn(1)
+    talk.accept()
+    others = []
+    for n in range(20):
+        other = Conversation(
+            pod=f"10.244.0.11:{21000 + n}",
+            server="192.0.2.100:80",
+            nat=f"192.0.2.10:{21000 + n}",
+            isn=n * 99_991,
+        )
+        other.syn(n / 10)
+        if n % 2:
+            other.sent[0].missed_at("cni0")
+        other.accept()
+        others.append(other)
+    analysis = analyze(record(tmp_path, talk, *others, bystander(-1), bystander(10)))
+
+    assert "outside" != _told(analysis)[1]
