@@ -82,6 +82,8 @@ def uplink_changed(run: Run) -> dict[str, Any]:
     net.node.ip("route", "replace", FAR, "via", SERVER_ETH1, "dev", "eth1")
     broken = [client.getsockname()[1] for client in clients[::2] if not talk(client)]
     time.sleep(CHANGE_S)
+    for client in clients:
+        client.close()
     return {"broken": broken, "whole": whole}
 
 
