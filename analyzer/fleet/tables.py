@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
-from analyzer.flow.keys import address_key
+from analyzer.flow.keys import keys_of
 from analyzer.flow.point import TCP
 from analyzer.result import parquet
 
@@ -130,9 +129,6 @@ def _host(end: str) -> str:
 def _is_inside(host: str, scene: Scene) -> bool:
     """Whether an address is a pod's of this node."""
     try:
-        address = ipaddress.ip_address(host)
+        return bool(np.isin(keys_of([host]), scene.node.inside)[0])
     except ValueError:
         return False
-    number = int(address) if address.version == 6 else 0xFFFF00000000 | int(address)
-    halves = (np.array([half], np.uint64) for half in (number >> 64, number & 0xFFFFFFFFFFFFFFFF))
-    return bool(np.isin(address_key(*halves), scene.node.inside)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from analyzer.capture.columns import views
 from analyzer.flow import joining
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 _FACTOR = int.from_bytes(os.urandom(8)) | 1
@@ -30,6 +33,19 @@ def scramble(values: NDArray[Any], salt: int) -> NDArray[np.uint64]:
 def address_key(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.uint64]:
     """One number per 128-bit address."""
     return scramble(hi, 2) ^ scramble(lo, 3)
+
+
+def halves(text: str) -> tuple[int, int]:
+    """The upper and the lower 64 bits of an address, IPv4 mapped; a ValueError for what is none."""
+    found = ipaddress.ip_address(text)
+    number = int(found) if found.version == 6 else 0xFFFF00000000 | int(found)
+    return number >> 64, number & 0xFFFFFFFFFFFFFFFF
+
+
+def keys_of(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """The `address_key` of each address."""
+    both = np.array([halves(text) for text in texts], np.uint64).reshape(-1, 2)
+    return address_key(both[:, 0], both[:, 1])
 
 
 def is_v4(hi: NDArray[Any], lo: NDArray[Any]) -> NDArray[np.bool_]:

@@ -229,19 +229,22 @@ def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
         new = new[::-1] if old[1] == new[0] else new
         if (old[1] != new[1] and m.agreed[index] & DST) or old == new or new[0] == ends(inner.flows, mine)[0]:
             continue  # another connection, or the packet was not translated: another story
-        yield _finding(gap, index, row, first, " to ".join(old), " to ".join(new), scene)
+        yield _finding(gap, index, row, first, old, new, scene)
 
 
-def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, scene: Scene) -> Finding:
+def _finding(
+    gap: Gap, index: int, row: int, first: int, old: tuple[str, str], new: tuple[str, str], scene: Scene
+) -> Finding:
     inner, outer, m = gap.inner, gap.outer, gap.matches
     mine, packets = int(m.a[index]), inner.packets
     rows = inner.rows(mine)
     before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
     seen = scene.trails.sighting(outer, first)
-    was, now = (end.partition(" to ")[0].rpartition(":")[0].strip("[]") for end in (old, new))
+    was, now = (source.rpartition(":")[0].strip("[]") for source, _ in (old, new))
+    left, leaves = " to ".join(old), " to ".join(new)
     renumbered = was != now and was not in scene.local
     changed = Evidence(
-        says=f"the connection left from {old}, and from this packet on, in the middle of it, from {new}: another outer "
+        says=f"the connection left from {left}, and from this packet on, in the middle of it, from {leaves}: another outer "
         f"{'address' if renumbered else 'port'}, so another entry",
         source=f"{seen.file} frame {seen.frame}",
     )
@@ -302,15 +305,15 @@ def _finding(gap: Gap, index: int, row: int, first: int, old: str, new: str, sce
                 int(r),
                 outward=not packets.bits[r] & 1,
                 role="offender" if r == row else "context",
-                note=f"leaves from {new}" if r == row else "",
+                note=f"leaves from {leaves}" if r == row else "",
             )
             for r in near
         ),
         omitted=max(0, len(rows) - len(near)),
         facts={
             "packets": int((rows >= row).sum()),
-            "old": old,
-            "new": new,
+            "old": left,
+            "new": leaves,
             **(why.facts if why else {"pause_s": pause}),
         },
         evidence=tuple(evidence),

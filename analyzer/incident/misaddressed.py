@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import ARP
-from analyzer.connection.passages import addresses
-from analyzer.flow.keys import among, distinct
+from analyzer.flow.keys import among, distinct, keys_of
 from analyzer.incident.unheard import in_vain
 
 if TYPE_CHECKING:
@@ -71,9 +70,8 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
 
 def _deaf(point: Point, scene: Scene) -> bool:
     """Whether an uplink's own address is asked for there in vain."""
-    asked = np.flatnonzero((point.flows.proto == ARP) & among(point.dst, unanswered_for(point)))
-    own = {text for link in scene.evidence.links if link.name == point.name for text in link.addresses}
-    return any(addresses(point.flows, flow)[1] in own for flow in asked[:MOST].tolist())
+    own = keys_of(text for link in scene.evidence.links if link.name == point.name for text in link.addresses)
+    return bool(among(own, unanswered_for(point)).any())
 
 
 def unanswered_for(point: Point) -> NDArray[np.uint64]:

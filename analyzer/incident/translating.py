@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from analyzer.connection.passages import address
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.view import endpoint
 from analyzer.evidence.rules.walk import translations, walk
+from analyzer.flow.keys import halves
 from analyzer.flow.point import TCP
 
 if TYPE_CHECKING:
@@ -56,7 +56,5 @@ def leads(packet: Packet, steps: Steps, node: Node) -> str | None:
             if action.kind == "redirect" or (to and node.owns(to)):
                 devices.add(None)
             elif to and packet.iif is not None and packet.oif is not None:
-                number = ipaddress.ip_address(to)
-                whole = int(number) if number.version == 6 else 0xFFFF00000000 | int(number)
-                devices.update(node.routes.devices(whole >> 64, whole & (1 << 64) - 1) or (packet.oif,))
+                devices.update(node.routes.devices(*halves(to)) or (packet.oif,))
     return devices.pop() if len(devices) == 1 else packet.oif

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
-from analyzer.connection.passages import address
-from analyzer.flow.keys import address_key, among, distinct
+from analyzer.connection.passages import addresses
+from analyzer.flow.keys import among, distinct, keys_of
 from analyzer.flow.point import ICMP6
 from analyzer.incident.model import Evidence
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 SOLICITATION = 135
-_V4 = 0xFFFF << 32
 _LEAST = 3
 """Requests one after another that are no accident: Linux asks as often for one packet (`mcast_solicit`)."""
 UNANSWERED = "by ARP and gets no answer"
@@ -48,11 +46,8 @@ def in_vain(scene: Scene) -> list[Vain]:
     """
 
     def look() -> list[Vain]:
-        answering = distinct(
-            np.concatenate(
-                [scene.node.own, *(_arp(point, scene)[1][_arp(point, scene)[3]] for point in scene.points)]
-            )
-        )
+        heard = (_arp(point, scene) for point in scene.points)
+        answering = distinct(np.concatenate([scene.node.own, *(by[replies] for _, by, _, replies in heard)]))
         return [
             one for point in scene.points if point.role == "pod" for one in _in_vain(point, scene, answering)
         ]
@@ -92,10 +87,7 @@ def told(found: Sequence[Vain]) -> str:
         return ""
     one, more = found[0], len(found) - 1
     flows, flow = one.point.flows, int(one.point.packets.flow[one.row])
-    who, whom = (
-        address(int(getattr(flows, f"{side}_hi")[flow]), int(getattr(flows, f"{side}_lo")[flow]))
-        for side in ("src", "dst")
-    )
+    who, whom = addresses(flows, flow)
     if one.point.packets.bits[one.row] & REPLY:
         who, whom = whom, who
     others = f", as {'does another pod' if more == 1 else f'do {more} more pods'}" if more else ""
@@ -108,9 +100,7 @@ def told(found: Sequence[Vain]) -> str:
 
 def asked_in_vain(point: Point, target: str, scene: Scene) -> Evidence | None:
     """That a point's side of the node asked for an address twice or more, and nothing from it was ever seen there."""
-    number = int(ipaddress.ip_address(target))
-    hi, lo = (0, _V4 | number) if ":" not in target else (number >> 64, number & (1 << 64) - 1)
-    key = address_key(np.array([hi], np.uint64), np.array([lo], np.uint64))[0]
+    key = keys_of([target])[0]
     packets, flows = point.packets, point.flows
     rows = scene.neighbours[point.name]
     flow = packets.flow[rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 from analyzer.capture.layout import ARP, REPLY
 from analyzer.capture.naming import role_of
 from analyzer.compute.threads import side_by_side
-from analyzer.flow.keys import address_key, among, distinct, is_v4
+from analyzer.flow.keys import among, distinct, is_v4, keys_of
 from analyzer.nat.tuples import SRC
 from analyzer.node.routes import Routes
 
@@ -73,7 +72,7 @@ class Node:
     def owns(self, address: str) -> bool:
         """Whether an address is one of the node's own."""
         if address not in self._owned:
-            self._owned[address] = bool(among(_keys([_number(address)]), self.own)[0])
+            self._owned[address] = bool(among(keys_of([address]), self.own)[0])
         return self._owned[address]
 
 
@@ -95,7 +94,7 @@ def explore(
             the node itself.
     """
     links = list(links)
-    own = [_number(text) for link in links for text in link.addresses]
+    own = keys_of(text for link in links for text in link.addresses)
     # Frames to be routed are addressed to the bridge, or, where a pod's veth is in none, to the veth's end on the node.
     own_macs = [
         int(link.mac.replace(":", ""), 16)
@@ -171,7 +170,7 @@ def explore(
         return distinct(np.concatenate(known))
 
     within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])
-    own_keys, beyond = [_keys(own)], [_NONE]
+    own_keys, beyond = [own], [_NONE]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
         if gap.outer.role in EXITS:
@@ -302,17 +301,6 @@ def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
     if point.role == "uplink":
         guess[guess == LOCAL] = UNKNOWN
     return guess
-
-
-def _number(text: str) -> int:
-    """An address as its 128 bits, IPv4 mapped."""
-    found = ipaddress.ip_address(text)
-    return int(found) if found.version == 6 else 0xFFFF00000000 | int(found)
-
-
-def _keys(addresses: Iterable[int]) -> NDArray[np.uint64]:
-    both = [(a >> 64, a & 0xFFFFFFFFFFFFFFFF) for a in addresses]
-    return address_key(np.array([b[0] for b in both], np.uint64), np.array([b[1] for b in both], np.uint64))
 
 
 def pod_address(

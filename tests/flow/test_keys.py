@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,9 @@ from analyzer.flow.keys import (
     among,
     distinct,
     distinct_rows,
+    halves,
     is_v4,
+    keys_of,
     scramble,
     unique_join,
 )
@@ -89,3 +92,14 @@ def test_distinct_rows_are_those_of_numpy(rows: list[tuple[int, int]]) -> None:
 
     assert np.unique(values, axis=0).tolist() == found.tolist()
     assert values.tolist() == found[of].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("10.0.0.1", (0, 0xFFFF0A000001)), ("2001:db8::1", (0x20010DB8 << 32, 1)), ("::", (0, 0))],
+)
+def test_halves(text: str, expected: tuple[int, int]) -> None:
+    """IPv4 is mapped, as in the columns of flows; the key of a text is that of its columns."""
+    assert expected == halves(text)
+    assert address_key(*np.array(expected, np.uint64).reshape(2, 1)) == keys_of([text])
+    assert 0 == len(keys_of([]))

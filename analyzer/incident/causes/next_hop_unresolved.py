@@ -34,7 +34,7 @@ from analyzer.capture.layout import ARP, QUOTES, REPLY
 from analyzer.capture.transport import flow_ends, quoted_ends, transports
 from analyzer.compute.thresholds import NEIGHBOUR_ANSWER, NEIGHBOUR_WAIT
 from analyzer.connection.passages import address
-from analyzer.flow.keys import distinct
+from analyzer.flow.keys import distinct, halves
 from analyzer.flow.point import ICMP, ICMP6
 from analyzer.incident.causes.policy_drop import dropped_by
 from analyzer.incident.explanation import Explanation
@@ -107,7 +107,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         return None
     destination = _destination(case)
     # Into the node the destination may be translated before it is looked for.
-    sought = [destination, *(_parsed(text) for text in targets(case, scene))]
+    sought = [destination, *(halves(text) for text in targets(case, scene))]
     vain = _vain(case, scene, sought)
     if not vain:
         return None
@@ -194,12 +194,6 @@ def _by_table(case: Case, scene: Scene) -> Explanation | None:
 
 def _near(case: Case) -> Point:
     return case.gap.inner if case.outward else case.gap.outer
-
-
-def _parsed(text: str) -> Address:
-    number = ipaddress.ip_address(text)
-    whole = int(number) if number.version == 6 else 0xFFFF00000000 | int(number)
-    return whole >> 64, whole & 0xFFFFFFFFFFFFFFFF
 
 
 def _destination(case: Case) -> Address:

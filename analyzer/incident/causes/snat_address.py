@@ -38,6 +38,9 @@ from analyzer.node.ways import OUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
+    from analyzer.flow.point import Point
     from analyzer.incident.explanation import Loss
     from analyzer.incident.scene import Scene
     from analyzer.nat.gap import Gap
@@ -79,12 +82,17 @@ def _unanswerable(gap: Gap) -> Iterator[int]:
     yield from np.flatnonzero(asked & silent).tolist()
 
 
+def _asks(outer: Point, left: int) -> NDArray[np.int32]:
+    """Rows that ask for the source of a flow."""
+    arp = np.flatnonzero((outer.flows.proto == ARP) & (outer.dst == outer.src[left]))
+    return np.sort(outer.rows_of(arp.astype(np.int32)))
+
+
 def _finding(gap: Gap, index: int, scene: Scene) -> Finding:
     inner, outer = gap.inner, gap.outer
     flow, left = int(gap.matches.a[index]), int(gap.matches.b[index])
     source, row = addresses(outer.flows, left)[0], int(inner.rows(flow, 0)[0])
-    arp = np.flatnonzero((outer.flows.proto == ARP) & (outer.dst == outer.src[left]))
-    asks = np.sort(np.concatenate([outer.rows(int(one), 0) for one in arp]))
+    asks = scene.once(("asks", outer.name, source), lambda: _asks(outer, left))
     seen = scene.trails.sighting(outer, int(asks[0]))
     evidence = [
         Evidence(

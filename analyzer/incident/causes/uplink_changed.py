@@ -154,7 +154,9 @@ def _moves(scene: Scene) -> dict[tuple[str, int], _Move]:
     def look() -> Iterator[_Move]:
         for one, other in combinations(exits, 2):
             if one.inner is other.inner:
-                for flow in np.intersect1d(_translated(one), _translated(other)).tolist():
+                flows = np.intersect1d(_translated(one), _translated(other))
+                apart = _source(one, flows) != _source(other, flows)
+                for flow in flows[apart].tolist():
                     if (move := _move(one, other, flow) or _move(other, one, flow)) is not None:
                         yield move
 
@@ -170,13 +172,18 @@ def _translated(gap: Gap) -> NDArray[np.int32]:
     return flows
 
 
+def _source(gap: Gap, flows: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """The outer source address of flows of the inner point, as a number."""
+    found: NDArray[np.uint64] = gap.outer.src[gap.matches.b[gap.match_a[flows]]]
+    return found
+
+
 def _move(old: Gap, new: Gap, flow: int) -> _Move | None:
     """A flow's move from one gap to another, if all that left by the one was sent before all that left by the other."""
     sent = old.inner.rows(flow, 0)
     before, after = sent[old.in_outer[sent] >= 0], sent[new.in_outer[sent] >= 0]
     was, now = (int(gap.matches.b[gap.match_a[flow]]) for gap in (old, new))
-    source = [addresses(gap.outer.flows, at)[0] for gap, at in ((old, was), (new, now))]
-    if not (len(before) and len(after)) or before[-1] >= after[0] or source[0] == source[1]:
+    if not (len(before) and len(after)) or before[-1] >= after[0]:
         return None
     return _Move(old=old, new=new, flow=flow, was=was, now=now, last=int(before[-1]), first=int(after[0]))
 

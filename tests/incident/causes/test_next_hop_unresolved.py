@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from scapy.layers.l2 import ARP, Ether
 
-from analyzer.incident.causes.next_hop_unresolved import _parsed
 from tests.conversation import BRIDGE, UPLINK, Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import LINKS, told
@@ -149,14 +148,6 @@ def test_ipv6_gateway(answered: bool, expected: list[str], tmp_path: Path) -> No
     frames = asked("fe80::1", by="2001:db8::10", answered=answered).unreachable(talk, 3.07, code=3)
 
     assert expected == causes(judged(tmp_path, talk, frames))
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"), [("2001:db8::1", (0x20010DB8 << 32, 1)), ("192.0.2.1", (0, 0xFFFFC0000201))]
-)
-def test_addresses_of_both_versions(text: str, parsed: tuple[int, int]) -> None:
-    """As the columns have them: IPv4 is mapped."""
-    assert parsed == _parsed(text)
 
 
 def test_ipv6_answered(tmp_path: Path) -> None:
