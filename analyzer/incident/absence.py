@@ -72,13 +72,11 @@ def answered_elsewhere(scene: Scene) -> None:
 
 def _answer(scene: Scene, point: Point, row: int) -> int | None:
     """When a SYN was answered at a point, ns, before its flow's next one there; None where it was not."""
-
-    def look() -> dict[int, int]:
-        rows, first, soon = answered(point, TCP)
-        soon &= point.packets.flags[first] & TCP_RST == 0
-        return dict(zip(rows[soon].tolist(), point.packets.time[first[soon]].tolist(), strict=True))
-
-    return scene.once(("answers", point.name), look).get(row)
+    rows, first, soon = scene.once(("answers", point.name), lambda: answered(point, TCP))
+    at = int(rows.searchsorted(row))
+    if at == len(rows) or rows[at] != row or not soon[at] or point.packets.flags[first[at]] & TCP_RST:
+        return None
+    return int(point.packets.time[first[at]])
 
 
 def by_chance(scene: Scene) -> None:
