@@ -49,8 +49,7 @@ def test_the_node_does_not_answer(
 
     assert (VAIN if vain else "No incident: all 2 connections worked") == said(analysis)
     assert vain == (
-        f"10.244.0.11 can send nothing to {whom}: from frame 1 of veth-a on"
-        in (analysis.inconclusive or "")
+        f"10.244.0.11 can send nothing to {whom}: from frame 1 of veth-a on" in (analysis.inconclusive or "")
     )
 
 
