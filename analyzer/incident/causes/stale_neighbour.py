@@ -1,24 +1,27 @@
-"""The node's neighbour table has another link-layer address for a pod than the one that the pod sends from.
+"""A neighbour table has another link-layer address than the one that the receiver has.
 
 What happens
     A pod was created anew with its old address, an entry was set by hand, or two pods got one address. What is for the pod
     leaves the node in frames to another station. The bridge floods them, so a capture shows them even at the pod's interface,
-    whose kernel ignores them; or the other pod gets them, and refuses what it does not know.
+    whose kernel ignores them; or the other pod gets them, and refuses what it does not know. Or the node's own device got
+    another address, while the pod, or the tunnel's other end, has the old one.
 
 How it is recognised
     At the bridge, or the pod's interface, the address sends from one station, and the replies to it are in frames to another.
-    Nobody was heard from that one, or it refused the replies. The pod never acknowledges a SYN-ACK.
+    Nobody was heard from that one, or it refused the replies. The pod never acknowledges a SYN-ACK. Or packets end at a device
+    of this node, in frames to another address than `ip link` has for it.
 
 What is ruled out
     A pod that answers by another interface of its own: it takes what it gets there. A new pod that took over the address
     meanwhile: its own connections get their replies.
 
 Remedies and their risks
-    Delete the entry: the node asks again. If two pods have the address, one of them must be created anew.
+    Delete the entry: the node asks again. If two pods have the address, one of them must be created anew. Give the device the
+    address that the others have; udev's MACAddressPolicy and a deleted tunnel device changed it.
 
 References
     ip-neighbour(8); arp(7); net/ethernet/eth.c eth_type_trans (PACKET_OTHERHOST);
-    https://github.com/containernetworking/plugins/issues/176
+    https://github.com/containernetworking/plugins/issues/176; https://github.com/flatcar/Flatcar/issues/278
 """
 
 from __future__ import annotations
@@ -28,11 +31,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.capture.layout import TCP_ACK, TCP_RST
+from analyzer.capture.layout import REPLY, TCP_ACK, TCP_RST
 from analyzer.capture.transport import flow_ends, stations, turned
 from analyzer.connection.passages import addresses, flow_name
 from analyzer.flow.keys import among, distinct, distinct_rows, keys_of
 from analyzer.flow.point import TCP, UDP
+from analyzer.incident.explanation import Explanation
 from analyzer.incident.misaddressed import heard
 from analyzer.incident.model import Evidence, Exclusion, Finding, Remedy
 from analyzer.incident.wording import count
@@ -43,12 +47,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from analyzer.evidence.drops import Kind
     from analyzer.flow.point import Point
+    from analyzer.incident.cases import Case
     from analyzer.incident.explanation import Loss
     from analyzer.incident.scene import Scene
 
 CODE = "stale-neighbour"
-TITLE = "the neighbour table has another station for a pod"
+TITLE = "a neighbour table has another station than the receiver"
+RANK = 33
+COUNTED = False
+RECORDS: tuple[Kind, ...] = ("other-host",)
 MOST = 1000
 """Connections that are told."""
 LOOKED_AT = 10_000
@@ -67,9 +76,51 @@ REMEDIES = (
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
     return (
-        f"{count(loss.connections, 'connection')} did not get what this node had for the pod: it sent that to another link-layer "
-        "address."
+        f"{count(loss.connections, 'connection')} lost what was in frames to another link-layer address than its receiver's: "
+        "a neighbour table is wrong."
     )
+
+
+def explain(case: Case, scene: Scene) -> Explanation | None:
+    """Recognise it by the address of the device that should have taken the frame, and did not."""
+    point, row = case.lost[0].seen[-1]
+    link = next((one for one in scene.evidence.links if one.name == point.name), None)
+    if case.refused or point.role not in ("pod", "tunnel") or link is None or not link.mac or link.master:
+        return None  # a bridge's port hands on what is for others
+    to = int(point.flows.mac_dst[point.packets.flow[row]])
+    if not to or _mac(to) == link.mac or [to] != list(stations(point.recording, [row])):
+        return None
+    if row < scene.once(("sends", point.name, to), lambda: _last(point, to)):
+        return None  # the listing is of another time
+    flow, station = int(point.packets.flow[row]), _mac(to)
+    seen = scene.trails.sighting(point, row)
+    return Explanation(
+        cause=CODE,
+        kind="misdelivered",
+        confidence="proven",
+        facts={"packets": case.vanished, "address": addresses(point.flows, flow)[0]},
+        evidence=(
+            Evidence(says=f"it is in a frame to {station}", source=f"{seen.file} frame {seen.frame}"),
+            Evidence(says=f"{point.name} has the address {link.mac}", source=link.file),
+        ),
+        excluded=(case.not_beyond,),
+        remedies=(
+            Remedy(
+                do="Give the device the address that its neighbour has",
+                command=f"ip link set dev {point.name} address {station}",
+                effect="The node takes what is sent to it.",
+                risk="Others that already learnt the new address ask again, which takes seconds.",
+            ),
+            *REMEDIES,
+        ),
+    )
+
+
+def _last(point: Point, station: int) -> int:
+    """The last row that a station sent; -1 without one."""
+    packets, flows = point.packets, point.flows
+    by = np.where(packets.bits & REPLY, flows.mac_dst[packets.flow], flows.mac_src[packets.flow])
+    return int(np.append(-1, np.flatnonzero(by == station))[-1])
 
 
 def findings(scene: Scene) -> list[Finding]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from scapy.packet import Packet
 
-from analyzer import Analysis
+from analyzer import Analysis, analyze
 from tests.connection.reasons import NAT, POD, SERVER, inbound, judged, opens
-from tests.conversation import Conversation, Sent
+from tests.conversation import BRIDGE, Conversation, Sent, bystander, record
+from tests.incident.evidence import vanishing
 from tests.incident.node import told
 
 OLD = "02:42:ac:11:00:02"
@@ -99,3 +100,25 @@ def test_a_station_that_is_heard(tmp_path: Path) -> None:
 def test_no_answer_of_a_pod_at_its_own_station(tmp_path: Path) -> None:
     """A pod that does not answer is no wrong entry."""
     assert [] == causes(judged(told(tmp_path, **{"ip-neigh": ""}), opens(inbound(), 0, 1, 3)))
+
+
+def routed(listed: str, tmp_path: Path) -> Analysis:
+    """A pod without a bridge, whose interface has an address of the node's table, and that sends to `BRIDGE`."""
+    links = f"7: veth-a@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP\n    link/ether {listed} brd ff:ff:ff:ff:ff:ff\n"
+    told(tmp_path, **{"ip-link": links})
+    ends = {"pod": POD, "server": SERVER, "nat": NAT, "way": "veth-a | eth0"}
+    talk = vanishing(Conversation(**ends), 0, 1, 3, after="veth-a")  # type: ignore[arg-type]
+    return analyze(record(tmp_path, talk, *(bystander(at, way="veth-z | eth0") for at in (-5, 20))))
+
+
+def test_frames_to_an_address_that_the_device_does_not_have(tmp_path: Path) -> None:
+    """The pod has the old one of its interface's other end."""
+    analysis = routed("02:00:00:00:00:99", tmp_path)
+
+    assert [("stale-neighbour", "proven", 1)] == causes(analysis)
+    assert f"ip link set dev veth-a address {BRIDGE}" == analysis.incidents[0].findings[0].remedies[0].command
+
+
+def test_frames_to_the_device_itself(tmp_path: Path) -> None:
+    """Then something else lost what is in them."""
+    assert [("unknown", "possible", 1)] == causes(routed(BRIDGE, tmp_path))
