@@ -4,7 +4,7 @@ What happens
     A pod was created anew with its old address, an entry was set by hand, or two pods got one address. What is for the pod
     leaves the node in frames to another station. The bridge floods them, so a capture shows them even at the pod's interface,
     whose kernel ignores them; or the other pod gets them, and refuses what it does not know. Or the node's own device got
-    another address, while the pod, or the tunnel's other end, has the old one.
+    another address, while the pod has the old one.
 
 How it is recognised
     At the bridge, or the pod's interface, the address sends from one station, and the replies to it are in frames to another.
@@ -17,7 +17,7 @@ What is ruled out
 
 Remedies and their risks
     Delete the entry: the node asks again. If two pods have the address, one of them must be created anew. Give the device the
-    address that the others have; udev's MACAddressPolicy and a deleted tunnel device changed it.
+    address that the others have; udev's MACAddressPolicy changed it.
 
 References
     ip-neighbour(8); arp(7); net/ethernet/eth.c eth_type_trans (PACKET_OTHERHOST);
@@ -85,7 +85,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the address of the device that should have taken the frame, and did not."""
     point, row = case.lost[0].seen[-1]
     link = next((one for one in scene.evidence.links if one.name == point.name), None)
-    if case.refused or point.role not in ("pod", "tunnel") or link is None or not link.mac or link.master:
+    if case.refused or point.role != "pod" or link is None or not link.mac or link.master:
         return None  # a bridge's port hands on what is for others
     to = int(point.flows.mac_dst[point.packets.flow[row]])
     if not to or _mac(to) == link.mac or [to] != list(stations(point.recording, [row])):
@@ -139,7 +139,8 @@ def _at(point: Point, known: NDArray[np.uint64], scene: Scene) -> Iterator[Findi
     if gap is None or not len(doubtful):
         return
     flows, starts = point.flows, point.starts
-    mine = np.isin(flows.proto, (TCP, UDP)) & (flows.mac_src != 0)
+    # What the node sends on has its own station.
+    mine = np.isin(flows.proto, (TCP, UDP)) & (flows.mac_src != 0) & ~among(flows.mac_src, scene.node.routers)
     asked = mine & among(point.src, doubtful) & (starts[2::2] > starts[1:-1:2])
     for flow in np.flatnonzero(asked)[:LOOKED_AT].tolist():
         asks, replies = (point.rows(flow, side)[:4].tolist() for side in (0, 1))
@@ -158,10 +159,10 @@ def _at(point: Point, known: NDArray[np.uint64], scene: Scene) -> Iterator[Findi
         if missed:
             sure = bool(errors) or flows.proto[flow] == TCP
             yield _finding(point, (flow, flow), 1, gap, int(to[0]), scene, sure=sure)
-    came = mine & (flows.proto == TCP) & among(point.dst, doubtful) & (starts[2::2] == starts[1:-1:2])
+    came = (flows.proto == TCP) & among(point.dst, doubtful) & (starts[2::2] == starts[1:-1:2])
     came &= ~among(flows.mac_dst, known) & (flows.mac_dst != 0)
     for flow in np.flatnonzero(came)[:LOOKED_AT].tolist():
-        own = np.flatnonzero((point.src == point.dst[flow]) & (starts[1:-1:2] > starts[:-2:2]))
+        own = np.flatnonzero(mine & (point.src == point.dst[flow]) & (starts[1:-1:2] > starts[:-2:2]))
         if len(own):
             yield _finding(point, (flow, int(own[0])), 0, gap, int(flows.mac_dst[flow]), scene, sure=True)
 
@@ -175,7 +176,12 @@ def _doubtful(point: Point, scene: Scene) -> NDArray[np.uint64]:
     key = np.concatenate([point.src, point.dst, keys_of(one.address for one in table)])
     listed = np.array([int(one.mac.replace(":", ""), 16) for one in table if one.mac], np.uint64)
     mac = np.concatenate([flows.mac_src, flows.mac_dst, listed])
-    some = among(key, pods) & (mac != 0) & (mac >> np.uint64(40) & np.uint64(1) == 0)
+    some = (
+        among(key, pods)
+        & (mac != 0)
+        & ~among(mac, scene.node.routers)
+        & (mac >> np.uint64(40) & np.uint64(1) == 0)
+    )
     pairs, _ = distinct_rows(np.column_stack([key[some], mac[some]]))
     again: NDArray[np.uint64] = distinct(pairs[1:, 0][pairs[1:, 0] == pairs[:-1, 0]])
     return again
