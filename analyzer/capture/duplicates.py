@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analyzer.capture.columns import Packets
     from analyzer.capture.points import Recording
 
+ICMP6 = 58
 SAMPLE = 4096
 """Packets, the first ones, by which a point is suspected."""
 NEARLY_ALL = 0.8
@@ -52,8 +53,8 @@ def leave_out(recording: Recording) -> str | None:
 
 
 def _doubled(recording: Recording, rows: int) -> bool:
-    # An ARP request that nobody answers is repeated as it was.
-    telling = recording.flows.proto[recording.packets.flow[:rows]] != ARP
+    # An ARP request or neighbour solicitation that nobody answers is repeated as it was.
+    telling = ~np.isin(recording.flows.proto[recording.packets.flow[:rows]], (ARP, ICMP6))
     twins = 2 * int(_second(recording.packets, rows)[telling].sum())
     return bool(telling.any()) and twins >= NEARLY_ALL * int(telling.sum())
 

@@ -59,6 +59,17 @@ def enclosing(recording: Recording, row: int) -> bytes:
     return b""
 
 
+def stations(recording: Recording, rows: Iterable[int]) -> Iterator[int]:
+    """The link-layer address that each of these packets' frames goes to; 0 where no IP header without options shows it."""
+    for row in rows:
+        offset = recording.offset_of(row)
+        begin = max(0, offset - 54)
+        data = next(_read(recording.files[recording.file_of(row)], [begin]), b"")[: offset - begin]
+        found = (data[-size - 14 : -size - 8] for size, kind in _HEADERS if data[-size - 2 : -size] == kind)
+        yield int.from_bytes(next(found, b""), "big")
+
+
+_HEADERS = ((20, b"\x08\x00"), (40, b"\x86\xdd"))
 _AROUND = 160
 """Bytes before an inner transport header in which the tunnel's headers lie."""
 

@@ -160,12 +160,18 @@ def connections(
 
 
 def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_]:
-    """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there."""
-    found = np.zeros(len(chains) + 1, bool)  # the last stands for -1, no connection
+    """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there.
+
+    Not those all of whose replies at a point may have ended there.
+    """
+    got, stuck = np.zeros((2, len(chains) + 1), bool)  # the last stands for -1, no connection
     place = {point.name: number for number, point in enumerate(chains.points)}
     for at in (at for at in followed if at.replies):
-        found[chains.of[place[at.point.name]].take(at.point.packets.flow[at.rows[~at.last]])] = True
-    return found[:-1]
+        of = chains.of[place[at.point.name]].take(at.point.packets.flow[at.rows])
+        open_ = at.reason == CODES["not-recording"]
+        got[of[~at.last]] = True
+        stuck[np.setdiff1d(of[open_], of[~open_])] = True
+    return (got & ~stuck)[:-1]
 
 
 def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Trails) -> list[int]:

@@ -25,7 +25,7 @@ from analyzer.incident import (
     vanished,
 )
 from analyzer.incident.cases import cases, lost, refused
-from analyzer.incident.causes import hairpin, reply_source, snat_address, uplink_changed
+from analyzer.incident.causes import hairpin, reply_source, snat_address, stale_neighbour, uplink_changed
 from analyzer.incident.host_resets import resets
 from analyzer.incident.model import Counts
 from analyzer.nat.tuples import tuple_keys
@@ -59,6 +59,7 @@ def find(scene: Scene) -> tuple[list[Finding], Counts]:
     found += lost_entry.findings(scene)
     found += uplink_changed.findings(scene)
     found += snat_address.findings(scene)
+    found += stale_neighbour.findings(scene)
     found += astray.findings(scene)
     found += lost_errors.findings(scene)
     points = scene.trails.points

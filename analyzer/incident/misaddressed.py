@@ -42,7 +42,6 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
         if point.role not in ("uplink", "bridge", "pod") or not len(point.packets):
             continue
         device = scene.evidence.device(point.name)
-        heard = _heard(point)
         by_hand = np.array(
             [
                 int(one.mac.replace(":", ""), 16)
@@ -60,7 +59,7 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
             and among(point.src, pod)[_sent(point, 0)].any()
         ):
             astray |= among(point.dst, pod)
-        astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard)
+        astray &= (point.flows.mac_dst != 0) & ~np.isin(point.flows.mac_dst, heard(point))
         if point.role == "uplink":
             astray |= among(point.src, unanswered_for(point)) | (deaf & ~_sent(point, 1))
         if point.role == "pod":  # what cannot send cannot answer
@@ -85,7 +84,7 @@ def unanswered_for(point: Point) -> NDArray[np.uint64]:
     return vain
 
 
-def _heard(point: Point) -> NDArray[np.uint64]:
+def heard(point: Point) -> NDArray[np.uint64]:
     """The stations that sent a frame here."""
     flows = point.flows
     return distinct(np.concatenate([flows.mac_src[_sent(point, 0)], flows.mac_dst[_sent(point, 1)]]))

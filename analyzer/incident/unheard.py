@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from analyzer.capture.layout import ARP, REPLY
+from analyzer.capture.transport import transports
 from analyzer.connection.passages import addresses
-from analyzer.flow.keys import among, distinct, keys_of
+from analyzer.flow.keys import address_key, among, distinct, keys_of
 from analyzer.flow.point import ICMP6
 from analyzer.incident.model import Evidence
 
@@ -20,15 +22,17 @@ if TYPE_CHECKING:
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
 
-SOLICITATION = 135
+SOLICITATION, ADVERTISEMENT = 135, 136
+MOST = 10_000
+"""Solicitations of a point that are read."""
 _LEAST = 3
 """Requests one after another that are no accident: Linux asks as often for one packet (`mcast_solicit`)."""
-UNANSWERED = "by ARP and gets no answer"
+UNANSWERED = "and gets no answer"
 """How the sentence of `told` ends."""
 
 
 class Vain(NamedTuple):
-    """A pod that asked the node, or somebody who answers others, for a link-layer address in vain."""
+    """A pod that asked the node, or somebody who is known to be there, for a link-layer address in vain."""
 
     point: Point
     asking: np.uint64
@@ -39,37 +43,48 @@ class Vain(NamedTuple):
 
 
 def in_vain(scene: Scene) -> list[Vain]:
-    """Give the pods that nothing can leave any more, since nobody answers their ARP requests.
+    """Give the pods that nothing can leave any more, since nobody answers their requests for a link-layer address.
 
     Whoever is not answered sends no other packet, so that there is no connection that could be told of. The one who is asked
-    for must be the node, or answer others: a pod may also ask for what never was there.
+    for must be the node, a captured pod, or answer others: a pod may also ask for what never was there.
     """
 
     def look() -> list[Vain]:
-        heard = (_arp(point, scene) for point in scene.points)
-        answering = distinct(np.concatenate([scene.node.own, *(by[replies] for _, by, _, replies in heard)]))
-        return [
-            one for point in scene.points if point.role == "pod" for one in _in_vain(point, scene, answering)
-        ]
+        heard = (_asked(point, scene) for point in scene.points)
+        there = [scene.node.own, *scene.node.pods.values(), *(by[replies] for _, by, _, replies in heard)]
+        known = distinct(np.concatenate(there))
+        return [one for point in scene.points if point.role == "pod" for one in _in_vain(point, scene, known)]
 
     return scene.once("asked in vain", look)
 
 
-def _arp(
+def _asked(
     point: Point, scene: Scene
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """The ARP packets of a point: rows, who sends each, whom it is for, and whether it is a reply."""
+    """A point's ARP packets, neighbour solicitations and advertisements.
+
+    Returns: Their rows, who sends each, whom it is for, and whether it is a reply; without those for an own new address.
+    """
     packets, flows = point.packets, point.flows
     rows = scene.neighbours[point.name]
-    rows = rows[flows.proto[packets.flow[rows]] == ARP]
-    flow, back = packets.flow[rows], packets.bits[rows] & REPLY != 0
-    src, dst = point.src[flow], point.dst[flow]
-    return rows, np.where(back, dst, src), np.where(back, src, dst), packets.seq[rows] == 2
+    flow, kind = packets.flow[rows], flows.ports[packets.flow[rows]] >> 16
+    keep = (flows.proto[flow] == ARP) | np.isin(kind, (SOLICITATION, ADVERTISEMENT))
+    keep &= flows.src_lo[flow] & np.uint64(0xFFFFFFFF) != 0
+    rows, flow, kind = rows[keep], flow[keep], kind[keep]
+    back, six = packets.bits[rows] & REPLY != 0, flows.proto[flow] == ICMP6
+    by, to = np.where(back, [point.dst[flow], point.src[flow]], [point.src[flow], point.dst[flow]])
+    replies = np.where(six, kind == ADVERTISEMENT, packets.seq[rows] == 2)
+    # Whom a solicitation is about is not in its header.
+    about = dict(transports(point.recording, rows[six][:MOST].tolist()))
+    targets = b"".join(about.get(row, b"")[8:24].ljust(16, b"\0") for row in rows[six].tolist())
+    key = address_key(*np.frombuffer(targets, ">u8").astype(np.uint64).reshape(-1, 2).T)
+    by[six], to[six] = np.where(replies[six], [key, to[six]], [by[six], key])
+    return rows, by, to, replies
 
 
-def _in_vain(point: Point, scene: Scene, answering: NDArray[np.uint64]) -> list[Vain]:
-    rows, by, to, replies = _arp(point, scene)
-    asks = ~replies & among(to, answering) & (by != to) & ~among(by, scene.node.own)
+def _in_vain(point: Point, scene: Scene, known: NDArray[np.uint64]) -> list[Vain]:
+    rows, by, to, replies = _asked(point, scene)
+    asks = ~replies & among(to, known) & (by != to) & ~among(by, scene.node.own)
     found = []
     for who, whom in sorted({*zip(by[asks].tolist(), to[asks].tolist(), strict=True)}):
         heard = np.flatnonzero(by == whom)
@@ -90,6 +105,9 @@ def told(found: Sequence[Vain]) -> str:
     who, whom = addresses(flows, flow)
     if one.point.packets.bits[one.row] & REPLY:
         who, whom = whom, who
+    if flows.proto[flow] == ICMP6:
+        ((_, data),) = transports(one.point.recording, [one.row])
+        whom = str(ipaddress.IPv6Address(data[8:24]))
     others = f", as {'does another pod' if more == 1 else f'do {more} more pods'}" if more else ""
     frame = one.point.recording.locate(one.row)[1]
     return (

@@ -106,7 +106,7 @@ def causes(incidents: Iterable[Incident]) -> list[Cause]:
 
 
 _DROPPED = "this node dropped packets that the captures do not show"
-_VAIN = "a pod can send nothing, since its ARP requests are not answered"
+_VAIN = "a pod can send nothing, since nobody answers its requests for a link-layer address"
 
 
 def _beside(analysis: Result) -> str:

@@ -177,3 +177,22 @@ def test_an_uplink_that_began_late(cases: dict[str, Case], tmp_path: Path) -> No
 def test_on_its_way_when_the_capture_ended(cases: dict[str, Case], tmp_path: Path) -> None:
     """A request that the bridge saw less than a transit before the uplink's last packet is not lost."""
     assert () == _half(cases["dns-race"].folder, "eth0", tmp_path / "bundle").incidents
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"), [(False, (4, 0)), (True, (3, 1))], ids=["got there", "may be in the queue"]
+)
+def test_a_reply_that_may_not_have_got_to_the_pod(
+    lost: bool, expected: tuple[int, int], tmp_path: Path
+) -> None:
+    """That a reply passed one gap says nothing of the next one, where it may still wait when the capture ends."""
+    slow, last = (out(pod=f"10.244.0.11:{port}", proto="udp", isn=port) for port in (20000, 20001))
+    slow.data(b"one", 0)
+    slow.reply(b"a").queued("veth-a", 0.5)
+    last.data(b"two", 0.1)
+    answer = last.reply(b"b")
+    if lost:
+        answer.lost_after("cni0")
+    account = judged(tmp_path, slow, last).account
+
+    assert expected == (account.worked, account.unknown)

@@ -13,7 +13,7 @@ from tests.incident.evidence import Frames
 from tests.incident.node import LINKS, told
 
 MAC = "02:00:00:00:00:11"
-VAIN = "All 2 connections worked, but a pod can send nothing, since its ARP requests are not answered"
+VAIN = "All 2 connections worked, but a pod can send nothing, since nobody answers its requests for a link-layer address"
 
 
 def asks(whom: str, *times: float, by: str = "10.244.0.11", answered: bool = False) -> Frames:
@@ -34,30 +34,31 @@ def said(analysis: Analysis) -> str:
     [
         ("10.244.0.1", (1, 2, 3), "10.244.0.11", True),
         ("10.244.0.1", (1, 2), "10.244.0.11", False),
+        ("10.244.0.99", (1, 2, 3), "10.244.0.11", True),
         ("10.244.0.77", (1, 2, 3), "10.244.0.11", False),
         ("10.244.0.1", (1, 2, 3), "10.244.0.1", False),
     ],
-    ids=["the node", "twice only", "somebody who never was there", "for his own"],
+    ids=["the node", "twice only", "another pod", "somebody who never was there", "for his own"],
 )
 def test_the_node_does_not_answer(
     whom: str, times: tuple[float, ...], by: str, vain: bool, tmp_path: Path
 ) -> None:
-    """Three requests for the node's address without an answer: nothing can leave."""
+    """Three requests for the node's address, or another pod's, without an answer: nothing can leave."""
     told(tmp_path, **{"ip-addr": LINKS})
     analysis = judged(tmp_path, asks(whom, *times, by=by))
 
     assert (VAIN if vain else "No incident: all 2 connections worked") == said(analysis)
     assert vain == (
-        "10.244.0.11 can send nothing to 10.244.0.1: from frame 1 of veth-a on"
-        in (analysis.inconclusive or "")
+        f"10.244.0.11 can send nothing to {whom}: from frame 1 of veth-a on" in (analysis.inconclusive or "")
     )
 
 
 @pytest.mark.parametrize("later", [True, False])
-def test_one_that_answered_before(later: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("whom", "by"), [("169.254.1.1", "10.244.0.11"), ("fd00::1", "fd00::11")])
+def test_one_that_answered_before(whom: str, by: str, later: bool, tmp_path: Path) -> None:
     """A proxy's address is nobody's own: that it answered shows that it should. An answer that comes at last is one."""
-    frames = asks("169.254.1.1", 0, answered=True), asks("169.254.1.1", 1, 2, 3)
-    analysis = judged(tmp_path, *frames, *[asks("169.254.1.1", 4, answered=True)] * later)
+    frames = asks(whom, 0, by=by, answered=True), asks(whom, 1, 2, 3, by=by)
+    analysis = judged(tmp_path, *frames, *[asks(whom, 4, by=by, answered=True)] * later)
 
     assert ("No incident: all 2 connections worked" if later else VAIN) == said(analysis)
 
