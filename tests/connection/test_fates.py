@@ -475,3 +475,53 @@ def test_a_reply_from_another_bridge(tmp_path: Path) -> None:
 
     assert () == analysis.incidents
     assert 1 == analysis.account.outside
+
+
+@pytest.mark.parametrize(
+    ("eth0", "eth1", "gap"),
+    [
+        ((-5, 1, 2, 20), (-4, 21), "eth0"),
+        ((-5, 20), (-4, 1, 2, 21), "eth1"),
+        ((-5, 1, 2, 3), (-4, 21), "eth1"),
+    ],
+    ids=["the busier", "the other is", "the one that was recording"],
+)
+def test_which_of_two_uplinks(eth0: tuple[int, ...], eth1: tuple[int, ...], gap: str, tmp_path: Path) -> None:
+    """Where nothing tells which way a SYN would have gone, the loss is told of one."""
+    talk = out()
+    talk.syn(10).lost_after("cni0")
+    ways = (eth0, "veth-z cni0 | eth0"), (eth1, "veth-z cni0 | eth1")
+    busy = [bystander(at, way) for times, way in ways for at in times]
+
+    assert [("cni0", gap)] == [one.gap for one in analyze(record(tmp_path, talk, *busy)).incidents]
+
+
+@pytest.mark.parametrize(("end", "expected"), [(30, ("vanished", 1)), (2.5, ("undecidable", 0))])
+def test_where_its_flow_went(end: float, expected: tuple[str, int], tmp_path: Path) -> None:
+    """One of a service's two pods got a flow's first datagram: that another one's capture lacks the second proves nothing."""
+    talks = []
+    for n, (pod, way) in enumerate([(11, "cali1a"), (11, "cali1a"), (12, "cali2b"), (12, "cali2b")]):
+        ends = {"pod": f"10.244.0.{pod}:8080", "server": f"203.0.113.{n}:{41000 + n}", "nat": "192.0.2.10:80"}
+        talks.append(Conversation(**ends, proto="udp", way=f"{way} | eth0"))
+        talks[-1].send(payload=b"asks %d" % n, by_pod=False, at=n / 2)
+    talks[-1].send(payload=b"once more", by_pod=False, at=3).lost_after("eth0")
+    talks[-2].send(payload=b"later", by_pod=False, at=10)
+    around = [bystander(at, "cali1a | eth0") for at in (-5, 20)]
+    analysis = analyze(record(tmp_path, *talks, *around, end={"cali2b": end}))
+
+    assert ["passed", expected[0]] == fates(analysis, "eth0", 41003)
+    assert [("cali2b", "eth0")] * expected[1] == [one.gap for one in analysis.incidents]
+
+
+def test_an_answer_beyond_a_blind_point(tmp_path: Path) -> None:
+    """The uplink shows what comes in only: a SYN whose answer is there got through, and the answer did not."""
+    talk = out()
+    talk.syn(0).missed_at("eth0")
+    talk.synack().only_at("eth0")
+    around = [bystander(at) for at in (-5, 1, 20)]
+    for sent in (sent for one in around for sent in one.sent if sent.outward):
+        sent.missed_at("eth0")
+    analysis = analyze(record(tmp_path, talk, *around))
+
+    assert ["capture-loss"] == fates(analysis)
+    assert [("reply-vanished", ("cni0", "eth0"))] == [(one.kind, one.gap) for one in analysis.incidents]

@@ -126,6 +126,49 @@ def test_tcp(
     )
 
 
+SAYS: dict[str, Callable[[Conversation], object]] = {
+    "S": lambda talk: talk.syn(len(talk.sent)), "h": lambda talk: talk.synack(), "D": lambda talk: talk.data(),
+    "A": lambda talk: talk.send("A"), "F": lambda talk: talk.send("FA"), "R": lambda talk: talk.send("R"),
+    "a": lambda talk: talk.send("A", by_pod=False), "f": lambda talk: talk.send("FA", by_pod=False),
+    "r": lambda talk: talk.send("R", by_pod=False), "d": lambda talk: talk.reply(),
+}  # fmt: skip
+"""Zeek's letters: of the opener, and in lower case of the responder."""
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "state"),
+    [
+        ("ShADdAR", "ok", "RSTO"),
+        ("ShADdR", "reset", "RSTO"),
+        ("ShADdADR", "reset", "RSTO"),
+        ("ShADdaAr", "reset", "RSTR"),
+        ("ShAFr", "ok", "RSTR"),
+        ("ShAfR", "ok", "RSTO"),
+        ("ShAf", "ok", "S3"),
+        ("SF", "ok", "SH"),
+        ("SSAD", "delayed", "S0"),
+        ("SSh", "delayed", "S1"),
+        ("SAD", "ok", "S0"),
+        ("hr", "reset", "RSTRH"),
+        ("hf", "ok", "SHR"),
+        ("hA", "ok", "OTH"),
+        ("Ad", "ok", "OTH"),
+        ("DR", "ok", "OTH"),
+        ("Dr", "ok", "OTH"),
+        ("DdR", "reset", "OTH"),
+        ("DdAR", "ok", "OTH"),
+    ],
+)
+def test_tcp_by_letters(said: str, outcome: str, state: str, tmp_path: Path) -> None:
+    """Who ends a connection that owes nothing ends it well; what is begun in the middle has no state of its own."""
+    talk = out()
+    for letter in said:
+        SAYS[letter](talk)
+    analysis = judged(tmp_path, talk)
+
+    assert (outcome, state) == (one(analysis), one(analysis, "state"))
+
+
 def _reset_twice(talk: Conversation) -> None:
     _reset_by_server(talk)
     talk.send("R")
