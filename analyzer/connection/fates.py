@@ -244,7 +244,7 @@ def _judge(
     packets = point.packets
     flow = packets.flow[rows]
     matched = np.column_stack([leg.match[flow] >= 0 for leg in legs]) & ways
-    met = matched.any(1)
+    met = np.asarray(matched.any(1))
     ways = np.where(met[:, None], matched, ways)  # what its flow is known to take
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
