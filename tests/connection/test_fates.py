@@ -15,6 +15,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from analyzer import Analysis, analyze
+from tests.connection.reasons import inbound, opens
 from tests.conversation import BRIDGE, START, TRANSIT, Conversation, bystander, record
 
 AROUND = (bystander(-5), bystander(20))
@@ -525,3 +526,51 @@ def test_an_answer_beyond_a_blind_point(tmp_path: Path) -> None:
 
     assert ["capture-loss"] == fates(analysis)
     assert [("reply-vanished", ("cni0", "eth0"))] == [(one.kind, one.gap) for one in analysis.incidents]
+
+
+def _letters(analysis: Analysis, *, replies: bool) -> dict[str, list[str]]:
+    """Per point, of each packet followed there: first, last, answered, outward; those of the bystanders left out."""
+    found: dict[str, list[str]] = {}
+    scene = analysis.captured
+    for at in (at for kind in (scene.replies if replies else scene.requests).values() for at in kind):
+        ports = at.point.flows.ports[at.point.packets.flow[at.rows]] & 0xFFFF
+        marks = zip(at.first, at.last, at.answered, at.outward, ports, strict=True)
+        mine = [zip("FLAO", mark, strict=False) for mark in marks if mark[4] != 443]
+        told = ["".join(letter for letter, is_ in mark if is_) for mark in mine]
+        if told:
+            found[at.point.name] = told
+    return found
+
+
+OUTWARD = out()
+OUTWARD.syn(0).lost_after("cni0")
+OUTWARD.syn(1)
+OUTWARD.accept()
+INWARD = opens(inbound(), 0)
+INWARD.send("SA").lost_after("cni0")
+INWARD.send("SA", at=1, seq=INWARD.isn)
+INWARD.send("A", by_pod=False)
+DATAGRAMS = out(proto="udp")
+DATAGRAMS.data(b"one", 0).lost_after("veth-a")
+DATAGRAMS.data(b"two", 1)
+DATAGRAMS.reply(b"three").lost_after("eth0")
+
+
+@pytest.mark.parametrize(
+    ("talk", "requests", "replies"),
+    [
+        (OUTWARD, {"veth-a": ["FO", "FAO"], "cni0": ["LO", "AO"], "eth0": ["LAO"]},
+         {"eth0": ["F"], "cni0": [""], "veth-a": ["L"]}),
+        (INWARD, {"eth0": ["FA"], "cni0": ["A"], "veth-a": ["LA"]},
+         {"veth-a": ["FO", "FO"], "cni0": ["LAO", "O"], "eth0": ["LO"]}),
+        (DATAGRAMS, {"veth-a": ["FLO", "FO"], "cni0": ["O"], "eth0": ["LAO"]}, {"eth0": ["FL"]}),
+    ],
+    ids=["out", "in", "datagrams"],
+)  # fmt: skip
+def test_where_a_packet_was_first_and_last(
+    talk: Conversation, requests: dict[str, list[str]], replies: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """Each packet is first at one point and last at one, whichever way it goes."""
+    analysis = judged(tmp_path, talk)
+
+    assert (requests, replies) == tuple(_letters(analysis, replies=way) for way in (False, True))

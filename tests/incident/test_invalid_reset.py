@@ -189,7 +189,9 @@ def test_opened_from_outside(tmp_path: Path) -> None:
 
     assert "the server reset the connection 0.990 ms later" == finding.facts["aftermath"]
     assert [True, False] == [one.reply for one in finding.window if one.flags == "R"]
-    assert "invalid rose by 2: two for each of these (its own, and the host's RST)" == finding.evidence[-1].says
+    assert (
+        "invalid rose by 2: two for each of these (its own, and the host's RST)" == finding.evidence[-1].says
+    )
 
     assert ("invalid-reset", "ack-over-upper-bound") == (finding.kind, finding.cause)
     assert ("198.51.100.7:40000 > 10.244.0.11:80/tcp", "198.51.100.7:40000 > 192.0.2.10:30080/tcp") == (

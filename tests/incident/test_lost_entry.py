@@ -86,9 +86,7 @@ def test_when_the_log_shows_it(at: float, proven: bool, tmp_path: Path) -> None:
     """Between the last packet of the old entry and the first of the new one, by a second more or less."""
     destroyed(tmp_path, at)
 
-    assert ["proven" if proven else "possible"] == [
-        one for *_, one in named(analysed(tmp_path, *talks(60)))
-    ]
+    assert ["proven" if proven else "possible"] == [one for *_, one in named(analysed(tmp_path, *talks(60)))]
 
 
 @pytest.mark.parametrize(
