@@ -177,10 +177,8 @@ def _rate(missing: int, seen: int) -> float:
 
 def _more(part: int, of: int, usual: float) -> bool:
     """Whether so large a part is hardly missing by chance: Chernoff's bound of the binomial distribution."""
-    if part <= of * usual:
-        return False
-    if not usual:
-        return True
+    if not usual or part <= of * usual:
+        return part > of * usual
     share = part / of
     apart = share * math.log(share / usual)
     apart += (1 - share) * math.log((1 - share) / (1 - usual)) if share < 1 else 0

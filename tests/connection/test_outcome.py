@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.connection.outcome import OUTCOMES
-from tests.connection.told import closed, connections, judged, one, out
+from tests.connection.told import closed, connections, judged, one, out, told
 from tests.conversation import Conversation
 
 
@@ -350,6 +350,29 @@ def test_answers_that_stopped(port: int, vain: int, outcome: str, tmp_path: Path
         talk.data(b"asks %d" % at, at=at)
 
     assert outcome == one(judged(tmp_path, talk))
+
+
+def test_services_that_answer(tmp_path: Path) -> None:
+    """Of which an answer is expected at all, and of which one to each request; of any other port neither."""
+    asked, each = {53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060}, {53, 88, 123, 161, 389}
+    talks = []
+    for n, port in enumerate(sorted({*asked, *(port + by for port in asked for by in (-1, 1))})):
+        ends = {"server": f"192.0.2.100:{port}", "proto": "udp", "pod": f"10.244.0.11:{20000 + n}"}
+        talks += [out(**ends, nat=f"192.0.2.10:{20000 + n}")]
+        talks[-1].data(b"asks %d" % n, at=0)
+    silent = told(judged(tmp_path / "silent", *talks))
+    for talk in talks:
+        talk.reply()
+        for at in (1, 2, 3):
+            talk.data(b"asks %d %d" % (at, talk.sent[0].number), at=at)
+    stopped = told(judged(tmp_path / "stopped", *talks))
+
+    for expected, found in ((asked, silent), (each, stopped)):
+        assert expected == {
+            int(name.partition("/")[0].rpartition(":")[2])
+            for name, is_ in found.items()
+            if is_ == "unanswered"
+        }
 
 
 @pytest.mark.parametrize(

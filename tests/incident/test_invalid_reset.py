@@ -76,6 +76,9 @@ def test_every_test_of_the_window(test: str, release: str, tmp_path: Path) -> No
         for p in finding.passages
         if p.role in ("offender", "host-reset")
     }
+    assert [f"INVALID, {detail['short_by']:,} bytes beyond the bound", "sent by the host itself"] == [
+        p.note for p in finding.passages if p.role != "context"
+    ]
     assert [test] == [point.test for point in finding.window if point.verdict == "invalid" and point.test]
     assert (1, 1) == (analysis.counts.invalid_packets, analysis.counts.host_resets)
     assert {"reset by the server", "reset by the container", "closed port"} <= {
@@ -231,6 +234,9 @@ def test_the_pods_reset(tmp_path: Path) -> None:
     assert "the pod, which knows no such connection, answered with a RST" in incident.summary
     assert "iptables -I FORWARD" in incident.remedies[0].command
     assert "still from 10.244.2.7:8080, untranslated" in incident.evidence[0].says
+    notes = [one.note for one in incident.findings[0].passages if one.role != "context"]
+    assert "sent by the pod" == notes[-1]
+    assert notes[0].startswith("INVALID, ")
 
 
 def test_the_pods_reset_behind_a_bridge_that_translates(tmp_path: Path) -> None:
