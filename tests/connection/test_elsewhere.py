@@ -60,7 +60,7 @@ def test_repeated_at_another_point(lost: bool, tmp_path: Path) -> None:
 
 
 def test_how_long_others_say_that_it_took(tmp_path: Path) -> None:
-    """Of each connection from its first SYN to its last before the answer, wherever that was seen; of a repeated answer, nothing."""
+    """From the first SYN to the last one before the answer, wherever they were seen; nothing for what came after it."""
     talks = []
     for n, times in enumerate([(0,), (0, 1), (0, 1, 3), (0,), (0,)]):
         ends = {"pod": f"10.244.0.11:{20000 + n}", "nat": f"192.0.2.10:{20000 + n}", "isn": 99_991 * n}

@@ -67,6 +67,23 @@ def test_a_capture_between_two_that_have_it(tmp_path: Path) -> None:
     assert ["capture-dropped"] == reasons(analysis, "eth0", port=20001, replies=True)
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [((0,), ["answered"]), ((0, 1), ["capture-dropped", "answered"])],
+    ids=["the first", "the second"],
+)
+def test_an_answer_that_another_point_has(
+    times: tuple[int, ...], expected: list[str], tmp_path: Path
+) -> None:
+    """What the pod's own interface shows answered got through, though the bridge lacks the answer; an earlier one is open."""
+    talk = out()
+    for at in times:
+        talk.syn(at).missed_at("eth0")
+    talk.synack().only_at("veth-a")
+
+    assert expected == reasons(judged(tmp_path, talk))
+
+
 @pytest.mark.parametrize(("by_peer", "called"), [(True, []), (False, ["refused"])])
 def test_a_reset_that_a_filter_hid(by_peer: bool, called: list[str], tmp_path: Path) -> None:
     """A point behind the one that lacks a refusal has it: so it is not this node's; where none has, it is."""
