@@ -222,7 +222,8 @@ def _cut(scene: Scene, point: Point, protocol: int) -> int:
 def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
     """Whether a router had this packet as often as others of its sender that came in by the gap: so it came in as well.
 
-    Or whether the point behind it has it. Then a filter, or the snaplen, hid it from the gap's other point.
+    Or whether the point behind it has it, or a router had it, and the gap's other point has nothing of that protocol. Then a
+    filter, or the snaplen, hid it from that point.
     """
     there, partner = (gap.outer, gap.in_outer) if point is gap.inner else (gap.inner, gap.in_inner)
     packets = point.packets
@@ -236,11 +237,13 @@ def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
     def known() -> NDArray[np.uint64]:
         return distinct(senders(partner.having(np.arange(len(packets)))))
 
-    if packets.ttl[row] not in (0, *FIRST_TTLS):
+    routed = packets.ttl[row] not in (0, *FIRST_TTLS)
+    if routed:
         came = senders(np.array([row]))
         if among(came, scene.once(("hops", point.name, gap.names), known))[0]:
             return True
-    if _cut(scene, there, int(point.flows.proto[packets.flow[row]])):
+    protocol = int(point.flows.proto[packets.flow[row]])
+    if _cut(scene, there, protocol) or (routed and not (there.flows.proto == protocol).any()):
         return True
     return behind(scene, point, row, there)
 

@@ -151,3 +151,17 @@ def test_what_came_by_is_a_control_group_as_well(
     analysis = analyze(record(tmp_path, *talks, *around))
 
     assert called == bool(analysis.incidents)
+
+
+@pytest.mark.parametrize(("of_tcp", "called"), [(True, ["refused"]), (False, [])])
+def test_a_refusal_where_nothing_of_tcp_was_recorded(of_tcp: bool, called: list[str], tmp_path: Path) -> None:
+    """A RST that a router had before, and an uplink without any TCP: a filter hid it. Where it shows other TCP, none did."""
+    talk = connection()
+    talk.syn(0).missed_at("eth0")
+    talk.send("RA", by_pod=False).missed_at("eth0")
+    others = [whole(connection(n, proto="udp", server="192.0.2.53:53"), at) for n, at in ((3, -5), (4, 40))]
+    if of_tcp:
+        others += [bystander(-5), bystander(40)]
+    analysis = analyze(record(tmp_path, talk, *others))
+
+    assert called == [i.kind for i in analysis.incidents]
