@@ -244,7 +244,8 @@ def _judge(
     packets = point.packets
     flow = packets.flow[rows]
     matched = np.column_stack([leg.match[flow] >= 0 for leg in legs]) & ways
-    met = matched.any(1)
+    met = np.asarray(matched.any(1))
+    ways = np.where(met[:, None], matched, ways)  # what its flow is known to take
     unclear = np.column_stack([_members(point, leg.unclear)[flow] for leg in legs]) & ways
     time = packets.time[rows]
     answer = np.where(first >= 0, packets.time[first], -1)
@@ -339,9 +340,9 @@ def _judge(
         ],
         codes["lost"],
     )  # fmt: skip
-    # Of several ways the one that the flow is known to take, else one that was recording, else the busiest.
+    # Of several ways one that was recording, else the busiest.
     busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
-    leg = np.argmax(ways * (4 * matched + 2 * recording + 1 + busy[None, :]), axis=1)
+    leg = np.argmax(ways * (2 * recording + 1 + busy[None, :]), axis=1)
     return reason, leg
 
 

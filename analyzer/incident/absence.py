@@ -177,10 +177,8 @@ def _rate(missing: int, seen: int) -> float:
 
 def _more(part: int, of: int, usual: float) -> bool:
     """Whether so large a part is hardly missing by chance: Chernoff's bound of the binomial distribution."""
-    if not part or part <= of * usual:
-        return False
-    if usual in (0, 1):
-        return not usual
+    if not usual or part <= of * usual:
+        return part > of * usual
     share = part / of
     apart = share * math.log(share / usual)
     apart += (1 - share) * math.log((1 - share) / (1 - usual)) if share < 1 else 0
@@ -201,7 +199,7 @@ def unread(scene: Scene) -> None:
             if len(mine) <= _cut(scene, there, int(at.point.flows.proto[at.point.packets.flow[at.rows[0]]])):
                 at.reason[mine] = CODES["undecoded"]
         lost = np.flatnonzero(at.reason == CODES["lost"])
-        if at.replies or not len(lost) or not any(map(len, errors)):
+        if at.replies or not any(map(len, errors)):
             continue
         senders, of = np.unique(at.point.src[at.point.packets.flow[at.rows[lost]]], return_inverse=True)
         told = [

@@ -385,7 +385,7 @@ def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Fol
 def _lost(scene: Scene) -> int:
     """Requests that are lost otherwise than by a rule, or by what a record names."""
     lost = 0
-    known = joined(scene) if scene.evidence.drops else {}
+    known = joined(scene)
     for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[

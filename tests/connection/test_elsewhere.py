@@ -59,6 +59,26 @@ def test_repeated_at_another_point(lost: bool, tmp_path: Path) -> None:
     assert ("delayed", "node" if lost else "outside") == _told(_analysed(talk, tmp_path))
 
 
+def test_how_long_others_say_that_it_took(tmp_path: Path) -> None:
+    """From the first SYN to the last one before the answer, wherever they were seen; nothing for what came after it."""
+    talks = []
+    for n, times in enumerate([(0,), (0, 1), (0, 1, 3), (0,), (0,)]):
+        ends = {"pod": f"10.244.0.11:{20000 + n}", "nat": f"192.0.2.10:{20000 + n}", "isn": 99_991 * n}
+        talk = Conversation(**ends, server="192.0.2.100:80")
+        for at in times:
+            talk.syn(at + n / 10).missed_at("veth-a")
+        talk.sent[-1].seen = [0, *talk.sent[-1].seen]
+        if n == 3:
+            talk.synack(0.4).missed_at("veth-a")
+            talk.syn(1.4).missed_at("veth-a")
+        talk.accept()
+        talks.append(talk)
+    table = analyze(record(tmp_path, *talks, bystander(-1), bystander(10))).connections
+    table = table[table["src_port"] < 20005].sort_values("src_port")
+
+    assert [0, 1, 3, 0, 0] == table["delay_s"].fillna(0).round(3).tolist()
+
+
 def test_a_first_attempt_that_the_next_capture_missed(tmp_path: Path) -> None:
     """That the repetition got out says nothing of where the first one was lost."""
     talk = _talk()

@@ -15,6 +15,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from analyzer import Analysis, analyze
+from tests.connection.reasons import inbound, opens
 from tests.conversation import BRIDGE, START, TRANSIT, Conversation, bystander, record
 
 AROUND = (bystander(-5), bystander(20))
@@ -475,3 +476,101 @@ def test_a_reply_from_another_bridge(tmp_path: Path) -> None:
 
     assert () == analysis.incidents
     assert 1 == analysis.account.outside
+
+
+@pytest.mark.parametrize(
+    ("eth0", "eth1", "gap"),
+    [
+        ((-5, 1, 2, 20), (-4, 21), "eth0"),
+        ((-5, 20), (-4, 1, 2, 21), "eth1"),
+        ((-5, 1, 2, 3), (-4, 21), "eth1"),
+    ],
+    ids=["the busier", "the other is", "the one that was recording"],
+)
+def test_which_of_two_uplinks(eth0: tuple[int, ...], eth1: tuple[int, ...], gap: str, tmp_path: Path) -> None:
+    """Where nothing tells which way a SYN would have gone, the loss is told of one."""
+    talk = out()
+    talk.syn(10).lost_after("cni0")
+    ways = (eth0, "veth-z cni0 | eth0"), (eth1, "veth-z cni0 | eth1")
+    busy = [bystander(at, way) for times, way in ways for at in times]
+
+    assert [("cni0", gap)] == [one.gap for one in analyze(record(tmp_path, talk, *busy)).incidents]
+
+
+@pytest.mark.parametrize(("end", "expected"), [(30, ("vanished", 1)), (2.5, ("undecidable", 0))])
+def test_where_its_flow_went(end: float, expected: tuple[str, int], tmp_path: Path) -> None:
+    """One of a service's two pods got a flow's first datagram: that another one's capture lacks the second proves nothing."""
+    talks = []
+    for n, (pod, way) in enumerate([(11, "cali1a"), (11, "cali1a"), (12, "cali2b"), (12, "cali2b")]):
+        ends = {"pod": f"10.244.0.{pod}:8080", "server": f"203.0.113.{n}:{41000 + n}", "nat": "192.0.2.10:80"}
+        talks.append(Conversation(**ends, proto="udp", way=f"{way} | eth0"))
+        talks[-1].send(payload=b"asks %d" % n, by_pod=False, at=n / 2)
+    talks[-1].send(payload=b"once more", by_pod=False, at=3).lost_after("eth0")
+    talks[-2].send(payload=b"later", by_pod=False, at=10)
+    around = [bystander(at, "cali1a | eth0") for at in (-5, 20)]
+    analysis = analyze(record(tmp_path, *talks, *around, end={"cali2b": end}))
+
+    assert ["passed", expected[0]] == fates(analysis, "eth0", 41003)
+    assert [("cali2b", "eth0")] * expected[1] == [one.gap for one in analysis.incidents]
+
+
+def test_an_answer_beyond_a_blind_point(tmp_path: Path) -> None:
+    """The uplink shows what comes in only: a SYN whose answer is there got through, and the answer did not."""
+    talk = out()
+    talk.syn(0).missed_at("eth0")
+    talk.synack().only_at("eth0")
+    around = [bystander(at) for at in (-5, 1, 20)]
+    for sent in (sent for one in around for sent in one.sent if sent.outward):
+        sent.missed_at("eth0")
+    analysis = analyze(record(tmp_path, talk, *around))
+
+    assert ["capture-loss"] == fates(analysis)
+    assert [("reply-vanished", ("cni0", "eth0"))] == [(one.kind, one.gap) for one in analysis.incidents]
+
+
+def _letters(analysis: Analysis, *, replies: bool) -> dict[str, list[str]]:
+    """Per point, of each packet followed there: first, last, answered, outward; those of the bystanders left out."""
+    found: dict[str, list[str]] = {}
+    scene = analysis.captured
+    for at in (at for kind in (scene.replies if replies else scene.requests).values() for at in kind):
+        ports = at.point.flows.ports[at.point.packets.flow[at.rows]] & 0xFFFF
+        marks = zip(at.first, at.last, at.answered, at.outward, ports, strict=True)
+        mine = [zip("FLAO", mark, strict=False) for mark in marks if mark[4] != 443]
+        told = ["".join(letter for letter, is_ in mark if is_) for mark in mine]
+        if told:
+            found[at.point.name] = told
+    return found
+
+
+OUTWARD = out()
+OUTWARD.syn(0).lost_after("cni0")
+OUTWARD.syn(1)
+OUTWARD.accept()
+INWARD = opens(inbound(), 0)
+INWARD.send("SA").lost_after("cni0")
+INWARD.send("SA", at=1, seq=INWARD.isn)
+INWARD.send("A", by_pod=False)
+DATAGRAMS = out(proto="udp")
+DATAGRAMS.data(b"one", 0).lost_after("veth-a")
+DATAGRAMS.data(b"two", 1)
+DATAGRAMS.reply(b"three").lost_after("eth0")
+
+
+@pytest.mark.parametrize(
+    ("talk", "requests", "replies"),
+    [
+        (OUTWARD, {"veth-a": ["FO", "FAO"], "cni0": ["LO", "AO"], "eth0": ["LAO"]},
+         {"eth0": ["F"], "cni0": [""], "veth-a": ["L"]}),
+        (INWARD, {"eth0": ["FA"], "cni0": ["A"], "veth-a": ["LA"]},
+         {"veth-a": ["FO", "FO"], "cni0": ["LAO", "O"], "eth0": ["LO"]}),
+        (DATAGRAMS, {"veth-a": ["FLO", "FO"], "cni0": ["O"], "eth0": ["LAO"]}, {"eth0": ["FL"]}),
+    ],
+    ids=["out", "in", "datagrams"],
+)  # fmt: skip
+def test_where_a_packet_was_first_and_last(
+    talk: Conversation, requests: dict[str, list[str]], replies: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """Each packet is first at one point and last at one, whichever way it goes."""
+    analysis = judged(tmp_path, talk)
+
+    assert (requests, replies) == tuple(_letters(analysis, replies=way) for way in (False, True))

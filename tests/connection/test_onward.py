@@ -37,6 +37,28 @@ def test_in_through_dnat_where_others_to_the_port_went(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
 
 
+def test_in_to_a_pod_without_a_bridge(tmp_path: Path) -> None:
+    """What is addressed to one of two pods is lost on its way to that one; what the node itself sends is for neither."""
+    talks = []
+    for n, (pod, way) in enumerate([(11, "cali1a"), (12, "cali2b"), (12, "cali2b"), (12, "cali2b")]):
+        ends = {
+            "pod": f"10.244.0.{pod}:8080",
+            "server": f"203.0.113.{n}:{41000 + n}",
+            "server_isn": n * 99_991,
+        }
+        talks.append(opens(Conversation(**ends, way=f"{way} | eth0"), n))
+        if n == 2:
+            talks[-1].sent[0].lost_after("eth0")
+        else:
+            talks[-1].send("SA")
+    own = asks(Conversation(pod="192.0.2.10:5000", server="203.0.113.9:443", way="eth0", isn=5), 1)
+    around = [bystander(at, "cali1a | eth0") for at in (-5, 20)]
+    analysis = analyze(record(tmp_path, own, *talks, *around))
+
+    assert [["seen-beyond"], ["lost"]] == [reasons(analysis, "eth0", port=port) for port in (5000, 41002)]
+    assert [("cali2b", "eth0")] == [incident.gap for incident in analysis.incidents]
+
+
 def test_in_to_the_node_itself_is_not_lost(tmp_path: Path) -> None:
     """The near miss: nothing translates it, so it ends at the node."""
     lost = opens(inbound(nat="192.0.2.10:22", pod="10.244.0.11:22"), 2, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.connection.outcome import OUTCOMES
-from tests.connection.told import closed, connections, judged, one, out
+from tests.connection.told import closed, connections, judged, one, out, told
 from tests.conversation import Conversation
 
 
@@ -124,6 +124,49 @@ def test_tcp(
     assert (outcome, state, history) == tuple(
         one(analysis, column) for column in ("outcome", "state", "history")
     )
+
+
+SAYS: dict[str, Callable[[Conversation], object]] = {
+    "S": lambda talk: talk.syn(len(talk.sent)), "h": lambda talk: talk.synack(), "D": lambda talk: talk.data(),
+    "A": lambda talk: talk.send("A"), "F": lambda talk: talk.send("FA"), "R": lambda talk: talk.send("R"),
+    "a": lambda talk: talk.send("A", by_pod=False), "f": lambda talk: talk.send("FA", by_pod=False),
+    "r": lambda talk: talk.send("R", by_pod=False), "d": lambda talk: talk.reply(),
+}  # fmt: skip
+"""Zeek's letters: of the opener, and in lower case of the responder."""
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "state"),
+    [
+        ("ShADdAR", "ok", "RSTO"),
+        ("ShADdR", "reset", "RSTO"),
+        ("ShADdADR", "reset", "RSTO"),
+        ("ShADdaAr", "reset", "RSTR"),
+        ("ShAFr", "ok", "RSTR"),
+        ("ShAfR", "ok", "RSTO"),
+        ("ShAf", "ok", "S3"),
+        ("SF", "ok", "SH"),
+        ("SSAD", "delayed", "S0"),
+        ("SSh", "delayed", "S1"),
+        ("SAD", "ok", "S0"),
+        ("hr", "reset", "RSTRH"),
+        ("hf", "ok", "SHR"),
+        ("hA", "ok", "OTH"),
+        ("Ad", "ok", "OTH"),
+        ("DR", "ok", "OTH"),
+        ("Dr", "ok", "OTH"),
+        ("DdR", "reset", "OTH"),
+        ("DdAR", "ok", "OTH"),
+    ],
+)
+def test_tcp_by_letters(said: str, outcome: str, state: str, tmp_path: Path) -> None:
+    """Who ends a connection that owes nothing ends it well; what is begun in the middle has no state of its own."""
+    talk = out()
+    for letter in said:
+        SAYS[letter](talk)
+    analysis = judged(tmp_path, talk)
+
+    assert (outcome, state) == (one(analysis), one(analysis, "state"))
 
 
 def _reset_twice(talk: Conversation) -> None:
@@ -307,6 +350,29 @@ def test_answers_that_stopped(port: int, vain: int, outcome: str, tmp_path: Path
         talk.data(b"asks %d" % at, at=at)
 
     assert outcome == one(judged(tmp_path, talk))
+
+
+def test_services_that_answer(tmp_path: Path) -> None:
+    """Of which an answer is expected at all, and of which one to each request; of any other port neither."""
+    asked, each = {53, 67, 69, 88, 123, 161, 389, 443, 500, 4500, 5060}, {53, 88, 123, 161, 389}
+    talks = []
+    for n, port in enumerate(sorted({*asked, *(port + by for port in asked for by in (-1, 1))})):
+        ends = {"server": f"192.0.2.100:{port}", "proto": "udp", "pod": f"10.244.0.11:{20000 + n}"}
+        talks += [out(**ends, nat=f"192.0.2.10:{20000 + n}")]
+        talks[-1].data(b"asks %d" % n, at=0)
+    silent = told(judged(tmp_path / "silent", *talks))
+    for talk in talks:
+        talk.reply()
+        for at in (1, 2, 3):
+            talk.data(b"asks %d %d" % (at, talk.sent[0].number), at=at)
+    stopped = told(judged(tmp_path / "stopped", *talks))
+
+    for expected, found in ((asked, silent), (each, stopped)):
+        assert expected == {
+            int(name.partition("/")[0].rpartition(":")[2])
+            for name, is_ in found.items()
+            if is_ == "unanswered"
+        }
 
 
 @pytest.mark.parametrize(

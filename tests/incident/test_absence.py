@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from analyzer import analyze
+from analyzer.incident.absence import _more, _rate
+from tests.connection.reasons import out, reasons
+from tests.connection.told import judged
 from tests.conversation import bystander, record
 from tests.incident.evidence import connection, vanishing, whole
 from tests.incident.test_deciding import told_of
@@ -32,6 +35,53 @@ def test_what_was_answered_is_the_control_group(
 
     assert ({} if called else {"capture-dropped": lost}) == analysis.account.why_unknown
     assert called * lost == sum(count for *_, count in told_of(analysis))
+
+
+@pytest.mark.parametrize(
+    ("missing", "seen", "usual"), [(0, 0, 0.0), (0, 9, 0.0), (9, 0, 1.0), (1, 1, 0.5), (1, 8, 2 / 11)]
+)
+def test_what_is_usual(missing: int, seen: int, usual: float) -> None:
+    """One of nine is two of eleven; what never happened, or always, is no guess."""
+    assert usual == _rate(missing, seen)
+
+
+@pytest.mark.parametrize(
+    ("part", "of", "usual", "more"),
+    [(0, 9, 0.0, False), (1, 9, 0.0, True), (9, 9, 1.0, False), (1, 2, 0.5, False), (4, 4, 0.5, False),
+     (5, 5, 0.5, True), (7, 9, 0.5, False), (8, 9, 0.5, True), (2, 3, 0.2, False), (3, 4, 0.2, False), (4, 5, 0.2, True)],
+)  # fmt: skip
+def test_more_than_chance(part: int, of: int, usual: float, more: bool) -> None:
+    """Five of five heads are hardly a fair coin's, four of four may be."""
+    assert more == _more(part, of, usual)
+
+
+def test_a_capture_between_two_that_have_it(tmp_path: Path) -> None:
+    """What a point behind has got past the one that lacks it, in both directions."""
+    asked, answered = out(), out(pod="10.244.0.11:20001", nat="192.0.2.10:20001", isn=9)
+    asked.syn(0).missed_at("cni0")
+    answered.syn(1)
+    answered.synack().missed_at("cni0")
+    analysis = judged(tmp_path, asked, answered)
+
+    assert ["capture-dropped"] == reasons(analysis, "veth-a")
+    assert ["capture-dropped"] == reasons(analysis, "eth0", port=20001, replies=True)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [((0,), ["answered"]), ((0, 1), ["capture-dropped", "answered"])],
+    ids=["the first", "the second"],
+)
+def test_an_answer_that_another_point_has(
+    times: tuple[int, ...], expected: list[str], tmp_path: Path
+) -> None:
+    """What the pod's own interface shows answered got through, though the bridge lacks the answer; an earlier one is open."""
+    talk = out()
+    for at in times:
+        talk.syn(at).missed_at("eth0")
+    talk.synack().only_at("veth-a")
+
+    assert expected == reasons(judged(tmp_path, talk))
 
 
 @pytest.mark.parametrize(("by_peer", "called"), [(True, []), (False, ["refused"])])
@@ -63,15 +113,18 @@ def test_a_point_of_openings(hidden: bool, called: bool, tmp_path: Path) -> None
     assert called == bool(analysis.incidents)
 
 
-@pytest.mark.parametrize(("snaplen", "why"), [(54, {"undecoded": 1}), (128, {})])
-def test_a_header_that_was_cut_off(snaplen: int, why: dict[str, int], tmp_path: Path) -> None:
-    """In IPv6 54 bytes hold no TCP header: what the uplink lacks may be among what it cannot tell."""
-    talk = vanishing(connection(pod="[fd00::11]:20000", server="[2001:db8::100]:80", nat=""), 0, 1)
-    other = whole(connection(pod="[2001:db8::7]:20000", server="[2001:db8::8]:80", nat="", way="eth0"), 2)
-    talks = bystander(-5), talk, other, bystander(40)
-    analysis = analyze(record(tmp_path, *talks, snaplen={"eth0": snaplen}))
+@pytest.mark.parametrize(
+    ("proto", "snaplen", "lost", "why"),
+    [("tcp", 54, 2, 1), ("tcp", 128, 2, 0), ("udp", 54, 2, 1), ("udp", 54, 3, 0), ("udp", 128, 2, 0)],
+)
+def test_a_header_that_was_cut_off(proto: str, snaplen: int, lost: int, why: int, tmp_path: Path) -> None:
+    """In IPv6 54 bytes hold no header of TCP or UDP: what the uplink lacks may be among as many that it cannot tell."""
+    ends = {"server": "[2001:db8::100]:53", "nat": "", "proto": proto}
+    talk = vanishing(connection(pod="[fd00::11]:20000", **ends), *range(lost))
+    other = whole(connection(2, pod="[2001:db8::7]:20002", way="eth0", **ends), 9)
+    analysis = judged(tmp_path, talk, other, snaplen={"eth0": snaplen})
 
-    assert why == analysis.account.why_unknown
+    assert ({"undecoded": 1} if why else {}) == analysis.account.why_unknown
     assert bool(why) != bool(analysis.incidents)
 
 

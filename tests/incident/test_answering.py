@@ -19,13 +19,19 @@ from tests.incident.test_deciding import in_vain, judged, told_of
         ("tcp", "tcp dport 9100 counter packets 4 bytes 240 drop", False),
         ("udp", "udp sport 9100 counter packets 2 bytes 60 drop", True),
         ("udp", "udp sport 9100 drop", False),
+        ("tcp", "tcp flags syn,ack / syn,ack drop", True),
+        ("tcp", "tcp flags syn / syn,ack drop", False),
+        ("tcp", 'oifname "cni0" ip saddr 10.244.0.1 ip daddr 10.244.0.11 drop', True),
+        ("tcp", 'iifname "cni0" drop', False),
+        ("icmp", "icmp type echo-reply counter packets 2 bytes 60 drop", True),
+        ("icmp", "icmp type echo-request drop", False),
     ],
 )
 def test_an_answer_that_output_drops(proto: str, rule: str, told: bool, tmp_path: Path) -> None:
     """The node lets the request in and a rule drops what it answers; a datagram may have had no answer, unless that counted."""
     talk = in_vain("10.244.0.1:9100", proto, way="veth-a cni0")
     analysis = judged(tmp_path, talk, hook="output", rule=rule)
-    kind = "syn-vanished" if proto == "tcp" else "udp-vanished"
+    kind = f"{proto.replace('tcp', 'syn')}-vanished"
 
     assert [(kind, "policy-drop", ("cni0", "eth0"), 2)] * told == told_of(analysis)
     for incident in analysis.incidents:

@@ -47,9 +47,13 @@ def told_of(analysis: Analysis) -> list[tuple[str, str, tuple[str, str] | None, 
 
 
 def test_what_input_drops(tmp_path: Path) -> None:
-    """A pod asks the node itself; a rule of INPUT drops that."""
+    """A pod asks the node itself; a rule of INPUT drops that. That the capture ends with a RST of others is nothing to it."""
     talk = in_vain("10.244.0.1:9100", way="veth-a cni0")
-    analysis = judged(tmp_path, talk, hook="input", rule="tcp dport 9100 counter packets 2 bytes 120 drop")
+    other = asks(connection(9), 61)
+    other.send("RA", by_pod=False)
+    analysis = judged(
+        tmp_path, talk, other, hook="input", rule="tcp dport 9100 counter packets 2 bytes 120 drop"
+    )
 
     assert [("syn-vanished", "policy-drop", ("cni0", "eth0"), 2)] == told_of(analysis)
     assert "to this node itself" in analysis.incidents[0].summary

@@ -9,6 +9,7 @@ import pytest
 from analyzer import Analysis, analyze
 from analyzer.incident.model import Finding
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import counters
 from tests.incident.replies import (
     CLASSIC,
     MODERN,
@@ -36,15 +37,30 @@ def only(analysis: Analysis) -> Finding:
     return finding
 
 
+@pytest.mark.parametrize("release", [CLASSIC, MODERN])
 @pytest.mark.parametrize("test", OFFENDERS)
-def test_every_test_of_the_window(test: str, tmp_path: Path) -> None:
-    """The replay names the test that the reply failed; everything about the connection is told."""
+def test_every_test_of_the_window(test: str, release: str, tmp_path: Path) -> None:
+    """The replay names the test that the reply failed; everything about the connection is told.
+
+    Of a modern release, those are the rules that explain the RST: it ignores what is old.
+    """
     talk = established()
     offender = OFFENDERS[test](talk)
     talk.reset_by_host(offender)
-    analysis = analysed(tmp_path, talk)
+    analysis = analysed(tmp_path, talk, release=release)
     finding = only(analysis)
     (detail,) = finding.facts["offenders"]
+    (evidence,) = finding.evidence
+    old = release == CLASSIC or "under" in test
+
+    assert ("5.10" if old else "6.1") == finding.facts["generation"]
+    assert f"with ack {offender.ack} was seen on eth0, never on cni0: " in evidence.says
+    assert evidence.says.endswith(f"; 40 µs later the host sent a RST with seq {offender.ack}")
+    assert [(offender.ack, offender.ack, 0, 0, False, "invalid")] == [
+        (one.seq, one.end, one.ack, one.window, one.reply, one.verdict)
+        for one in finding.window
+        if one.flags == "R"
+    ]
 
     assert ("invalid-reset", test, "proven", ("cni0", "eth0")) == (
         finding.kind,
@@ -60,6 +76,9 @@ def test_every_test_of_the_window(test: str, tmp_path: Path) -> None:
         for p in finding.passages
         if p.role in ("offender", "host-reset")
     }
+    assert [f"INVALID, {detail['short_by']:,} bytes beyond the bound", "sent by the host itself"] == [
+        p.note for p in finding.passages if p.role != "context"
+    ]
     assert [test] == [point.test for point in finding.window if point.verdict == "invalid" and point.test]
     assert (1, 1) == (analysis.counts.invalid_packets, analysis.counts.host_resets)
     assert {"reset by the server", "reset by the container", "closed port"} <= {
@@ -167,7 +186,15 @@ def test_opened_from_outside(tmp_path: Path) -> None:
     talk.data(100)
     offender = talk.send("A", by_pod=False, ack=talk.isn + 700_000)
     talk.reset_by_host(offender)
+    talk.send("R", by_pod=False)
+    counters(tmp_path, invalid=2)
     finding = only(analysed(tmp_path, talk))
+
+    assert "the server reset the connection 0.990 ms later" == finding.facts["aftermath"]
+    assert [True, False] == [one.reply for one in finding.window if one.flags == "R"]
+    assert (
+        "invalid rose by 2: two for each of these (its own, and the host's RST)" == finding.evidence[-1].says
+    )
 
     assert ("invalid-reset", "ack-over-upper-bound") == (finding.kind, finding.cause)
     assert ("198.51.100.7:40000 > 10.244.0.11:80/tcp", "198.51.100.7:40000 > 192.0.2.10:30080/tcp") == (
@@ -207,6 +234,9 @@ def test_the_pods_reset(tmp_path: Path) -> None:
     assert "the pod, which knows no such connection, answered with a RST" in incident.summary
     assert "iptables -I FORWARD" in incident.remedies[0].command
     assert "still from 10.244.2.7:8080, untranslated" in incident.evidence[0].says
+    notes = [one.note for one in incident.findings[0].passages if one.role != "context"]
+    assert "sent by the pod" == notes[-1]
+    assert notes[0].startswith("INVALID, ")
 
 
 def test_the_pods_reset_behind_a_bridge_that_translates(tmp_path: Path) -> None:

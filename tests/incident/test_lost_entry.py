@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from analyzer import Analysis, analyze
+from analyzer.incident.lost_entry import longer
 from tests.conversation import START, Conversation, bystander, record
 
 TUPLES = "src=10.244.0.11 dst=192.0.2.100 sport=43286 dport=5432 src=192.0.2.100 dst=192.0.2.10 sport=5432 dport=43286 [ASSURED]"
@@ -75,6 +77,28 @@ def test_the_log_shows_it(by: str, says: str, tmp_path: Path) -> None:
     assert [("misdelivered", "entry-deleted", "proven")] == named(analysis)
     assert finding.evidence[1].says.startswith(f"conntrack destroyed the entry{says} 38.5 s after")
     assert () == finding.remedies
+
+
+@pytest.mark.parametrize(
+    ("at", "proven"), [(18.5, False), (19.5, True), (59.5, True), (60.5, True), (61.5, False)]
+)
+def test_when_the_log_shows_it(at: float, proven: bool, tmp_path: Path) -> None:
+    """Between the last packet of the old entry and the first of the new one, by a second more or less."""
+    destroyed(tmp_path, at)
+
+    assert ["proven" if proven else "possible"] == [one for *_, one in named(analysed(tmp_path, *talks(60)))]
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "pause", "tcp", "values"),
+    [(1, 0.5, True, [1, 1, 86_400]), (300, 400, True, [150, 150, 86_400]), (50_000, 60_000, True, [300, 300, 120_000]),
+     (100_000, 1.0, True, [300, 300, 200_000]), (30, 31.2, False, [64]), (30, 5.0, False, [60])],
+)  # fmt: skip
+def test_longer(lifetime: int, pause: float, tcp: bool, values: list[int]) -> None:
+    """Twice the lifetime and the pause, of TCP a day at least; keepalives twice in a lifetime, of five minutes at most."""
+    commands = [one.command or "" for one in longer("x", lifetime, pause, tcp=tcp)]
+
+    assert values == [int(one) for command in commands for one in re.findall(r"=(\d+)", command)]
 
 
 @pytest.mark.parametrize(("lifetime", "cause"), [(35, "entry-expired"), (45, "entry-deleted")])
@@ -146,7 +170,10 @@ def test_a_reply_after_the_entrys_life(tmp_path: Path) -> None:
     talk, _ = talks(60)
     talk.reset_by_host(talk.reply(100, at=60))
 
-    assert [("invalid-reset", "entry-expired", "proven")] == named(analysed(tmp_path, talk))
+    analysis = analysed(tmp_path, talk)
+
+    assert [("invalid-reset", "entry-expired", "proven")] == named(analysis)
+    assert analysis.incidents[0].evidence[1].says.startswith("it was idle for 40 s, and an entry lives 30 s")
 
 
 def test_a_late_udp_answer(tmp_path: Path) -> None:

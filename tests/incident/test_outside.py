@@ -44,10 +44,10 @@ def told(folder: Path, *talks: Conversation) -> Outside | None:
     return analyze(record(folder, *talks, bystander(-1), bystander(30))).outside
 
 
-def codes(outside: Outside | None) -> set[str]:
-    """The traits."""
+def codes(outside: Outside | None) -> dict[str, int]:
+    """The traits, each with its connections."""
     assert outside is not None
-    return {trait.code for trait in outside.traits}
+    return {trait.code: trait.connections for trait in outside.traits}
 
 
 def test_nothing_failed(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_low_source_ports(tmp_path: Path) -> None:
     talks = [talk(40_000 + n, outside=1_024 + n, at=0.1 * n) for n in range(3)]
     talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
 
-    assert "low-source-port" in codes(told(tmp_path, *talks))
+    assert {"low-source-port": 3, "one-destination": 3} == codes(told(tmp_path, *talks))
 
 
 def test_low_source_ports_that_work(tmp_path: Path) -> None:
@@ -165,6 +165,18 @@ def test_older_timestamps(tmp_path: Path) -> None:
     assert "0 of 3 that worked" in trait.says
 
 
+@pytest.mark.parametrize(
+    ("server", "told_"), [(FAR, {"older-timestamp": 3}), (FAR[:-1] + "4", {}), ("198.51.100.62:443", {})]
+)
+def test_an_older_timestamp_that_was_answered(server: str, told_: dict[str, int], tmp_path: Path) -> None:
+    """It lowers nobody's mark; to another port or address none is compared."""
+    given = enumerate((900_000_000, 900_001_000, 5_000_000))
+    talks = [talk(40_000 + n, answered=True, at=3.0 * n, tsval=tsval) for n, tsval in given]
+    talks += [talk(41_000 + n, server, at=12.0 + n, tsval=6_000_000 + n) for n in range(3)]
+
+    assert {**told_, "one-destination": 3} == codes(told(tmp_path, *talks))
+
+
 @pytest.mark.parametrize("later", [0, 2_000])
 def test_newer_timestamps(later: int, tmp_path: Path) -> None:
     """Timestamps that grow, or are the same, are no reason."""
@@ -181,7 +193,7 @@ def test_untranslated_sources(tmp_path: Path) -> None:
     talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(2)]
     talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
 
-    assert "unroutable-source" in codes(told(tmp_path, *talks))
+    assert {"unroutable-source": 2, "one-destination": 2} == codes(told(tmp_path, *talks))
 
 
 def test_untranslated_in_a_tunnel(tmp_path: Path) -> None:
@@ -233,7 +245,7 @@ def test_only_large_ones(tmp_path: Path) -> None:
         talks.append(made)
 
     outside = told(tmp_path, *talks)
-    assert "large-only" in codes(outside)
+    assert {"large-only": 2, "one-destination": 2} == codes(outside)
     assert ["198.51.100.53:53/udp"] == [one.name for one in outside.destinations]  # type: ignore[union-attr]
 
 
@@ -243,7 +255,7 @@ def test_challenge_acks_are_answers(tmp_path: Path) -> None:
     made.send("A", by_pod=False, ack=77, seq=9_000_000)
     outside = told(tmp_path, made)
 
-    assert {"challenge-ack"} == codes(outside)
+    assert {"challenge-ack": 1} == codes(outside)
     assert outside is not None
     assert 0 == outside.unanswered
     assert outside.advice is None

@@ -42,8 +42,10 @@ def test_asked_in_vain_and_told_so(tmp_path: Path) -> None:
 def test_without_the_error(proto: str, tmp_path: Path) -> None:
     """The capture ended before it, or the kernel sent none: the destination itself was asked for."""
     talk = vanishing(connection(server=f"{DEAD}:80", proto=proto), 0, 1)
-    (finding,) = findings(judged(tmp_path, talk, asked()))
+    analysis = judged(tmp_path, talk, asked())
+    (finding,) = findings(analysis)
 
+    assert analysis.incidents[0].summary.endswith(": the next hop does not answer on eth0.")
     assert (CODE, "likely", DEAD) == (finding.cause, finding.confidence, finding.facts["next_hop"])
 
 
@@ -57,9 +59,13 @@ def test_a_pod_that_asks_and_does_not_answer(answered: bool, expected: str, tmp_
     asks = Frames().asks(
         "10.244.0.11", 0.0011, 1.02, 2.05, by="10.244.0.1", mac=BRIDGE, point="cni0", answered=answered
     )
-    (finding,) = findings(judged(tmp_path, talk, asks))
+    analysis = judged(tmp_path, talk, asks)
+    (finding,) = findings(analysis)
 
     assert ("reply-vanished", expected) == (finding.kind, finding.cause)
+    assert answered != analysis.incidents[0].summary.endswith(
+        ": the pod that they are for does not answer on cni0."
+    )
 
 
 def test_an_error_for_another_connection(tmp_path: Path) -> None:
@@ -224,18 +230,22 @@ def test_what_the_node_answers_is_no_question(tmp_path: Path) -> None:
     assert CODE not in causes(judged(tmp_path, lost(), frames))
 
 
+@pytest.mark.parametrize("hop", ["172.17.5.5", "172.17.0.9"])
 @pytest.mark.parametrize(
     ("state", "code", "expected"),
     [("FAILED", 1, (CODE, "proven")), ("INCOMPLETE", 1, (CODE, "proven")), ("STALE", 1, ("unknown", "likely")),
      ("FAILED", 13, ("policy-reject", "possible"))],
 )  # fmt: skip
-def test_the_nodes_own_word(state: str, code: int, expected: tuple[str, str], tmp_path: Path) -> None:
+def test_the_nodes_own_word(
+    state: str, code: int, expected: tuple[str, str], hop: str, tmp_path: Path
+) -> None:
     """It refuses as unreachable what it seeks on a bridge that nobody captured, and that claims the server's network."""
+    via = f"via {hop} " if hop != "172.17.5.5" else ""
     told(
         tmp_path,
         **{
-            "ip-neigh": f"172.17.5.5 dev docker0 {state}\n192.0.2.1 dev eth0 lladdr 02:00:00:00:00:03 REACHABLE\n",
-            "ip-route": "default via 192.0.2.1 dev eth0\n172.17.0.0/16 dev docker0\n10.244.0.0/24 dev cni0\n",
+            "ip-neigh": f"{hop} dev docker0 {state}\n192.0.2.1 dev eth0 lladdr 02:00:00:00:00:03 REACHABLE\n",
+            "ip-route": f"default via 192.0.2.1 dev eth0\n172.17.0.0/16 {via}dev docker0\n10.244.0.0/24 dev cni0\n",
         },
     )
     talk = vanishing(connection(server="172.17.5.5:80", nat=None), 0)
@@ -243,5 +253,5 @@ def test_the_nodes_own_word(state: str, code: int, expected: tuple[str, str], tm
 
     assert expected == (finding.cause, finding.confidence)
     assert (expected[0] == CODE) == any(
-        "by this route: 172.17.0.0/16 dev docker0" in e.says for e in finding.evidence
+        f"by this route: 172.17.0.0/16 {via}dev docker0" in e.says for e in finding.evidence
     )
