@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +11,6 @@ from analyzer.cli.common import advise, bundle_options, run, slow_log_option, wr
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
 from analyzer.errors import LostsynError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @click.command()

@@ -7,18 +7,14 @@ family NET_DM (include/uapi/linux/net_dropmon.h) with where the packet was dropp
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from analyzer.capture.formats import is_netlink
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat, limited
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, limited
 
 Order = Literal["little", "big"]
 

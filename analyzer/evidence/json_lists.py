@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.evidence.facts import Caveat
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST = 8 << 20
 """Characters that are decoded; a node with ten thousand interfaces has 5 million."""

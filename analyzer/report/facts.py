@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from analyzer.report.words import duration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LISTED = 60
 """Values of one list that are shown."""

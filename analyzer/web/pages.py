@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import jinja2
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -20,9 +20,6 @@ from analyzer.web.folder import REDACTED, REPORT, RESULTS
 from analyzer.web.form import take_form
 from analyzer.web.guard import base, route
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 
 @functools.cache

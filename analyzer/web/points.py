@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture import naming
 from analyzer.capture.pauses import pauses
 from analyzer.node.topology import LAYERS
 from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 _ABSENT = {
     "pod": "no capture of a pod: cannot tell whether a packet left it; record it with lostsyn capture, "

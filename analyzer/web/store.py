@@ -10,18 +10,14 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.web import database
-from analyzer.web.folder import Folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from analyzer.web.folder import Outcome
+from analyzer.web.folder import Folder, Outcome
 
 State = Literal["open", "queued", "running", "done", "failed"]
 

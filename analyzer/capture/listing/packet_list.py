@@ -7,9 +7,9 @@ connection's first unless told otherwise, and windows are scaled where the SYNs 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.listed import (
@@ -25,9 +25,6 @@ from analyzer.capture.listing.listed import (
     split,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 _WHEN = r"(?:(?P<date>\d{4}-\d\d-\d\d)[ T])?(?:(?P<clock>\d\d:\d\d:\d\d)|(?P<seconds>-?\d{1,11}))[.,](?P<fraction>\d{1,9})Z?"
 _ADDRESS = r"[0-9A-Za-z_.:%-]{2,255}"

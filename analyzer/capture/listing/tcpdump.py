@@ -6,11 +6,11 @@ A packet begins with its time; lines that are indented, or that begin with a hea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.errors import ERRORS, MTU, QUOTES, Unanswered, about
@@ -27,9 +27,6 @@ from analyzer.capture.listing.listed import (
     port,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _MAC = r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"
 BEGINS = re.compile(

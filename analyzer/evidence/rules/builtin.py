@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.model import Place
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 HOOKS = {
     "PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",

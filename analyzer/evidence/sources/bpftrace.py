@@ -12,7 +12,7 @@ them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
@@ -28,13 +28,8 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, FdbEntry, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, FdbEntry, alike, limited, unread
 
 PURPOSE = "where an overlay sends the frames of a MAC address"
 

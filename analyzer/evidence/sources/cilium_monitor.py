@@ -6,17 +6,12 @@ xx drop (Policy denied) flow 0x28c644b8 to endpoint 33, ... identity 2->4521: 10
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.facts import Fact, limited, unread
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

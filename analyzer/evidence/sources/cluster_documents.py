@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.naming import Name
 from analyzer.evidence.sources import NAMES
 from analyzer.evidence.sources.cluster_names import MOST, named
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
-    from analyzer.evidence.naming import Name
 
 PURPOSE = NAMES
 

@@ -8,17 +8,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.naming import Name
 from analyzer.evidence.sources import NAMES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = NAMES
 

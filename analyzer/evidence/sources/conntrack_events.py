@@ -12,21 +12,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from array import array
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import nanoseconds
 from analyzer.evidence.events import KINDS, NO_TIME, EventLog
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "entries made and destroyed: who had a port, what was deleted"
 

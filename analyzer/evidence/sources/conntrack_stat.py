@@ -7,15 +7,10 @@ Several outputs in a row are several snapshots; a date before one is its time.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
 
 PURPOSE = "insert_failed, drop and invalid, compared with the losses"
 

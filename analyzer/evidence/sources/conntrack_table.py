@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from analyzer.evidence.conntrack_columns import IPV6, columns
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.conntrack_columns import IPV6, Columns, columns
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy.typing as npt
-
-    from analyzer.evidence.conntrack_columns import Columns
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "entries: stale ones, taken ports, how full the table is"
 

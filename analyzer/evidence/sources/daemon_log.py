@@ -10,18 +10,12 @@ server (the rules then lag behind). From CoreDNS, queries that its upstream did 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import address
-from analyzer.evidence.facts import limited
-from analyzer.evidence.network import DaemonLine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
-    from analyzer.evidence.network import Trouble
+from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.network import DaemonLine, Trouble
 
 PURPOSE = "what kube-proxy and CoreDNS could not do: rules not written, an upstream that did not answer"
 

@@ -12,20 +12,16 @@ If dropwatch also prints the payload, the packet has addresses. Times have no zo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.dates import month
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Features, alike, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, Features, alike, unread
 
 PURPOSE = "offloads: checksums and sizes that a capture shows before the interface makes them"
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
+from analyzer.evidence.facts import Fact, unread
 from analyzer.evidence.sources import COUNTERS
 from analyzer.evidence.unwrapping import without_commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 

@@ -10,19 +10,15 @@ year and no zone, and are not used.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Caveat, limited, unread
+from analyzer.evidence.facts import Caveat, Fact, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import Fact
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = LINKS
 

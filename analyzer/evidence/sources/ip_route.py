@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.drops import address
-from analyzer.evidence.facts import Caveat, NextHop, Route, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, NextHop, Route, alike, limited, unread
 
 PURPOSE = "which way a packet should have gone"
 

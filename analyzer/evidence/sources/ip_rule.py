@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, RoutingRule, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, RoutingRule, alike, limited, unread
 
 PURPOSE = "which routing table a packet was sent by"
 

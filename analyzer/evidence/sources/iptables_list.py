@@ -8,21 +8,16 @@ interfaces, so whether the rule applies to a packet is unknown. Without `-n` it 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules import values
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
 from analyzer.evidence.sources import RULES
 from analyzer.evidence.unwrapping import prompted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 

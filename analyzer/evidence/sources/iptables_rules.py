@@ -7,19 +7,15 @@ declaration (`-P`, `-N`) is incomplete, and the other tables are unknown.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
 from analyzer.evidence.sources import RULES, ebtables, iptables_save
 from analyzer.evidence.sources.iptables_save import IPV6, make_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 

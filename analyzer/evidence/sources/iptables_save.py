@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules.builtin import HOOKS, priority
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
 from analyzer.evidence.sources import RULES, ebtables
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 

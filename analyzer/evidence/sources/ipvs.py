@@ -10,14 +10,9 @@ They come under this header; `expire` is in minutes and seconds.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import IpvsConnection, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, IpvsConnection, alike, limited, unread
 
 PURPOSE = "connections of the virtual server"
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import IpvsService, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, IpvsService, alike, limited, unread
 
 PURPOSE = "services of the virtual server"
 

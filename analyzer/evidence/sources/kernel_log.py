@@ -11,19 +11,15 @@ wording decides what happened to the packet; see `_TESTS`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.dates import month
-from analyzer.evidence.facts import LogLine, limited
+from analyzer.evidence.facts import Fact, LogLine, limited
 from analyzer.evidence.messages import message, packet, worth
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "the kernel's lines about dropped and INVALID packets"
 

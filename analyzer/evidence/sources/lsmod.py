@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Module, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, Module, alike, limited, unread
 
 PURPOSE = "which modules are loaded: br_netfilter, NAT helpers"
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, extension, simple
 from analyzer.evidence.rules.model import NAT, Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.sources import RULES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 

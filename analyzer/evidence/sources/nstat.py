@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, alike, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 

@@ -9,7 +9,8 @@ Times are from perf's own clock. With `perf record -k mono` and `perf script --h
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.evidence.drops import (
     DEEP,
@@ -23,14 +24,9 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.facts import Fact, limited, unread
 from analyzer.evidence.sources import DROPS
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

@@ -7,16 +7,11 @@ maintains are printed as zero.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
@@ -29,14 +30,9 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

@@ -16,20 +16,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, hook_of, number, place_of, reason, symbol
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 

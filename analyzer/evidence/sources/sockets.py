@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Socket, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, Socket, alike, limited, unread
 
 PURPOSE = "which ports are listened on"
 

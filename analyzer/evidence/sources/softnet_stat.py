@@ -7,16 +7,11 @@ digits in a line: hex dumps have four or eight, and other tables have a header.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
+from analyzer.evidence.facts import Fact, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 

@@ -15,14 +15,9 @@ If a file contains only a number, and only then, its path says which setting it 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Caveat, Kernel, Sysctl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, Kernel, Sysctl
 
 PURPOSE = "settings: table size, timeouts, forwarding, reverse path filter, port range"
 

@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import UNTOLD, Counters
-from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.facts import Caveat, Fact, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 

@@ -7,14 +7,9 @@ packets reached neither the capture nor the network stack.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import CaptureDrops
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import CaptureDrops, Fact
 
 PURPOSE = "packets that the capturing program lost"
 

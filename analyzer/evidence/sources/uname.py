@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Kernel
+from analyzer.evidence.facts import Fact, Kernel
 from analyzer.evidence.unwrapping import without_commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "which kernel's conntrack is replayed"
 

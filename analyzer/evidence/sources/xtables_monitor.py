@@ -10,18 +10,13 @@ It has no times, sequence numbers or protocol; only TCP lines have flags after t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import Fact, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
