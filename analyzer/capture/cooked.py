@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from analyzer.capture.columns import Flows
 from analyzer.capture.layout import SLL2_IFACE, SLL_IFACE
+from analyzer.capture.link import Link
 from analyzer.capture.naming import role_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.columns import Flows
-    from analyzer.capture.link import Link
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 NAMELESS = 0xF0000

@@ -10,12 +10,10 @@ import logging
 from collections import Counter
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from analyzer.capture.files import CaptureFile
 from analyzer.capture.reader import Reader
-
-if TYPE_CHECKING:
-    from analyzer.capture.files import CaptureFile
 
 FRAMES = 20
 """Frames that are dissected."""

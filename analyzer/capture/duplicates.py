@@ -6,17 +6,12 @@ nearly every packet has such a twin, the second ones are left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from analyzer.capture.columns import Packets
 from analyzer.capture.layout import ARP, REPLY
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from analyzer.capture.columns import Packets
-    from analyzer.capture.points import Recording
+from analyzer.capture.points import Recording
 
 SAMPLE = 4096
 """Packets, the first ones, by which a point is suspected."""

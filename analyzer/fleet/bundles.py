@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer import __version__
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from analyzer.fleet.places import Place
+from analyzer.fleet.places import Place
 
 FORMAT = 2
 """Of what is kept for a bundle; a higher one makes every bundle be analysed anew."""

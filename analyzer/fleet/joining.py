@@ -6,10 +6,10 @@ nodes' uplinks, it is one connection; where something between the nodes translat
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,8 @@ import pyarrow.compute as pc
 
 from analyzer.errors import LostsynError
 from analyzer.fleet import clocks, dataset, losses
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from analyzer.fleet.dataset import Result
-    from analyzer.fleet.places import Place
+from analyzer.fleet.dataset import Result
+from analyzer.fleet.places import Place
 
 SLICE = 500_000
 """Flows that are joined at once, about; slices are by ISN, so what belongs together is in one."""

@@ -6,8 +6,9 @@ connections from the same node to the same address did enter it. Else the fate i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,9 @@ import pandas as pd
 from analyzer.compute.thresholds import FLEET_ANSWER
 from analyzer.connection.model import Fate
 from analyzer.fleet.clocks import unmatched
+from analyzer.fleet.dataset import Recorded, Result
 from analyzer.fleet.tables import MOST_SYNS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from analyzer.fleet.dataset import Recorded, Result
-    from analyzer.incident.model import Confidence
+from analyzer.incident.model import Confidence
 
 Uplinks = dict[str, list["Recorded"]]
 

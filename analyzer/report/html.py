@@ -14,18 +14,15 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
 from analyzer import __version__
+from analyzer.connection.model import Connection
+from analyzer.incident.model import CapturePoint, Finding, Incident
 from analyzer.report import account, ladder, page, provenance, words
-
-if TYPE_CHECKING:
-    from analyzer.connection.model import Connection
-    from analyzer.incident.model import CapturePoint, Finding, Incident
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 
 def render(analysis: Result) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from analyzer.incident.model import Occupancy
 from analyzer.report.scale import ticks
 from analyzer.report.words import duration
-
-if TYPE_CHECKING:
-    from analyzer.incident.model import Occupancy
 
 WIDTH, HEIGHT = 880, 240
 LEFT, RIGHT, TOP, BOTTOM = 80, 850, 26, 200

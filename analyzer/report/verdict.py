@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from analyzer.connection.model import Account, GapNames
+from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
 from analyzer.incident.reconcile import unseen
 from analyzer.incident.unheard import UNANSWERED
 from analyzer.incident.wording import count, duration, wait
 from analyzer.report import account as accounts
 from analyzer.report.words import between, cause_title, losses, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.connection.model import Account, GapNames
-    from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
 _EVENTS = {

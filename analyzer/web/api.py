@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -20,11 +21,7 @@ from analyzer.web.form import is_form, take_form
 from analyzer.web.guard import Answer, base
 from analyzer.web.receiving import Body
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from analyzer.web.store import File, Upload
+from analyzer.web.store import File, Upload
 
 
 def refusal(_: Request, refused: Refusal) -> Response:

@@ -6,9 +6,9 @@ import re
 import secrets
 import shutil
 import sqlite3
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -18,11 +18,7 @@ from analyzer.web import api, pages
 from analyzer.web.desk import desk, operator
 from analyzer.web.guard import Answer, digest_of
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from analyzer.web.store import Deed
+from analyzer.web.store import Deed
 
 DEEDS = 200
 """Entries of the list of what was done, on one page."""
