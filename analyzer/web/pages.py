@@ -29,12 +29,8 @@ def _environment() -> jinja2.Environment:
     assert report.loader is not None
     made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
     made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
-    made.globals = {
-        **report.globals,
-        "strips": points.strips,
-        "roles": tuple(LAYERS),
-        "useless": view.USELESS,
-    }
+    ours = {"strips": points.strips, "roles": tuple(LAYERS), "useless": view.USELESS}
+    made.globals = {**report.globals, **ours}
     return made
 
 
@@ -42,11 +38,8 @@ def size(number: int) -> str:
     """Return a number of bytes for reading: `5.12 GB`."""
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= divisor:
-            return (
-                f"{number / divisor:.3g} {unit}"
-                if number < 1000 * divisor
-                else f"{number // divisor:,} {unit}"
-            )
+            few = number < 1000 * divisor
+            return f"{number / divisor:.3g} {unit}" if few else f"{number // divisor:,} {unit}"
     return f"{number} byte{'s' * (number != 1)}"
 
 

@@ -152,9 +152,7 @@ def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str
         captured = [point for point in points if point.role == role]
         recorded = any(point.packets for point in captured)
         for begin, end in _holes(captured, min(begins), max(ends)) if recorded else ():
-            of = {"pod": "a pod", "bridge": "the bridge", "tunnel": "the tunnel", "uplink": "the uplink"}[
-                role
-            ]
+            of = "a pod" if role == "pod" else f"the {role}"
             said.append(f"no capture of {of} between {_second(begin)} and {_second(end)}")
     counters = sum(text.startswith(_COUNTERS) for text in texts)
     if counters < 2:

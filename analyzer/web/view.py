@@ -155,8 +155,8 @@ def row_as_json(row: View | Row, base: str) -> dict[str, Any]:
     return {
         "id": upload.id,
         "name": row.title,
-        "created": _time(upload.created),
-        "expires": _time(row.expires),
+        "created": utc(upload.created),
+        "expires": utc(row.expires),
         "state": upload.state,
         "says": upload.says,
         "incidents": upload.incidents,
@@ -210,5 +210,6 @@ def as_json(view: View, base: str) -> dict[str, Any]:
     }
 
 
-def _time(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """Return seconds since the epoch as `2026-11-20T10:58:16Z`."""
     return iso(int(seconds) * _NS)[:19] + "Z"
