@@ -46,10 +46,8 @@ def parse(data: bytes, file: str) -> Iterator[Fact]:
         count += 1
         if at > len(data):
             break
-        record = _frame(data[begin + _COOKED : at], order, file, count)
-        if record is None:
-            continue
-        yield record
+        if record := _frame(data[begin + _COOKED : at], order, file, count):
+            yield record
     if at != len(data):
         yield Caveat(
             says=f"{file}: damaged or cut short in frame {max(count, 1)}; the frames before it were used"

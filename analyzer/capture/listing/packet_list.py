@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.listed import (
@@ -20,8 +19,10 @@ from analyzer.capture.listing.listed import (
     Listed,
     Notes,
     mac,
+    midnight,
     nanoseconds,
     port,
+    since_midnight,
     split,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
@@ -195,10 +196,9 @@ class _Reading:
             raise ValueError(text)
         if found["seconds"]:
             return nanoseconds(found["seconds"], found["fraction"])
-        hours, minutes, seconds = found["clock"].split(":")
-        time = nanoseconds(str(int(hours) * 3600 + int(minutes) * 60 + int(seconds)), found["fraction"])
+        time = since_midnight(found["clock"], found["fraction"])
         if found["date"]:
-            return int(datetime.fromisoformat(found["date"]).replace(tzinfo=UTC).timestamp()) * 10**9 + time
+            return midnight(found["date"]) + time
         self.notes.dateless = True
         return time
 

@@ -24,11 +24,6 @@ _WAYS = {
     "input": ("ingress", "prerouting", "input"),
     "output": ("output", "postrouting", "egress"),
 }
-_BRIDGE_WAYS = {
-    "forward": ("ingress", "prerouting", "forward", "postrouting", "egress"),
-    "input": ("ingress", "prerouting", "input"),
-    "output": ("output", "postrouting", "egress"),
-}
 """In the bridge family `input` is what a port hands up to the bridge, `output` what the bridge sends to a port."""
 _DESTINATION = frozenset({"dnat", "redirect"})
 _COUNT = Action(kind="other")
@@ -80,7 +75,7 @@ class _Walk:
 
     def result(self) -> Steps:
         pending: list[Step] = []
-        for hook in (_BRIDGE_WAYS if self._bridge else _WAYS)[self._way]:
+        for hook in _WAYS[self._way]:
             for chain in self._base(hook):
                 if chain.kind == "nat" and not self._asks_nat(hook):
                     continue

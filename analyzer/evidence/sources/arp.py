@@ -30,13 +30,11 @@ _COMPLETE, _PERMANENT = 2, 4
 
 
 def recognises(head: str) -> bool:
-    """Say whether a neighbour is told, in either form."""
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None or _HEAD.search(head) is not None
 
 
 @limited("neighbours", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the neighbours."""
     for line in map(str.strip, text.splitlines()):
         said = _LINE.fullmatch(line) or _ROW.fullmatch(line) or _PROC.fullmatch(line)
         if not said:

@@ -42,7 +42,6 @@ _NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
 
 
 def recognises(head: str) -> bool:
-    """Say whether the program wrote this."""
     return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
 
 

@@ -25,13 +25,11 @@ _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line tells a drop."""
     return re.search(rf"^(?:\S{{1,40}} )?{_DROP.pattern}", head, re.MULTILINE) is not None
 
 
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the drops."""
     lost: list[str] = []
     for count, line in enumerate(text.splitlines(), 1):
         if "xx drop (" not in line[:64]:

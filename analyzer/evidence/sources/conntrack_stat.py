@@ -18,7 +18,6 @@ _LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:(?:\w+|\(null\))=\d{1,20}(?:[ \t]+|
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line counts for a CPU."""
     return re.search(r"^cpu=\d+[ \t]+(?:searched|found)=\d", head, re.MULTILINE) is not None
 
 

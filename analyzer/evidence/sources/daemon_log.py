@@ -50,7 +50,6 @@ _TROUBLES: tuple[tuple[Trouble, re.Pattern[str]], ...] = (
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line of either is there."""
     return _PROXY_HEAD.search(head) is not None or _DNS_HEAD.search(head) is not None
 
 
@@ -58,10 +57,8 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the lines that tell of trouble; all others are of no use here."""
     for number, line in enumerate(text.splitlines(), 1):
-        fact = _line(line[:2000], file, number)
-        if fact is None:
-            continue
-        yield fact
+        if fact := _line(line[:2000], file, number):
+            yield fact
 
 
 def _line(line: str, file: str, number: int) -> DaemonLine | None:

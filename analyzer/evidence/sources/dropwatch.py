@@ -40,7 +40,6 @@ _LONGEST = 512
 
 
 def recognises(head: str) -> bool:
-    """Say whether packets are told, or dropwatch's counts."""
     return re.search(
         rf"^{_DROP.pattern}\n[ \t]*(?:origin|input port|timestamp)", head, re.MULTILINE
     ) is not None or (_COUNTS.search(head) is not None)

@@ -53,7 +53,6 @@ _WATCHING = ("--log", "--nflog", "--ulog")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing of ebtables begins."""
     return GENERATED.search(head) is not None or _LISTED.search(head) is not None
 
 

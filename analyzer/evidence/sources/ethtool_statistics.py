@@ -25,12 +25,10 @@ _FILE = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing begins, or `grep` left counters of one and nothing else."""
     return _BEGIN.search(head) is not None or bool(_PART.fullmatch(without_commands(head)))
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the counters of each listing."""
     before, *listings = _BEGIN.split(text)
     if not listings:
         listings = [without_commands(text)]

@@ -35,7 +35,6 @@ _FLOW = re.compile(r"^[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line holds a flow with a verdict."""
     return (
         re.search(
             r'^\{(?=[^\n]{0,4000}"verdict": ?")[^\n]{0,2000}"(?:IP|l4|node_name)": ?["{]', head, re.MULTILINE
@@ -53,9 +52,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             continue
         line, flow = item
         flow = flow["flow"] if isinstance(flow.get("flow"), dict) else flow
-        if flow.get("verdict") != "DROPPED":
-            continue
-        yield _record(flow, file, line)
+        if flow.get("verdict") == "DROPPED":
+            yield _record(flow, file, line)
     lost: list[str] = []
     for line, said in enumerate(text.splitlines(), 1):
         if (" DROPPED" in said or " DENIED" in said) and (told := _LINE.fullmatch(said.strip())):

@@ -30,12 +30,10 @@ _CALLED = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether an interface begins."""
     return _BEGIN.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the interfaces."""
     begins = list(_BEGIN.finditer(text))[:MOST]
     for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
         # Other output may follow.

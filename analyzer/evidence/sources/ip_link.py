@@ -20,7 +20,6 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a JSON list tells of interfaces."""
     return json_lists.holds(head, "ifindex", "ifname")
 
 

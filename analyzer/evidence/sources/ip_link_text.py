@@ -44,7 +44,6 @@ _COLUMNS = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether an interface begins, or `-br` lists some."""
     return re.search(rf"^(?:{_BEGIN.pattern})", head, re.MULTILINE) is not None or _is_brief(head)
 
 

@@ -27,13 +27,11 @@ _LIKE = re.compile(r"(?:TCP|UDP|SCTP) +\d")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the table's head is there."""
     return _HEAD.search(head) is not None
 
 
 @limited("connections", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the connections."""
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             yield IpvsConnection(

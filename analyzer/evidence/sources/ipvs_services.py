@@ -19,13 +19,11 @@ _LIKE = re.compile(r"(?:TCP|UDP|SCTP|FWM) +\S")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the list's head is there."""
     return _HEAD.search(head) is not None
 
 
 @limited("services", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the services."""
     for line in text.splitlines():
         if said := _SERVICE.fullmatch(line):
             yield IpvsService(proto=said[1].lower(), address=said[2], file=file)

@@ -20,13 +20,11 @@ _LIKE = re.compile(r"\w{1,64} +\d{4,12}\b")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there, or a line as /proc has them."""
     return _HEAD.search(head) is not None or _PROC.search(head) is not None
 
 
 @limited("modules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the modules."""
     begin = _HEAD.search(text)
     listed = text[begin.end() if begin else 0 :]
     for line in listed.splitlines():

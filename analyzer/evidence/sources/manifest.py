@@ -29,7 +29,6 @@ _EARLY = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a manifest begins."""
     return _BEGIN.search(head) is not None
 
 

@@ -23,7 +23,6 @@ _TABLE = re.compile(r"\b(arp|ndisc)_cache\b")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there."""
     return _HEAD.search(head) is not None
 
 

@@ -92,7 +92,6 @@ _SENTENCES = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a section begins, and the first counter follows, or whether `grep` left TCP's sentences alone."""
     return re.search(
         rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE
     ) is not None or any(map(_alone, head.splitlines()))

@@ -34,7 +34,6 @@ _LONGEST = 8 << 20
 
 
 def recognises(head: str) -> bool:
-    """Say whether a table begins."""
     return re.search(rf"^{_TABLE.pattern}", head, re.MULTILINE) is not None
 
 

@@ -34,7 +34,6 @@ _ICMP = {"ipv6-icmp": "icmpv6"}
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is traced."""
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None
 
 

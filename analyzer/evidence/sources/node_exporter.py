@@ -28,7 +28,6 @@ _SOFTNET = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether one of its metrics is there."""
     return (
         re.search(r"^node_(?:nf_conntrack|netstat|network|softnet)_\w+[ {]", head, re.MULTILINE) is not None
     )

@@ -44,13 +44,11 @@ _CLOCKS: dict[str, Clock] = {"monotonic": "monotonic", "boottime": "boot"}
 
 
 def recognises(head: str) -> bool:
-    """Say whether an event is there."""
     return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
 
 
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the drops."""
     clock: dict[str, Any] = {}
     if said := _REFERENCE.search(text[:65536]):
         clock = {

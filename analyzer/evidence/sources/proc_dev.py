@@ -25,7 +25,6 @@ _LIKE = re.compile(r" *[\w.@-]{1,15}: *\d{1,20} +\d")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there."""
     return _HEAD.search(head) is not None
 
 

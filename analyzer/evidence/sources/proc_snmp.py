@@ -19,7 +19,6 @@ _LIKE = re.compile(r"(?:Ip6|Icmp6|Udp6|UdpLite6)[A-Z]\w{1,60}(?:\s{2,}|\s*$|\S*[
 
 
 def recognises(head: str) -> bool:
-    """Say whether names and values stand below each other, or IPv6's counters stand there."""
     return (
         _PAIR.search(head) is not None
         or re.search(r"^Ip6InReceives[ \t]+\d+[ \t]*$", head, re.MULTILINE) is not None

@@ -21,7 +21,6 @@ _CALLED = {"clashres": "clash_resolve", "chainlength": "chaintoolong", "icmp_err
 
 
 def recognises(head: str) -> bool:
-    """Say whether the header is there."""
     return _HEADER.search(head) is not None
 
 

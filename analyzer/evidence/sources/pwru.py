@@ -56,7 +56,6 @@ _FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether pwru's header is there, a line of its with a packet, or an object with its keys."""
     found = _HEADER.search(head) or _BARE.search(head)
     return found is not None or (
         re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None

@@ -33,13 +33,11 @@ def _rows(text: str, lost: list[str] | None = None) -> Iterator[list[str]]:
 
 
 def recognises(head: str) -> bool:
-    """Say whether there is such a line."""
     # The whole at once first: line by line it takes ten times as long.
     return bool(re.search(_LINE, head)) and next(_rows(head), None) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the sums over the CPUs."""
     values: dict[str, int] = {}
     lost: list[str] = []
     for cells in _rows(text, lost):

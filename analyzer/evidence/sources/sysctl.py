@@ -59,7 +59,6 @@ _SPARED = re.compile(rf"{_SINGLE.pattern}(?!.*\.(?:{_KEPT})$)")
 
 
 def recognises(head: str) -> bool:
-    """Say whether settings are told, or the whole text is a number."""
     return (
         re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
         or _ALONE.fullmatch(head) is not None

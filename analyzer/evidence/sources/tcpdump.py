@@ -22,7 +22,6 @@ _SAID = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether a capturing program speaks."""
     # Nothing of it begins with a letter that only it has: most text is seen to hold none of these in no time.
     return any(word in head for word in ("listening on ", " dropped ", "/dropped ")) and bool(
         _SAID.search(head)

@@ -32,7 +32,6 @@ _PREFIX = 120
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is logged so."""
     return any(_says(line) for line in head.splitlines())
 
 

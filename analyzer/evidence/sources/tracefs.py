@@ -47,7 +47,6 @@ _CLOCKS: dict[str, Clock] = {"mono": "monotonic", "boot": "boot", "tai": "unknow
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet's drop is traced, or could be: the header is there."""
     return re.search(rf"^(?:# tracer: |{_LINE.pattern}$)", head, re.MULTILINE) is not None
 
 

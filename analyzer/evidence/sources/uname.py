@@ -25,7 +25,6 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the kernel."""
     release = _found(text)
     if release is not None:
         yield Kernel(release=release, file=file)

@@ -32,7 +32,6 @@ _FIELD = re.compile(r"\b(IN|OUT|SRC|DST|ID|SPORT|DPORT|TYPE)=(\S{1,64})")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is traced."""
     return re.search(r"^(?:PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=| TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:)", head,
                      re.MULTILINE) is not None  # fmt: skip
 
