@@ -135,12 +135,9 @@ def _again(
         iface,
         np.where(turned, swapped, ports),
         *(
-            np.where(turned, getattr(flows, f"dst_{h}")[mine], getattr(flows, f"src_{h}")[mine])
-            for h in ("hi", "lo")
-        ),
-        *(
-            np.where(turned, getattr(flows, f"src_{h}")[mine], getattr(flows, f"dst_{h}")[mine])
-            for h in ("hi", "lo")
+            np.where(turned, getattr(flows, f"{far}_{half}")[mine], getattr(flows, f"{near}_{half}")[mine])
+            for near, far in (("src", "dst"), ("dst", "src"))
+            for half in ("hi", "lo")
         ),
     ]
     order = np.lexsort((np.arange(len(mine)), *columns))
