@@ -47,11 +47,8 @@ class Checked:
     @property
     def why(self) -> str:
         """The error, and of which bundle it tells; empty without one."""
-        return (
-            f"{self.name}: {self.error}"
-            if not self.error.startswith(self.name) and self.error
-            else self.error
-        )
+        named = not self.error or self.error.startswith(self.name)
+        return self.error if named else f"{self.name}: {self.error}"
 
     @property
     def exit(self) -> int:

@@ -70,12 +70,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         bytecode_cache=_compiled(),
     )
-    made.filters.update(
-        {
-            name: getattr(words, name)
-            for name in ("cause_title", "clock", "count", "day", "duration", "placeholders", "short", "still")
-        }
-    )
+    filters = ("cause_title", "clock", "count", "day", "duration", "placeholders", "short", "still")
+    made.filters.update({name: getattr(words, name) for name in filters})
     made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
     made.globals.update({name: getattr(words, name) for name in ("fix_label", "period", "sure", "title")})
     made.globals.update(

@@ -103,8 +103,7 @@ def _ladder(told: Finding | Connection, points: Sequence[CapturePoint]) -> ladde
 
 def _points(told: Finding | Connection) -> list[CapturePoint]:
     """The points that the packets passed, from the inside out, where no analysis is at hand to say."""
-    names = list(reversed(told.gap or ()))
-    names.reverse()
+    names = list(told.gap or ())
     for passage in told.passages:
         way = [sighting.point for sighting in passage.sightings]
         place = len(names)

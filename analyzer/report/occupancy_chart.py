@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzer.incident.model import Occupancy
-from analyzer.report.scale import ticks
+from analyzer.report.scale import Tick, ticks
 from analyzer.report.words import duration
 
 WIDTH, HEIGHT = 880, 240
 LEFT, RIGHT, TOP, BOTTOM = 80, 850, 26, 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """A place on an axis, and what stands there."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

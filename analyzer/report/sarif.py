@@ -71,9 +71,7 @@ def _artifacts(checked: Checked) -> Iterator[dict[str, Any]]:
     """What was analysed, as SARIF 2.1.0 section 3.24 has it."""
     for one in checked.analysis.inputs if checked.analysis else ():
         path = checked.file(one.file)
-        if (
-            Path(path).name != Path(one.file).name
-        ):  # it is not there any more, or was stored under another name
+        if Path(path).name != Path(one.file).name:  # not there any more, or stored under another name
             path = f"{path}/{one.file}"
         artifact: dict[str, Any] = {
             "location": {"uri": _uri(path), "uriBaseId": "%SRCROOT%"},

@@ -108,13 +108,9 @@ _VAIN = "a pod can send nothing, since its ARP requests are not answered"
 def _beside(analysis: Result) -> str:
     """What is wrong though no connection shows it; empty without."""
     said = analysis.inconclusive or ""
-    return (
-        _VAIN
-        if said.endswith(UNANSWERED)
-        else _DROPPED
-        if said and said == unseen(analysis.reconciliation)
-        else ""
-    )
+    if said.endswith(UNANSWERED):
+        return _VAIN
+    return _DROPPED if said and said == unseen(analysis.reconciliation) else ""
 
 
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
@@ -192,11 +188,7 @@ def _elsewhere(account: Account) -> str:
     late = account.outcomes_outside.get("delayed", 0)
     if late == account.outside:
         return "needed a retry outside this node"
-    return (
-        "failed outside this node or at the peer"
-        if not late
-        else "failed or waited outside this node or at the peer"
-    )
+    return f"failed {'or waited ' * bool(late)}outside this node or at the peer"
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:
