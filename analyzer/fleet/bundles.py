@@ -26,16 +26,8 @@ _CAPTURE = re.compile(
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|zst|xz))?|tgz|txz|zip)$", re.IGNORECASE)
 # How stores call what changes with a file: local files, S3, Google's, Azure's, HTTP, memory.
 _STAMPS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "content_md5",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
-)
+    "ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

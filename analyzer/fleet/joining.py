@@ -29,28 +29,16 @@ one for thousands of SYNs: of these, only such with the same five-tuple are comp
 TUPLE = ["orig_h", "orig_p", "resp_h", "resp_p"]
 _TIMES = ["syns", "synacks"]
 _COLUMNS = [
-    "node",
-    "bundle",
-    "heading",
-    *TUPLE,
-    "orig_isn",
-    "resp_isn",
-    "resp_pkts",
-    "inner_orig",
-    "inner_resp",
-]
+    "node", "bundle", "heading", *TUPLE, "orig_isn", "resp_isn", "resp_pkts", "inner_orig", "inner_resp",
+]  # fmt: skip
 _TIME = pa.timestamp("ns", "UTC")
+_NAMES = (
+    "left_node", "entered_node", "left_bundle", "entered_bundle", "pod", "left", "entered", "inside",
+)  # fmt: skip
 SCHEMA = pa.schema(
     [
         ("time", _TIME),
-        ("left_node", pa.string()),
-        ("entered_node", pa.string()),
-        ("left_bundle", pa.string()),
-        ("entered_bundle", pa.string()),
-        ("pod", pa.string()),
-        ("left", pa.string()),
-        ("entered", pa.string()),
-        ("inside", pa.string()),
+        *((name, pa.string()) for name in _NAMES),
         ("syns_left", pa.int64()),
         ("syns_entered", pa.int64()),
         ("fate", pa.string()),
