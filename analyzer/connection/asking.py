@@ -62,11 +62,9 @@ def acknowledged(point: Point, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     packets = point.packets
     flow = packets.flow[rows]
     latest = np.full(len(point.flows), -1, np.int64)
-    for f in distinct(flow)[:MOST_REPLIES].tolist():
-        mine = point.rows(f, 0)
-        acks = mine[packets.flags[mine] & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
-        if len(acks):
-            latest[f] = int(packets.time[acks].max())
+    sent = point.rows_of(distinct(flow)[:MOST_REPLIES], 0)
+    acks = sent[packets.flags.take(sent) & (TCP_ACK | TCP_SYN | TCP_RST) == TCP_ACK]
+    np.maximum.at(latest, packets.flow.take(acks), packets.time.take(acks))
     known: NDArray[np.bool_] = latest[flow] >= packets.time[rows]
     return known
 

@@ -32,11 +32,8 @@ def opener(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """
     found = np.zeros(len(chains), np.uint16)
     for point, flows, of in _others(chains, some):
-        sent = point.starts[2 * flows + 1] - point.starts[2 * flows]
-        rows = point.order[
-            np.arange(sent.sum()) + np.repeat(point.starts[2 * flows] + sent - np.cumsum(sent), sent)
-        ]
-        flags, of = point.packets.flags[rows], np.repeat(of, sent)
+        rows = point.rows_of(flows, 0)
+        flags, of = point.packets.flags[rows], np.repeat(of, np.diff(point.starts)[2 * flows])
         for bit, mask, value in (
             (tally.WENT_ON, TCP_ACK | TCP_SYN | TCP_RST, TCP_ACK),
             (tally.FIN, TCP_FIN, TCP_FIN),
@@ -52,11 +49,13 @@ def repeated(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.int64]:
         rows, first, _ = answered(point, TCP)
         number = np.full(len(point.flows), -1, np.int32)
         number[flows] = of
-        mine = number[point.packets.flow[rows]] >= 0
+        flow = point.packets.flow.take(rows)
+        several = np.bincount(flow, minlength=len(number)) > 1
+        mine = several.take(flow) & (number.take(flow) >= 0)
         rows, first = rows[mine], first[mine]
         order = np.argsort(point.packets.flow[rows], kind="stable")
         flow, begin = np.unique(point.packets.flow[rows[order]], return_index=True)
-        last = np.append(begin[1:], len(rows)) - 1
+        last = np.append(begin, len(rows))[1:] - 1
         one, other = order[begin], order[last]
         late = ~handed_on(point, rows[one], rows[other]) & ((first[one] < 0) | (rows[other] < first[one]))
         waited = point.packets.time[rows[other]] - point.packets.time[rows[one]]

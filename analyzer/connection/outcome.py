@@ -137,8 +137,9 @@ def outcomes(
         proto[here] = point.flows.proto.take(flow)
         dport[here] = point.flows.ports.take(flow) & 0xFFFF
         sent[here] = np.diff(point.starts).reshape(-1, 2).take(flow, axis=0)
-        copied = (syn[here, 0] >= 0) & handed_on(point, syn[here, 0], syn[here, 1])
-        syn[here, 1] = np.where(copied, syn[here, 0], syn[here, 1])
+        twice = here.start + np.flatnonzero((syn[here, 0] != syn[here, 1]) & (syn[here, 1] >= 0))
+        copied = twice[handed_on(point, *syn[twice, :2].T)]
+        syn[copied, 1] = syn[copied, 0]
         unheard[here] = _unheard(point, flow, seen[here], syn[here, 2])
         mute[here] = _mute(point, flow, begun[here], repeated[here])
         stopped[here] = np.maximum(_stopped(point, flow, ended[here]), _shut(point, flow, syn[here, 2]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,10 +103,13 @@ class Point:
             return np.sort(self.order[self.starts[2 * flow] : self.starts[2 * flow + 2]])
         return self.order[self.starts[2 * flow + side] : self.starts[2 * flow + side + 1]]
 
-    def rows_of(self, flows: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Rows of several flows, one flow after the other, of each what the originator sent first."""
-        first = 2 * flows.astype(np.int64)
-        begin, count = self.starts[first], self.starts[first + 2] - self.starts[first]
+    def rows_of(self, flows: NDArray[Any], side: int | None = None) -> NDArray[np.int32]:
+        """Rows of several flows, one flow after the other, of each what the originator sent first; of one side if asked."""
+        first = 2 * flows.astype(np.int64) + (side or 0)
+        begin, count = (
+            self.starts[first],
+            self.starts[first + (2 if side is None else 1)] - self.starts[first],
+        )
         before = np.cumsum(count) - count
         return self.order[np.arange(count.sum()) + np.repeat(begin - before, count)]
 

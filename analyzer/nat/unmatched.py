@@ -83,7 +83,7 @@ def measured(inner: Point, outer: Point, in_outer: NDArray[np.int32]) -> int:
     """The longest transit of the packets that are paired, ns; of very many, of the last."""
     begin = max(len(in_outer) - 16 * SAMPLE, 0)
     paired = begin + np.flatnonzero(in_outer[begin:] >= 0)[-SAMPLE:]
-    transits = np.abs(outer.packets.time[in_outer[paired]] - inner.packets.time[paired])
+    transits = np.abs(outer.packets.time.take(in_outer.take(paired)) - inner.packets.time.take(paired))
     return int(transits.max(initial=0))
 
 
