@@ -15,15 +15,13 @@ import struct
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from analyzer.capture.compressed import Stream
 from analyzer.capture.naming import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 MEMBERS = 10_000
 HEADERS = 50_000

@@ -6,10 +6,7 @@ dpkt writes neither names of interfaces nor nanoseconds, and scapy takes half a 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 _COMMENT, _NAME, _DESCRIPTION, _RESOLUTION, _PROGRAM, _OFFSET = 1, 2, 3, 9, 4, 14
 _LONGEST = 4000

@@ -10,9 +10,10 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
@@ -23,9 +24,6 @@ from analyzer.capture.listing.recognising import Listing, form
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import is_capture
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 FILES = 10_000
 """Files of a bundle, at most."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from analyzer.capture.storage import Memory
+from analyzer.capture.storage import Memory
 
 
 def views(*columns: NDArray[Any]) -> Any:
@@ -128,33 +126,10 @@ def _taken(
 
 
 PACKET_DTYPES: dict[str, str] = {
-    "time": "i8",
-    "offset": "u4",
-    "frame": "u4",
-    "flow": "i4",
-    "seq": "u4",
-    "ack": "u4",
-    "length": "i4",
-    "print": "u4",
-    "window": "u2",
-    "ip_id": "u2",
-    "flags": "u2",
-    "ttl": "u1",
-    "bits": "u1",
-}
+    "time": "i8", "offset": "u4", "frame": "u4", "flow": "i4", "seq": "u4", "ack": "u4", "length": "i4", "print": "u4",
+    "window": "u2", "ip_id": "u2", "flags": "u2", "ttl": "u1", "bits": "u1",
+}  # fmt: skip
 FLOW_DTYPES: dict[str, str] = {
-    "src_hi": "u8",
-    "src_lo": "u8",
-    "dst_hi": "u8",
-    "dst_lo": "u8",
-    "ports": "u4",
-    "proto": "u1",
-    "iface": "i4",
-    "hash": "u4",
-    "isn_x": "u4",
-    "isn_y": "u4",
-    "marks": "u1",
-    "syn_print": "u4",
-    "mac_src": "u8",
-    "mac_dst": "u8",
-}
+    "src_hi": "u8", "src_lo": "u8", "dst_hi": "u8", "dst_lo": "u8", "ports": "u4", "proto": "u1", "iface": "i4", "hash": "u4",
+    "isn_x": "u4", "isn_y": "u4", "marks": "u1", "syn_print": "u4", "mac_src": "u8", "mac_dst": "u8",
+}  # fmt: skip

@@ -10,12 +10,10 @@ import importlib
 import io
 import lzma
 import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 from zipfile import BadZipFile
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PIECE = 1 << 20
 MEMBER = 1 << 16

@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from analyzer.capture.columns import Flows
 from analyzer.capture.layout import SLL2_IFACE, SLL_IFACE
+from analyzer.capture.link import Link
 from analyzer.capture.naming import role_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.columns import Flows
-    from analyzer.capture.link import Link
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 NAMELESS = 0xF0000
@@ -140,12 +135,9 @@ def _again(
         iface,
         np.where(turned, swapped, ports),
         *(
-            np.where(turned, getattr(flows, f"dst_{h}")[mine], getattr(flows, f"src_{h}")[mine])
-            for h in ("hi", "lo")
-        ),
-        *(
-            np.where(turned, getattr(flows, f"src_{h}")[mine], getattr(flows, f"dst_{h}")[mine])
-            for h in ("hi", "lo")
+            np.where(turned, getattr(flows, f"{far}_{half}")[mine], getattr(flows, f"{near}_{half}")[mine])
+            for near, far in (("src", "dst"), ("dst", "src"))
+            for half in ("hi", "lo")
         ),
     ]
     order = np.lexsort((np.arange(len(mine)), *columns))

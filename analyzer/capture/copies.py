@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from analyzer.capture.compressed import PIECE, Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from analyzer.capture.files import CaptureFile
+from analyzer.capture.files import CaptureFile
 
 LEAST = 256
 """Bytes of a head that holds more than what captures without a packet begin with."""

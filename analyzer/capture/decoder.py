@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.capture.columns import FLOW_DTYPES, PACKET_DTYPES, Flows, Packets, Stretch
 from analyzer.capture.flowtable import FlowTable
 from analyzer.capture.layout import MAX_IFACES, REASONS
+from analyzer.capture.reader import Reader, Records
 from analyzer.capture.scan import decode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.reader import Reader, Records
-    from analyzer.capture.storage import Memory
+from analyzer.capture.storage import Memory
 
 LATE = 1000
 """One packet in so many may be later than the first of the next file."""

@@ -10,12 +10,10 @@ import logging
 from collections import Counter
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from analyzer.capture.files import CaptureFile
 from analyzer.capture.reader import Reader
-
-if TYPE_CHECKING:
-    from analyzer.capture.files import CaptureFile
 
 FRAMES = 20
 """Frames that are dissected."""
@@ -34,9 +32,7 @@ _MODULES = (
 def layers(file: CaptureFile) -> str:
     """Name the layers of most of the first frames that are neither IP nor ARP: `802.3 / LLC / STP`; empty if nobody can."""
     found: Counter[str] = Counter()
-    with suppress(
-        Exception
-    ):  # a dissector of a hundred protocols fails in as many ways, and nothing depends on it
+    with suppress(Exception):  # a hundred dissectors fail in as many ways, and nothing depends on it
         conf = _scapy()
         with suppress(StopIteration):
             reader = Reader(file.source, name=file.label)

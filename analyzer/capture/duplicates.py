@@ -6,17 +6,12 @@ nearly every packet has such a twin, the second ones are left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from analyzer.capture.columns import Packets
 from analyzer.capture.layout import ARP, REPLY
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from analyzer.capture.columns import Packets
-    from analyzer.capture.points import Recording
+from analyzer.capture.points import Recording
 
 ICMP6 = 58
 SAMPLE = 4096
@@ -37,14 +32,12 @@ def leave_out(recording: Recording) -> str | None:
     recording.stretches = tuple(
         stretch._replace(first_row=int(kept[stretch.first_row])) for stretch in recording.stretches
     )
+    if recording.copied and keep.all():
+        return None
     if recording.copied:
         return (
-            None
-            if keep.all()
-            else (
-                f"{recording.name}: {before - int(keep.sum()):,} packets that SLL shows once more, as a bridge's and its port's, "
-                "are left out"
-            )
+            f"{recording.name}: {before - int(keep.sum()):,} packets that SLL shows once more, as a bridge's and its port's, "
+            "are left out"
         )
     return (
         f"{recording.name}: nearly every packet was recorded twice, as by a bond and its slave or a mirror of both directions; "

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from analyzer.capture import naming
 from analyzer.capture.compressed import Stream
 from analyzer.capture.listing.reading import ListingReader
 from analyzer.capture.listing.recognising import Listing
 from analyzer.capture.reader import Reader
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 EVIDENCE = 32 << 20
 """Bytes read of a piece of side evidence, at most."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from pathlib import Path
 
 LIMIT = 64 << 20
 """Bytes of a bundle that are hashed unasked. Decoding plain captures takes about as long as hashing them (1.1 GB/s and

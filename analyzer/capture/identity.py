@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from analyzer.capture import naming
+from analyzer.capture.columns import Flows
 from analyzer.capture.cooked import NAMELESS
+from analyzer.capture.files import CaptureFile
+from analyzer.capture.interfaces import Interfaces
 from analyzer.capture.layout import SLL2_IFACE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from analyzer.capture.columns import Flows
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.interfaces import Interfaces
-    from analyzer.capture.link import Link
-
+from analyzer.capture.link import Link
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.capture import layout, naming, splitting
 from analyzer.capture.columns import PACKET_DTYPES, Flows, Packets, views
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.reader import Reader
-    from analyzer.capture.storage import Memory
-
+from analyzer.capture.reader import Reader
+from analyzer.capture.storage import Memory
 
 BEYOND = layout.BEYOND
 """The number of whatever is not told apart: a file can claim a million interfaces, and each costs more than its packets."""

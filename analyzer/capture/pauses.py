@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from analyzer.compute.thresholds import PAUSE, UNUSUAL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 def pauses(spans: Iterable[tuple[int, int]], packets: int) -> Iterator[tuple[int, int]]:

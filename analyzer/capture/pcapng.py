@@ -7,11 +7,8 @@ checked against them, and what does not fit is left out.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SECTION = 0x0A0D0D0A
 INTERFACE = 1

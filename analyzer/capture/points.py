@@ -7,30 +7,25 @@ split. Groups of files are decoded in parallel: the scan releases the GIL.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyzer.capture import naming
+from analyzer.capture.columns import Flows, Packets, Stretch
 from analyzer.capture.cooked import tell_apart
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.dissecting import layers
+from analyzer.capture.files import CaptureFile
 from analyzer.capture.identity import distinguish, hints, merge_cooked
 from analyzer.capture.interfaces import BEYOND, Interfaces, Part, split
 from analyzer.capture.layout import CUT, ETHERTYPES, FRAGMENT, LINKS, SLL, SLL2_IFACE, SLL_IFACE
+from analyzer.capture.link import Link
 from analyzer.capture.rotation import candidates, in_order
+from analyzer.capture.storage import Memory
 from analyzer.compute.threads import side_by_side
 from analyzer.errors import UnknownPoint, UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from analyzer.capture.columns import Flows, Packets, Stretch
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.link import Link
-    from analyzer.capture.storage import Memory
-
 
 _MOST = (1 << 64) - 1
 """What a counter of a file can hold; of several files the sum is no more, either."""

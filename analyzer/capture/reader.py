@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.capture import pcapng
 from analyzer.capture.compressed import Stream
 from analyzer.capture.walk import walk_pcap, walk_pcapng
 from analyzer.capture.window import Window
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
 
 BLOCK = 4 << 20
 """Bytes read at a time."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING
 
 from analyzer.capture import naming
+from analyzer.capture.files import CaptureFile
+from analyzer.capture.reader import Records
 from analyzer.capture.stations import station
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.reader import Records
-
 
 _MOST_OWNERS = 200
 """Folders, or prefixes of names, that are compared with each other; what is beyond is the first one's."""

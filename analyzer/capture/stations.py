@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from analyzer.capture.files import CaptureFile
+from analyzer.capture.reader import Records
 from analyzer.compute.thresholds import MOSTLY_OWN
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.reader import Records
 
 _ETHERNET = 1
 """LINKTYPE_ETHERNET."""

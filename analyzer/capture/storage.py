@@ -16,14 +16,12 @@ import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from analyzer.errors import LostsynError
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
 
 OFTEN = 0.005
 """Seconds between two looks at how much memory is in use."""

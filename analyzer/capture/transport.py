@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from analyzer.capture.columns import Flows
 from analyzer.capture.compressed import Stream
+from analyzer.capture.files import CaptureFile
 from analyzer.capture.layout import CUT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from analyzer.capture.columns import Flows
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.points import Recording
+from analyzer.capture.points import Recording
 
 MAPPED = bytes(10) + b"\xff\xff"
 MOST = 576

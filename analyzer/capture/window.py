@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from analyzer.capture.compressed import Stream
 from analyzer.capture.scan import SLACK
-
-if TYPE_CHECKING:
-    from analyzer.capture.compressed import Stream
 
 
 class Window:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyzer.cli.common import run, write
+from analyzer.cli.common import make_folder, run, write
 from analyzer.cli.saying import note
 from analyzer.errors import LostsynError
 from analyzer.fleet.bundles import key, named_as_capture
@@ -103,10 +103,7 @@ def write_pages(checked: Sequence[Checked], folder: Path) -> None:
     wrong = [one for one in checked if one.exit and one.analysis is not None]
     if not wrong:
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
+    make_folder(folder)
     for one in wrong:
         assert one.analysis is not None
         page = folder / f"{key(one.name)}.html"

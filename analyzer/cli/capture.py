@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import click
 
 from analyzer.errors import MissingTool
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def _option(name: str, metavar: str, help_: str, *, multiple: bool = False) -> click.Option:

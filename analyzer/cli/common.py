@@ -15,7 +15,7 @@ import click
 
 from analyzer.capture.naming import ROLES as ROLES
 from analyzer.cli.saying import note, say, shown
-from analyzer.errors import UnusableInput
+from analyzer.errors import LostsynError, UnusableInput
 from analyzer.result.saving import inode, saving
 
 if TYPE_CHECKING:
@@ -193,6 +193,14 @@ def _share_one_heap() -> None:
             mallopt(parameter, value)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for what is written; an error says which one could not be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
+
+
 def write(text: str, output: Path | None, printed: Callable[[str], str] = shown) -> None:
     """Write a result to a file, or to stdout.
 
@@ -206,6 +214,18 @@ def write(text: str, output: Path | None, printed: Callable[[str], str] = shown)
         return
     with saving(output) as file:
         file.write(text.encode(errors="replace"))
+
+
+def text_or_json(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option that says what it prints, as its argument `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="What to print: text for people, json (format_version 1) for programs.",
+    )(function)
 
 
 def terminal() -> dict[str, Any]:

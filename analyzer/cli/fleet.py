@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import LINE, memory_option, meter, write
+from analyzer.cli.common import LINE, memory_option, meter, text_or_json, write
 from analyzer.cli.saying import in_json, note, shown
 from analyzer.errors import MissingTool
 
@@ -41,14 +41,7 @@ if TYPE_CHECKING:
     help="Processes on this machine.  [default: one for each CPU]",
 )
 @memory_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What to print: text for people, json (format_version 1) for programs.",
-)
+@text_or_json
 @click.pass_context
 def command(
     context: click.Context,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import advise, bundle_options, run, slow_log_option, write
+from analyzer.cli.common import advise, bundle_options, make_folder, run, slow_log_option, write
 from analyzer.cli.saying import note
 from analyzer.cli.sharing import Sharing, sharing_options
-from analyzer.errors import LostsynError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @click.command()
@@ -72,10 +68,7 @@ def command(
     analysis = sharing.share(run(paths, points, roles, memory, outputs, slow_logs))
     write(html.render(analysis), output, str)
     if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LostsynError(f"{folder}: cannot be created: {error.strerror}") from None
+        make_folder(folder)
         for incident in analysis.incidents:
             write(html.render_incident(analysis, incident), folder / f"{incident.id}.html")
     for caveat in analysis.caveats:

@@ -8,12 +8,9 @@ and in the agent of Azure Pipelines); where a line wraps, a name may well begin 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import click
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _COLOUR = re.compile("(\x1b\\[[0-9;]{1,8}m)")
 _LINE_COMMAND = re.compile(r"^(\s*)::(?=.*::)", re.MULTILINE)

@@ -7,17 +7,14 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.cli.saying import note
 from analyzer.errors import LostsynError, MissingTool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _LOOPBACK = ("127.", "localhost", "::1")
 _GIB = 1 << 30

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analyzer.cli.common import bundle_options, run, write
+from analyzer.cli.common import bundle_options, run, text_or_json, write
 from analyzer.cli.saying import in_json, note, shown
 
 if TYPE_CHECKING:
@@ -32,14 +32,7 @@ WIDTH = 80
     metavar="SETTING",
     help="be-liberal, drop-invalid, random-fully, kernel=RELEASE or table=ENTRIES. May be repeated: each is changed alone.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What to print: text for people, json (format_version 1) for programs.",
-)
+@text_or_json
 @click.option(
     "-o", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE instead of stdout."
 )

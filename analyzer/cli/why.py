@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
 from analyzer.cli.common import bundle_options, run
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @click.command()

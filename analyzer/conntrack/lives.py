@@ -7,24 +7,19 @@ decide, of everything else the pauses. Where it differs is said at the function.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.capture.columns import views
 from analyzer.capture.layout import ARP
 from analyzer.conntrack import ageing
+from analyzer.conntrack.generation import Generation
 from analyzer.conntrack.states import State
-from analyzer.conntrack.timeouts import SECOND, STREAM
+from analyzer.conntrack.timeouts import SECOND, STREAM, Timeouts
 from analyzer.flow.keys import is_v4
-from analyzer.flow.point import ICMP, ICMP6, SLICE, TCP, UDP, slices
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from analyzer.conntrack.generation import Generation
-    from analyzer.conntrack.timeouts import Timeouts
-    from analyzer.flow.point import Point
+from analyzer.flow.point import ICMP, ICMP6, SLICE, TCP, UDP, Point, slices
 
 STATES = tuple(State)
 """What `Lives.talking` and `Lives.settled` index; 0, `NONE`, where the protocol has no states."""

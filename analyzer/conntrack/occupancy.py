@@ -6,30 +6,23 @@ The result is a lower bound of what the node's table held: `unknown` says what t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.compute.threads import side_by_side
-from analyzer.connection.fates import VANISHED
+from analyzer.connection.fates import VANISHED, Followed
 from analyzer.connection.passages import address
+from analyzer.conntrack.generation import Generation
 from analyzer.conntrack.lives import BEFORE, STATES, Lives, lives
+from analyzer.conntrack.timeouts import Timeouts
 from analyzer.flow.keys import among, distinct
-from analyzer.flow.point import ICMP, ICMP6, TCP, UDP
+from analyzer.flow.point import ICMP, ICMP6, TCP, UDP, Point
+from analyzer.nat.gap import Gap
 from analyzer.nat.tuples import SRC
 from analyzer.node.ways import IN, OUT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from analyzer.connection.fates import Followed
-    from analyzer.conntrack.generation import Generation
-    from analyzer.conntrack.timeouts import Timeouts
-    from analyzer.flow.point import Point
-    from analyzer.nat.gap import Gap
 
 MOMENTS = 500
 """Points of the curve, at most."""

@@ -8,23 +8,18 @@ connection for conntrack: its tuple is nobody's.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TCP_ACK, TCP_RST, TCP_SYN
 from analyzer.capture.transport import Options, tcp_options, transports
-from analyzer.conntrack.model import Segment, Settings
+from analyzer.conntrack.generation import Generation
+from analyzer.conntrack.model import Judgement, Segment, Settings
 from analyzer.conntrack.pickup import Seen, infer_scales
 from analyzer.conntrack.tcp import Connection
+from analyzer.flow.point import Point
+from analyzer.nat.gap import Gap
 from analyzer.node.ways import IN
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from analyzer.conntrack.generation import Generation
-    from analyzer.conntrack.model import Judgement
-    from analyzer.flow.point import Point
-    from analyzer.nat.gap import Gap
 
 DEFAULTS = Settings()
 MOST = 100_000

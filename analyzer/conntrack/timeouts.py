@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from analyzer.conntrack.generation import Generation
 from analyzer.conntrack.states import TIMEOUTS, State
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from analyzer.conntrack.generation import Generation
 
 PREFIX = "net.netfilter.nf_conntrack_"
 SECOND = 1_000_000_000

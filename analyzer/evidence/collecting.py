@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cmp_to_key
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from analyzer.capture.files import EVIDENCE
+from analyzer.capture.files import EVIDENCE, EvidenceFile
 from analyzer.capture.formats import is_netlink
 from analyzer.capture.link import Link
 from analyzer.capture.naming import role_of
@@ -46,11 +47,6 @@ from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.sources import sources
 from analyzer.evidence.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from analyzer.capture.files import EvidenceFile
 
 T = TypeVar("T")
 S = TypeVar("S", Route, Neighbour, RoutingRule, FdbEntry)

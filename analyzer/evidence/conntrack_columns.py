@@ -9,15 +9,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Ints = npt.NDArray[np.int64]
-    Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 IPV6 = 1 << 32
 _PAD = 128

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from typing import Literal
 
 Group = Literal["protocol", "nstat", "interface", "driver", "softnet", "qdisc", "neighbours"]
 """Whose counters: those of IP, TCP, UDP (`nstat`, which may print differences, apart); those of the network device;

@@ -23,19 +23,9 @@ _MONTHS = {
 }  # fmt: skip
 """Short names of months in English, German, French, Spanish, Italian, Portuguese and Dutch, as the C library writes them."""
 _ZONES = {
-    "UTC": 0,
-    "GMT": 0,
-    "CET": 1,
-    "CEST": 2,
-    "EST": -5,
-    "EDT": -4,
-    "CST": -6,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
+    "UTC": 0, "GMT": 0, "CET": 1, "CEST": 2, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8,
     "PDT": -7,
-}
+}  # fmt: skip
 """Hours east of Greenwich of the names that `date` prints and that mean one thing to most."""
 _LINE = re.compile(
     r"[^\w\n]{0,8}(?:Every [\d.]{1,8}s: [^\n]{1,150}[: ] )?"

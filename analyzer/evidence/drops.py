@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from analyzer.capture.naming import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MOST = 100_000
 """Records kept of one file; each takes about half a kilobyte."""

@@ -7,18 +7,14 @@ family NET_DM (include/uapi/linux/net_dropmon.h) with where the packet was dropp
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from analyzer.capture.formats import is_netlink
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat, limited
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, limited
 
 Order = Literal["little", "big"]
 
@@ -50,10 +46,8 @@ def parse(data: bytes, file: str) -> Iterator[Fact]:
         count += 1
         if at > len(data):
             break
-        record = _frame(data[begin + _COOKED : at], order, file, count)
-        if record is None:
-            continue
-        yield record
+        if record := _frame(data[begin + _COOKED : at], order, file, count):
+            yield record
     if at != len(data):
         yield Caveat(
             says=f"{file}: damaged or cut short in frame {max(count, 1)}; the frames before it were used"

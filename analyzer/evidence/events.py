@@ -5,19 +5,14 @@ A log is kept as columns, as a listing is (`analyzer.evidence.table`): a node ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from analyzer.evidence.table import ASSURED, OFFLOAD
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy.typing as npt
-
-    from analyzer.evidence.table import Entry, Table
+from analyzer.evidence.table import ASSURED, OFFLOAD, Entry, Table
 
 EventKind = Literal["NEW", "UPDATE", "DESTROY"]
 KINDS: tuple[EventKind, ...] = ("NEW", "UPDATE", "DESTROY")

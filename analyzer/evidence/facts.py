@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from calendar import isleap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Concatenate, Literal
+from typing import Any, Concatenate, Literal
 
 from analyzer.capture.link import Link
 from analyzer.evidence.counting import Counters
@@ -29,9 +29,6 @@ from analyzer.evidence.network import RoutingRule as RoutingRule
 from analyzer.evidence.network import Socket as Socket
 from analyzer.evidence.rules.model import Ruleset
 from analyzer.evidence.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _WRAP = 1 << 32
 _DAY = 86_400 * 10**9

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.evidence.facts import Caveat
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LONGEST = 1 << 18
 """Characters of a line that are decoded."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from analyzer.capture.link import Link
+from analyzer.capture.link import Link
 
 MOST = 20_000
 """Interfaces of one file."""

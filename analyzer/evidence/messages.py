@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import address, number
-
-if TYPE_CHECKING:
-    from analyzer.evidence.facts import About
+from analyzer.evidence.facts import About
 
 _IP = r"(?:[\da-fA-F]{0,4}[.:][\da-fA-F.:]{1,44}|\[[\da-fA-F.:]{2,45}\])"
 _DEV = r"[^\s:,]{1,64}"

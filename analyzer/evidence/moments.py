@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from analyzer.evidence.network import Route
+from analyzer.evidence.network import Route
 
 _BEFORE = re.compile(r"(?<![a-z])before(?![a-z])", re.IGNORECASE)
 _AFTER = re.compile(r"(?<![a-z])after(?![a-z])", re.IGNORECASE)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.evidence.drops import DropRecord
+from analyzer.evidence.drops import DropRecord
 
 _RANK = {"service": 0, "node": 1, "pod": 2, "container": 3}
 """Who gives an address its name where several have it: pods of the host's network have their node's."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from analyzer.capture.files import EvidenceFile
+from analyzer.capture.link import Link
 from analyzer.capture.naming import owner
 from analyzer.evidence.collecting import SideEvidence, collect
 from analyzer.evidence.links import by_index, merge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from analyzer.capture.files import EvidenceFile
-    from analyzer.capture.link import Link
 
 NAMED = 5
 """Files that a caveat names."""

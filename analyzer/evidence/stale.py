@@ -6,19 +6,16 @@ long as packets renew it: to an endpoint that is gone, or not at all where a rul
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from analyzer.evidence.collecting import SideEvidence
+from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence.table import Entry, Table
 from analyzer.evidence.translation import HOOKS, Known, Translation
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from analyzer.evidence.collecting import SideEvidence
-    from analyzer.evidence.rules.model import Ruleset
-    from analyzer.evidence.table import Entry, Table
 
 LOOKS = 1_000_000
 """Rules that are looked at for one table: about five seconds. What is left is counted, see `Staleness.unchecked`."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy.typing as npt
+import numpy.typing as npt
 
 ASSURED, UNREPLIED, OFFLOAD = 1, 2, 4
 """Bits of `Table.flags`. Offloaded entries are in a flowtable, with or without hardware."""

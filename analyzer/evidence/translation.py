@@ -7,19 +7,15 @@ and since of an entry of conntrack nobody knows by which interface its first pac
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Iterator
 from heapq import merge
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from analyzer.evidence.rules import values
-from analyzer.evidence.rules.model import Span
+from analyzer.evidence.rules.model import Action, Chain, Element, Rule, Ruleset, Span
 from analyzer.evidence.rules.packet import Packet
 from analyzer.evidence.rules.view import View, endpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from analyzer.evidence.rules.model import Action, Chain, Element, Rule, Ruleset
-    from analyzer.evidence.table import Entry
+from analyzer.evidence.table import Entry
 
 LOOKS = 1_000_000
 """Rules that are looked at for one destination, at most."""

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from analyzer.evidence.drops import meaning
+from analyzer.evidence.drops import DropRecord, meaning
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.evidence.drops import DropRecord
-
-    _Timed = tuple[int, DropRecord]
-    """A record and its wall time."""
+_Timed = tuple[int, DropRecord]
+"""A record and its wall time."""
 
 
 class LostPacket(NamedTuple):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from analyzer.connection.model import GapNames
-    from analyzer.incident.model import Finding, Incident
-    from analyzer.result.analysis import Result
+from analyzer.connection.model import GapNames
+from analyzer.incident.model import Finding, Incident
+from analyzer.result.analysis import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

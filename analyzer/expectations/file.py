@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from analyzer.errors import UnusableInput
 from analyzer.expectations import Destination, Expectation, Range, Rule, plain_exit
 from analyzer.incident import causes
 from analyzer.incident.model import Counts, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 SIZE = 4 << 20
 """Bytes of a file, at most."""

@@ -9,16 +9,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MOST = 100_000
 """Requests of one log, at most."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.field.probe import Answer
+from analyzer.field.probe import Answer
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _APART = 1.25

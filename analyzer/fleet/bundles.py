@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer import __version__
 from analyzer.errors import UnusableInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from analyzer.fleet.places import Place
+from analyzer.fleet.places import Place
 
 FORMAT = 2
 """Of what is kept for a bundle; a higher one makes every bundle be analysed anew."""
@@ -29,16 +26,8 @@ _CAPTURE = re.compile(
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|zst|xz))?|tgz|txz|zip)$", re.IGNORECASE)
 # How stores call what changes with a file: local files, S3, Google's, Azure's, HTTP, memory.
 _STAMPS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "content_md5",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
-)
+    "ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

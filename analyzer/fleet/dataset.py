@@ -15,9 +15,10 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -26,20 +27,15 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
+from analyzer.api import Analysis
 from analyzer.compute.threads import side_by_side
 from analyzer.fleet import tables
-from analyzer.fleet.bundles import key
+from analyzer.fleet.bundles import FleetBundle, key
+from analyzer.fleet.places import Place
 from analyzer.incident.model import Counts
 from analyzer.report.checked import untold
 from analyzer.report.verdict import headline
 from analyzer.result import typed
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from analyzer.api import Analysis
-    from analyzer.fleet.bundles import FleetBundle
-    from analyzer.fleet.places import Place
 
 MOST_DAYS = 100
 """A bundle that spans more days, by whatever its clock says, is kept under its first one."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from analyzer.fleet.summary import FleetReport
 from analyzer.report.html import self_contained, source
-
-if TYPE_CHECKING:
-    from analyzer.fleet.summary import FleetReport
 
 
 def render(report: FleetReport) -> str:

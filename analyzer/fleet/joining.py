@@ -6,10 +6,10 @@ nodes' uplinks, it is one connection; where something between the nodes translat
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,8 @@ import pyarrow.compute as pc
 
 from analyzer.errors import LostsynError
 from analyzer.fleet import clocks, dataset, losses
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from analyzer.fleet.dataset import Result
-    from analyzer.fleet.places import Place
+from analyzer.fleet.dataset import Result
+from analyzer.fleet.places import Place
 
 SLICE = 500_000
 """Flows that are joined at once, about; slices are by ISN, so what belongs together is in one."""
@@ -33,28 +29,16 @@ one for thousands of SYNs: of these, only such with the same five-tuple are comp
 TUPLE = ["orig_h", "orig_p", "resp_h", "resp_p"]
 _TIMES = ["syns", "synacks"]
 _COLUMNS = [
-    "node",
-    "bundle",
-    "heading",
-    *TUPLE,
-    "orig_isn",
-    "resp_isn",
-    "resp_pkts",
-    "inner_orig",
-    "inner_resp",
-]
+    "node", "bundle", "heading", *TUPLE, "orig_isn", "resp_isn", "resp_pkts", "inner_orig", "inner_resp",
+]  # fmt: skip
 _TIME = pa.timestamp("ns", "UTC")
+_NAMES = (
+    "left_node", "entered_node", "left_bundle", "entered_bundle", "pod", "left", "entered", "inside",
+)  # fmt: skip
 SCHEMA = pa.schema(
     [
         ("time", _TIME),
-        ("left_node", pa.string()),
-        ("entered_node", pa.string()),
-        ("left_bundle", pa.string()),
-        ("entered_bundle", pa.string()),
-        ("pod", pa.string()),
-        ("left", pa.string()),
-        ("entered", pa.string()),
-        ("inside", pa.string()),
+        *((name, pa.string()) for name in _NAMES),
         ("syns_left", pa.int64()),
         ("syns_entered", pa.int64()),
         ("fate", pa.string()),

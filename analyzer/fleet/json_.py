@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer import __version__
+from analyzer.fleet.summary import FleetReport
 from analyzer.report.words import iso
-
-if TYPE_CHECKING:
-    from analyzer.fleet.summary import FleetReport
 
 FORMAT_VERSION = 1
 _TIMES = ("first", "last", "time")

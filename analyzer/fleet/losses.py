@@ -6,8 +6,9 @@ connections from the same node to the same address did enter it. Else the fate i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,9 @@ import pandas as pd
 from analyzer.compute.thresholds import FLEET_ANSWER
 from analyzer.connection.model import Fate
 from analyzer.fleet.clocks import unmatched
+from analyzer.fleet.dataset import Recorded, Result
 from analyzer.fleet.tables import MOST_SYNS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from analyzer.fleet.dataset import Recorded, Result
-    from analyzer.incident.model import Confidence
+from analyzer.incident.model import Confidence
 
 Uplinks = dict[str, list["Recorded"]]
 
@@ -61,7 +58,7 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
     asked = single[single["resp_pkts"] == 0].add_suffix("_a")
     known = [key in served for key in zip(asked["bundle_a"], asked["resp_h_a"], strict=True)]
     asked = asked[np.array(known, bool)]
-    verdicts, nodes, bundles, offsets = [], [], [], []
+    verdicts, where = [], []
     for row in asked.to_dict("records"):
         others = served[row["bundle_a"], row["resp_h_a"]]
         node, entered = next(iter(others.items()))
@@ -74,14 +71,11 @@ def between(single: pd.DataFrame, pairs: pd.DataFrame, results: Iterable[Result]
             verdict = _open(f"the address is served by several nodes: {', '.join(sorted(others))}")
         else:
             verdict = _lost(row["syns_a"], offset, uplinks[row["bundle_a"]], uplinks[bundle], node)
-        alone = len(others) == 1
         verdicts.append(verdict)
-        nodes.append(node if alone else None)
-        bundles.append(bundle if alone else None)
-        offsets.append(offset if alone else pd.NA)
+        where.append((node, bundle, offset) if len(others) == 1 else (None, None, pd.NA))
     told = _judged(asked, verdicts)
-    told["node_b"], told["bundle_b"] = nodes, bundles
-    told["offset"] = pd.array(offsets, "Int64")
+    told["node_b"], told["bundle_b"] = [node for node, _, _ in where], [bundle for _, bundle, _ in where]
+    told["offset"] = pd.array([offset for _, _, offset in where], "Int64")
     return told
 
 

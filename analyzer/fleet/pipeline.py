@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from analyzer.fleet import dataset, joining
 from analyzer.fleet.bundles import find
+from analyzer.fleet.dataset import Result
+from analyzer.fleet.places import Place
 from analyzer.fleet.running import run
 from analyzer.fleet.summary import FleetReport, summarise
 from analyzer.fleet.work import work
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from analyzer.fleet.dataset import Result
-    from analyzer.fleet.places import Place
-    from analyzer.fleet.workers import Workers
+from analyzer.fleet.workers import Workers
 
 
 def survey(

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import partial
-from typing import TYPE_CHECKING
 
 from analyzer import __version__
 from analyzer.errors import LostsynError
+from analyzer.fleet.bundles import FleetBundle
 from analyzer.fleet.dataset import Result
+from analyzer.fleet.places import Place
 from analyzer.fleet.work import work
-from analyzer.fleet.workers import GONE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from analyzer.fleet.bundles import FleetBundle
-    from analyzer.fleet.places import Place
-    from analyzer.fleet.workers import Workers
+from analyzer.fleet.workers import GONE, Workers
 
 PATIENCE = 60.0
 """Seconds without any worker after which the rest is given up."""

@@ -6,22 +6,19 @@ Every list has a limit, so thousands of bundles make a page that opens; what is 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from analyzer.connection.model import Account
 from analyzer.fleet import dataset
+from analyzer.fleet.dataset import Result
 from analyzer.fleet.over_time import DATED, OverTime, over_time
+from analyzer.fleet.places import Place
 from analyzer.incident.wording import count
 from analyzer.report.page import Folded, fold
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.fleet.dataset import Result
-    from analyzer.fleet.places import Place
 
 RANKED = 200
 """Nodes, destinations, pods, bundles and pairs of nodes that are listed."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from analyzer.api import Analysis
 from analyzer.capture.layout import SYN_X, SYN_Y, SYNACK_Y, TCP_ACK, TCP_SYN
 from analyzer.flow.keys import keys_of
 from analyzer.flow.point import TCP
+from analyzer.incident.model import Finding
+from analyzer.incident.scene import Scene
 from analyzer.result import parquet
-
-if TYPE_CHECKING:
-    from analyzer.api import Analysis
-    from analyzer.incident.model import Finding
-    from analyzer.incident.scene import Scene
 
 MOST_SYNS = 16
 """Times of SYNs, and of SYN-ACKs, that are kept of one flow."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from analyzer import __version__
+from analyzer.fleet.summary import FleetReport, Loser, Problem
 from analyzer.incident.wording import count
 from analyzer.report import account
+from analyzer.report.page import Folded
 from analyzer.report.words import cause_title, duration, short
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.fleet.summary import FleetReport, Loser, Problem
-    from analyzer.report.page import Folded
 
 T = TypeVar("T")
 WIDTH = 80

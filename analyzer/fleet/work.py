@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analyzer import __version__
 from analyzer.api import analyze
 from analyzer.capture.bundle import FILES
 from analyzer.errors import LostsynError
 from analyzer.fleet import dataset
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.fleet.bundles import FleetBundle
-    from analyzer.fleet.places import Place
+from analyzer.fleet.bundles import FleetBundle
+from analyzer.fleet.places import Place
 
 SPARE = 1 << 30
 """Bytes of the disk that a downloaded bundle leaves free; of a small disk, half of what is free."""

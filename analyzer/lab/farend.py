@@ -188,7 +188,7 @@ class FarEnd:
         body = options + payload
         header = struct.pack("!HHIIBBHHH", *parts)
         pseudo = self._own + socket.inet_aton(self._peer[0]) + struct.pack("!HH", 6, len(header) + len(body))
-        parts[7] = _checksum(pseudo + header + body)
+        parts[7] = checksum(pseudo + header + body)
         if payload:
             self.seq += len(payload)
         now = time.time()
@@ -215,7 +215,7 @@ class FarEnd:
         self._receiver.settimeout(_PATIENCE_S)
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071)."""
     data += b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))

@@ -95,9 +95,7 @@ class KernelLog:
                 yield os.read(self._file, 8192).decode(errors="replace")
             except BlockingIOError:
                 return
-            except (
-                BrokenPipeError
-            ):  # overwritten before it was read: the next read gets the oldest that is left
+            except BrokenPipeError:  # overwritten before it was read: the next read gets the oldest left
                 continue
 
 

@@ -6,6 +6,7 @@ import socket
 import struct
 from contextlib import closing
 
+from analyzer.lab.farend import checksum
 from analyzer.lab.node import V4, V6, Addresses
 
 
@@ -21,9 +22,7 @@ def ping(version: Addresses, number: int) -> None:
     )
     message = struct.pack("!BBHHH", request, 0, 0, 0x1234, number) + b"lostsyn " * 7
     if version is V4:  # the kernel fills in the checksum of ICMPv6 alone
-        words = sum(struct.unpack(f"!{len(message) // 2}H", message))
-        words = (words & 0xFFFF) + (words >> 16)
-        message = message[:2] + struct.pack("!H", ~(words + (words >> 16)) & 0xFFFF) + message[4:]
+        message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
     with closing(socket.socket(version.family, socket.SOCK_RAW, protocol)) as client:
         client.settimeout(5)
         client.connect((version.server, 0))

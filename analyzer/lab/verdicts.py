@@ -31,17 +31,7 @@ def logged(where: Namespace, file: Path) -> Iterator[None]:
     Raises:
         LostsynError: tcpdump does not record it.
     """
-    argv = (
-        "tcpdump",
-        "-n",
-        "-Z",
-        "root",
-        "--immediate-mode",
-        "-i",
-        f"nflog:{INVALID_GROUP}",
-        "-w",
-        str(file),
-    )
+    argv = [*f"tcpdump -n -Z root --immediate-mode -i nflog:{INVALID_GROUP} -w".split(), str(file)]
     with where.entered():
         process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
     with process:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from analyzer.connection.model import Account
 from analyzer.connection.reasons import CODES, REASONS
+from analyzer.incident.model import Coverage
 from analyzer.report.words import between, count, duration, short
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.connection.model import Account
-    from analyzer.incident.model import Coverage
 
 _WHY = {
     "alone": "only one point on their path was captured",

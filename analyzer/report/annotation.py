@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from analyzer.incident.model import Evidence, Finding, Incident
 from analyzer.report.checked import last_seen
 from analyzer.report.words import between, count, printable, title
-
-if TYPE_CHECKING:
-    from analyzer.incident.model import Evidence, Finding, Incident
 
 FINDINGS = 10
 """Connections named of one incident; the rest is counted."""

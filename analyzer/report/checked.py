@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from analyzer.connection.model import Fate
-from analyzer.expectations import judge, plain_exit
+from analyzer.connection.model import Fate, Sighting
+from analyzer.expectations import Expectation, Unmet, judge, plain_exit
+from analyzer.incident.model import Finding, Incident
 from analyzer.report.verdict import headline
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.connection.model import Sighting
-    from analyzer.expectations import Expectation, Unmet
-    from analyzer.incident.model import Finding, Incident
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +47,8 @@ class Checked:
     @property
     def why(self) -> str:
         """The error, and of which bundle it tells; empty without one."""
-        return (
-            f"{self.name}: {self.error}"
-            if not self.error.startswith(self.name) and self.error
-            else self.error
-        )
+        named = not self.error or self.error.startswith(self.name)
+        return self.error if named else f"{self.name}: {self.error}"
 
     @property
     def exit(self) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from analyzer.report.notebook import Drawing
+from analyzer.report.notebook import Drawing
 
 
 class Crossings(pd.DataFrame):

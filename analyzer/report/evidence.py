@@ -7,26 +7,21 @@ asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from analyzer import __version__
 from analyzer.capture import blocks
-from analyzer.connection.model import Fate
+from analyzer.capture.files import CaptureFile
+from analyzer.connection.model import Fate, Passage, Sighting
+from analyzer.incident.model import Finding, Incident
 from analyzer.report import headers
 from analyzer.report.redaction import Redaction
 from analyzer.report.words import count, printable
+from analyzer.result.analysis import Result
 from analyzer.result.saving import saving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from analyzer.capture.files import CaptureFile
-    from analyzer.connection.model import Passage, Sighting
-    from analyzer.incident.model import Finding, Incident
-    from analyzer.result.analysis import Result
 
 PACKETS = 20_000
 """Packets of one file, at most."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from analyzer.report.words import duration
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LISTED = 60
 """Values of one list that are shown."""
@@ -50,22 +47,10 @@ _LABELS = {
     "twin_apart_us": "time between the two requests",
     "whole_connection": "captured from its SYN on",
 }
-_COUNTS = frozenset(
-    {
-        *("attempts_vanished", "burst", "destinations", "entries", "gc_thresh3", "log_lines", "lost_alike"),
-        *(
-            "martian_lines",
-            "neighbours",
-            "packets",
-            "passed_alike",
-            "ports",
-            "refused",
-            "repeated",
-            "requests",
-            "taken",
-        ),
-    }
-)
+_COUNTS = frozenset({
+    "attempts_vanished", "burst", "destinations", "entries", "gc_thresh3", "log_lines", "lost_alike", "martian_lines",
+    "neighbours", "packets", "passed_alike", "ports", "refused", "repeated", "requests", "taken",
+})  # fmt: skip
 """Numbers of things. All others are names, such as ports, frames and sequence numbers: they stay as Wireshark has them."""
 _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _BYTES = frozenset({"short_by"})
@@ -76,11 +61,7 @@ def readable(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         (_LABELS.get(key, key.replace("_", " ")), value(item, key))
         for key, item in facts.items()
-        if item is not None
-        and item != ""
-        and item != []
-        and item != ()
-        and not (key in _COUNTS and item == 0)
+        if item not in (None, "", [], ()) and not (key in _COUNTS and item == 0)
     ]
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
 from analyzer.report.annotation import heading, line, lines
-from analyzer.report.checked import last_seen
+from analyzer.report.checked import Checked, last_seen
 from analyzer.report.verdict import headline
 from analyzer.report.words import count, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from analyzer.report.checked import Checked
 
 ANNOTATIONS = 10
 """GitHub shows ten errors of one step; the last of ours says how many there are besides."""

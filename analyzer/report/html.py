@@ -14,18 +14,15 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
 from analyzer import __version__
+from analyzer.connection.model import Connection
+from analyzer.incident.model import CapturePoint, Finding, Incident
 from analyzer.report import account, ladder, page, provenance, words
-
-if TYPE_CHECKING:
-    from analyzer.connection.model import Connection
-    from analyzer.incident.model import CapturePoint, Finding, Incident
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 
 def render(analysis: Result) -> str:
@@ -73,12 +70,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         bytecode_cache=_compiled(),
     )
-    made.filters.update(
-        {
-            name: getattr(words, name)
-            for name in ("cause_title", "clock", "count", "day", "duration", "placeholders", "short", "still")
-        }
-    )
+    filters = ("cause_title", "clock", "count", "day", "duration", "placeholders", "short", "still")
+    made.filters.update({name: getattr(words, name) for name in filters})
     made.filters.update({f"told_{name}": getattr(account, name) for name in ("coverage", "outcomes", "why")})
     made.globals.update({name: getattr(words, name) for name in ("fix_label", "period", "sure", "title")})
     made.globals.update(

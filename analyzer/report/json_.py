@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer import __version__
+from analyzer.evidence.naming import Name
+from analyzer.field.explaining import Explained, SlowLog
+from analyzer.incident.model import Finding, Incident, Occupancy, Outside
 from analyzer.report import reading
+from analyzer.report.checked import Checked
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.evidence.naming import Name
-    from analyzer.field.explaining import Explained, SlowLog
-    from analyzer.incident.model import (
-        Finding,
-        Incident,
-        Occupancy,
-        Outside,
-    )
-    from analyzer.report.checked import Checked
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 FORMAT_VERSION = 1
 """Rises when a key is renamed, removed or changes its meaning; new keys leave it as it is."""

@@ -6,20 +6,16 @@ Nothing depends on when it is written, so one input and command line give one fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from analyzer import __version__
+from analyzer.incident.model import Incident
 from analyzer.report import account, provenance
 from analyzer.report.annotation import heading, line, lines
+from analyzer.report.checked import Checked
 from analyzer.report.verdict import headline
 from analyzer.report.words import iso, period, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.incident.model import Incident
-    from analyzer.report.checked import Checked
 
 
 def render(checked: Sequence[Checked]) -> str:

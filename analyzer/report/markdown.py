@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from analyzer.report import account, provenance
 from analyzer.report.annotation import events, grounds, line
+from analyzer.report.checked import Checked
 from analyzer.report.verdict import causes, headline
 from analyzer.report.words import between, count, sure, title
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from analyzer.report.checked import Checked
 
 BUNDLES = 500
 """Rows of the table. GitHub takes 1 MiB of summary from a step, and shows nothing of a longer one."""

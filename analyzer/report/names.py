@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from analyzer.capture import naming
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from analyzer.evidence.naming import Name
+from analyzer.evidence.naming import Name
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 # k8s.io/apimachinery/pkg/util/rand: no vowels, none of 0, 1, 3, so that no word comes out.

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
-from analyzer.incident.model import CapturePoint
+from analyzer.connection.model import Connection
+from analyzer.incident.model import CapturePoint, Finding, Incident
 from analyzer.report import ladder as ladder_
 from analyzer.report import page, timeline, window_chart
 from analyzer.report.html import environment, ladder_svg, source
 from analyzer.report.verdict import headline
 from analyzer.report.words import short
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.connection.model import Connection
-    from analyzer.incident.model import Finding, Incident
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 INCIDENTS = 3
 """Incidents told in an analysis; the rest is counted."""
@@ -107,8 +103,7 @@ def _ladder(told: Finding | Connection, points: Sequence[CapturePoint]) -> ladde
 
 def _points(told: Finding | Connection) -> list[CapturePoint]:
     """The points that the packets passed, from the inside out, where no analysis is at hand to say."""
-    names = list(reversed(told.gap or ()))
-    names.reverse()
+    names = list(told.gap or ())
     for passage in told.passages:
         way = [sighting.point for sighting in passage.sightings]
         place = len(names)

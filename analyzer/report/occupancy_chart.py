@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from analyzer.report.scale import ticks
+from analyzer.incident.model import Occupancy
+from analyzer.report.scale import Tick, ticks
 from analyzer.report.words import duration
-
-if TYPE_CHECKING:
-    from analyzer.incident.model import Occupancy
 
 WIDTH, HEIGHT = 880, 240
 LEFT, RIGHT, TOP, BOTTOM = 80, 850, 26, 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """A place on an axis, and what stands there."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from analyzer.connection.model import Passage, Sighting
+from analyzer.field.explaining import Explained
+from analyzer.incident.health import Signal
 from analyzer.incident.model import (
     CapturePoint,
     Evidence,
@@ -35,11 +37,7 @@ from analyzer.report import (
 )
 from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import title
-
-if TYPE_CHECKING:
-    from analyzer.field.explaining import Explained
-    from analyzer.incident.health import Signal
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from analyzer import __version__
 from analyzer.report.words import printable
-
-if TYPE_CHECKING:
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 UNHASHED = "not computed (--sha256 does)"
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from analyzer.evidence.collecting import ReadFile
 from analyzer.evidence.sources import source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from analyzer.evidence.collecting import ReadFile
 
 NAMED = 4
 """Incidents that are named for a file."""

@@ -9,8 +9,9 @@ import dataclasses
 import hmac
 import ipaddress
 import re
+from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -18,11 +19,7 @@ from analyzer.evidence.naming import Name
 from analyzer.report import headers
 from analyzer.report.aliases import Aliases
 from analyzer.report.names import Names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 T = TypeVar("T")
 GUESSED = 1 << 16

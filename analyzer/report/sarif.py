@@ -10,24 +10,20 @@ import hashlib
 import inspect
 import json
 import os
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from analyzer import __version__
 from analyzer.incident import causes
+from analyzer.incident.model import Incident
 from analyzer.report import account
 from analyzer.report.annotation import line, lines
-from analyzer.report.checked import last_seen
+from analyzer.report.checked import Checked, last_seen
 from analyzer.report.verdict import headline
 from analyzer.report.words import cause_title, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from analyzer.incident.model import Incident
-    from analyzer.report.checked import Checked
 
 RESULTS = 5000
 """GitHub shows as many of one run."""
@@ -75,9 +71,7 @@ def _artifacts(checked: Checked) -> Iterator[dict[str, Any]]:
     """What was analysed, as SARIF 2.1.0 section 3.24 has it."""
     for one in checked.analysis.inputs if checked.analysis else ():
         path = checked.file(one.file)
-        if (
-            Path(path).name != Path(one.file).name
-        ):  # it is not there any more, or was stored under another name
+        if Path(path).name != Path(one.file).name:  # not there any more, or stored under another name
             path = f"{path}/{one.file}"
         artifact: dict[str, Any] = {
             "location": {"uri": _uri(path), "uriBaseId": "%SRCROOT%"},

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A place on an axis, and what stands there."""
+
+    at: float
+    label: str
 
 
 def ticks(low: float, high: float, about: int = 5) -> tuple[float, ...]:

@@ -6,10 +6,13 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from analyzer.connection.model import Fate
+from analyzer.connection.model import Fate, GapNames
+from analyzer.evidence.naming import Name
+from analyzer.field.explaining import Explained
+from analyzer.incident.model import Advice, Attempt, Finding, Incident
 from analyzer.report import account, provenance, reading
+from analyzer.report.checked import Checked
 from analyzer.report.verdict import Cause, causes, headline
 from analyzer.report.words import (
     cause_title,
@@ -26,14 +29,7 @@ from analyzer.report.words import (
     sure,
     title,
 )
-
-if TYPE_CHECKING:
-    from analyzer.connection.model import GapNames
-    from analyzer.evidence.naming import Name
-    from analyzer.field.explaining import Explained
-    from analyzer.incident.model import Advice, Attempt, Finding, Incident
-    from analyzer.report.checked import Checked
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 WIDTH = 80
 INCIDENTS = 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analyzer.connection.model import Fate
 from analyzer.incident.model import Finding
-from analyzer.report.scale import ticks
+from analyzer.report.scale import Tick, ticks
 from analyzer.report.words import duration, iso, offset, short
 
 ROWS = 12
@@ -53,14 +53,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """A round value of the axis."""
-
-    x: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """What the template draws."""
 
@@ -103,7 +95,7 @@ def build(findings: Sequence[Finding], rows: int = ROWS) -> Timeline | None:
             for at, (finding, name) in enumerate(zip(shown, names, strict=True))
         ),
         ticks=tuple(
-            Tick(x=round(left + value * per_ns, 1), label=duration(round(value)) if value else "0")
+            Tick(at=round(left + value * per_ns, 1), label=duration(round(value)) if value else "0")
             for value in ticks(0, span, 6)
         ),
         hidden=len(tried) - len(shown),

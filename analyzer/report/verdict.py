@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from analyzer.connection.model import Account, GapNames
+from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
 from analyzer.incident.reconcile import unseen
 from analyzer.incident.unheard import UNANSWERED
 from analyzer.incident.wording import count, duration, wait
 from analyzer.report import account as accounts
 from analyzer.report.words import between, cause_title, losses, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.connection.model import Account, GapNames
-    from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 # (one, many): what happened to how many, before the place.
 _EVENTS = {
@@ -112,13 +108,9 @@ _VAIN = "a pod can send nothing, since nobody answers its requests for a link-la
 def _beside(analysis: Result) -> str:
     """What is wrong though no connection shows it; empty without."""
     said = analysis.inconclusive or ""
-    return (
-        _VAIN
-        if said.endswith(UNANSWERED)
-        else _DROPPED
-        if said and said == unseen(analysis.reconciliation)
-        else ""
-    )
+    if said.endswith(UNANSWERED):
+        return _VAIN
+    return _DROPPED if said and said == unseen(analysis.reconciliation) else ""
 
 
 def headline(incidents: Sequence[Incident], analysis: Result) -> str:
@@ -196,11 +188,7 @@ def _elsewhere(account: Account) -> str:
     late = account.outcomes_outside.get("delayed", 0)
     if late == account.outside:
         return "needed a retry outside this node"
-    return (
-        "failed outside this node or at the peer"
-        if not late
-        else "failed or waited outside this node or at the peer"
-    )
+    return f"failed {'or waited ' * bool(late)}outside this node or at the peer"
 
 
 def _events(incidents: Sequence[Incident]) -> list[str]:

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 
 from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
+from analyzer.connection.fates import Followed
 from analyzer.connection.model import Fate
 from analyzer.connection.outcome import OUTCOMES, STATES
 from analyzer.connection.passages import ends, flow_name, label
 from analyzer.connection.reasons import REASONS
 from analyzer.errors import UnusableInput
+from analyzer.flow.point import Point
 from analyzer.incident.records import joined, told
+from analyzer.incident.scene import Scene
+from analyzer.nat.gap import Gap
 from analyzer.report import account
 from analyzer.report.words import cause_title, clock, duration, offset, printable, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.connection.fates import Followed
-    from analyzer.flow.point import Point
-    from analyzer.incident.scene import Scene
-    from analyzer.nat.gap import Gap
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 WIDTH = 80
 CONNECTIONS = 5

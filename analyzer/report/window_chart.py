@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from analyzer.incident.model import Finding, WindowPoint
 from analyzer.report import window_series
-from analyzer.report.scale import ticks
+from analyzer.report.scale import Tick, ticks
 from analyzer.report.words import clock, count, duration, short
 
 LIMIT = 300
@@ -21,14 +21,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 104.0, 176.0, 28.0, 44.0
 _LABEL = 32.0  # two lines of text
 
 Step = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """A round value of an axis."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

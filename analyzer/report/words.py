@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from analyzer.connection.model import GapNames
 from analyzer.incident import causes
+from analyzer.incident.model import Incident, Reconciled
 from analyzer.incident.wording import count as count
 from analyzer.incident.wording import duration as duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from analyzer.connection.model import GapNames
-    from analyzer.incident.model import Incident, Reconciled
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 # What a terminal, an XML parser or the bidirectional algorithm would act on instead of showing: C0 and C1
 # controls but tab and newline, zero-width and direction marks, separators, lone surrogates, noncharacters.

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analyzer.capture.storage import Memory
 from analyzer.connection.account import CLASSES, DIRECTIONS, WHY
+from analyzer.connection.chain import Chains
 from analyzer.connection.outcome import OUTCOMES, STATES
 from analyzer.connection.reasons import REASONS
+from analyzer.evidence.naming import Name
 from analyzer.flow.keys import among
+from analyzer.incident.model import Incident
+from analyzer.incident.scene import Scene
 from analyzer.node.topology import depth
 from analyzer.result.schema import COLUMNS
 from analyzer.result.tables import addresses, texts, times, typed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from analyzer.connection.chain import Chains
-    from analyzer.evidence.naming import Name
-    from analyzer.incident.model import Incident
-    from analyzer.incident.scene import Scene
 
 
 def connections(scene: Scene, incidents: Sequence[Incident]) -> pd.DataFrame:

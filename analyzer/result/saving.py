@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from analyzer.errors import LostsynError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Inode = tuple[int, int]
 """Device and number: two names of one file, be they links or hard links, have the same."""

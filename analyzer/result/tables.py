@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from analyzer.capture.columns import Flows
 from analyzer.capture.layout import CUT, FRAGMENT, REPLY, TUNNEL_SHIFT, TUNNELS
 from analyzer.capture.storage import Memory
 from analyzer.connection.fates import FATES
 from analyzer.connection.passages import address
 from analyzer.connection.reasons import REASONS
 from analyzer.flow.community_id import community_ids
+from analyzer.flow.point import Point
+from analyzer.incident.model import CapturePoint, Finding, Incident
+from analyzer.incident.scene import Scene
 from analyzer.incident.summary import agreed, confidence
 from analyzer.node.ways import IN, LOCAL, OUT
 from analyzer.result.schema import COLUMNS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.columns import Flows
-    from analyzer.flow.point import Point
-    from analyzer.incident.model import CapturePoint, Finding, Incident
-    from analyzer.incident.scene import Scene
 
 _NEVER = np.iinfo(np.int64).min
 """What numpy and pandas take for no time."""

@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.compute.thresholds import RACE
 from analyzer.connection.fates import VANISHED
 from analyzer.connection.passages import flow_name
 from analyzer.conntrack import Settings, generation_of
-from analyzer.conntrack.generation import GENERATIONS, LINUX_4_15
+from analyzer.conntrack.generation import GENERATIONS, LINUX_4_15, Generation
 from analyzer.conntrack.occupancy import estimate
 from analyzer.conntrack.replay import DEFAULTS, Script, script
 from analyzer.conntrack.timeouts import Timeouts
 from analyzer.errors import UnusableInput
+from analyzer.incident.model import Finding, Incident
+from analyzer.incident.scene import Scene
 from analyzer.incident.wording import count
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from analyzer.conntrack.generation import Generation
-    from analyzer.incident.model import Finding, Incident
-    from analyzer.incident.scene import Scene
-    from analyzer.result.analysis import Result
+from analyzer.result.analysis import Result
 
 Outcome = Literal["avoided", "remaining", "unknown"]
 PORTS = 65_535 - 1024 + 1

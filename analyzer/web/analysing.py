@@ -46,9 +46,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
     progress.step("writing the report")
     (folder / REPORT).write_text(html.render(analysis), encoding="utf-8")
     (folder / JSON).write_text(json_.render(analysis), encoding="utf-8")
-    redacted = redact(
-        analysis, secrets.token_bytes(32)
-    )  # of its own: reports of two uploads cannot be joined
+    redacted = redact(analysis, secrets.token_bytes(32))  # reports of two uploads cannot be joined
     (folder / REDACTED).write_text(html.render(redacted), encoding="utf-8")
     if analysis.incidents:
         _excerpt(analysis, folder / EVIDENCE)

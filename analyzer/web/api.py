@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -20,11 +21,7 @@ from analyzer.web.form import is_form, take_form
 from analyzer.web.guard import Answer, base
 from analyzer.web.receiving import Body
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from analyzer.web.store import File, Upload
+from analyzer.web.store import File, Upload
 
 
 def refusal(_: Request, refused: Refusal) -> Response:
@@ -65,10 +62,6 @@ def _flag(found: dict[str, Any], key: str) -> bool:
     return value
 
 
-def _listed(tags: str | None) -> list[str] | None:
-    return None if tags is None else tags.split(",")
-
-
 def search(request: Request) -> Response:
     """GET /api/uploads: a page of the list, and where the next one is."""
     found = asking.listed(request)
@@ -88,14 +81,9 @@ async def create(request: Request) -> Response:
     upload = await asking.create(request)
     try:
         _, fields = await take_form(request, receiver, upload)
-        await run_in_threadpool(
-            asking.describe,
-            request,
-            upload,
-            fields.get("name"),
-            fields.get("note"),
-            _listed(fields.get("tags")),
-        )
+        name, note, tags = map(fields.get, ("name", "note", "tags"))
+        listed = None if tags is None else tags.split(",")
+        await run_in_threadpool(asking.describe, request, upload, name, note, listed)
         await run_in_threadpool(asking.queue, request, upload, asking.roles_in(fields))
     except BaseException:
         # The client was told of no upload, so there is none.
@@ -149,18 +137,15 @@ async def add(request: Request) -> Response:
         finally:
             transfer.close()
     url = f"{base(request)}/api/uploads/{upload.id}/files/{file.number}"
-    return Answer(
-        {
-            "number": file.number,
-            "name": file.name,
-            "size": size,
-            "received": 0,
-            "complete": size == 0,
-            "url": url,
-        },
-        201,
-        {"Location": url},
-    )
+    told = {
+        "number": file.number,
+        "name": file.name,
+        "size": size,
+        "received": 0,
+        "complete": size == 0,
+        "url": url,
+    }
+    return Answer(told, 201, {"Location": url})
 
 
 async def offset(request: Request) -> Response:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 
 from analyzer.web import api, operating, pages
@@ -18,14 +19,8 @@ from analyzer.web.guard import Guard, Token, access_token, route
 from analyzer.web.jobs import Jobs
 from analyzer.web.receiving import Receiver
 from analyzer.web.refusal import Refusal
+from analyzer.web.settings import Settings
 from analyzer.web.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from starlette.responses import Response
-
-    from analyzer.web.settings import Settings
 
 
 def build(settings: Settings) -> Starlette:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from analyzer.capture import naming
@@ -20,15 +22,8 @@ from analyzer.web.folder import REDACTED, REPORT, RESULTS
 from analyzer.web.guard import base, route
 from analyzer.web.receiving import Body, upload_name
 from analyzer.web.refusal import Refusal
+from analyzer.web.store import File, Upload
 from analyzer.web.titles import title
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from starlette.requests import Request
-
-    from analyzer.web.store import File, Upload
 
 BODY = 1 << 18
 """Bytes of a body that is no file, at most."""

@@ -17,14 +17,12 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from analyzer.report.words import printable
 from analyzer.web.folder import Refused, emptied, told
 from analyzer.web.settings import GIB
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOO_MUCH_MEMORY = 3
 """Exit status of a process that was denied memory."""

@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import resource
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEADER = 20.0
 """Seconds within which a request's header must arrive, from the connection's begin or the answer before it."""

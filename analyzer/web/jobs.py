@@ -9,23 +9,18 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.web import confined, preview, webhook
 from analyzer.web.folder import OUTCOME, PROGRESS, Folder, Outcome, Progress, told
 from analyzer.web.preview import Preview
-from analyzer.web.settings import DAY, GIB
+from analyzer.web.settings import DAY, GIB, Settings
+from analyzer.web.store import File, Store, Upload
 from analyzer.web.titles import title
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import Any
-
-    from analyzer.web.settings import Settings
-    from analyzer.web.store import File, Store, Upload
 
 LOOKS = 2
 """Looks at what is coming, at one time."""

@@ -6,23 +6,19 @@ import re
 import secrets
 import shutil
 import sqlite3
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from analyzer import __version__
-from analyzer.report.words import iso
 from analyzer.web import api, pages
 from analyzer.web.desk import desk, operator
 from analyzer.web.guard import Answer, digest_of
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from analyzer.web.store import Deed
+from analyzer.web.store import Deed
+from analyzer.web.view import utc
 
 DEEDS = 200
 """Entries of the list of what was done, on one page."""
@@ -82,7 +78,7 @@ def audit(request: Request) -> Response:
     operator(request)
     deeds, following = _deeds(request)
     told = [
-        {"at": _time(deed.at), "who": deed.who, "did": deed.did, "upload": deed.upload, "name": deed.name}
+        {"at": utc(deed.at), "who": deed.who, "did": deed.did, "upload": deed.upload, "name": deed.name}
         for deed in deeds
     ]
     return Answer({"deeds": told, "next": following})
@@ -92,7 +88,7 @@ def tokens(request: Request) -> Response:
     """GET /api/tokens: whose tokens are good, not what they are."""
     operator(request)
     found = desk(request).store.tokens()
-    return Answer({"tokens": [{"name": name, "created": _time(at)} for name, (_, at) in found.items()]})
+    return Answer({"tokens": [{"name": name, "created": utc(at)} for name, (_, at) in found.items()]})
 
 
 def make_token(request: Request, name: str) -> str:
@@ -147,10 +143,6 @@ async def change(request: Request) -> Response:
         return pages.to(request, "/operating")
     name = fields.get("name", "").strip()
     return await run_in_threadpool(page, request, (name, await run_in_threadpool(make_token, request, name)))
-
-
-def _time(seconds: float) -> str:
-    return iso(int(seconds) * 10**9)[:19] + "Z"
 
 
 ROUTES = [

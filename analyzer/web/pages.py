@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import jinja2
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -21,9 +21,6 @@ from analyzer.web.form import take_form
 from analyzer.web.guard import base, route
 from analyzer.web.refusal import Refusal
 
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
 
 @functools.cache
 def _environment() -> jinja2.Environment:
@@ -32,12 +29,8 @@ def _environment() -> jinja2.Environment:
     assert report.loader is not None
     made = report.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader("analyzer.web"), report.loader]))
     made.filters = {**report.filters, "size": size, "moment": moment, "since": iso}
-    made.globals = {
-        **report.globals,
-        "strips": points.strips,
-        "roles": tuple(LAYERS),
-        "useless": view.USELESS,
-    }
+    ours = {"strips": points.strips, "roles": tuple(LAYERS), "useless": view.USELESS}
+    made.globals = {**report.globals, **ours}
     return made
 
 
@@ -45,11 +38,8 @@ def size(number: int) -> str:
     """Return a number of bytes for reading: `5.12 GB`."""
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= divisor:
-            return (
-                f"{number / divisor:.3g} {unit}"
-                if number < 1000 * divisor
-                else f"{number // divisor:,} {unit}"
-            )
+            few = number < 1000 * divisor
+            return f"{number / divisor:.3g} {unit}" if few else f"{number // divisor:,} {unit}"
     return f"{number} byte{'s' * (number != 1)}"
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture import naming
 from analyzer.capture.pauses import pauses
 from analyzer.node.topology import LAYERS
 from analyzer.report.coverage import WIDTH, Bar
 from analyzer.report.words import clock, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 _ABSENT = {
     "pod": "no capture of a pod: cannot tell whether a packet left it; record it with lostsyn capture, "
@@ -155,9 +152,7 @@ def missing(points: Sequence[RecognisedPoint], texts: Iterable[str]) -> list[str
         captured = [point for point in points if point.role == role]
         recorded = any(point.packets for point in captured)
         for begin, end in _holes(captured, min(begins), max(ends)) if recorded else ():
-            of = {"pod": "a pod", "bridge": "the bridge", "tunnel": "the tunnel", "uplink": "the uplink"}[
-                role
-            ]
+            of = "a pod" if role == "pod" else f"the {role}"
             said.append(f"no capture of {of} between {_second(begin)} and {_second(end)}")
     counters = sum(text.startswith(_COUNTERS) for text in texts)
     if counters < 2:

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from analyzer.result import typed
-from analyzer.web.folder import read_bytes, write_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from analyzer.web.folder import Folder
+from analyzer.web.folder import Folder, read_bytes, write_json
 
 PREVIEW = 1 << 20
 """Bytes of what is told of one file, at most: 4,000 capture points with common names."""

@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from analyzer.report.words import printable
 from analyzer.web.refusal import Refusal
-from analyzer.web.settings import GIB
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from analyzer.web.settings import Settings
-    from analyzer.web.store import File, Store, Upload
+from analyzer.web.settings import GIB, Settings
+from analyzer.web.store import File, Store, Upload
 
 PIECE = 1 << 20
 """Bytes that are kept in memory of one transfer, about."""

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.capture import naming
 from analyzer.capture.bundle import Bundle
-from analyzer.capture.files import EvidenceFile
+from analyzer.capture.files import CaptureFile, EvidenceFile
 from analyzer.capture.interfaces import BEYOND
+from analyzer.capture.link import Link
+from analyzer.capture.reader import Records
 from analyzer.errors import UnusableInput
 from analyzer.evidence import collect
 from analyzer.evidence.collecting import HEAD
@@ -25,15 +29,6 @@ from analyzer.evidence.sources import ip_link, ip_link_text, sources
 from analyzer.evidence.unwrapping import unwrap, wrappers
 from analyzer.web.folder import write_json
 from analyzer.web.preview import Part, Preview, fitted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from numpy.typing import NDArray
-
-    from analyzer.capture.files import CaptureFile
-    from analyzer.capture.link import Link
-    from analyzer.capture.reader import Records
 
 _SLL2 = 276
 """LINKTYPE_LINUX_SLL2: `tcpdump -i any` of today."""

@@ -12,12 +12,9 @@ import json
 import os
 import struct
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # The same number on every architecture: they are younger than the common table.

@@ -10,18 +10,14 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.web import database
-from analyzer.web.folder import Folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from analyzer.web.folder import Outcome
+from analyzer.web.folder import Folder, Outcome
 
 State = Literal["open", "queued", "running", "done", "failed"]
 
@@ -142,15 +138,8 @@ class Store:
             after: `created` and `id` of an upload, which need not be there any more: those that follow it in the list.
         """
         terms: list[object] = [f"%{_escaped(word)}%" for word in words.split()[:10]]
-        condition = " AND ".join(
-            [
-                "1",
-                *(
-                    ["EXISTS (SELECT 1 FROM haystack WHERE upload = id AND hay LIKE ? ESCAPE '\\')"]
-                    * len(terms)
-                ),
-            ]
-        )
+        holds = "EXISTS (SELECT 1 FROM haystack WHERE upload = id AND hay LIKE ? ESCAPE '\\')"
+        condition = " AND ".join(["1", *[holds] * len(terms)])
         with self._lock:
             (count,) = self._db.execute(
                 f"SELECT count(*) FROM upload WHERE {condition}",  # noqa: S608 - placeholders only
@@ -320,11 +309,8 @@ class Store:
     def add_token(self, name: str, digest: str) -> bool:
         """Let whoever has the token of that digest in, as *name*; say whether nobody was called so."""
         with self._change() as db:
-            return bool(
-                db.execute(
-                    "INSERT OR IGNORE INTO token VALUES (?, ?, ?)", (name, digest, time.time())
-                ).rowcount
-            )
+            added = "INSERT OR IGNORE INTO token VALUES (?, ?, ?)"
+            return bool(db.execute(added, (name, digest, time.time())).rowcount)
 
     def remove_token(self, name: str) -> bool:
         """Let nobody in as *name* any more; say whether somebody was called so."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from analyzer.report.words import count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.web.store import File, Upload
+from analyzer.web.store import File, Upload
 
 
 def title(upload: Upload, files: Sequence[File]) -> str:

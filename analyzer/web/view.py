@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.report.words import count, iso
-from analyzer.web.folder import RESULTS
+from analyzer.web.folder import RESULTS, Folder, Progress
+from analyzer.web.jobs import Jobs
 from analyzer.web.points import RecognisedPoint, join, missing
-from analyzer.web.preview import Part, kept
+from analyzer.web.preview import Part, Preview, kept
+from analyzer.web.store import File, Upload
 from analyzer.web.titles import title
-
-if TYPE_CHECKING:
-    from analyzer.web.folder import Folder, Progress
-    from analyzer.web.jobs import Jobs
-    from analyzer.web.preview import Preview
-    from analyzer.web.store import File, Upload
 
 _NS = 10**9
 UNKNOWN = frozenset({"not used", "text in no known format", "text"})
@@ -159,8 +155,8 @@ def row_as_json(row: View | Row, base: str) -> dict[str, Any]:
     return {
         "id": upload.id,
         "name": row.title,
-        "created": _time(upload.created),
-        "expires": _time(row.expires),
+        "created": utc(upload.created),
+        "expires": utc(row.expires),
         "state": upload.state,
         "says": upload.says,
         "incidents": upload.incidents,
@@ -214,5 +210,6 @@ def as_json(view: View, base: str) -> dict[str, Any]:
     }
 
 
-def _time(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """Return seconds since the epoch as `2026-11-20T10:58:16Z`."""
     return iso(int(seconds) * _NS)[:19] + "Z"

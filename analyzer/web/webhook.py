@@ -10,13 +10,11 @@ import asyncio
 import http.client
 import json
 import logging
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
-if TYPE_CHECKING:
-    from analyzer.web.store import Upload
+from analyzer.web.store import Upload
 
 WAITS = (0, 2, 20)
 """Seconds before each attempt."""

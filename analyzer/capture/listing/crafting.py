@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import import_module
-from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from analyzer.capture.listing.listed import ICMP, ICMP6, TCP, UDP, Listed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from ipaddress import IPv4Address
 
 HEAD = 64
 """Bytes behind the transport header that are kept: more than a fingerprint is made of, and a name of a DNS question."""

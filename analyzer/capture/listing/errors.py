@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
-from analyzer.capture.listing.listed import TCP, UDP, port
+from analyzer.capture.listing.listed import TCP, UDP, Listed, port
 from analyzer.capture.listing.numbers import FLOWS
-
-if TYPE_CHECKING:
-    from analyzer.capture.listing.listed import Listed
 
 ERRORS: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = (
     (r"(?:udp|tcp) port .* unreachable|unreachable port", (3, 3), (1, 4)),

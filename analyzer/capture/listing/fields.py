@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.listed import (
@@ -21,10 +22,7 @@ from analyzer.capture.listing.listed import (
 )
 from analyzer.capture.listing.numbers import Numbers
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    Get = Callable[[str], str | None]
+Get = Callable[[str], str | None]
 
 NAME = re.compile(r"(?:_ws\.)?[a-z0-9_]+(?:\.[A-Za-z0-9_]+)+")
 RECORD = 4 << 20

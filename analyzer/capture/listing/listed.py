@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 NO_MAC = bytes(6)
@@ -100,6 +101,21 @@ def port(text: str) -> int | None:
 def nanoseconds(seconds: str, fraction: str) -> int:
     """Time from its digits before and behind the point."""
     return int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0"))
+
+
+def since_midnight(clock: str, fraction: str) -> int:
+    """Time of day, `10:26:05` and the digits behind the point, as ns."""
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return nanoseconds(str(hours * 3600 + minutes * 60 + seconds), fraction)
+
+
+def midnight(date: str) -> int:
+    """The beginning of a day, `2026-11-20`, as ns since the epoch.
+
+    Raises:
+        ValueError: There is no such day.
+    """
+    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 10**9
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -7,12 +7,8 @@ relative to these (print-tcp.c). Segments without data come without a sequence n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from analyzer.capture.listing.listed import FLAGS
-
-if TYPE_CHECKING:
-    from analyzer.capture.listing.listed import Listed
+from analyzer.capture.listing.listed import FLAGS, Listed
 
 FLOWS = 1 << 18
 """Connections that are remembered, the latest ones: a listing may be of any length."""

@@ -7,9 +7,8 @@ connection's first unless told otherwise, and windows are scaled where the SYNs 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.listed import (
@@ -20,14 +19,13 @@ from analyzer.capture.listing.listed import (
     Listed,
     Notes,
     mac,
+    midnight,
     nanoseconds,
     port,
+    since_midnight,
     split,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 _WHEN = r"(?:(?P<date>\d{4}-\d\d-\d\d)[ T])?(?:(?P<clock>\d\d:\d\d:\d\d)|(?P<seconds>-?\d{1,11}))[.,](?P<fraction>\d{1,9})Z?"
 _ADDRESS = r"[0-9A-Za-z_.:%-]{2,255}"
@@ -198,10 +196,9 @@ class _Reading:
             raise ValueError(text)
         if found["seconds"]:
             return nanoseconds(found["seconds"], found["fraction"])
-        hours, minutes, seconds = found["clock"].split(":")
-        time = nanoseconds(str(int(hours) * 3600 + int(minutes) * 60 + int(seconds)), found["fraction"])
+        time = since_midnight(found["clock"], found["fraction"])
         if found["date"]:
-            return int(datetime.fromisoformat(found["date"]).replace(tzinfo=UTC).timestamp()) * 10**9 + time
+            return midnight(found["date"]) + time
         self.notes.dateless = True
         return time
 

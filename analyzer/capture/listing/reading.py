@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
+from analyzer.capture.listing.listed import Notes
+from analyzer.capture.listing.recognising import Form, Listing
 from analyzer.capture.listing.translation import Translation
 from analyzer.capture.reader import Reader, Records
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.capture.listing.listed import Notes
-    from analyzer.capture.listing.recognising import Form, Listing
 
 _MISSING = {
     "ip_id": "IP ID",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from analyzer.capture.listing import fields, packet_list, tcpdump
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 Form = Literal["tcpdump", "packet list", "fields", "json"]
 _MARKS = (

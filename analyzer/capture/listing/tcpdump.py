@@ -6,11 +6,10 @@ A packet begins with its time; lines that are indented, or that begin with a hea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING
 
 from analyzer.capture.listing import crafting
 from analyzer.capture.listing.errors import ERRORS, MTU, QUOTES, Unanswered, about
@@ -23,13 +22,12 @@ from analyzer.capture.listing.listed import (
     Listed,
     Notes,
     mac,
+    midnight,
     nanoseconds,
     port,
+    since_midnight,
 )
 from analyzer.capture.listing.numbers import Asked, Numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _MAC = r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"
 BEGINS = re.compile(
@@ -63,15 +61,8 @@ _QUESTION = re.compile(r" (?:\[[^\]]*\] )*(?P<kind>[A-Z]+)\? (?P<name>\S+)")
 _LENGTH = re.compile(r"length:? (\d+)", re.ASCII)
 _ECHO = re.compile(r"echo (request|reply),(?: id (\d+),)? seq (\d+)")
 _PROTOCOLS = {
-    "tcp": TCP,
-    "udp": UDP,
-    "icmp": ICMP,
-    "igmp": 2,
-    "ESP": 50,
-    "AH": 51,
-    "sctp": 132,
-    "ip-proto-": -1,
-}
+    "tcp": TCP, "udp": UDP, "icmp": ICMP, "igmp": 2, "ESP": 50, "AH": 51, "sctp": 132, "ip-proto-": -1,
+}  # fmt: skip
 DAY = 86_400 * 10**9
 FALLS = 8
 """Of so many lines one or fewer that stands before its time is no sign that each counts from the one before."""
@@ -149,11 +140,12 @@ class _Clock:
     def read(self, found: re.Match[str]) -> int:
         if found["epoch"]:
             return nanoseconds(found["epoch"], found["fraction"])
-        hours, minutes, seconds = found["clock"].split(":")
-        time = nanoseconds(str(int(hours) * 3600 + int(minutes) * 60 + int(seconds)), found["fraction"])
+        time = since_midnight(found["clock"], found["fraction"])
         if found["date"]:
             if found["date"] not in self._dates:
-                self._dates = {found["date"]: _midnight(found["date"])}
+                self._dates = {found["date"]: 0}
+                with suppress(ValueError):
+                    self._dates[found["date"]] = midnight(found["date"])
             return self._dates[found["date"]] + time
         self._notes.dateless = True
         indent = found.start("clock") - max(found.end("number"), 0) - 2 * (found["number"] is not None)
@@ -164,12 +156,6 @@ class _Clock:
             self._day += DAY
         self._last = time
         return self._day + time
-
-
-def _midnight(date: str) -> int:
-    with suppress(ValueError):
-        return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 10**9
-    return 0
 
 
 def _listed(

@@ -6,7 +6,8 @@ import codecs
 import io
 import re
 from array import array
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from analyzer.capture import blocks
 from analyzer.capture.compressed import Stream
@@ -14,9 +15,6 @@ from analyzer.capture.listing import fields, packet_list, tcpdump
 from analyzer.capture.listing.crafting import frame
 from analyzer.capture.listing.listed import Listed, Notes
 from analyzer.capture.listing.recognising import Listing, encoding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LINE = 1 << 16
 """Characters of a line that are looked at; of JSON 16 times as many, since a packet may be one."""

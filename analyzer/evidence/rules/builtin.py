@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.rules.model import Place
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from analyzer.evidence.rules.model import Chain, Place, Rule
 
 HOOKS = {
     "PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",
@@ -76,6 +73,34 @@ def table_of(built_in: Collection[str], rules: str) -> str:
 def priority(table: str, hook: str) -> int:
     """Give the priority at which a table's chain is asked."""
     return 100 if table == "nat" and hook in ("input", "postrouting") else PRIORITIES[table]
+
+
+def chain(
+    family: str,
+    table: str,
+    name: str,
+    policy: str | None,
+    rules: Iterable[Rule],
+    *,
+    legacy: bool | None,
+    counted: int | None = None,
+    partial: bool = False,
+) -> Chain:
+    """Make a chain of a listing; without a *policy* (`ACCEPT`, `DROP`, `UNKNOWN`) it is one that is jumped to."""
+    hook = HOOKS.get(name, "") if policy and policy != "-" else ""
+    return Chain(
+        family=family,
+        table=table,
+        name=name,
+        legacy=legacy,
+        kind=("nat" if table == "nat" else "filter") if hook else "",
+        hook=hook,
+        priority=priority(table, hook) if hook else 0,
+        policy="drop" if policy == "DROP" else "unknown" if policy == "UNKNOWN" else "accept",
+        counted=counted,
+        rules=tuple(rules),
+        partial=partial,
+    )
 
 
 def unlisted(family: str, listed: Collection[tuple[str, str]]) -> frozenset[Place]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from analyzer.evidence.rules import nft
-from analyzer.evidence.rules.model import NAT, SHOWN, Action, Match, Rule, shown
+from analyzer.evidence.rules.model import NAT, SHOWN, Action, Kind, Match, Rule, shown
 from analyzer.evidence.rules.nft import Elements as Elements
 from analyzer.evidence.rules.options import GO_ON
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from analyzer.evidence.rules.model import Kind
 
 _WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}(),;]|[^\s{}(),;"]+')
 _COUNTED = re.compile(r"\bcounter packets \d+ bytes \d+")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules.model import Chain, Place, Ruleset
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 Key = tuple[str, str, bool]
 """Family and name of a table, and whether it is of iptables' own kernel part."""

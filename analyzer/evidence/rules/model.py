@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from analyzer.capture.naming import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Kind = Literal[
     "accept", "drop", "reject", "queue", "return", "jump", "goto", "choose",

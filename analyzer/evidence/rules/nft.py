@@ -7,17 +7,12 @@ each value consists of: `10.1.1.0/24 . 80-90` is `["10.1.1.0/24", "80-90"]`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property, reduce
 from operator import or_
-from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import values
-from analyzer.evidence.rules.model import Action, Bits, Match, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from analyzer.evidence.rules.model import Element
+from analyzer.evidence.rules.model import Action, Bits, Element, Match, Span
 
 PRIORITIES = {
     "raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "out": 100, "security": 50, "srcnat": 100,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import nft, values
 from analyzer.evidence.rules.model import Action, Bits, Match, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
 
 _ESCAPED = re.compile(r"\\(.)")
 _WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|\S+')

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from analyzer.evidence.rules.model import Chain, Rule
+from analyzer.evidence.rules.model import Chain, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from analyzer.evidence.rules.model import Bits, Match, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.evidence.rules.model import Element
+from analyzer.evidence.rules.model import Bits, Element, Match, Span
 
 ADDRESSES = frozenset({"src", "dst"})
 PORTS = frozenset({"sport", "dport"})

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from analyzer.evidence.rules import values
-from analyzer.evidence.rules.model import Bits, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from analyzer.evidence.rules.model import Action, Element, Match, Rule
-    from analyzer.evidence.rules.packet import Packet
+from analyzer.evidence.rules.model import Action, Bits, Element, Match, Rule, Span
+from analyzer.evidence.rules.packet import Packet
 
 Value = int | str | frozenset[str] | tuple["int | str", ...] | None
 """Of a packet's field: a tuple where it is one of several; None where it is not known."""

@@ -7,28 +7,19 @@ change it. Order of hooks and meaning of verdicts: nft(8); an accept ends one ba
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from analyzer.evidence.rules.model import NAT, Action
+from analyzer.evidence.rules.model import NAT, Action, Chain, Ruleset
 from analyzer.evidence.rules.packet import Packet, Step, Steps
 from analyzer.evidence.rules.view import View
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from analyzer.evidence.rules.model import Chain, Ruleset
 
 _Ended = Literal["", "return", "stop", "perhaps"]
 """Whether a chain ends with an action: no; it returns; a verdict that was only looked into; it may return."""
 
 _WAYS = {
-    "forward": ("ingress", "prerouting", "forward", "postrouting", "egress"),
-    "input": ("ingress", "prerouting", "input"),
-    "output": ("output", "postrouting", "egress"),
-}
-_BRIDGE_WAYS = {
     "forward": ("ingress", "prerouting", "forward", "postrouting", "egress"),
     "input": ("ingress", "prerouting", "input"),
     "output": ("output", "postrouting", "egress"),
@@ -84,7 +75,7 @@ class _Walk:
 
     def result(self) -> Steps:
         pending: list[Step] = []
-        for hook in (_BRIDGE_WAYS if self._bridge else _WAYS)[self._way]:
+        for hook in _WAYS[self._way]:
             for chain in self._base(hook):
                 if chain.kind == "nat" and not self._asks_nat(hook):
                     continue

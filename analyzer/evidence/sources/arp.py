@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Neighbour, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, Neighbour, alike, limited, unread
 
 PURPOSE = "neighbours that did not answer"
 
@@ -35,13 +30,11 @@ _COMPLETE, _PERMANENT = 2, 4
 
 
 def recognises(head: str) -> bool:
-    """Say whether a neighbour is told, in either form."""
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None or _HEAD.search(head) is not None
 
 
 @limited("neighbours", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the neighbours."""
     for line in map(str.strip, text.splitlines()):
         said = _LINE.fullmatch(line) or _ROW.fullmatch(line) or _PROC.fullmatch(line)
         if not said:

@@ -12,7 +12,7 @@ them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
@@ -28,13 +28,8 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -47,7 +42,6 @@ _NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
 
 
 def recognises(head: str) -> bool:
-    """Say whether the program wrote this."""
     return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, FdbEntry, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, FdbEntry, alike, limited, unread
 
 PURPOSE = "where an overlay sends the frames of a MAC address"
 
@@ -28,7 +24,6 @@ _STATES = ("permanent", "static", "self", "extern_learn", "offload", "sticky", "
 
 
 def recognises(head: str) -> bool:
-    """Say whether an entry is told, in either form."""
     return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None or json_lists.holds(
         head, "mac", "ifname", "flags"
     )
@@ -36,19 +31,12 @@ def recognises(head: str) -> bool:
 
 @limited("entries", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the entries."""
-    yield from _entries(text, file)
-
-
-def _entries(text: str, file: str) -> Iterator[FdbEntry | Caveat]:
     yield from unread(alike(text, _LIKE, _LINE), file, "entries")
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             words = said[2].split()
             yield _entry(said[1], dict(pairwise(words)), words, file)
-    if not json_lists.holds(text, "mac", "ifname", "flags"):
-        return
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "mac", "ifname", "flags"):
         if isinstance(item, Caveat):
             yield item
         elif isinstance(mac := item.get("mac"), str) and re.fullmatch(_MAC, mac) and "ifname" in item:

@@ -6,17 +6,12 @@ xx drop (Policy denied) flow 0x28c644b8 to endpoint 33, ... identity 2->4521: 10
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.facts import Fact, limited, unread
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -30,13 +25,11 @@ _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line tells a drop."""
     return re.search(rf"^(?:\S{{1,40}} )?{_DROP.pattern}", head, re.MULTILINE) is not None
 
 
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the drops."""
     lost: list[str] = []
     for count, line in enumerate(text.splitlines(), 1):
         if "xx drop (" not in line[:64]:

@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.naming import Name
 from analyzer.evidence.sources import NAMES
 from analyzer.evidence.sources.cluster_names import MOST, named
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
-    from analyzer.evidence.naming import Name
 
 PURPOSE = NAMES
 
@@ -39,14 +34,12 @@ _LONGEST = 1 << 16
 
 
 def recognises(head: str) -> bool:
-    """Say whether an object is described, or stands there as YAML."""
     described = _DESCRIBED.search(head) is not None and _FIELD.search(head) is not None
     return described or (_BEGIN.search(head) is not None and _KIND.search(head) is not None)
 
 
 @limited("names", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the names."""
     for pattern, read in ((_DESCRIBED, _described), (_BEGIN, _yaml)):
         begins = list(pattern.finditer(text))
         for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):

@@ -6,26 +6,21 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence import json_lists
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.naming import Name
 from analyzer.evidence.sources import NAMES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = NAMES
 
 _Kind = Literal["pod", "service", "node", "container"]
 MOST = 50_000
 """Names kept of one file."""
-_LONGEST = 32 << 20
 _HEAD = re.compile(
     r"^(?:NAMESPACE +)?NAME +(?:READY +STATUS +RESTARTS +AGE +IP +NODE|TYPE +CLUSTER-IP +"
     r"|STATUS +ROLES +AGE +VERSION +INTERNAL-IP|ENDPOINTS +AGE|ADDRESSTYPE +PORTS +ENDPOINTS).*$", re.MULTILINE
@@ -46,7 +41,6 @@ _ODD = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing's head is there, or an object of a cluster or a container runtime."""
     return (
         _HEAD.search(head) is not None
         or _POD.search(head) is not None
@@ -56,7 +50,6 @@ def recognises(head: str) -> bool:
 
 @limited("names", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the names."""
     yield from _listed(text, file)
     yield from _documents(text, file)
 
@@ -92,19 +85,16 @@ def _row(cells: dict[str, str], file: str) -> Iterator[Name]:
 def _documents(text: str, file: str) -> Iterator[Name | Caveat]:
     if not _OBJECT.search(text, 0, 1 << 16):
         return
-    said, at = text[:_LONGEST], 0
-    while begin := _DOCUMENT.search(said, at):
-        try:
-            document, at = json.JSONDecoder().raw_decode(said, begin.start(1))
-        except (ValueError, RecursionError) as problem:
-            yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
+    for document in json_lists.documents(text, file, _DOCUMENT):
+        if isinstance(document, Caveat):
+            yield document
             return
-        items = document.get("items", [document]) if isinstance(document, dict) else document
+        items, of = document, ""
+        if isinstance(document, dict):
+            items, of = document.get("items", [document]), str(document.get("kind", ""))
         for item in items if isinstance(items, list) else ():
             try:
-                yield from _object(
-                    item, str(document.get("kind", "")) if isinstance(document, dict) else "", file
-                )
+                yield from _object(item, of, file)
             except _ODD:
                 yield Caveat(says=f"{file}: an object that was not understood: {str(item)[:80]!r}")
 

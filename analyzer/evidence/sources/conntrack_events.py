@@ -12,21 +12,18 @@ from __future__ import annotations
 import ipaddress
 import re
 from array import array
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import nanoseconds
 from analyzer.evidence.events import KINDS, NO_TIME, EventLog
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.sources.conntrack_table import TUPLE
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "entries made and destroyed: who had a port, what was deleted"
 
@@ -38,11 +35,7 @@ _HEAD = (
     r"[ \t]*(?:\[(\d{9,10}\.\d{1,9})[ \t]*\][ \t]+)?\[(NEW|UPDATE|DESTROY)\] "
     r"(?:ipv[46] +\d+ +)?([a-z][\w-]{0,15}) +\d+ +(?:(\d{1,10}) +)?(?:([A-Z][A-Z0-9_]{1,20}) +)?"
 )
-_TUPLE = (
-    r"src=([\da-fA-F.:]{2,45}) dst=([\da-fA-F.:]{2,45})"
-    r"(?: sport=(\d{1,5}) dport=(\d{1,5})| type=\d+ code=\d+ id=(\d{1,5})| srckey=\w+ dstkey=\w+)?"
-)
-_EVENT = re.compile(rf"{_HEAD}{_TUPLE} (.{{0,300}}?){_TUPLE}(?: (.{{0,600}}))?")
+_EVENT = re.compile(rf"{_HEAD}{TUPLE} (.{{0,300}}?){TUPLE}(?: (.{{0,600}}))?")
 _DATED = re.compile(r"^(\S[^\n\[\]]{7,40}?)[ \t]+(?=\[(?:NEW|UPDATE|DESTROY)\] )", re.MULTILINE)
 _BEGINS = re.compile(_HEAD)
 _ID = re.compile(r"(?:^| )id=(\d{1,10})(?: |$)")
@@ -59,7 +52,6 @@ _PORTS = 1 << 16
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line is an event."""
     return (
         re.search(rf"^{_HEAD}src=", _stamped(head), re.MULTILINE) is not None
         or re.search(r'^<flow type="(?:new|update|destroy)"><meta ', head, re.MULTILINE) is not None
@@ -113,25 +105,8 @@ class _Log:
 
     def event(self, match: re.Match[str], line: int) -> bool:
         """Take an event; False where its numbers or addresses are none."""
-        (
-            at,
-            kind,
-            proto,
-            timeout,
-            state,
-            src,
-            dst,
-            sport,
-            dport,
-            id_,
-            between,
-            src2,
-            dst2,
-            sport2,
-            dport2,
-            id2,
-            rest,
-        ) = match.groups()
+        at, kind, proto, timeout, state, *told = match.groups()
+        src, dst, sport, dport, id_, between, src2, dst2, sport2, dport2, id2, rest = told
         if ((sport or id_) is None) != ((sport2 or id2) is None):  # cut short
             return False
         flags = f"{between} {rest or ''} "
@@ -199,25 +174,10 @@ class _Log:
             self._omitted += 1
             return True
         names = self._names
-        row = (
-            names.setdefault(proto, len(names)),
-            names.setdefault(state, len(names)),
-            min(timeout, 0xFFFFFFFF),
-            flags,
-            codes[0],
-            codes[1],
-            numbers[0],
-            numbers[1],
-            codes[2],
-            codes[3],
-            numbers[2],
-            numbers[3],
-            kind,
-            time,
-            min(id_, 0xFFFFFFFF),
-            by_user,
-            min(line, 0xFFFFFFFF),
-        )
+        proto_code, state_code = (names.setdefault(name, len(names)) for name in (proto, state))
+        timeout, id_, line = (min(number, 0xFFFFFFFF) for number in (timeout, id_, line))
+        tuples = (*codes[:2], *numbers[:2], *codes[2:], *numbers[2:])
+        row = (proto_code, state_code, timeout, flags, *tuples, kind, time, id_, by_user, line)
         for column, value in zip(self._columns.values(), row, strict=True):
             column.append(value)
         return True

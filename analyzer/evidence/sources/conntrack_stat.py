@@ -7,15 +7,10 @@ Several outputs in a row are several snapshots; a date before one is its time.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
 
 PURPOSE = "insert_failed, drop and invalid, compared with the losses"
 
@@ -23,7 +18,6 @@ _LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:(?:\w+|\(null\))=\d{1,20}(?:[ \t]+|
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line counts for a CPU."""
     return re.search(r"^cpu=\d+[ \t]+(?:searched|found)=\d", head, re.MULTILINE) is not None
 
 

@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from analyzer.evidence.conntrack_columns import IPV6, columns
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.conntrack_columns import IPV6, Columns, columns
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy.typing as npt
-
-    from analyzer.evidence.conntrack_columns import Columns
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "entries: stale ones, taken ports, how full the table is"
 
@@ -33,12 +26,12 @@ LIMIT = 192 << 20
 MOST = 1_000_000
 """Entries kept of one listing; further ones are counted."""
 _HEAD = r"(?:ipv[46] +\d+ +)?([a-z][\w-]{0,15}) +\d+ +(?:(\d{1,10}) +)?(?:([A-Z][A-Z0-9_]{1,20}) +)?"
-_TUPLE = (
+TUPLE = (
     r"src=([\da-fA-F.:]{2,45}) dst=([\da-fA-F.:]{2,45})"
     r"(?: sport=(\d{1,5}) dport=(\d{1,5})| type=\d+ code=\d+ id=(\d{1,5})| srckey=\w+ dstkey=\w+)?"
 )
 # A line that was cut does not end with its use count.
-_ENTRY = re.compile(rf"{_HEAD}{_TUPLE} (.{{0,300}}?){_TUPLE} (.{{0,600}}?\buse=\d.*)")
+_ENTRY = re.compile(rf"{_HEAD}{TUPLE} (.{{0,300}}?){TUPLE} (.{{0,600}}?\buse=\d.*)")
 _SHOWN = re.compile(r"conntrack v\S+ \(conntrack-tools\): \d+ flow entries have been shown")
 _LINE = re.compile(r"[^\n]+")
 _PORTS = 1 << 16
@@ -50,7 +43,7 @@ _FEW = 64
 
 def recognises(head: str) -> bool:
     """Say whether a line lists an entry, or the tool tells how many; events (`conntrack -E`) begin otherwise."""
-    return re.search(rf"^{_HEAD}{_TUPLE} |{_SHOWN.pattern}", head, re.MULTILINE) is not None
+    return re.search(rf"^{_HEAD}{TUPLE} |{_SHOWN.pattern}", head, re.MULTILINE) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -62,16 +55,16 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         shown = _SHOWN.search(text, at)
         end = shown.start() if shown else len(text)
         for part in _parts(text, at, end):
-            families = listing.families(part)
-            if listing.begins_again(families):
+            families = _families(part)
+            if families & listing.whole:  # of another listing than those before
                 yield from listing.tables()
                 listing = _Listing(file)
-            listing.seen(families)
+            listing.seen |= families
             left, first = listing.read(part)
             lost, example = lost + left, example or first
         if not shown:
             break
-        listing.shown()
+        listing.whole |= listing.seen
         at = shown.end()
     if lost:
         entries = f"{lost} entries were" if lost > 1 else "an entry was"
@@ -87,6 +80,16 @@ def _parts(text: str, at: int, end: int) -> Iterator[str]:
         at = stop
 
 
+def _families(part: str) -> set[str]:
+    """Say of which families entries are listed here."""
+    found = set()
+    if re.search(r"\bsrc=\d{1,3}\.", part):
+        found.add("ipv4")
+    if ":" in part and re.search(r"\bsrc=[\da-fA-F]{0,4}:", part):
+        found.add("ipv6")
+    return found
+
+
 class _Listing:
     """Columns that grow."""
 
@@ -97,17 +100,10 @@ class _Listing:
         self._codes: dict[str, int] = {}
         self._columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _KINDS}
         self._kept = self._omitted = 0
-        self._families: set[str] = set()
-        self._shown: set[str] = set()
-
-    def families(self, part: str) -> set[str]:
-        """Say of which families entries are listed here."""
-        found = set()
-        if re.search(r"\bsrc=\d{1,3}\.", part):
-            found.add("ipv4")
-        if ":" in part and re.search(r"\bsrc=[\da-fA-F]{0,4}:", part):
-            found.add("ipv6")
-        return found
+        self.seen: set[str] = set()
+        """Families of which there are entries."""
+        self.whole: set[str] = set()
+        """Those of which the tool said that its listing was complete."""
 
     def read(self, part: str) -> tuple[int, str]:
         """Take the entries of some lines; tell how many lines with an address are none, and the first of them."""
@@ -185,32 +181,9 @@ class _Listing:
             | OFFLOAD * ("[OFFLOAD]" in rest or "[HW_OFFLOAD]" in rest)
         )
         names = self._names
-        return (
-            names.setdefault(proto, len(names)),
-            names.setdefault(state or "", len(names)),
-            min(int(timeout or 0), 0xFFFFFFFF),
-            flags,
-            codes[0],
-            codes[1],
-            ports[0],
-            ports[1],
-            codes[2],
-            codes[3],
-            ports[2],
-            ports[3],
-        )
-
-    def seen(self, families: set[str]) -> None:
-        """Note of which families there are entries."""
-        self._families |= families
-
-    def shown(self) -> None:
-        """Note that the tool said its listing was complete."""
-        self._shown |= self._families
-
-    def begins_again(self, families: set[str]) -> bool:
-        """Say whether entries of these families belong to another listing than those before."""
-        return bool(families & self._shown)
+        proto_code, state_code = (names.setdefault(name, len(names)) for name in (proto, state or ""))
+        seconds = min(int(timeout or 0), 0xFFFFFFFF)
+        return proto_code, state_code, seconds, flags, *codes[:2], *ports[:2], *codes[2:], *ports[2:]
 
     def tables(self) -> Iterator[Table]:
         """Give the table, if there are entries."""

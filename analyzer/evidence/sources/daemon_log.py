@@ -10,18 +10,12 @@ server (the rules then lag behind). From CoreDNS, queries that its upstream did 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import address
-from analyzer.evidence.facts import limited
-from analyzer.evidence.network import DaemonLine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
-    from analyzer.evidence.network import Trouble
+from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.network import DaemonLine, Trouble
 
 PURPOSE = "what kube-proxy and CoreDNS could not do: rules not written, an upstream that did not answer"
 
@@ -56,7 +50,6 @@ _TROUBLES: tuple[tuple[Trouble, re.Pattern[str]], ...] = (
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line of either is there."""
     return _PROXY_HEAD.search(head) is not None or _DNS_HEAD.search(head) is not None
 
 
@@ -64,10 +57,8 @@ def recognises(head: str) -> bool:
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the lines that tell of trouble; all others are of no use here."""
     for number, line in enumerate(text.splitlines(), 1):
-        fact = _line(line[:2000], file, number)
-        if fact is None:
-            continue
-        yield fact
+        if fact := _line(line[:2000], file, number):
+            yield fact
 
 
 def _line(line: str, file: str, number: int) -> DaemonLine | None:

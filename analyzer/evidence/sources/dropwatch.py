@@ -12,20 +12,16 @@ If dropwatch also prints the payload, the packet has addresses. Times have no zo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.dates import month
 from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -44,7 +40,6 @@ _LONGEST = 512
 
 
 def recognises(head: str) -> bool:
-    """Say whether packets are told, or dropwatch's counts."""
     return re.search(
         rf"^{_DROP.pattern}\n[ \t]*(?:origin|input port|timestamp)", head, re.MULTILINE
     ) is not None or (_COUNTS.search(head) is not None)

@@ -15,19 +15,15 @@ and ARP nothing is compared here: such a rule stays one that may match.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
+from analyzer.evidence.facts import Fact
 from analyzer.evidence.rules import values
 from analyzer.evidence.rules.builtin import HOOKS, unlisted
 from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
 from analyzer.evidence.sources import RULES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 
@@ -57,7 +53,6 @@ _WATCHING = ("--log", "--nflog", "--ulog")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing of ebtables begins."""
     return GENERATED.search(head) is not None or _LISTED.search(head) is not None
 
 

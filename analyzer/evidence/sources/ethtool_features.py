@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Features, alike, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, Features, alike, unread
 
 PURPOSE = "offloads: checksums and sizes that a capture shows before the interface makes them"
 
@@ -27,7 +22,6 @@ _KNOWN = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether an interface's head is there, or the features that every listing begins with."""
     return (
         re.search(rf"^{_HEAD.pattern}", head, re.MULTILINE) is not None
         or _KNOWN.search(head) is not None
@@ -50,9 +44,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
                 fixed.add(said[1])
     if on:
         yield Features(dev=dev, on=on, fixed=frozenset(fixed), file=file)
-    if not json_lists.holds(text, "ifname", "rx-checksumming"):
-        return
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "ifname", "rx-checksumming"):
         if isinstance(item, Caveat):
             yield item
         elif isinstance(name := item.get("ifname"), str):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
+from analyzer.evidence.facts import Fact, unread
 from analyzer.evidence.sources import COUNTERS
 from analyzer.evidence.unwrapping import without_commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -30,12 +25,10 @@ _FILE = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing begins, or `grep` left counters of one and nothing else."""
     return _BEGIN.search(head) is not None or bool(_PART.fullmatch(without_commands(head)))
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the counters of each listing."""
     before, *listings = _BEGIN.split(text)
     if not listings:
         listings = [without_commands(text)]

@@ -10,19 +10,15 @@ year and no zone, and are not used.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Caveat, limited, unread
+from analyzer.evidence.facts import Caveat, Fact, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -39,7 +35,6 @@ _FLOW = re.compile(r"^[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0
 
 
 def recognises(head: str) -> bool:
-    """Say whether a line holds a flow with a verdict."""
     return (
         re.search(
             r'^\{(?=[^\n]{0,4000}"verdict": ?")[^\n]{0,2000}"(?:IP|l4|node_name)": ?["{]', head, re.MULTILINE
@@ -57,9 +52,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             continue
         line, flow = item
         flow = flow["flow"] if isinstance(flow.get("flow"), dict) else flow
-        if flow.get("verdict") != "DROPPED":
-            continue
-        yield _record(flow, file, line)
+        if flow.get("verdict") == "DROPPED":
+            yield _record(flow, file, line)
     lost: list[str] = []
     for line, said in enumerate(text.splitlines(), 1):
         if (" DROPPED" in said or " DENIED" in said) and (told := _LINE.fullmatch(said.strip())):

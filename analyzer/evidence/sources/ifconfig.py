@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
+from analyzer.evidence.facts import Fact
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = LINKS
 
@@ -34,12 +30,10 @@ _CALLED = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether an interface begins."""
     return _BEGIN.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the interfaces."""
     begins = list(_BEGIN.finditer(text))[:MOST]
     for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
         # Other output may follow.

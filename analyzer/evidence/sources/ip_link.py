@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = LINKS
 
@@ -24,7 +20,6 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a JSON list tells of interfaces."""
     return json_lists.holds(head, "ifindex", "ifname")
 
 

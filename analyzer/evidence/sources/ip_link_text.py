@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.facts import Caveat, Fact, unread
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = LINKS
 
@@ -48,7 +44,6 @@ _COLUMNS = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether an interface begins, or `-br` lists some."""
     return re.search(rf"^(?:{_BEGIN.pattern})", head, re.MULTILINE) is not None or _is_brief(head)
 
 

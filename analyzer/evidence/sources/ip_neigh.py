@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Neighbour, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, Neighbour, unread
 
 PURPOSE = "neighbours that did not answer"
 
@@ -25,14 +20,12 @@ _LIKE = re.compile(r"\s*[\da-fA-F.:]{3,45} dev \S{1,64} +(?:lladdr|ref \d|used \
 
 
 def recognises(head: str) -> bool:
-    """Say whether a neighbour is told, in either form."""
     return re.search(rf"^{_LINE.pattern} *$", head, re.MULTILINE) is not None or json_lists.holds(
         head, "dst", "dev", "state"
     )
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the neighbours."""
     lost: list[str] = []
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
@@ -46,9 +39,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         elif _LIKE.match(line):
             lost.append(line)
     yield from unread(lost, file, "neighbours")
-    if not json_lists.holds(text, "dst", "state"):
-        return
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "dst", "state"):
         if isinstance(item, Caveat):
             yield item
         elif "state" in item and isinstance(item.get("dst"), str) and isinstance(item.get("dev"), str):

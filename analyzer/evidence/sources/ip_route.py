@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.drops import address
-from analyzer.evidence.facts import Caveat, NextHop, Route, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, NextHop, Route, alike, limited, unread
 
 PURPOSE = "which way a packet should have gone"
 
@@ -49,7 +45,6 @@ _DOTTED = re.compile(r"\d+\.\d+\.\d")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a route is told, in one of the forms."""
     text = any(not _NEIGHBOUR.search(line) for line in head.splitlines() if _SAYS.match(f"{line.strip()} "))
     told = json_lists.holds(head, "dst", "flags") and _OBJECT.search(head) is not None
     return text or told or _NET_TOOLS.search(head) is not None
@@ -57,11 +52,6 @@ def recognises(head: str) -> bool:
 
 @limited("routes", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the routes."""
-    yield from _routes(text, file)
-
-
-def _routes(text: str, file: str) -> Iterator[Route | Caveat]:
     yield from unread(_damaged(text), file, "routes")
     damaged: list[str] = []
     lines = text.replace("\\", "\n").splitlines()  # -o has all of a route on one line
@@ -84,8 +74,7 @@ def _routes(text: str, file: str) -> Iterator[Route | Caveat]:
     yield from unread(damaged, file, "routes")
     if _NET_TOOLS.search(text):
         yield from _net_tools(lines, file)
-    if json_lists.holds(text, "dst", "flags"):
-        yield from _json(text, file)
+    yield from _json(text, file)
 
 
 def _gateway(words: list[str]) -> bool:
@@ -140,7 +129,7 @@ def _net_tools(lines: list[str], file: str) -> Iterator[Route]:
 
 
 def _json(text: str, file: str) -> Iterator[Route | Caveat]:
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "dst", "flags"):
         if isinstance(item, Caveat):
             yield item
         elif "flags" in item and "state" not in item and isinstance(item.get("dst"), str):

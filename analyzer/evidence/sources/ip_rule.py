@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, RoutingRule, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, RoutingRule, alike, limited, unread
 
 PURPOSE = "which routing table a packet was sent by"
 
@@ -27,7 +23,6 @@ _LIKE = re.compile(r"\d{1,10}:\s+(?:not )?from ")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a rule is told, in either form."""
     return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None or (
         json_lists.holds(head, "priority", "src") and not json_lists.holds(head, "ifindex")
     )
@@ -35,11 +30,6 @@ def recognises(head: str) -> bool:
 
 @limited("routing rules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the rules."""
-    yield from _rules(text, file)
-
-
-def _rules(text: str, file: str) -> Iterator[RoutingRule | Caveat]:
     yield from unread(alike(text, _LIKE, _LINE), file, "routing rules")
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
@@ -49,9 +39,7 @@ def _rules(text: str, file: str) -> Iterator[RoutingRule | Caveat]:
             yield _rule(
                 int(said[1]), told, action, printable(" ".join(line.split())), file, negated=bool(said[2])
             )
-    if not json_lists.holds(text, "priority", "src"):
-        return
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "priority", "src"):
         if isinstance(item, Caveat):
             yield item
         elif type(priority := item.get("priority")) is int and "src" in item and "ifindex" not in item:

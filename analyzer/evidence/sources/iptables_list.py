@@ -8,21 +8,17 @@ interfaces, so whether the rule applies to a packet is unknown. Without `-n` it 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat
-from analyzer.evidence.rules import values
-from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
-from analyzer.evidence.rules.model import Action, Chain, Match, Rule, Ruleset, shown
+from analyzer.capture.listing.listed import SERVICES
+from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.rules import builtin, values
+from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, table_of, unlisted
+from analyzer.evidence.rules.model import Action, Match, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_options
 from analyzer.evidence.sources import RULES
 from analyzer.evidence.unwrapping import prompted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 
@@ -61,12 +57,9 @@ _TARGETS: dict[str, tuple[tuple[str, str], ...]] = {
     "CT": ((r"\b(?:CT )?(?P<value>notrack)", "--{value}"),),
     "LOG": ((r"\bLOG flags .*?(?:prefix \"(?P<value>[^\"]*)\".*)?$", "--log-prefix {value}"),),
 }
-_SERVICES = {
-    "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53, "bootps": 67, "bootpc": 68, "http": 80, "kerberos": 88,
-    "pop3": 110, "sunrpc": 111, "ntp": 123, "imap2": 143, "imap": 143, "snmp": 161, "bgp": 179, "ldap": 389, "https": 443,
-    "microsoft-ds": 445, "submission": 587, "syslog": 514, "ldaps": 636, "imaps": 993, "pop3s": 995, "ms-sql-s": 1433,
-    "mysql": 3306, "ms-wbt-server": 3389, "postgresql": 5432, "amqp": 5672, "mdns": 5353, "x11": 6000, "redis": 6379,
-    "http-alt": 8080, "webcache": 8080, "nfs": 2049, "openvpn": 1194, "isakmp": 500, "ipsec-nat-t": 4500, "memcached": 11211,
+_SERVICES = SERVICES | {
+    "sunrpc": 111, "imap": 143, "isakmp": 500, "syslog": 514, "submission": 587, "openvpn": 1194, "ipsec-nat-t": 4500,
+    "x11": 6000, "webcache": 8080, "memcached": 11211,
 }  # fmt: skip
 """/etc/services, as far as rules of a node ask for them; a name that is not here is not understood."""
 _NAME = re.compile(r"[a-z][\w-]*")
@@ -75,7 +68,6 @@ _MARK = re.compile(r"\bMARK (set|or|and|xor|xset) (0x[\da-f]+)(?:/(0x[\da-f]+))?
 
 
 def recognises(head: str) -> bool:
-    """Say whether a chain's head is there, and that of its columns."""
     return _CHAIN.search(head) is not None and _HEAD.search(head) is not None
 
 
@@ -140,24 +132,19 @@ def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
         family = "ip6"
     chains = []
     for name, listed in rows.items():
-        policy = section.policies[name]
-        hook = HOOKS.get(name, "") if policy else ""
         rules = (
             _rule(line, f"{family} {table} {name}", number, rows, section.columns)
             for number, line in enumerate(listed, start=1)
         )
         chains.append(
-            Chain(
-                family=family,
-                table=table,
-                name=name,
+            builtin.chain(
+                family,
+                table,
+                name,
+                section.policies[name],
+                rules,
                 legacy=False if legacy else said.legacy,
-                kind=("nat" if table == "nat" else "filter") if hook else "",
-                hook=hook,
-                priority=priority(table, hook) if hook else 0,
-                policy="drop" if policy == "DROP" else "accept",
                 counted=section.counted.get(name),
-                rules=tuple(rules),
                 partial=said.piped,
             )
         )

@@ -7,19 +7,15 @@ declaration (`-P`, `-N`) is incomplete, and the other tables are unknown.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
-from analyzer.evidence.facts import Caveat
-from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, priority, table_of, unlisted
+from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.rules import builtin
+from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
 from analyzer.evidence.sources import RULES, ebtables, iptables_save
 from analyzer.evidence.sources.iptables_save import IPV6, make_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 
@@ -32,7 +28,6 @@ _LEGACY = re.compile(r"# Warning: ip6?tables-legacy tables present")
 
 
 def recognises(head: str) -> bool:
-    """Say whether rules stand there, and no whole table does."""
     rest = ebtables.PRINTED.sub("", head)
     return re.search(
         r"^\s*(?:\[\d+:\d+\] )?(?:-A \S+ .*-[jg] \S|-P [A-Z]+ (?:ACCEPT|DROP)\b)", rest, re.MULTILINE
@@ -112,22 +107,10 @@ def _ruleset(section: _Section, file: str, *, legacy: bool) -> Iterator[Fact]:
 
 def _chain(section: _Section, name: str, family: str, table: str, *, legacy: bool | None) -> Chain:
     declared = section.policies.get(name)
-    hook = HOOKS.get(name, "") if declared != "-" else ""
-    policy: Literal["accept", "drop", "unknown"] = "accept"
-    if hook:
-        policy = "unknown" if declared is None else "drop" if declared == "DROP" else "accept"
-    return Chain(
-        family=family,
-        table=table,
-        name=name,
-        legacy=legacy,
-        kind=("nat" if table == "nat" else "filter") if hook else "",
-        hook=hook,
-        priority=priority(table, hook) if hook else 0,
-        policy=policy,
-        rules=tuple(
-            make_rule(name, text, counted, f"{family} {table} {name}", number, section.rules)
-            for number, (text, counted) in enumerate(section.rules[name], start=1)
-        ),
-        partial=declared is None or section.said.piped,
+    rules = (
+        make_rule(name, text, counted, f"{family} {table} {name}", number, section.rules)
+        for number, (text, counted) in enumerate(section.rules[name], start=1)
     )
+    policy = declared or ("UNKNOWN" if name in HOOKS else None)
+    partial = declared is None or section.said.piped
+    return builtin.chain(family, table, name, policy, rules, legacy=legacy, partial=partial)

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from analyzer.evidence.facts import Caveat
-from analyzer.evidence.rules.builtin import HOOKS, priority
+from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.rules.builtin import HOOKS, chain
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
 from analyzer.evidence.sources import RULES, ebtables
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = RULES
 
@@ -34,7 +29,6 @@ IPV6 = re.compile(r"(?:^| )-[sd] [\da-f]*:|-p ipv6-icmp\b|--icmpv6-type ")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a table with a built-in chain begins."""
     return (
         re.search(
             rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", ebtables.PRINTED.sub("", head), re.MULTILINE
@@ -107,11 +101,11 @@ class _Table:
         """Read a chain or a rule; False where it is neither."""
         if rule := _RULE.fullmatch(line):
             self._rules.setdefault(rule[3], []).append(rule)
-        elif chain := _CHAIN.fullmatch(line):
-            self._policies[chain[1]] = chain[2]
-            if chain[3]:
-                self._counted[chain[1]] = int(chain[3])
-            self._rules.setdefault(chain[1], [])
+        elif told := _CHAIN.fullmatch(line):
+            self._policies[told[1]] = told[2]
+            if told[3]:
+                self._counted[told[1]] = int(told[3])
+            self._rules.setdefault(told[1], [])
         else:
             return False
         return True
@@ -120,30 +114,13 @@ class _Table:
         """Give the table's chains."""
         family = self.family
         for name, rules in self._rules.items():
-            policy = self._policies.get(name, "-")
-            hook = HOOKS.get(name, "") if policy != "-" else ""
-            yield Chain(
-                family=family,
-                table=self.name,
-                name=name,
-                legacy=self._legacy,
-                kind=("nat" if self.name == "nat" else "filter") if hook else "",
-                hook=hook,
-                priority=priority(self.name, hook) if hook else 0,
-                policy="drop" if policy == "DROP" else "accept",
-                counted=self._counted.get(name),
-                rules=tuple(
-                    make_rule(
-                        rule[3],
-                        rule[4],
-                        (rule[1], rule[2]),
-                        f"{family} {self.name} {name}",
-                        number,
-                        self._rules,
-                    )
-                    for number, rule in enumerate(rules, start=1)
-                ),
+            label = f"{family} {self.name} {name}"
+            made = (
+                make_rule(name, rule[4], (rule[1], rule[2]), label, number, self._rules)
+                for number, rule in enumerate(rules, start=1)
             )
+            policy, counted = self._policies.get(name), self._counted.get(name)
+            yield chain(family, self.name, name, policy, made, legacy=self._legacy, counted=counted)
 
     @cached_property
     def family(self) -> str:

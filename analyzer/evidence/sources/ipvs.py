@@ -10,14 +10,9 @@ They come under this header; `expire` is in minutes and seconds.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import IpvsConnection, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, IpvsConnection, alike, limited, unread
 
 PURPOSE = "connections of the virtual server"
 
@@ -32,13 +27,11 @@ _LIKE = re.compile(r"(?:TCP|UDP|SCTP) +\d")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the table's head is there."""
     return _HEAD.search(head) is not None
 
 
 @limited("connections", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the connections."""
     for line in text.splitlines():
         if said := _LINE.fullmatch(line.strip()):
             yield IpvsConnection(

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import IpvsService, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, IpvsService, alike, limited, unread
 
 PURPOSE = "services of the virtual server"
 
@@ -24,13 +19,11 @@ _LIKE = re.compile(r"(?:TCP|UDP|SCTP|FWM) +\S")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the list's head is there."""
     return _HEAD.search(head) is not None
 
 
 @limited("services", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the services."""
     for line in text.splitlines():
         if said := _SERVICE.fullmatch(line):
             yield IpvsService(proto=said[1].lower(), address=said[2], file=file)

@@ -11,19 +11,16 @@ wording decides what happened to the packet; see `_TESTS`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.dates import month
-from analyzer.evidence.facts import LogLine, limited
+from analyzer.evidence.drops import nanoseconds
+from analyzer.evidence.facts import Fact, LogLine, limited
 from analyzer.evidence.messages import message, packet, worth
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "the kernel's lines about dropped and INVALID packets"
 
@@ -68,7 +65,6 @@ _SYSLOG = re.compile(r"([^\W\d]{3,5})\.? {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d
 
 
 def recognises(head: str) -> bool:
-    """Say whether a log speaks, of conntrack or of something else."""
     return (
         _MESSAGE.search(head) is not None
         or re.search(r"^(?:<\d+>)?\[ *\d+\.\d{6}\] \S", head, re.MULTILINE) is not None
@@ -90,9 +86,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if not ours and not worth(line):
             continue
         found = _line(line, said, file) if ours and (said := _MESSAGE.search(line)) else _other(line, file)
-        if found is None:
-            continue
-        yield found
+        if found:
+            yield found
 
 
 def _other(line: str, file: str) -> LogLine | None:
@@ -152,7 +147,7 @@ def _times(stamp: str) -> tuple[int | None, bool]:
     if not said:
         return None, False
     if said["unix"]:
-        return _nanoseconds(said["unix"]), True
+        return nanoseconds(said["unix"]), True
     try:
         if said["month"]:
             day = f"{said['year']}-{month(said['month']):02}-{int(said['day']):02}"
@@ -166,8 +161,3 @@ def _times(stamp: str) -> tuple[int | None, bool]:
     whole = moment if zoned else moment.replace(tzinfo=UTC)
     fraction = int((said["fraction"] or "").ljust(9, "0"))
     return int(whole.timestamp()) * 10**9 + fraction, zoned
-
-
-def _nanoseconds(text: str) -> int:
-    whole, _, fraction = text.partition(".")
-    return int(whole) * 10**9 + int(fraction.ljust(9, "0"))

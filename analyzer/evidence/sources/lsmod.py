@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Module, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, Module, alike, limited, unread
 
 PURPOSE = "which modules are loaded: br_netfilter, NAT helpers"
 
@@ -25,13 +20,11 @@ _LIKE = re.compile(r"\w{1,64} +\d{4,12}\b")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there, or a line as /proc has them."""
     return _HEAD.search(head) is not None or _PROC.search(head) is not None
 
 
 @limited("modules", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the modules."""
     begin = _HEAD.search(text)
     listed = text[begin.end() if begin else 0 :]
     for line in listed.splitlines():

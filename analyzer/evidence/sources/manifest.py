@@ -8,15 +8,11 @@ from __future__ import annotations
 import glob
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat, RecordingInterval
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, RecordingInterval
 
 PURPOSE = "when each point was recorded"
 
@@ -33,7 +29,6 @@ _EARLY = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a manifest begins."""
     return _BEGIN.search(head) is not None
 
 

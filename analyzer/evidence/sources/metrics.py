@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import CoreDns, KubeProxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import CoreDns, Fact, KubeProxy
 
 PURPOSE = "kube-proxy's and CoreDNS' own counters"
 

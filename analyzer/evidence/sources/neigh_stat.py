@@ -10,15 +10,10 @@ A header, then a line of hexadecimal numbers per CPU. `entries` counts the whole
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, unread
 
 PURPOSE = "how full the neighbour tables are, and how often they were too full"
 
@@ -28,7 +23,6 @@ _TABLE = re.compile(r"\b(arp|ndisc)_cache\b")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there."""
     return _HEAD.search(head) is not None
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -97,7 +92,6 @@ _SENTENCES = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a section begins, and the first counter follows, or whether `grep` left TCP's sentences alone."""
     return re.search(
         rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE
     ) is not None or any(map(_alone, head.splitlines()))

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence import json_lists
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, extension, simple
 from analyzer.evidence.rules.model import NAT, Action, Chain, Match, Rule, Ruleset, shown
 from analyzer.evidence.sources import RULES
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from analyzer.evidence.facts import Fact
-
 PURPOSE = RULES
 
-_MOST = 32 << 20
-_BEGIN = re.compile(r'\{\s*"nftables"\s*:\s*\[')
+_BEGIN = re.compile(r'(\{)\s*"nftables"\s*:\s*\[')
 _FLAGS = ("random", "fully-random", "persistent")
 _ODD = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 """What reading JSON of another shape than the schema's ends in."""
 
 
 def recognises(head: str) -> bool:
-    """Say whether the list of nftables' objects begins."""
     return _BEGIN.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the ruleset of each document in the text."""
-    said, at = text[:_MOST], 0
-    while match := _BEGIN.search(text, at):
-        try:
-            document, at = json.JSONDecoder().raw_decode(said, match.start())
-        except (ValueError, RecursionError) as problem:
-            yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
+    for document in json_lists.documents(text, file, _BEGIN):
+        if isinstance(document, Caveat):
+            yield document
             return
         try:
             yield _ruleset([item for item in document["nftables"] if isinstance(item, dict)], file)

@@ -8,21 +8,15 @@ both ports (`nft --debug=netlink`, measured), which fails only where both are eq
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import Literal, cast
 
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, parse_elements, parse_rule, words
-from analyzer.evidence.rules.model import Chain, Ruleset, shown
+from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.sources import RULES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Literal
-
-    from analyzer.evidence.facts import Fact
-    from analyzer.evidence.rules.model import Rule
 
 PURPOSE = RULES
 
@@ -40,7 +34,6 @@ _LONGEST = 8 << 20
 
 
 def recognises(head: str) -> bool:
-    """Say whether a table begins."""
     return re.search(rf"^{_TABLE.pattern}", head, re.MULTILINE) is not None
 
 

@@ -9,18 +9,13 @@ It has no times and no sequence numbers.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import Fact, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -39,7 +34,6 @@ _ICMP = {"ipv6-icmp": "icmpv6"}
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is traced."""
     return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None
 
 

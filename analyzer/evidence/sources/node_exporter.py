@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import CounterSnapshot, Sysctl
+from analyzer.evidence.facts import CounterSnapshot, Fact, Sysctl
 from analyzer.evidence.links import MOST
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -33,7 +28,6 @@ _SOFTNET = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether one of its metrics is there."""
     return (
         re.search(r"^node_(?:nf_conntrack|netstat|network|softnet)_\w+[ {]", head, re.MULTILINE) is not None
     )

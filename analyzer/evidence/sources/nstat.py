@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from analyzer.evidence import json_lists
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, alike, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -22,11 +17,10 @@ MOST = 10_000
 _HEAD = re.compile(r"^#kernel\s*$", re.MULTILINE)
 _LINE = re.compile(r"([A-Z]\w{2,60}) +(-?\d{1,20}) +-?\d{1,12}\.\d+(?:\s.*)?")
 _LIKE = re.compile(r"(?:Ip|Icmp|Tcp|Udp|Sctp|MPTcp)[A-Za-z\d]{2,60}(?: {2,}|\S* *$)")
-_JSON = re.compile(r'^\s*\{\s*"kernel"\s*:\s*\{', re.MULTILINE)
+_JSON = re.compile(r'^\s*(\{)\s*"kernel"\s*:\s*\{', re.MULTILINE)
 
 
 def recognises(head: str) -> bool:
-    """Say whether a listing begins, or counters of IP or TCP stand there as nstat writes them."""
     return (
         _HEAD.search(head) is not None
         or _JSON.search(head) is not None
@@ -42,12 +36,9 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         values = {dotted(match[1]): int(match[2]) for match, _ in zip(said, range(MOST), strict=False)}
         if values:
             yield Counters(group="nstat", values=values, source="nstat", file=file)
-    at = 0
-    while begin := _JSON.search(text, at):
-        try:
-            told, at = json.JSONDecoder().raw_decode(text, text.index("{", begin.start()))
-        except (ValueError, RecursionError) as problem:
-            yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
+    for told in json_lists.documents(text, file, _JSON):
+        if isinstance(told, Caveat):
+            yield told
             return
         values = {dotted(name): value for name, value in told["kernel"].items() if type(value) is int}
         if values:

@@ -9,7 +9,8 @@ Times are from perf's own clock. With `perf record -k mono` and `perf script --h
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.evidence.drops import (
     DEEP,
@@ -23,14 +24,9 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import limited, unread
+from analyzer.evidence.facts import Fact, limited, unread
 from analyzer.evidence.sources import DROPS
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -48,13 +44,11 @@ _CLOCKS: dict[str, Clock] = {"monotonic": "monotonic", "boottime": "boot"}
 
 
 def recognises(head: str) -> bool:
-    """Say whether an event is there."""
     return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
 
 
 @limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the drops."""
     clock: dict[str, Any] = {}
     if said := _REFERENCE.search(text[:65536]):
         clock = {

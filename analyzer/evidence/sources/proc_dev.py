@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
+from analyzer.evidence.facts import Fact, unread
 from analyzer.evidence.links import MOST
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -30,7 +25,6 @@ _LIKE = re.compile(r" *[\w.@-]{1,15}: *\d{1,20} +\d")
 
 
 def recognises(head: str) -> bool:
-    """Say whether the head is there."""
     return _HEAD.search(head) is not None
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, alike, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -24,7 +19,6 @@ _LIKE = re.compile(r"(?:Ip6|Icmp6|Udp6|UdpLite6)[A-Z]\w{1,60}(?:\s{2,}|\s*$|\S*[
 
 
 def recognises(head: str) -> bool:
-    """Say whether names and values stand below each other, or IPv6's counters stand there."""
     return (
         _PAIR.search(head) is not None
         or re.search(r"^Ip6InReceives[ \t]+\d+[ \t]*$", head, re.MULTILINE) is not None

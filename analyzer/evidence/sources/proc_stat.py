@@ -7,16 +7,11 @@ maintains are printed as zero.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -26,7 +21,6 @@ _CALLED = {"clashres": "clash_resolve", "chainlength": "chaintoolong", "icmp_err
 
 
 def recognises(head: str) -> bool:
-    """Say whether the header is there."""
     return _HEADER.search(head) is not None
 
 

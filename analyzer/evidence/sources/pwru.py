@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
@@ -29,14 +30,9 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -60,7 +56,6 @@ _FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
 
 
 def recognises(head: str) -> bool:
-    """Say whether pwru's header is there, a line of its with a packet, or an object with its keys."""
     found = _HEADER.search(head) or _BARE.search(head)
     return found is not None or (
         re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None

@@ -16,20 +16,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
 from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, hook_of, number, place_of, reason, symbol
-from analyzer.evidence.facts import Caveat, limited
+from analyzer.evidence.facts import Caveat, Fact, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -41,15 +37,12 @@ _EVENT = re.compile(
 )
 _DROP = re.compile(r" drop(?: \((?:reason )?(\S{1,64})\))?\s*$")
 _PACKET = re.compile(r"(?<!\S)(\S{2,60}) > (\S{2,60}) (?=(?:tos|ttl|label|id|len|proto)\b)(.{0,300})")
-_ABOUT = {
-    "device": re.compile(r"(?<!\S)if \d{1,10} \((\S{1,64})\)"),
-}
+_DEVICE = re.compile(r"(?<!\S)if \d{1,10} \((\S{1,64})\)")
 _BLOCK = 64
 """Lines of an event."""
 
 
 def recognises(head: str) -> bool:
-    """Say whether an event of retis begins a line."""
     return (
         re.search(rf'^(?:\{{"common": ?\{{"timestamp": ?\d|{_EVENT.pattern}$)', head, re.MULTILINE)
         is not None
@@ -68,9 +61,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if isinstance(said := inner(event, "startup", "clock_monotonic_offset"), dict):
             seconds, rest = integer(said, "sec", most=1 << 33), integer(said, "nsec", most=10**9)
             offset = None if seconds is None or rest is None else seconds * 10**9 + rest
-        if not isinstance(event.get("skb-drop"), dict):
-            continue
-        yield _record(event, file, line, offset)
+        if isinstance(event.get("skb-drop"), dict):
+            yield _record(event, file, line, offset)
     yield from _lines(text.splitlines(), file)
 
 
@@ -92,7 +84,7 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
     src, sport = _end(packet[1] if packet else "")
     dst, dport = _end(packet[2] if packet else "")
     rest = packet[3] if packet else ""
-    fields = {name: found[1] if (found := pattern.search(about)) else "" for name, pattern in _ABOUT.items()}
+    device = _DEVICE.search(about)
     numbers = {
         name: found[1] if (found := re.search(rf"\b{name} (\d+)", rest)) else None for name in ("id", "seq")
     }
@@ -109,7 +101,7 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
         location=where,
         stack=stack,
         hook=hook_of(why, where, stack),
-        device=printable(fields["device"]),
+        device=printable(device[1]) if device else "",
         version=(6 if ":" in src else 4) if src else None,
         proto=proto[1].lower() if proto else "",
         src=src,

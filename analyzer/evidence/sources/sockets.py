@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Socket, alike, limited, unread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, Socket, alike, limited, unread
 
 PURPOSE = "which ports are listened on"
 
@@ -40,13 +35,11 @@ _CALLED = {"ESTABLISHED": "ESTAB", "FIN_WAIT1": "FIN-WAIT-1", "FIN_WAIT2": "FIN-
 
 
 def recognises(head: str) -> bool:
-    """Say whether one of the heads is there, or a socket as `ss -H` and `grep` leave it."""
     return _HEAD.search(head) is not None or _BARE.search(head) is not None
 
 
 @limited("sockets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the sockets."""
     for line in text.splitlines():
         if said := _SS.fullmatch(line.rstrip()) or _NETSTAT.fullmatch(line.rstrip()):
             yield _socket(said, file)

@@ -7,16 +7,11 @@ digits in a line: hex dumps have four or eight, and other tables have a header.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import unread
+from analyzer.evidence.facts import Fact, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -38,13 +33,11 @@ def _rows(text: str, lost: list[str] | None = None) -> Iterator[list[str]]:
 
 
 def recognises(head: str) -> bool:
-    """Say whether there is such a line."""
     # The whole at once first: line by line it takes ten times as long.
     return bool(re.search(_LINE, head)) and next(_rows(head), None) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the sums over the CPUs."""
     values: dict[str, int] = {}
     lost: list[str] = []
     for cells in _rows(text, lost):

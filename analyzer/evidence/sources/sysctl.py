@@ -15,14 +15,9 @@ If a file contains only a number, and only then, its path says which setting it 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Caveat, Kernel, Sysctl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Caveat, Fact, Kernel, Sysctl
 
 PURPOSE = "settings: table size, timeouts, forwarding, reverse path filter, port range"
 
@@ -64,7 +59,6 @@ _SPARED = re.compile(rf"{_SINGLE.pattern}(?!.*\.(?:{_KEPT})$)")
 
 
 def recognises(head: str) -> bool:
-    """Say whether settings are told, or the whole text is a number."""
     return (
         re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
         or _ALONE.fullmatch(head) is not None

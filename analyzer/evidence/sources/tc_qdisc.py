@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import UNTOLD, Counters
-from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.facts import Caveat, Fact, unread
 from analyzer.evidence.sources import COUNTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = COUNTERS
 
@@ -41,7 +36,6 @@ _JSON = {
 
 
 def recognises(head: str) -> bool:
-    """Say whether a queue is listed with its counters."""
     return (_BEGIN.search(head) is not None and _SENT.search(head) is not None) or json_lists.holds(
         head, "kind", "handle", "drops"
     )
@@ -65,9 +59,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         else:
             lost.append(begin[0])
     yield from unread(lost, file, "queues")
-    if not json_lists.holds(text, "kind", "handle", "drops"):
-        return
-    for item in json_lists.objects(text, file):
+    for item in json_lists.objects(text, file, "kind", "handle", "drops"):
         if isinstance(item, Caveat):
             yield item
         elif "kind" in item and "drops" in item:

@@ -7,14 +7,9 @@ packets reached neither the capture nor the network stack.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import CaptureDrops
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import CaptureDrops, Fact
 
 PURPOSE = "packets that the capturing program lost"
 
@@ -27,7 +22,6 @@ _SAID = re.compile(
 
 
 def recognises(head: str) -> bool:
-    """Say whether a capturing program speaks."""
     # Nothing of it begins with a letter that only it has: most text is seen to hold none of these in no time.
     return any(word in head for word in ("listening on ", " dropped ", "/dropped ")) and bool(
         _SAID.search(head)

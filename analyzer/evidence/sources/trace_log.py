@@ -10,17 +10,12 @@ that usually comes before the rule that drops. Neither is certain.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, address, nanoseconds, number
-from analyzer.evidence.facts import Caveat
+from analyzer.evidence.facts import Caveat, Fact
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -37,7 +32,6 @@ _PREFIX = 120
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is logged so."""
     return any(_says(line) for line in head.splitlines())
 
 

@@ -9,8 +9,9 @@ line beside them can name it and its wall time: `# clock: mono t=596911056860 wa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.evidence.drops import (
     DEEP,
@@ -24,13 +25,8 @@ from analyzer.evidence.drops import (
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, unread
+from analyzer.evidence.facts import Caveat, Fact, unread
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -51,7 +47,6 @@ _CLOCKS: dict[str, Clock] = {"mono": "monotonic", "boot": "boot", "tai": "unknow
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet's drop is traced, or could be: the header is there."""
     return re.search(rf"^(?:# tracer: |{_LINE.pattern}$)", head, re.MULTILINE) is not None
 
 

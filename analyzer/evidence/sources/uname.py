@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from analyzer.evidence.facts import Kernel
+from analyzer.evidence.facts import Fact, Kernel
 from analyzer.evidence.unwrapping import without_commands
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = "which kernel's conntrack is replayed"
 
@@ -30,7 +25,6 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    """Yield the kernel."""
     release = _found(text)
     if release is not None:
         yield Kernel(release=release, file=file)

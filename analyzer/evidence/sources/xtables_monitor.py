@@ -10,18 +10,13 @@ It has no times, sequence numbers or protocol; only TCP lines have flags after t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import limited
+from analyzer.evidence.facts import Fact, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from analyzer.evidence.facts import Fact
 
 PURPOSE = DROPS
 
@@ -37,7 +32,6 @@ _FIELD = re.compile(r"\b(IN|OUT|SRC|DST|ID|SPORT|DPORT|TYPE)=(\S{1,64})")
 
 
 def recognises(head: str) -> bool:
-    """Say whether a packet is traced."""
     return re.search(r"^(?:PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=| TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:)", head,
                      re.MULTILINE) is not None  # fmt: skip
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.lab import state
 from analyzer.lab.echo import TCP, serve_echo
+from analyzer.lab.namespaces import Namespace
 from analyzer.lab.node import V4
+from analyzer.lab.run import Run
 from analyzer.lab.traffic import connect_at
-
-if TYPE_CHECKING:
-    from analyzer.lab.namespaces import Namespace
-    from analyzer.lab.run import Run
 
 PORT = 80
 INTERVAL_NS = 50_000_000
