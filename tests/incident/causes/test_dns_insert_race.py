@@ -93,7 +93,7 @@ def test_a_record(tmp_path: Path) -> None:
     (tmp_path / "uname.txt").write_text("6.1.0-18-amd64\n")
     (finding,) = findings(judged(tmp_path, talk))
 
-    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert (CODE, "proven", 2) == (finding.cause, finding.confidence, len(finding.evidence))
 
 
 def test_clashes_that_were_resolved_count_too(tmp_path: Path) -> None:

@@ -128,7 +128,9 @@ def test_the_tables_own_counter(tmp_path: Path, after: str, expected: list[tuple
     assert expected == found
 
 
-@pytest.mark.parametrize(("limit", "size"), [("10", 8192), ("100000", 32768)])
+@pytest.mark.parametrize(
+    ("limit", "size"), [("10", 8192), ("32768", 8192), ("32769", 16384), ("100000", 32768)]
+)
 def test_the_fix_never_lowers_the_limit(tmp_path: Path, limit: str, size: int) -> None:
     """The new limit is at least twice the one in force, and the others keep their distance."""
     told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT.replace("10", limit))
