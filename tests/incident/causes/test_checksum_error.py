@@ -100,6 +100,16 @@ def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:
     assert ["unknown"] == causes(judged(tmp_path, known(), Tunnelled(26900, IPOption(bytes([148, 4, 0, 0])))))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("end", "other"), [("192.0.2.77", "192.0.2.78"), ("192.0.2.10", "192.0.2.11"), (":8472", ":4789")]
+)
+def test_another_tunnel_is_named(end: str, other: str, tmp_path: Path) -> None:
+    """Its port is by chance the same, its ends are not."""
+    told(tmp_path, dmesg=OUTER.replace(end, other))
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), Tunnelled()))  # type: ignore[arg-type]
+
+
 def test_counted(tmp_path: Path) -> None:
     """As many wrong checksums of UDP were counted as packets of the tunnel are lost: likely."""
     risen(tmp_path, "UdpInCsumErrors", 3)
