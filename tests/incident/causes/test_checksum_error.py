@@ -87,10 +87,13 @@ def test_the_tunnel_is_named(
     An offload that is on for the tunnel's device here, and could be off, is told.
     """
     told(tmp_path, dmesg=OUTER, ethtool=f"Features for flannel.1:\ntx-checksum-ip-generic: {feature}\n")
+    told(tmp_path, ethtool_uplink="Features for eth0:\ntx-checksum-ip-generic: on\n")  # no tunnel
     (finding,) = findings(judged(tmp_path, known(), Tunnelled(sport)))  # type: ignore[arg-type]
 
     assert (CODE, confidence, "vxlan") == (finding.cause, finding.confidence, finding.facts["tunnel"])
-    assert told_of == any("tx-checksum-ip-generic is on for flannel.1" in e.says for e in finding.evidence)
+    assert ["flannel.1"] * told_of == [
+        e.says.split()[4] for e in finding.evidence if e.says.startswith("tx-checksum-ip-generic is on for ")
+    ]
 
 
 def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.compute.thresholds import RESOLVER
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, counters, findings, judged
 from tests.incident.test_records import record as drop_record
@@ -84,6 +85,14 @@ def test_without_counters_and_without_another_question(tmp_path: Path) -> None:
     (finding,) = findings(judged(tmp_path, lookup(again=0)))
 
     assert (CODE, "possible", 1) == (finding.cause, finding.confidence, len(finding.evidence))
+
+
+@pytest.mark.parametrize(("early", "evidence"), [(0, 2), (0.001, 1)])
+def test_another_question(early: float, evidence: int, tmp_path: Path) -> None:
+    """Without counters it is the resolver's patience that tells: what comes before that is a question of its own."""
+    (finding,) = findings(judged(tmp_path, lookup(again=RESOLVER / 1e9 - early)))
+
+    assert (CODE, evidence) == (finding.cause, len(finding.evidence))
 
 
 def test_a_record(tmp_path: Path) -> None:

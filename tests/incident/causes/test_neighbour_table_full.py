@@ -9,6 +9,7 @@ import pytest
 from tests.conversation import Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import told
+from tests.incident.test_records import record
 
 CODE = "neighbour-table-full"
 LOG = "[   12.500000] neighbour: arp_cache: neighbor table overflow!\n"
@@ -92,6 +93,16 @@ def test_it_was_asked_for(tmp_path: Path, ends: dict[str, str], hop: str, node: 
         (Frames().asks(f"{hop}9" if limit == 11 else "192.0.2.201", -4.0, by=node, answered=True), CODE),
     ):
         assert [expected] == causes(judged(tmp_path, talk, frames))
+
+
+def test_the_kernel_recorded_it(tmp_path: Path) -> None:
+    """Its record says it first, and proves it, whatever was logged."""
+    talk = lost()
+    record(tmp_path, talk, 0, 1, 3, reason="NEIGH_CREATEFAIL", at="ip_finish_output2")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert finding.evidence[0].says.startswith("the kernel recorded")
 
 
 def test_others_reach_it(tmp_path: Path) -> None:
