@@ -101,3 +101,22 @@ def test_a_first_attempt_that_the_next_capture_missed(tmp_path: Path) -> None:
     analysis = analyze(record(tmp_path, talk, *others, bystander(-1), bystander(10)))
 
     assert "outside" != _told(analysis)[1]
+
+
+def test_how_long_each_was_repeated(tmp_path: Path) -> None:
+    """Each for as long as its own repetition took, also where a capture lacks the answer that another one has."""
+    talks = []
+    for n, wait in enumerate((1, 3, 2)):
+        talk = Conversation(
+            pod=f"10.244.0.11:{20000 + n}", server="192.0.2.100:80", nat=f"192.0.2.10:{20000 + n}", isn=n
+        )
+        talk.syn(0.1 * n).only_at("cni0")
+        talk.syn(0.1 * n + wait)
+        talk.accept()
+        talks.append(talk)
+    talks[2].sent[2].missed_at("cni0")
+    analysis = analyze(record(tmp_path, *talks, bystander(-1), bystander(10)))
+    rows = analysis.connections.query("src_port < 20003").sort_values("src_port")
+
+    assert [("delayed", "node")] * 3 == list(zip(rows["outcome"], rows["class"], strict=True))
+    assert [1, 3, 2] == [round(seconds) for seconds in rows["delay_s"]]

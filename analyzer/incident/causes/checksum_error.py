@@ -169,7 +169,7 @@ def _line(case: Case, scene: Scene) -> tuple[LogLine | None, bool]:
             if same and (case.protocol != TCP or line.seq == int(packets.seq[row])):
                 return line, True
         tunnel = _tunnel(point, row) if outer else None
-        for line in outer if tunnel else ():
+        for line in outer:
             if tunnel and (line.src, line.dst, line.dport) == (tunnel.src, tunnel.dst, tunnel.dport):
                 if line.sport == tunnel.sport:
                     return line, True

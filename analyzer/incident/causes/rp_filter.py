@@ -166,8 +166,6 @@ def _off(device: str, scene: Scene) -> bool:
 def _back(case: Case, device: str, scene: Scene) -> tuple[str, bool, str] | None:
     """Where routes lead back to the sender: devices, none of them the packet's own; whether that is sure; the file."""
     sender = ends(case)[0]
-    if ":" in sender:
-        return None
     for target in sorted(targets(case, scene)):
         found = way(scene, sender, src=target)
         if found.devices and device not in found.devices and found.route is not None:
@@ -186,7 +184,7 @@ def _remedies(case: Case, device: str, scene: Scene) -> tuple[Remedy, ...]:
 def _rerouted(case: Case, device: str, scene: Scene) -> tuple[Remedy, ...]:
     """The rule that leads answers to a sender inside back as the main table has it, which loose mode alone does not."""
     sender = ends(case)[0]
-    if not case.outward or ":" in sender:
+    if not case.outward:
         return ()
     plain = way(scene, sender, table="main")
     found = next((way(scene, sender, src=target) for target in sorted(targets(case, scene))), None)

@@ -87,10 +87,13 @@ def test_the_tunnel_is_named(
     An offload that is on for the tunnel's device here, and could be off, is told.
     """
     told(tmp_path, dmesg=OUTER, ethtool=f"Features for flannel.1:\ntx-checksum-ip-generic: {feature}\n")
+    told(tmp_path, ethtool_uplink="Features for eth0:\ntx-checksum-ip-generic: on\n")  # no tunnel
     (finding,) = findings(judged(tmp_path, known(), Tunnelled(sport)))  # type: ignore[arg-type]
 
     assert (CODE, confidence, "vxlan") == (finding.cause, finding.confidence, finding.facts["tunnel"])
-    assert told_of == any("tx-checksum-ip-generic is on for flannel.1" in e.says for e in finding.evidence)
+    assert ["flannel.1"] * told_of == [
+        e.says.split()[4] for e in finding.evidence if e.says.startswith("tx-checksum-ip-generic is on for ")
+    ]
 
 
 def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:
@@ -98,6 +101,16 @@ def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:
     told(tmp_path, dmesg=OUTER)
 
     assert ["unknown"] == causes(judged(tmp_path, known(), Tunnelled(26900, IPOption(bytes([148, 4, 0, 0])))))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("end", "other"), [("192.0.2.77", "192.0.2.78"), ("192.0.2.10", "192.0.2.11"), (":8472", ":4789")]
+)
+def test_another_tunnel_is_named(end: str, other: str, tmp_path: Path) -> None:
+    """Its port is by chance the same, its ends are not."""
+    told(tmp_path, dmesg=OUTER.replace(end, other))
+
+    assert ["unknown"] == causes(judged(tmp_path, known(), Tunnelled()))  # type: ignore[arg-type]
 
 
 def test_counted(tmp_path: Path) -> None:

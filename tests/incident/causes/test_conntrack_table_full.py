@@ -16,6 +16,7 @@ from tests.incident.evidence import (
     vanishing,
     whole,
 )
+from tests.incident.test_records import record as drop_record
 
 CODE = "conntrack-table-full"
 FULL_LINE = "nf_conntrack: nf_conntrack: table full, dropping packet\n"
@@ -98,6 +99,26 @@ def test_more_refused_than_captured(tmp_path: Path) -> None:
 
     assert [CODE] * 4 == causes(analysis)
     assert {"likely"} == {f.confidence for f in findings(analysis)}
+
+
+def test_refused_as_many_as_vanished_together(tmp_path: Path) -> None:
+    """Some of what was dropped were clashes: the six that are left are enough for bursts of up to six."""
+    counters(tmp_path, insert_failed=3, drop=9)
+
+    assert [CODE, CODE, CODE, "unknown"] == causes(judged(tmp_path, *refused(), steady()))
+
+
+def test_a_rule_before_conntrack(tmp_path: Path) -> None:
+    """The kernel recorded that it died where a full table drops, too, but a rule there does it."""
+    (tmp_path / "nft-ruleset.txt").write_text(
+        "table inet t {\n\tchain c {\n\t\ttype filter hook prerouting priority -300; policy accept;\n"
+        "\t\ttcp dport 80 drop\n\t}\n}\n"
+    )
+    talk = vanishing(connection(), 0, 1)
+    drop_record(tmp_path, talk, 0, 1, stack="PREROUTING")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert ("policy-drop", "proven") == (finding.cause, finding.confidence)
 
 
 def test_full_until_the_end(tmp_path: Path) -> None:
@@ -371,12 +392,20 @@ def test_one_attempt_each_while_others_pass(tmp_path: Path) -> None:
     assert any("the table held 65,536 of 65,536 entries" == e.says for e in findings(analysis)[0].evidence)
 
 
-@pytest.mark.parametrize(("count", "attempts"), [(40000, 1), (65536, 4)], ids=["not full", "again and again"])
-def test_log_and_count_that_do_not_tell(count: int, attempts: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "attempts", "servers"),
+    [(40000, 1, 1), (40000, 1, 3), (65536, 4, 1)],
+    ids=["not full", "not full, three at once", "again and again"],
+)
+def test_log_and_count_that_do_not_tell(count: int, attempts: int, servers: int, tmp_path: Path) -> None:
     """A line of some other hour, or a connection whose every attempt is lost while others pass: something else."""
     limit(tmp_path, count)
-    lost = vanishing(
-        connection(0, server="192.0.2.53:53", proto="udp"), *(0.3 + 0.2 * n for n in range(attempts))
-    )
+    lost = [
+        vanishing(
+            connection(server, server=f"192.0.2.{53 + server}:53", proto="udp"),
+            *(0.3 + 0.2 * n for n in range(attempts)),
+        )
+        for server in range(servers)
+    ]
 
-    assert CODE not in causes(judged(tmp_path, lost, steady(), clean()))
+    assert CODE not in causes(judged(tmp_path, *lost, steady(), clean()))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.compute.thresholds import RESOLVER
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, counters, findings, judged
 from tests.incident.test_records import record as drop_record
@@ -86,6 +87,14 @@ def test_without_counters_and_without_another_question(tmp_path: Path) -> None:
     assert (CODE, "possible", 1) == (finding.cause, finding.confidence, len(finding.evidence))
 
 
+@pytest.mark.parametrize(("early", "evidence"), [(0, 2), (0.001, 1)])
+def test_another_question(early: float, evidence: int, tmp_path: Path) -> None:
+    """Without counters it is the resolver's patience that tells: what comes before that is a question of its own."""
+    (finding,) = findings(judged(tmp_path, lookup(again=RESOLVER / 1e9 - early)))
+
+    assert (CODE, evidence) == (finding.cause, len(finding.evidence))
+
+
 def test_a_record(tmp_path: Path) -> None:
     """Neither counters nor another question: the kernel's record of where it died is enough, whatever the release."""
     talk = lookup(again=0)
@@ -93,7 +102,7 @@ def test_a_record(tmp_path: Path) -> None:
     (tmp_path / "uname.txt").write_text("6.1.0-18-amd64\n")
     (finding,) = findings(judged(tmp_path, talk))
 
-    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert (CODE, "proven", 2) == (finding.cause, finding.confidence, len(finding.evidence))
 
 
 def test_clashes_that_were_resolved_count_too(tmp_path: Path) -> None:

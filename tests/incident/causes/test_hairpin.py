@@ -19,14 +19,18 @@ PORT = """5: veth-a@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master cni0 
 
 
 def asking(
-    way: str, *, nat: str | None = None, dnat: str = ITSELF, seen: tuple[str, ...] = ("veth-a", "cni0")
+    way: str,
+    *at: float,
+    nat: str | None = None,
+    dnat: str = ITSELF,
+    seen: tuple[str, ...] = ("veth-a", "cni0"),
 ) -> list[Conversation]:
     """A pod asks a service; *seen* saw its SYN translated, as it was about to come back."""
     asked = Conversation(pod="10.244.0.11:20000", server=SERVICE, way="veth-a")
     back = Conversation(pod=nat or "10.244.0.11:20000", server=dnat, way=way)
-    for at in (0.0, 1.0, 3.0):
-        asked.syn(at)
-        back.syn(at + 0.00001).only_at(*seen)
+    for second in at or (0.0, 1.0, 3.0):
+        asked.syn(second)
+        back.syn(second + 0.00001).only_at(*seen)
     return [asked, back, known(at=-3), known(at=39)]
 
 
@@ -44,9 +48,10 @@ MASQUERADE = "iptables -t nat -I POSTROUTING -s 10.244.0.11 -d 10.244.0.11 -j MA
 
 
 @pytest.mark.parametrize(("hairpin", "confidence"), [("off", "proven"), (None, "likely")])
-def test_not_handed_back(tmp_path: Path, hairpin: str | None, confidence: str) -> None:
+@pytest.mark.parametrize("at", [(), (0.0,)], ids=["again and again", "one SYN"])
+def test_not_handed_back(tmp_path: Path, at: tuple[float, ...], hairpin: str | None, confidence: str) -> None:
     """The bridge has the translated SYN, the port does not get it: its setting proves it."""
-    assert [("hairpin", confidence, MODE)] == found(tmp_path, asking("cni0", seen=("cni0",)), hairpin)
+    assert [("hairpin", confidence, MODE)] == found(tmp_path, asking("cni0", *at, seen=("cni0",)), hairpin)
 
 
 @pytest.mark.parametrize(("hairpin", "command"), [("on", MASQUERADE), ("off", MODE)])

@@ -56,8 +56,10 @@ def test_no_rule_beside_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "asked"), [(NEW + OLD, "10.88.0.5"), (OLD, "10.88.0.77"), (OLD + NEW, "10.88.0.77")],
-    ids=["the new rule first", "one rule only, and it leads elsewhere", "another address is asked for"],
+    ("rules", "asked"),
+    [(NEW + OLD, "10.88.0.5"), (OLD, "10.88.0.77"), (OLD + NEW, "10.88.0.77"),
+     (OLD.replace("DNAT --to-destination 10.88.0.5:80", "REDIRECT --to-ports 80") + NEW, "10.88.0.5")],
+    ids=["the new rule first", "one rule only, and it leads elsewhere", "another address is asked for", "to the node itself"],
 )  # fmt: skip
 def test_near_misses(rules: str, asked: str, tmp_path: Path) -> None:
     """Without one of its signs it is something else."""

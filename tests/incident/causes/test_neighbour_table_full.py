@@ -9,6 +9,7 @@ import pytest
 from tests.conversation import Conversation
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import told
+from tests.incident.test_records import record
 
 CODE = "neighbour-table-full"
 LOG = "[   12.500000] neighbour: arp_cache: neighbor table overflow!\n"
@@ -94,6 +95,16 @@ def test_it_was_asked_for(tmp_path: Path, ends: dict[str, str], hop: str, node: 
         assert [expected] == causes(judged(tmp_path, talk, frames))
 
 
+def test_the_kernel_recorded_it(tmp_path: Path) -> None:
+    """Its record says it first, and proves it, whatever was logged."""
+    talk = lost()
+    record(tmp_path, talk, 0, 1, 3, reason="NEIGH_CREATEFAIL", at="ip_finish_output2")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert (CODE, "proven") == (finding.cause, finding.confidence)
+    assert finding.evidence[0].says.startswith("the kernel recorded")
+
+
 def test_others_reach_it(tmp_path: Path) -> None:
     """The same machine is reached meanwhile: it has an entry."""
     told(tmp_path, dmesg=LOG)
@@ -128,7 +139,9 @@ def test_the_tables_own_counter(tmp_path: Path, after: str, expected: list[tuple
     assert expected == found
 
 
-@pytest.mark.parametrize(("limit", "size"), [("10", 8192), ("100000", 32768)])
+@pytest.mark.parametrize(
+    ("limit", "size"), [("10", 8192), ("32768", 8192), ("32769", 16384), ("100000", 32768)]
+)
 def test_the_fix_never_lowers_the_limit(tmp_path: Path, limit: str, size: int) -> None:
     """The new limit is at least twice the one in force, and the others keep their distance."""
     told(tmp_path, dmesg=LOG, arp=FULL, sysctl=LIMIT.replace("10", limit))

@@ -12,6 +12,7 @@ from analyzer.incident.routing import written
 from tests.conversation import Conversation, record
 from tests.incident.evidence import Frames, causes, connection, findings, judged, vanishing, whole
 from tests.incident.node import LINKS, told
+from tests.incident.test_records import record as record_of
 
 CODE = "no-route"
 ROUTES = "10.244.0.0/24 dev cni0 scope link src 10.244.0.1\n192.0.2.0/24 dev eth0 scope link src 192.0.2.10\n"
@@ -31,6 +32,26 @@ def test_the_node_says_so(tmp_path: Path) -> None:
 
     assert (CODE, "likely", "refused") == (finding.cause, finding.confidence, finding.kind)
     assert "network unreachable" in finding.evidence[0].says
+
+
+def test_the_kernel_recorded_it(tmp_path: Path) -> None:
+    """Its record says it first, and proves it."""
+    talk = lost(0)
+    record_of(tmp_path, talk, 0, reason="IP_INNOROUTES", at="ip_error")
+    (finding,) = findings(judged(tmp_path, talk))
+
+    assert (CODE, "proven", 1) == (finding.cause, finding.confidence, len(finding.evidence))
+    assert finding.evidence[0].says.startswith("the kernel recorded")
+
+
+def test_refused_otherwise(tmp_path: Path) -> None:
+    """Who has no route sends no RST, whatever the listing lacks, and says so by an error of its own."""
+    told(tmp_path, routes=ROUTES)
+    reset, error = lost(0), lost(0)
+    reset.send("RA", by_pod=False, window=0, options=[]).only_at("veth-a", "cni0")
+
+    assert CODE not in causes(judged(tmp_path, reset))
+    assert CODE not in causes(judged(tmp_path, error, Frames().unreachable(error, 0.0001, code=1)))
 
 
 def test_routes_and_error(tmp_path: Path) -> None:

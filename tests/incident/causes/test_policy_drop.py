@@ -9,6 +9,7 @@ import pytest
 
 from tests.conversation import Conversation
 from tests.incident.evidence import causes, connection, counters, findings, judged, vanishing, whole
+from tests.incident.test_records import record as drop_record
 
 CODE = "policy-drop"
 RULES = """table inet filter {{
@@ -98,6 +99,24 @@ def test_the_rule_is_named(tmp_path: Path) -> None:
     assert finding.evidence[0].says.startswith("the SYN matches this rule: ")
     assert "it counted 3 packets" in finding.evidence[0].says
     assert "kubectl get networkpolicy --all-namespaces" == finding.remedies[-1].command
+
+
+def test_a_rule_that_refuses(tmp_path: Path) -> None:
+    """Nobody saw its error or RST: it is that rule all the same, and it drops nothing."""
+    rules(tmp_path, "tcp dport 8080 reject")
+
+    assert ["policy-reject"] == causes(judged(tmp_path, blocked(), allowed()))
+
+
+def test_it_died_elsewhere(tmp_path: Path) -> None:
+    """A rule would drop it, but the kernel recorded that it died in another hook."""
+    rules(tmp_path, "tcp dport 8080 drop")
+    talk = blocked()
+    drop_record(tmp_path, talk, 0, 1, 3, stack="POSTROUTING")
+
+    (finding,) = findings(judged(tmp_path, talk, allowed()))
+
+    assert (CODE, "possible", None) == (finding.cause, finding.confidence, finding.facts["rule"])
 
 
 def test_a_rule_behind_the_rule(tmp_path: Path) -> None:
@@ -304,10 +323,11 @@ def _counting(
     *,
     rule: str = "tcp dport 8080 limit rate over 2/second",
     verdict: str = "drop",
+    since: int = 5,
 ) -> None:
     """Write the rules from before and after; the rule that a capture cannot check counted so many."""
     folder.mkdir(exist_ok=True)
-    for when, count in (("before", 5), ("after", 5 + (rise or 0))):
+    for when, count in (("before", since), ("after", since + (rise or 0))):
         counter = "" if rise is None else f"counter packets {count} bytes 300"
         text = RULES.format(rule=f"{rule} {counter} {verdict}")
         (folder / f"nft-{when}.txt").write_text(text)
@@ -315,7 +335,11 @@ def _counting(
 
 @pytest.mark.parametrize(
     ("rise", "expected"),
-    [(3, [(CODE, "likely")]), (0, [("unknown", "likely")]), (None, [("unknown", "likely")])],
+    [
+        (3, [(CODE, "likely")]),
+        (0, [("unknown", "likely")]),
+        (None, [("unknown", "likely")]),
+    ],
 )
 def test_a_rule_that_a_capture_cannot_check(
     rise: int | None, expected: list[tuple[str, str]], tmp_path: Path
@@ -332,7 +356,7 @@ def test_a_rule_that_a_capture_cannot_check(
 @pytest.mark.parametrize("verdict", ["queue to 1", "queue flags bypass to 1"])
 def test_a_queue_that_no_program_reads(verdict: str, rise: int, tmp_path: Path) -> None:
     """The kernel drops what it cannot hand over; whether a program let it pass no listing shows, so the count tells."""
-    _counting(tmp_path, rise, rule="tcp dport 8080", verdict=verdict)
+    _counting(tmp_path, rise, rule="tcp dport 8080", verdict=verdict, since=0)
     counters(tmp_path)
     (finding,) = findings(judged(tmp_path, blocked()))
 

@@ -94,3 +94,13 @@ def test_without_the_refusal(tmp_path: Path) -> None:
 def test_near_misses(tmp_path: Path, talks: list[Conversation]) -> None:
     """What merely came to the pod is no answer of the node."""
     assert [] == found(tmp_path, *talks)
+
+
+def test_the_last_that_was_asked(tmp_path: Path) -> None:
+    """A socket that asked two addresses in vain gets the answer of the later one."""
+    before = Conversation(pod=POD, server="192.0.2.10:5150", proto="udp", way="veth-a cni0")
+    before.data(6, at=-1)
+    told(tmp_path, **{"ip-addr": LINKS})
+    (incident,) = judged(tmp_path, before, *asked(), refusal()).incidents
+
+    assert incident.findings[0].evidence[0].says.startswith(f"the request to {ASKED} got no answer")

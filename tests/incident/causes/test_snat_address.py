@@ -23,11 +23,15 @@ COMMIT
 """
 
 
-def asked(folder: Path, *at: float, nat: str = SOURCE, answered: bool = False) -> Analysis:
+def asked(
+    folder: Path, *at: float, nat: str = SOURCE, answered: bool = False, replied: bool = False
+) -> Analysis:
     """A pod's SYNs leave with an address, for which the far end asks at these times."""
     talk = connection(nat=f"{nat}:20000")
     for second in (0, 1, 3):
         talk.syn(second)
+    if replied:
+        talk.accept()
     asks = Frames().asks(SOURCE, *at, by="192.0.2.100", mac=GATEWAY, answered=answered)
     return judged(folder, talk, asks)
 
@@ -59,3 +63,8 @@ def test_near_misses(at: tuple[float, ...], nat: str, answered: bool, tmp_path: 
 
     assert () == analysis.incidents
     assert 1 == analysis.account.outside
+
+
+def test_replies_arrive(tmp_path: Path) -> None:
+    """Whoever asks in vain, somebody else led the replies back."""
+    assert () == asked(tmp_path, 0.0001, 1.1, 2.1, replied=True).incidents

@@ -51,7 +51,12 @@ def test_counters_are_told(tmp_path: Path) -> None:
 def test_counters_of_the_gap_are_told(tmp_path: Path) -> None:
     """Of counters of lost packets those count that rose, of the node and the gap's interfaces; that none rose is told as well."""
     told = []
-    for name, late, elsewhere in (("rose", "00000005", 0), ("none", "00000000", 9)):
+    for name, late, elsewhere, device in (
+        ("rose", "00000005", 0, "wlan0"),
+        ("none", "00000000", 9, "wlan0"),
+        ("inner", "00000000", 9, "cni0"),
+        ("outer", "00000000", 9, "eth0"),
+    ):
         folder = tmp_path / name
         folder.mkdir()
         rest = "00000000 " * 9
@@ -59,13 +64,13 @@ def test_counters_of_the_gap_are_told(tmp_path: Path) -> None:
         (folder / "softnet-2.txt").write_text(f"00003703 {late} {rest}\n")
         for when, value in (("1", 0), ("2", elsewhere)):
             (folder / f"ethtool-{when}.txt").write_text(
-                f"$ ethtool -S wlan0\nNIC statistics:\n     rx_queue_0_drops: {value}\n     rx_packets: {when}\n"
+                f"$ ethtool -S {device}\nNIC statistics:\n     rx_queue_0_drops: {value}\n     rx_packets: {when}\n"
             )
         told.append([e.says for e in lonely(folder).incidents[0].findings[0].evidence])
 
     assert "dropped rose by 5" in told[0]
     assert "no counter of lost packets of the node rose" in told[1]
-    assert not [says for says in (*told[0], *told[1]) if "drops" in says]
+    assert [0, 0, 1, 1] == [sum("drops" in says for says in each) for each in told]
 
 
 def test_inwards(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def test_as_the_kernel_does_it() -> None:
     assert [("misdelivered", "uplink-changed", "proven")] == named(analysis)
     assert 3 == (analysis.connections.outcome == "reset").sum() == analysis.account.node
     assert [3] * 3 == [len(finding.evidence) for finding in incident.findings]
+    assert [["leaves by eth1"]] * 3 == [
+        [one.note for one in finding.passages if one.role == "offender"] for finding in incident.findings
+    ]
     assert "1 packet before it left by neither" in incident.findings[0].evidence[1].says
     assert {"192.0.2.10", "198.51.100.10"} == {
         str(incident.findings[0].facts[which]).partition(":")[0] for which in ("old", "new")
@@ -112,6 +115,8 @@ def test_the_routes_lead_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "one" / "ip-route.json").write_text(ROUTE)
     some = [talk, bystander(-3), bystander(31)]
     assert [("data-vanished", "uplink-changed", "likely")] == named(analyze(record(tmp_path / "one", *some)))
+    # That the server acknowledged the rest once more, and the uplink missed it, is no RST.
+    talk.send("A", by_pod=False, at=1.3, seq=talk.sent[-1].ack, ack=talk.sent[-1].seq).missed_at("eth0")
     (tmp_path / "two").mkdir()
     assert [("data-vanished", "unknown", "likely")] == named(analyze(record(tmp_path / "two", *some)))
 

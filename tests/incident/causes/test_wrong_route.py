@@ -71,6 +71,8 @@ def test_others_of_that_network_are_answered(tmp_path: Path) -> None:
     [
         ("32765:\tfrom 10.244.0.11 lookup 100\n",
          (CODE, "likely", "ip route replace 198.51.100.5/32 via 192.0.2.1 dev eth0 table 100")),
+        ("32765:\tfrom all iif cni0 lookup 100\n",
+         (CODE, "likely", "ip route replace 198.51.100.5/32 via 192.0.2.1 dev eth0 table 100")),
         ("32765:\tfrom 10.244.0.11 fwmark 0x1 lookup 100\n", ("unknown", "likely", "")),
         ("32765:\tfrom 10.244.0.12 lookup 100\n", ("unknown", "likely", "")),
     ],
@@ -97,3 +99,15 @@ def test_a_route_that_is_gone(tmp_path: Path) -> None:
     (one,) = found(judged(tmp_path, talk))
 
     assert (CODE, "proven", "ip route replace 10.244.0.0/24 dev cni0") == one
+
+
+def test_no_route_by_the_right_device(tmp_path: Path) -> None:
+    """Nothing listed leads there as the packets should have gone: the fix is to look first."""
+    told(tmp_path, **{"ip-addr": LINKS, "ip-route": MAIN.replace("default via 192.0.2.1 dev eth0\n", "")})
+    (one,) = found(judged(tmp_path, unanswered()))
+
+    assert (
+        CODE,
+        "likely",
+        "ip route get 172.17.5.5 from 10.244.0.11 iif cni0; ip rule; ip route show table all",
+    ) == one
