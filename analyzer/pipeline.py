@@ -112,7 +112,7 @@ def scene_of(captured: list[Point], evidence: SideEvidence, caveats: list[str]) 
     stack(captured, evidence.links)
     captured += absent(captured, evidence)
     gaps = cross(captured, neighbours(captured))
-    if swapped := contradicted(gaps):
+    if swapped := contradicted(captured, gaps):
         caveats += swapped
         gaps = cross(captured, neighbours(captured))
     with beside(lambda: [point.events for point in captured]):

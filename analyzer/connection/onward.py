@@ -50,8 +50,10 @@ def onward(
         if _elsewhere(point, leg, node):
             continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
-            # Not every pod was captured: only what is addressed to this one must show there.
-            ways[:, n] = among(to, pod) & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
+            # Not every pod was captured: only what is addressed to this one must show there; of one with several addresses, or
+            # with others behind it, what belongs to flows that showed there.
+            own = among(to, pod) if len(pod) else leg.match[flow] >= 0
+            ways[:, n] = own & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
             if tunnelled and not leg.outward:
                 ways[:, n] &= ~point.encapsulated[flow]  # it comes out of the tunnel first
             into_pod |= ways[:, n]

@@ -19,7 +19,7 @@ from analyzer.connection.asking import acknowledged, answered
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among, distinct, scramble
 from analyzer.flow.point import TCP, slices
-from analyzer.node.ways import FIRST_TTLS
+from analyzer.node.ways import EXITS, FIRST_TTLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,11 +116,11 @@ def _content(point: Point, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
-    """How large a share of what demonstrably got through this way the next point's capture lacks; 0 where it is not known to."""
+    """How large a share of what demonstrably got through this way, or came back, the next point's capture lacks; 0 if unknown."""
     there = gap.outer if outward else gap.inner
 
     def look() -> float:
-        missing = seen = 0
+        missing = seen = lacking = having = 0
         for number, other in enumerate(scene.gaps):
             if there is (other.outer if outward else other.inner):
                 for at in scene.followed:
@@ -128,7 +128,10 @@ def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
                         one = _through(at, number, other)
                         missing += len(one.flows(at, one.answered & (one.reason == CODES["answered"])))
                         seen += len(one.flows(at, one.answered & one.seen))
-        return _rate(missing, seen)
+                        if at.replies is outward:
+                            came = _came(scene, at, there)
+                            lacking, having = lacking + came[0], having + came[1]
+        return max(_rate(missing, seen), _rate(lacking, having))
 
     return scene.once(("misses", there.name, outward), look)
 
@@ -142,6 +145,29 @@ def _through(at: Followed, number: int, gap: Gap) -> _Packets:
         known = known | seen[places]  # of those that went on nobody asked yet
         known[:MOST] = acknowledged(at.point, at.rows[places[:MOST]])
     return _Packets(places=places, reason=at.reason[places], answered=known, seen=seen[places])
+
+
+def _came(scene: Scene, at: Followed, there: Point) -> tuple[int, int]:
+    """How many packets came by the next point although its capture lacks them, and how many it has: a pod's own requests.
+
+    Or replies from outside. Only those of services of which it has any: a filter may hide a service.
+    """
+    point, inside = at.point, scene.node.inside
+    flow = point.packets.flow[at.rows]
+    some = (at.outward != at.replies) & (
+        point.packets.flags[at.rows] & TCP_RST == 0
+    )  # a RST may be the node's own
+    some &= there.recorded(point.packets.time[at.rows])
+    if at.replies:
+        some &= ~among(point.dst[flow], np.concatenate([inside, scene.node.own]))
+        partners = [gap.in_outer for gap in scene.gaps if gap.inner is point and gap.outer.role in EXITS]
+    else:
+        some &= among(point.src[flow], scene.node.pods.get(there.name, inside[:0]))
+        partners = [gap.in_inner for gap in scene.gaps if gap.outer is point and gap.inner is there]
+    rows, flow = at.rows[some], flow[some]
+    seen = np.any([np.zeros(len(rows), bool), *(partner[rows] >= 0 for partner in partners)], axis=0)
+    service = point.dst[flow] + (point.flows.ports[flow] & 0xFFFF)
+    return int(among(service[~seen], service[seen]).sum()), int(seen.sum())
 
 
 def _rate(missing: int, seen: int) -> float:
@@ -198,7 +224,8 @@ def _cut(scene: Scene, point: Point, protocol: int) -> int:
 def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
     """Whether a router had this packet as often as others of its sender that came in by the gap: so it came in as well.
 
-    Or whether the point behind it has it. Then a filter, or the snaplen, hid it from the gap's other point.
+    Or whether the point behind it has it, or a router had it, and the gap's other point has nothing of that protocol. Then a
+    filter, or the snaplen, hid it from that point.
     """
     there, partner = (gap.outer, gap.in_outer) if point is gap.inner else (gap.inner, gap.in_inner)
     packets = point.packets
@@ -212,11 +239,13 @@ def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
     def known() -> NDArray[np.uint64]:
         return distinct(senders(partner.having(np.arange(len(packets)))))
 
-    if packets.ttl[row] not in (0, *FIRST_TTLS):
+    routed = packets.ttl[row] not in (0, *FIRST_TTLS)
+    if routed:
         came = senders(np.array([row]))
         if among(came, scene.once(("hops", point.name, gap.names), known))[0]:
             return True
-    if _cut(scene, there, int(point.flows.proto[packets.flow[row]])):
+    protocol = int(point.flows.proto[packets.flow[row]])
+    if _cut(scene, there, protocol) or (routed and not (there.flows.proto == protocol).any()):
         return True
     return behind(scene, point, row, there)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import combinations, product
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from analyzer.nat.fingerprints import comparable, hops
 from analyzer.nat.matching import match
 from analyzer.nat.tuples import DST, SRC
 from analyzer.node.stacks import carries_more
-from analyzer.node.ways import FIRST_TTLS, pod_address
+from analyzer.node.ways import FIRST_TTLS, IN, OUT, pod_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,31 +140,61 @@ def rename(points: Sequence[Point]) -> None:
             point.recording.name, pod.recording.name = point.name, pod.name
 
 
-def contradicted(gaps: Sequence[Gap]) -> list[str]:
-    """Swap bridge and uplink where their names say the contrary of what their packets do; in place.
+def contradicted(points: Sequence[Point], gaps: Sequence[Gap]) -> list[str]:
+    """Exchange the roles of points whose names say the contrary of what their packets do; in place.
 
-    SNAT gives what leaves the node another source. Where that is seen the wrong way round, again and again and never the right
-    way, the point that is called the uplink is the inner one.
+    SNAT gives what leaves the node another source. Where that is seen on the way in alone, or a pod may have the packets that
+    the bridge lacks, names are not believed, and the traffic tells the roles.
 
-    Returns: A caveat for each pair; the gaps must be made anew then.
+    Returns: A caveat for each point with another role; the gaps must be made anew then.
     """
-    told = []
-    for gap in gaps:
-        if gap.inner.role != "bridge" or gap.outer.role != "uplink":
-            continue
-        m = gap.matches
-        snat = (m.agreed & SRC == 0) & (m.agreed & DST != 0) & (m.flip == 0)
-        right, wrong = int((snat & (gap.heading == 1)).sum()), int((snat & (gap.heading == -1)).sum())
-        if wrong > 1 and not right:
-            gap.inner.role, gap.outer.role = "uplink", "bridge"
-            if role_of(gap.inner.name) == "bridge" and role_of(gap.outer.name) == "uplink":
-                gap.inner.name, gap.outer.name = gap.outer.name, gap.inner.name  # what the node calls them
-            told.append(
-                f"{_files(gap.outer)} and {_files(gap.inner)} are called like uplink and bridge, but {wrong} connections show "
-                "the contrary: their source is translated on the way from the former to the latter. The former is taken for "
-                f"{gap.outer.name}, the bridge, and the latter for {gap.inner.name}, the uplink."
-            )
-    return told
+    named = {p.name: p for p in points if p.role in ("pod", "bridge", "uplink") and len(p.packets)}
+    called = {name: str(point.role) for name, point in named.items()}
+    if len(named) > MOST_NEIGHBOURS or not (any(map(_backwards, gaps)) or _exchanged(gaps)):
+        return []
+    guessed = [point for point in points if point.guessed]
+    for point in named.values():
+        point.role = None
+    place(points)
+    for name, point in named.items():
+        point.role, point.guessed = point.role or called[name], point in guessed
+    moved = {name: point for name, point in named.items() if point.role != called[name]}
+    if Counter(str(point.role) for point in moved.values()) != Counter(called[name] for name in moved):
+        for name, point in moved.items():
+            point.role = called[name]
+        return []
+    if all(role_of(name) == called[name] for name in moved):  # what the node calls them
+        free = {role: [name for name in moved if called[name] == role] for role in LAYERS}
+        for point in moved.values():
+            point.name = free[str(point.role)].pop()
+    return [
+        f"{_files(point)}: called like the {called[name]}, but its packets, and what the other captures have of them, "
+        f"are those of the {point.role}: it is taken for {point.name}, the {point.role}."
+        for name, point in moved.items()
+    ]
+
+
+def _backwards(gap: Gap) -> bool:
+    """Whether SNAT is seen on the way in alone."""
+    m = gap.matches
+    snat = (m.agreed & SRC == 0) & (m.agreed & DST != 0) & (m.flip == 0)
+    return bool((snat & (gap.heading == IN)).any()) and not (snat & (gap.heading == OUT)).any()
+
+
+def _exchanged(gaps: Sequence[Gap]) -> bool:
+    """Whether a pod has flows of another pod with others, of which the bridge, all of whose packets are one pod's, has none."""
+    of_pods = [gap for gap in gaps if (gap.inner.role, gap.outer.role) == ("pod", "bridge")]
+    for apart in (gap for gap in of_pods if len(gap.inner.flows) and not len(gap.matches.a)):
+        own, another = pod_address(apart.outer), pod_address(apart.inner)
+        for point in (gap.inner for gap in of_pods if gap.outer is apart.outer):
+            mine = among(point.src, another) | among(point.dst, another)
+            if (
+                len(own)
+                and (mine & ~among(point.src, own) & ~among(point.dst, own)).any()
+                and point is not apart.inner
+            ):
+                return True
+    return False
 
 
 def _files(point: Point) -> str:

@@ -65,7 +65,7 @@ def test_bridged_to_the_pod_that_has_the_address(tmp_path: Path) -> None:
 
 
 def test_two_pods_that_talk_to_each_other_only(tmp_path: Path) -> None:
-    """The near miss: whose address is whose nobody can tell, so neither can the account."""
+    """The near miss: whose address is whose nobody can tell, nor whether the other pod was recording before."""
     talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
     talk.syn(0).lost_after("cni0")
     talk.syn(1)
@@ -73,7 +73,7 @@ def test_two_pods_that_talk_to_each_other_only(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert () == analysis.incidents
-    assert {"local": 1} == analysis.account.why_unknown
+    assert {"not-recording": 1} == analysis.account.why_unknown
 
 
 def test_a_pod_that_was_not_captured(tmp_path: Path) -> None:
@@ -230,6 +230,27 @@ def test_one_way_in(seen: bool, tmp_path: Path) -> None:
     assert ["answered"] == reasons(analysis, port=41001, replies=True)
 
 
+@pytest.mark.parametrize(("lost", "expected"), [(True, ["lost"]), (False, [])])
+def test_a_reply_goes_back_to_a_device_of_several_addresses(
+    lost: bool, expected: list[str], tmp_path: Path
+) -> None:
+    """Of two containers behind one veth no address tells what is for that veth; the request, which came from there, does."""
+    talks = [
+        out(pod=f"10.244.0.{11 + n % 2}:{20000 + n}", nat=f"192.0.2.10:{20000 + n}", proto="udp", server="192.0.2.100:53")
+        for n in range(6)
+    ]  # fmt: skip
+    for n, talk in enumerate(talks):
+        talk.data(b"asks %d" % n, n)
+        talk.reply(b"answers %d" % n)
+    if lost:
+        talks[4].sent[1].lost_after("cni0")
+    analysis = judged(tmp_path, *talks)
+
+    assert expected == [
+        code for code in reasons(analysis, port=53, protocol=UDP, replies=True) if code == "lost"
+    ]
+
+
 def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
     """A pod's SYN-ACK is lost towards the uplink that the SYN came in by."""
     talk = opens(inbound(), 0)
@@ -294,9 +315,9 @@ def test_an_uplink_without_a_filter(tmp_path: Path) -> None:
     assert (0, 2) == (analysis.account.unknown, analysis.account.outside)
 
 
-@pytest.mark.parametrize(("proto", "expected"), [("tcp", "way-unknown"), ("udp", "lost")])
+@pytest.mark.parametrize(("proto", "expected"), [("tcp", "way-unknown"), ("udp", "capture-dropped")])
 def test_others_of_the_service_crossed(proto: str, expected: str, tmp_path: Path) -> None:
-    """A whole connection that was answered past the gap shows a second way; a question and its answer a capture may miss."""
+    """A whole connection that was answered past the gap shows a second way; a question and its answer the capture missed."""
     port = {"tcp": "80", "udp": "53"}[proto]
     talks = [
         out(pod=f"10.244.0.12:3000{n}", server=f"192.0.2.100:{port}", nat=f"192.0.2.10:3000{n}", proto=proto, isn=n * 100_000)

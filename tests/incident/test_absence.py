@@ -73,3 +73,42 @@ def test_a_header_that_was_cut_off(snaplen: int, why: dict[str, int], tmp_path: 
 
     assert why == analysis.account.why_unknown
     assert bool(why) != bool(analysis.incidents)
+
+
+@pytest.mark.parametrize(("missed", "called"), [(0, True), (3, False)])
+@pytest.mark.parametrize(("point", "by_pod"), [("veth-a", True), ("eth0", False)])
+def test_what_came_by_is_a_control_group_as_well(
+    point: str, by_pod: bool, missed: int, called: bool, tmp_path: Path
+) -> None:
+    """A capture that lacks what must have come by, a pod's requests or replies from outside, does not show a datagram's loss."""
+    ends = {"proto": "udp", "server": "192.0.2.100:53", "way": "veth-a cni0 | eth0"}
+    talks = [connection(n, **ends, pod=f"10.244.0.11:{20000 + n}") for n in range(9)]
+    for n, talk in enumerate(talks):
+        talk.data(b"asks %d" % n, n)
+        talk.reply(b"answers %d" % n)
+    for talk in talks[:missed]:
+        talk.sent[not by_pod].missed_at(point)
+    talks[8].sent[by_pod].lost_after("cni0")
+    if not by_pod:
+        talks[8].sent.pop()
+    around = [
+        whole(connection(n, way=ends["way"], pod=f"10.244.0.11:{20000 + n}"), at)
+        for n, at in ((20, -5), (21, 40))
+    ]
+    analysis = analyze(record(tmp_path, *talks, *around))
+
+    assert called == bool(analysis.incidents)
+
+
+@pytest.mark.parametrize(("of_tcp", "called"), [(True, ["refused"]), (False, [])])
+def test_a_refusal_where_nothing_of_tcp_was_recorded(of_tcp: bool, called: list[str], tmp_path: Path) -> None:
+    """A RST that a router had before, and an uplink without any TCP: a filter hid it. Where it shows other TCP, none did."""
+    talk = connection()
+    talk.syn(0).missed_at("eth0")
+    talk.send("RA", by_pod=False).missed_at("eth0")
+    others = [whole(connection(n, proto="udp", server="192.0.2.53:53"), at) for n, at in ((3, -5), (4, 40))]
+    if of_tcp:
+        others += [bystander(-5), bystander(40)]
+    analysis = analyze(record(tmp_path, talk, *others))
+
+    assert called == [i.kind for i in analysis.incidents]

@@ -110,6 +110,35 @@ def test_the_users_word(tmp_path: Path) -> None:
     assert {("a", "x")} == gaps(analysis)
 
 
+@pytest.mark.parametrize("exchanged", [("veth-a", "eth0"), ("cni0", "eth0"), ("veth-a", "cni0"), ()])
+@pytest.mark.parametrize("named", [True, False])
+def test_names_that_the_packets_contradict(exchanged: tuple[str, str], named: bool, tmp_path: Path) -> None:
+    """Two captures have each other's name, or were given each other's role: the losses are where they are all the same."""
+    talks = []
+    for n, veth in enumerate(("veth-a", "veth-b", "veth-a", "veth-b")):
+        ends = {"pod": f"10.244.0.{11 + n % 2}:{20000 + n}", "nat": f"192.0.2.10:{30000 + n}"}
+        talk = Conversation(**ends, server="192.0.2.100:80", way=f"{veth} cni0 | eth0", isn=1000 * n)
+        if n == 2:
+            talk.syn(n).lost_after("cni0")
+        talk.syn(n + 1)
+        talk.accept()
+        talks.append(talk)
+    folder = record(tmp_path, bystander(-5), *talks, bystander(40))
+    given = {}
+    if exchanged and named:
+        one, other = (folder / f"{name}.pcap" for name in exchanged)
+        aside = other.rename(folder / "aside")
+        one.rename(other)
+        aside.rename(one)
+    elif exchanged:
+        usual = {"veth-a": "pod", "cni0": "bridge", "eth0": "uplink"}
+        given = dict(zip(exchanged, [usual[name] for name in reversed(exchanged)], strict=True))
+    analysis = analyze(folder, roles=given)
+
+    assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
+    assert bool(exchanged) == any("it is taken for" in caveat for caveat in analysis.caveats)
+
+
 def test_a_point_that_nothing_places(tmp_path: Path) -> None:
     """A capture that shares nothing with the others is left out, and that is said."""
     stranger = Conversation(pod="10.9.9.9:1", server="10.9.9.8:2", way="mystery", isn=5)

@@ -96,6 +96,9 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     mappings = scene.new_mappings.get(gap.outer.name)
     if not case.requests or not case.outward or mappings is None:
         return None
+    record = recorded(case, scene, "conntrack-insertion", alone=False)
+    if scene.counters and not (scene.counters.get("drop") or scene.counters.get("insert_failed") or record):
+        return None
     step = case.lost[0]
     partner = _partner(case, step, scene, mappings)
     if partner is None:
@@ -105,7 +108,6 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     inner = gap.in_inner[row]
     inner_name = flow_name(gap.inner.flows, int(gap.inner.packets.flow[inner])) if inner >= 0 else None
     counted = scene.clashes
-    record = recorded(case, scene, "conntrack-insertion", alone=False)
     confidence: Confidence = "proven" if kept and (counted or record) else "likely"
     sighting = scene.trails.sighting(mappings.point, row)
     evidence = [

@@ -105,6 +105,13 @@ def test_partner_with_the_same_port(
     assert [("cni0", 4)] == [(s.point, s.frame) for s in finding.attempts[0].packets if s.point == "cni0"]
 
 
+def test_no_insertion_failed(tmp_path: Path) -> None:
+    """Whoever has the port, a loser would have been counted."""
+    counters(tmp_path, insert_failed=0, drop=0)
+
+    assert "unknown" == told(tmp_path, loser(), winner()).cause
+
+
 @pytest.mark.parametrize(("rise", "confidence"), [(1, "proven"), (3, "likely")])
 def test_counters(rise: int, confidence: str, tmp_path: Path) -> None:
     """Proven if insert_failed and drop rose by the number of lost attempts; more than that proves nothing."""
