@@ -177,3 +177,26 @@ def test_an_uplink_that_began_late(cases: dict[str, Case], tmp_path: Path) -> No
 def test_on_its_way_when_the_capture_ended(cases: dict[str, Case], tmp_path: Path) -> None:
     """A request that the bridge saw less than a transit before the uplink's last packet is not lost."""
     assert () == _half(cases["dns-race"].folder, "eth0", tmp_path / "bundle").incidents
+
+
+@pytest.mark.parametrize(("later", "expected"), [(True, (2, {"not-recording": 1})), (False, (3, {}))])
+def test_answers_that_wait_for_the_pod(tmp_path: Path, later: bool, expected: object) -> None:
+    """Before the pod's interface there is a queue: what is not seen behind it may be in it, or was dropped there.
+
+    If the interface has nothing later, its capture may have ended before.
+    """
+
+    def asks(port: int, at: float) -> Conversation:
+        talk = Conversation(
+            pod=f"10.244.0.11:{port}", server="192.0.2.100:53", nat=f"192.0.2.10:{port}", proto="udp"
+        )
+        talk.data(b"asks %d" % port, at)
+        return talk
+
+    first, last, missed = asks(1001, 0), asks(1002, 0.2), asks(1003, 0.3)
+    first.reply(b"told 1", 0.01).queued("veth-a", 0.4)
+    last.reply(b"told 2", 0.31).queued("veth-a", 0.1 if later else 0)
+    missed.reply(b"told 3", 0.35 if later else 0.5).lost_after("cni0")
+    account = analyze(record(tmp_path, first, last, missed, bystander(-1), bystander(2))).account
+
+    assert expected == (account.worked - 2, account.why_unknown)
