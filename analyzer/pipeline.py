@@ -156,6 +156,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         scene.answers,
         (flow for one in found() for flow in one.doubtful),
         (flow for one in found() for flow in one.misaddressed),
+        (flow for one in found() for flow in one.unreached),
         ruled=all(one.rules for one in beside),
         no_port=sum(one.rise("Udp.NoPorts") + one.rise("Udp6.NoPorts") for one in beside),
     )

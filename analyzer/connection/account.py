@@ -24,6 +24,7 @@ from analyzer.connection.outcome import (
 )
 from analyzer.connection.reasons import CODES, REASONS
 from analyzer.flow.keys import among
+from analyzer.flow.point import UDP
 from analyzer.node.stacks import sent
 from analyzer.node.ways import EXITS, IN, LOCAL, OUT, UNKNOWN
 
@@ -211,6 +212,7 @@ def classes(
     doubtful: Sequence[int] = (),
     unwatched: Sequence[int] = (),
     misaddressed: Sequence[int] = (),
+    unreached: Sequence[int] = (),
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Put every connection into one of `CLASSES`.
 
@@ -223,6 +225,7 @@ def classes(
         doubtful: Connections whose entry may be stale.
         unwatched: Connections that broke when no way out of the node, or not all of their way in it, was recorded.
         misaddressed: Connections whose frames are for a station that never sent one.
+        unreached: Connections of pods that what is sent to their address does not reach.
 
     Returns: The class, and why it cannot be told: an index into `WHY`, 0 where it can.
     """
@@ -252,6 +255,10 @@ def classes(
     astray = np.zeros(len(code), bool)
     astray[np.asarray(misaddressed, np.int64)] = True
     blind[np.asarray(unwatched, np.int64)] = True
+    cut_off = np.zeros(len(code), bool)
+    cut_off[np.asarray(unreached, np.int64)] = True
+    # That an answer of UDP was seen, at the pod's interface even, does not show that the pod took it.
+    trouble |= cut_off & (outcomes.proto == UDP)
     willed = local & (code == REFUSED) & ((told.ruled & (told.reason == _OWN)) | ~by_node)
     # That the repetition got out says nothing of a first attempt that was not seen to.
     hidden = (code == DELAYED) & np.isin(told.reason, [CODES[one] for one in ("answered", "answered-here")])
@@ -265,7 +272,7 @@ def classes(
             ~onward,
             blind,
             led & (code == UNANSWERED),
-            astray & np.isin(code, (TIMED_OUT, UNANSWERED)),
+            (cut_off & (code != REFUSED)) | (astray & np.isin(code, (TIMED_OUT, UNANSWERED))),
         ],
         [WHY.index(code) for code in ("open", "alone", "local", "untold", "unwatched", "entry", "station")],
         0,

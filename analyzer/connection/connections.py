@@ -90,6 +90,7 @@ def connections(
     answers: Sequence[tuple[Point, int, int]] = (),
     doubtful: Iterable[tuple[str, int]] = (),
     misaddressed: Iterable[tuple[str, int]] = (),
+    unreached: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
     no_port: int = 0,
@@ -108,6 +109,7 @@ def connections(
         answers: Flows of requests at a point, each with the flow of the answer that came from elsewhere.
         doubtful: Flows whose entry may be stale: a point, and a flow there.
         misaddressed: Flows in frames to a station that never sent one.
+        unreached: Flows of pods that what is sent to their address does not reach.
         ruled: Whether the node's rules are known.
         no_port: Datagrams that found no socket on the node, as the kernel counted.
     """
@@ -119,7 +121,7 @@ def connections(
     refused[list(errors)] = True
     lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
     own = told.reason == CODES["own-address"]
-    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed), own, no_port)
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed, gaps), own, no_port)
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False
@@ -127,9 +129,9 @@ def connections(
         **{number: one for number, one in errors.items() if refused[number]},
         **by_answers(chains, found, node, np.flatnonzero(silent), direction, told.reason, told.inside),
     }
-    accused, led, astray = (
+    accused, led, astray, cut_off = (
         {number for point, flow in some if (number := _of(chains, point, flow)) is not None}
-        for some in (named, doubtful, misaddressed)
+        for some in (named, doubtful, misaddressed, unreached)
     )
     # What was held up elsewhere, or lost, has its reason.
     late = np.flatnonzero((found.code == DELAYED) & (told.reason == CODES["seen-beyond"]))
@@ -146,6 +148,7 @@ def connections(
         sorted(led),
         [*_unwatched(chains, found, gaps, trails), *_answered_aside(chains, found, direction)],
         sorted(astray),
+        sorted(cut_off),
     )
     return Connections(
         chains=chains,
@@ -159,19 +162,21 @@ def connections(
     )
 
 
-def _delivered(chains: Chains, followed: Sequence[Followed]) -> NDArray[np.bool_]:
+def _delivered(chains: Chains, followed: Sequence[Followed], gaps: Sequence[Gap]) -> NDArray[np.bool_]:
     """Connections a reply of which was seen to get further towards the opener, perhaps as another flow there.
 
-    Not those all of whose replies at a point may have ended there.
+    Not if it is missing further on, at a point that has later packets: it may have been on its way there, held up or dropped.
     """
-    got, stuck = np.zeros((2, len(chains) + 1), bool)  # the last stands for -1, no connection
+    found = np.zeros((2, len(chains) + 1), bool)  # the last stands for -1, no connection
     place = {point.name: number for number, point in enumerate(chains.points)}
+    ends = np.array([[p.recording_span[1] for p in (gap.inner, gap.outer)] for gap in gaps] or [[0, 0]])
     for at in (at for at in followed if at.replies):
         of = chains.of[place[at.point.name]].take(at.point.packets.flow[at.rows])
-        open_ = at.reason == CODES["not-recording"]
-        got[of[~at.last]] = True
-        stuck[np.setdiff1d(of[open_], of[~open_])] = True
-    return (got & ~stuck)[:-1]
+        found[0, of[~at.last]] = True
+        held = (at.reason == CODES["not-recording"]) & (at.gap >= 0)
+        held &= at.point.packets.time[at.rows] < ends[at.gap, at.outward.astype(np.int8)]
+        found[1, of[held]] = True
+    return found[0, :-1] & ~found[1, :-1]
 
 
 def _unwatched(chains: Chains, found: Outcomes, gaps: Sequence[Gap], trails: Trails) -> list[int]:

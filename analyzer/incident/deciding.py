@@ -171,9 +171,7 @@ def _by_rules(scene: Scene) -> None:
                 at.reason[place] = CODES["ruled"]
             elif walked[0].verdict == "reject" and not at.replies:
                 at.reason[place] = CODES["rejected"]
-            elif (
-                walked[0].verdict == "drop" and at.replies and (rule := walked[0].end and walked[0].end.rule)
-            ):
+            elif walked[0].verdict == "drop" and at.replies and (end := walked[0].end) and (rule := end.rule):
                 counted[id(rule)] = rule.packets or 0
                 if at.reason[place] == CODES["lost"]:
                     lost[id(rule)] += 1
@@ -191,7 +189,7 @@ def _to_the_node(scene: Scene) -> None:
     They are told of a gap that begins, or ends, where they were last seen: none lies between the node and itself.
     """
     near = by_point(scene.gaps)
-    for at in scene.replies[TCP] if scene.evidence.rules else ():
+    for at in (*scene.replies[TCP], *scene.replies[UDP]) if scene.evidence.rules else ():
         _answers_to_the_node(scene, at, list(near.get(at.point.name, ())))
     for protocol, at in ((number, at) for number in FOLLOWED for at in scene.requests[number]):
         flow = at.point.packets.flow[at.rows]
@@ -259,9 +257,8 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
     """Packets to the node itself that it answered with an ICMP error: where nobody listens TCP sends a RST; in place."""
     if not gaps or not scene.refusals.at(at.point):
         return
-    idle = (
-        np.isin(at.reason, [CODES[code] for code in ("seen-beyond", "own-address", "refused", "bridged")])
-        & at.last
+    idle = at.last & np.isin(
+        at.reason, [CODES[code] for code in ("seen-beyond", "own-address", "refused", "bridged")]
     )
     packets, flows = at.point.packets, at.point.flows
     for place in np.flatnonzero(idle)[:MOST].tolist():
@@ -283,14 +280,18 @@ def _refused_by_rule(scene: Scene, at: Followed, own: NDArray[np.bool_], gaps: l
 
 
 def _answers_to_the_node(scene: Scene, at: Followed, gaps: list[int]) -> None:
-    """SYN-ACKs to the node itself that nobody acknowledged, and that a rule drops for certain; in place."""
+    """Replies to the node itself that a rule drops for certain: unacknowledged SYN-ACKs, others if it counted; in place."""
     flow = at.point.packets.flow[at.rows]
     own = among(at.point.src[flow], scene.node.own) & at.last & (at.reason == CODES["seen-beyond"])
-    places = np.flatnonzero(own & ~acknowledged(at.point, at.rows))[:MOST] if own.any() and gaps else ()
-    for place in map(int, places):
+    tcp = own.any() and at.point.flows.proto[flow[0]] == TCP
+    if tcp:
+        own &= ~acknowledged(at.point, at.rows)
+    for place in np.flatnonzero(own)[:MOST].tolist() if gaps else ():
         number, outward = _beside(scene, at.point, gaps)
         walked = scene.walk(at.point, int(at.rows[place]), scene.gaps[number], outward=outward)
-        if walked is not None and walked[0].verdict == "drop" and on_arrival(walked[0]):
+        if walked is None or walked[0].verdict != "drop" or not on_arrival(walked[0]):
+            continue
+        if tcp or ((end := walked[0].end) and end.rule and end.rule.packets):
             at.reason[place], at.gap[place], at.outward[place] = CODES["ruled"], number, outward
 
 

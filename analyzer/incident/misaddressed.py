@@ -14,7 +14,9 @@ import numpy as np
 
 from analyzer.capture.layout import ARP
 from analyzer.flow.keys import among, distinct, keys_of
+from analyzer.flow.point import UDP
 from analyzer.incident.unheard import in_vain
+from analyzer.node.ways import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +66,35 @@ def misaddressed(scene: Scene) -> Iterator[tuple[str, int]]:
             astray |= among(point.src, unanswered_for(point)) | (deaf & ~_sent(point, 1))
         if point.role == "pod":  # what cannot send cannot answer
             astray |= among(point.dst, np.array([one.asking for one in in_vain(scene)], np.uint64))
+        yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
+
+
+def unreached(scene: Scene) -> Iterator[tuple[str, int]]:
+    """Give the flows of pods that do not get what is sent to their address; with their points.
+
+    Another station sends from that address as well (two pods have it), or no entry of the node's neighbour table has the
+    station that does. Of two pods, one may get what it asked for: UDP that was answered at its pod is left out.
+    """
+    at = [point for point in scene.points if point.role in INSIDE and len(point.packets)]
+    used: dict[int, set[int]] = {int(one): set() for pod in scene.node.pods.values() for one in pod}
+    pods = np.array([*used], np.uint64)
+    for point in at:
+        # A flow has the addresses of its first frame: they are a station's own where it sent that.
+        own = scene.node.pods.get(point.name, pods if point.role == "bridge" else pods[:0])
+        mac = point.flows.mac_src
+        mine = _sent(point, 0) & among(point.src, own) & (mac != 0) & ~np.isin(mac, scene.node.routers)
+        for address, station in set(zip(point.src[mine].tolist(), mac[mine].tolist(), strict=True)):
+            used[address].add(station)
+    known: dict[int, set[int]] = {}
+    for one in scene.evidence.neighbours:
+        if one.mac and (key := int(keys_of([one.address])[0])) in used:
+            known.setdefault(key, set()).add(int(one.mac.replace(":", ""), 16))
+    twice = np.array([one for one, stations in used.items() if len(stations) > 1], np.uint64)
+    wrong = np.array([one for one in known if used[one] and not used[one] & known[one]], np.uint64)
+    for point in at:
+        shared = among(point.src, twice) | among(point.dst, twice)
+        shared &= (point.flows.proto != UDP) | ((point.role == "pod") & ~_sent(point, 1))
+        astray = shared | among(point.src, wrong) | among(point.dst, wrong)
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
 
 

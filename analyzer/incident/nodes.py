@@ -9,7 +9,7 @@ from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.incident.astray import doubtful
 from analyzer.incident.findings import find
-from analyzer.incident.misaddressed import misaddressed
+from analyzer.incident.misaddressed import misaddressed, unreached
 from analyzer.incident.model import Counts
 from analyzer.incident.reconcile import reconcile
 from analyzer.incident.scene import Scene
@@ -33,6 +33,8 @@ class Found:
     """See `analyzer.incident.astray.doubtful`."""
     misaddressed: list[tuple[str, int]]
     """See `analyzer.incident.misaddressed.misaddressed`."""
+    unreached: list[tuple[str, int]]
+    """See `analyzer.incident.misaddressed.unreached`."""
 
     def named(self) -> Iterable[tuple[str, int]]:
         """What the findings name."""
@@ -47,6 +49,7 @@ def look(scene: Scene) -> Found:
         counts=counts,
         doubtful=[(point.name, flow) for point, flow in doubtful(scene)],
         misaddressed=list(misaddressed(scene)),
+        unreached=list(unreached(scene)),
     )
 
 

@@ -170,15 +170,18 @@ def explore(
         return distinct(np.concatenate(known))
 
     within = side_by_side(inside, [point for point in points if point.role in ("pod", "bridge")])
-    own_keys, beyond = [own], [_NONE]
+    own_keys, itself, beyond = [own], [_NONE], [_NONE]
     for gap in gaps:
         m, out = gap.matches, gap.heading == OUT
         if gap.outer.role in EXITS:
             own_keys.append(gap.outer.src[m.b[out & (m.agreed & SRC == 0)]])
             beyond.append(gap.inner.dst[m.a[out]])
     # What sends packets from the node's own station, with a full TTL, is the node; of a service only where it never goes further.
-    itself = [_fresh(point, routers, theirs=False) for point in points if point.role in INSIDE]
-    sent = distinct(np.concatenate([_NONE, *(some for both in itself for some in both)]))
+    # In the name of others, of whom routed packets came as well, it only refuses (REJECT --reject-with tcp-reset).
+    for point in (point for point in points if point.role in INSIDE):
+        itself += _fresh(point, routers, theirs=False)
+        beyond += _fresh(point, routers, theirs=False, routed=True)
+    sent = distinct(np.concatenate(itself))
     own_keys.append(sent[~among(sent, distinct(np.concatenate(beyond)))])
     node = Node(
         inside=distinct(np.concatenate([_NONE, *pods.values(), *within])),
@@ -360,14 +363,16 @@ def _unrouted(point: Point, routers: NDArray[np.uint64]) -> list[NDArray[np.uint
     return _fresh(point, routers, theirs=True)
 
 
-def _fresh(point: Point, routers: NDArray[np.uint64], *, theirs: bool) -> list[NDArray[np.uint64]]:
-    """Addresses that sent packets with a TTL that stacks begin with: in frames of others than the routers, or in theirs."""
+def _fresh(
+    point: Point, routers: NDArray[np.uint64], *, theirs: bool, routed: bool = False
+) -> list[NDArray[np.uint64]]:
+    """Addresses that sent packets with a TTL that stacks begin with, or not: in frames of the routers, or of others."""
     flows, found = point.flows, []
     for side, (addresses, mac) in enumerate(((point.src, flows.mac_src), (point.dst, flows.mac_dst))):
         begin, end = point.starts[side:-1:2], point.starts[side + 1 :: 2]
         spoke = np.flatnonzero((end > begin) & (flows.proto != ARP))
         first = point.order[begin[spoke]]
-        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS, kind="table")
+        fresh = np.isin(point.packets.ttl[first], FIRST_TTLS, invert=routed, kind="table")
         fresh &= among(mac[spoke], routers) != theirs
         found.append(addresses[spoke[fresh]])
     return found

@@ -14,7 +14,7 @@ _WHY = {
     "local": "they are for this node itself, or for a pod on it whose own interface was not captured",
     "untold": "no captured point shows how far they got",
     "unwatched": "a point on their path did not record all of them",
-    "station": "a neighbour on their way is asked for by ARP in vain, or was never heard (see `ip neigh`)",
+    "station": "a neighbour on their way is asked for by ARP in vain or was never heard, or two pods have one address",
     "entry": "they left for an endpoint that fell silent, and their entry may be stale: the rules and the table would tell",
     "unfinished": "the capture ends before it can be told",
     "not-recording": "nothing shows that the next point was recording then",

@@ -226,13 +226,15 @@ def _class(outcome: str, reason: str, **changes: Any) -> tuple[str, str]:
     known = {name: bool(changes.get(name, usual)) for name, usual in node.items()}
     of = {
         name: [0] * bool(changes.get(name))
-        for name in ("accused", "waited", "doubtful", "unwatched", "misaddressed")
+        for name in ("accused", "waited", "doubtful", "unwatched", "misaddressed", "unreached")
     }
     refused = {}
     if by := changes.get("by"):
         refused[0] = Refused(by=by, address="192.0.2.1", says="RST", harmless=bool(changes.get("harmless")))
     outcomes: Any = SimpleNamespace(
-        code=np.array([OUTCOMES.index(outcome)], np.int8), unheard=np.array([bool(changes.get("unheard"))])
+        code=np.array([OUTCOMES.index(outcome)], np.int8),
+        unheard=np.array([bool(changes.get("unheard"))]),
+        proto=np.array([changes.get("proto", 6)]),
     )
     fates = Fates(reason=np.array([CODES[reason]], np.int8), gap=np.array([-1], np.int16), **flag, **known)
     found, why = classes(outcomes, fates, refused=refused, **of)
@@ -269,6 +271,9 @@ OPEN_END = {"far": False}
         ("timed-out", "seen-beyond", {"misaddressed": True}, ("unknown", "station")),
         ("unanswered", "seen-beyond", {"misaddressed": True}, ("unknown", "station")),
         ("reset", "seen-beyond", {"misaddressed": True}, ("outside", "")),
+        ("reset", "seen-beyond", {"unreached": True}, ("unknown", "station")),
+        ("ok", "seen-beyond", {"unreached": True}, ("worked", "")),
+        ("ok", "seen-beyond", {"unreached": True, "proto": 17}, ("unknown", "station")),
         ("unanswered", "seen-beyond", {"doubtful": True}, ("unknown", "entry")),
         ("timed-out", "seen-beyond", {"doubtful": True}, ("outside", "")),
         ("unfinished", "seen-beyond", {}, ("unknown", "unfinished")),

@@ -468,6 +468,25 @@ def test_answers_to_the_node_itself(tmp_path: Path, port: int, expected: list[tu
     assert (len(expected), 1 - len(expected)) == (analysis.account.node, analysis.account.unknown)
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("udp sport 53 counter packets 2 bytes 120 drop", [("reply-vanished", "policy-drop", ("cni0", "eth0"), 2)]),
+     ("udp sport 53 counter packets 0 bytes 0 drop", []),
+     ("udp sport 54 counter packets 2 bytes 120 drop", [])],
+    ids=["counted", "counted none", "another port"],
+)  # fmt: skip
+def test_lookups_of_the_node_itself(tmp_path: Path, rule: str, expected: list[object]) -> None:
+    """Answers to the node that a rule drops, and counted, are lost, though the uplink shows them; no ACK would tell."""
+    talk = Conversation(pod="192.0.2.10:41000", server="192.0.2.100:53", way="eth0", proto="udp")
+    for at in (0, 1):
+        talk.data(b"asks", at)
+        talk.reply(b"told", at + 0.1)
+    analysis = judged(tmp_path, talk, hook="input", rule=rule)
+
+    assert expected == told_of(analysis)
+    assert len(expected) == analysis.account.node
+
+
 @pytest.mark.parametrize("hook", ["prerouting", "input"])
 def test_answers_that_came_to_a_pod(tmp_path: Path, hook: str) -> None:
     """The near miss beside those: they are not for the node, and passed; that the pod does not take them is no rule's doing."""

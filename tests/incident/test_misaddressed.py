@@ -118,3 +118,68 @@ def test_an_uplinks_own_address(
     account = judged(tmp_path, talk, asks).account
 
     assert expected == (account.outside, account.why_unknown)
+
+
+def asks(
+    way: str, *, taken: bool, source: str = "10.244.0.11", server: str = "198.51.100.7:53"
+) -> Conversation:
+    """A pod's lookups leave, and are answered; whether its own interface sees the answers."""
+    talk = Conversation(
+        pod=f"{source}:20001", server=server, nat="192.0.2.10:20001", way=f"{way} cni0 | eth0", proto="udp"
+    )
+    for at in (0, 1, 2):
+        talk.data(b"asks", at)
+        reply = talk.reply(b"told", at + 0.01)
+        if not taken:
+            reply.missed_at(way)
+    return talk
+
+
+class Twin(Conversation):
+    """A pod's, whose interface has a station of its own although its address is another's."""
+
+    __slots__ = ()
+
+    def _macs(self, place: int, routed: bool) -> tuple[str, str]:
+        near, far = super()._macs(place, routed)
+        return (near if routed else NOBODY), far
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("10.244.0.11", (0, {"station": 1})), ("10.244.0.12", (1, {}))],
+    ids=["one address", "two addresses"],
+)
+def test_two_pods_with_one_address(source: str, expected: tuple[int, dict[str, int]], tmp_path: Path) -> None:
+    """What is sent to the address gets to one of them: what the other asked for in vain did not fail at the peer."""
+    first = connection(0, pod="10.244.0.11:30000", nat="192.0.2.10:30000", isn=900)
+    first.syn(-3)
+    first.accept()
+    second = Twin(
+        pod=f"{source}:20001", server="198.51.100.7:80", nat="192.0.2.10:20001", way="veth-b cni0 | eth0"
+    )
+    for at in (0, 1, 3):
+        second.syn(at)
+    account = judged(tmp_path, first, second).account
+
+    assert expected == (account.outside, account.why_unknown)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (f"10.244.0.11 dev cni0 lladdr {NOBODY} PERMANENT\n", (0, {"station": 1})),
+        (f"10.244.0.12 dev cni0 lladdr {NOBODY} PERMANENT\n", (1, {})),
+        ("10.244.0.11 dev cni0 FAILED\n", (1, {})),
+        ("", (1, {})),
+    ],
+    ids=["another's", "another address", "none", "no table"],
+)
+def test_a_pod_whose_entry_has_another_station(
+    entry: str, expected: tuple[int, dict[str, int]], tmp_path: Path
+) -> None:
+    """The bridge floods answers for a station that nobody has: the pod's interface shows them, and the pod does not take them."""
+    told(tmp_path, **{"ip-neigh": f"192.0.2.1 dev eth0 lladdr {GATEWAY} REACHABLE\n{entry}"})
+    account = judged(tmp_path, asks("veth-a", taken=True)).account
+
+    assert expected == (account.worked - 2, account.why_unknown)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from analyzer import Analysis, analyze
 from tests.conversation import BRIDGE, Conversation, bystander, record
 from tests.incident.evidence import connection
+from tests.incident.node import LINKS, told
+
+RULES = "table ip f {\n\tchain c {\n\t\ttype filter hook forward priority 0; policy accept;\n\t}\n}\n"
 
 
 def headings(analysis: Analysis, point: str) -> dict[str, str]:
@@ -73,6 +78,26 @@ def test_the_nodes_own_address_by_what_it_sends(tmp_path: Path) -> None:
 
     assert () == analysis.incidents
     assert {"local": 1} == analysis.account.why_unknown
+
+
+@pytest.mark.parametrize(("served", "expected"), [(True, "unknown"), (False, "outside")])
+def test_who_is_refused_in_the_name_of_a_peer(tmp_path: Path, served: bool, expected: str) -> None:
+    """An address that answers from beyond a router is not the node's, though the node rejects in its name (tcp-reset).
+
+    If nothing else of it was seen it may be the node's own: a port without a program, with the rules known.
+    """
+    told(tmp_path, **{"ip-addr": LINKS, "nft-ruleset": RULES})
+    talk = Conversation(pod="10.244.0.11:1001", server="192.0.2.100:443", way="veth-a cni0")
+    talk.syn(0)
+    talk.send("RA", by_pod=False)
+    far = Conversation(pod="10.244.0.11:1002", server="192.0.2.100:443", way="veth-a cni0 | eth0", isn=70)
+    far.syn(1).missed_at("eth0")
+    far.send("SA", by_pod=False).missed_at("eth0")
+    far.send("A").missed_at("eth0")
+    folder = record(tmp_path, talk, *[far][:served], bystander(-1), bystander(5), points=("veth-a", "cni0"))
+    account = analyze(folder).account
+
+    assert 1 == getattr(account, expected)
 
 
 def test_interface_table(tmp_path: Path) -> None:
