@@ -21,7 +21,8 @@ Remedies and their risks
 
 References
     ip-neighbour(8); arp(7); net/ethernet/eth.c eth_type_trans (PACKET_OTHERHOST);
-    https://github.com/containernetworking/plugins/issues/176; https://github.com/flatcar/Flatcar/issues/278
+    https://github.com/containernetworking/plugins/issues/858; https://github.com/moby/moby/issues/36069;
+    https://github.com/flatcar/Flatcar/issues/278
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from analyzer.incident.scene import Scene
 
 CODE = "stale-neighbour"
-TITLE = "a neighbour table has another station than the receiver"
+TITLE = "wrong link-layer address in a neighbour table"
 RANK = 33
 COUNTED = False
 RECORDS: tuple[Kind, ...] = ("other-host",)
