@@ -248,7 +248,11 @@ class _Reading:
 
     def _operand(self) -> str:
         if self._peek() != "(":
-            return self._take()
+            word = self._take()
+            while self._peek() == "|":  # parentheses may be missing
+                self._at += 1
+                word += f" | {self._take()}"
+            return word
         self._at += 1
         inside = self._upto(frozenset({")"}))
         self._at += 1

@@ -51,6 +51,7 @@ def test_sets() -> None:
         ("meta mark & 0x4000 != 0x4000 return", ("mark", ((Bits(0x4000, 0x4000),),), True)),
         ("meta mark 0x1 return", ("mark", ((Bits(1, 0xFFFFFFFF),),), False)),
         ("tcp flags & (fin | syn) == syn drop", ("tcpflags", ((Bits(2, 3),),), False)),
+        ("tcp flags & (syn | ack) == syn | ack drop", ("tcpflags", ((Bits(18, 18),),), False)),
         ("tcp flags syn / fin,syn drop", ("tcpflags", ((Bits(2, 3),),), False)),
         ("tcp flags != syn / fin,syn drop", ("tcpflags", ((Bits(2, 3),),), True)),
         ("tcp flags syn,ack drop", ("tcpflags", ((Bits(0, 18),),), True)),
