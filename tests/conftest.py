@@ -134,6 +134,7 @@ FEWER = {
     "service-local": 3,
     "service-local-br-netfilter": 3,
     "stale-entry": 3,
+    "stale-neighbour": 2,
     "table-full": 24,
     "table-full-br-netfilter": 24,
     "unnatted-leak": 2,

@@ -83,7 +83,9 @@ def chain(
         inner, outer = begins[place[gap.inner.name]] + m.a, begins[place[gap.outer.name]] + m.b
         # By an uplink that has nothing but its answers, a connection did not come in.
         asked = 2 * m.b.astype(np.int64) + (m.flip == 1)
-        inward = (gap.heading == IN) & (gap.outer.starts[asked + 1] > gap.outer.starts[asked])
+        # Nor did what a bridge flooded, the answers alone, begin at that pod.
+        unasked = gap.inner.starts[2 * m.a.astype(np.int64) + 1] == gap.inner.starts[2 * m.a.astype(np.int64)]
+        inward = ((gap.heading == IN) | unasked) & (gap.outer.starts[asked + 1] > gap.outer.starts[asked])
         before[outer[~inward]] = inner[~inward]
         before[inner[inward]] = outer[inward]
     for at in followed:

@@ -27,6 +27,27 @@ def test_one_connection_at_three_points(tmp_path: Path) -> None:
     assert "out" == one(analysis, "direction")
 
 
+def test_answers_that_a_bridge_floods(tmp_path: Path) -> None:
+    """That another pod's interface shows them, and no request, begins no connection there, nor ends the one that they are of."""
+    talk = out()
+    talk.syn(0)
+    talk.synack()
+    flooded = out(way="veth-b cni0 | eth0")
+    flooded.syn(0)
+    flooded.synack().only_at("veth-b")
+    flooded.sent.pop(0)
+    other = out(pod="10.244.0.12:20001", nat="192.0.2.10:20001", way="veth-b cni0 | eth0")
+    other.syn(1)
+    other.accept()
+    analysis = judged(tmp_path, talk, flooded, other)
+
+    assert {
+        "10.244.0.11:20000 > 192.0.2.100:80/tcp": "veth-a",
+        "10.244.0.12:20001 > 192.0.2.100:80/tcp": "veth-b",
+    } == told(analysis, "point")
+    assert 2 + len(AROUND) == analysis.account.connections
+
+
 def test_dnat_and_snat(tmp_path: Path) -> None:
     """The same through a service, where both ends change."""
     talk = out(server="10.96.0.1:80", dnat="192.0.2.100:8080")

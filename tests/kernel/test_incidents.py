@@ -96,6 +96,7 @@ FRESH: dict[str, set[tuple[str, str, tuple[str, str]]]] = {
     "service-local": set(),
     "service-local-br-netfilter": set(),
     "stale-entry": {("misdelivered", "stale-entry", OUT)},
+    "stale-neighbour": {("misdelivered", "stale-neighbour", ("veth-a", "cni0"))},
     "table-full": {(kind, "conntrack-table-full", OUT) for kind in ("syn-vanished", "udp-vanished")},
     "table-full-br-netfilter": {
         (kind, "conntrack-table-full", (veth, "cni0"))

@@ -141,6 +141,12 @@ def _stale(truth: Truth) -> Expected:
     return NOTHING | counts, {("misdelivered", "stale-entry"): 1}
 
 
+def _stale_neighbour(truth: Truth) -> Expected:
+    told = truth["traffic"]
+    counts = NOTHING | {"connections": len(told["connects"]["a"] + told["connects"]["b"])}
+    return counts, {("misdelivered", "stale-neighbour"): len(told["ignored"])}
+
+
 def _second_way(truth: Truth) -> Expected:
     syns, _ = truth["traffic"]["arrived"]
     answered = [connect for connect in _connects(truth) if connect["delay"] is not None]
@@ -190,6 +196,7 @@ FOLLOWING: dict[str, Callable[[Truth], Expected]] = {
     "snat-race": _race,
     "snat-race-ipv6": _race,
     "stale-entry": _stale,
+    "stale-neighbour": _stale_neighbour,
     "table-full": _full,
     "table-full-br-netfilter": _full,
     "uplink-changed": _uplink_changed,

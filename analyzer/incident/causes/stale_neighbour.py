@@ -136,13 +136,14 @@ def findings(scene: Scene) -> list[Finding]:
 def _at(point: Point, known: NDArray[np.uint64], scene: Scene) -> Iterator[Finding]:
     """What a point shows; *known* are the stations that were heard somewhere."""
     gap = next((gap.names for gap in scene.gaps if point in (gap.inner, gap.outer)), None)
-    doubtful = _doubtful(point, scene)
-    if gap is None or not len(doubtful):
+    if gap is None:
         return
+    doubtful = _doubtful(point, scene)
     flows, starts = point.flows, point.starts
     # What the node sends on has its own station.
     mine = np.isin(flows.proto, (TCP, UDP)) & (flows.mac_src != 0) & ~among(flows.mac_src, scene.node.routers)
-    asked = mine & among(point.src, doubtful) & (starts[2::2] > starts[1:-1:2])
+    asked = mine & (starts[2::2] > starts[1:-1:2])
+    asked &= among(point.src, doubtful) | _unestablished(point, scene)
     for flow in np.flatnonzero(asked)[:LOOKED_AT].tolist():
         asks, replies = (point.rows(flow, side)[:4].tolist() for side in (0, 1))
         if [int(flows.mac_dst[flow])] != list(stations(point.recording, asks[:1])):
@@ -166,6 +167,15 @@ def _at(point: Point, known: NDArray[np.uint64], scene: Scene) -> Iterator[Findi
         own = np.flatnonzero(mine & (point.src == point.dst[flow]) & (starts[1:-1:2] > starts[:-2:2]))
         if len(own):
             yield _finding(point, (flow, int(own[0])), 0, gap, int(flows.mac_dst[flow]), scene, sure=True)
+
+
+def _unestablished(point: Point, scene: Scene) -> NDArray[np.bool_]:
+    """TCP flows on their way out the last packet of whose opener acknowledges nothing."""
+    begin, end = point.starts[:-1:2], point.starts[1::2]
+    found: NDArray[np.bool_] = (point.flows.proto == TCP) & (scene.node.heading[point.name] == OUT)
+    found &= end > begin
+    found[found] = point.packets.flags[point.order[end[found] - 1]] & (TCP_ACK | TCP_RST) != TCP_ACK
+    return found
 
 
 def _doubtful(point: Point, scene: Scene) -> NDArray[np.uint64]:

@@ -61,6 +61,7 @@ SCENARIOS = {
     "snat-race": Scenario(provoke=race.snat_race, rounds=600),
     "snat-race-ipv6": Scenario(provoke=race.snat_race_ipv6, rounds=600),
     "stale-entry": Scenario(provoke=stale.stale_entry, rounds=6),
+    "stale-neighbour": Scenario(provoke=stale.stale_neighbour, rounds=4),
     "table-full": Scenario(provoke=full.table_full, rounds=60),
     "table-full-br-netfilter": Scenario(provoke=full.table_full_br_netfilter, rounds=60),
     "uplink-changed": Scenario(provoke=ways.uplink_changed, rounds=3, apart="eth1"),

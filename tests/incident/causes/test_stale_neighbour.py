@@ -63,6 +63,18 @@ def test_replies_to_another_station(proto: str, listed: str, confidence: str, tm
     assert "ip neigh del 10.244.0.11 dev cni0" == analysis.incidents[0].findings[0].remedies[0].command
 
 
+@pytest.mark.parametrize(("wrong", "expected"), [(True, [("stale-neighbour", "proven", 1)]), (False, [])])
+def test_a_pod_that_acknowledges_nothing(
+    wrong: bool, expected: list[tuple[str, str, int]], tmp_path: Path
+) -> None:
+    """Its frames alone tell, without a table, or any other connection of the pod's; near miss: they go to the pod."""
+    talk = astray(20000, "tcp")
+    if not wrong:
+        talk.station = next(frame for _, _, frame in talk.frames())[6:12].hex(":")
+
+    assert expected == causes(judged(tmp_path, talk))
+
+
 def test_requests_to_another_station(tmp_path: Path) -> None:
     """What comes in for the pod and gets no answer; a connection of the pod's own shows its station."""
     own = Conversation(pod=POD, server=SERVER, nat=NAT)
