@@ -52,9 +52,9 @@ def repeated(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.int64]:
         flow = point.packets.flow.take(rows)
         several = np.bincount(flow, minlength=len(number)) > 1
         mine = several.take(flow) & (number.take(flow) >= 0)
-        rows, first = rows[mine], first[mine]
-        order = np.argsort(point.packets.flow[rows], kind="stable")
-        flow, begin = np.unique(point.packets.flow[rows[order]], return_index=True)
+        rows, first, flow = rows[mine], first[mine], flow[mine]
+        order = np.argsort(flow, kind="stable")
+        flow, begin = np.unique(flow[order], return_index=True)
         last = np.append(begin, len(rows))[1:] - 1
         one, other = order[begin], order[last]
         late = ~handed_on(point, rows[one], rows[other]) & ((first[one] < 0) | (rows[other] < first[one]))

@@ -106,10 +106,8 @@ class Point:
     def rows_of(self, flows: NDArray[Any], side: int | None = None) -> NDArray[np.int32]:
         """Rows of several flows, one flow after the other, of each what the originator sent first; of one side if asked."""
         first = 2 * flows.astype(np.int64) + (side or 0)
-        begin, count = (
-            self.starts[first],
-            self.starts[first + (2 if side is None else 1)] - self.starts[first],
-        )
+        begin, end = self.starts[first], self.starts[first + (2 if side is None else 1)]
+        count = end - begin
         before = np.cumsum(count) - count
         return self.order[np.arange(count.sum()) + np.repeat(begin - before, count)]
 

@@ -154,10 +154,8 @@ def _came(scene: Scene, at: Followed, there: Point) -> tuple[int, int]:
     """
     point, inside = at.point, scene.node.inside
     flow = point.packets.flow[at.rows]
-    some = (at.outward != at.replies) & (
-        point.packets.flags[at.rows] & TCP_RST == 0
-    )  # a RST may be the node's own
-    some &= there.recorded(point.packets.time[at.rows])
+    some = (at.outward != at.replies) & there.recorded(point.packets.time[at.rows])
+    some &= point.packets.flags[at.rows] & TCP_RST == 0  # which may be the node's own
     if at.replies:
         some &= ~among(point.dst[flow], np.concatenate([inside, scene.node.own]))
         partners = [gap.in_outer for gap in scene.gaps if gap.inner is point and gap.outer.role in EXITS]

@@ -157,9 +157,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
 
 def _remedies(scene: Scene) -> tuple[Remedy, ...]:
     """With the limit in numbers where the files tell what it is now."""
-    limit = scene.table_limit
-    double = f"sysctl -w net.netfilter.nf_conntrack_max={limit and 2 * limit}"
-    return (replace(REMEDIES[0], command=double), *REMEDIES[1:]) if limit else REMEDIES
+    if not (limit := scene.table_limit):
+        return REMEDIES
+    double = f"sysctl -w net.netfilter.nf_conntrack_max={2 * limit}"
+    return replace(REMEDIES[0], command=double), *REMEDIES[1:]
 
 
 def _recorded(case: Case, scene: Scene, lines: list[LogLine]) -> Confidence | None:
