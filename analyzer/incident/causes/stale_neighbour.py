@@ -214,6 +214,7 @@ def _finding(
     sent, astray = point.rows(own, 0), point.rows(flow, side)
     pod, here, there = addresses(flows, own)[0], _mac(int(flows.mac_src[own])), _mac(other)
     first, back = (scene.trails.sighting(point, int(rows[0])) for rows in (sent, astray))
+    outermost, row = scene.trails.sightings(point, int(astray[0]))[-1]
     entry = next((one for one in scene.evidence.neighbours if one.address == pod and one.mac == there), None)
     listed = (
         [Evidence(says=f"the node's table says so: {pod} is at {there}", source=entry.file)] if entry else []
@@ -228,7 +229,7 @@ def _finding(
         flow=flow,
         time=int(packets.time[point.rows(flow, 0)[0]]),
         inner=flow_name(flows, flow),
-        outer=flow_name(flows, flow),
+        outer=flow_name(outermost.flows, int(outermost.packets.flow[row])),
         delay_s=None,
         passages=tuple(
             scene.trails.passage(point, int(row), outward=False, role="offender", note=f"to {there}")

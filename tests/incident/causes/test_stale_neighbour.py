@@ -60,7 +60,9 @@ def test_replies_to_another_station(proto: str, listed: str, confidence: str, tm
 
     assert [("stale-neighbour", confidence, 1)] == causes(analysis)
     assert (2, 1) == (analysis.account.worked, analysis.account.node)
-    assert "ip neigh del 10.244.0.11 dev cni0" == analysis.incidents[0].findings[0].remedies[0].command
+    (finding,) = analysis.incidents[0].findings
+    assert "ip neigh del 10.244.0.11 dev cni0" == finding.remedies[0].command
+    assert f"{NAT} > {SERVER}/{proto}" == finding.outer
 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(True, [("stale-neighbour", "proven", 1)]), (False, [])])
