@@ -61,7 +61,7 @@ class DropRecord:
     stack: tuple[str, ...] = ()
     """The functions that led there, the innermost first."""
     hook: Hook | None = None
-    """The hook of netfilter in which it died."""
+    """The hook of netfilter in which it died, where something else than the stack tells it; see `died_in`."""
     device: str = ""
     version: Literal[4, 6] | None = None
     """Of IP."""

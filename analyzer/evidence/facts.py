@@ -268,6 +268,11 @@ def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
         yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
 
 
+def begins(text: str, *lines: str) -> bool:
+    """Say whether any line begins like one of these patterns."""
+    return any(re.search(rf"^(?:{line})", text, re.MULTILINE) for line in lines)
+
+
 def alike(text: str, looks: re.Pattern[str], *understood: re.Pattern[str]) -> list[str]:
     """Give the lines that begin like a source's own and are none of those that it understands, for `unread`."""
     return [

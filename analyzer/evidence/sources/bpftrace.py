@@ -21,14 +21,13 @@ from analyzer.evidence.drops import (
     PROTOCOLS,
     DropRecord,
     address,
-    hook_of,
     nanoseconds,
     number,
     place_of,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, Fact, limited
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -42,7 +41,7 @@ _NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
+    return begins(head, rf"{_CLOCK.pattern}$", _DROP.pattern)
 
 
 @limited("dropped packets", lambda: MOST)
@@ -96,8 +95,6 @@ def _record(
     src = address(said.get("src", ""))
     proto = number(said.get("proto"), 255)
     ported = proto in (6, 17, 33, 132, 136)
-    why = reason(named.get(code, "")) if code is not None else ""
-    where = symbol(said.get("at", "")) or place_of(stack)
     return DropRecord(
         file=file,
         line=line,
@@ -106,10 +103,9 @@ def _record(
         clock="boot",
         offset=offset,
         cpu=number(said.get("cpu"), 0xFFFF),
-        reason=why,
-        location=where,
+        reason=reason(named.get(code, "")) if code is not None else "",
+        location=symbol(said.get("at", "")) or place_of(stack),
         stack=stack,
-        hook=hook_of(why, where, stack),
         device=printable(said.get("dev", "")[:64]),
         version=(6 if ":" in src else 4) if src else None,
         proto="" if proto is None else PROTOCOLS.get(proto, str(proto)),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Fact, limited, unread
+from analyzer.evidence.facts import Fact, begins, limited, unread
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -25,7 +25,7 @@ _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:\S{{1,40}} )?{_DROP.pattern}", head, re.MULTILINE) is not None
+    return begins(head, rf"(?:\S{{1,40}} )?{_DROP.pattern}")
 
 
 @limited("dropped packets", lambda: MOST)

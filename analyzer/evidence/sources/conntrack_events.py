@@ -21,7 +21,7 @@ import numpy as np
 from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import nanoseconds
 from analyzer.evidence.events import KINDS, NO_TIME, EventLog
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.sources.conntrack_table import TUPLE
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
 
@@ -52,9 +52,8 @@ _PORTS = 1 << 16
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(rf"^{_HEAD}src=", _stamped(head), re.MULTILINE) is not None
-        or re.search(r'^<flow type="(?:new|update|destroy)"><meta ', head, re.MULTILINE) is not None
+    return begins(_stamped(head), f"{_HEAD}src=") or begins(
+        head, r'<flow type="(?:new|update|destroy)"><meta '
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.evidence.conntrack_columns import IPV6, Columns, columns
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
 
 PURPOSE = "entries: stale ones, taken ports, how full the table is"
@@ -43,7 +43,7 @@ _FEW = 64
 
 def recognises(head: str) -> bool:
     """Say whether a line lists an entry, or the tool tells how many; events (`conntrack -E`) begin otherwise."""
-    return re.search(rf"^{_HEAD}{TUPLE} |{_SHOWN.pattern}", head, re.MULTILINE) is not None
+    return begins(head, f"{_HEAD}{TUPLE} ") or _SHOWN.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

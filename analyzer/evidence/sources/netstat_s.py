@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -92,9 +92,8 @@ _SENTENCES = {
 
 
 def recognises(head: str) -> bool:
-    return re.search(
-        rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE
-    ) is not None or any(map(_alone, head.splitlines()))
+    headed = begins(head, rf"{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$")
+    return headed or any(map(_alone, head.splitlines()))
 
 
 def _alone(line: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.facts import Fact, begins, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
 
@@ -34,7 +34,7 @@ _ICMP = {"ipv6-icmp": "icmpv6"}
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None
+    return begins(head, _LINE.pattern)
 
 
 @limited("dropped packets", lambda: MOST)

@@ -24,13 +24,12 @@ from analyzer.evidence.drops import (
     VERSIONS,
     DropRecord,
     address,
-    hook_of,
     number,
     place_of,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, Fact, limited
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
 from analyzer.evidence.sources import DROPS
 
@@ -57,9 +56,7 @@ _FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
 
 def recognises(head: str) -> bool:
     found = _HEADER.search(head) or _BARE.search(head)
-    return found is not None or (
-        re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None
-    )
+    return found is not None or begins(head, r'\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"')
 
 
 @limited("dropped packets", lambda: MOST)
@@ -89,17 +86,14 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             continue
         frames = event.pop("frames") or lines[begun : min(at, begun + DEEP)]
         stack = tuple(symbol(frame) for frame in frames) or tuple(reversed(way))
-        why = reason(drop[2]) if drop and not drop[2].isdecimal() else ""
-        where = symbol(caller or (drop[3] if drop and drop[3] else "")) or place_of(stack)
         yield DropRecord(
             file=file,
             line=begun,
             source="pwru",
             clock="monotonic" if event["time"] is not None else "unknown",
-            reason=why,
-            location=where,
+            reason=reason(drop[2]) if drop and not drop[2].isdecimal() else "",
+            location=symbol(caller or (drop[3] if drop and drop[3] else "")) or place_of(stack),
             stack=stack,
-            hook=hook_of(why, where, stack),
             **event,
         )
     if damaged:

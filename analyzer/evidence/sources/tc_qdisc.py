@@ -36,9 +36,8 @@ _JSON = {
 
 
 def recognises(head: str) -> bool:
-    return (_BEGIN.search(head) is not None and _SENT.search(head) is not None) or json_lists.holds(
-        head, "kind", "handle", "drops"
-    )
+    shown = _BEGIN.search(head) is not None and _SENT.search(head) is not None
+    return shown or json_lists.holds(head, "kind", "handle", "drops")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.facts import Fact, begins, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
 
@@ -32,8 +32,9 @@ _FIELD = re.compile(r"\b(IN|OUT|SRC|DST|ID|SPORT|DPORT|TYPE)=(\S{1,64})")
 
 
 def recognises(head: str) -> bool:
-    return re.search(r"^(?:PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=| TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:)", head,
-                     re.MULTILINE) is not None  # fmt: skip
+    return begins(
+        head, r"PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=", r" TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:"
+    )
 
 
 @limited("dropped packets", lambda: MOST)
