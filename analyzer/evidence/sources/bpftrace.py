@@ -18,12 +18,13 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
     DEEP,
     MOST,
-    PROTOCOLS,
+    PORTED,
     DropRecord,
     address,
     nanoseconds,
     number,
     place_of,
+    protocol,
     reason,
     symbol,
 )
@@ -92,9 +93,8 @@ def _record(
 ) -> DropRecord:
     said = {name: value for name, _, value in (word.partition("=") for word in found[2].split())}
     code = number(said.get("reason"), 0xFFFFFFFF)
-    src = address(said.get("src", ""))
     proto = number(said.get("proto"), 255)
-    ported = proto in (6, 17, 33, 132, 136)
+    ported = proto in PORTED
     return DropRecord(
         file=file,
         line=line,
@@ -107,9 +107,8 @@ def _record(
         location=symbol(said.get("at", "")) or place_of(stack),
         stack=stack,
         device=printable(said.get("dev", "")[:64]),
-        version=(6 if ":" in src else 4) if src else None,
-        proto="" if proto is None else PROTOCOLS.get(proto, str(proto)),
-        src=src,
+        proto=protocol(proto),
+        src=address(said.get("src", "")),
         dst=address(said.get("dst", "")),
         sport=number(said.get("sport"), 0xFFFF) if ported else None,
         dport=number(said.get("dport"), 0xFFFF) if ported else None,

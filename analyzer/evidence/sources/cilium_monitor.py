@@ -47,7 +47,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             source="cilium monitor",
             reason=printable(found[1]).upper().replace(" ", "_"),
             location=f"{where[1]}:{where[2]}" if where else "",
-            version=(6 if ":" in src else 4) if src else None,
             proto=proto if proto in ("tcp", "udp", "sctp") else "",
             src=src,
             dst=dst,

@@ -76,7 +76,6 @@ def _told(said: re.Match[str], file: str, line: int) -> DropRecord:
         reason="POLICY_DENIED"
         if said[3] != why or "olicy" in why
         else printable(why).upper().replace(" ", "_"),
-        version=(6 if ":" in src + dst else 4) if src or dst else None,
         proto={"icmpv4": "icmp"}.get(proto, proto)
         if proto in ("tcp", "udp", "sctp", "icmpv4", "icmpv6")
         else "",
@@ -109,7 +108,6 @@ def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:
         reason=printable(string(flow, "drop_reason_desc")[:64]),
         location=printable(string(flow, "file", "name")[:64]),
         device=printable(string(flow, "interface", "name")[:64]),
-        version=(6 if ":" in src else 4) if src else None,
         proto={"ICMPv4": "icmp"}.get(proto, proto.lower()),
         src=src,
         dst=dst,

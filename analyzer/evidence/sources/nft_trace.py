@@ -59,7 +59,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) -> DropRecord:
-    src = address(fields.get("ip saddr", fields.get("ip6 saddr", "")))
     proto = next((name.split()[0] for name in fields if name.endswith(("sport", "dport"))), "")
     proto = proto or fields.get("ip protocol", fields.get("ip6 nexthdr", ""))
     return DropRecord(
@@ -69,9 +68,8 @@ def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) 
         reason="NETFILTER_DROP",
         hook=_hook(base),
         device=printable(fields.get("iif", fields.get("oif", ""))),
-        version=(6 if ":" in src else 4) if src else None,
         proto=printable(_ICMP.get(proto, proto)),
-        src=src,
+        src=address(fields.get("ip saddr", fields.get("ip6 saddr", ""))),
         dst=address(fields.get("ip daddr", fields.get("ip6 daddr", ""))),
         sport=number(fields.get(f"{proto} sport"), 0xFFFF),
         dport=number(fields.get(f"{proto} dport"), 0xFFFF),

@@ -20,12 +20,12 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
     DEEP,
     MOST,
-    PROTOCOLS,
     VERSIONS,
     DropRecord,
     address,
     number,
     place_of,
+    protocol,
     reason,
     symbol,
 )
@@ -109,25 +109,24 @@ def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
     words = rest[packet.end() if packet else meta.end() if meta else 0 :].split() or rest.split()
     drop = _DROP.search(rest)
     func = drop[0] if drop and drop.start() > (packet.end() if packet else -1) else words[0] if words else ""
-    src = address(packet[1]) if packet else ""
     return {
         "skb": found[1],
         "func": func,
         "caller": "",
         "frames": None,
-        "time": number_of(rest.split()[0]) if timed else None,
+        "time": _time(rest.split()[0]) if timed else None,
         "cpu": number(found[2], 0xFFFF),
         "device": printable(meta[1].rpartition(":")[0]) if meta else "",
-        "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[2], 16)) if meta else None,
+        "version": VERSIONS.get(int(meta[2], 16)) if meta else None,
         "proto": packet[5] if packet else "",
-        "src": src,
+        "src": address(packet[1]) if packet else "",
         "dst": address(packet[3]) if packet else "",
         "sport": number(packet[2], 0xFFFF) if packet and packet[5] in _PORTED else None,
         "dport": number(packet[4], 0xFFFF) if packet and packet[5] in _PORTED else None,
     }
 
 
-def number_of(text: str) -> int | None:
+def _time(text: str) -> int | None:
     """Read a time of up to 19 digits."""
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
 
@@ -139,8 +138,8 @@ def _json(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(item, dict) or not string(item, "func"):
         return None
-    src = address(string(item, "tuple", "saddr"))
-    proto = integer(item, "tuple", "proto", most=255)
+    proto = protocol(integer(item, "tuple", "proto", most=255))
+    ported = proto in _PORTED
     stack = item.get("stack")
     return {
         "skb": string(item, "skb"),
@@ -150,14 +149,10 @@ def _json(line: str) -> dict[str, Any] | None:
         "time": integer(item, "time"),
         "cpu": integer(item, "cpu", most=0xFFFF),
         "device": printable(string(item, "iface").rpartition(":")[0][:64]),
-        "version": (6 if ":" in src else 4) if src else VERSIONS.get(integer(item, "proto") or 0),
-        "proto": PROTOCOLS.get(proto, str(proto)) if proto is not None else "",
-        "src": src,
+        "version": VERSIONS.get(integer(item, "proto") or 0),
+        "proto": proto,
+        "src": address(string(item, "tuple", "saddr")),
         "dst": address(string(item, "tuple", "daddr")),
-        "sport": integer(item, "tuple", "sport", most=0xFFFF)
-        if PROTOCOLS.get(proto or 0) in _PORTED
-        else None,
-        "dport": integer(item, "tuple", "dport", most=0xFFFF)
-        if PROTOCOLS.get(proto or 0) in _PORTED
-        else None,
+        "sport": integer(item, "tuple", "sport", most=0xFFFF) if ported else None,
+        "dport": integer(item, "tuple", "dport", most=0xFFFF) if ported else None,
     }

@@ -97,7 +97,6 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
         location=place_of(stack),
         stack=stack,
         device=printable(device[1]) if device else "",
-        version=(6 if ":" in src else 4) if src else None,
         proto=proto[1].lower() if proto else "",
         src=src,
         dst=dst,

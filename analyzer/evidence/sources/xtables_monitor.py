@@ -65,7 +65,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> DropRecord:
     fields: dict[str, str] = dict(_FIELD.findall(packet))
-    src = address(fields.get("SRC", ""))
     flags = re.search(r" DPORT=\d+ [A-Z]", packet)
     return DropRecord(
         file=file,
@@ -74,9 +73,8 @@ def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> 
         reason="NETFILTER_DROP",
         hook=hook,
         device=printable(fields.get("IN") or fields.get("OUT") or ""),
-        version=(6 if ":" in src else 4) if src else None,
         proto="tcp" if flags else "udp" if "DPORT" in fields else "icmp" if "TYPE" in fields else "",
-        src=src,
+        src=address(fields.get("SRC", "")),
         dst=address(fields.get("DST", "")),
         sport=number(fields.get("SPORT"), 0xFFFF),
         dport=number(fields.get("DPORT"), 0xFFFF),
