@@ -83,7 +83,7 @@ def render_each(checked: Sequence[Checked], width: int = WIDTH, *, colour: bool 
 def overview(analysis: Result) -> str:
     """Return the verdict, the capture points and each incident's summary."""
     sheet = _Sheet(WIDTH, colour=False)
-    blocks = [sheet.wrap(headline(analysis.incidents, analysis)), sheet.bundle(analysis)]
+    blocks = [sheet.wrap(headline(analysis)), sheet.bundle(analysis)]
     blocks += [sheet.summary(incident) for incident in analysis.incidents[:INCIDENTS]]
     blocks.append(_more(len(analysis.incidents) - INCIDENTS, "incident"))
     if analysis.slow is not None:
@@ -129,7 +129,7 @@ class _Sheet:
     def report(self, analysis: Result) -> str:
         wrong = analysis.incidents or analysis.account.open or analysis.inconclusive
         codes = (_BOLD, _RED) if wrong else (_BOLD,) if analysis.account.outside else (_BOLD, _GREEN)
-        blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis.incidents, analysis))]]
+        blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis))]]
         found = causes(analysis.incidents)
         blocks += [self.cause(cause) for cause in found[:CAUSES]]
         blocks += [self.slow(analysis), self.account(analysis), self.outside(analysis)]
