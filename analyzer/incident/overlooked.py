@@ -16,7 +16,7 @@ from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import FOLLOWED, TCP, UDP
-from analyzer.incident.absence import misses
+from analyzer.incident.absence import complete
 from analyzer.incident.cases import REFUSED
 from analyzer.incident.records import joined
 from analyzer.incident.routing import way
@@ -218,7 +218,7 @@ def behind_bridges(scene: Scene) -> None:
     """Place behind the bridge what the bridge's capture overlooked, where something tells that it got further; in place.
 
     Between a port and its bridge no rule of IP acts but PREROUTING's, and nothing refuses. So the node's refusal tells, the
-    kernel's record, a rule that ends it for certain, or, where that capture lacks others that got through, another attempt.
+    kernel's record, a rule that ends it for certain, or another attempt, unless that capture demonstrably lacks nothing.
     """
     for protocol in FOLLOWED:
         for at in (one for one in scene.requests[protocol] if one.point.role == "pod"):
@@ -242,7 +242,7 @@ def _ended(scene: Scene, at: Followed) -> NDArray[np.bool_]:
 def _move(scene: Scene, at: Followed, number: int, there: Followed, beyond: Sequence[int]) -> None:
     """Say of which gap behind the bridge a loss, or refusal, in the gap before it is."""
     gap, flow = scene.gaps[number], there.point.packets.flow[there.rows]
-    lost = _ended(scene, there) & np.isin(there.gap, beyond) & (misses(scene, gap, outward=True) > 0)
+    lost = _ended(scene, there) & np.isin(there.gap, beyond) & (not complete(scene, gap, outward=True))
     repeated = dict(zip(flow[lost].tolist(), there.gap[lost].tolist(), strict=True))
     busiest = max(beyond, key=lambda n: len(scene.gaps[n].matches.a))
     for place in np.flatnonzero(_ended(scene, at) & (at.gap == number))[:MOST].tolist():
