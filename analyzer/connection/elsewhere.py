@@ -69,7 +69,7 @@ def _others(
     """Points with the flows there of which the SYN shows who opened them, and their connections; not where those begin."""
     for number, point in enumerate(chains.points):
         of = chains.of[number]
-        flows = np.flatnonzero((of >= 0) & (point.flows.proto == TCP) & (point.flows.marks & SYN_X != 0))
+        flows = np.flatnonzero((of >= 0) & (point.flows.marks & SYN_X != 0))
         flows = flows[some[of[flows]]]
         flows = flows[(chains.point[of[flows]] != number) | (chains.flow[of[flows]] != flows)]
         if len(flows):

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP
+from scapy.layers.l2 import Ether
 
 from analyzer import analyze
 from analyzer.flow.point import TCP, UDP
 from tests.connection.reasons import asks, inbound, judged, opens, out, reasons
 from tests.connection.samples import keep, unpacked
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, encapsulated, record
+from tests.incident.evidence import Frames
 
 
 def _gaps(folder: Path, *talks: Conversation) -> list[tuple[str, str] | None]:
@@ -137,6 +140,47 @@ def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
     )
 
     assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
+
+
+@pytest.mark.parametrize(("pod", "uplink"), [(11, "eth1"), (12, "eth0"), (13, "eth0")])
+def test_of_two_exits_the_one_of_the_same_sender(pod: int, uplink: str, tmp_path: Path) -> None:
+    """Policy routing may send each pod's packets another way to one address; a pod that is not known there goes with the most."""
+    talks = [
+        out(pod=f"10.244.0.{11 + n}:3000{n}", way=f"veth-{'ab'[n]} cni0 | eth{1 - n}", nat=f"192.0.2.{10 + n}:3000{n}", isn=n)
+        for n in (0, 1)
+    ]  # fmt: skip
+    for talk in talks:
+        talk.syn(-4)
+        talk.accept()
+        talk.data(at=21)
+    lost = asks(out(pod=f"10.244.0.{pod}:20000"), 0, 1, after="cni0")
+
+    assert [("cni0", uplink)] == _gaps(tmp_path, *talks, lost)
+
+
+@pytest.mark.parametrize(
+    ("way", "after", "gap"),
+    [
+        ("veth-a cni0 | flannel.1 eth0", "eth0", ("flannel.1", "eth0")),
+        ("veth-a cni0 | flannel.1 eth0", "flannel.1", ("cni0", "flannel.1")),
+        ("cali1a | flannel.1 eth0", "eth0", ("flannel.1", "eth0")),
+        ("cali1a | flannel.1 eth0", "flannel.1", ("cali1a", "flannel.1")),
+    ],
+)
+def test_in_by_a_tunnel(way: str, after: str, gap: tuple[str, str], tmp_path: Path) -> None:
+    """What the uplink has in a tunnel's packets comes out of the tunnel before it goes to the pod."""
+    ends = {"pod": "10.244.0.11:80", "way": way}
+    talks = [Conversation(**ends, server=f"10.244.2.{n}:4000{n}", server_isn=n * 99_991) for n in (5, 6)]
+    for talk, at in zip(talks, (-2, 0), strict=True):
+        opens(talk, at, at + 1)
+    talks[0].send("SA")
+    talks[0].send("A", by_pod=False, at=5)
+    for sent in talks[1].sent:
+        sent.lost_after(after)
+    around = [bystander(at, way.replace("flannel.1 ", "")) for at in (-5, 20)]
+    encapsulated(record(tmp_path, *talks, *around) / "eth0.pcap", "10.244.2.")
+
+    assert [gap] == [incident.gap for incident in analyze(tmp_path).incidents]
 
 
 @pytest.mark.parametrize(
@@ -373,23 +417,39 @@ def test_another_way_that_other_protocols_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crossed", "route", "expected"),
+    ("esp", "crossed", "route", "expected"),
     [
-        (False, "", "undecoded"),
-        (False, "10.244.5.0/24 dev wg0 scope link\n", "undecoded"),
-        (False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "lost"),
-        (True, "", "lost"),
+        (False, False, "", "undecoded"),
+        (False, False, "10.244.5.0/24 dev wg0 scope link\n", "undecoded"),
+        (False, False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "lost"),
+        (False, True, "", "lost"),
+        (True, False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "undecoded"),
+        (True, True, "", "lost"),
     ],
-    ids=["nothing tells", "routed into it", "routed past it", "others left openly"],
+    ids=[
+        "nothing tells",
+        "routed into it",
+        "routed past it",
+        "others left openly",
+        "IPsec asks no route",
+        "openly all the same",
+    ],
 )
 def test_a_tunnel_whose_device_was_not_captured(
-    crossed: bool, route: str, expected: str, tmp_path: Path
+    esp: bool, crossed: bool, route: str, expected: str, tmp_path: Path
 ) -> None:
     """What never left openly may be in the packets of a tunnel that nobody can read."""
-    tunnel = Conversation(pod="192.0.2.10:51820", server="198.51.100.9:51820", proto="udp", way="eth0")
-    for at in (-4, 3):
-        tunnel.data(b"\x04\0\0\0" + bytes(60), at)
-        tunnel.reply(80)
+    tunnel: Conversation | Frames
+    if esp:
+        outer = (
+            Ether(src=UPLINK, dst=GATEWAY) / IP(src="192.0.2.10", dst="198.51.100.9", proto=50) / bytes(60)
+        )
+        tunnel = Frames([("eth0", at, outer) for at in (-4, 3)])
+    else:
+        tunnel = Conversation(pod="192.0.2.10:51820", server="198.51.100.9:51820", proto="udp", way="eth0")
+        for at in (-4, 3):
+            tunnel.data(b"\x04\0\0\0" + bytes(60), at)
+            tunnel.reply(80)
     talks = [asks(out(server="10.244.5.5:80"), 0, 1, after="cni0")]
     if crossed:
         talks.append(out(pod="10.244.0.12:30000", server="10.244.5.5:80", nat="192.0.2.10:30000"))

@@ -11,6 +11,7 @@ import pytest
 from analyzer.connection.outcome import OUTCOMES
 from tests.connection.told import closed, connections, judged, one, out, told
 from tests.conversation import Conversation
+from tests.incident.evidence import connection
 
 
 def _ok(talk: Conversation) -> None:
@@ -179,6 +180,12 @@ def _reset_by_pod_first(talk: Conversation) -> None:
     talk.send("R", by_pod=False)
 
 
+def _not_taken(talk: Conversation) -> None:
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+
+
 def _asked(talk: Conversation) -> None:
     talk.proto = "udp"
     for at in (0, 5):
@@ -196,13 +203,14 @@ def _asked(talk: Conversation) -> None:
         (_reset_by_pod, "reset", 0, 4),
         (_reset_twice, "reset", 1, 4),
         (_reset_by_pod_first, "reset", 0, 4),
+        (_not_taken, "timed-out", 1, 1),
         (_asked, "unanswered", 0, 0),
     ],
 )
 def test_the_packet_that_decides(
     tell: Callable[[Conversation], None], outcome: str, side: int, packet: int, tmp_path: Path
 ) -> None:
-    """The first request, the first repetition or the first RST explains what became of a connection, and who sent it.
+    """The first request, repetition or RST, or the first SYN-ACK that nobody took, explains an outcome, and who sent it.
 
     A delay lasts from the first SYN to the one that was answered; each repetition of data counts.
     """
@@ -254,15 +262,45 @@ def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "answered", "outcome"),
-    [(53, True, "ok"), (53, False, "unanswered"), (514, False, "one-way"), (9999, True, "ok")],
+    ("port", "answered", "outcome", "state"),
+    [
+        (53, True, "ok", "SF"),
+        (53, False, "unanswered", "S0"),
+        (514, False, "one-way", "S0"),
+        (9999, True, "ok", "SF"),
+    ],
 )
-def test_udp(port: int, answered: bool, outcome: str, tmp_path: Path) -> None:
+def test_udp(port: int, answered: bool, outcome: str, state: str, tmp_path: Path) -> None:
     """A service that answers what it is asked left a question unanswered; syslog never answers anybody."""
     talk = out(server=f"192.0.2.100:{port}", proto="udp")
     talk.data(b"question", at=0)
     if answered:
         talk.reply(b"answer")
+    analysis = judged(tmp_path, talk)
+
+    assert (outcome, state) == (one(analysis), one(analysis, "state"))
+
+
+@pytest.mark.parametrize(("port", "outcome"), [(514, "one-way"), (515, "unanswered")])
+def test_one_way_where_others_got_away(port: int, outcome: str, tmp_path: Path) -> None:
+    """What may have been lost, since the uplink was silent by then, is one-way only where others to its port left."""
+    talks = [
+        out(proto="udp", server="192.0.2.100:514"),
+        connection(1, proto="udp", server=f"192.0.2.100:{port}"),
+    ]
+    talks[0].data(b"one", 0)
+    talks[1].data(b"two", 30).lost_after("cni0")
+
+    assert ["one-way", outcome] == [*told(judged(tmp_path, *talks)).values()]
+
+
+@pytest.mark.parametrize("outcome", ["ok", "timed-out"])
+def test_a_bridge_has_a_syn_twice(outcome: str, tmp_path: Path) -> None:
+    """With br_netfilter it hands one packet on twice: nothing was repeated."""
+    talk = out(way="cni0 | eth0")
+    talk.syn(0).seen = [0, 0, 1]
+    if outcome == "ok":
+        talk.accept()
 
     assert outcome == one(judged(tmp_path, talk))
 
@@ -295,9 +333,7 @@ def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
 def test_nobody_took_the_answer(tmp_path: Path) -> None:
     """A SYN-ACK that is sent again and again, and never acknowledged, opens nothing: what the pod has, it did not take."""
     talk = out()
-    for at in (0, 1, 3):
-        talk.syn(at)
-        talk.synack(at + 0.1)
+    _not_taken(talk)
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
@@ -318,9 +354,7 @@ def test_an_answer_that_was_taken_in_the_end(by_pod: bool, tmp_path: Path) -> No
 def test_an_answer_to_nobody_that_was_captured(tmp_path: Path) -> None:
     """Where the opener is none of the captured pods, nobody can tell who lost its SYN-ACK."""
     talk = out(pod="10.244.0.1:20000", nat=None, way="cni0 veth-b", server="10.244.0.12:80")
-    for at in (0, 1, 3):
-        talk.syn(at)
-        talk.synack(at + 0.1)
+    _not_taken(talk)
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "unknown") == (one(analysis), one(analysis, "class"))

@@ -102,6 +102,11 @@ def test_every_error_has_words(kind: tuple[int, int]) -> None:
 
 def test_a_quote_that_was_cut(tmp_path: Path) -> None:
     """An error whose quote is cut within the ports may be about it: nobody can tell whether it was lost, or refused."""
-    talk = asks(out(), 0, after="cni0")
-    record(tmp_path, talk, _error(talk, 1, 1), *AROUND, snaplen={"cni0": 54, "veth-a": 54})  # type: ignore[arg-type]
-    assert ["error-unread"] == reasons(analyze(tmp_path))
+    talk, other = (
+        asks(out(), 0, after="cni0"),
+        asks(out(pod="10.244.0.11:20001", nat="192.0.2.10:20001"), 0.5),
+    )
+    record(tmp_path, talk, other, _error(talk, 1, 1), *AROUND, snaplen={"cni0": 54, "veth-a": 54})  # type: ignore[arg-type]
+    analysis = analyze(tmp_path)
+
+    assert [["error-unread"], ["seen-beyond"]] == [reasons(analysis, port=port) for port in (20000, 20001)]

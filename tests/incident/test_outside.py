@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
-from scapy.packet import Raw
-from scapy.utils import PcapReader, PcapWriter
 
 from analyzer import analyze
 from analyzer.incident.model import Outside
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import Conversation, bystander, encapsulated, record
 
 FAR = "198.51.100.61:443"
 
@@ -199,19 +194,7 @@ def test_untranslated_sources(tmp_path: Path) -> None:
 def test_untranslated_in_a_tunnel(tmp_path: Path) -> None:
     """Another node's pod is asked through VXLAN: the tunnel's ends are what has to be routed."""
     folder = record(tmp_path, *(talk(40_000 + n, nat=None, at=0.1 * n) for n in range(4)))
-    with PcapReader(str(folder / "eth0.pcap")) as read:
-        frames = list(read)
-    outer = (
-        Ether(src="02:42:c0:00:02:0a", dst="02:42:c0:00:02:0c")
-        / IP(src="192.0.2.10", dst="192.0.2.12")
-        / UDP(sport=50123, dport=8472)
-    )
-    with closing(PcapWriter(str(folder / "eth0.pcap"))) as file:
-        for frame in frames:
-            packet = outer / Raw(b"\x08\0\0\0\0\0\1\0" + bytes(frame))  # RFC 7348 section 5
-            packet.time = frame.time
-            file.write(packet)
-
+    encapsulated(folder / "eth0.pcap")
     outside = analyze(folder).outside
     assert outside is not None
     assert 4 == outside.unanswered
