@@ -65,6 +65,28 @@ def test_another_port_in_the_middle(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("nat", "reset"), [("192.0.2.10:17342", True), ("192.0.2.10:1024", False)])
+def test_what_is_drawn(nat: str, reset: bool, tmp_path: Path) -> None:
+    """Three packets before and six from the first one on that left from the other port, which may be lower than the server's."""
+    first, rest = talks(60, nat=nat, reset=reset)
+    for n in range(7):
+        rest.send("PA", 10, by_pod=bool(n % 2), seq=90_000 + n)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+    sent = [*first.sent[-3:], *rest.sent[:6]]
+
+    assert [one.outward for one in sent] == [one.outward for one in finding.passages]
+    assert [*3 * ["context"], "offender", *5 * ["context"]] == [one.role for one in finding.passages]
+    assert (len(first.sent) + len(rest.sent) - 9, len(rest.sent)) == (
+        finding.omitted,
+        finding.facts["packets"],
+    )
+    assert ("192.0.2.10:43286 to 192.0.2.100:5432", f"{nat} to 192.0.2.100:5432") == (
+        finding.facts["old"],
+        finding.facts["new"],
+    )
+    assert reset == any("reset it" in one.says for one in finding.evidence)
+
+
 @pytest.mark.parametrize(
     ("by", "says"), [("", ""), (" [USERSPACE] portid=77 progname=conntrack", " by a program")]
 )

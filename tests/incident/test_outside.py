@@ -183,12 +183,22 @@ def test_newer_timestamps(later: int, tmp_path: Path) -> None:
     assert "older-timestamp" not in codes(told(tmp_path, *talks))
 
 
-def test_untranslated_sources(tmp_path: Path) -> None:
-    """What leaves with the pod's own address may have no way back, where what is translated works."""
-    talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(2)]
+@pytest.mark.parametrize(
+    ("answered", "says"),
+    [
+        (False, "no public network leads back to a private one"),
+        (True, "perhaps nobody outside knows a way back"),
+    ],
+)
+def test_untranslated_sources(answered: bool, says: str, tmp_path: Path) -> None:
+    """What leaves with the pod's own address has no way back, where what is translated works; unless one of it did."""
+    talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(5)]
     talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
+    talks += [talk(42_000, nat=None, answered=True, at=9)] * answered
+    outside = told(tmp_path, *talks)
 
-    assert {"unroutable-source": 2, "one-destination": 2} == codes(told(tmp_path, *talks))
+    assert {"unroutable-source": 5, "one-destination": 5} == codes(outside)
+    assert outside.traits[0].says.endswith(says)  # type: ignore[union-attr]
 
 
 def test_untranslated_in_a_tunnel(tmp_path: Path) -> None:
@@ -205,11 +215,30 @@ def test_a_private_source_and_a_public_destination(tmp_path: Path) -> None:
     """Where nothing at all is translated nothing works beside it: that no way leads back is certain, and one is enough."""
     private = "10.96.7.140:443"
 
-    assert "unroutable-source" in codes(analyze(record(tmp_path / "a", talk(40_000, nat=None))).outside)
+    outside = analyze(record(tmp_path / "a", talk(40_000, nat=None))).outside
+
+    assert ": no public network leads back to a private one" == outside.traits[0].says[-47:]  # type: ignore[union-attr]
     assert "unroutable-source" not in codes(
         analyze(record(tmp_path / "b", talk(40_000, private, nat=None))).outside
     )
-    assert "unroutable-source" not in codes(analyze(record(tmp_path / "c", talk(40_000))).outside)
+    outside = analyze(record(tmp_path / "c", talk(40_000))).outside
+    assert "unroutable-source" not in codes(outside)
+    assert "host 192.0.2.10 and port 443" in outside.advice.command  # type: ignore[operator, union-attr]
+
+
+def test_what_never_left_is_not_asked_how_it_did(tmp_path: Path) -> None:
+    """A pod of the node that does not answer: that the others' ports are low by the bridge says nothing of a firewall outside."""
+    ends = {"server": "10.244.0.12:80", "way": "veth-a cni0 veth-b", "nat": None}
+    talks = [talk(1_024 + n, at=0.1 * n, isn=n * 99_991, **ends) for n in range(5)]
+    around = [
+        Conversation(pod="10.244.0.12:9000", server=FAR, nat="192.0.2.10:50000", way="veth-b cni0 | eth0")
+    ]
+    around[0].syn(-3)
+    around[0].accept()
+    outside = told(tmp_path, *talks, *around)
+
+    assert 5 == outside.unanswered  # type: ignore[union-attr]
+    assert {"one-destination": 5} == codes(outside)
 
 
 def test_only_large_ones(tmp_path: Path) -> None:
