@@ -109,7 +109,7 @@ def _turned(scene: Scene) -> None:
     flows: dict[tuple[str, bool], list[int]] = {}
     for point, crossed in crossings(scene):
         flows.setdefault((point.name, crossed.sure), []).append(int(point.packets.flow[crossed.request]))
-    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]) if flows else ():
+    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]):
         for sure, code in ((True, "turned"), (False, "way-unknown")):
             mine = np.isin(at.point.packets.flow[at.rows], flows.get((at.point.name, sure), []))
             at.reason[mine & (at.reason == CODES["lost"])] = CODES[code]

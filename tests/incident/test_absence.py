@@ -112,16 +112,29 @@ def test_a_point_of_openings(hidden: bool, expected: str, tmp_path: Path) -> Non
     assert (expected == "lost") == bool(analysis.incidents)
 
 
-@pytest.mark.parametrize(("server", "called"), [("192.0.2.100:81", []), ("192.0.2.101:80", ["refused"])])
-def test_a_refusal_by_somebody_who_is_known(server: str, called: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("server", "point", "called"),
+    [
+        ("192.0.2.100:81", "", []),
+        ("192.0.2.101:80", "", ["refused"]),
+        ("192.0.2.101:80", "eth0", []),
+        ("192.0.2.101:80", "veth-f", ["refused"]),
+    ],
+    ids=["its sender is known", "a stranger", "whose packets the uplink lacks", "whose the pod lacks"],
+)
+def test_a_refusal_by_somebody_who_is_known(
+    server: str, point: str, called: list[str], tmp_path: Path
+) -> None:
     """A RST that went through as many routers as what else came in of its sender came in; of a stranger it is the node's."""
     talk = connection()
     talk.syn(0).missed_at("eth0")
     talk.send("RA", by_pod=False).missed_at("eth0")
+    others = [whole(connection(5 + n, server=server, way="veth-f cni0 | eth0"), 2 + n) for n in range(6)]
+    for other in others[1:] if point else ():
+        for sent in other.sent[:2]:
+            sent.missed_at(point)
 
-    assert called == [
-        i.kind for i in judged(tmp_path, talk, whole(connection(5, server=server), 2)).incidents
-    ]
+    assert called == [i.kind for i in judged(tmp_path, talk, *others).incidents]
 
 
 @pytest.mark.parametrize(
