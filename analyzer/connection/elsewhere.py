@@ -50,14 +50,13 @@ def repeated(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.int64]:
         number = np.full(len(point.flows), -1, np.int32)
         number[flows] = of
         flow = point.packets.flow.take(rows)
-        several = np.bincount(flow, minlength=len(number)) > 1
-        mine = several.take(flow) & (number.take(flow) >= 0)
+        mine = number.take(flow) >= 0
         rows, first, flow = rows[mine], first[mine], flow[mine]
         order = np.argsort(flow, kind="stable")
         flow, begin = np.unique(flow[order], return_index=True)
         last = np.append(begin, len(rows))[1:] - 1
         one, other = order[begin], order[last]
-        late = ~handed_on(point, rows[one], rows[other]) & ((first[one] < 0) | (rows[other] < first[one]))
+        late = ~handed_on(point, rows[one], rows[other]) & (first[one] == first[other])  # no answer in between
         waited = point.packets.time[rows[other]] - point.packets.time[rows[one]]
         np.maximum.at(found, number[flow[late]], waited[late])
     return found
