@@ -48,7 +48,7 @@ def onward(
     # It comes out of the tunnel first.
     wrapped = point.encapsulated[flow] & any(leg.there.role == "tunnel" and not leg.outward for leg in legs)
     for n, leg in enumerate(legs):
-        if _elsewhere(point, leg, node):
+        if node.apart(point, leg.there):
             continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there; of one with several addresses, or
@@ -100,19 +100,13 @@ def onward(
     return ways
 
 
-def _elsewhere(point: Point, leg: Leg, node: Node) -> bool:
-    """Whether a leg joins a bridge and a pod that is a port of another one."""
-    bridges = [one.name for one in (point, leg.there) if one.role == "bridge"]
-    pods = [one.name for one in (point, leg.there) if one.role == "pod"]
-    return len(bridges) == len(pods) == 1 and node.bridges.get(pods[0], bridges[0]) != bridges[0]
-
-
 def _routed_to(
     point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
     """Whether packets are for another bridge's network: so say the routes, others to the same address, or packets of its pods."""
     to, heading, there = dst[flow], node.heading[leg.there.name], leg.there
-    inside = [dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]]]
+    on = OUT if leg.outward else IN
+    inside = [point.dst[leg.flows_here[leg.heading == on]], point.src[leg.flows_here[leg.heading == -on]]]
     inside += [there.src[heading == OUT], there.dst[heading == IN]]
     found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:
