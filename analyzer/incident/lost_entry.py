@@ -231,10 +231,10 @@ def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
         new = new[::-1] if old[1] == new[0] else new
         if (old[1] != new[1] and m.agreed[index] & DST) or old == new or new[0] == ends(inner.flows, mine)[0]:
             continue  # another connection, or the packet was not translated: another story
-        rows = inner.rows(mine)
-        before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
+        all_ = inner.rows(mine)
+        before = all_[(all_ < row) & (gap.in_outer[all_] >= 0)]
         if len(before):
-            yield _finding(gap, index, rows, before, row, first, old, new, scene)
+            yield _finding(gap, index, all_, before, row, first, old, new, scene)
 
 
 def _finding(
