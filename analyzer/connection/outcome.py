@@ -336,9 +336,9 @@ def _decide(  # type: ignore[no-untyped-def]
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
     waiting = (opened | unheard) & ~established & ~refused_tcp
     code = np.select(
-        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
+        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp,
          refused_tcp, waiting & short & ~any_reset & ~unheard, waiting, reset_, stalled, delayed],
-        [OK, REFUSED, UNANSWERED, OK,
+        [OK, REFUSED, UNANSWERED,
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],
         OK,
     ).astype(np.int8)  # fmt: skip

@@ -99,6 +99,36 @@ def test_in_through_dnat_where_others_to_the_port_went(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
 
 
+def test_in_through_dnat_without_a_bridge(tmp_path: Path) -> None:
+    """To the one of two pods that others to the port were led to, though more goes to the other; to any, where none were."""
+    talks = []
+    for n, (port, way) in enumerate([(80, "cali1a"), *[(81, "cali2b")] * 3, (80, "cali1a"), (82, "cali1a")]):
+        ends = {"pod": f"10.244.0.{'11' if way == 'cali1a' else '12'}:8080", "nat": f"192.0.2.10:{port}"}
+        talks.append(
+            opens(
+                inbound(
+                    **ends, server=f"203.0.113.{n}:{41000 + n}", server_isn=n * 99_991, way=f"{way} | eth0"
+                ),
+                n,
+            )
+        )
+        if n < 4:
+            talks[-1].send("SA")
+        else:
+            talks[-1].sent[0].lost_after("eth0")
+    around = [bystander(at, f"{pod} | eth0") for pod in ("cali1a", "cali2b") for at in (-5, 20)]
+    chain = "type nat hook prerouting priority -100; policy accept;"
+    (tmp_path / "nft.txt").write_text(
+        f"table ip n {{\n\tchain c {{\n\t\t{chain}\n\t\ttcp dport 82 dnat to 10.244.0.12:8080\n\t}}\n}}\n"
+    )
+    analysis = analyze(record(tmp_path, *talks, *around))
+
+    assert [["lost"], ["lost"]] == [reasons(analysis, "eth0", port=port) for port in (41004, 41005)]
+    assert [("cali1a", "eth0"), ("cali2b", "eth0")] == sorted(
+        one.gap or ("", "") for one in analysis.incidents
+    )
+
+
 def test_in_to_a_pod_without_a_bridge(tmp_path: Path) -> None:
     """What is addressed to one of two pods is lost on its way to that one; what the node itself sends is for neither."""
     talks = []
@@ -244,13 +274,17 @@ def test_of_tunnel_and_uplink_the_tunnel_for_pods(pod: str, server: str, outer: 
 )
 def test_an_exit_that_was_not_captured(server: str, expected: str, tmp_path: Path) -> None:
     """Half of what leaves goes another way: what is not seen may have gone there, and did if it is for the same address."""
-    other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
-    other.syn(0).missed_at("eth0")
-    other.accept()
-    for sent in other.sent[1:]:
-        sent.missed_at("eth0")
+    others = [
+        Conversation(pod=f"10.244.0.12:{port}", server="192.0.2.201:80", nat=f"192.0.2.11:{port}", isn=port)
+        for port in (30000, 30001)
+    ]
+    for other in others:
+        other.syn(0)
+        other.accept()
+        for sent in other.sent:
+            sent.missed_at("eth0")
     silent = asks(out(server=f"{server}:80"), 1, 2, after="cni0")
-    analysis = judged(tmp_path, other, silent)
+    analysis = judged(tmp_path, *others, silent)
 
     assert ["answered-here"] == reasons(analysis, port=30000)
     assert [expected, expected] == reasons(analysis)
@@ -309,7 +343,9 @@ def test_one_way(tmp_path: Path) -> None:
                     sent.missed_at("eth0")
         if more:
             others.append(bystander(2))
-        record(tmp_path / name, talk, *others)
+        own = Conversation(pod="192.0.2.10:5000", server="203.0.113.9:443", way="eth0")
+        own.reply(at=2)
+        record(tmp_path / name, talk, own, *others)
         assert [("capture-dropped" if more else "one-direction")] == reasons(analyze(tmp_path / name))
 
 

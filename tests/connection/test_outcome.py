@@ -180,6 +180,13 @@ def _reset_by_pod_first(talk: Conversation) -> None:
     talk.send("R", by_pod=False)
 
 
+def _shut(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.send("SA", by_pod=False, window=0)
+    for at in (0.1, 1, 2):
+        talk.send(at=at)
+
+
 def _not_taken(talk: Conversation) -> None:
     for at in (0, 1, 3):
         talk.syn(at)
@@ -199,6 +206,7 @@ def _asked(talk: Conversation) -> None:
         (_refused, "refused", 0, 0),
         (_timed_out, "timed-out", 0, 0),
         (_stalled, "stalled", 0, 4),
+        (_shut, "stalled", 0, 3),
         (_reset_by_server, "reset", 1, 4),
         (_reset_by_pod, "reset", 0, 4),
         (_reset_twice, "reset", 1, 4),
@@ -224,7 +232,7 @@ def test_the_packet_that_decides(
     assert (side if outcome == "reset" else -1) == all_.outcomes.by[mine]
     assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
     assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
-    assert 3 * (outcome == "stalled") == all_.outcomes.repeated[mine]
+    assert 3 * (tell is _stalled) == all_.outcomes.repeated[mine]
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
@@ -257,8 +265,11 @@ def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
         talk.send("A", by_pod=False, seq=9_000_000, ack=123_456)
     analysis = judged(tmp_path, talk)
 
+    found = connections(analysis).outcomes
+    strange = {OUTCOMES[code]: is_ for code, is_ in zip(found.code, found.strange.tolist(), strict=True)}
+
     assert "refused" == one(analysis)
-    assert connections(analysis).outcomes.strange.any()
+    assert {"refused": True, "ok": False} == strange
 
 
 @pytest.mark.parametrize(
@@ -337,6 +348,15 @@ def test_nobody_took_the_answer(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
+
+
+def test_nobody_took_the_answer_when_the_capture_began(tmp_path: Path) -> None:
+    """That the SYN was sent before changes nothing: the first packet there is a SYN-ACK."""
+    talk = out()
+    for at in (0, 1, 3):
+        talk.synack(at)
+
+    assert "timed-out" == one(judged(tmp_path, talk))
 
 
 @pytest.mark.parametrize("by_pod", [True, False])
