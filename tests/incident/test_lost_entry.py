@@ -87,6 +87,16 @@ def test_what_is_drawn(nat: str, reset: bool, tmp_path: Path) -> None:
     assert reset == any("reset it" in one.says for one in finding.evidence)
 
 
+def test_the_first_one_was_missed_inside(tmp_path: Path) -> None:
+    """The next that both points have tells it as well."""
+    first, rest = talks(60)
+    rest.sent[0].only_at("eth0")
+    rest.data(30)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert rest.sent[1].time == pytest.approx(finding.time, abs=20_000)
+
+
 @pytest.mark.parametrize(
     ("by", "says"), [("", ""), (" [USERSPACE] portid=77 progname=conntrack", " by a program")]
 )
@@ -102,13 +112,16 @@ def test_the_log_shows_it(by: str, says: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "proven"), [(18.5, False), (19.5, True), (59.5, True), (60.5, True), (61.5, False)]
+    ("at", "after"),
+    [(18.5, ""), (19.5, "0 ns"), (20.4, "400 ms"), (59.5, "39.5 s"), (60.5, "40.5 s"), (61.5, "")],
 )
-def test_when_the_log_shows_it(at: float, proven: bool, tmp_path: Path) -> None:
+def test_when_the_log_shows_it(at: float, after: str, tmp_path: Path) -> None:
     """Between the last packet of the old entry and the first of the new one, by a second more or less."""
     destroyed(tmp_path, at)
+    analysis = analysed(tmp_path, *talks(60))
 
-    assert ["proven" if proven else "possible"] == [one for *_, one in named(analysed(tmp_path, *talks(60)))]
+    assert ["proven" if after else "possible"] == [one for *_, one in named(analysis)]
+    assert (f" {after} after " in analysis.incidents[0].findings[0].evidence[1].says) == bool(after)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +224,17 @@ def test_a_late_udp_answer(tmp_path: Path) -> None:
     assert 199 == round(analysis.incidents[0].findings[0].facts["pause_s"])  # type: ignore[call-overload]
 
 
+def test_a_late_question(tmp_path: Path) -> None:
+    """Near miss: what the pod asks after the entry's life makes a new one; that it was idle does not explain a loss."""
+    talk = Conversation(pod="10.244.0.11:43286", server="192.0.2.100:53", nat="192.0.2.10:43286", proto="udp")
+    talk.data(b"question", 0)
+    talk.reply(b"answer", 1)
+    talk.data(b"another", 200).lost_after("cni0")
+    analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(300)))
+
+    assert [("udp-vanished", "unknown", "likely")] == named(analysis)
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
@@ -228,5 +252,7 @@ def test_another_address(address: str, expected: tuple[str, str], tmp_path: Path
             f"    link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n    inet {address}/24 scope global eth0\n"
         )
     analysis = analysed(tmp_path, *talks(60, nat="192.0.2.99:43286"))
+    says = [one.says for one in analysis.incidents[0].findings[0].evidence]
 
     assert [("misdelivered", *expected)] == named(analysis)
+    assert (expected[1] == "proven") == ("192.0.2.10 is no address of this node any more" in says)
