@@ -162,22 +162,6 @@ def test_in_to_the_node_itself_is_not_lost(tmp_path: Path) -> None:
     assert () == analysis.incidents
 
 
-def test_bridged_to_the_pod_that_has_the_address(tmp_path: Path) -> None:
-    """Two pods of one bridge, that talk to others as well: an attempt is lost before the second pod's veth."""
-    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
-    talk.syn(0).lost_after("cni0")
-    talk.syn(1)
-    talk.accept()
-    others = [out(pod=f"10.244.0.{n}:400{n}", way=f"veth-{v} cni0 | eth0") for n, v in ((11, "a"), (12, "b"))]
-    for at in (-1, 3):
-        for other in others:
-            other.syn(at)
-            other.accept()
-    found = reasons(judged(tmp_path, talk, *others))
-
-    assert ["lost", "seen-beyond"] == found
-
-
 def test_two_pods_that_talk_to_each_other_only(tmp_path: Path) -> None:
     """The near miss: whose address is whose nobody can tell, nor whether the other pod was recording before."""
     talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
@@ -385,17 +369,6 @@ def test_a_reply_goes_back_to_a_device_of_several_addresses(
     assert expected == [
         code for code in reasons(analysis, port=53, protocol=UDP, replies=True) if code == "lost"
     ]
-
-
-def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
-    """A pod's SYN-ACK is lost towards the uplink that the SYN came in by."""
-    talk = opens(inbound(), 0)
-    for at in (0.1, 1.1, 3.1):
-        talk.send("SA", at=at, seq=talk.isn).lost_after("cni0")
-    analysis = judged(tmp_path, talk)
-
-    assert ["lost"] * 3 == reasons(analysis, port=8080, replies=True)
-    assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
 
 
 ROUTES = """default via 192.0.2.1 dev eth0

@@ -83,7 +83,13 @@ def test_every_test_of_the_window(test: str, release: str, tmp_path: Path) -> No
     assert {("", "passed", None)} == {
         (p.note, p.fate, p.gap) for p in finding.passages if p.role == "context"
     }
-    assert [test] == [point.test for point in finding.window if point.verdict == "invalid" and point.test]
+    assert [(test, detail["bound"], detail["short_by"])] == [
+        (one.test, one.bound, one.short_by) for one in finding.window if one.verdict == "invalid" and one.test
+    ]
+    assert [(sent.flags, sent.seq, not sent.outward) for sent in talk.sent] == [
+        (one.flags, one.seq, one.reply) for one in finding.window
+    ]
+    assert f"eth0.pcap frames {detail['frame']} and {detail['rst_frame']}" == evidence.source
     assert (1, 1) == (analysis.counts.invalid_packets, analysis.counts.host_resets)
     assert {"reset by the server", "reset by the container", "closed port"} <= {
         e.cause for e in finding.excluded
