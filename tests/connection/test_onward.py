@@ -215,6 +215,19 @@ def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
 
 
+@pytest.mark.parametrize(("device", "outer"), [("docker0", "docker0"), ("eth0", "eth0")])
+def test_the_first_between_two_bridges(device: str, outer: str, tmp_path: Path) -> None:
+    """Where no packet told yet whose network an address is in, the routes do."""
+    (tmp_path / "ip-route.txt").write_text(
+        f"default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link\n10.245.0.0/24 dev {device} scope link\n"
+    )
+    lost = asks(out(server="10.245.0.9:80", nat=None), 0, 1, after="cni0")
+
+    assert [("cni0", outer)] == _gaps(
+        tmp_path, lost, *(bystander(at, "veth-c docker0 | eth0") for at in (-4, 21))
+    )
+
+
 @pytest.mark.parametrize(("pod", "uplink"), [(11, "eth1"), (12, "eth0"), (13, "eth0")])
 def test_of_two_exits_the_one_of_the_same_sender(pod: int, uplink: str, tmp_path: Path) -> None:
     """Policy routing may send each pod's packets another way to one address; a pod that is not known there goes with the most."""
