@@ -149,7 +149,7 @@ def outcomes(
     # What was answered at once, and ended in peace, is most of all.
     plain = (syn[:, 2] >= 0) & (syn[:, 0] == syn[:, 1]) & (reset < 0).all(1) & ~unheard
     plain &= ((seen[:, 0] | seen[:, 1]) & tally.STUCK) == 0
-    seen[:, 0] |= elsewhere.opener(chains, (proto == TCP) & ~plain)
+    seen[:, 0] |= elsewhere.opener(chains, ~plain)
     some = np.flatnonzero(~np.where(proto == TCP, plain, sent[:, 1] > 0))
     columns = (
         proto,
@@ -172,7 +172,7 @@ def outcomes(
     ]  # of two dimensions ten times as fast as `[some]`
     part.append(_times(chains, some, np.hstack([syn, reset]).take(some, axis=0)))
     code[some], by[some], deciding[some], side[some], delay[some] = _decide(*part)
-    waited = elsewhere.repeated(chains, (proto == TCP) & (code == OK))
+    waited = elsewhere.repeated(chains, code == OK)
     slow = waited > 0
     code[slow], delay[slow], deciding[slow] = DELAYED, waited[slow], syn[slow, 0]
     late = (stopped >= 0) & (code == OK)

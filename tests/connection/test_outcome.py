@@ -233,6 +233,9 @@ def test_the_packet_that_decides(
     assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
     assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
     assert 3 * (tell is _stalled) == all_.outcomes.repeated[mine]
+    assert any("R" in sent.flags and not sent.outward for sent in talk.sent) == (
+        all_.outcomes.reset[mine] >= 0
+    )
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
@@ -290,6 +293,18 @@ def test_udp(port: int, answered: bool, outcome: str, state: str, tmp_path: Path
     analysis = judged(tmp_path, talk)
 
     assert (outcome, state) == (one(analysis), one(analysis, "state"))
+
+
+@pytest.mark.parametrize(("points", "missed"), [(("eth0",), ()), (("veth-a", "cni0", "eth0"), ("veth-a",))])
+def test_wherever_the_answer_was_seen(
+    points: tuple[str, ...], missed: tuple[str, ...], tmp_path: Path
+) -> None:
+    """At the only point, or further on: the opener's own interface may have missed it."""
+    talk = out(server="192.0.2.100:53", proto="udp")
+    talk.data(b"question", at=0)
+    talk.reply(b"answer").missed_at(*missed)
+
+    assert "ok" == one(judged(tmp_path, talk, points=points))
 
 
 @pytest.mark.parametrize(("port", "outcome"), [(514, "one-way"), (515, "unanswered")])
