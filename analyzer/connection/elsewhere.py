@@ -28,7 +28,7 @@ def opener(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.uint16]:
 
     Args:
         chains: All connections.
-        some: Which of them are asked for; 0 for the others.
+        some: Which of them are asked for; 0 for the others, and where no SYN is.
     """
     found = np.zeros(len(chains), np.uint16)
     for point, flows, of in _others(chains, some):
