@@ -136,6 +136,47 @@ def test_longer(lifetime: int, pause: float, tcp: bool, values: list[int]) -> No
     assert values == [int(one) for command in commands for one in re.findall(r"=(\d+)", command)]
 
 
+@pytest.mark.parametrize(
+    ("flags", "state", "lifetime"), [("FA", "time_wait", 120), ("R", "close", 10), ("A", "established", 0)]
+)
+def test_an_entry_of_a_closing_connection(flags: str, state: str, lifetime: int, tmp_path: Path) -> None:
+    """It lives as long as its state lets it; an established one for days."""
+    first, rest = talks(180)
+    first.send(flags, at=30)
+    (incident,) = analyze(record(tmp_path, first, rest, bystander(-1), bystander(300))).incidents
+    (finding,) = incident.findings
+
+    assert ("entry-expired" if lifetime else "entry-deleted") == incident.cause
+    if lifetime:
+        assert (
+            f"lives {lifetime} s after its last packet (net.netfilter.nf_conntrack_tcp_timeout_{state})"
+            in finding.evidence[1].says
+        )
+
+
+def test_what_went_no_further_renews_nothing(tmp_path: Path) -> None:
+    """The pause is from the last packet that left by the old entry."""
+    first, rest = talks(60)
+    first.data(30, at=50).lost_after("cni0")
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert 40 == round(finding.facts["pause_s"])  # type: ignore[call-overload]
+
+
+def test_another_endpoint_of_a_service(tmp_path: Path) -> None:
+    """The new entry may lead to another pod as well: it is the same connection all the same."""
+    ends = {"pod": "10.244.0.11:43286", "server": "10.96.0.20:5432"}
+    first = Conversation(**ends, dnat="192.0.2.100:5432", nat="192.0.2.10:43286")
+    first.syn(0)
+    first.accept()
+    first.data(300)
+    rest = Conversation(**ends, dnat="192.0.2.101:5432", nat="192.0.2.10:17342")
+    rest.send("PA", 90, at=60, seq=first.isn + 301, ack=first.server_isn + 1)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert "192.0.2.10:17342 to 192.0.2.101:5432" == finding.facts["new"]
+
+
 @pytest.mark.parametrize(("lifetime", "cause"), [(35, "entry-expired"), (45, "entry-deleted")])
 def test_the_nodes_own_lifetime(lifetime: int, cause: str, tmp_path: Path) -> None:
     """Silent for longer than an entry lives here, it expired; for less, it did not."""
