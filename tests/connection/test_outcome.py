@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analyzer import analyze
 from analyzer.connection.outcome import OUTCOMES
 from tests.connection.told import closed, connections, judged, one, out, told
-from tests.conversation import Conversation
-from tests.incident.evidence import connection
+from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import connection, whole
 
 
 def _ok(talk: Conversation) -> None:
@@ -233,9 +234,23 @@ def test_the_packet_that_decides(
     assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
     assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
     assert 3 * (tell is _stalled) == all_.outcomes.repeated[mine]
+    assert [talk.sent[0].time, talk.sent[-1].time] == [
+        pytest.approx(times[mine], abs=20_000) for times in (all_.outcomes.first, all_.outcomes.last)
+    ]
     assert any("R" in sent.flags and not sent.outward for sent in talk.sent) == (
         all_.outcomes.reset[mine] >= 0
     )
+
+
+def test_delayed_at_the_only_point(tmp_path: Path) -> None:
+    """No other one is needed to see that the SYN was repeated."""
+    talk = out(way="veth-a")
+    talk.syn(0)
+    talk.syn(1)
+    talk.accept()
+    around = [bystander(at, "veth-a") for at in (-5, 20)]
+
+    assert "delayed" == one(analyze(record(tmp_path, talk, *around)))
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
@@ -249,15 +264,20 @@ def test_seen_from_the_middle(tmp_path: Path) -> None:
     assert ("ok", "OTH") == (one(analysis), one(analysis, "state"))
 
 
-def test_one_side_from_the_middle(tmp_path: Path) -> None:
-    """Nobody saw whether the server acknowledges what is sent again: where it failed cannot be told."""
-    talk = out()
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("isn", [1_000_000, 2**31 - 700, 2**32 - 700])
+def test_one_side_from_the_middle(isn: int, more: bool, tmp_path: Path) -> None:
+    """Nobody saw whether the server acknowledges what is sent again: it did where new data follows, else nobody can tell."""
+    talk = out(isn=isn)
     first = talk.data(500, at=0)
+    talk.data(500)
     for at in (1, 2, 4):
         talk.send("PA", first.payload, at=at, seq=first.seq)
+    if more:
+        talk.data(500)
     analysis = judged(tmp_path, talk)
 
-    assert ("stalled", "unknown") == (one(analysis), one(analysis, "class"))
+    assert (("ok", "worked") if more else ("stalled", "unknown")) == (one(analysis), one(analysis, "class"))
 
 
 def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
@@ -344,6 +364,16 @@ def test_a_port_that_answers_others_is_not_one_way(tmp_path: Path) -> None:
     analysis = judged(tmp_path, *talks)
 
     assert 1 == analysis.account.outcomes["unanswered"]
+
+
+@pytest.mark.parametrize(("proto", "outcome"), [("tcp", "one-way"), ("udp", "unanswered")])
+def test_a_port_of_two_protocols(proto: str, outcome: str, tmp_path: Path) -> None:
+    """That it answers over TCP says nothing of what is asked by UDP."""
+    talks = [out(server="192.0.2.100:514", proto="udp"), connection(1, server="192.0.2.100:514", proto=proto)]
+    talks[0].data(b"says", 0)
+    analysis = judged(tmp_path, talks[0], whole(talks[1], 1))
+
+    assert outcome == next(value for name, value in told(analysis).items() if ":20000" in name)
 
 
 def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
