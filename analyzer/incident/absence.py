@@ -99,7 +99,7 @@ def equals(scene: Scene) -> None:
             outward = at.point is gap.inner
             there, partner = (gap.outer, gap.in_inner) if outward else (gap.inner, gap.in_outer)
             mine = np.flatnonzero((at.gap == number) & (at.reason == CODES["lost"]))
-            behind = [one for one in scene.gaps if there is (one.inner if outward else one.outer)]
+            behind = [one for one in _joined(scene) if there is (one.inner if outward else one.outer)]
             beyond = [(one.outer, one.in_inner) if outward else (one.inner, one.in_outer) for one in behind]
             for point, known in [(there, partner), *beyond]:
                 same = np.isin(_content(at.point, at.rows[mine]), _content(point, known.lacking()))
@@ -107,6 +107,11 @@ def equals(scene: Scene) -> None:
             reset = at.point.packets.flags[at.rows[mine]] & (TCP_SYN | TCP_RST) == TCP_RST
             if reset.any() and openings(there):
                 at.reason[mine[reset]] = CODES["filtered"]
+
+
+def _joined(scene: Scene) -> list[Gap]:
+    """The gaps but those of a bridge and a pod that is no port of it: what has come from there is not behind."""
+    return [gap for gap in scene.gaps if not scene.node.apart(gap.inner, gap.outer)]
 
 
 def _content(point: Point, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -261,7 +266,7 @@ def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
 def behind(scene: Scene, point: Point, row: int, there: Point) -> bool:
     """Whether a neighbour of the next point, on its other side, saw this packet: so the next point's capture missed it."""
     time, content = int(point.packets.time[row]), _content(point, np.array([row]))
-    ends = [(one.inner, one.outer) for one in scene.gaps if there in (one.inner, one.outer)]
+    ends = [(one.inner, one.outer) for one in _joined(scene) if there in (one.inner, one.outer)]
     for other in {other for both in ends for other in both} - {point, there}:
         near = np.arange(*np.searchsorted(other.packets.time, (time - WINDOW, time + WINDOW)))
         if np.isin(content, _content(other, near)).any():

@@ -110,7 +110,7 @@ def _turned(scene: Scene) -> None:
     flows: dict[tuple[str, bool], list[int]] = {}
     for point, crossed in crossings(scene):
         flows.setdefault((point.name, crossed.sure), []).append(int(point.packets.flow[crossed.request]))
-    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]) if flows else ():
+    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]):
         for sure, code in ((True, "turned"), (False, "way-unknown")):
             mine = np.isin(at.point.packets.flow[at.rows], flows.get((at.point.name, sure), []))
             at.reason[mine & (at.reason == CODES["lost"])] = CODES[code]
@@ -338,8 +338,8 @@ def _by_counters(scene: Scene) -> None:
     In which gap a counter does not say: of what may have got further there is no place to tell.
     """
     left = list(_open(scene))
-    waiting = sum(len(places) for _, places in left)
-    if 0 < waiting <= (dropped := scene.counters.get("drop", 0)) and dropped == waiting + _lost(scene):
+    more = scene.counters.get("drop", 0) - sum(len(places) for _, places in left)
+    if left and more >= 0 and more == _lost(scene):
         for at, places in left:
             last = [not leads_on(scene, at, place) for place in places.tolist()]
             at.reason[places[np.array(last, bool)]] = CODES["counted"]
