@@ -7,12 +7,10 @@ import inspect
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
-from analyzer.evidence import counting, facts, network
-from analyzer.evidence.naming import Name
-from analyzer.evidence.rules.model import Ruleset
+from analyzer.evidence import facts
 from analyzer.evidence.sources import sources
-from analyzer.evidence.table import Table
 
 INTRODUCTION = """\
 <!-- Written by docs/evidence.py from the sources' docstrings; change it there. -->
@@ -75,23 +73,11 @@ def _paragraphs(source: ModuleType) -> list[str]:
 
 def _facts(source: ModuleType) -> list[tuple[str, str]]:
     """The kinds of facts that a source makes, each with the first sentence of its docstring."""
-    tree = ast.parse(inspect.getsource(source))
-    made = {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    kinds = {"Name": Name, "Ruleset": Ruleset, "Table": Table, "Counters": counting.Counters}
-    kinds |= {
-        name: kind
-        for module in (network, facts)
-        for name, kind in vars(module).items()
-        if inspect.isclass(kind)
-    }
-    inner = {"Caveat", "NextHop"}
+    named = {node.id for node in ast.walk(ast.parse(inspect.getsource(source))) if isinstance(node, ast.Name)}
+    kinds = {kind.__name__: kind for kind in get_args(facts.Fact)}
     return [
         (name, " ".join((inspect.getdoc(kinds[name]) or "").partition("\n\n")[0].split()))
-        for name in sorted(made & kinds.keys() - inner)
+        for name in sorted(named & kinds.keys() - {"Caveat"})
     ]
 
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from analyzer.capture import archive, formats, naming, pcapng
 from analyzer.capture.compressed import Stream
@@ -266,30 +266,11 @@ class _Search:
             most = self._most(size, stored)
             self.evidence.append(EvidenceFile(label=self._unique(label), source=source, size=size, most=most))
         elif is_capture(head):
-            label = self._unique(label)
-            self.heads[label] = head
-            self.captures.append(
-                CaptureFile(
-                    label=label,
-                    source=source,
-                    size=size,
-                    point_hint=naming.hint(label),
-                    if_name=pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None,
-                )
-            )
+            only = pcapng.only_name(head) if head.startswith(b"\n\r\r\n") else None
+            self._capture(label, head, source=source, size=size, if_name=only)
         elif kind := form(head):
             listing = Listing(form=kind, open=source, most=self._most(size, stored))
-            label = self._unique(label)
-            self.heads[label] = head
-            self.captures.append(
-                CaptureFile(
-                    label=label,
-                    source=lambda: Translation(listing),  # type: ignore[arg-type,return-value]  # for `Stream`
-                    size=size,
-                    point_hint=naming.hint(label),
-                    listing=listing,
-                )
-            )
+            self._capture(label, head, source=lambda: Translation(listing), size=size, listing=listing)
         elif damage:
             self.ignore(label, damage)
         elif not head:
@@ -301,6 +282,11 @@ class _Search:
             self.ignore(label, formats.advice(name))
         else:
             self.ignore(label, "neither a capture nor text")
+
+    def _capture(self, label: str, head: bytes, **told: Any) -> None:
+        label = self._unique(label)
+        self.heads[label] = head
+        self.captures.append(CaptureFile(label=label, point_hint=naming.hint(label), **told))
 
     def _most(self, size: int, stored: int) -> int:
         """How many bytes of a text are read: few bytes must not cost minutes."""

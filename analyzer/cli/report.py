@@ -77,5 +77,5 @@ def command(
     if analysis.slow:
         note(analysis.slow.says)
     if str(output) != "-":
-        note(headline(analysis.incidents, analysis))
+        note(headline(analysis))
         note(f"the report is {output}")

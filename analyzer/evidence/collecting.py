@@ -45,7 +45,7 @@ from analyzer.evidence.moments import moment, removed
 from analyzer.evidence.naming import Name, by_address, resolved
 from analyzer.evidence.rules.joining import join
 from analyzer.evidence.rules.model import Ruleset
-from analyzer.evidence.sources import sources
+from analyzer.evidence.sources import Source, sources
 from analyzer.evidence.table import Table
 
 T = TypeVar("T")
@@ -172,75 +172,12 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
 
     A file may hold several sources' output in a row. Files that no source recognises are told in one caveat.
     """
-    facts: list[Fact] = []
-    caveats: list[str] = []
-    used: list[ReadFile] = []
-    left_out: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
-    spent = 0
+    reader = _Reader()
     for file in sorted(files, key=lambda file: moment(file.label)):
-        if file.name in QUIET:
-            continue
-        if spent > WHOLE:
-            left_out[_BEYOND].append(file.label)
-            continue
-        if _ELSEWHERE.search(file.label):
-            left_out[_OTHERS].append(file.label)
-            continue
-        if is_netlink(stored := file.stored(HEAD)[0]):
-            stored, missing = file.stored()
-            spent += len(stored)
-            limit = min(EVIDENCE, file.most)
-            if missing or len(stored) > limit:
-                caveats.append(f"{file.label}: {missing or f'only its first {limit} bytes were read'}")
-            records = list(_few(dwdump.parse(stored[:limit], file.label), file.label))
-            facts += records
-            used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
-            continue
-        head, missing = file.read(HEAD)
-        if unwrapping.is_report(head):
-            used.append(ReadFile(file=file.label, resembles="a report of Lostsyn, which is no evidence"))
-            continue
-        wrapped = unwrapping.wrappers(head)
-        if wrapped:
-            whole = file.read(EVIDENCE)[0]
-            spent += len(whole)
-            head = unwrapping.unwrap(whole, wrapped)[:HEAD]
-        fitting = [source for source in sources() if source.recognises(head)]
-        if fitting:
-            text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
-            spent += len(text)
-            text = unwrapping.unwrap(text, wrapped)
-            if len(text) > HEAD:
-                more = unwrapping.digest(text)
-                fitting = [source for source in sources() if source in fitting or source.recognises(more)]
-        if missing and (fitting or not head):
-            caveats.append(f"{file.label}: {missing}")
-        elif not fitting:
-            known = unwrapping.undecided(head)
-            like = known or unwrapping.resembles(head)
-            left_out[_USELESS if known else _UNKNOWN].append(f"{file.label} ({like})")
-            used.append(ReadFile(file=file.label, wrapped=wrapped, resembles=like))
-        rows = []
-        for source in fitting:
-            told = list(_few(source.parse(text, file.label), file.label))
-            told += [
-                one for fact in _of(told, Ruleset) for one in unread(fact.unclear(), file.label, "rules")
-            ]
-            facts += told
-            unclear = sum(isinstance(fact, Caveat) for fact in told)
-            name = source.__name__.rpartition(".")[2]
-            rows.append(
-                ReadFile(
-                    file=file.label, source=name, facts=len(told) - unclear, wrapped=wrapped, unclear=unclear
-                )
-            )
-        # Formats look alike: where one told something, those that told nothing were mistaken.
-        used += [row for row in rows if row.facts or row.unclear] or rows
-    for reason, labels in left_out.items():
-        if labels:
-            shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-            caveats.append(f"not used, {reason.format(WHOLE >> 20)}: {shown}")
-    caveats += [fact.says for fact in _of(facts, Caveat)]
+        if file.name not in QUIET:
+            reader.read(file)
+    facts = reader.facts
+    caveats = [*reader.caveats, *reader.unused(), *(fact.says for fact in _of(facts, Caveat))]
     links, differing = merge(listed := _of(facts, Link))
     caveats += [
         fact.says for fact in _of(_few((Caveat(says=one) for one in differing), "interfaces"), Caveat)
@@ -278,7 +215,7 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
         ipvs_services=tuple(_of(facts, IpvsService)),
         links=links,
         names=by_address(_of(facts, Name)),
-        read=tuple(used),
+        read=tuple(reader.used),
         routing_rules=tuple(
             sorted(_told_once(_of(facts, RoutingRule)), key=lambda rule: (rule.family, rule.priority))
         ),
@@ -290,6 +227,84 @@ def collect(files: Iterable[EvidenceFile]) -> SideEvidence:
         modules=frozenset(module.name for module in modules) if modules else None,
         caveats=tuple(caveats),
     )
+
+
+class _Reader:
+    """What the files tell, one after the other."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.used: list[ReadFile] = []
+        self.caveats: list[str] = []
+        self._left_out: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
+        self._spent = 0
+
+    def read(self, file: EvidenceFile) -> None:
+        """Read a file, if it is of this node and not too much was read."""
+        if self._spent > WHOLE:
+            self._left_out[_BEYOND].append(file.label)
+        elif _ELSEWHERE.search(file.label):
+            self._left_out[_OTHERS].append(file.label)
+        elif is_netlink(file.stored(HEAD)[0]):
+            self._netlink(file)
+        else:
+            self._text(file)
+
+    def _netlink(self, file: EvidenceFile) -> None:
+        stored, missing = file.stored()
+        self._spent += len(stored)
+        limit = min(EVIDENCE, file.most)
+        if missing or len(stored) > limit:
+            self.caveats.append(f"{file.label}: {missing or f'only its first {limit} bytes were read'}")
+        records = list(_few(dwdump.parse(stored[:limit], file.label), file.label))
+        self.facts += records
+        self.used.append(ReadFile(file=file.label, source="dwdump", facts=len(records)))
+
+    def _text(self, file: EvidenceFile) -> None:
+        """Read a text with every source that recognises it."""
+        head, missing = file.read(HEAD)
+        if unwrapping.is_report(head):
+            self.used.append(ReadFile(file=file.label, resembles="a report of Lostsyn, which is no evidence"))
+            return
+        text = ""
+        wrapped = unwrapping.wrappers(head)
+        if wrapped:
+            whole = file.read(EVIDENCE)[0]
+            self._spent += len(whole)
+            head = unwrapping.unwrap(whole, wrapped)[:HEAD]
+        fitting = [source for source in sources() if source.recognises(head)]
+        if fitting:
+            text, missing = file.read(max(getattr(source, "LIMIT", EVIDENCE) for source in fitting))
+            self._spent += len(text)
+            text = unwrapping.unwrap(text, wrapped)
+            if len(text) > HEAD:
+                more = unwrapping.digest(text)
+                fitting = [source for source in sources() if source in fitting or source.recognises(more)]
+        if missing and (fitting or not head):
+            self.caveats.append(f"{file.label}: {missing}")
+        elif not fitting:
+            known = unwrapping.undecided(head)
+            like = known or unwrapping.resembles(head)
+            self._left_out[_USELESS if known else _UNKNOWN].append(f"{file.label} ({like})")
+            self.used.append(ReadFile(file=file.label, wrapped=wrapped, resembles=like))
+        rows = [self._parse(source, text, file.label, wrapped) for source in fitting]
+        # Formats look alike: where one told something, those that told nothing were mistaken.
+        self.used += [row for row in rows if row.facts or row.unclear] or rows
+
+    def _parse(self, source: Source, text: str, file: str, wrapped: tuple[str, ...]) -> ReadFile:
+        told = list(_few(source.parse(text, file), file))
+        told += [one for fact in _of(told, Ruleset) for one in unread(fact.unclear(), file, "rules")]
+        self.facts += told
+        unclear = sum(isinstance(fact, Caveat) for fact in told)
+        name = source.__name__.rpartition(".")[2]
+        return ReadFile(file=file, source=name, facts=len(told) - unclear, wrapped=wrapped, unclear=unclear)
+
+    def unused(self) -> Iterator[str]:
+        """Say which files were not used, and why."""
+        for reason, labels in self._left_out.items():
+            if labels:
+                shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+                yield f"not used, {reason.format(WHOLE >> 20)}: {shown}"
 
 
 def _few(facts: Iterable[Fact], where: str) -> Iterator[Fact]:

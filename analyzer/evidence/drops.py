@@ -35,6 +35,8 @@ PROTOCOLS = {
     136: "udplite",
 }  # fmt: skip
 """IP's protocol number to the name that evidence uses."""
+PORTED = frozenset({6, 17, 33, 132, 136})
+"""Those of them whose header begins with two ports."""
 VERSIONS: dict[int, Literal[4, 6]] = {0x0800: 4, 0x86DD: 6}
 """Ethernet's protocol number to the version of IP."""
 
@@ -61,10 +63,10 @@ class DropRecord:
     stack: tuple[str, ...] = ()
     """The functions that led there, the innermost first."""
     hook: Hook | None = None
-    """The hook of netfilter in which it died."""
+    """The hook of netfilter in which it died, where something else than the stack tells it; see `died_in`."""
     device: str = ""
     version: Literal[4, 6] | None = None
-    """Of IP."""
+    """Of IP, where no address shows it."""
     proto: str = ""
     """`tcp`, `udp`, ..."""
     src: str = ""
@@ -329,6 +331,11 @@ def number(text: str | None, most: int) -> int | None:
         return None
     value = int(text)
     return value if value <= most else None
+
+
+def protocol(number: int | None) -> str:
+    """Name IP's protocol, by its number where it has no name here; empty for None."""
+    return "" if number is None else PROTOCOLS.get(number, str(number))
 
 
 def nanoseconds(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from analyzer.capture.formats import is_netlink
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
-from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
+from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, reason, symbol
 from analyzer.evidence.facts import Caveat, Fact, limited
 
 Order = Literal["little", "big"]
@@ -62,7 +62,6 @@ def _frame(message: bytes, order: Order, file: str, line: int) -> DropRecord | N
     said = dict(_attributes(message[_MESSAGE + _GENERIC : end], order))
     if len(said.get(_TIMESTAMP, b"")) != 8:
         return None
-    why, where = reason(_text(said.get(_REASON))), symbol(_text(said.get(_SYMBOL)))
     port = dict(_attributes(said.get(_IN_PORT, b""), order))
     told: Any = {"version": VERSIONS.get(int.from_bytes(said.get(_PROTO, b"")[:2], order))}
     return DropRecord(
@@ -72,9 +71,8 @@ def _frame(message: bytes, order: Order, file: str, line: int) -> DropRecord | N
         time=int.from_bytes(said[_TIMESTAMP], order),
         clock="wall",
         offset=0,
-        reason=why,
-        location=where or printable(_text(said.get(_TRAP))),
-        hook=hook_of(why, where, ()),
+        reason=reason(_text(said.get(_REASON))),
+        location=symbol(_text(said.get(_SYMBOL))) or printable(_text(said.get(_TRAP))),
         device=printable(_text(port.get(_PORT_NAME))),
         **(told | frame.ethernet(said.get(_PAYLOAD, b""))),
     )

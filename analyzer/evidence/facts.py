@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, Concatenate, Literal
 
 from analyzer.capture.link import Link
@@ -266,6 +267,21 @@ def unread(lines: Sequence[str], file: str, what: str) -> Iterator[Caveat]:
     """Tell how many lines look like a source's, and are not understood: what was read then is not all."""
     if lines:
         yield Caveat(says=f"{file}: {len(lines)} {what} not understood, the first: {lines[0].strip()[:80]!r}")
+
+
+def begins(text: str, *lines: str) -> bool:
+    """Say whether any line begins like one of these patterns."""
+    return any(re.search(rf"^(?:{line})", text, re.MULTILINE) for line in lines)
+
+
+def sections(
+    text: str, head: re.Pattern[str], most: int | None = None
+) -> Iterator[tuple[re.Match[str], str]]:
+    """Give each section of a text: its head, and what follows until the next; behind the last of *most* all the rest."""
+    heads = list(islice(head.finditer(text), most))
+    ends = [*(later.start() for later in heads[1:]), len(text)]
+    for begin, end in zip(heads, ends, strict=False):
+        yield begin, text[begin.end() : end]
 
 
 def alike(text: str, looks: re.Pattern[str], *understood: re.Pattern[str]) -> list[str]:

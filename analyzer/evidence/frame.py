@@ -5,16 +5,14 @@ from __future__ import annotations
 import ipaddress
 from typing import TypedDict
 
-from analyzer.evidence.drops import PROTOCOLS, VERSIONS
+from analyzer.evidence.drops import PORTED, VERSIONS, protocol
 
 _TAGS = frozenset({0x8100, 0x88A8})
-_PORTED = frozenset({6, 17, 33, 132, 136})
 
 
 class Told(TypedDict, total=False):
     """The fields of `analyzer.evidence.drops.DropRecord` that a packet's bytes tell."""
 
-    version: int
     proto: str
     src: str
     dst: str
@@ -40,7 +38,6 @@ def ip(packet: bytes) -> Told:
     """Read an IP packet; extension headers of IPv6 are not followed."""
     if len(packet) >= 20 and packet[0] >> 4 == 4:
         told: Told = {
-            "version": 4,
             "ip_id": int.from_bytes(packet[4:6]),
             "src": str(ipaddress.IPv4Address(packet[12:16])),
             "dst": str(ipaddress.IPv4Address(packet[16:20])),
@@ -50,15 +47,14 @@ def ip(packet: bytes) -> Told:
             rest = b""
     elif len(packet) >= 40 and packet[0] >> 4 == 6:
         told = {
-            "version": 6,
             "src": str(ipaddress.IPv6Address(packet[8:24])),
             "dst": str(ipaddress.IPv6Address(packet[24:40])),
         }
         proto, rest = packet[6], packet[40:]
     else:
         return {}
-    told["proto"] = PROTOCOLS.get(proto, str(proto))
-    if proto in _PORTED and len(rest) >= 4:
+    told["proto"] = protocol(proto)
+    if proto in PORTED and len(rest) >= 4:
         told["sport"], told["dport"] = int.from_bytes(rest[:2]), int.from_bytes(rest[2:4])
     if proto == 6 and len(rest) >= 8:
         told["seq"] = int.from_bytes(rest[4:8])

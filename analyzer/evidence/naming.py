@@ -47,7 +47,7 @@ def resolved(records: Sequence[DropRecord], names: Iterable[Name]) -> tuple[list
         found.setdefault(name.name, set()).add(name.address)
     known = {name: next(iter(addresses)) for name, addresses in found.items() if len(addresses) == 1}
     told = [
-        replace(one, src=src, dst=dst, version=6 if ":" in src + dst else 4)
+        replace(one, src=src, dst=dst)
         if (one.src_name or one.dst_name)
         and (src := one.src or known.get(one.src_name, ""))
         and (dst := one.dst or known.get(one.dst_name, ""))

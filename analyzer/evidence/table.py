@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from analyzer.evidence.conntrack_columns import IPV6
 
 ASSURED, UNREPLIED, OFFLOAD = 1, 2, 4
 """Bits of `Table.flags`. Offloaded entries are in a flowtable, with or without hardware."""
@@ -174,3 +177,68 @@ class Table:
 
 
 _COLUMNS = frozenset(f.name for f in fields(Table)) - {"file", "names", "addresses", "omitted"}
+
+TYPES = {
+    "proto": "H", "state": "H", "timeout": "I", "flags": "B",
+    "orig_src": "q", "orig_dst": "q", "orig_sport": "H", "orig_dport": "H",
+    "reply_src": "q", "reply_dst": "q", "reply_sport": "H", "reply_dport": "H",
+}  # fmt: skip
+"""Column to its type while a text is read, as `array` and numpy name it; addresses are numbered when all are known."""
+_CODES = 1 << 16
+
+
+class Coding:
+    """Numbers for the names and addresses of entries, while a text is read."""
+
+    def __init__(self) -> None:
+        self.names = {"": 0}
+        self.ipv6: dict[str, int] = {}
+        """In their short form."""
+        self._known: dict[str, int] = {}
+
+    def row(
+        self,
+        proto: str,
+        state: str,
+        timeout: int,
+        flags: int,
+        addresses: Sequence[str],
+        ports: Sequence[str | None],
+    ) -> tuple[int, ...] | None:
+        """Give an entry's columns in the order of `TYPES`; None where its numbers or addresses are none."""
+        numbers = [int(port or 0) for port in ports]
+        codes = [self._address(address) for address in addresses]
+        if max(numbers) >= _CODES or min(codes) < 0 or len(self.names) > _CODES - 2:
+            return None
+        named = (self.names.setdefault(name, len(self.names)) for name in (proto, state))
+        tuples = (*codes[:2], *numbers[:2], *codes[2:], *numbers[2:])
+        return *named, min(timeout, 0xFFFFFFFF), flags, *tuples
+
+    def _address(self, text: str) -> int:
+        """Number an address: IPv4 by itself, IPv6 in its order from `IPV6` on; -1 where it is none."""
+        if text not in self._known:
+            try:
+                found = ipaddress.ip_address(text)
+            except ValueError:
+                self._known[text] = -1
+            else:
+                ipv6 = found.version == 6
+                self._known[text] = (
+                    IPV6 + self.ipv6.setdefault(str(found), len(self.ipv6)) if ipv6 else int(found)
+                )
+        return self._known[text]
+
+    def table(self, file: str, columns: Mapping[str, npt.NDArray[np.generic]], omitted: int = 0) -> Table:
+        """Make the table of these columns, in which each address is named once."""
+        sides = [name for name in TYPES if name.endswith(("src", "dst"))]
+        numbers, codes = np.unique(np.concatenate([columns[name] for name in sides]), return_inverse=True)
+        told: Any = dict(columns)
+        told |= zip(sides, np.split(codes.astype(np.uint32), len(sides)), strict=True)
+        ipv6 = list(self.ipv6)
+        addresses = tuple(
+            ipv6[number - IPV6]
+            if number >= IPV6
+            else f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+            for number in numbers.tolist()
+        )
+        return Table(file=file, names=tuple(self.names), addresses=addresses, omitted=omitted, **told)

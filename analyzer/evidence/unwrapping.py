@@ -36,6 +36,7 @@ _PROMPT = re.compile(
 _PRE = re.compile(r"<pre\b[^>]{0,500}>(.*?)(?:</pre>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\n`]{0,40}$")
+_INDENT = re.compile(r" {4}|\t")
 _QUOTE = re.compile(r"^ {0,3}(?:> ?)+")
 _ENVELOPE = re.compile(
     r'"(?:stdout|stdout_lines|StandardOutputContent|standardOutputContent|Output|output|logs|log|message|MESSAGE|content)"\s*:'
@@ -207,8 +208,12 @@ def resembles(head: str) -> str:
     return f"text that begins {lines[0][:60]!r}"
 
 
+def _first_lines(head: str) -> list[str]:
+    return [line for line in head.splitlines()[:200] if line.strip()]
+
+
 def _most(head: str, pattern: re.Pattern[str], *, share: float = 0.8) -> bool:
-    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    lines = _first_lines(head)
     return bool(lines) and sum(pattern.match(line) is not None for line in lines) >= share * len(lines)
 
 
@@ -295,7 +300,7 @@ _NUMBER = re.compile(r" *(\d{1,7})(?:\t|:(?=\S)|(?: ?[|:│])? +)")
 
 def _numbered(head: str) -> bool:
     """Whether an editor, `cat -n` or `grep -n` put numbers before the lines: each is one more than the last, or `N:` grows."""
-    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    lines = _first_lines(head)
     said = [match for line in lines if (match := _NUMBER.match(line))]
     steps = {int(b[1]) - int(a[1]) for a, b in pairwise(said)}
     sure = all(match[0][-1] in ":\t" for match in said)
@@ -304,7 +309,7 @@ def _numbered(head: str) -> bool:
 
 def _host(head: str) -> str:
     """The host's name that pdsh, ansible or talosctl put before every line; empty without."""
-    lines = [line for line in head.splitlines()[:200] if line.strip()]
+    lines = _first_lines(head)
     name, colon, _ = lines[0].partition(": ") if lines else ("", "", "")
     fits = colon and len(lines) > 2 and re.fullmatch(r"[\w.-]{1,255}", name)
     return f"{name}: " if fits and all(line.startswith(f"{name}:") for line in lines) else ""
@@ -326,11 +331,7 @@ _WRAPPERS: tuple[tuple[str, Callable[[str], bool], Callable[[str], str]], ...] =
     ),
     ("quotes", lambda head: _most(head, _QUOTE), _stripped(_QUOTE)),
     ("fences", lambda head: any(_FENCE.match(line) for line in head.splitlines()), _fenced),
-    (
-        "indentation",
-        lambda head: _most(head, re.compile(r" {4}|\t"), share=1),
-        _stripped(re.compile(r" {4}|\t")),
-    ),
+    ("indentation", lambda head: _most(head, _INDENT, share=1), _stripped(_INDENT)),
     ("line numbers", _numbered, _stripped(_NUMBER)),
     ("a host's name", lambda head: bool(_host(head)), _unhosted),
     ("banners", lambda head: _BANNER.search(head) is not None, lambda text: _BANNER.sub("", text)),

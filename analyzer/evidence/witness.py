@@ -218,7 +218,7 @@ def _runs(records: Sequence[_Timed]) -> list[int]:
 
 
 def _says(record: DropRecord) -> tuple[str, str, str | None]:
-    return record.reason, record.location, record.hook
+    return record.reason, record.location, record.died_in
 
 
 def _blocks(chosen: Sequence[int], losses: Sequence[LostPacket]) -> Iterable[list[int]]:

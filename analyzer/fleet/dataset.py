@@ -126,7 +126,7 @@ def write(analysis: Analysis, bundle: FleetBundle, target: Place) -> Result:
         incidents=len(analysis.incidents),
         inconclusive=untold(analysis) or None,
         caveats=len(analysis.caveats),
-        headline=headline(analysis.incidents, analysis),
+        headline=headline(analysis),
         account={
             name: getattr(analysis.account, name)
             for name in ("connections", "worked", "node", "outside", "unknown", "open")

@@ -108,12 +108,10 @@ def _collect(
         client.close()
 
 
-def connected(
-    where: Namespace, target: tuple[str, int], source: tuple[str, int] | None = None
-) -> socket.socket:
+def connected(where: Namespace, target: tuple[str, int]) -> socket.socket:
     """Open a connection from a namespace, to be held as long as somebody likes."""
     with where.entered():
-        return socket.create_connection(target, timeout=5, source_address=source)
+        return socket.create_connection(target, timeout=5)
 
 
 def talk(client: socket.socket) -> bool:

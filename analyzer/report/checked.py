@@ -85,7 +85,7 @@ def untold(analysis: Result) -> str:
     if analysis.incidents:
         return ""
     if analysis.account.open:
-        return headline((), analysis)
+        return headline(analysis)
     return analysis.inconclusive or ""
 
 

@@ -59,7 +59,7 @@ def _notice(checked: Checked) -> str:
     if checked.analysis is None:
         return ""
     told = checked.analysis
-    says = f"{checked.name}: {headline(told.incidents, told)} ({account.line(told.account)})"
+    says = f"{checked.name}: {headline(told)} ({account.line(told.account)})"
     return _command({"title": "Lostsyn"}, line(says), "notice")
 
 

@@ -55,7 +55,7 @@ def to_dict(analysis: Result) -> dict[str, Any]:
                 for one in analysis.account.waited
             ]
         },
-        "headline": headline(analysis.incidents, analysis),
+        "headline": headline(analysis),
         "outside": _outside(analysis.outside),
         "coverage": [
             _some(one, "gap point")

@@ -48,7 +48,7 @@ def _suite(checked: Checked, number: int) -> ElementTree.Element:
     said = []
     if analysis:
         told = analysis.account
-        said = [headline(analysis.incidents, analysis), account.line(told), *analysis.caveats]
+        said = [headline(analysis), account.line(told), *analysis.caveats]
         given = [("kernel", analysis.kernel or ""), ("headline", said[0])]
         given += [
             (one, str(getattr(told, one))) for one in ("connections", "worked", "node", "outside", "unknown")

@@ -56,7 +56,7 @@ def _made_from(checked: Checked) -> Iterator[str]:
 def _verdict(checked: Checked) -> str:
     if checked.analysis is None:
         return checked.error
-    return headline(checked.analysis.incidents, checked.analysis)
+    return headline(checked.analysis)
 
 
 def _section(checked: Checked) -> Iterator[str]:

@@ -51,7 +51,7 @@ def analysis(told: Result) -> str:
     return _render(
         "analysis",
         analysis=told,
-        headline=headline(told.incidents, told),
+        headline=headline(told),
         incidents=[(i, _ladder(i.findings[0], told.capture_points)) for i in told.incidents[:INCIDENTS]],
         hidden=max(len(told.incidents) - INCIDENTS, 0),
         points=page.fold(told.capture_points, page.NOTES),

@@ -204,7 +204,7 @@ def build(analysis: Result, incidents: Sequence[Incident]) -> Page:
     points = zip(analysis.capture_points, coverage.bars(analysis.capture_points), strict=True)
     made = Page(
         analysis=analysis,
-        headline=headline(incidents, analysis),
+        headline=headline(analysis, incidents),
         others=len(analysis.incidents) - len(incidents),
         first=fold([(cause, linked.get(id(cause.first), "")) for cause in found], CAUSES),
         contents=(),

@@ -162,9 +162,7 @@ def _notes(checked: Checked) -> Iterator[dict[str, Any]]:
         yield _note("error", checked.why)
     if checked.analysis:
         told = checked.analysis
-        yield _note(
-            "note", f"{checked.name}: {headline(told.incidents, told)} ({account.line(told.account)})"
-        )
+        yield _note("note", f"{checked.name}: {headline(told)} ({account.line(told.account)})")
     for caveat in checked.analysis.caveats if checked.analysis else ():
         yield _note("note", f"{checked.name}: {caveat}")
 

@@ -83,7 +83,7 @@ def render_each(checked: Sequence[Checked], width: int = WIDTH, *, colour: bool 
 def overview(analysis: Result) -> str:
     """Return the verdict, the capture points and each incident's summary."""
     sheet = _Sheet(WIDTH, colour=False)
-    blocks = [sheet.wrap(headline(analysis.incidents, analysis)), sheet.bundle(analysis)]
+    blocks = [sheet.wrap(headline(analysis)), sheet.bundle(analysis)]
     blocks += [sheet.summary(incident) for incident in analysis.incidents[:INCIDENTS]]
     blocks.append(_more(len(analysis.incidents) - INCIDENTS, "incident"))
     if analysis.slow is not None:
@@ -129,7 +129,7 @@ class _Sheet:
     def report(self, analysis: Result) -> str:
         wrong = analysis.incidents or analysis.account.open or analysis.inconclusive
         codes = (_BOLD, _RED) if wrong else (_BOLD,) if analysis.account.outside else (_BOLD, _GREEN)
-        blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis.incidents, analysis))]]
+        blocks = [[self.paint(line, *codes) for line in self.wrap(headline(analysis))]]
         found = causes(analysis.incidents)
         blocks += [self.cause(cause) for cause in found[:CAUSES]]
         blocks += [self.slow(analysis), self.account(analysis), self.outside(analysis)]
@@ -196,8 +196,7 @@ class _Sheet:
         lines = self.labelled(
             self.wrap(f"{label}: {_line(remedy.do)}", "", indent), f"{label}:", _BOLD, _GREEN
         )
-        # A command stays as long as it is: wrapped, it could not be copied.
-        lines += [f"    {_line(part, keep=True)}" for part in remedy.command.splitlines()]
+        lines += _commands(remedy.command)
         lines += self.wrap(f"Effect: {_line(remedy.effect)}", "  ", "    ") if remedy.effect else []
         if remedy.risk:
             lines += self.labelled(self.wrap(f"Risk: {_line(remedy.risk)}", "  ", "    "), "Risk:", _YELLOW)
@@ -263,7 +262,7 @@ class _Sheet:
         lines += self.wrap(f"Visible: {_line(advice.tells)}", "  - ", "    ")
         lines += self.wrap(f"Not visible: {_line(advice.hides)}", "  - ", "    ")
         lines += self.wrap(_line(advice.next), "  ")
-        lines += [f"    {_line(part, keep=True)}" for part in advice.command.splitlines()]
+        lines += _commands(advice.command)
         return self.section("What to capture next", lines)
 
     def slow(self, analysis: Result) -> list[str]:
@@ -312,7 +311,7 @@ class _Sheet:
             lines += self.wrap(f"In common: {_line(trait.says)}. {_line(trait.next)}", "  ", "    ")
         if told.advice is not None:
             lines += self.wrap(f"Next: {_line(told.advice.next)}", "  ", "    ")
-            lines += [f"      {_line(part, keep=True)}" for part in told.advice.command.splitlines()]
+            lines += _commands(told.advice.command, "      ")
         return self.section("Outside this node", lines)
 
     def reconciliation(self, analysis: Result) -> list[str]:
@@ -352,6 +351,11 @@ def _more(hidden: int, what: str, before: str = "") -> list[str]:
     return told.split("\n") if hidden > 0 else []
 
 
+def _commands(text: str, indent: str = "    ") -> list[str]:
+    """Each on one line, however long: wrapped, it could not be copied."""
+    return [indent + printable(line).replace("\t", "    ") for line in text.splitlines()]
+
+
 def _sure(incident: Incident, gap: GapNames | None) -> str:
     where = f"between {short(gap[0], 20)} and {short(gap[1], 20)}" if gap else ""
     says = ", ".join(filter(None, (sure(incident), where)))
@@ -388,7 +392,6 @@ def _packets(analysis: Result) -> list[str]:
     return [f"  {number:>12,}  {label}" for label, number in numbers if number]
 
 
-def _line(text: str, *, keep: bool = False) -> str:
-    """Return *text* on one printable line, its inner spaces as they are if *keep*."""
-    text = printable(text)
-    return text.replace("\t", "    ") if keep else " ".join(text.split())
+def _line(text: str) -> str:
+    """Return *text* on one printable line."""
+    return " ".join(printable(text).split())

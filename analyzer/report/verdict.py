@@ -113,9 +113,15 @@ def _beside(analysis: Result) -> str:
     return _DROPPED if said and said == unseen(analysis.reconciliation) else ""
 
 
-def headline(incidents: Sequence[Incident], analysis: Result) -> str:
-    """Return the verdict: what failed because of this node, what cannot be told, what failed elsewhere, or that nothing did."""
+def headline(analysis: Result, incidents: Sequence[Incident] | None = None) -> str:
+    """Return the verdict: what failed because of this node, what cannot be told, what failed elsewhere, or that nothing did.
+
+    Args:
+        analysis: What was found.
+        incidents: Those that are told of; None for all.
+    """
     account = analysis.account
+    incidents = analysis.incidents if incidents is None else incidents
     if incidents:
         whole = len(incidents) == len(analysis.incidents)  # else the account is about more than these
         told = [_node(incidents, account, whole=whole), *_events(incidents)]

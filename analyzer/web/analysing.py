@@ -53,7 +53,7 @@ def work(order: dict[str, Any], folder: Path) -> None:
     write_json(
         folder / OUTCOME,
         {
-            "says": printable(headline(analysis.incidents, analysis), 2000),
+            "says": printable(headline(analysis), 2000),
             "incidents": len(analysis.incidents),
             "inconclusive": untold(analysis) or None,
         },

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from starlette.requests import Request
+
+from analyzer.web.guard import Token
+from analyzer.web.jobs import Jobs
+from analyzer.web.receiving import Receiver
 from analyzer.web.refusal import Refusal
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from analyzer.web.guard import Token
-    from analyzer.web.jobs import Jobs
-    from analyzer.web.receiving import Receiver
-    from analyzer.web.settings import Settings
-    from analyzer.web.store import Store
+from analyzer.web.settings import Settings
+from analyzer.web.store import Store
 
 
 @dataclass(frozen=True, slots=True)

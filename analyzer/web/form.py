@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
-from analyzer.web.receiving import Body, client_name
+from analyzer.web.receiving import Body, Receiver, Transfer, client_name
 from analyzer.web.refusal import Refusal
+from analyzer.web.store import File, Upload
 
 if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-    from starlette.requests import Request
-
-    from analyzer.web.receiving import Receiver, Transfer
-    from analyzer.web.store import File, Upload
+    from python_multipart.multipart import MultipartCallbacks  # not there at run time
 
 FIELD = 4096
 """Bytes of a field that is no file, at most."""

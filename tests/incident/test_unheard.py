@@ -26,7 +26,7 @@ def asks(whom: str, *times: float, by: str = "10.244.0.11", answered: bool = Fal
 
 def said(analysis: Analysis) -> str:
     """The heading."""
-    return headline(analysis.incidents, analysis)
+    return headline(analysis)
 
 
 @pytest.mark.parametrize(

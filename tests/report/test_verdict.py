@@ -27,7 +27,7 @@ from tests.conversation import Conversation, bystander, record
 
 def _of(sample: Any, account: Account, **changes: Any) -> str:
     """The verdict of a bundle without incidents that has this account."""
-    return headline((), dataclasses.replace(sample.clean(), account=account, **changes))
+    return headline(dataclasses.replace(sample.clean(), account=account, **changes))
 
 
 def test_incidents(sample) -> None:
@@ -35,14 +35,14 @@ def test_incidents(sample) -> None:
     race = sample.race()
     assert (
         "4 of 612 connections waited up to 2.08 s because of this node: SNAT port race (proven); "
-        "4 SYNs vanished between cni0 and eth0" == headline(race.incidents, race)
+        "4 SYNs vanished between cni0 and eth0" == headline(race)
     )
 
 
 def test_incidents_and_more_that_nobody_can_tell(sample) -> None:
     """Two causes, two kinds of event, and what is left open."""
     both = sample.both()
-    said = headline(both.incidents, both)
+    said = headline(both)
 
     assert said.startswith(
         "5 of 613 connections were delayed or failed because of this node: SNAT port race (proven), "
@@ -55,16 +55,14 @@ def test_some_of_the_incidents(sample) -> None:
     """Of a part of a bundle's incidents no more is counted than theirs."""
     assert (
         "1 of 613 connections was delayed or failed because of this node: late ACK rejected by conntrack (proven); "
-        "1 packet was judged INVALID and answered with a RST" == headline((sample.LATE_ACK,), sample.both())
+        "1 packet was judged INVALID and answered with a RST" == headline(sample.both(), [sample.LATE_ACK])
     )
 
 
 def test_one_is_singular(sample) -> None:
     """One connection was, one packet was."""
     late = sample.late_ack()
-    assert headline(late.incidents, late).startswith(
-        "1 of 1 connection was delayed or failed because of this node: "
-    )
+    assert headline(late).startswith("1 of 1 connection was delayed or failed because of this node: ")
 
 
 def test_many_kinds_stay_one_line(sample) -> None:
@@ -73,11 +71,11 @@ def test_many_kinds_stay_one_line(sample) -> None:
     many = [dataclasses.replace(sample.RACE, gap=gap) for gap in gaps]
     kinds = [dataclasses.replace(sample.RACE, kind=f"{name}-vanished") for name in ("syn", "reply", "data")]
 
-    assert headline(many[:2], sample.race()).endswith(
+    assert headline(sample.race(), many[:2]).endswith(
         "; 4 SYNs vanished between a and b; 4 SYNs vanished between b and c"
     )
-    assert headline(many, sample.race()).endswith("(proven); 16 SYNs vanished")
-    assert headline([*many, *kinds], sample.race()).endswith(
+    assert headline(sample.race(), many).endswith("(proven); 16 SYNs vanished")
+    assert headline(sample.race(), [*many, *kinds]).endswith(
         "; 20 SYNs vanished; 4 replies vanished; and 1 more"
     )
 
@@ -99,7 +97,7 @@ def test_outside(sample) -> None:
     """Failures elsewhere are said, and that none is of this node."""
     assert (
         "2 of 508 connections failed outside this node or at the peer; none because of this node"
-        == headline((), sample.clean())
+        == headline(sample.clean())
     )
 
 
@@ -131,7 +129,7 @@ def test_every_kind_has_a_verdict(sample) -> None:
     """One line that begins with a number."""
     for kind in get_args(Kind):
         incident = dataclasses.replace(sample.RACE, kind=kind, cause="unknown")
-        said = headline((incident,), sample.race())
+        said = headline(sample.race(), [incident])
         assert said[0].isdigit()
         assert "\n" not in said
 
@@ -143,7 +141,7 @@ def _side(analysis: Analysis) -> int:
 def test_says_no_incident_only_where_exit_is_0(bundle_case: Case) -> None:
     """In every fixture verdict and exit code agree."""
     analysis = analysed(bundle_case.name)
-    said = headline(analysis.incidents, analysis)
+    said = headline(analysis)
 
     assert bundle_case.expect["exit"] == _side(analysis)
     assert ("No incident" in said or "none because of this node" in said) == (_side(analysis) == 0)
@@ -157,7 +155,7 @@ def test_drops_that_no_capture_shows(sample, side: str) -> None:
         sample.race(), incidents=(), account=Account(connections=7, **{side: 7}), reconciliation=(told,),
         inconclusive=unseen([told]),
     )  # fmt: skip
-    said = headline((), analysis)
+    said = headline(analysis)
 
     assert said.endswith("this node dropped packets that the captures do not show")
     assert "No incident" not in said
@@ -172,7 +170,7 @@ def test_full_table_before_the_bridge_alone(tmp_path: Path) -> None:
     analysis = analyze(tmp_path)
 
     assert 2 == _side(analysis) or analysis.incidents
-    assert "No incident" not in headline(analysis.incidents, analysis)
+    assert "No incident" not in headline(analysis)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +255,7 @@ def test_names_of_files_do_not_matter(name: str, tmp_path: Path) -> None:
         shutil.copy(path, folder / f"x{n}" / new)
     whole, renamed = analysed(name), analyze(folder)
 
-    assert headline(whole.incidents, whole) == headline(renamed.incidents, renamed)
+    assert headline(whole) == headline(renamed)
     assert whole.account == renamed.account
 
 

@@ -22,7 +22,6 @@ BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 VERDICTS = frozenset({"accept", "drop", "return", "continue", "notrack"})
 
 _SMALL = 16
-_PORTED = ("tcp", "udp", "sctp", "dccp", "udplite")
 # Phrase to the field and to what else must hold for it: kernel nft inserts such conditions itself.
 _PHRASES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "iif": ("iif", ()), "iifname": ("iif", ()), "meta iif": ("iif", ()), "meta iifname": ("iif", ()),
@@ -38,7 +37,9 @@ _PHRASES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "fib daddr type": ("dsttype", ()), "fib saddr type": ("srctype", ()),
 }  # fmt: skip
 _PHRASES |= {
-    f"{proto} {field}": (field, (("proto", proto),)) for proto in _PORTED for field in ("sport", "dport")
+    f"{proto} {field}": (field, (("proto", proto),))
+    for proto in values.PORTED
+    for field in ("sport", "dport")
 }
 LONGEST = max(len(phrase.split()) for phrase in _PHRASES)
 

@@ -11,6 +11,8 @@ from analyzer.evidence.rules.model import Bits, Element, Match, Span
 
 ADDRESSES = frozenset({"src", "dst"})
 PORTS = frozenset({"sport", "dport"})
+PORTED = ("tcp", "udp", "sctp", "dccp", "udplite")
+"""Protocols that have them."""
 MASK = 0xFFFFFFFF
 _V4 = 0xFFFF << 32
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,8}|\d{1,10}")

@@ -23,7 +23,6 @@ _LARGE = 32
 _NUMBERS = values.ADDRESSES | values.PORTS
 _MANY = 1000
 """Endpoints of one service that are kept apart."""
-_PORTED = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
 
 
 class View:
@@ -187,7 +186,7 @@ class View:
         if name in ("iif", "oif"):
             return self._field[name] == _ABSENT
         if name in values.PORTS:
-            return self._packet.proto not in _PORTED
+            return self._packet.proto not in values.PORTED
         return name == "tcpflags" and self._packet.proto != "tcp"
 
     def _state(self) -> Value:

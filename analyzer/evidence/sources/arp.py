@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
-from analyzer.evidence.facts import Fact, Neighbour, alike, limited, unread
+from analyzer.evidence.facts import Fact, Neighbour, alike, begins, limited, unread
 
 PURPOSE = "neighbours that did not answer"
 
@@ -30,7 +30,7 @@ _COMPLETE, _PERMANENT = 2, 4
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None or _HEAD.search(head) is not None
+    return begins(head, _LINE.pattern) or _HEAD.search(head) is not None
 
 
 @limited("neighbours", lambda: MOST)

@@ -18,17 +18,17 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
     DEEP,
     MOST,
-    PROTOCOLS,
+    PORTED,
     DropRecord,
     address,
-    hook_of,
     nanoseconds,
     number,
     place_of,
+    protocol,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, Fact, limited
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -42,7 +42,7 @@ _NAME = re.compile(r'\{ ?(\d{1,10}|0x[0-9a-f]{1,8}), "(\w{1,64})" ?\}')
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:{_CLOCK.pattern}$|{_DROP.pattern})", head, re.MULTILINE) is not None
+    return begins(head, rf"{_CLOCK.pattern}$", _DROP.pattern)
 
 
 @limited("dropped packets", lambda: MOST)
@@ -93,11 +93,8 @@ def _record(
 ) -> DropRecord:
     said = {name: value for name, _, value in (word.partition("=") for word in found[2].split())}
     code = number(said.get("reason"), 0xFFFFFFFF)
-    src = address(said.get("src", ""))
     proto = number(said.get("proto"), 255)
-    ported = proto in (6, 17, 33, 132, 136)
-    why = reason(named.get(code, "")) if code is not None else ""
-    where = symbol(said.get("at", "")) or place_of(stack)
+    ported = proto in PORTED
     return DropRecord(
         file=file,
         line=line,
@@ -106,14 +103,12 @@ def _record(
         clock="boot",
         offset=offset,
         cpu=number(said.get("cpu"), 0xFFFF),
-        reason=why,
-        location=where,
+        reason=reason(named.get(code, "")) if code is not None else "",
+        location=symbol(said.get("at", "")) or place_of(stack),
         stack=stack,
-        hook=hook_of(why, where, stack),
         device=printable(said.get("dev", "")[:64]),
-        version=(6 if ":" in src else 4) if src else None,
-        proto="" if proto is None else PROTOCOLS.get(proto, str(proto)),
-        src=src,
+        proto=protocol(proto),
+        src=address(said.get("src", "")),
         dst=address(said.get("dst", "")),
         sport=number(said.get("sport"), 0xFFFF) if ported else None,
         dport=number(said.get("dport"), 0xFFFF) if ported else None,

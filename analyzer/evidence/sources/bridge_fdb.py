@@ -9,7 +9,7 @@ from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Fact, FdbEntry, alike, limited, unread
+from analyzer.evidence.facts import Caveat, Fact, FdbEntry, alike, begins, limited, unread
 
 PURPOSE = "where an overlay sends the frames of a MAC address"
 
@@ -24,9 +24,7 @@ _STATES = ("permanent", "static", "self", "extern_learn", "offload", "sticky", "
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None or json_lists.holds(
-        head, "mac", "ifname", "flags"
-    )
+    return begins(head, rf"{_LINE.pattern}$") or json_lists.holds(head, "mac", "ifname", "flags")
 
 
 @limited("entries", lambda: MOST)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Fact, limited, unread
+from analyzer.evidence.facts import Fact, begins, limited, unread
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -25,7 +25,7 @@ _PACKET = re.compile(r": (\S{2,60}) -> (\S{2,60})(?: (\w{1,12}))?")
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:\S{{1,40}} )?{_DROP.pattern}", head, re.MULTILINE) is not None
+    return begins(head, rf"(?:\S{{1,40}} )?{_DROP.pattern}")
 
 
 @limited("dropped packets", lambda: MOST)
@@ -47,7 +47,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             source="cilium monitor",
             reason=printable(found[1]).upper().replace(" ", "_"),
             location=f"{where[1]}:{where[2]}" if where else "",
-            version=(6 if ":" in src else 4) if src else None,
             proto=proto if proto in ("tcp", "udp", "sctp") else "",
             src=src,
             dst=dst,

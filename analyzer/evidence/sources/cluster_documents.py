@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.facts import Fact, limited, sections
 from analyzer.evidence.naming import Name
 from analyzer.evidence.sources import NAMES
 from analyzer.evidence.sources.cluster_names import MOST, named
@@ -41,9 +41,8 @@ def recognises(head: str) -> bool:
 @limited("names", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     for pattern, read in ((_DESCRIBED, _described), (_BEGIN, _yaml)):
-        begins = list(pattern.finditer(text))
-        for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
-            yield from read(text[begin.start() : min(end, begin.start() + _LONGEST)], file)
+        for begin, rest in sections(text, pattern):
+            yield from read((begin[0] + rest)[:_LONGEST], file)
 
 
 def _described(text: str, file: str) -> Iterator[Name]:

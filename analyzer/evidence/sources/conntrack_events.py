@@ -9,7 +9,6 @@ seconds of the node's local time, which are taken as UTC.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from array import array
 from collections.abc import Iterator
@@ -21,9 +20,9 @@ import numpy as np
 from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import nanoseconds
 from analyzer.evidence.events import KINDS, NO_TIME, EventLog
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.sources.conntrack_table import TUPLE
-from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
+from analyzer.evidence.table import ASSURED, OFFLOAD, TYPES, UNREPLIED, Coding
 
 PURPOSE = "entries made and destroyed: who had a port, what was deleted"
 
@@ -48,13 +47,11 @@ _SIDE = re.compile(
 _WHEN = re.compile(
     r"<hour>(\d+)</hour><min>(\d+)</min><sec>(\d+)</sec><wday>\d+</wday><day>(\d+)</day><month>(\d+)</month><year>(\d+)</year>"
 )
-_PORTS = 1 << 16
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(rf"^{_HEAD}src=", _stamped(head), re.MULTILINE) is not None
-        or re.search(r'^<flow type="(?:new|update|destroy)"><meta ', head, re.MULTILINE) is not None
+    return begins(_stamped(head), f"{_HEAD}src=") or begins(
+        head, r'<flow type="(?:new|update|destroy)"><meta '
     )
 
 
@@ -97,9 +94,7 @@ class _Log:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._names = {"": 0}
-        self._addresses: dict[str, int] = {}
-        self._codes: dict[str, int] = {}
+        self._coding = Coding()
         self._columns = {name: array(kind) for name, kind in _COLUMNS.items()}
         self._omitted = 0
 
@@ -111,20 +106,19 @@ class _Log:
             return False
         flags = f"{between} {rest or ''} "
         number = _ID.search(rest or "")
-        return self._add(
-            KINDS.index(kind),
-            nanoseconds(at) if at else NO_TIME,
+        entry = self._coding.row(
             proto,
             state or "",
             int(timeout or 0),
-            (src, dst, src2, dst2),
-            (sport or id_, dport, sport2 or id2, dport2),
             ASSURED * ("[ASSURED]" in flags)
             | UNREPLIED * ("[UNREPLIED]" in flags)
             | OFFLOAD * ("OFFLOAD]" in flags),
-            int(number[1]) if number else 0,
-            by_user="[USERSPACE]" in flags,
-            line=line,
+            (src, dst, src2, dst2),
+            (sport or id_, dport, sport2 or id2, dport2),
+        )
+        time, by_user = nanoseconds(at) if at else NO_TIME, "[USERSPACE]" in flags
+        return self._add(
+            entry, KINDS.index(kind), time, int(number[1]) if number else 0, by_user=by_user, line=line
         )
 
     def flow(self, text: str, line: int) -> bool:
@@ -137,47 +131,26 @@ class _Log:
         last = found[2].rpartition('direction="independent"')[2]
         told = dict(re.findall(r"<(state|timeout|id)>(\w{1,20})</", last))
         timeout, number = told.get("timeout", ""), told.get("id", "")
-        return self._add(
-            KINDS.index(found[1].upper()),
-            _when(found[2]),
+        entry = self._coding.row(
             proto,
             told.get("state", ""),
             int(timeout) if timeout.isdecimal() else 0,
+            ASSURED * ("<assured/>" in found[2]) | UNREPLIED * ("<unreplied/>" in found[2]),
             (src, dst, src2, dst2),
             (sport or id_, dport, sport2 or id2, dport2),
-            ASSURED * ("<assured/>" in found[2]) | UNREPLIED * ("<unreplied/>" in found[2]),
-            int(number) if number.isdecimal() else 0,
-            by_user="[USERSPACE]" in found[3],
-            line=line,
         )
+        kind, id_ = KINDS.index(found[1].upper()), int(number) if number.isdecimal() else 0
+        return self._add(entry, kind, _when(found[2]), id_, by_user="[USERSPACE]" in found[3], line=line)
 
     def _add(
-        self,
-        kind: int,
-        time: int,
-        proto: str,
-        state: str,
-        timeout: int,
-        addresses: tuple[str, str, str, str],
-        ports: tuple[str | None, ...],
-        flags: int,
-        id_: int,
-        *,
-        by_user: bool,
-        line: int,
+        self, entry: tuple[int, ...] | None, kind: int, time: int, id_: int, *, by_user: bool, line: int
     ) -> bool:
-        numbers = [int(port or 0) for port in ports]
-        codes = [self._address(address) for address in addresses]
-        if max(numbers) >= _PORTS or min(codes) < 0 or len(self._names) > _PORTS - 2:
+        if entry is None:
             return False
         if len(self._columns["kind"]) == MOST:
             self._omitted += 1
             return True
-        names = self._names
-        proto_code, state_code = (names.setdefault(name, len(names)) for name in (proto, state))
-        timeout, id_, line = (min(number, 0xFFFFFFFF) for number in (timeout, id_, line))
-        tuples = (*codes[:2], *numbers[:2], *codes[2:], *numbers[2:])
-        row = (proto_code, state_code, timeout, flags, *tuples, kind, time, id_, by_user, line)
+        row = (*entry, kind, time, min(id_, 0xFFFFFFFF), by_user, min(line, 0xFFFFFFFF))
         for column, value in zip(self._columns.values(), row, strict=True):
             column.append(value)
         return True
@@ -189,42 +162,16 @@ class _Log:
         columns: dict[str, Any] = {
             name: np.array(column, column.typecode) for name, column in self._columns.items()
         }
-        kind, time, id_, by_user, line = (
-            columns.pop(name) for name in ("kind", "time", "id", "by_user", "line")
-        )
         yield EventLog(
             file=self._file,
-            entries=Table(
-                file=self._file, names=tuple(self._names), addresses=tuple(self._addresses), **columns
-            ),
-            kind=kind,
-            time=time,
-            id=id_,
-            by_user=by_user.astype(np.bool_),
-            line=line,
+            entries=self._coding.table(self._file, {name: columns.pop(name) for name in TYPES}),
+            by_user=columns.pop("by_user").astype(np.bool_),
             omitted=self._omitted,
+            **columns,
         )
 
-    def _address(self, text: str) -> int:
-        """Number an address; -1 where it is none."""
-        code = self._codes.get(text)
-        if code is None:
-            try:
-                address = str(ipaddress.ip_address(text))
-                code = self._addresses.setdefault(address, len(self._addresses))
-            except ValueError:
-                code = -1
-            self._codes[text] = code
-        return code
 
-
-_COLUMNS = {
-    "proto": "H", "state": "H", "timeout": "I", "flags": "B",
-    "orig_src": "I", "orig_dst": "I", "orig_sport": "H", "orig_dport": "H",
-    "reply_src": "I", "reply_dst": "I", "reply_sport": "H", "reply_dport": "H",
-    "kind": "B", "time": "q", "id": "I", "by_user": "B", "line": "I",
-}  # fmt: skip
-"""Column to its type, as `array` and numpy name it."""
+_COLUMNS = TYPES | {"kind": "B", "time": "q", "id": "I", "by_user": "B", "line": "I"}
 
 
 def _when(text: str) -> int:

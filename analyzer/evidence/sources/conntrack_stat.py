@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact, begins
 
 PURPOSE = "insert_failed, drop and invalid, compared with the losses"
 
@@ -18,7 +18,7 @@ _LINE = re.compile(r"^cpu=(\d{1,5})[ \t]+((?:(?:\w+|\(null\))=\d{1,20}(?:[ \t]+|
 
 
 def recognises(head: str) -> bool:
-    return re.search(r"^cpu=\d+[ \t]+(?:searched|found)=\d", head, re.MULTILINE) is not None
+    return begins(head, r"cpu=\d+[ \t]+(?:searched|found)=\d")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

@@ -8,7 +8,6 @@ tool ends a listing with `conntrack v1.4.7 (conntrack-tools): 4 flow entries hav
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -16,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.evidence.conntrack_columns import IPV6, Columns, columns
-from analyzer.evidence.facts import Caveat, Fact
-from analyzer.evidence.table import ASSURED, OFFLOAD, UNREPLIED, Table
+from analyzer.evidence.facts import Caveat, Fact, begins
+from analyzer.evidence.table import ASSURED, OFFLOAD, TYPES, UNREPLIED, Coding, Table
 
 PURPOSE = "entries: stale ones, taken ports, how full the table is"
 
@@ -34,7 +33,6 @@ TUPLE = (
 _ENTRY = re.compile(rf"{_HEAD}{TUPLE} (.{{0,300}}?){TUPLE} (.{{0,600}}?\buse=\d.*)")
 _SHOWN = re.compile(r"conntrack v\S+ \(conntrack-tools\): \d+ flow entries have been shown")
 _LINE = re.compile(r"[^\n]+")
-_PORTS = 1 << 16
 _PIECE = 8 << 20
 """Characters that are read at once."""
 _FEW = 64
@@ -43,7 +41,7 @@ _FEW = 64
 
 def recognises(head: str) -> bool:
     """Say whether a line lists an entry, or the tool tells how many; events (`conntrack -E`) begin otherwise."""
-    return re.search(rf"^{_HEAD}{TUPLE} |{_SHOWN.pattern}", head, re.MULTILINE) is not None
+    return begins(head, f"{_HEAD}{TUPLE} ") or _SHOWN.search(head) is not None
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -95,10 +93,8 @@ class _Listing:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._names = {"": 0}
-        self._addresses: dict[str, int] = {}
-        self._codes: dict[str, int] = {}
-        self._columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _KINDS}
+        self._coding = Coding()
+        self._columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in TYPES}
         self._kept = self._omitted = 0
         self.seen: set[str] = set()
         """Families of which there are entries."""
@@ -124,7 +120,7 @@ class _Listing:
             others = [
                 told[read.starts[number] : ends[number] - 1].decode("utf-8", "replace") for number in numbers
             ]
-        slow: dict[str, list[int]] = {name: [] for name in _KINDS}
+        slow: dict[str, list[int]] = {name: [] for name in TYPES}
         order: list[int] = []
         lost, example = 0, ""
         for number, line in zip(numbers, others, strict=True):
@@ -139,7 +135,7 @@ class _Listing:
         places = np.concatenate((taken, np.array(order, np.int64)))
         sort = np.argsort(places, kind="stable")
         room = max(MOST - self._kept, 0)
-        for name, kind in _KINDS.items():
+        for name, kind in TYPES.items():
             fast = rows.get(name, np.zeros(0, kind)).astype(kind)
             whole = np.concatenate((fast, np.array(slow[name], kind)))[sort]
             self._columns[name].append(whole[:room])
@@ -149,8 +145,9 @@ class _Listing:
 
     def _rows(self, read: Columns) -> dict[str, npt.NDArray[np.generic]]:
         """Bring columns that were read at once to this listing's numbers."""
-        names = np.array([self._names.setdefault(name, len(self._names)) for name in read.names], np.int64)
-        known = [self._addresses.setdefault(address, len(self._addresses)) for address in read.known]
+        named, ipv6 = self._coding.names, self._coding.ipv6
+        names = np.array([named.setdefault(name, len(named)) for name in read.names], np.int64)
+        known = [ipv6.setdefault(address, len(ipv6)) for address in read.known]
         codes = np.array(known or [0], np.int64)
         src, dst, reply_src, reply_dst = (
             np.where(column < IPV6, column, IPV6 + codes[np.maximum(column - IPV6, 0)])
@@ -171,63 +168,16 @@ class _Listing:
         proto, timeout, state, src, dst, sport, dport, id_, between, src2, dst2, sport2, dport2, id2, rest = (
             match.groups()
         )
-        ports = [int(port or 0) for port in (sport or id_, dport, sport2 or id2, dport2)]
-        codes = [self._address(address) for address in (src, dst, src2, dst2)]
-        if max(ports) >= _PORTS or min(codes) < 0 or len(self._names) > _PORTS - 2:
-            return None
         flags = (
             ASSURED * ("[ASSURED]" in rest)
             | UNREPLIED * ("[UNREPLIED]" in between)
             | OFFLOAD * ("[OFFLOAD]" in rest or "[HW_OFFLOAD]" in rest)
         )
-        names = self._names
-        proto_code, state_code = (names.setdefault(name, len(names)) for name in (proto, state or ""))
-        seconds = min(int(timeout or 0), 0xFFFFFFFF)
-        return proto_code, state_code, seconds, flags, *codes[:2], *ports[:2], *codes[2:], *ports[2:]
+        addresses, ports = (src, dst, src2, dst2), (sport or id_, dport, sport2 or id2, dport2)
+        return self._coding.row(proto, state or "", int(timeout or 0), flags, addresses, ports)
 
     def tables(self) -> Iterator[Table]:
         """Give the table, if there are entries."""
-        if not self._kept:
-            return
-        columns = {name: np.concatenate(column) for name, column in self._columns.items()}
-        # Each address is named once, however many entries have it.
-        sides = [name for name in _KINDS if name.endswith(("src", "dst"))]
-        numbers, codes = np.unique(np.concatenate([columns[name] for name in sides]), return_inverse=True)
-        long = list(self._addresses)
-        columns |= dict(zip(sides, np.split(codes.astype(np.uint32), len(sides)), strict=True))
-        yield Table(
-            file=self._file,
-            names=tuple(self._names),
-            addresses=tuple(
-                long[number - IPV6]
-                if number >= IPV6
-                else f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-                for number in numbers.tolist()
-            ),
-            omitted=self._omitted,
-            **columns,
-        )
-
-    def _address(self, text: str) -> int:
-        """Number an address; -1 where it is none. /proc writes IPv6 at full length."""
-        code = self._codes.get(text)
-        if code is None:
-            try:
-                address = ipaddress.ip_address(text)
-                code = (
-                    int(address)
-                    if address.version == 4
-                    else IPV6 + self._addresses.setdefault(str(address), len(self._addresses))
-                )
-            except ValueError:
-                code = -1
-            self._codes[text] = code
-        return code
-
-
-_KINDS = {
-    "proto": "H", "state": "H", "timeout": "I", "flags": "B",
-    "orig_src": "q", "orig_dst": "q", "orig_sport": "H", "orig_dport": "H",
-    "reply_src": "q", "reply_dst": "q", "reply_sport": "H", "reply_dport": "H",
-}  # fmt: skip
-"""Column to its type, as numpy names it; addresses are numbered when all are known."""
+        if self._kept:
+            columns = {name: np.concatenate(column) for name, column in self._columns.items()}
+            yield self._coding.table(self._file, columns, self._omitted)

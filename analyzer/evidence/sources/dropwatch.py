@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
-from analyzer.evidence.dates import month
-from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, hook_of, reason, symbol
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.dates import moment
+from analyzer.evidence.drops import MOST, VERSIONS, DropRecord, reason, symbol
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -34,20 +33,20 @@ _COUNTS = re.compile(
     r"^\d{1,10} drops at (?:location 0x[0-9a-f]{8,16}|\S{1,80} \(0x[0-9a-f]{8,16}\)|\S{1,80} \[\w)",
     re.MULTILINE,
 )
-_TIME = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4}) (\d{1,9}) nsec")
+_TIME = re.compile(r"(\w{3} \w{3} +\d{1,2} \d\d:\d\d:\d\d \d{4}) (\d{1,9}) nsec")
 _LONGEST = 512
 """Bytes of a payload that are kept; headers come first."""
 
 
 def recognises(head: str) -> bool:
-    return re.search(
-        rf"^{_DROP.pattern}\n[ \t]*(?:origin|input port|timestamp)", head, re.MULTILINE
-    ) is not None or (_COUNTS.search(head) is not None)
+    told = begins(head, rf"{_DROP.pattern}\n[ \t]*(?:origin|input port|timestamp)")
+    return told or _COUNTS.search(head) is not None
 
 
+@limited("dropped packets", lambda: MOST)
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the packets; counts of drops by place are no packets, and said to be of no use."""
-    kept = left_out = begun = 0
+    begun = 0
     block: dict[str, str] | None = None
     payload = bytearray()
 
@@ -55,13 +54,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if found := _DROP.fullmatch(line):
             if block is not None:
                 yield _record(block, bytes(payload), file, begun)
-            block, begun = None, count
+            block, begun = {"drop at": found[1]}, count
             payload.clear()
-            if kept == MOST:
-                left_out += 1
-                continue
-            kept += 1
-            block = {"drop at": found[1]}
         elif block is None:
             continue
         elif (field := _FIELD.fullmatch(line)) and len(block) < 16:
@@ -70,29 +64,24 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             payload += bytes.fromhex(more[1])
     if block is not None:
         yield _record(block, bytes(payload), file, begun)
-    if left_out:
-        yield Caveat(says=f"{file}: {left_out} dropped packets beyond the first {MOST} were left out")
-    if not kept and _COUNTS.search(text):
+    elif _COUNTS.search(text):
         yield Caveat(
             says=f"{file}: counts drops by place only; `set alertmode packet` in dropwatch tells each packet"
         )
 
 
 def _record(block: dict[str, str], payload: bytes, file: str, line: int) -> DropRecord:
-    why, where = reason(block.get("drop reason", "").strip()), symbol(block["drop at"])
     known = re.fullmatch(r"0x([0-9a-f]{1,4})", block.get("protocol", "").strip())
     told: Any = {"version": VERSIONS.get(int(known[1], 16)) if known else None} | frame.ethernet(payload)
-    time = _time(block.get("timestamp", ""))
     return DropRecord(
         file=file,
         line=line,
         source="dropwatch",
-        time=time,
+        time=_time(block.get("timestamp", "")),
         clock="wall",
         offset=0,
-        reason=why,
-        location=where,
-        hook=hook_of(why, where, ()),
+        reason=reason(block.get("drop reason", "").strip()),
+        location=symbol(block["drop at"]),
         device=printable(block.get("input port name", "").strip()[:64]),
         **told,
     )
@@ -100,10 +89,5 @@ def _record(block: dict[str, str], payload: bytes, file: str, line: int) -> Drop
 
 def _time(text: str) -> int | None:
     said = _TIME.match(text)
-    if not said:
-        return None
-    try:
-        whole = datetime.fromisoformat(f"{said[4]}-{month(said[1]):02}-{int(said[2]):02}T{said[3]}")
-    except ValueError:
-        return None
-    return int(whole.replace(tzinfo=UTC).timestamp()) * 10**9 + int(said[5])
+    seconds = moment(said[1]) if said else None
+    return seconds.time + int(said[2]) if said and seconds else None

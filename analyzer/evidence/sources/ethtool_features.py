@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Fact, Features, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, Features, alike, begins, unread
 
 PURPOSE = "offloads: checksums and sizes that a capture shows before the interface makes them"
 
@@ -16,17 +16,11 @@ MOST = 1000
 _HEAD = re.compile(r"(?:Features|Offload parameters) for (\S{1,64}):")
 _LINE = re.compile(r"\s*([a-z][\w -]{1,60}): (on|off)( \[fixed\]| \[requested \w+\]| \[not requested\])?")
 _LIKE = re.compile(r"[a-z][\w-]{2,60}:? ?\S{0,3}\b(?:on|off)\b|(?:rx|tx)-[\w-]{2,60}(?::|$)")
-_KNOWN = re.compile(
-    r"^(?:[rt]x-checksumming|generic-(?:segmentation|receive)-offload): (?:on|off)", re.MULTILINE
-)
+_KNOWN = r"(?:[rt]x-checksumming|generic-(?:segmentation|receive)-offload): (?:on|off)"
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(rf"^{_HEAD.pattern}", head, re.MULTILINE) is not None
-        or _KNOWN.search(head) is not None
-        or json_lists.holds(head, "ifname", "rx-checksumming")
-    )
+    return begins(head, _HEAD.pattern, _KNOWN) or json_lists.holds(head, "ifname", "rx-checksumming")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

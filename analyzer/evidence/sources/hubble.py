@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from analyzer.capture.naming import printable
+from analyzer.evidence.dates import moment
 from analyzer.evidence.drops import MOST, DropRecord, address, number
-from analyzer.evidence.facts import Caveat, Fact, limited, unread
+from analyzer.evidence.facts import Caveat, Fact, begins, limited, unread
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
 
@@ -24,23 +24,17 @@ PURPOSE = DROPS
 
 LIMIT = 64 << 20
 """Bytes read; a flow has about a kilobyte."""
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _END = r"(\S{1,330})(?: \([^()\n]{1,60}\))?"
 _LINE = re.compile(
     rf"(?:[A-Z][a-z]{{2}} [ \d]\d [\d:.]{{8,18}}|[\d:T.-]{{19,30}}Z?)(?: \[[^\]\n]{{1,260}}\])?: {_END} (?:<>|->|<-) {_END} "
     r"([^()\n]{1,120}?) (?:DROPPED|DENIED)\b(?: \(([^()\n]{1,80})\))?.{0,200}"
 )
-_FLOW = re.compile(r"^[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0,80} (?:<>|->|<-) [^\n]{1,500} "
-                   r"(?:DROPPED|FORWARDED|DENIED|ALLOWED|REDIRECTED|TRACED|TRANSLATED|ERROR)\b", re.MULTILINE)  # fmt: skip
+_FLOW = (r"[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0,80} (?:<>|->|<-) [^\n]{1,500} "
+                   r"(?:DROPPED|FORWARDED|DENIED|ALLOWED|REDIRECTED|TRACED|TRANSLATED|ERROR)\b")  # fmt: skip
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(
-            r'^\{(?=[^\n]{0,4000}"verdict": ?")[^\n]{0,2000}"(?:IP|l4|node_name)": ?["{]', head, re.MULTILINE
-        )
-        or _FLOW.search(head)
-    ) is not None
+    return begins(head, _FLOW, r'\{(?=[^\n]{0,4000}"verdict": ?")[^\n]{0,2000}"(?:IP|l4|node_name)": ?["{]')
 
 
 @limited("dropped flows", lambda: MOST)
@@ -82,7 +76,6 @@ def _told(said: re.Match[str], file: str, line: int) -> DropRecord:
         reason="POLICY_DENIED"
         if said[3] != why or "olicy" in why
         else printable(why).upper().replace(" ", "_"),
-        version=(6 if ":" in src + dst else 4) if src or dst else None,
         proto={"icmpv4": "icmp"}.get(proto, proto)
         if proto in ("tcp", "udp", "sctp", "icmpv4", "icmpv6")
         else "",
@@ -97,7 +90,7 @@ def _told(said: re.Match[str], file: str, line: int) -> DropRecord:
 
 def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:
     src, dst = address(string(flow, "IP", "source")), address(string(flow, "IP", "destination"))
-    version: Literal[4, 6] | None = (6 if ":" in src else 4) if src else None
+    when = moment(string(flow, "time"))
     proto = next(
         (name for name in ("TCP", "UDP", "SCTP", "ICMPv4", "ICMPv6") if inner(flow, "l4", name) is not None),
         "",
@@ -109,13 +102,12 @@ def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:
         file=file,
         line=line,
         source="hubble",
-        time=_time(string(flow, "time")),
+        time=when.time if when and when.zoned else None,
         clock="wall",
         offset=0,
         reason=printable(string(flow, "drop_reason_desc")[:64]),
         location=printable(string(flow, "file", "name")[:64]),
         device=printable(string(flow, "interface", "name")[:64]),
-        version=version,
         proto={"ICMPv4": "icmp"}.get(proto, proto.lower()),
         src=src,
         dst=dst,
@@ -123,13 +115,3 @@ def _record(flow: dict[str, Any], file: str, line: int) -> DropRecord:
         dport=integer(flow, "l4", proto, "destination_port", most=0xFFFF),
         rule=printable(policy[:200]),
     )
-
-
-def _time(text: str) -> int | None:
-    if not (said := _TIME.fullmatch(text)):
-        return None
-    try:
-        whole = datetime.fromisoformat(said[1] + said[3].replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return int(whole.timestamp()) * 10**9 + int((said[2] or "").ljust(9, "0"))

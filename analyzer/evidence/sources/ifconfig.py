@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Fact
+from analyzer.evidence.facts import Fact, sections
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
 
@@ -34,10 +34,8 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
-    begins = list(_BEGIN.finditer(text))[:MOST]
-    for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
-        # Other output may follow.
-        body = text[begin.end() : end].partition("\n\n")[0]
+    for begin, rest in sections(text, _BEGIN, MOST):
+        body = rest.partition("\n\n")[0]  # other output may follow
         old = _OLD.search(body)
         words = (
             (begin["flags"] or "").split(",") if begin["flags"] is not None else old[1].split() if old else []

@@ -9,7 +9,7 @@ from typing import Any
 from analyzer.capture.link import Link
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat, Fact, unread
+from analyzer.evidence.facts import Caveat, Fact, begins, unread
 from analyzer.evidence.links import MOST, is_address
 from analyzer.evidence.sources import LINKS
 
@@ -44,7 +44,7 @@ _COLUMNS = {
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:{_BEGIN.pattern})", head, re.MULTILINE) is not None or _is_brief(head)
+    return begins(head, _BEGIN.pattern) or _is_brief(head)
 
 
 def _is_brief(head: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Fact, Neighbour, unread
+from analyzer.evidence.facts import Caveat, Fact, Neighbour, begins, unread
 
 PURPOSE = "neighbours that did not answer"
 
@@ -20,9 +20,7 @@ _LIKE = re.compile(r"\s*[\da-fA-F.:]{3,45} dev \S{1,64} +(?:lladdr|ref \d|used \
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern} *$", head, re.MULTILINE) is not None or json_lists.holds(
-        head, "dst", "dev", "state"
-    )
+    return begins(head, rf"{_LINE.pattern} *$") or json_lists.holds(head, "dst", "dev", "state")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

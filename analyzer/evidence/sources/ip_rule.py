@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
-from analyzer.evidence.facts import Caveat, Fact, RoutingRule, alike, limited, unread
+from analyzer.evidence.facts import Caveat, Fact, RoutingRule, alike, begins, limited, unread
 
 PURPOSE = "which routing table a packet was sent by"
 
@@ -23,9 +23,8 @@ _LIKE = re.compile(r"\d{1,10}:\s+(?:not )?from ")
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None or (
-        json_lists.holds(head, "priority", "src") and not json_lists.holds(head, "ifindex")
-    )
+    listed = json_lists.holds(head, "priority", "src") and not json_lists.holds(head, "ifindex")
+    return listed or begins(head, rf"{_LINE.pattern}$")
 
 
 @limited("routing rules", lambda: MOST)

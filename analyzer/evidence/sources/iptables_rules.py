@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.rules import builtin
 from analyzer.evidence.rules.builtin import HOOKS, TABLES, Command, command, table_of, unlisted
 from analyzer.evidence.rules.model import Chain, Ruleset
@@ -29,9 +29,8 @@ _LEGACY = re.compile(r"# Warning: ip6?tables-legacy tables present")
 
 def recognises(head: str) -> bool:
     rest = ebtables.PRINTED.sub("", head)
-    return re.search(
-        r"^\s*(?:\[\d+:\d+\] )?(?:-A \S+ .*-[jg] \S|-P [A-Z]+ (?:ACCEPT|DROP)\b)", rest, re.MULTILINE
-    ) is not None and not iptables_save.recognises(head)
+    rules = begins(rest, r"\s*(?:\[\d+:\d+\] )?(?:-A \S+ .*-[jg] \S|-P [A-Z]+ (?:ACCEPT|DROP)\b)")
+    return rules and not iptables_save.recognises(head)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.rules.builtin import HOOKS, chain
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
 from analyzer.evidence.rules.options import parse_rule
@@ -29,12 +29,7 @@ IPV6 = re.compile(r"(?:^| )-[sd] [\da-f]*:|-p ipv6-icmp\b|--icmpv6-type ")
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(
-            rf"^{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ", ebtables.PRINTED.sub("", head), re.MULTILINE
-        )
-        is not None
-    )
+    return begins(ebtables.PRINTED.sub("", head), rf"{_TABLE.pattern}\s*\n:(?:{'|'.join(HOOKS)}) ")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

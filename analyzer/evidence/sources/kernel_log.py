@@ -19,7 +19,7 @@ from typing import Literal
 from analyzer.capture.naming import printable
 from analyzer.evidence.dates import month
 from analyzer.evidence.drops import nanoseconds
-from analyzer.evidence.facts import Fact, LogLine, limited
+from analyzer.evidence.facts import Fact, LogLine, begins, limited
 from analyzer.evidence.messages import message, packet, worth
 
 PURPOSE = "the kernel's lines about dropped and INVALID packets"
@@ -62,18 +62,19 @@ _DATE = re.compile(
     r"|(?P<unix>\d{9,10}\.\d{6})(?= )"
 )
 _SYSLOG = re.compile(r"([^\W\d]{3,5})\.? {1,2}(\d{1,2}) (\d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ")
+_STAMPED = (
+    r"(?:<\d+>)?\[ *\d+\.\d{6}\] \S",
+    r"\[\w{3} \w{3} +\d+ [\d:]{8} \d{4}\] \S",
+    r"(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT)[^\n]{1,100}?\S: \S",
+    r"\d{9,10}\.\d{6} \S{1,64} \S{1,64}: \S",
+)
+"""How lines of dmesg, `dmesg -T`, syslog and journalctl begin."""
 
 
 def recognises(head: str) -> bool:
     return (
         _MESSAGE.search(head) is not None
-        or re.search(r"^(?:<\d+>)?\[ *\d+\.\d{6}\] \S", head, re.MULTILINE) is not None
-        or re.search(r"^\[\w{3} \w{3} +\d+ [\d:]{8} \d{4}\] \S", head, re.MULTILINE) is not None
-        or re.search(
-            r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT)[^\n]{1,100}?\S: \S", head, re.MULTILINE
-        )
-        is not None
-        or re.search(r"^\d{9,10}\.\d{6} \S{1,64} \S{1,64}: \S", head, re.MULTILINE) is not None
+        or begins(head, *_STAMPED)
         or any(worth(line) and message(line[:2000]) for line in head.splitlines()[:1000])
     )
 
@@ -85,8 +86,8 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         ours = "nf_c" in line or "suppressed" in line
         if not ours and not worth(line):
             continue
-        found = _line(line, said, file) if ours and (said := _MESSAGE.search(line)) else _other(line, file)
-        if found:
+        said = _MESSAGE.search(line) if ours else None
+        if found := _line(line, said, file) if said else _other(line, file):
             yield found
 
 
@@ -142,8 +143,7 @@ def _day(line: str) -> int | None:
 
 def _times(stamp: str) -> tuple[int | None, bool]:
     """Read a line's time: nanoseconds since the epoch, and whether its zone is known."""
-    stamp = stamp[-200:].rstrip() if len(stamp) > 200 else stamp.rstrip()
-    said = _DATE.match(stamp)
+    said = _DATE.match(stamp[-200:].rstrip())
     if not said:
         return None, False
     if said["unix"]:

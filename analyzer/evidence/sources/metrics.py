@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from analyzer.evidence.facts import CoreDns, Fact, KubeProxy
+from analyzer.evidence.facts import CoreDns, Fact, KubeProxy, begins
 
 PURPOSE = "kube-proxy's and CoreDNS' own counters"
 
@@ -23,7 +23,7 @@ _RCODE = re.compile(r'\brcode="(\w{1,30})"')
 
 def recognises(head: str) -> bool:
     """Say whether one of the two has a metric there; those that are used may come later."""
-    return re.search(r"^(?:# (?:HELP|TYPE) )?(?:kubeproxy|coredns)_\w+[ {]", head, re.MULTILINE) is not None
+    return begins(head, r"(?:# (?:HELP|TYPE) )?(?:kubeproxy|coredns)_\w+[ {]")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -92,9 +93,8 @@ _SENTENCES = {
 
 
 def recognises(head: str) -> bool:
-    return re.search(
-        rf"^{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$", head, re.MULTILINE
-    ) is not None or any(map(_alone, head.splitlines()))
+    headed = begins(head, rf"{_SECTION.pattern}\n(?:{_NAMED.pattern}|{_COUNTED.pattern})$")
+    return headed or any(map(_alone, head.splitlines()))
 
 
 def _alone(line: str) -> bool:
@@ -105,6 +105,7 @@ def _alone(line: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a snapshot for each time that the same section comes again."""
+    snapshot = partial(Counters, group="protocol", source="netstat -s", file=file)
     values: dict[str, int] = {}
     sections: set[str] = set()
     section = way = ""
@@ -115,7 +116,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if begin := _SECTION.fullmatch(line):
             section = begin[1]
             if section in sections and values:
-                yield Counters(group="protocol", values=values, source="netstat -s", file=file)
+                yield snapshot(values=values)
                 values, sections = {}, set()
             sections.add(section)
         elif not line.startswith((" ", "\t")):
@@ -128,13 +129,13 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             name = _name(section, way, " ".join(filter(None, (said[1], "#", said[3]))))
             if name:
                 if not sections and f"{section}.{name}" in values:
-                    yield Counters(group="protocol", values=values, source="netstat -s", file=file)
+                    yield snapshot(values=values)
                     values = {}
                 values[f"{section}.{name}"] = int(said[2])
             elif not re.search(r"packet(?:s|es)?|TCP|ack|SACK|data|bytes", line):
                 lost, example = lost + 1, example or line.strip()
     if values:
-        yield Counters(group="protocol", values=values, source="netstat -s", file=file)
+        yield snapshot(values=values)
     if lost:
         yield Caveat(says=f"{file}: {lost} counters have no name that is known, the first: {example[:80]!r}")
 

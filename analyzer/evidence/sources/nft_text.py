@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, cast
 
-from analyzer.evidence.facts import Caveat, Fact
+from analyzer.evidence.facts import Caveat, Fact, begins
 from analyzer.evidence.rules import nft
 from analyzer.evidence.rules.expressions import Elements, parse_elements, parse_rule, words
 from analyzer.evidence.rules.model import Chain, Rule, Ruleset, shown
@@ -34,7 +34,7 @@ _LONGEST = 8 << 20
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_TABLE.pattern}", head, re.MULTILINE) is not None
+    return begins(head, _TABLE.pattern)
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

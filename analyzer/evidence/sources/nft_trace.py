@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.facts import Fact, begins, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
 
@@ -34,7 +34,7 @@ _ICMP = {"ipv6-icmp": "icmpv6"}
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}", head, re.MULTILINE) is not None
+    return begins(head, _LINE.pattern)
 
 
 @limited("dropped packets", lambda: MOST)
@@ -59,7 +59,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) -> DropRecord:
-    src = address(fields.get("ip saddr", fields.get("ip6 saddr", "")))
     proto = next((name.split()[0] for name in fields if name.endswith(("sport", "dport"))), "")
     proto = proto or fields.get("ip protocol", fields.get("ip6 nexthdr", ""))
     return DropRecord(
@@ -69,9 +68,8 @@ def _record(file: str, line: int, base: str, fields: dict[str, str], rule: str) 
         reason="NETFILTER_DROP",
         hook=_hook(base),
         device=printable(fields.get("iif", fields.get("oif", ""))),
-        version=(6 if ":" in src else 4) if src else None,
         proto=printable(_ICMP.get(proto, proto)),
-        src=src,
+        src=address(fields.get("ip saddr", fields.get("ip6 saddr", ""))),
         dst=address(fields.get("ip daddr", fields.get("ip6 daddr", ""))),
         sport=number(fields.get(f"{proto} sport"), 0xFFFF),
         dport=number(fields.get(f"{proto} dport"), 0xFFFF),

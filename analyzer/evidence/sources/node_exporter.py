@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.counting import Counters
-from analyzer.evidence.facts import CounterSnapshot, Fact, Sysctl
+from analyzer.evidence.facts import CounterSnapshot, Fact, Sysctl, begins
 from analyzer.evidence.links import MOST
 from analyzer.evidence.sources import COUNTERS
 
@@ -28,9 +28,7 @@ _SOFTNET = {
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(r"^node_(?:nf_conntrack|netstat|network|softnet)_\w+[ {]", head, re.MULTILINE) is not None
-    )
+    return begins(head, r"node_(?:nf_conntrack|netstat|network|softnet)_\w+[ {]")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat, Fact, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, alike, begins, unread
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -21,11 +21,8 @@ _JSON = re.compile(r'^\s*(\{)\s*"kernel"\s*:\s*\{', re.MULTILINE)
 
 
 def recognises(head: str) -> bool:
-    return (
-        _HEAD.search(head) is not None
-        or _JSON.search(head) is not None
-        or re.search(r"^(?:Ip|Tcp|Udp|Icmp)\w+ +\d+ +\d+\.\d\s*$", head, re.MULTILINE) is not None
-    )
+    listed = _HEAD.search(head) or _JSON.search(head)
+    return listed is not None or begins(head, r"(?:Ip|Tcp|Udp|Icmp)\w+ +\d+ +\d+\.\d\s*$")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

@@ -18,13 +18,12 @@ from analyzer.evidence.drops import (
     VERSIONS,
     Clock,
     DropRecord,
-    hook_of,
     nanoseconds,
     place_of,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Fact, limited, unread
+from analyzer.evidence.facts import Fact, begins, limited, unread
 from analyzer.evidence.sources import DROPS
 from analyzer.evidence.sources.tracefs import EVENT, LIMIT
 
@@ -44,7 +43,7 @@ _CLOCKS: dict[str, Clock] = {"monotonic": "monotonic", "boottime": "boot"}
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
+    return begins(head, rf"{_LINE.pattern}$")
 
 
 @limited("dropped packets", lambda: MOST)
@@ -64,8 +63,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         assert told is not None
         stack = stacks.setdefault(tuple(frames), tuple(frames))
         location = told.pop("location") or place_of(stack)
-        hook = hook_of(told["reason"], location, stack)
-        return DropRecord(location=location, stack=stack, hook=hook, **told, **clock)
+        return DropRecord(location=location, stack=stack, **told, **clock)
 
     for count, line in enumerate(text.splitlines(), 1):
         if told is not None and (frame := _FRAME.fullmatch(line)):

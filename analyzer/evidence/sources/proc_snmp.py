@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.evidence.counting import Counters, dotted
-from analyzer.evidence.facts import Caveat, Fact, alike, unread
+from analyzer.evidence.facts import Caveat, Fact, alike, begins, unread
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -19,10 +19,7 @@ _LIKE = re.compile(r"(?:Ip6|Icmp6|Udp6|UdpLite6)[A-Z]\w{1,60}(?:\s{2,}|\s*$|\S*[
 
 
 def recognises(head: str) -> bool:
-    return (
-        _PAIR.search(head) is not None
-        or re.search(r"^Ip6InReceives[ \t]+\d+[ \t]*$", head, re.MULTILINE) is not None
-    )
+    return _PAIR.search(head) is not None or begins(head, r"Ip6InReceives[ \t]+\d+[ \t]*$")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:

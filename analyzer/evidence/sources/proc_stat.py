@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.evidence.dates import moment
-from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact
+from analyzer.evidence.facts import Caveat, CounterSnapshot, Fact, sections
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -26,9 +26,8 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield a snapshot per header; one with a line that is cut short is left out."""
-    begins = [header.start() for header in _HEADER.finditer(text)]
-    for begin, end in zip(begins, [*begins[1:], len(text)], strict=False):
-        first, *lines = text[begin:end].splitlines()
+    for header, rest in sections(text, _HEADER):
+        first, *lines = (header[0] + rest).splitlines()
         names = [_CALLED.get(name, name) for name in first.split()]
         cpus: dict[int, dict[str, int]] = {}
         for line in lines:
@@ -43,6 +42,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             del counters["entries"]
             cpus[len(cpus)] = counters
         if cpus:
-            date = moment(text[:begin].rstrip("\n").rpartition("\n")[2][:300])
+            date = moment(text[: header.start()].rstrip("\n").rpartition("\n")[2][:300])
             time = date.time if date else None
             yield CounterSnapshot(file=file, source="/proc/net/stat/nf_conntrack", cpus=cpus, time=time)

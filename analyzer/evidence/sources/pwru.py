@@ -20,17 +20,16 @@ from analyzer.capture.naming import printable
 from analyzer.evidence.drops import (
     DEEP,
     MOST,
-    PROTOCOLS,
     VERSIONS,
     DropRecord,
     address,
-    hook_of,
     number,
     place_of,
+    protocol,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, Fact, limited
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.json_lines import LONGEST, integer, string
 from analyzer.evidence.sources import DROPS
 
@@ -57,9 +56,7 @@ _FRAME = re.compile(r"[\w.]{2,100}(?:\+0x[0-9a-f]{1,8})?(?: ?\[\w{1,64}\])?")
 
 def recognises(head: str) -> bool:
     found = _HEADER.search(head) or _BARE.search(head)
-    return found is not None or (
-        re.search(r'^\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"', head, re.MULTILINE) is not None
-    )
+    return found is not None or begins(head, r'\{"skb": ?"0x[0-9a-f]{4,16}",[^\n]{0,300}"func": ?"')
 
 
 @limited("dropped packets", lambda: MOST)
@@ -89,17 +86,14 @@ def parse(text: str, file: str) -> Iterator[Fact]:
             continue
         frames = event.pop("frames") or lines[begun : min(at, begun + DEEP)]
         stack = tuple(symbol(frame) for frame in frames) or tuple(reversed(way))
-        why = reason(drop[2]) if drop and not drop[2].isdecimal() else ""
-        where = symbol(caller or (drop[3] if drop and drop[3] else "")) or place_of(stack)
         yield DropRecord(
             file=file,
             line=begun,
             source="pwru",
             clock="monotonic" if event["time"] is not None else "unknown",
-            reason=why,
-            location=where,
+            reason=reason(drop[2]) if drop and not drop[2].isdecimal() else "",
+            location=symbol(caller or (drop[3] if drop and drop[3] else "")) or place_of(stack),
             stack=stack,
-            hook=hook_of(why, where, stack),
             **event,
         )
     if damaged:
@@ -115,25 +109,24 @@ def _text(line: str, *, timed: bool) -> dict[str, Any] | None:
     words = rest[packet.end() if packet else meta.end() if meta else 0 :].split() or rest.split()
     drop = _DROP.search(rest)
     func = drop[0] if drop and drop.start() > (packet.end() if packet else -1) else words[0] if words else ""
-    src = address(packet[1]) if packet else ""
     return {
         "skb": found[1],
         "func": func,
         "caller": "",
         "frames": None,
-        "time": number_of(rest.split()[0]) if timed else None,
+        "time": _time(rest.split()[0]) if timed else None,
         "cpu": number(found[2], 0xFFFF),
         "device": printable(meta[1].rpartition(":")[0]) if meta else "",
-        "version": (6 if ":" in src else 4) if src else VERSIONS.get(int(meta[2], 16)) if meta else None,
+        "version": VERSIONS.get(int(meta[2], 16)) if meta else None,
         "proto": packet[5] if packet else "",
-        "src": src,
+        "src": address(packet[1]) if packet else "",
         "dst": address(packet[3]) if packet else "",
         "sport": number(packet[2], 0xFFFF) if packet and packet[5] in _PORTED else None,
         "dport": number(packet[4], 0xFFFF) if packet and packet[5] in _PORTED else None,
     }
 
 
-def number_of(text: str) -> int | None:
+def _time(text: str) -> int | None:
     """Read a time of up to 19 digits."""
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
 
@@ -145,8 +138,8 @@ def _json(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(item, dict) or not string(item, "func"):
         return None
-    src = address(string(item, "tuple", "saddr"))
-    proto = integer(item, "tuple", "proto", most=255)
+    proto = protocol(integer(item, "tuple", "proto", most=255))
+    ported = proto in _PORTED
     stack = item.get("stack")
     return {
         "skb": string(item, "skb"),
@@ -156,14 +149,10 @@ def _json(line: str) -> dict[str, Any] | None:
         "time": integer(item, "time"),
         "cpu": integer(item, "cpu", most=0xFFFF),
         "device": printable(string(item, "iface").rpartition(":")[0][:64]),
-        "version": (6 if ":" in src else 4) if src else VERSIONS.get(integer(item, "proto") or 0),
-        "proto": PROTOCOLS.get(proto, str(proto)) if proto is not None else "",
-        "src": src,
+        "version": VERSIONS.get(integer(item, "proto") or 0),
+        "proto": proto,
+        "src": address(string(item, "tuple", "saddr")),
         "dst": address(string(item, "tuple", "daddr")),
-        "sport": integer(item, "tuple", "sport", most=0xFFFF)
-        if PROTOCOLS.get(proto or 0) in _PORTED
-        else None,
-        "dport": integer(item, "tuple", "dport", most=0xFFFF)
-        if PROTOCOLS.get(proto or 0) in _PORTED
-        else None,
+        "sport": integer(item, "tuple", "sport", most=0xFFFF) if ported else None,
+        "dport": integer(item, "tuple", "dport", most=0xFFFF) if ported else None,
     }

@@ -22,8 +22,8 @@ from typing import Any
 
 from analyzer.capture.naming import printable
 from analyzer.evidence import frame
-from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, hook_of, number, place_of, reason, symbol
-from analyzer.evidence.facts import Caveat, Fact, limited
+from analyzer.evidence.drops import DEEP, MOST, DropRecord, address, number, place_of, reason, symbol
+from analyzer.evidence.facts import Caveat, Fact, begins, limited
 from analyzer.evidence.json_lines import inner, integer, objects, string
 from analyzer.evidence.sources import DROPS
 
@@ -43,10 +43,7 @@ _BLOCK = 64
 
 
 def recognises(head: str) -> bool:
-    return (
-        re.search(rf'^(?:\{{"common": ?\{{"timestamp": ?\d|{_EVENT.pattern}$)', head, re.MULTILINE)
-        is not None
-    )
+    return begins(head, r'\{"common": ?\{"timestamp": ?\d', rf"{_EVENT.pattern}$")
 
 
 @limited("dropped packets", lambda: MOST)
@@ -89,7 +86,6 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
         name: found[1] if (found := re.search(rf"\b{name} (\d+)", rest)) else None for name in ("id", "seq")
     }
     proto = re.search(r"\bproto (\w{2,12})", rest)
-    where = place_of(stack)
     return DropRecord(
         file=file,
         line=line,
@@ -98,11 +94,9 @@ def _printed(said: re.Match[str], why: str, body: list[str], file: str, line: in
         clock="monotonic" if said["time"].isdecimal() else "unknown",
         cpu=number(said["cpu"], 0xFFFF),
         reason=why,
-        location=where,
+        location=place_of(stack),
         stack=stack,
-        hook=hook_of(why, where, stack),
         device=printable(device[1]) if device else "",
-        version=(6 if ":" in src else 4) if src else None,
         proto=proto[1].lower() if proto else "",
         src=src,
         dst=dst,
@@ -125,7 +119,6 @@ def _record(event: dict[str, Any], file: str, line: int, offset: int | None) -> 
     trace = inner(event, "kernel", "stack_trace")
     frames = trace[:DEEP] if isinstance(trace, list) else []
     stack = tuple(symbol(frame) for frame in frames if isinstance(frame, str))
-    why, where = reason(string(event, "skb-drop", "drop_reason")), place_of(stack)
     packet: Any = frame.ethernet(_bytes(string(event, "packet", "data")))
     return DropRecord(
         file=file,
@@ -135,10 +128,9 @@ def _record(event: dict[str, Any], file: str, line: int, offset: int | None) -> 
         clock="monotonic",
         offset=offset,
         cpu=integer(event, "common", "smp_id", most=0xFFFF),
-        reason=why,
-        location=where,
+        reason=reason(string(event, "skb-drop", "drop_reason")),
+        location=place_of(stack),
         stack=stack,
-        hook=hook_of(why, where, stack),
         device=printable(string(event, "dev", "name")[:64]),
         **packet,
     )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from analyzer.evidence.facts import Caveat, Fact, Kernel, Sysctl
+from analyzer.evidence.facts import Caveat, Fact, Kernel, Sysctl, begins
 
 PURPOSE = "settings: table size, timeouts, forwarding, reverse path filter, port range"
 
@@ -60,7 +60,7 @@ _SPARED = re.compile(rf"{_SINGLE.pattern}(?!.*\.(?:{_KEPT})$)")
 
 def recognises(head: str) -> bool:
     return (
-        re.search(rf"^{_LINE.pattern}$", head, re.MULTILINE) is not None
+        begins(head, rf"{_LINE.pattern}$")
         or _ALONE.fullmatch(head) is not None
         or any(_ALONE.fullmatch(value) for _, value in _answers(head.splitlines()))
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from analyzer.capture.naming import printable
 from analyzer.evidence import json_lists
 from analyzer.evidence.counting import UNTOLD, Counters
-from analyzer.evidence.facts import Caveat, Fact, unread
+from analyzer.evidence.facts import Caveat, Fact, sections, unread
 from analyzer.evidence.sources import COUNTERS
 
 PURPOSE = COUNTERS
@@ -36,17 +36,15 @@ _JSON = {
 
 
 def recognises(head: str) -> bool:
-    return (_BEGIN.search(head) is not None and _SENT.search(head) is not None) or json_lists.holds(
-        head, "kind", "handle", "drops"
-    )
+    shown = _BEGIN.search(head) is not None and _SENT.search(head) is not None
+    return shown or json_lists.holds(head, "kind", "handle", "drops")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the counters of each queueing discipline."""
-    begins = list(_BEGIN.finditer(text))[:MOST]
     lost: list[str] = []
-    for begin, end in zip(begins, [b.start() for b in begins[1:]] + [len(text)], strict=False):
-        body = text[begin.end() : end][:2000]
+    for begin, rest in sections(text, _BEGIN, MOST):
+        body = rest[:2000]
         if sent := _SENT.search(body):
             values = {name: int(value) for name, value in sent.groupdict().items()}
             if backlog := _BACKLOG.search(body):

@@ -82,7 +82,6 @@ def _record(
     line: int,
 ) -> DropRecord:
     uptime = _UPTIME.search(before)
-    src = address(fields.get("SRC", ""))
     if traced:
         rule = f"{traced[1]} {traced[2]} {traced[3]} {traced[4]}"
         hook = next((hook for hook in HOOKS if hook == traced[2]), None)
@@ -96,9 +95,8 @@ def _record(
         clock="boot" if uptime else "unknown",
         hook=hook,
         device=printable(packet[1] or packet[2]),
-        version=(6 if ":" in src else 4) if src else None,
         proto=printable(fields.get("PROTO", "").lower()[:16]),
-        src=src,
+        src=address(fields.get("SRC", "")),
         dst=address(fields.get("DST", "")),
         sport=number(fields.get("SPT"), 0xFFFF),
         dport=number(fields.get("DPT"), 0xFFFF),

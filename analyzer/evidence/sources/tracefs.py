@@ -19,13 +19,12 @@ from analyzer.evidence.drops import (
     VERSIONS,
     Clock,
     DropRecord,
-    hook_of,
     nanoseconds,
     place_of,
     reason,
     symbol,
 )
-from analyzer.evidence.facts import Caveat, Fact, unread
+from analyzer.evidence.facts import Caveat, Fact, begins, unread
 from analyzer.evidence.sources import DROPS
 
 PURPOSE = DROPS
@@ -47,7 +46,7 @@ _CLOCKS: dict[str, Clock] = {"mono": "monotonic", "boot": "boot", "tai": "unknow
 
 
 def recognises(head: str) -> bool:
-    return re.search(rf"^(?:# tracer: |{_LINE.pattern}$)", head, re.MULTILINE) is not None
+    return begins(head, "# tracer: ", rf"{_LINE.pattern}$")
 
 
 def parse(text: str, file: str) -> Iterator[Fact]:
@@ -68,9 +67,7 @@ def parse(text: str, file: str) -> Iterator[Fact]:
         if stack is not None and (number := open_.pop(cpu, None)) is not None:
             frames = stacks.setdefault(tuple(stack), tuple(stack))
             drop = records[number]
-            location = drop.location or place_of(frames)
-            hook = hook_of(drop.reason, location, frames)
-            records[number] = replace(drop, stack=frames, hook=hook, location=location)
+            records[number] = replace(drop, stack=frames, location=drop.location or place_of(frames))
         stack = None
 
     for count, line in enumerate(text.splitlines(), 1):

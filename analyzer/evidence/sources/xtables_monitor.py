@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from analyzer.capture.naming import printable
 from analyzer.evidence.drops import HOOKS, MOST, DropRecord, Hook, address, number
-from analyzer.evidence.facts import Fact, limited
+from analyzer.evidence.facts import Fact, begins, limited
 from analyzer.evidence.rules.model import shown
 from analyzer.evidence.sources import DROPS
 
@@ -32,8 +32,9 @@ _FIELD = re.compile(r"\b(IN|OUT|SRC|DST|ID|SPORT|DPORT|TYPE)=(\S{1,64})")
 
 
 def recognises(head: str) -> bool:
-    return re.search(r"^(?:PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=| TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:)", head,
-                     re.MULTILINE) is not None  # fmt: skip
+    return begins(
+        head, r"PACKET: (?:2|10) [0-9a-f]{1,8} (?:IN|OUT)=", r" TRACE: (?:2|10) [0-9a-f]{1,8} \w{1,16}:"
+    )
 
 
 @limited("dropped packets", lambda: MOST)
@@ -64,7 +65,6 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> DropRecord:
     fields: dict[str, str] = dict(_FIELD.findall(packet))
-    src = address(fields.get("SRC", ""))
     flags = re.search(r" DPORT=\d+ [A-Z]", packet)
     return DropRecord(
         file=file,
@@ -73,9 +73,8 @@ def _record(file: str, line: int, packet: str, hook: Hook | None, rule: str) -> 
         reason="NETFILTER_DROP",
         hook=hook,
         device=printable(fields.get("IN") or fields.get("OUT") or ""),
-        version=(6 if ":" in src else 4) if src else None,
         proto="tcp" if flags else "udp" if "DPORT" in fields else "icmp" if "TYPE" in fields else "",
-        src=src,
+        src=address(fields.get("SRC", "")),
         dst=address(fields.get("DST", "")),
         sport=number(fields.get("SPORT"), 0xFFFF),
         dport=number(fields.get("DPORT"), 0xFFFF),

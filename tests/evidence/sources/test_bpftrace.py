@@ -30,10 +30,8 @@ def test_recorded(sample: Callable[[str], str]) -> None:
         ("NETFILTER_DROP", "FORWARD", 5009), ("NO_SOCKET", None, 6000), ("IP_INNOROUTES", None, 5000),
         ("NETFILTER_DROP", "FORWARD", 5003), ("NETFILTER_DROP", "INPUT", 5002), ("NETFILTER_DROP", "POSTROUTING", 5005),
         ("NETFILTER_DROP", "FORWARD", 25), ("NO_SOCKET", None, 81), ("NEIGH_FAILED", None, 5000),
-    ] == [(drop.reason, drop.hook, drop.dport) for drop in found]  # fmt: skip
-    assert ("fd00:10:244::b", "2001:db8::100", 6, None) == (
-        found[9].src, found[9].dst, found[9].version, found[9].ip_id,
-    )  # fmt: skip
+    ] == [(drop.reason, drop.died_in, drop.dport) for drop in found]  # fmt: skip
+    assert ("fd00:10:244::b", "2001:db8::100", None) == (found[9].src, found[9].dst, found[9].ip_id)
 
 
 def test_one() -> None:
@@ -42,7 +40,7 @@ def test_one() -> None:
     assert drop == DropRecord(
         file="a", line=3, source="bpftrace", time=5000, clock="boot", offset=1795989709124026000 - 1000, cpu=1,
         reason="NETFILTER_DROP", location="nf_hook_slow", stack=("sk_skb_reason_drop", "nf_hook_slow", "ip_output"),
-        hook="POSTROUTING", device="eth0", version=4, proto="tcp", src="192.0.2.10", dst="192.0.2.100", sport=20003,
+        device="eth0", proto="tcp", src="192.0.2.10", dst="192.0.2.100", sport=20003,
         dport=80, seq=3983590149, ip_id=33661,
     )  # fmt: skip
 
@@ -51,7 +49,7 @@ def test_without_names_of_reasons() -> None:
     """Their numbers differ from kernel to kernel, so none is guessed; place and stack are enough for the hook."""
     (drop,) = bpftrace.parse(CLOCK + DROP, "a")
     assert isinstance(drop, DropRecord)
-    assert ("", "nf_hook_slow", "POSTROUTING") == (drop.reason, drop.location, drop.hook)
+    assert ("", "nf_hook_slow", "POSTROUTING") == (drop.reason, drop.location, drop.died_in)
 
 
 def test_without_clock() -> None:

@@ -18,7 +18,7 @@ def test_drop() -> None:
     assert cilium_monitor.recognises(f"Press Ctrl-C to quit\n{LINE}")
     (drop,) = cilium_monitor.parse(f"Press Ctrl-C to quit\n{LINE}", "a")
     assert drop == DropRecord(
-        file="a", line=2, source="cilium monitor", reason="POLICY_DENIED", location="bpf_lxc.c:2114", version=4, proto="tcp",
+        file="a", line=2, source="cilium monitor", reason="POLICY_DENIED", location="bpf_lxc.c:2114", proto="tcp",
         src="10.128.14.211", dst="10.128.19.87", sport=52344, dport=5432,
     )  # fmt: skip
 

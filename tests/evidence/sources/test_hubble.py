@@ -24,7 +24,7 @@ def test_flow() -> None:
     assert hubble.recognises(FLOW)
     (drop,) = hubble.parse(FLOW, "a")
     assert drop == DropRecord(
-        file="a", line=1, source="hubble", time=1692619938510175415, clock="wall", offset=0, reason="POLICY_DENY", version=4,
+        file="a", line=1, source="hubble", time=1692619938510175415, clock="wall", offset=0, reason="POLICY_DENY",
         proto="tcp", src="10.244.1.60", dst="10.244.1.5", sport=44916, dport=80, rule="CiliumNetworkPolicy/lab/deny-all",
     )  # fmt: skip
 

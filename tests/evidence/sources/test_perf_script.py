@@ -32,8 +32,10 @@ def test_recorded(sample: Callable[[str], str]) -> None:
     stacked, bare = drops(sample("drops-perf.txt")), drops(sample("drops-perf-nostack.txt"))
     assert 15 == len(stacked)
     assert [(d.reason, d.location) for d in stacked] == [(d.reason, d.location) for d in bare]
-    assert [None, "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] == [d.hook for d in stacked[:6]]
-    assert {None} == {d.hook for d in bare}
+    assert [None, "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"] == [
+        d.died_in for d in stacked[:6]
+    ]
+    assert {None} == {d.died_in for d in bare}
     assert [(d.cpu, (d.time or 0) // 1000) for d in stacked] == [(d.cpu, (d.time or 0) // 1000) for d in bare]
     assert {None} == {d.wall for d in stacked}, "nobody knows perf's clock"
 

@@ -34,7 +34,7 @@ def drops(text: str) -> list[DropRecord]:
 def test_text() -> None:
     """The functions before the drop tell the hook."""
     (drop,) = drops(HEADER + WAY + DROP + LINE.format(TUPLE, "skb_release_data"))
-    assert ("NETFILTER_DROP", "nf_hook_slow", "POSTROUTING") == (drop.reason, drop.location, drop.hook)
+    assert ("NETFILTER_DROP", "nf_hook_slow", "POSTROUTING") == (drop.reason, drop.location, drop.died_in)
     assert ("tcp", "10.244.0.11", 41000, "192.0.2.100", 80) == (
         drop.proto, drop.src, drop.sport, drop.dst, drop.dport,
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_ways_of_two_packets() -> None:
     """They come mixed; the address of the skb tells them apart."""
     other = LINE.replace("0331f800", "0331f900").format(TUPLE, "ip_forward")
     (drop,) = drops(HEADER + WAY + other + DROP)
-    assert "POSTROUTING" == drop.hook
+    assert "POSTROUTING" == drop.died_in
 
 
 def test_caller_and_stack() -> None:
@@ -54,7 +54,7 @@ def test_caller_and_stack() -> None:
     assert "vxlan_xmit" == drop.location
     (drop,) = drops(HEADER + WAY + DROP + "kfree_skb_reason\nnf_hook_slow\nip_forward\nip_rcv_finish\n")
     assert ("FORWARD", ("kfree_skb_reason", "nf_hook_slow", "ip_forward", "ip_rcv_finish")) == (
-        drop.hook,
+        drop.died_in,
         drop.stack,
     )
 
@@ -101,7 +101,7 @@ def test_older_forms_and_no_header() -> None:
         )
         (drop,) = drops(way)
         assert ("NETFILTER_DROP", "nf_hook_slow", "POSTROUTING", "10.244.0.11", 80) == (
-            drop.reason, drop.location, drop.hook, drop.src, drop.dport,
+            drop.reason, drop.location, drop.died_in, drop.src, drop.dport,
         )  # fmt: skip
 
 

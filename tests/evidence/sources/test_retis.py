@@ -47,7 +47,7 @@ def test_drop() -> None:
     assert drop == DropRecord(
         file="a", line=3, source="retis", time=30419169457160, clock="monotonic", offset=1742309146691042000, cpu=6,
         reason="NETFILTER_DROP", location="nf_hook_slow", stack=("kfree_skb_reason", "nf_hook_slow", "ip_forward"),
-        hook="FORWARD", device="veth-ns01", version=4, proto="tcp", src="10.0.0.1", dst="192.0.2.1", sport=4000, dport=80,
+        device="veth-ns01", proto="tcp", src="10.0.0.1", dst="192.0.2.1", sport=4000, dport=80,
         seq=7, ip_id=99,
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_printed() -> None:
     assert first == DropRecord(
         file="a", line=4, source="retis", time=3392678938917, clock="monotonic", cpu=2, reason="NETFILTER_DROP",
         location="nf_hook_slow", stack=("bpf_prog_3a0ef5414c2f6fca_sd_devices", "bpf_trace_run3", "kfree_skb_reason",
-        "nf_hook_slow", "ip_forward"), hook="FORWARD", device="eth0", version=4, proto="tcp", src="10.244.1.7", dst="192.0.2.1",
+        "nf_hook_slow", "ip_forward"), device="eth0", proto="tcp", src="10.244.1.7", dst="192.0.2.1",
         sport=50994, dport=4242, seq=3106456, ip_id=63366,
     )  # fmt: skip
     assert ("NO_SOCKET", "icmpv6", "fd00::7", None, "lo", None) == (

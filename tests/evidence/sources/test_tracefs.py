@@ -36,7 +36,7 @@ def test_recorded(sample: Callable[[str], str]) -> None:
         ("NETFILTER_DROP", "FORWARD", 4), ("NO_SOCKET", None, 4), ("IP_INNOROUTES", None, 4),
         ("NETFILTER_DROP", "FORWARD", 6), ("NETFILTER_DROP", "INPUT", 6), ("NETFILTER_DROP", "POSTROUTING", 6),
         ("NETFILTER_DROP", "FORWARD", 4), ("NO_SOCKET", None, 4), ("NEIGH_FAILED", None, 4),
-    ] == [(drop.reason, drop.hook, drop.version) for drop in found]  # fmt: skip
+    ] == [(drop.reason, drop.died_in, drop.version) for drop in found]  # fmt: skip
     assert {"monotonic"} == {drop.clock for drop in found}
     assert 1795989822 == (found[0].wall or 0) // 10**9
     assert ("neigh_invalidate", "", None) == (found[-1].location, found[-1].src, found[-1].seq)
@@ -53,7 +53,7 @@ def test_stacks_of_two_cpus() -> None:
         + " => sk_skb_reason_drop\n => nf_hook_slow\n => ip_output\n"
     )
     first, second = drops(text)
-    assert [(0, "POSTROUTING"), (1, "FORWARD")] == [(d.cpu, d.hook) for d in (first, second)]
+    assert [(0, "POSTROUTING"), (1, "FORWARD")] == [(d.cpu, d.died_in) for d in (first, second)]
     assert (1, 1_000_001_000) == (first.line, first.time)
 
 
@@ -65,7 +65,7 @@ def test_old_kernels() -> None:
         + " => trace_event_raw_event_kfree_skb\n => kfree_skb\n => nf_hook_slow\n => ip_forward\n"
     )
     (drop,) = drops(text)
-    assert ("", "nf_hook_slow", "FORWARD", None) == (drop.reason, drop.location, drop.hook, drop.wall)
+    assert ("", "nf_hook_slow", "FORWARD", None) == (drop.reason, drop.location, drop.died_in, drop.wall)
 
 
 def test_overwritten_records() -> None:

@@ -25,10 +25,10 @@ def test_recorded(sample: Callable[[str], str]) -> None:
         == found[0].rule
     )
     assert "filter FORWARD: policy drop" == found[2].rule
-    assert ("10.244.0.11", "192.0.2.100", 53696, "veth-c", 4, 6) == (
-        found[0].src, found[0].dst, found[0].sport, found[0].device, found[0].version, found[0].line,
+    assert ("10.244.0.11", "192.0.2.100", 53696, "veth-c", 6) == (
+        found[0].src, found[0].dst, found[0].sport, found[0].device, found[0].line,
     )  # fmt: skip
-    assert ("fd00:10:244::b", 6) == (found[3].src, found[3].version)
+    assert "fd00:10:244::b" == found[3].src
 
 
 def test_no_line_of_the_kernels_log(sample: Callable[[str], str]) -> None:
