@@ -23,6 +23,7 @@ import hashlib
 import random
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
+from scapy.utils import PcapReader, PcapWriter
 
 START = 1_700_000_000_000_000_000
 """ns since the epoch of `at=0`."""
@@ -335,6 +337,21 @@ def record(
             out += struct.pack("<IIII", time // 10**9, time % 10**9, len(cut), len(frame)) + cut
         (folder / f"{(names or {}).get(point, point)}.pcap").write_bytes(out)
     return folder
+
+
+def encapsulated(path: Path, prefix: str = "") -> None:
+    """Let an uplink's capture have the packets of these addresses in VXLAN (RFC 7348 section 5), between two nodes."""
+    with PcapReader(str(path)) as read:
+        frames = list(read)
+    outer = (
+        Ether(src=UPLINK, dst=GATEWAY) / IP(src="192.0.2.10", dst="192.0.2.12") / UDP(sport=50123, dport=8472)
+    )
+    with closing(PcapWriter(str(path))) as file:
+        for frame in frames:
+            inside = prefix and not any(end.startswith(prefix) for end in (frame[IP].src, frame[IP].dst))
+            packet = frame if inside else outer / Raw(b"\x08\0\0\0\0\0\1\0" + bytes(frame))
+            packet.time = frame.time
+            file.write(packet)
 
 
 def _end(text: str) -> tuple[str, int]:

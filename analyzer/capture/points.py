@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.capture import naming
 from analyzer.capture.columns import Flows, Packets, Stretch
+from analyzer.capture.concurrent import once
 from analyzer.capture.cooked import tell_apart
 from analyzer.capture.decoder import Decoder
 from analyzer.capture.dissecting import layers
@@ -124,9 +125,10 @@ def record(
     )
     if len(gone) == len(captures):
         raise UnusableInput(gone[0])
-    recordings = [recording for found in each for recording in found]
+    recordings = once([recording for found in each for recording in found])
     distinguish(recordings, interfaces("").values())
-    for several in each:
+    for found in each:
+        several = [one for one in found if one in recordings]
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)
     for recording in recordings:

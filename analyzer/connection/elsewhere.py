@@ -28,7 +28,7 @@ def opener(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.uint16]:
 
     Args:
         chains: All connections.
-        some: Which of them are asked for; 0 for the others.
+        some: Which of them are asked for; 0 for the others, and where no SYN is.
     """
     found = np.zeros(len(chains), np.uint16)
     for point, flows, of in _others(chains, some):
@@ -50,14 +50,15 @@ def repeated(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.int64]:
         number = np.full(len(point.flows), -1, np.int32)
         number[flows] = of
         flow = point.packets.flow.take(rows)
-        several = np.bincount(flow, minlength=len(number)) > 1
-        mine = several.take(flow) & (number.take(flow) >= 0)
+        mine = number.take(flow) >= 0
         rows, first, flow = rows[mine], first[mine], flow[mine]
         order = np.argsort(flow, kind="stable")
         flow, begin = np.unique(flow[order], return_index=True)
         last = np.append(begin, len(rows))[1:] - 1
         one, other = order[begin], order[last]
-        late = ~handed_on(point, rows[one], rows[other]) & ((first[one] < 0) | (rows[other] < first[one]))
+        late = ~handed_on(point, rows[one], rows[other]) & (
+            first[one] == first[other]
+        )  # no answer in between
         waited = point.packets.time[rows[other]] - point.packets.time[rows[one]]
         np.maximum.at(found, number[flow[late]], waited[late])
     return found
@@ -69,7 +70,7 @@ def _others(
     """Points with the flows there of which the SYN shows who opened them, and their connections; not where those begin."""
     for number, point in enumerate(chains.points):
         of = chains.of[number]
-        flows = np.flatnonzero((of >= 0) & (point.flows.proto == TCP) & (point.flows.marks & SYN_X != 0))
+        flows = np.flatnonzero((of >= 0) & (point.flows.marks & SYN_X != 0))
         flows = flows[some[of[flows]]]
         flows = flows[(chains.point[of[flows]] != number) | (chains.flow[of[flows]] != flows)]
         if len(flows):

@@ -138,9 +138,8 @@ def _at(
     legs = [gap.outward() for gap in near.values() if gap.inner is point]
     legs += [gap.inward() for gap in near.values() if gap.outer is point]
     came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
-    if not replies:
-        came_from[~came_from] = came_back(point, rows[~came_from])
-    if protocol == UDP and not replies:
+    came_from[~came_from] = came_back(point, rows[~came_from])
+    if protocol == UDP:
         other = anothers(point, rows, first, went_on)
         soon, first = soon & ~other, np.where(other, -1, first)
     reason = np.full(len(rows), CODES["seen-beyond"], np.int8)
@@ -289,7 +288,7 @@ def _judge(
         unclear |= routed_only[:, None] & ways
     round_ = np.zeros(len(rows), bool)
     # What stays on the node may be routed as well: between pods of one bridge, that is only where rules translate it.
-    rest = np.flatnonzero((outbound | ((heading == LOCAL) & routed)) & ~own & ~bridged & (not replies))
+    rest = np.flatnonzero(outbound | (heading == LOCAL))
     round_[rest] = turned(point, points, node, rows[rest])
     # What the node, a neighbour on its bridge or a pod of it answers shows no other way out of the node.
     near = own | bridged | round_ | ((first >= 0) & np.isin(packets.ttl[first], FIRST_TTLS))

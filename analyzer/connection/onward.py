@@ -45,23 +45,22 @@ def onward(
     """
     to, ways = dst[flow], np.zeros((len(flow), len(legs)), bool)
     into_pod = np.zeros(len(flow), bool)
-    tunnelled = any(leg.there.role == "tunnel" and not leg.outward for leg in legs)
+    # It comes out of the tunnel first.
+    wrapped = point.encapsulated[flow] & any(leg.there.role == "tunnel" and not leg.outward for leg in legs)
     for n, leg in enumerate(legs):
-        if _elsewhere(point, leg, node):
+        if node.apart(point, leg.there):
             continue
         if leg.there.role == "pod" and (pod := node.pods.get(leg.there.name)) is not None:
             # Not every pod was captured: only what is addressed to this one must show there; of one with several addresses, or
             # with others behind it, what belongs to flows that showed there.
             own = among(to, pod) if len(pod) else leg.match[flow] >= 0
-            ways[:, n] = own & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast)
-            if tunnelled and not leg.outward:
-                ways[:, n] &= ~point.encapsulated[flow]  # it comes out of the tunnel first
+            ways[:, n] = own & ((heading == IN) | (heading == LOCAL) | leg.gap.abreast) & ~wrapped
             into_pod |= ways[:, n]
     inward_to_pods = [
         n for n, leg in enumerate(legs) if leg.there.role == "pod" and not (leg.outward or leg.gap.stacked)
     ]
     if inward_to_pods and point.role in EXITS:
-        _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod, ways)
+        _translated(point, legs, inward_to_pods, flow, (heading == IN) & ~into_pod & ~wrapped, ways)
     over = [n for n, leg in enumerate(legs) if leg.gap.abreast and leg.there.role == "bridge"]
     for n in over:
         ways[:, n] = _routed_to(point, legs[n], node, flow, dst)
@@ -84,9 +83,7 @@ def onward(
         elif leg.outward:
             ways[:, n] = heading == OUT
         else:
-            ways[:, n] = (heading == IN) & ~(
-                point.encapsulated[flow] & any(o.there.role == "tunnel" for o in legs)
-            )
+            ways[:, n] = (heading == IN) & ~wrapped
     if straight.any():
         # A VLAN's parent has neighbours of its own: for what the VLAN is not known to carry.
         direct = np.flatnonzero(~straight)
@@ -103,19 +100,13 @@ def onward(
     return ways
 
 
-def _elsewhere(point: Point, leg: Leg, node: Node) -> bool:
-    """Whether a leg joins a bridge and a pod that is a port of another one."""
-    bridges = [one.name for one in (point, leg.there) if one.role == "bridge"]
-    pods = [one.name for one in (point, leg.there) if one.role == "pod"]
-    return len(bridges) == len(pods) == 1 and node.bridges.get(pods[0], bridges[0]) != bridges[0]
-
-
 def _routed_to(
     point: Point, leg: Leg, node: Node, flow: NDArray[np.int32], dst: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
     """Whether packets are for another bridge's network: so say the routes, others to the same address, or packets of its pods."""
     to, heading, there = dst[flow], node.heading[leg.there.name], leg.there
-    inside = [dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]]]
+    on = OUT if leg.outward else IN
+    inside = [point.dst[leg.flows_here[leg.heading == on]], point.src[leg.flows_here[leg.heading == -on]]]
     inside += [there.src[heading == OUT], there.dst[heading == IN]]
     found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:
@@ -157,8 +148,6 @@ def _choose_exit(
     Policy routing may choose by the source. Else the one that the routes name, or that others to the same address took.
     """
     exits = [n for n, leg in enumerate(legs) if leg.there.role in EXITS and leg.outward]
-    if len(exits) < 2:
-        return
     several = np.flatnonzero(ways[:, exits].sum(1) > 1)
     if not len(several):
         return
@@ -279,7 +268,7 @@ def exits_known(
     # A capture that loses packets seldom loses a whole connection.
     whole = apart[hidden & (point.sizes()[apart] > 2)]
     several = among(service[whole], crossed).any()
-    alone = np.all([leg.match[flow] < 0 for leg in outward], axis=0) if outward else np.ones(len(flow), bool)
+    alone = np.all([leg.match[flow] < 0 for leg in outward], axis=0)
     known = among(dst[flow], np.concatenate([crossing, np.array(here_of, np.uint64)]))
     unknown = (~known & (~hidden).any()) | (alone & several)
     # Nothing of this sender crossed, and it was answered: a rule of the routing may send all of it elsewhere.
@@ -311,8 +300,6 @@ def answered_apart(
     outward = [leg for leg in legs if leg.outward]
     for leg in outward:
         found = found[leg.match[found] < 0]
-    if not len(found) or not outward:
-        return found[:0]
     packets, answer = point.packets, point.order[middle[found]]
     beyond = ~np.isin(packets.ttl[answer], FIRST_TTLS)
     beyond &= (packets.flags[answer] & TCP_RST == 0) | (point.flows.proto[found] != TCP)

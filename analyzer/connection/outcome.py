@@ -97,7 +97,7 @@ def outcomes(
     open_: NDArray[np.bool_],
     delivered: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    no_port: int = 0,
+    no_port: int,
 ) -> Outcomes:
     """Say what became of every connection.
 
@@ -149,7 +149,7 @@ def outcomes(
     # What was answered at once, and ended in peace, is most of all.
     plain = (syn[:, 2] >= 0) & (syn[:, 0] == syn[:, 1]) & (reset < 0).all(1) & ~unheard
     plain &= ((seen[:, 0] | seen[:, 1]) & tally.STUCK) == 0
-    seen[:, 0] |= elsewhere.opener(chains, (proto == TCP) & ~plain)
+    seen[:, 0] |= elsewhere.opener(chains, ~plain)
     some = np.flatnonzero(~np.where(proto == TCP, plain, sent[:, 1] > 0))
     columns = (
         proto,
@@ -172,7 +172,7 @@ def outcomes(
     ]  # of two dimensions ten times as fast as `[some]`
     part.append(_times(chains, some, np.hstack([syn, reset]).take(some, axis=0)))
     code[some], by[some], deciding[some], side[some], delay[some] = _decide(*part)
-    waited = elsewhere.repeated(chains, (proto == TCP) & (code == OK))
+    waited = elsewhere.repeated(chains, code == OK)
     slow = waited > 0
     code[slow], delay[slow], deciding[slow] = DELAYED, waited[slow], syn[slow, 0]
     late = (stopped >= 0) & (code == OK)
@@ -246,10 +246,10 @@ def _stopped(point: Point, flow: NDArray[np.int32], ended: NDArray[np.int64]) ->
     flows, packets, starts = point.flows, point.packets, point.starts
     some = np.flatnonzero(flows.proto.take(flow) == UDP)
     some = some[np.isin(flows.ports[flow[some]] & 0xFFFF, ANSWERING, kind="table")]
-    begin, middle, end = (starts[2 * flow[some].astype(np.int64) + side] for side in range(3))
-    often = (middle - begin >= ENOUGH) & (end > middle)
-    often[often] = point.order[middle[often] - 1] > point.order[end[often] - 1]
-    for i in some[often][:MOST].tolist():
+    middle, end = (starts[2 * flow[some].astype(np.int64) + side] for side in (1, 2))
+    last = end > middle
+    last[last] = point.order[middle[last] - 1] > point.order[end[last] - 1]
+    for i in some[last][:MOST].tolist():
         asked = point.rows(int(flow[i]), 0)
         asked = asked[asked > point.rows(int(flow[i]), 1)[-1]]
         # A bridge with br_netfilter hands one packet on twice.
@@ -310,7 +310,7 @@ def _decide(  # type: ignore[no-untyped-def]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32], NDArray[np.int8], NDArray[np.int64]]:
     """Code, by whom, the deciding row, its sender, and the delay; of some connections, as `outcomes` has them of all."""
     n = len(proto)
-    first_syn, last_syn, answer = times[:, :3].T
+    first_syn, last_syn = times[:, :2].T
     reset_by = times[:, 3:]
     tcp = proto == TCP
     opened, answered = syn[:, 0] >= 0, (syn[:, 2] >= 0) & ~unheard
@@ -330,18 +330,15 @@ def _decide(  # type: ignore[no-untyped-def]
     reset_ = established & any_reset & ~fin & ~((rst_first == 0) & spoke.all(1) & ~owed.any(1))
     stalled = established & ~any_reset & stuck.any(1)
     short = (syn[:, 0] == syn[:, 1]) & (ended - first_syn < FIRST_TIMEOUT)
-    # Nearer to the last SYN than to the first one: the times of a capture may be out of order by a little.
-    again = last_syn > first_syn
-    delayed = answered & opened & again & (2 * answer >= first_syn + last_syn)
-    delayed |= opened & (syn[:, 2] < 0) & went_on & again
+    delayed = opened & (answered | ((syn[:, 2] < 0) & went_on)) & (last_syn > first_syn)
     # A challenge ACK is an answer: the peer knows another connection of these ends, and will have none beside it.
     challenged = seen[:, 1] & tally.STRANGE != 0
     refused_tcp = opened & ~established & ((reset[:, 1] >= 0) | refused | challenged)
     waiting = (opened | unheard) & ~established & ~refused_tcp
     code = np.select(
-        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp & (sent[:, 0] > 0), ~tcp,
+        [~tcp & ((sent[:, 1] > 0) | delivered), ~tcp & refused, ~tcp,
          refused_tcp, waiting & short & ~any_reset & ~unheard, waiting, reset_, stalled, delayed],
-        [OK, REFUSED, UNANSWERED, OK,
+        [OK, REFUSED, UNANSWERED,
          REFUSED, UNFINISHED, TIMED_OUT, RESET, STALLED, DELAYED],
         OK,
     ).astype(np.int8)  # fmt: skip

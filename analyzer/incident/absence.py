@@ -99,7 +99,7 @@ def equals(scene: Scene) -> None:
             outward = at.point is gap.inner
             there, partner = (gap.outer, gap.in_inner) if outward else (gap.inner, gap.in_outer)
             mine = np.flatnonzero((at.gap == number) & (at.reason == CODES["lost"]))
-            behind = [one for one in scene.gaps if there is (one.inner if outward else one.outer)]
+            behind = [one for one in _joined(scene) if there is (one.inner if outward else one.outer)]
             beyond = [(one.outer, one.in_inner) if outward else (one.inner, one.in_outer) for one in behind]
             for point, known in [(there, partner), *beyond]:
                 same = np.isin(_content(at.point, at.rows[mine]), _content(point, known.lacking()))
@@ -107,6 +107,11 @@ def equals(scene: Scene) -> None:
             reset = at.point.packets.flags[at.rows[mine]] & (TCP_SYN | TCP_RST) == TCP_RST
             if reset.any() and openings(there):
                 at.reason[mine[reset]] = CODES["filtered"]
+
+
+def _joined(scene: Scene) -> list[Gap]:
+    """The gaps but those of a bridge and a pod that is no port of it: what has come from there is not behind."""
+    return [gap for gap in scene.gaps if not scene.node.apart(gap.inner, gap.outer)]
 
 
 def _content(point: Point, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -117,9 +122,21 @@ def _content(point: Point, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
     """How large a share of what demonstrably got through this way, or came back, the next point's capture lacks; 0 if unknown."""
+    missing, seen, lacking, having = _control(scene, gap, outward=outward)
+    return max(_rate(missing, seen), _rate(lacking, having))
+
+
+def complete(scene: Scene, gap: Gap, *, outward: bool) -> bool:
+    """Whether the next point's capture demonstrably has all that got through this way, or came back."""
+    missing, seen, lacking, having = _control(scene, gap, outward=outward)
+    return not missing + lacking and seen + having > 0
+
+
+def _control(scene: Scene, gap: Gap, *, outward: bool) -> tuple[int, int, int, int]:
+    """How much of what got through this way the next point's capture lacks and has; and of what came by there otherwise."""
     there = gap.outer if outward else gap.inner
 
-    def look() -> float:
+    def look() -> tuple[int, int, int, int]:
         missing = seen = lacking = having = 0
         for number, other in enumerate(scene.gaps):
             if there is (other.outer if outward else other.inner):
@@ -131,9 +148,9 @@ def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
                         if at.replies is outward:
                             came = _came(scene, at, there)
                             lacking, having = lacking + came[0], having + came[1]
-        return max(_rate(missing, seen), _rate(lacking, having))
+        return missing, seen, lacking, having
 
-    return scene.once(("misses", there.name, outward), look)
+    return scene.once(("control group", there.name, outward), look)
 
 
 def _through(at: Followed, number: int, gap: Gap) -> _Packets:
@@ -249,7 +266,7 @@ def came_in(scene: Scene, point: Point, row: int, gap: Gap) -> bool:
 def behind(scene: Scene, point: Point, row: int, there: Point) -> bool:
     """Whether a neighbour of the next point, on its other side, saw this packet: so the next point's capture missed it."""
     time, content = int(point.packets.time[row]), _content(point, np.array([row]))
-    ends = [(one.inner, one.outer) for one in scene.gaps if there in (one.inner, one.outer)]
+    ends = [(one.inner, one.outer) for one in _joined(scene) if there in (one.inner, one.outer)]
     for other in {other for both in ends for other in both} - {point, there}:
         near = np.arange(*np.searchsorted(other.packets.time, (time - WINDOW, time + WINDOW)))
         if np.isin(content, _content(other, near)).any():

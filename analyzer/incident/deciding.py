@@ -25,7 +25,7 @@ from analyzer.flow.point import FOLLOWED, TCP, UDP
 from analyzer.incident.absence import answered_elsewhere, by_chance, came_in, equals, misses, unread
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misdelivered import crossings
-from analyzer.incident.overlooked import filtered, led_away, missed, told_by_others
+from analyzer.incident.overlooked import behind_bridges, filtered, led_away, missed, told_by_others
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
 from analyzer.incident.ruled import martians, on_arrival
@@ -70,6 +70,7 @@ def decide(scene: Scene) -> None:
     told_by_others(scene)
     filtered(scene)
     missed(scene)
+    behind_bridges(scene)
 
 
 def _refusals(scene: Scene) -> None:
@@ -109,7 +110,7 @@ def _turned(scene: Scene) -> None:
     flows: dict[tuple[str, bool], list[int]] = {}
     for point, crossed in crossings(scene):
         flows.setdefault((point.name, crossed.sure), []).append(int(point.packets.flow[crossed.request]))
-    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]) if flows else ():
+    for at in (at for protocol in (TCP, UDP) for at in scene.requests[protocol]):
         for sure, code in ((True, "turned"), (False, "way-unknown")):
             mine = np.isin(at.point.packets.flow[at.rows], flows.get((at.point.name, sure), []))
             at.reason[mine & (at.reason == CODES["lost"])] = CODES[code]
@@ -337,8 +338,8 @@ def _by_counters(scene: Scene) -> None:
     In which gap a counter does not say: of what may have got further there is no place to tell.
     """
     left = list(_open(scene))
-    waiting = sum(len(places) for _, places in left)
-    if 0 < waiting <= (dropped := scene.counters.get("drop", 0)) and dropped == waiting + _lost(scene):
+    more = scene.counters.get("drop", 0) - sum(len(places) for _, places in left)
+    if left and more >= 0 and more == _lost(scene):
         for at, places in left:
             last = [not leads_on(scene, at, place) for place in places.tolist()]
             at.reason[places[np.array(last, bool)]] = CODES["counted"]
@@ -359,10 +360,9 @@ def _by_log(scene: Scene) -> None:
         for place in places[:MOST].tolist()
         if _numbers(at, place) in wrong
     ]
-    if len(named) == scene.counters["invalid"]:
-        for at, place in named:
-            if at.reason[place] in OPEN:
-                at.reason[place] = CODES["counted"]
+    for at, place in named if len(named) == scene.counters["invalid"] else ():
+        if at.reason[place] in OPEN:
+            at.reason[place] = CODES["counted"]
 
 
 def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:

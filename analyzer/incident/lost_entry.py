@@ -28,6 +28,8 @@ from analyzer.node.ways import OUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from analyzer.capture.columns import Flows
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -229,16 +231,25 @@ def _changed(gap: Gap, scene: Scene) -> Iterator[Finding]:
         new = new[::-1] if old[1] == new[0] else new
         if (old[1] != new[1] and m.agreed[index] & DST) or old == new or new[0] == ends(inner.flows, mine)[0]:
             continue  # another connection, or the packet was not translated: another story
-        yield _finding(gap, index, row, first, old, new, scene)
+        all_ = inner.rows(mine)
+        before = all_[(all_ < row) & (gap.in_outer[all_] >= 0)]
+        if len(before):
+            yield _finding(gap, index, all_, before, row, first, old, new, scene)
 
 
 def _finding(
-    gap: Gap, index: int, row: int, first: int, old: tuple[str, str], new: tuple[str, str], scene: Scene
+    gap: Gap,
+    index: int,
+    rows: NDArray[np.int32],
+    before: NDArray[np.int32],
+    row: int,
+    first: int,
+    old: tuple[str, str],
+    new: tuple[str, str],
+    scene: Scene,
 ) -> Finding:
     inner, outer, m = gap.inner, gap.outer, gap.matches
-    mine, packets = int(m.a[index]), inner.packets
-    rows = inner.rows(mine)
-    before = rows[(rows < row) & (gap.in_outer[rows] >= 0)]
+    mine, packets, last = int(m.a[index]), inner.packets, int(before[-1])
     seen = scene.trails.sighting(outer, first)
     was, now = (source.rpartition(":")[0].strip("[]") for source, _ in (old, new))
     left, leaves = " to ".join(old), " to ".join(new)
@@ -248,8 +259,8 @@ def _finding(
         f"{'address' if renumbered else 'port'}, so another entry",
         source=f"{seen.file} frame {seen.frame}",
     )
-    why = gone(scene, inner, mine, int(before[-1]), int(packets.time[row])) if len(before) else None
-    pause = (int(packets.time[row]) - int(packets.time[before[-1]])) / SECOND if len(before) else 0.0
+    why = gone(scene, inner, mine, last, int(packets.time[row]))
+    pause = (int(packets.time[row]) - int(packets.time[last])) / SECOND
     if renumbered and why is None:
         why = Gone(
             cause="uplink-changed",
@@ -260,11 +271,7 @@ def _finding(
             facts={},
         )
     evidence = [changed, *(why.evidence if why else ())]
-    told = (
-        len(before) > 0
-        and _lifetime(scene, inner, mine, int(before[-1]), tcp=True, replied=True)[0]
-        in scene.evidence.sysctls
-    )
+    told = _lifetime(scene, inner, mine, last, tcp=True, replied=True)[0] in scene.evidence.sysctls
     if why is None:
         evidence.append(
             Evidence(

@@ -171,13 +171,13 @@ class Scene:
         """Point to its rows of ARP and ICMPv6, in which neighbours are asked for."""
         return {point.name: point.events.of(NEIGHBOUR) for point in self.points}
 
-    def translated(self, gap: Gap, flow: int) -> set[int]:
-        """What the destination of an inner flow can be at the outer point: itself, or what DNAT made of others like it."""
+    def translated(self, gap: Gap, point: Point, flow: int) -> set[int]:
+        """What the destination of a flow can be behind a gap: itself, or what DNAT made of others like it there."""
         inner, outer = self.destinations[gap.inner.name], self.destinations[gap.outer.name]
-        asked = int(inner[flow])
+        asked = int(self.destinations[point.name][flow])
 
         def look() -> set[int]:
-            alike = inner[gap.matches.a] == inner[flow]
+            alike = inner[gap.matches.a] == asked
             return {asked, *distinct(outer[gap.matches.b[alike]]).tolist()}
 
         return self.once(("translated", gap.names, asked), look)

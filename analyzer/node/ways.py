@@ -69,6 +69,14 @@ class Node:
             and bool(np.isin(macs[flow], self.routers))
         )
 
+    def apart(self, one: Point, other: Point) -> bool:
+        """Whether of a bridge and a pod's interface the one is no port of the other."""
+        names = {point.role: point.name for point in (one, other)}
+        return (
+            names.keys() == {"bridge", "pod"}
+            and self.bridges.get(names["pod"], names["bridge"]) != names["bridge"]
+        )
+
     def owns(self, address: str) -> bool:
         """Whether an address is one of the node's own."""
         if address not in self._owned:

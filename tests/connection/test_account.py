@@ -21,6 +21,7 @@ from tests.conftest import CASES, ROOT, Case, analysed
 from tests.connection.reasons import inbound, opens
 from tests.connection.told import AROUND, judged, one, out, told
 from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import Frames
 
 
 def _adds_up(account: Account) -> None:
@@ -183,15 +184,17 @@ SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 5 {} 0 5\n"
 
 @pytest.mark.parametrize(("no_ports", "expected"), [(9, "worked"), (11, "worked"), (12, "unknown")])
 def test_datagrams_that_may_have_found_no_socket(no_ports: int, expected: str, tmp_path: Path) -> None:
-    """To the node itself: as many as the kernel counted may have been among them, though no error says so."""
-    talk = out(server="192.0.2.10:8125", nat=None, way="veth-a cni0", proto="udp")
+    """To the node itself: as many as the kernel counted may have been among them, beside those that an error refused."""
+    ends = {"nat": None, "way": "veth-a cni0", "proto": "udp"}
+    refused, talk = out(server="192.0.2.10:9", **ends), out(server="192.0.2.10:8125", **ends)
+    refused.data(b"asks", 2)
     for at in (0, 1, 3):
         talk.data(b"counts", at)
-    for moment, count in (("before", 9), ("after", no_ports)):
+    for moment, count in (("before", 8), ("after", no_ports)):
         (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(count))
-    analysis = judged(tmp_path, talk)
+    found = told(judged(tmp_path, refused, talk, Frames().unreachable(refused, 2.1, code=3)), "class")
 
-    assert expected == one(analysis, "class")
+    assert expected == next(value for name, value in found.items() if ":8125" in name)
 
 
 def test_the_end_of_the_capture(tmp_path: Path) -> None:

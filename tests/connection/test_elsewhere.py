@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analyzer import Analysis, analyze
+from tests.connection.told import connections
 from tests.conversation import Conversation, bystander, record
 
 
@@ -56,7 +58,13 @@ def test_repeated_at_another_point(lost: bool, tmp_path: Path) -> None:
     talk.syn(1)
     talk.accept()
 
-    assert ("delayed", "node" if lost else "outside") == _told(_analysed(talk, tmp_path))
+    analysis = _analysed(talk, tmp_path)
+    all_ = connections(analysis)
+    (mine,) = np.flatnonzero(all_.outcomes.deciding >= 0).tolist()
+    time = all_.chains.points[int(all_.chains.point[mine])].packets.time[all_.outcomes.deciding[mine]]
+
+    assert ("delayed", "node" if lost else "outside") == _told(analysis)
+    assert talk.sent[1].time == pytest.approx(time, abs=20_000)
 
 
 def test_how_long_others_say_that_it_took(tmp_path: Path) -> None:

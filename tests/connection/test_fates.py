@@ -106,6 +106,19 @@ def test_proof_of_delivery(proto: str, tmp_path: Path) -> None:
     assert any("missed by a capture that they demonstrably passed" in c for c in analysis.caveats)
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_an_answer_to_another_question(lost: int, tmp_path: Path) -> None:
+    """Two questions of one socket, and one answer: it is owed to the one that got through."""
+    talk = out(proto="udp")
+    for n in (0, 1):
+        sent = talk.data(b"question %d" % n)
+        if n == lost:
+            sent.lost_after("cni0")
+    talk.reply()
+
+    assert lost == fates(judged(tmp_path, talk)).index("vanished")
+
+
 @pytest.mark.parametrize("edge", ["begin", "end"])
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_the_next_point_was_not_recording(proto: str, edge: str, tmp_path: Path) -> None:

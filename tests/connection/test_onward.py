@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP
+from scapy.layers.l2 import Ether
 
 from analyzer import analyze
 from analyzer.flow.point import TCP, UDP
 from tests.connection.reasons import asks, inbound, judged, opens, out, reasons
 from tests.connection.samples import keep, unpacked
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import GATEWAY, UPLINK, Conversation, bystander, encapsulated, record
+from tests.incident.evidence import Frames
 
 
 def _gaps(folder: Path, *talks: Conversation) -> list[tuple[str, str] | None]:
@@ -19,9 +22,68 @@ def _gaps(folder: Path, *talks: Conversation) -> list[tuple[str, str] | None]:
     return sorted(incident.gap or ("", "") for incident in judged(folder, *talks).incidents)
 
 
-def test_out_by_the_only_exit(tmp_path: Path) -> None:
-    """From the bridge to the uplink."""
-    assert [("cni0", "eth0")] == _gaps(tmp_path, asks(out(), 0, 1, after="cni0"))
+WAYS = {
+    "veth-a cni0 | eth0": {"server": "192.0.2.100", "nat": "192.0.2.10"},
+    "cali1a | eth0": {"server": "192.0.2.100", "nat": "192.0.2.10"},
+    "cali1a | cali2b": {"server": "10.244.0.12"},
+    "veth-a cni0 | flannel.1 eth0": {"server": "10.244.2.5"},
+    "cali1a | flannel.1 eth0": {"server": "10.244.2.5"},
+    "veth-a cni0 veth-b": {"server": "10.244.0.12"},
+    "veth-a cni0 | docker0 veth-c": {"server": "10.245.0.9"},
+}
+
+
+def _exchange(way: str, number: int, at: float, proto: str, *, by_pod: bool) -> Conversation:
+    """A request and its answer, of either end; each end has one port, by which it is asked."""
+    ports = (20_000 + number, 80) if by_pod else (80, 20_000 + number)
+    ends = {name: f"{address}:{ports[name != 'nat']}" for name, address in WAYS[way].items()}
+    talk = Conversation(pod=f"10.244.0.11:{ports[0]}", **ends, way=way, proto=proto)
+    seq, answer = 1_000_000 * number, 5_000_000 * number
+    talk.send("S", b"" if proto == "tcp" else b"asks %d" % number, by_pod=by_pod, at=at, seq=seq)
+    talk.send(
+        "SA", b"" if proto == "tcp" else b"answers %d" % number, by_pod=not by_pod, seq=answer, ack=seq + 1
+    )
+    if proto == "tcp":
+        talk.send("A", by_pod=by_pod, seq=seq + 1, ack=answer + 1)
+    return talk
+
+
+@pytest.mark.parametrize("reply", [False, True], ids=["request", "reply"])
+@pytest.mark.parametrize("by_pod", [True, False], ids=["out", "in"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_gap_of_every_way(way: str, by_pod: bool, reply: bool, tmp_path: Path) -> None:
+    """Wherever one packet of an exchange is lost, the gap behind the point that saw it last is named, and no other."""
+    bridge = [] if "cali" in way else ["cni0"]
+    around = [
+        bystander(at, " ".join(["veth-z" if bridge else "cali9", *bridge, "| eth0"])) for at in (-9, 20)
+    ]
+    far = next(
+        (one for one in ("veth-b cni0", "veth-c docker0", "cali2b") if one.partition(" ")[0] in way), ""
+    )
+    for n, (pod, near) in enumerate(((11, way.split()[:2]), (12, far.split())) if bridge and far else ()):
+        address = "10.245.0.9" if "docker0" in near else f"10.244.0.{pod}"
+        for at in (-7, 21):
+            port = 30_000 + 100 * n + at
+            ends = {"pod": f"{address}:{port}", "nat": f"192.0.2.10:{port}", "isn": port * 99_991}
+            around.append(out(**ends, way=f"{' '.join(near)} | eth0"))
+            around[-1].syn(at)
+            around[-1].accept()
+    points = [one for one in way.split() if one not in "|/"][:: 1 if by_pod != reply else -1]
+    for n, behind in enumerate(points[1:]):
+        proto = ("tcp", "udp")[n % 2]
+        talks = [_exchange(way, number, at, proto, by_pod=by_pod) for number, at in ((1, -4), (2, 0), (3, 9))]
+        lost = talks[1].sent[reply]
+        lost.seen = lost.seen[: n + 1]
+        talks[1].sent = talks[1].sent[: 1 + reply]
+        folder = record(tmp_path / str(n), *talks, *around)
+        if "flannel.1" in way:
+            encapsulated(folder / "eth0.pcap", "10.244.2.")
+        analysis = analyze(folder)
+        # What a pod's own interface has for its neighbour alone may be for the node as well.
+        open_ = way == "veth-a cni0 veth-b" and n == 0 and not reply
+
+        assert [{points[n], behind}] * (not open_) == [set(one.gap or ()) for one in analysis.incidents]
+        assert open_ == bool(analysis.account.unknown)
 
 
 def test_in_through_dnat_where_others_to_the_port_went(tmp_path: Path) -> None:
@@ -35,6 +97,36 @@ def test_in_through_dnat_where_others_to_the_port_went(tmp_path: Path) -> None:
 
     assert ["lost", "lost"] == reasons(analysis, "eth0", port=41001)
     assert [("cni0", "eth0")] == [incident.gap for incident in analysis.incidents]
+
+
+def test_in_through_dnat_without_a_bridge(tmp_path: Path) -> None:
+    """To the one of two pods that others to the port were led to, though more goes to the other; to any, where none were."""
+    talks = []
+    for n, (port, way) in enumerate([(80, "cali1a"), *[(81, "cali2b")] * 3, (80, "cali1a"), (82, "cali1a")]):
+        ends = {"pod": f"10.244.0.{'11' if way == 'cali1a' else '12'}:8080", "nat": f"192.0.2.10:{port}"}
+        talks.append(
+            opens(
+                inbound(
+                    **ends, server=f"203.0.113.{n}:{41000 + n}", server_isn=n * 99_991, way=f"{way} | eth0"
+                ),
+                n,
+            )
+        )
+        if n < 4:
+            talks[-1].send("SA")
+        else:
+            talks[-1].sent[0].lost_after("eth0")
+    around = [bystander(at, f"{pod} | eth0") for pod in ("cali1a", "cali2b") for at in (-5, 20)]
+    chain = "type nat hook prerouting priority -100; policy accept;"
+    (tmp_path / "nft.txt").write_text(
+        f"table ip n {{\n\tchain c {{\n\t\t{chain}\n\t\ttcp dport 82 dnat to 10.244.0.12:8080\n\t}}\n}}\n"
+    )
+    analysis = analyze(record(tmp_path, *talks, *around))
+
+    assert [["lost"], ["lost"]] == [reasons(analysis, "eth0", port=port) for port in (41004, 41005)]
+    assert [("cali1a", "eth0"), ("cali2b", "eth0")] == sorted(
+        one.gap or ("", "") for one in analysis.incidents
+    )
 
 
 def test_in_to_a_pod_without_a_bridge(tmp_path: Path) -> None:
@@ -68,22 +160,6 @@ def test_in_to_the_node_itself_is_not_lost(tmp_path: Path) -> None:
 
     assert {"lost"}.isdisjoint(reasons(analysis, "eth0", port=41000))
     assert () == analysis.incidents
-
-
-def test_bridged_to_the_pod_that_has_the_address(tmp_path: Path) -> None:
-    """Two pods of one bridge, that talk to others as well: an attempt is lost before the second pod's veth."""
-    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:80", way="veth-a cni0 veth-b")
-    talk.syn(0).lost_after("cni0")
-    talk.syn(1)
-    talk.accept()
-    others = [out(pod=f"10.244.0.{n}:400{n}", way=f"veth-{v} cni0 | eth0") for n, v in ((11, "a"), (12, "b"))]
-    for at in (-1, 3):
-        for other in others:
-            other.syn(at)
-            other.accept()
-    found = reasons(judged(tmp_path, talk, *others))
-
-    assert ["lost", "seen-beyond"] == found
 
 
 def test_two_pods_that_talk_to_each_other_only(tmp_path: Path) -> None:
@@ -139,6 +215,35 @@ def test_of_two_exits_the_one_that_the_routes_name(tmp_path: Path) -> None:
     assert [("cni0", "eth0")] == [incident.gap for incident in analyze(tmp_path).incidents]
 
 
+@pytest.mark.parametrize(("device", "outer"), [("docker0", "docker0"), ("eth0", "eth0")])
+def test_the_first_between_two_bridges(device: str, outer: str, tmp_path: Path) -> None:
+    """Where no packet told yet whose network an address is in, the routes do."""
+    (tmp_path / "ip-route.txt").write_text(
+        f"default via 192.0.2.1 dev eth0\n10.244.0.0/24 dev cni0 scope link\n10.245.0.0/24 dev {device} scope link\n"
+    )
+    lost = asks(out(server="10.245.0.9:80", nat=None), 0, 1, after="cni0")
+
+    assert [("cni0", outer)] == _gaps(
+        tmp_path, lost, *(bystander(at, "veth-c docker0 | eth0") for at in (-4, 21))
+    )
+
+
+@pytest.mark.parametrize(("pod", "uplink"), [(11, "eth1"), (12, "eth0"), (13, "eth0")])
+def test_of_two_exits_the_one_of_the_same_sender(pod: int, uplink: str, tmp_path: Path) -> None:
+    """Policy routing may send each pod's packets another way to one address; a pod that is not known there goes with the most."""
+    talks = [
+        out(pod=f"10.244.0.{11 + n}:3000{n}", way=f"veth-{'ab'[n]} cni0 | eth{1 - n}", nat=f"192.0.2.{10 + n}:3000{n}", isn=n)
+        for n in (0, 1)
+    ]  # fmt: skip
+    for talk in talks:
+        talk.syn(-4)
+        talk.accept()
+        talk.data(at=21)
+    lost = asks(out(pod=f"10.244.0.{pod}:20000"), 0, 1, after="cni0")
+
+    assert [("cni0", uplink)] == _gaps(tmp_path, *talks, lost)
+
+
 @pytest.mark.parametrize(
     ("pod", "server", "outer"),
     [
@@ -166,13 +271,17 @@ def test_of_tunnel_and_uplink_the_tunnel_for_pods(pod: str, server: str, outer: 
 )
 def test_an_exit_that_was_not_captured(server: str, expected: str, tmp_path: Path) -> None:
     """Half of what leaves goes another way: what is not seen may have gone there, and did if it is for the same address."""
-    other = Conversation(pod="10.244.0.12:30000", server="192.0.2.201:80", nat="192.0.2.11:30000")
-    other.syn(0).missed_at("eth0")
-    other.accept()
-    for sent in other.sent[1:]:
-        sent.missed_at("eth0")
+    others = [
+        Conversation(pod=f"10.244.0.12:{port}", server="192.0.2.201:80", nat=f"192.0.2.11:{port}", isn=port)
+        for port in (30000, 30001)
+    ]
+    for other in others:
+        other.syn(0)
+        other.accept()
+        for sent in other.sent:
+            sent.missed_at("eth0")
     silent = asks(out(server=f"{server}:80"), 1, 2, after="cni0")
-    analysis = judged(tmp_path, other, silent)
+    analysis = judged(tmp_path, *others, silent)
 
     assert ["answered-here"] == reasons(analysis, port=30000)
     assert [expected, expected] == reasons(analysis)
@@ -231,7 +340,9 @@ def test_one_way(tmp_path: Path) -> None:
                     sent.missed_at("eth0")
         if more:
             others.append(bystander(2))
-        record(tmp_path / name, talk, *others)
+        own = Conversation(pod="192.0.2.10:5000", server="203.0.113.9:443", way="eth0")
+        own.reply(at=2)
+        record(tmp_path / name, talk, own, *others)
         assert [("capture-dropped" if more else "one-direction")] == reasons(analyze(tmp_path / name))
 
 
@@ -271,17 +382,6 @@ def test_a_reply_goes_back_to_a_device_of_several_addresses(
     assert expected == [
         code for code in reasons(analysis, port=53, protocol=UDP, replies=True) if code == "lost"
     ]
-
-
-def test_a_reply_goes_back_the_way_its_request_came(tmp_path: Path) -> None:
-    """A pod's SYN-ACK is lost towards the uplink that the SYN came in by."""
-    talk = opens(inbound(), 0)
-    for at in (0.1, 1.1, 3.1):
-        talk.send("SA", at=at, seq=talk.isn).lost_after("cni0")
-    analysis = judged(tmp_path, talk)
-
-    assert ["lost"] * 3 == reasons(analysis, port=8080, replies=True)
-    assert [("reply-vanished", ("cni0", "eth0"))] == [(i.kind, i.gap) for i in analysis.incidents]
 
 
 ROUTES = """default via 192.0.2.1 dev eth0
@@ -373,23 +473,39 @@ def test_another_way_that_other_protocols_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crossed", "route", "expected"),
+    ("esp", "crossed", "route", "expected"),
     [
-        (False, "", "undecoded"),
-        (False, "10.244.5.0/24 dev wg0 scope link\n", "undecoded"),
-        (False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "lost"),
-        (True, "", "lost"),
+        (False, False, "", "undecoded"),
+        (False, False, "10.244.5.0/24 dev wg0 scope link\n", "undecoded"),
+        (False, False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "lost"),
+        (False, True, "", "lost"),
+        (True, False, "10.244.5.0/24 via 192.0.2.9 dev eth0\n", "undecoded"),
+        (True, True, "", "lost"),
     ],
-    ids=["nothing tells", "routed into it", "routed past it", "others left openly"],
+    ids=[
+        "nothing tells",
+        "routed into it",
+        "routed past it",
+        "others left openly",
+        "IPsec asks no route",
+        "openly all the same",
+    ],
 )
 def test_a_tunnel_whose_device_was_not_captured(
-    crossed: bool, route: str, expected: str, tmp_path: Path
+    esp: bool, crossed: bool, route: str, expected: str, tmp_path: Path
 ) -> None:
     """What never left openly may be in the packets of a tunnel that nobody can read."""
-    tunnel = Conversation(pod="192.0.2.10:51820", server="198.51.100.9:51820", proto="udp", way="eth0")
-    for at in (-4, 3):
-        tunnel.data(b"\x04\0\0\0" + bytes(60), at)
-        tunnel.reply(80)
+    tunnel: Conversation | Frames
+    if esp:
+        outer = (
+            Ether(src=UPLINK, dst=GATEWAY) / IP(src="192.0.2.10", dst="198.51.100.9", proto=50) / bytes(60)
+        )
+        tunnel = Frames([("eth0", at, outer) for at in (-4, 3)])
+    else:
+        tunnel = Conversation(pod="192.0.2.10:51820", server="198.51.100.9:51820", proto="udp", way="eth0")
+        for at in (-4, 3):
+            tunnel.data(b"\x04\0\0\0" + bytes(60), at)
+            tunnel.reply(80)
     talks = [asks(out(server="10.244.5.5:80"), 0, 1, after="cni0")]
     if crossed:
         talks.append(out(pod="10.244.0.12:30000", server="10.244.5.5:80", nat="192.0.2.10:30000"))

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analyzer import analyze
 from analyzer.connection.outcome import OUTCOMES
 from tests.connection.told import closed, connections, judged, one, out, told
-from tests.conversation import Conversation
+from tests.conversation import Conversation, bystander, record
+from tests.incident.evidence import connection, whole
 
 
 def _ok(talk: Conversation) -> None:
@@ -179,6 +181,19 @@ def _reset_by_pod_first(talk: Conversation) -> None:
     talk.send("R", by_pod=False)
 
 
+def _shut(talk: Conversation) -> None:
+    talk.syn(0)
+    talk.send("SA", by_pod=False, window=0)
+    for at in (0.1, 1, 2):
+        talk.send(at=at)
+
+
+def _not_taken(talk: Conversation) -> None:
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack(at + 0.1)
+
+
 def _asked(talk: Conversation) -> None:
     talk.proto = "udp"
     for at in (0, 5):
@@ -192,17 +207,19 @@ def _asked(talk: Conversation) -> None:
         (_refused, "refused", 0, 0),
         (_timed_out, "timed-out", 0, 0),
         (_stalled, "stalled", 0, 4),
+        (_shut, "stalled", 0, 3),
         (_reset_by_server, "reset", 1, 4),
         (_reset_by_pod, "reset", 0, 4),
         (_reset_twice, "reset", 1, 4),
         (_reset_by_pod_first, "reset", 0, 4),
+        (_not_taken, "timed-out", 1, 1),
         (_asked, "unanswered", 0, 0),
     ],
 )
 def test_the_packet_that_decides(
     tell: Callable[[Conversation], None], outcome: str, side: int, packet: int, tmp_path: Path
 ) -> None:
-    """The first request, the first repetition or the first RST explains what became of a connection, and who sent it.
+    """The first request, repetition or RST, or the first SYN-ACK that nobody took, explains an outcome, and who sent it.
 
     A delay lasts from the first SYN to the one that was answered; each repetition of data counts.
     """
@@ -216,7 +233,24 @@ def test_the_packet_that_decides(
     assert (side if outcome == "reset" else -1) == all_.outcomes.by[mine]
     assert talk.sent[packet].time == pytest.approx(time, abs=20_000)
     assert 10**9 * (outcome == "delayed") == all_.outcomes.delay[mine]
-    assert 3 * (outcome == "stalled") == all_.outcomes.repeated[mine]
+    assert 3 * (tell is _stalled) == all_.outcomes.repeated[mine]
+    assert [talk.sent[0].time, talk.sent[-1].time] == [
+        pytest.approx(times[mine], abs=20_000) for times in (all_.outcomes.first, all_.outcomes.last)
+    ]
+    assert any("R" in sent.flags and not sent.outward for sent in talk.sent) == (
+        all_.outcomes.reset[mine] >= 0
+    )
+
+
+def test_delayed_at_the_only_point(tmp_path: Path) -> None:
+    """No other one is needed to see that the SYN was repeated."""
+    talk = out(way="veth-a")
+    talk.syn(0)
+    talk.syn(1)
+    talk.accept()
+    around = [bystander(at, "veth-a") for at in (-5, 20)]
+
+    assert "delayed" == one(analyze(record(tmp_path, talk, *around)))
 
 
 def test_seen_from_the_middle(tmp_path: Path) -> None:
@@ -230,15 +264,20 @@ def test_seen_from_the_middle(tmp_path: Path) -> None:
     assert ("ok", "OTH") == (one(analysis), one(analysis, "state"))
 
 
-def test_one_side_from_the_middle(tmp_path: Path) -> None:
-    """Nobody saw whether the server acknowledges what is sent again: where it failed cannot be told."""
-    talk = out()
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("isn", [1_000_000, 2**31 - 700, 2**32 - 700])
+def test_one_side_from_the_middle(isn: int, more: bool, tmp_path: Path) -> None:
+    """Nobody saw whether the server acknowledges what is sent again: it did where new data follows, else nobody can tell."""
+    talk = out(isn=isn)
     first = talk.data(500, at=0)
+    talk.data(500)
     for at in (1, 2, 4):
         talk.send("PA", first.payload, at=at, seq=first.seq)
+    if more:
+        talk.data(500)
     analysis = judged(tmp_path, talk)
 
-    assert ("stalled", "unknown") == (one(analysis), one(analysis, "class"))
+    assert (("ok", "worked") if more else ("stalled", "unknown")) == (one(analysis), one(analysis, "class"))
 
 
 def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
@@ -249,20 +288,65 @@ def test_a_challenge_ack_refuses_a_syn(tmp_path: Path) -> None:
         talk.send("A", by_pod=False, seq=9_000_000, ack=123_456)
     analysis = judged(tmp_path, talk)
 
+    found = connections(analysis).outcomes
+    strange = {OUTCOMES[code]: is_ for code, is_ in zip(found.code, found.strange.tolist(), strict=True)}
+
     assert "refused" == one(analysis)
-    assert connections(analysis).outcomes.strange.any()
+    assert {"refused": True, "ok": False} == strange
 
 
 @pytest.mark.parametrize(
-    ("port", "answered", "outcome"),
-    [(53, True, "ok"), (53, False, "unanswered"), (514, False, "one-way"), (9999, True, "ok")],
+    ("port", "answered", "outcome", "state"),
+    [
+        (53, True, "ok", "SF"),
+        (53, False, "unanswered", "S0"),
+        (514, False, "one-way", "S0"),
+        (9999, True, "ok", "SF"),
+    ],
 )
-def test_udp(port: int, answered: bool, outcome: str, tmp_path: Path) -> None:
+def test_udp(port: int, answered: bool, outcome: str, state: str, tmp_path: Path) -> None:
     """A service that answers what it is asked left a question unanswered; syslog never answers anybody."""
     talk = out(server=f"192.0.2.100:{port}", proto="udp")
     talk.data(b"question", at=0)
     if answered:
         talk.reply(b"answer")
+    analysis = judged(tmp_path, talk)
+
+    assert (outcome, state) == (one(analysis), one(analysis, "state"))
+
+
+@pytest.mark.parametrize(("points", "missed"), [(("eth0",), ()), (("veth-a", "cni0", "eth0"), ("veth-a",))])
+def test_wherever_the_answer_was_seen(
+    points: tuple[str, ...], missed: tuple[str, ...], tmp_path: Path
+) -> None:
+    """At the only point, or further on: the opener's own interface may have missed it."""
+    talk = out(server="192.0.2.100:53", proto="udp")
+    talk.data(b"question", at=0)
+    talk.reply(b"answer").missed_at(*missed)
+
+    assert "ok" == one(judged(tmp_path, talk, points=points))
+
+
+@pytest.mark.parametrize(("port", "outcome"), [(514, "one-way"), (515, "unanswered")])
+def test_one_way_where_others_got_away(port: int, outcome: str, tmp_path: Path) -> None:
+    """What may have been lost, since the uplink was silent by then, is one-way only where others to its port left."""
+    talks = [
+        out(proto="udp", server="192.0.2.100:514"),
+        connection(1, proto="udp", server=f"192.0.2.100:{port}"),
+    ]
+    talks[0].data(b"one", 0)
+    talks[1].data(b"two", 30).lost_after("cni0")
+
+    assert ["one-way", outcome] == [*told(judged(tmp_path, *talks)).values()]
+
+
+@pytest.mark.parametrize("outcome", ["ok", "timed-out"])
+def test_a_bridge_has_a_syn_twice(outcome: str, tmp_path: Path) -> None:
+    """With br_netfilter it hands one packet on twice: nothing was repeated."""
+    talk = out(way="cni0 | eth0")
+    talk.syn(0).seen = [0, 0, 1]
+    if outcome == "ok":
+        talk.accept()
 
     assert outcome == one(judged(tmp_path, talk))
 
@@ -282,6 +366,16 @@ def test_a_port_that_answers_others_is_not_one_way(tmp_path: Path) -> None:
     assert 1 == analysis.account.outcomes["unanswered"]
 
 
+@pytest.mark.parametrize(("proto", "outcome"), [("tcp", "one-way"), ("udp", "unanswered")])
+def test_a_port_of_two_protocols(proto: str, outcome: str, tmp_path: Path) -> None:
+    """That it answers over TCP says nothing of what is asked by UDP."""
+    talks = [out(server="192.0.2.100:514", proto="udp"), connection(1, server="192.0.2.100:514", proto=proto)]
+    talks[0].data(b"says", 0)
+    analysis = judged(tmp_path, talks[0], whole(talks[1], 1))
+
+    assert outcome == next(value for name, value in told(analysis).items() if ":20000" in name)
+
+
 def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
     """And with one it is fine."""
     echo = Conversation(pod="10.244.0.11:77", server="192.0.2.100:77", nat="192.0.2.10:77", proto="icmp")
@@ -295,12 +389,19 @@ def test_an_echo_without_reply_is_unanswered(tmp_path: Path) -> None:
 def test_nobody_took_the_answer(tmp_path: Path) -> None:
     """A SYN-ACK that is sent again and again, and never acknowledged, opens nothing: what the pod has, it did not take."""
     talk = out()
-    for at in (0, 1, 3):
-        talk.syn(at)
-        talk.synack(at + 0.1)
+    _not_taken(talk)
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "outside") == (one(analysis), one(analysis, "class"))
+
+
+def test_nobody_took_the_answer_when_the_capture_began(tmp_path: Path) -> None:
+    """That the SYN was sent before changes nothing: the first packet there is a SYN-ACK."""
+    talk = out()
+    for at in (0, 1, 3):
+        talk.synack(at)
+
+    assert "timed-out" == one(judged(tmp_path, talk))
 
 
 @pytest.mark.parametrize("by_pod", [True, False])
@@ -318,9 +419,7 @@ def test_an_answer_that_was_taken_in_the_end(by_pod: bool, tmp_path: Path) -> No
 def test_an_answer_to_nobody_that_was_captured(tmp_path: Path) -> None:
     """Where the opener is none of the captured pods, nobody can tell who lost its SYN-ACK."""
     talk = out(pod="10.244.0.1:20000", nat=None, way="cni0 veth-b", server="10.244.0.12:80")
-    for at in (0, 1, 3):
-        talk.syn(at)
-        talk.synack(at + 0.1)
+    _not_taken(talk)
     analysis = judged(tmp_path, talk)
 
     assert ("timed-out", "unknown") == (one(analysis), one(analysis, "class"))

@@ -100,8 +100,23 @@ def test_every_error_has_words(kind: tuple[int, int]) -> None:
     assert refusal.words == WORDS.get(kind, "ICMP type 3 code 15")
 
 
+def test_more_were_lost_than_quoted(tmp_path: Path) -> None:
+    """Of each pod two are gone, and one error that cannot be read came to it: one is lost at least."""
+    talks = [asks(out(pod=f"10.244.0.{n}:{20000 + n}", isn=n * 99_991), 0, 1, after="cni0") for n in (11, 12)]
+    errors = [_error(talk, 1, 2) for talk in talks]
+    record(tmp_path, *talks, *errors, *AROUND, snaplen={"cni0": 54, "veth-a": 54})  # type: ignore[arg-type]
+    analysis = analyze(tmp_path)
+
+    assert [["lost"] * 2] * 2 == [reasons(analysis, port=port) for port in (20011, 20012)]
+
+
 def test_a_quote_that_was_cut(tmp_path: Path) -> None:
     """An error whose quote is cut within the ports may be about it: nobody can tell whether it was lost, or refused."""
-    talk = asks(out(), 0, after="cni0")
-    record(tmp_path, talk, _error(talk, 1, 1), *AROUND, snaplen={"cni0": 54, "veth-a": 54})  # type: ignore[arg-type]
-    assert ["error-unread"] == reasons(analyze(tmp_path))
+    talk, other = (
+        asks(out(), 0, after="cni0"),
+        asks(out(pod="10.244.0.11:20001", nat="192.0.2.10:20001"), 0.5),
+    )
+    record(tmp_path, talk, other, _error(talk, 1, 1), *AROUND, snaplen={"cni0": 54, "veth-a": 54})  # type: ignore[arg-type]
+    analysis = analyze(tmp_path)
+
+    assert [["error-unread"], ["seen-beyond"]] == [reasons(analysis, port=port) for port in (20000, 20001)]

@@ -97,20 +97,44 @@ def test_a_reset_that_a_filter_hid(by_peer: bool, called: list[str], tmp_path: P
     assert called == [i.kind for i in analysis.incidents]
 
 
-@pytest.mark.parametrize(("hidden", "called"), [(True, False), (False, True)])
-def test_a_point_of_openings(hidden: bool, called: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("hidden", "expected"), [(True, "filtered"), (False, "lost")])
+def test_a_point_of_openings(hidden: bool, expected: str, tmp_path: Path) -> None:
     """Where nothing of TCP but SYNs was recorded, a RST that is missing is not lost."""
     talk = connection()
     talk.syn(0)
-    talk.accept()
-    reset = talk.send("R", by_pod=False, at=2)
-    reset.lost_after("eth0")
+    talk.send("RA", by_pod=False).lost_after("eth0")
     others = [bystander(at) for at in (-5, 1, 40)]
-    for sent in (sent for one in (talk, *others) for sent in one.sent if hidden and "S" not in sent.flags):
+    for sent in (sent for one in others for sent in one.sent if hidden and "S" not in sent.flags):
         sent.missed_at("cni0")
     analysis = analyze(record(tmp_path, talk, *others))
 
-    assert called == bool(analysis.incidents)
+    assert [expected] == reasons(analysis, "eth0", replies=True)
+    assert (expected == "lost") == bool(analysis.incidents)
+
+
+@pytest.mark.parametrize(
+    ("server", "point", "called"),
+    [
+        ("192.0.2.100:81", "", []),
+        ("192.0.2.101:80", "", ["refused"]),
+        ("192.0.2.101:80", "eth0", []),
+        ("192.0.2.101:80", "veth-f", ["refused"]),
+    ],
+    ids=["its sender is known", "a stranger", "whose packets the uplink lacks", "whose the pod lacks"],
+)
+def test_a_refusal_by_somebody_who_is_known(
+    server: str, point: str, called: list[str], tmp_path: Path
+) -> None:
+    """A RST that went through as many routers as what else came in of its sender came in; of a stranger it is the node's."""
+    talk = connection()
+    talk.syn(0).missed_at("eth0")
+    talk.send("RA", by_pod=False).missed_at("eth0")
+    others = [whole(connection(5 + n, server=server, way="veth-f cni0 | eth0"), 2 + n) for n in range(6)]
+    for other in others[1:] if point else ():
+        for sent in other.sent[:2]:
+            sent.missed_at(point)
+
+    assert called == [i.kind for i in judged(tmp_path, talk, *others).incidents]
 
 
 @pytest.mark.parametrize(

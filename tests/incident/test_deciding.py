@@ -200,15 +200,17 @@ def test_counters_and_a_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "invalid", "decided"),
     [({}, 2, True), ({}, 3, False), ({}, 0, False), ({"DPT": 80}, 2, False), ({"SPT": 20001}, 2, False),
-     ({"SEQ": 7}, 2, False), ({"DST": "192.0.2.101"}, 2, False), ({"SRC": "10.244.0.12"}, 2, False)],
+     ({"SEQ": 7}, 2, False), ({"DST": "192.0.2.101"}, 2, False), ({"SRC": "10.244.0.12"}, 2, False),
+     ({"because": "invalid state"}, 2, False)],
 )  # fmt: skip
 def test_wrong_checksums(changes: dict[str, object], invalid: int, decided: bool, tmp_path: Path) -> None:
     """The log names the SYN, and INVALID are as many as were sent; another packet, or another count, leaves it open."""
-    names = {"SRC": "10.244.0.11", "DST": "192.0.2.100", "SPT": 20000, "DPT": 81, "SEQ": 1_000_000} | changes
+    names = {"SRC": "10.244.0.11", "DST": "192.0.2.100", "SPT": 20000, "DPT": 81, "SEQ": 1_000_000}
+    names |= {"because": "bad checksum", **changes}
     said = "SRC={SRC} DST={DST} LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT={SPT} DPT={DPT} SEQ={SEQ} ACK=0"
     counters(tmp_path, invalid=invalid)
     (tmp_path / "dmesg.txt").write_text(
-        f"[   12.5] nf_ct_proto_6: bad checksum IN=cni0 OUT= MAC= {said.format(**names)} WINDOW=64240 RES=0x00 SYN URGP=0\n"
+        f"[   12.5] nf_ct_proto_6: {names['because']} IN=cni0 OUT= MAC= {said.format(**names)} WINDOW=64240 RES=0x00 SYN URGP=0\n"
     )
     analysis = _silent(tmp_path, vanishing(connection(server="192.0.2.100:81"), 0, 1))
 

@@ -76,10 +76,20 @@ def test_every_test_of_the_window(test: str, release: str, tmp_path: Path) -> No
         for p in finding.passages
         if p.role in ("offender", "host-reset")
     }
-    assert [f"INVALID, {detail['short_by']:,} bytes beyond the bound", "sent by the host itself"] == [
-        p.note for p in finding.passages if p.role != "context"
+    assert [
+        (f"INVALID, {detail['short_by']:,} bytes beyond the bound", "vanished", finding.gap, False),
+        ("sent by the host itself", "passed", None, True),
+    ] == [(p.note, p.fate, p.gap, p.outward) for p in finding.passages if p.role != "context"]
+    assert {("", "passed", None)} == {
+        (p.note, p.fate, p.gap) for p in finding.passages if p.role == "context"
+    }
+    assert [(test, detail["bound"], detail["short_by"])] == [
+        (one.test, one.bound, one.short_by) for one in finding.window if one.verdict == "invalid" and one.test
     ]
-    assert [test] == [point.test for point in finding.window if point.verdict == "invalid" and point.test]
+    assert [(sent.flags, sent.seq, not sent.outward) for sent in talk.sent] == [
+        (one.flags, one.seq, one.reply) for one in finding.window
+    ]
+    assert f"eth0.pcap frames {detail['frame']} and {detail['rst_frame']}" == evidence.source
     assert (1, 1) == (analysis.counts.invalid_packets, analysis.counts.host_resets)
     assert {"reset by the server", "reset by the container", "closed port"} <= {
         e.cause for e in finding.excluded
@@ -151,6 +161,9 @@ def test_two_connections(tmp_path: Path) -> None:
     (incident,) = analysed(tmp_path, *talks).incidents
 
     assert [2, 2] == [len(finding.facts["offenders"]) for finding in incident.findings]
+    assert [talk.sent[4].time for talk in talks] == [
+        pytest.approx(one.time, abs=20_000) for one in incident.findings
+    ]
     assert "reset 2 connections" in incident.summary
     assert "4 replies" in incident.summary
 
@@ -172,8 +185,48 @@ def test_aftermath(after: object, expected: str, tmp_path: Path) -> None:
     talk = established()
     talk.reset_by_host(early_ack(talk))
     after(talk)  # type: ignore[operator]
+    for _ in range(9):
+        talk.data()
+    finding = only(analysed(tmp_path, talk))
 
-    assert expected == only(analysed(tmp_path, talk)).facts["aftermath"]
+    assert ("ack-over-upper-bound", expected) == (finding.cause, finding.facts["aftermath"])
+    assert ("reset" in expected) == ("the server's answer to it" in [p.note for p in finding.passages])
+
+
+def test_what_is_drawn(tmp_path: Path) -> None:
+    """Forty packets before the first offender and twenty-four from there on, with its RST; eight each way as a ladder."""
+    talk = established()
+    for _ in range(50):
+        talk.reply(1)
+    offender = early_ack(talk)
+    talk.reset_by_host(offender)
+    for _ in range(30):
+        talk.data(1)
+    finding = only(analysed(tmp_path, talk))
+    (at,) = [n for n, one in enumerate(finding.window) if one.verdict == "invalid" and one.flags == "A"]
+
+    assert (40, 40 + 24 + 1) == (at, len(finding.window))
+    assert len(talk.sent) - 1 - 40 - 24 == finding.omitted
+    assert 8 + 8 + 1 == len(finding.passages)
+    assert offender.time == pytest.approx(finding.time, abs=20_000)
+
+
+@pytest.mark.parametrize("lacking", ["nothing", "all but SYNs", "what came before"])
+def test_a_reset_that_a_router_had(lacking: str, tmp_path: Path) -> None:
+    """Where a filter, or a capture that loses packets, may have kept it from the bridge, it may be the pod's own."""
+    talk = established()
+    talk.reset_by_host(early_ack(talk))
+    others = [bystander(at) for at in (-1, 1, 5)]
+    for sent in (sent for one in (talk, *others) for sent in one.sent[1:]):
+        if (lacking == "all but SYNs" and "S" not in sent.flags) or (
+            lacking == "what came before" and sent.flags == "SA"
+        ):
+            sent.missed_at("cni0")
+    kernel(tmp_path, CLASSIC)
+
+    assert ["invalid-reset"] * (lacking == "nothing") == [
+        i.kind for i in analyze(record(tmp_path, talk, *others)).incidents
+    ]
 
 
 def test_opened_from_outside(tmp_path: Path) -> None:

@@ -65,6 +65,38 @@ def test_another_port_in_the_middle(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("nat", "reset"), [("192.0.2.10:17342", True), ("192.0.2.10:1024", False)])
+def test_what_is_drawn(nat: str, reset: bool, tmp_path: Path) -> None:
+    """Three packets before and six from the first one on that left from the other port, which may be lower than the server's."""
+    first, rest = talks(60, nat=nat, reset=reset)
+    for n in range(7):
+        rest.send("PA", 10, by_pod=bool(n % 2), seq=90_000 + n)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+    sent = [*first.sent[-3:], *rest.sent[:6]]
+
+    assert [one.outward for one in sent] == [one.outward for one in finding.passages]
+    assert [*3 * ["context"], "offender", *5 * ["context"]] == [one.role for one in finding.passages]
+    assert (len(first.sent) + len(rest.sent) - 9, len(rest.sent)) == (
+        finding.omitted,
+        finding.facts["packets"],
+    )
+    assert ("192.0.2.10:43286 to 192.0.2.100:5432", f"{nat} to 192.0.2.100:5432") == (
+        finding.facts["old"],
+        finding.facts["new"],
+    )
+    assert reset == any("reset it" in one.says for one in finding.evidence)
+
+
+def test_the_first_one_was_missed_inside(tmp_path: Path) -> None:
+    """The next that both points have tells it as well."""
+    first, rest = talks(60)
+    rest.sent[0].only_at("eth0")
+    rest.data(30)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert rest.sent[1].time == pytest.approx(finding.time, abs=20_000)
+
+
 @pytest.mark.parametrize(
     ("by", "says"), [("", ""), (" [USERSPACE] portid=77 progname=conntrack", " by a program")]
 )
@@ -80,13 +112,16 @@ def test_the_log_shows_it(by: str, says: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "proven"), [(18.5, False), (19.5, True), (59.5, True), (60.5, True), (61.5, False)]
+    ("at", "after"),
+    [(18.5, ""), (19.5, "0 ns"), (20.4, "400 ms"), (59.5, "39.5 s"), (60.5, "40.5 s"), (61.5, "")],
 )
-def test_when_the_log_shows_it(at: float, proven: bool, tmp_path: Path) -> None:
+def test_when_the_log_shows_it(at: float, after: str, tmp_path: Path) -> None:
     """Between the last packet of the old entry and the first of the new one, by a second more or less."""
     destroyed(tmp_path, at)
+    analysis = analysed(tmp_path, *talks(60))
 
-    assert ["proven" if proven else "possible"] == [one for *_, one in named(analysed(tmp_path, *talks(60)))]
+    assert ["proven" if after else "possible"] == [one for *_, one in named(analysis)]
+    assert (f" {after} after " in analysis.incidents[0].findings[0].evidence[1].says) == bool(after)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +134,47 @@ def test_longer(lifetime: int, pause: float, tcp: bool, values: list[int]) -> No
     commands = [one.command or "" for one in longer("x", lifetime, pause, tcp=tcp)]
 
     assert values == [int(one) for command in commands for one in re.findall(r"=(\d+)", command)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "state", "lifetime"), [("FA", "time_wait", 120), ("R", "close", 10), ("A", "established", 0)]
+)
+def test_an_entry_of_a_closing_connection(flags: str, state: str, lifetime: int, tmp_path: Path) -> None:
+    """It lives as long as its state lets it; an established one for days."""
+    first, rest = talks(180)
+    first.send(flags, at=30)
+    (incident,) = analyze(record(tmp_path, first, rest, bystander(-1), bystander(300))).incidents
+    (finding,) = incident.findings
+
+    assert ("entry-expired" if lifetime else "entry-deleted") == incident.cause
+    if lifetime:
+        assert (
+            f"lives {lifetime} s after its last packet (net.netfilter.nf_conntrack_tcp_timeout_{state})"
+            in finding.evidence[1].says
+        )
+
+
+def test_what_went_no_further_renews_nothing(tmp_path: Path) -> None:
+    """The pause is from the last packet that left by the old entry."""
+    first, rest = talks(60)
+    first.data(30, at=50).lost_after("cni0")
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert 40 == round(finding.facts["pause_s"])  # type: ignore[call-overload]
+
+
+def test_another_endpoint_of_a_service(tmp_path: Path) -> None:
+    """The new entry may lead to another pod as well: it is the same connection all the same."""
+    ends = {"pod": "10.244.0.11:43286", "server": "10.96.0.20:5432"}
+    first = Conversation(**ends, dnat="192.0.2.100:5432", nat="192.0.2.10:43286")
+    first.syn(0)
+    first.accept()
+    first.data(300)
+    rest = Conversation(**ends, dnat="192.0.2.101:5432", nat="192.0.2.10:17342")
+    rest.send("PA", 90, at=60, seq=first.isn + 301, ack=first.server_isn + 1)
+    (finding,) = analysed(tmp_path, first, rest).incidents[0].findings
+
+    assert "192.0.2.10:17342 to 192.0.2.101:5432" == finding.facts["new"]
 
 
 @pytest.mark.parametrize(("lifetime", "cause"), [(35, "entry-expired"), (45, "entry-deleted")])
@@ -189,6 +265,17 @@ def test_a_late_udp_answer(tmp_path: Path) -> None:
     assert 199 == round(analysis.incidents[0].findings[0].facts["pause_s"])  # type: ignore[call-overload]
 
 
+def test_a_late_question(tmp_path: Path) -> None:
+    """Near miss: what the pod asks after the entry's life makes a new one; that it was idle does not explain a loss."""
+    talk = Conversation(pod="10.244.0.11:43286", server="192.0.2.100:53", nat="192.0.2.10:43286", proto="udp")
+    talk.data(b"question", 0)
+    talk.reply(b"answer", 1)
+    talk.data(b"another", 200).lost_after("cni0")
+    analysis = analyze(record(tmp_path, talk, bystander(-1), bystander(300)))
+
+    assert [("udp-vanished", "unknown", "likely")] == named(analysis)
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
@@ -206,5 +293,7 @@ def test_another_address(address: str, expected: tuple[str, str], tmp_path: Path
             f"    link/ether 02:00:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n    inet {address}/24 scope global eth0\n"
         )
     analysis = analysed(tmp_path, *talks(60, nat="192.0.2.99:43286"))
+    says = [one.says for one in analysis.incidents[0].findings[0].evidence]
 
     assert [("misdelivered", *expected)] == named(analysis)
+    assert (expected[1] == "proven") == ("192.0.2.10 is no address of this node any more" in says)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
-from scapy.packet import Raw
-from scapy.utils import PcapReader, PcapWriter
 
 from analyzer import analyze
 from analyzer.incident.model import Outside
-from tests.conversation import Conversation, bystander, record
+from tests.conversation import Conversation, bystander, encapsulated, record
 
 FAR = "198.51.100.61:443"
 
@@ -188,30 +183,37 @@ def test_newer_timestamps(later: int, tmp_path: Path) -> None:
     assert "older-timestamp" not in codes(told(tmp_path, *talks))
 
 
-def test_untranslated_sources(tmp_path: Path) -> None:
-    """What leaves with the pod's own address may have no way back, where what is translated works."""
-    talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(2)]
+@pytest.mark.parametrize(
+    ("answered", "says"),
+    [
+        (False, "no public network leads back to a private one"),
+        (True, "perhaps nobody outside knows a way back"),
+    ],
+)
+def test_untranslated_sources(answered: bool, says: str, tmp_path: Path) -> None:
+    """What leaves with the pod's own address has no way back, where what is translated works; unless one of it did."""
+    talks = [talk(40_000 + n, nat=None, at=0.1 * n) for n in range(5)]
     talks += [talk(41_000 + n, answered=True, at=8 + 0.1 * n) for n in range(3)]
+    talks += [talk(42_000, nat=None, answered=True, at=9)] * answered
+    outside = told(tmp_path, *talks)
 
-    assert {"unroutable-source": 2, "one-destination": 2} == codes(told(tmp_path, *talks))
+    assert {"unroutable-source": 5, "one-destination": 5} == codes(outside)
+    assert outside.traits[0].says.endswith(says)  # type: ignore[union-attr]
+
+
+def test_older_timestamps_that_are_answered(tmp_path: Path) -> None:
+    """Where most of the answered carry a lower one as well, the server does not mind."""
+    tsvals = [900_000_000, 5_000_000, 4_000_000, 3_000_000]
+    talks = [talk(40_000 + n, answered=True, at=3.0 * n, tsval=tsval) for n, tsval in enumerate(tsvals)]
+    talks += [talk(41_000 + n, at=15.0 + n, tsval=2_000_000) for n in range(3)]
+
+    assert "older-timestamp" not in codes(told(tmp_path, *talks))
 
 
 def test_untranslated_in_a_tunnel(tmp_path: Path) -> None:
     """Another node's pod is asked through VXLAN: the tunnel's ends are what has to be routed."""
     folder = record(tmp_path, *(talk(40_000 + n, nat=None, at=0.1 * n) for n in range(4)))
-    with PcapReader(str(folder / "eth0.pcap")) as read:
-        frames = list(read)
-    outer = (
-        Ether(src="02:42:c0:00:02:0a", dst="02:42:c0:00:02:0c")
-        / IP(src="192.0.2.10", dst="192.0.2.12")
-        / UDP(sport=50123, dport=8472)
-    )
-    with closing(PcapWriter(str(folder / "eth0.pcap"))) as file:
-        for frame in frames:
-            packet = outer / Raw(b"\x08\0\0\0\0\0\1\0" + bytes(frame))  # RFC 7348 section 5
-            packet.time = frame.time
-            file.write(packet)
-
+    encapsulated(folder / "eth0.pcap")
     outside = analyze(folder).outside
     assert outside is not None
     assert 4 == outside.unanswered
@@ -222,15 +224,37 @@ def test_a_private_source_and_a_public_destination(tmp_path: Path) -> None:
     """Where nothing at all is translated nothing works beside it: that no way leads back is certain, and one is enough."""
     private = "10.96.7.140:443"
 
-    assert "unroutable-source" in codes(analyze(record(tmp_path / "a", talk(40_000, nat=None))).outside)
+    outside = analyze(record(tmp_path / "a", talk(40_000, nat=None))).outside
+
+    assert ": no public network leads back to a private one" == outside.traits[0].says[-47:]  # type: ignore[union-attr]
     assert "unroutable-source" not in codes(
         analyze(record(tmp_path / "b", talk(40_000, private, nat=None))).outside
     )
-    assert "unroutable-source" not in codes(analyze(record(tmp_path / "c", talk(40_000))).outside)
+    outside = analyze(record(tmp_path / "c", talk(40_000))).outside
+    assert "unroutable-source" not in codes(outside)
+    assert "host 192.0.2.10 and port 443" in outside.advice.command  # type: ignore[operator, union-attr]
 
 
-def test_only_large_ones(tmp_path: Path) -> None:
-    """Large datagrams get no answer, small ones do."""
+def test_what_never_left_is_not_asked_how_it_did(tmp_path: Path) -> None:
+    """A pod of the node that does not answer: that the others' ports are low by the bridge says nothing of a firewall outside."""
+    ends = {"server": "10.244.0.12:80", "way": "veth-a cni0 veth-b", "nat": None}
+    talks = [talk(1_024 + n, at=0.1 * n, isn=n * 99_991, **ends) for n in range(5)]
+    around = [
+        Conversation(pod="10.244.0.12:9000", server=FAR, nat="192.0.2.10:50000", way="veth-b cni0 | eth0")
+    ]
+    around[0].syn(-3)
+    around[0].accept()
+    outside = told(tmp_path, *talks, *around)
+
+    assert 5 == outside.unanswered  # type: ignore[union-attr]
+    assert {"one-destination": 5} == codes(outside)
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "expected"), [(1_400, 60, True), (600, 60, False), (1_300, 1_350, False)]
+)
+def test_only_large_ones(large: int, small: int, expected: bool, tmp_path: Path) -> None:
+    """Large datagrams get no answer, small ones do; what every link passes is not large, nor what answered ones exceed."""
     talks = []
     for n in range(4):
         made = Conversation(
@@ -239,13 +263,13 @@ def test_only_large_ones(tmp_path: Path) -> None:
             nat=f"192.0.2.10:{40_000 + n}",
             proto="udp",
         )
-        made.send(payload=1_400 if n % 2 else 60, at=float(n))
+        made.send(payload=large if n % 2 else small, at=float(n))
         if not n % 2:
             made.send(payload=60, by_pod=False)
         talks.append(made)
 
     outside = told(tmp_path, *talks)
-    assert {"large-only": 2, "one-destination": 2} == codes(outside)
+    assert {**({"large-only": 2} if expected else {}), "one-destination": 2} == codes(outside)
     assert ["198.51.100.53:53/udp"] == [one.name for one in outside.destinations]  # type: ignore[union-attr]
 
 

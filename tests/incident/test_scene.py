@@ -81,9 +81,9 @@ def test_translations(tmp_path: Path) -> None:
     (gap,) = found.gaps
     ports = (gap.inner.flows.ports >> 16).tolist()
 
-    assert 3 == len(found.translated(gap, ports.index(20001)))
-    assert found.translated(gap, ports.index(20001)) == found.translated(gap, ports.index(20002))
-    assert 1 == len(found.translated(gap, ports.index(20003)))
+    assert 3 == len(found.translated(gap, gap.inner, ports.index(20001)))
+    assert found.translated(gap, gap.inner, ports.index(20001)) == found.translated(gap, gap.inner, ports.index(20002))
+    assert 1 == len(found.translated(gap, gap.inner, ports.index(20003)))
 
 
 @pytest.mark.parametrize(("within", "expected"), [(0.5, 1), (1.5, 3), (30, 5)])

@@ -378,3 +378,28 @@ def _to(port: int, count: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(count):
             sender.sendto(b"x", (V4.server, port))
+
+
+def test_any_beside_single_interfaces(net: Node, tmp_path: Path) -> None:
+    """What tcpdump -i any has beside captures of the single interfaces is counted once."""
+    argv = ["ip", "netns", "exec", net.node.name, "tcpdump", "-Z", "root", "--immediate-mode", "-U", "-n"]
+    started = [
+        subprocess.Popen(
+            [*argv, "-i", name, "-w", str(tmp_path / f"{name}.pcap")], stderr=subprocess.PIPE, text=True
+        )
+        for name in ("any", "veth-a", "cni0", "eth0")
+    ]
+    for process in started:
+        assert process.stderr is not None
+        assert any("listening on" in line for line in iter(process.stderr.readline, ""))
+    talk(net)
+    wait_for(lambda: packets(tmp_path / "eth0.pcap", ECHO) == 2)
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    analysis = analyze(tmp_path)
+
+    assert 1 == len(analysis.connections)
+    assert {"any.pcap"} == {
+        caveat.split(": ")[1].split()[0] for caveat in analysis.caveats if "left out" in caveat
+    }

@@ -126,9 +126,7 @@ def _refusal(case: Case, scene: Scene) -> tuple[str, str, bool] | None:
             says = f"{seen.src} answered with an ICMP error, {one.words}"
             return says, f"{seen.file} frame {seen.frame}", one.kind in OF_ROUTES
         rows = point.rows(int(point.packets.flow[row]), 1)
-        resets = rows[
-            (point.packets.flags[rows] & TCP_RST != 0) & (point.packets.time[rows] >= point.packets.time[row])
-        ]
+        resets = rows[point.packets.flags[rows] & TCP_RST != 0]
         if len(resets):
             seen = scene.trails.sighting(point, int(resets[0]))
             return (

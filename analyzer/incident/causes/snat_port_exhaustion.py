@@ -102,7 +102,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     if allowed is None and not failed and record is None:
         return None
     point, row = case.lost[0].seen[-1]
-    wanted = frozenset(scene.translated(gap, int(point.packets.flow[row])))
+    wanted = frozenset(scene.translated(gap, point, int(point.packets.flow[row])))
     held = scene.once(
         ("held", gap.outer.name, wanted, case.protocol),
         lambda: _held(gap.outer, wanted, case.protocol, scene),

@@ -193,7 +193,7 @@ def _partner(case: Case, step: Step, scene: Scene, mappings: NewMappings) -> tup
     port = int(point.flows.ports[flow] >> 16)
     lost_at = int(point.packets.time[row])
     own = case.outer[1] if case.outer is not None else -1
-    wanted = scene.translated(case.gap, flow)
+    wanted = scene.translated(case.gap, point, flow)
     retry = next((other.time for other in case.steps if other.time > step.time), lost_at + RACE_PARTNER)
     begin, end = np.searchsorted(mappings.time, (lost_at - RACE_PARTNER, max(retry, lost_at + RACE_PARTNER)))
     kept, apart = mappings.sport[begin:end] == port, mappings.time[begin:end] - lost_at

@@ -12,7 +12,7 @@ from scapy.layers.vxlan import VXLAN
 
 from tests.conversation import START, Conversation
 from tests.incident.causes.test_rp_filter import inbound
-from tests.incident.evidence import causes, connection, counters, findings, judged, vanishing
+from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing
 from tests.incident.node import known, risen, told
 
 CODE = "checksum-error"
@@ -94,6 +94,21 @@ def test_the_tunnel_is_named(
     assert ["flannel.1"] * told_of == [
         e.says.split()[4] for e in finding.evidence if e.says.startswith("tx-checksum-ip-generic is on for ")
     ]
+
+
+def test_ip_in_ip(tmp_path: Path) -> None:
+    """Its device is told by its usual name, where no list has it; VXLAN's has any."""
+    inner = IP(src="198.51.100.7", dst="10.244.0.11", ttl=63) / TCP(sport=40000, dport=80, flags="S", seq=50)
+    outer = Ether(src="02:00:00:00:00:03", dst="02:00:00:00:00:02") / IP(
+        src="192.0.2.77", dst="192.0.2.10", proto=4
+    )
+    told(tmp_path, dmesg=INNER)
+    (finding,) = findings(
+        judged(tmp_path, known(), Frames([("eth0", at, outer / inner) for at in (0, 1, 3)]))
+    )
+
+    assert (CODE, "proven", "ipip") == (finding.cause, finding.confidence, finding.facts["tunnel"])
+    assert "ethtool -K tunl0 tx-checksum-ip-generic off" == finding.remedies[0].command
 
 
 def test_the_tunnel_cannot_be_read(tmp_path: Path) -> None:

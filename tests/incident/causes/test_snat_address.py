@@ -47,6 +47,8 @@ def test_asked_for_in_vain(rules: str, tmp_path: Path) -> None:
     assert ("misdelivered", "snat-address", "proven") == (incident.kind, incident.cause, incident.confidence)
     assert {"packets": 3, "address": SOURCE} == finding.facts
     assert finding.evidence[0].says.startswith(f"3 ARP requests for {SOURCE}")
+    assert "eth0.pcap frame 5" == finding.evidence[0].source
+    assert [f"leaves from {SOURCE}"] * 3 == [one.note for one in finding.passages]
     assert (rules == RULES) == any("--to-source" in one.says for one in finding.evidence)
     assert f"ip address add {SOURCE}/32 dev eth0" == finding.remedies[0].command
     assert 1 == analysis.account.node

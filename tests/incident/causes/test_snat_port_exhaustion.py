@@ -68,6 +68,16 @@ def test_without_counters_the_rule_makes_it_likely(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("flags", ["", " random", " fully-random,persistent"])
+def test_the_range_is_widened(flags: str, tmp_path: Path) -> None:
+    """In place, whichever of its ports the rule gives; without the rule nobody knows which."""
+    rules(tmp_path, " to :40000-40003" + flags)
+    (finding,) = findings(judged(tmp_path, *holders(), refused()))
+
+    assert f"masquerade to :1024-65535{flags}" in finding.remedies[0].command
+    assert 3 == len(finding.remedies)
+
+
 def test_a_record_proves_it(tmp_path: Path) -> None:
     """Nobody counted, but the kernel recorded that the packet died where its entry was to be inserted."""
     rules(tmp_path)

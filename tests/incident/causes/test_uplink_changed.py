@@ -106,6 +106,13 @@ def test_udp(tmp_path: Path) -> None:
     )
 
 
+def test_the_first_that_left_by_the_other(tmp_path: Path) -> None:
+    """Nothing else was seen there before it."""
+    talks = [*moved(), *around()[:2], around()[-1]]
+
+    assert [("misdelivered", "uplink-changed", "proven")] == named(analyze(record(tmp_path, *talks)))
+
+
 def test_the_routes_lead_elsewhere(tmp_path: Path) -> None:
     """Nobody answers what is sent again, and the routes name an uplink that was not captured; without them nothing tells."""
     talk, _ = moved()
