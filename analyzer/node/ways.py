@@ -54,6 +54,8 @@ class Node:
     """Name of a pod's point to the bridge whose port it is, where several were captured and packets tell."""
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+    overheard: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Name of a pod's point to which of its flows are another pod's: see `_overheard`."""
     _owned: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def sent(self, point: Point, row: int) -> bool:
@@ -190,6 +192,7 @@ def explore(
         pods=pods,
         routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
         bridges=_ports(gaps),
+        overheard=_overheard(of_pods, routers),
     )
 
     def heading(point: Point) -> NDArray[np.int8]:
@@ -295,6 +298,24 @@ def _inbound(
         np.array([s for s, f in zip(asked, some, strict=True) if translates(int(f))], np.uint64),
     )
     heading[open_[into]] = IN
+
+
+def _overheard(points: Sequence[Point], routers: NDArray[np.uint64]) -> dict[str, NDArray[np.bool_]]:
+    """Of each pod's point the flows that are another pod's: in frames to that one's station, from which this one sends none."""
+    sides, homes = {}, {}
+    for point in points:
+        flows, asked, replied = (
+            point.flows,
+            *(point.starts[1 + n :: 2] > point.starts[n:-1:2] for n in (0, 1)),
+        )
+        sides[point.name] = (asked != replied, np.where(replied, flows.mac_src, flows.mac_dst))
+        mine = asked & np.isin(flows.mac_dst, routers), replied & np.isin(flows.mac_src, routers)
+        homes[point.name] = distinct(np.concatenate([flows.mac_src[mine[0]], flows.mac_dst[mine[1]]]))
+    known = distinct(np.concatenate([_NONE, *homes.values()]))
+    return {
+        name: one_way & (to != 0) & among(to, known) & ~among(to, homes[name])
+        for name, (one_way, to) in sides.items()
+    }
 
 
 def _by_address(point: Point, inside: NDArray[np.uint64]) -> NDArray[np.int8]:
