@@ -76,14 +76,14 @@ def decide(scene: Scene) -> None:
 
 
 def _refusals(scene: Scene) -> None:
-    """Tell which refusals are this node's own: no point further on, which was recording, saw them come in.
+    """Tell which refusals are this node's own, whichever way routes lead: no point further on, then recording, saw them.
 
     An error about the packet itself, that it is too big or went through too many routers, is no refusal by anybody's will.
     """
     for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             packets = at.point.packets
-            for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
+            for place in np.flatnonzero(np.isin(at.reason, (CODES["refused"], CODES["other-way"]))).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
                 if one is None or one.harmless or unplaced(scene, at, place):
