@@ -141,6 +141,10 @@ def scene_of(captured: list[Point], evidence: SideEvidence, caveats: list[str]) 
     return scene
 
 
+_UNDELIVERED = ("NoPorts", "RcvbufErrors", "MemErrors")
+"""Counters of datagrams for the node that found no socket, or no room at one."""
+
+
 def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iterable[Found]]) -> Connections:
     """Say what became of every connection; who asks what befell the first one waits for it."""
     beside = [one.evidence for one in scenes.values()]
@@ -158,5 +162,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         (flow for one in found() for flow in one.misaddressed),
         (flow for one in found() for flow in one.unreached),
         ruled=all(one.rules for one in beside),
-        no_port=sum(one.rise("Udp.NoPorts") + one.rise("Udp6.NoPorts") for one in beside),
+        undelivered=sum(
+            one.rise(f"Udp{v}.{name}") for one in beside for v in ("", "6") for name in _UNDELIVERED
+        ),
     )

@@ -178,17 +178,22 @@ def test_an_address_of_the_node_itself(tmp_path: Path) -> None:
     assert ("unknown", "local") == (one(analysis, "class"), one(analysis, "why"))
 
 
-SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 5 {} 0 5\n"
+SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 5 {} 0 5 {}\n"
 
 
-@pytest.mark.parametrize(("no_ports", "expected"), [(9, "worked"), (11, "worked"), (12, "unknown")])
-def test_datagrams_that_may_have_found_no_socket(no_ports: int, expected: str, tmp_path: Path) -> None:
-    """To the node itself: as many as the kernel counted may have been among them, though no error says so."""
+@pytest.mark.parametrize(
+    ("no_ports", "full", "expected"),
+    [(9, 0, "worked"), (11, 0, "worked"), (12, 0, "unknown"), (9, 2, "worked"), (9, 3, "unknown")],
+)
+def test_datagrams_that_may_have_found_no_socket(
+    no_ports: int, full: int, expected: str, tmp_path: Path
+) -> None:
+    """Or no room at one, on the node itself: as many as the kernel counted may have been among them, though no error says so."""
     talk = out(server="192.0.2.10:8125", nat=None, way="veth-a cni0", proto="udp")
     for at in (0, 1, 3):
         talk.data(b"counts", at)
-    for moment, count in (("before", 9), ("after", no_ports)):
-        (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(count))
+    for moment, counts in (("before", (9, 0)), ("after", (no_ports, full))):
+        (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(*counts))
     analysis = judged(tmp_path, talk)
 
     assert expected == one(analysis, "class")

@@ -111,8 +111,8 @@ def test_a_rule_leads_to_the_node(
     ("target", "code", "listens", "expected"),
     [
         ("REDIRECT --to-ports 8181", 3, 22, [("no-listener", "proven")]),
-        ("REDIRECT --to-ports 8181", 3, 8181, [("policy-reject", "likely")]),
-        ("REDIRECT --to-ports 8181", 13, 22, [("policy-reject", "likely")]),
+        ("REDIRECT --to-ports 8181", 3, 8181, [("unknown", "likely")]),
+        ("REDIRECT --to-ports 8181", 13, 22, [("unknown", "likely")]),
         ("MARK --set-xmark 0x1", 3, 22, []),
     ],
     ids=["gone", "it listens", "rejected", "no rule leads there"],
