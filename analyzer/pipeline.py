@@ -12,7 +12,7 @@ from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.evidence.nodes import joined, of_each
 from analyzer.flow.point import FOLLOWED, assemble
-from analyzer.incident import citing, logged, misdelivered, named, summary, unheard
+from analyzer.incident import citing, logged, misdelivered, named, summary, unfollowed, unheard
 from analyzer.incident.advice import advise
 from analyzer.incident.causes import reply_source
 from analyzer.incident.covering import coverage, untold
@@ -86,7 +86,10 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
         inconclusive=summary.blind(scene)
-        or (not told and not account.open and (unseen(rows) or unheard.told(unheard.in_vain(scene))))
+        or (
+            not (told or account.open)
+            and (unseen(rows) or unheard.told(unheard.in_vain(scene)) or unfollowed.told(scene))
+        )
         or None,
         advice=advise(scene),
         health=health,
