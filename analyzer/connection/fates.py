@@ -129,9 +129,6 @@ def _at(
         first, soon = np.full(len(rows), -1, np.int64), np.zeros(len(rows), bool)
     else:
         rows, first, soon = answered(point, protocol)
-    if (others := node.overheard.get(point.name)) is not None and others.any():
-        mine = ~others[point.packets.flow[rows]]
-        rows, first, soon = rows[mine], first[mine], soon[mine]
     flow = point.packets.flow[rows]
     heading, dst = node.heading[point.name].take(flow), point.src if replies else point.dst
     if replies:
@@ -139,6 +136,11 @@ def _at(
     legs = [gap.outward() for gap in near.values() if gap.inner is point]
     legs += [gap.inward() for gap in near.values() if gap.outer is point]
     came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
+    if (others := node.overheard.get(point.name)) is not None:
+        came_from, went_on = (
+            came_from | others[flow],
+            went_on | others[flow],
+        )  # it neither begins nor ends here
     if not replies:
         came_from[~came_from] = came_back(point, rows[~came_from])
     if protocol == UDP and not replies:
