@@ -117,9 +117,21 @@ def _content(point: Point, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
     """How large a share of what demonstrably got through this way, or came back, the next point's capture lacks; 0 if unknown."""
+    missing, seen, lacking, having = _control(scene, gap, outward=outward)
+    return max(_rate(missing, seen), _rate(lacking, having))
+
+
+def complete(scene: Scene, gap: Gap, *, outward: bool) -> bool:
+    """Whether the next point's capture demonstrably has all that got through this way, or came back."""
+    missing, seen, lacking, having = _control(scene, gap, outward=outward)
+    return not missing + lacking and seen + having > 0
+
+
+def _control(scene: Scene, gap: Gap, *, outward: bool) -> tuple[int, int, int, int]:
+    """How much of what got through this way the next point's capture lacks and has; and of what came by there otherwise."""
     there = gap.outer if outward else gap.inner
 
-    def look() -> float:
+    def look() -> tuple[int, int, int, int]:
         missing = seen = lacking = having = 0
         for number, other in enumerate(scene.gaps):
             if there is (other.outer if outward else other.inner):
@@ -131,9 +143,9 @@ def misses(scene: Scene, gap: Gap, *, outward: bool) -> float:
                         if at.replies is outward:
                             came = _came(scene, at, there)
                             lacking, having = lacking + came[0], having + came[1]
-        return max(_rate(missing, seen), _rate(lacking, having))
+        return missing, seen, lacking, having
 
-    return scene.once(("misses", there.name, outward), look)
+    return scene.once(("control group", there.name, outward), look)
 
 
 def _through(at: Followed, number: int, gap: Gap) -> _Packets:

@@ -26,7 +26,7 @@ from analyzer.incident.absence import answered_elsewhere, by_chance, came_in, eq
 from analyzer.incident.covering import leads_on, unplaced
 from analyzer.incident.misaddressed import for_another
 from analyzer.incident.misdelivered import crossings
-from analyzer.incident.overlooked import filtered, led_away, missed, told_by_others
+from analyzer.incident.overlooked import behind_bridges, filtered, led_away, missed, told_by_others
 from analyzer.incident.records import ARRIVED, OPEN, joined
 from analyzer.incident.routing import NOWHERE, way
 from analyzer.incident.ruled import martians, on_arrival
@@ -73,6 +73,7 @@ def decide(scene: Scene) -> None:
     told_by_others(scene)
     filtered(scene)
     missed(scene)
+    behind_bridges(scene)
 
 
 def _refusals(scene: Scene) -> None:
@@ -361,10 +362,9 @@ def _by_log(scene: Scene) -> None:
         for place in places[:MOST].tolist()
         if _numbers(at, place) in wrong
     ]
-    if len(named) == scene.counters["invalid"]:
-        for at, place in named:
-            if at.reason[place] in OPEN:
-                at.reason[place] = CODES["counted"]
+    for at, place in named if len(named) == scene.counters["invalid"] else ():
+        if at.reason[place] in OPEN:
+            at.reason[place] = CODES["counted"]
 
 
 def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:

@@ -10,14 +10,18 @@ import numpy as np
 from analyzer.capture.layout import TCP_RST
 from analyzer.capture.naming import role_of
 from analyzer.connection.asking import answered
+from analyzer.connection.fates import VANISHED
 from analyzer.connection.onward import services
 from analyzer.connection.passages import addresses
 from analyzer.connection.reasons import CODES
 from analyzer.flow.keys import among, distinct
 from analyzer.flow.point import FOLLOWED, TCP, UDP
+from analyzer.incident.absence import complete
+from analyzer.incident.cases import REFUSED
+from analyzer.incident.records import joined
 from analyzer.incident.routing import way
 from analyzer.node.recording import lacking
-from analyzer.node.ways import EXITS, FIRST_TTLS
+from analyzer.node.ways import EXITS, FIRST_TTLS, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Packets that are led through the rules for this."""
+BEHIND = frozenset(
+    {"FORWARD", "POSTROUTING", "no-route", "no-neighbour", "reverse-path", "conntrack-insertion"}
+)
+"""Hooks, and kinds of records, of what leaves the node that lie behind the bridge."""
 
 
 def missed(scene: Scene) -> None:
@@ -204,3 +212,50 @@ def _exit(scene: Scene, at: Followed, place: int, gaps: list[int]) -> int:
         if walked is not None and walked[0].verdict in ("drop", "reject"):
             return number
     return int(at.gap[place]) if int(at.gap[place]) in gaps or not gaps else gaps[0]
+
+
+def behind_bridges(scene: Scene) -> None:
+    """Place behind the bridge what the bridge's capture overlooked, where something tells that it got further; in place.
+
+    Between a port and its bridge no rule of IP acts but PREROUTING's, and nothing refuses. So the node's refusal tells, the
+    kernel's record, a rule that ends it for certain, or another attempt, unless that capture demonstrably lacks nothing.
+    """
+    for protocol in FOLLOWED:
+        for at in (one for one in scene.requests[protocol] if one.point.role == "pod"):
+            for number in distinct(at.gap[_ended(scene, at)]).tolist():
+                gap = scene.gaps[number]
+                beyond = [n for n, one in enumerate(scene.gaps) if one.inner is gap.outer and one.exit]
+                if gap.inner is at.point and gap.outer.role == "bridge" and beyond:
+                    there = next(one for one in scene.requests[protocol] if one.point is gap.outer)
+                    _move(scene, at, number, there, beyond)
+
+
+def _ended(scene: Scene, at: Followed) -> NDArray[np.bool_]:
+    """Which packets on their way out of the node were lost, or refused by it."""
+    heading = scene.node.heading[at.point.name][at.point.packets.flow[at.rows]]
+    ended: NDArray[np.bool_] = (
+        at.outward & (heading == OUT) & ((at.fate == VANISHED) | np.isin(at.reason, REFUSED))
+    )
+    return ended
+
+
+def _move(scene: Scene, at: Followed, number: int, there: Followed, beyond: Sequence[int]) -> None:
+    """Say of which gap behind the bridge a loss, or refusal, in the gap before it is."""
+    gap, flow = scene.gaps[number], there.point.packets.flow[there.rows]
+    lost = _ended(scene, there) & np.isin(there.gap, beyond) & (not complete(scene, gap, outward=True))
+    repeated = dict(zip(flow[lost].tolist(), there.gap[lost].tolist(), strict=True))
+    busiest = max(beyond, key=lambda n: len(scene.gaps[n].matches.a))
+    for place in np.flatnonzero(_ended(scene, at) & (at.gap == number))[:MOST].tolist():
+        row, refused = int(at.rows[place]), at.reason[place] in REFUSED
+        match = int(gap.match_a[at.point.packets.flow[[row]]][0])
+        to = repeated.get(int(gap.matches.b[match])) if match >= 0 else None
+        ends = ("drop", "reject") if refused else ("drop",)
+        walks = {n: scene.walk(at.point, row, scene.gaps[n], outward=True) for n in (number, *beyond)}
+        ruled = [n for n, walked in walks.items() if walked is not None and walked[0].verdict in ends]
+        record = joined(scene).get((at.point.name, row))
+        if record is not None:
+            refused = refused or not BEHIND.isdisjoint((record.died_in, record.means.kind))
+        if to is None and number not in ruled:
+            to = ruled[0] if ruled else busiest if refused else None
+        if to is not None:
+            at.gap[place] = to

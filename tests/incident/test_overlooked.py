@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from socket import inet_aton
 
+import dpkt
 import pytest
 
 from analyzer import Analysis, analyze
+from tests.conftest import ROOT
 from tests.connection.reasons import reasons
 from tests.conversation import Conversation, bystander, record
 from tests.incident.evidence import connection, counters, vanishing, whole
 from tests.incident.node import told
-from tests.incident.test_deciding import RULES, judged, told_of
+from tests.incident.test_deciding import RULES, in_vain, judged, told_of
 
 
 def test_a_filter_on_one_port(tmp_path: Path) -> None:
@@ -165,3 +169,46 @@ def test_without_a_bridge(hidden: bool, crossed: bool, expected: str, tmp_path: 
     analysis = analyze(record(tmp_path, other, lost, *around, *more))
 
     assert [expected] * 3 == reasons(analysis, "veth-a")
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule", "expected"),
+    [
+        ("forward", "tcp dport 80 drop", ("policy-drop", ("cni0", "eth0"))),
+        ("prerouting", "tcp dport 80 drop", ("policy-drop", ("veth-a", "cni0"))),
+        ("forward", "tcp dport 81 drop", ("unknown", ("veth-a", "cni0"))),
+    ],
+)
+def test_behind_a_bridge(hook: str, rule: str, expected: tuple[str, tuple[str, str]], tmp_path: Path) -> None:
+    """What the bridge's capture does not have is lost where a rule drops it for certain; without one before the bridge."""
+    analysis = judged(tmp_path, in_vain("192.0.2.100:80", after="veth-a"), hook=hook, rule=rule)
+
+    assert [("syn-vanished", *expected, 2)] == told_of(analysis)
+
+
+@pytest.mark.parametrize(("through", "gap"), [([], ("cni0", "eth0")), ([1.5], ("veth-a", "cni0"))])
+def test_one_attempt_before_and_one_behind_a_bridge(
+    through: list[float], gap: tuple[str, str], tmp_path: Path
+) -> None:
+    """In a total outage the bridge's capture overlooked the first attempt; where it has all that got through, it did not."""
+    lost = vanishing(connection(), 0, after="veth-a")
+    vanishing(lost, 1)
+    others = [whole(connection(n), at) for n, at in enumerate(through, 1)]
+    in_vain = [vanishing(connection(n), at, after="eth0") for n, at in ((8, -1), (9, 9))]
+    analysis = analyze(record(tmp_path, lost, *others, *in_vain))
+
+    assert [("syn-vanished", "unknown", gap, 2)] == told_of(analysis)
+
+
+@pytest.mark.parametrize("host", ["10.244.0.11", "192.0.2.100"])
+@pytest.mark.parametrize("fixture", ["policy-drop", "policy-reject", "next-hop"])
+def test_a_bridge_recorded_without_one_host(fixture: str, host: str, tmp_path: Path) -> None:
+    """The node's records, rules and refusals still tell that its packets died behind the bridge."""
+    folder = Path(shutil.copytree(ROOT / "fixtures" / fixture, tmp_path / fixture))
+    with (folder / "cni0.pcap").open("rb") as file:
+        reader = dpkt.pcap.Reader(file)
+        frames = [(at, frame) for at, frame in reader if inet_aton(host) not in frame]
+    with (folder / "cni0.pcap").open("wb") as file:
+        dpkt.pcap.Writer(file, nano=True).writepkts(frames)
+
+    assert {("cni0", "eth0")} == {incident.gap for incident in analyze(folder).incidents}

@@ -64,6 +64,7 @@ ELSEWHERE = ("conntrack-insertion", "conntrack-entry")
 LOST = ("drop", "reject")
 RANDOM = re.compile(r"\b(numgen|statistic)\b")
 """Conditions that some packets meet and others, just alike, do not: `numgen inc mod 10 0`, `-m statistic --mode random`."""
+NO_RACE = (Exclusion(cause="snat-port-race", because="a rule drops the packet before SNAT"),)
 WITNESSES = 3
 """Requests that passed next, which the rules must let through."""
 
@@ -120,7 +121,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         rule = None
     if rule is None and record is None:
         return None
-    alike = _alike(case, scene) if case.requests and case.outward else None
+    alike = _alike(case, scene)
     passed = alike.passed if alike else 0
     what = f"{whose(scene.walked(case)) * _to_node(case, scene)}the {_packet(case)}"
     return Explanation(
@@ -137,19 +138,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
             *_evidence(alike, scene),
         ),
         remedies=edits(case, scene),
-        excluded=(
-            *(
-                (
-                    Exclusion(
-                        cause="snat-port-race",
-                        because="a rule drops the packet before SNAT",
-                    ),
-                )
-                if case.requests and case.outward
-                else ()
-            ),
-            case.not_beyond,
-        ),
+        excluded=(*(NO_RACE if case.requests and case.outward else ()), case.not_beyond),
     )
 
 
@@ -214,7 +203,7 @@ def suggest(case: Case, scene: Scene) -> Explanation | None:
     if not case.requests or not case.outward or case.passed is not None:
         return None
     alike = _alike(case, scene)
-    if not _chosen(case, scene, alike):
+    if alike is None or not _chosen(case, scene, alike):
         return None
     return Explanation(
         cause=CODE,
@@ -347,9 +336,11 @@ def _chosen(case: Case, scene: Scene, alike: Alike) -> bool:
     return not alike.met  # else its ports may be exhausted, which only insert_failed tells
 
 
-def _alike(case: Case, scene: Scene) -> Alike:
-    inner = case.gap.inner
-    flow = int(inner.packets.flow[case.lost[0].seen[-1][1]])
+def _alike(case: Case, scene: Scene) -> Alike | None:
+    inner, row = case.lost[0].seen[-1]
+    if inner is not case.gap.inner or not case.requests:
+        return None
+    flow = int(inner.packets.flow[row])
     asked = (case.protocol, int(scene.destinations[inner.name][flow]))
     return scene.once(("alike", inner.name, asked), lambda: _look_alike(inner, flow, case, scene))
 
