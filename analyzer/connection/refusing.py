@@ -135,7 +135,9 @@ def by_answers(
             # Frames may lack stations; what the peer sends has lost a hop when it gets inside, unless a bridge handed it on.
             fresh = point.role in INSIDE and int(point.packets.ttl[row]) in FIRST_TTLS
             fresh &= not (len(node.routers) and point.flows.mac_dst[flow])
-            own |= node.sent(point, row) or (fresh and way == OUT and not left[connection] and pods[connection] < 2)
+            own |= node.sent(point, row) or (
+                fresh and way == OUT and not left[connection] and pods[connection] < 2
+            )
         if int(reason[connection]) in HERE or own:
             by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()

@@ -7,7 +7,7 @@ Of RSTs, which nobody repeats, those of connections of which no RST of the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -168,7 +168,8 @@ def _unknown(gap: Gap, leg: Leg, row: int, walked: tuple[Steps, str] | None, sce
     if walked is None or walked[0].verdict != "accept":
         return _Why()
     rose = scene.counters.get("invalid", 0)
-    for state in ("invalid", "new"):
+    states: tuple[Literal["invalid", "new"], ...] = ("invalid", "new")
+    for state in states:
         other = scene.walk(leg.here, row, gap, outward=leg.outward, state=state)
         end = other[0].end if other is not None and other[0].verdict == "drop" else None
         if other is None or end is None:

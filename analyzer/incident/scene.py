@@ -259,13 +259,7 @@ class Scene:
         return replace(self, evidence=replace(self.evidence, rules=(rules,)))
 
     def walk(
-        self,
-        point: Point,
-        row: int,
-        gap: Gap,
-        *,
-        outward: bool,
-        state: Literal["invalid", "new"] | None = None,
+        self, point: Point, row: int, gap: Gap, *, outward: bool, state: Literal["", "invalid", "new"] = ""
     ) -> tuple[Steps, str] | None:
         """The way of any packet through the rules, and the file they are from; None as in `walked`.
 
@@ -274,7 +268,7 @@ class Scene:
             row: Of the packet.
             gap: That it is about to pass.
             outward: Whether on its way out.
-            state: What conntrack shall call it, whatever the captures tell.
+            state: What conntrack shall call it, whatever the captures tell; empty for what they tell.
         """
         if not self.evidence.rules or gap.stacked:
             return None

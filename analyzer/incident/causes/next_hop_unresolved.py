@@ -71,8 +71,8 @@ UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
 HOST, HOST6 = (3, 1), (101, 3)
 LAST_BITS = 0xFFFFFF
 UNHEEDED = Remedy(
-    do="Look for a rule that drops ARP",
-    command="nft list ruleset | grep -A 20 'table arp'; arptables-save",
+    do="Look for a rule that drops ARP, or neighbour advertisements",
+    command="nft list ruleset; arptables-save; ip6tables-save | grep -i icmpv6",
     effect="Shows why the node does not take what its neighbour answers.",
     risk="None: read-only.",
 )
