@@ -12,7 +12,7 @@ from analyzer.connection.passages import Trails
 from analyzer.connection.refusals import Refusals
 from analyzer.evidence.nodes import joined, of_each
 from analyzer.flow.point import FOLLOWED, assemble
-from analyzer.incident import citing, logged, misdelivered, named, summary, unheard
+from analyzer.incident import citing, logged, misdelivered, named, summary, unfollowed, unheard
 from analyzer.incident.advice import advise
 from analyzer.incident.causes import reply_source
 from analyzer.incident.covering import coverage, untold
@@ -86,7 +86,10 @@ def conclude(bundle: Bundle, evidence: SideEvidence, recordings: Sequence[Record
         caveats=summary.caveats(bundle, scene, caveats),
         mappings=summary.mappings(scene),
         inconclusive=summary.blind(scene)
-        or (not told and not account.open and (unseen(rows) or unheard.told(unheard.in_vain(scene))))
+        or (
+            not (told or account.open)
+            and (unseen(rows) or unheard.told(unheard.in_vain(scene)) or unfollowed.told(scene))
+        )
         or None,
         advice=advise(scene),
         health=health,
@@ -141,6 +144,10 @@ def scene_of(captured: list[Point], evidence: SideEvidence, caveats: list[str]) 
     return scene
 
 
+_UNDELIVERED = ("NoPorts", "RcvbufErrors", "MemErrors")
+"""Counters of datagrams for the node that found no socket, or no room at one."""
+
+
 def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iterable[Found]]) -> Connections:
     """Say what became of every connection; who asks what befell the first one waits for it."""
     beside = [one.evidence for one in scenes.values()]
@@ -158,5 +165,7 @@ def _account(scenes: Mapping[str, Scene], scene: Scene, found: Callable[[], Iter
         (flow for one in found() for flow in one.misaddressed),
         (flow for one in found() for flow in one.unreached),
         ruled=all(one.rules for one in beside),
-        no_port=sum(one.rise("Udp.NoPorts") + one.rise("Udp6.NoPorts") for one in beside),
+        undelivered=sum(
+            one.rise(f"Udp{v}.{name}") for one in beside for v in ("", "6") for name in _UNDELIVERED
+        ),
     )

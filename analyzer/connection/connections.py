@@ -93,7 +93,7 @@ def connections(
     unreached: Iterable[tuple[str, int]] = (),
     *,
     ruled: bool = False,
-    no_port: int = 0,
+    undelivered: int = 0,
 ) -> Connections:
     """Say what became of every connection, and whose doing it was.
 
@@ -111,7 +111,7 @@ def connections(
         misaddressed: Flows in frames to a station that never sent one.
         unreached: Flows of pods that what is sent to their address does not reach.
         ruled: Whether the node's rules are known.
-        no_port: Datagrams that found no socket on the node, as the kernel counted.
+        undelivered: Datagrams that found no socket on the node, or no room at one, as the kernel counted.
     """
     chains = chain(points, gaps, followed, wires, answers)
     direction = directions(chains, node)
@@ -121,7 +121,7 @@ def connections(
     refused[list(errors)] = True
     lost, open_ = np.isin(told.reason, _LOST), np.isin(told.reason, _OPEN)
     own = told.reason == CODES["own-address"]
-    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed, gaps), own, no_port)
+    found = outcomes(chains, refused, lost, open_, _delivered(chains, followed, gaps), own, undelivered)
     refused = found.code == REFUSED
     silent = refused.copy()
     silent[list(errors)] = False

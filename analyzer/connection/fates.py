@@ -130,14 +130,14 @@ def _at(
     else:
         rows, first, soon = answered(point, protocol)
     flow = point.packets.flow[rows]
-    heading = node.heading[point.name].take(flow)
-    dst = point.dst
+    heading, dst = node.heading[point.name].take(flow), point.src if replies else point.dst
     if replies:
         heading = np.where(heading == LOCAL, LOCAL, -heading).astype(np.int8)
-        dst = point.src
     legs = [gap.outward() for gap in near.values() if gap.inner is point]
     legs += [gap.inward() for gap in near.values() if gap.outer is point]
     came_from, went_on = _crossed(rows, flow, legs, node, replies=replies)
+    if (others := node.overheard.get(point.name)) is not None:  # it neither begins nor ends here
+        came_from, went_on = came_from | others[flow], went_on | others[flow]
     came_from[~came_from] = came_back(point, rows[~came_from])
     if protocol == UDP:
         other = anothers(point, rows, first, went_on)
@@ -307,7 +307,6 @@ def _judge(
     # Of a bond whose other port nobody captured, what was answered shows that port in use.
     unknown_way |= ~routed & bool(elsewhere.any() or len(apart))
     refused = np.zeros(len(rows), bool) if replies else refusals.refused(point, rows)
-    codes = CODES
     reason = np.select(
         [
             twice, own, bridged, round_, refused,
@@ -324,20 +323,20 @@ def _judge(
             soon & ~by_reset & (not replies),  # answered when the next point recorded no more
         ],
         [
-            codes["seen-beyond"], codes["own-address"], codes["bridged"], codes["turned"], codes["refused"],
-            codes["answered"],
-            codes["one-direction"],
-            codes["undecoded"],
-            codes["answered-beyond"],
-            codes["not-captured"],
-            codes["not-recording"],
-            codes["answered"],
-            codes["answered-here"], codes["undecoded"], codes["not-captured"],
-            codes["filtered"], codes["other-way"],
-            codes["ambiguous"], codes["way-unknown"],
-            codes["answered"],
+            CODES["seen-beyond"], CODES["own-address"], CODES["bridged"], CODES["turned"], CODES["refused"],
+            CODES["answered"],
+            CODES["one-direction"],
+            CODES["undecoded"],
+            CODES["answered-beyond"],
+            CODES["not-captured"],
+            CODES["not-recording"],
+            CODES["answered"],
+            CODES["answered-here"], CODES["undecoded"], CODES["not-captured"],
+            CODES["filtered"], CODES["other-way"],
+            CODES["ambiguous"], CODES["way-unknown"],
+            CODES["answered"],
         ],
-        codes["lost"],
+        CODES["lost"],
     )  # fmt: skip
     # Of several ways one that was recording, else the busiest.
     busy = np.array([len(leg.flows_here) for leg in legs]) / (1 + sum(len(leg.flows_here) for leg in legs))
@@ -362,6 +361,9 @@ def _crossed(
         if not len(paired):
             continue  # as at most of a bridge's pods
         match = leg.match[flow[paired]]
+        if (others := node.overheard.get(leg.there.name)) is not None and others.any():
+            theirs = others[leg.flows_there[match]] & (match >= 0)
+            paired, match = paired[~theirs], match[~theirs]
         known = np.append(leg.heading, np.int8(UNKNOWN)).take(match)  # -1, without a match, is the last one
         if replies:
             known = -known

@@ -97,7 +97,7 @@ def outcomes(
     open_: NDArray[np.bool_],
     delivered: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    no_port: int,
+    undelivered: int,
 ) -> Outcomes:
     """Say what became of every connection.
 
@@ -108,7 +108,7 @@ def outcomes(
         open_: Of which of them nobody can tell whether they lost one.
         delivered: Which of them had a reply that got further towards the opener, perhaps not as the same flow.
         own: Which of them are for the node itself.
-        no_port: Datagrams that found no socket on the node, as the kernel counted.
+        undelivered: Datagrams that found no socket on the node, or no room at one, as the kernel counted.
     """
     n = len(chains)
     seen, high, acked = np.zeros((n, 2), np.uint16), np.zeros((n, 2), np.uint32), np.zeros((n, 2), np.uint32)
@@ -182,8 +182,8 @@ def outcomes(
     answering = (proto == UDP) & (sent[:, 0] > 0) & (sent[:, 1] > 0)
     unasked = unasked[~np.isin(dport[unasked], dport[answering])]
     # Nor does what may have found no socket: the error that says so may have been dropped, or not sent (`icmp_ratelimit`).
-    no_port -= int(sent[own & (code == REFUSED) & (proto == UDP), 0].sum())
-    unasked = unasked[~own[unasked] | (sent[unasked, 0] > no_port)]
+    undelivered -= int(sent[own & (code == REFUSED) & (proto == UDP), 0].sum())
+    unasked = unasked[~own[unasked] | (sent[unasked, 0] > undelivered)]
     # What may have been lost passes for such only where others to that port demonstrably got away.
     away = dport[unasked[~open_[unasked]]]
     code[unasked[~open_[unasked] | np.isin(dport[unasked], away)]] = ONE_WAY

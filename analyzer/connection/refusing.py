@@ -121,19 +121,23 @@ def by_answers(
     """Whose RST, challenge ACK, or rule, refused each of some connections; as `by_errors`."""
     found: dict[int, Refused] = {}
     ends: Sequence[Point] = chains.points
-    left = np.zeros(len(chains), bool)
+    left, pods = np.zeros(len(chains), bool), np.zeros(len(chains), np.int8)
     for number, each in enumerate(ends):
         left[chains.met(number)] |= each.role in EXITS
+        pods[chains.met(number)] += each.role == "pod" and not each.within
     for connection in some.tolist():
         point, flow = ends[int(chains.point[connection])], int(chains.flow[connection])
         dst = address(int(point.flows.dst_hi[flow]), int(point.flows.dst_lo[flow]))
         way = int(direction[connection])
-        by: By = "peer" if way not in (IN, LOCAL) else "pod"
+        by: By = "pod" if way in (IN, LOCAL) or pods[connection] > 1 else "peer"
         own = node.owns(dst) and not (way == IN and inside[connection])
         if (row := int(outcomes.reset[connection])) >= 0:
-            # Frames may lack stations; what the peer sends has lost a hop when it gets inside.
+            # Frames may lack stations; what the peer sends has lost a hop when it gets inside, unless a bridge handed it on.
             fresh = point.role in INSIDE and int(point.packets.ttl[row]) in FIRST_TTLS
-            own |= node.sent(point, row) or (fresh and way == OUT and not left[connection])
+            fresh &= not (len(node.routers) and point.flows.mac_dst[flow])
+            own |= node.sent(point, row) or (
+                fresh and way == OUT and not left[connection] and pods[connection] < 2
+            )
         if int(reason[connection]) in HERE or own:
             by = "node"
         reset = (outcomes.history[connection] == ord("r")).any()

@@ -14,6 +14,7 @@ from analyzer.compute.thresholds import NEARLY_ALL
 from analyzer.connection.account import DIRECTIONS
 from analyzer.connection.passages import address, ends
 from analyzer.flow.point import TCP, UDP
+from analyzer.incident.misaddressed import for_another
 from analyzer.incident.misdelivered import answered_otherwise
 from analyzer.incident.model import Advice, Trait
 from analyzer.node.ways import EXITS
@@ -59,6 +60,20 @@ def traits(scene: Scene, told: Connections, silent: NDArray[np.int64]) -> Iterab
             "came in.",
         )
     yield from _elsewhere(scene, told, silent)
+    astray = {
+        number: to
+        for at, place, to in scene.once(("for-another",), lambda: for_another(scene))
+        if (number := told.of(at.point.name, int(at.point.packets.flow[at.rows[place]]))) is not None
+    }
+    if len(astray) and (share := np.isin(silent, [*astray])).mean() >= NEARLY_ALL:
+        yield Trait(
+            code="another-station",
+            connections=int(share.sum()),
+            says=f"{int(share.sum()):,} of {len(silent):,} were seen here in frames to another station "
+            f"({next(iter(astray.values())).to_bytes(6, 'big').hex(':')}): somebody else has this node's address, or had",
+            next="Which station answers for the address? `arping -D` from another host of the network tells, and the router's "
+            "neighbour table.",
+        )
 
 
 def advice(scene: Scene, told: Connections, number: int, point: Point | None, flow: int) -> Advice | None:

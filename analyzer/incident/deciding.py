@@ -24,6 +24,7 @@ from analyzer.flow.keys import among
 from analyzer.flow.point import FOLLOWED, TCP, UDP
 from analyzer.incident.absence import answered_elsewhere, by_chance, came_in, equals, misses, unread
 from analyzer.incident.covering import leads_on, unplaced
+from analyzer.incident.misaddressed import for_another
 from analyzer.incident.misdelivered import crossings
 from analyzer.incident.overlooked import behind_bridges, filtered, led_away, missed, told_by_others
 from analyzer.incident.records import ARRIVED, OPEN, joined
@@ -54,6 +55,8 @@ MOST = 5_000
 
 def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
+    for at, place, _ in scene.once(("for-another",), lambda: for_another(scene)):
+        at.reason[place], at.gap[place] = CODES["seen-beyond"], -1
     answered_elsewhere(scene)
     equals(scene)
     by_chance(scene)
@@ -74,14 +77,14 @@ def decide(scene: Scene) -> None:
 
 
 def _refusals(scene: Scene) -> None:
-    """Tell which refusals are this node's own: no point further on, which was recording, saw them come in.
+    """Tell which refusals are this node's own, whichever way routes lead: no point further on, then recording, saw them.
 
     An error about the packet itself, that it is too big or went through too many routers, is no refusal by anybody's will.
     """
     for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
             packets = at.point.packets
-            for place in np.flatnonzero(at.reason == CODES["refused"]).tolist():
+            for place in np.flatnonzero(np.isin(at.reason, (CODES["refused"], CODES["other-way"]))).tolist():
                 one = scene.refusals.of(at.point, int(at.rows[place]))
                 gap = scene.gaps[int(at.gap[place])]
                 if one is None or one.harmless or unplaced(scene, at, place):
@@ -301,13 +304,12 @@ def _by_routes(scene: Scene) -> None:
     if not any(route.kind in NOWHERE for route in scene.evidence.routes):
         return
     for at, places in _open(scene):
-        flows = at.point.flows
         for place in places[at.outward[places]][:MOST].tolist():
             flow, gap = int(at.point.packets.flow[at.rows[place]]), scene.gaps[int(at.gap[place])]
             walked = scene.walk(at.point, int(at.rows[place]), gap, outward=True)
             if walked is not None and (walked[0].destination_nat is not None or walked[0].nat_doubts):
                 continue
-            src, dst = addresses(flows, flow)
+            src, dst = addresses(at.point.flows, flow)
             if way(scene, dst, src=src, iif=gap.inner.name).kind in NOWHERE:
                 at.reason[place] = CODES["ruled"]
 
@@ -369,10 +371,9 @@ def _numbers(at: Followed, place: int) -> tuple[str, str, int, int, int | None]:
     """A request as the kernel's log prints it: addresses, ports, and TCP's sequence number."""
     row, flows = int(at.rows[place]), at.point.flows
     flow = int(at.point.packets.flow[row])
-    src, dst = addresses(flows, flow)
     ports = int(flows.ports[flow])
     seq = int(at.point.packets.seq[row]) if flows.proto[flow] == TCP else None
-    return src, dst, ports >> 16, ports & 0xFFFF, seq
+    return *addresses(flows, flow), ports >> 16, ports & 0xFFFF, seq
 
 
 def _open(scene: Scene, *more: int, replies: bool = False) -> Iterator[tuple[Followed, NDArray[np.int64]]]:
@@ -389,9 +390,8 @@ def _lost(scene: Scene) -> int:
     known = joined(scene)
     for protocol in FOLLOWED:
         for at in scene.requests[protocol]:
-            for place in np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"])).tolist()[
-                : MOST * 10
-            ]:
+            gone = np.flatnonzero((at.fate == VANISHED) & (at.reason != CODES["ruled"]))[: MOST * 10]
+            for place in gone.tolist():
                 gap = scene.gaps[int(at.gap[place])]
                 walked = scene.walk(at.point, int(at.rows[place]), gap, outward=bool(at.outward[place]))
                 record = known.get((at.point.name, int(at.rows[place])))

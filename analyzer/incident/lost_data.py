@@ -7,7 +7,7 @@ Of RSTs, which nobody repeats, those of connections of which no RST of the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -157,27 +157,39 @@ def _why(gap: Gap, leg: Leg, row: int, scene: Scene) -> _Why:
     flow = int(leg.here.packets.flow[row])
     if leg.outward and (moved := uplink_changed.suspected(gap, flow, row, scene)):
         return _Why(cause=uplink_changed.CODE, evidence=moved[:1], through=moved[1])
-    return _invalid(gap, leg, row, walked, scene)
+    return _unknown(gap, leg, row, walked, scene)
 
 
-def _invalid(gap: Gap, leg: Leg, row: int, walked: tuple[Steps, str] | None, scene: Scene) -> _Why:
-    """Whether a rule drops it if conntrack does not know its connection any more, and counted some."""
-    unknown = scene.walk(leg.here, row, gap, outward=leg.outward, invalid=True)
-    if walked is None or walked[0].verdict != "accept" or unknown is None or unknown[0].verdict != "drop":
+def _unknown(gap: Gap, leg: Leg, row: int, walked: tuple[Steps, str] | None, scene: Scene) -> _Why:
+    """Whether a rule drops it if conntrack does not know its connection any more, and counted some.
+
+    What it does not know is INVALID, or NEW in the middle of a connection (`nf_conntrack_tcp_loose`).
+    """
+    if walked is None or walked[0].verdict != "accept":
         return _Why()
-    end, rose = unknown[0].end, scene.counters.get("invalid", 0)
-    rule = None if end is None else end.rule
-    if rule is None or not rule.packets or (scene.counters and not rose):
-        return _Why()
-    says = (
-        f"rules accept it if conntrack knows its connection; this one drops it as INVALID, and counted {rule.packets:,} packets: "
-        f"{rule.text}"
-    )
-    told = [Evidence(says=says, source=unknown[1])]
-    if rose:
-        told.append(Evidence(says=f"invalid rose by {rose:,}", source="conntrack -S before and after"))
-    confidence: Confidence = "likely" if rose == rule.packets else "possible"
-    return _Why(cause="policy-drop", confidence=confidence, evidence=tuple(told))
+    rose = scene.counters.get("invalid", 0)
+    states: tuple[Literal["invalid", "new"], ...] = ("invalid", "new")
+    for state in states:
+        other = scene.walk(leg.here, row, gap, outward=leg.outward, state=state)
+        end = other[0].end if other is not None and other[0].verdict == "drop" else None
+        if other is None or end is None:
+            continue
+        counted = (end.rule.packets if end.rule else end.chain.counted) or 0
+        if not counted or (state == "invalid" and scene.counters and not rose):
+            continue
+        # What counts others as well must have counted meanwhile, which takes two listings.
+        if (state == "new" or not end.rule) and policy_drop.grown(end, scene) <= 0:
+            continue
+        says = (
+            f"rules accept it if conntrack knows its connection; this one drops it as {state.upper()}, and counted {counted:,} "
+            f"packets: {end.rule.text if end.rule else end.text}"
+        )
+        told = [Evidence(says=says, source=other[1])]
+        if rose and state == "invalid":
+            told.append(Evidence(says=f"invalid rose by {rose:,}", source="conntrack -S before and after"))
+        sure = state == "invalid" and rose == counted
+        return _Why(cause="policy-drop", confidence="likely" if sure else "possible", evidence=tuple(told))
+    return _Why()
 
 
 def _finding(gap: Gap, leg: Leg, flow: int, rows: NDArray[np.int64], scene: Scene) -> Finding:

@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.capture.layout import ARP
+from analyzer.capture.transport import stations
 from analyzer.flow.keys import among, distinct, keys_of
 from analyzer.flow.point import UDP
 from analyzer.incident.unheard import in_vain
-from analyzer.node.ways import INSIDE
+from analyzer.node.ways import IN, INSIDE, OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from analyzer.connection.fates import Followed
     from analyzer.flow.point import Point
     from analyzer.incident.scene import Scene
 
+MOST_LOST = 5_000
+"""Packets whose frames are read again."""
+VIRTUAL = (0x00005E0001, 0x00005E0002)
+"""Of virtual routers (RFC 5798), who take frames by an address that they need not send from."""
 MOST = 100_000
 """Flows of a point that are told at most."""
 
@@ -96,6 +102,36 @@ def unreached(scene: Scene) -> Iterator[tuple[str, int]]:
         shared &= (point.flows.proto != UDP) | ((point.role == "pod") & ~_sent(point, 1))
         astray = shared | among(point.src, wrong) | among(point.dst, wrong)
         yield from ((point.name, flow) for flow in np.flatnonzero(astray)[:MOST].tolist())
+
+
+def for_another(scene: Scene) -> list[tuple[Followed, int, int]]:
+    """What an uplink saw in frames to a station that is not this node's, as a switch floods them, and never got further in.
+
+    Another host has the node's address, so the node itself did not get them.
+
+    Returns: Where each packet was followed, its place there, and the station.
+    """
+    bridged = distinct(
+        np.concatenate([np.zeros(0, np.uint64), *(heard(one) for one in scene.points if one.role == "pod")])
+    )
+    listed = [int(link.mac.replace(":", ""), 16) for link in scene.evidence.links if link.mac]
+    found = []
+    for at in (at for some in (scene.requests, scene.replies) for one in some.values() for at in one):
+        point = at.point
+        bare = ~point.encapsulated[point.packets.flow[at.rows]]
+        places = np.flatnonzero((at.gap >= 0) & ~at.outward & bare)[:MOST_LOST]
+        if point.role != "uplink" or not len(places):
+            continue
+        heading = scene.node.heading[point.name]
+        asking, replying = (heading == OUT) & _sent(point, 0), (heading == IN) & _sent(point, 1)
+        sent = np.concatenate([point.flows.mac_src[asking], point.flows.mac_dst[replying]])
+        if among(sent, bridged).any():
+            continue  # a port of a bridge, on which pods have stations of their own
+        own = {*listed, *sent.tolist()} - {0}
+        for place, to in zip(places.tolist(), stations(point.recording, at.rows[places]), strict=True):
+            if own and to and to not in own and not to >> 40 & 1 and to >> 8 not in VIRTUAL:
+                found.append((at, place, to))
+    return found
 
 
 def _deaf(point: Point, scene: Scene) -> bool:

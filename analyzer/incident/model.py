@@ -305,7 +305,7 @@ class Trait:
 
     code: Literal[
         "challenge-ack", "low-source-port", "unroutable-source", "older-timestamp", "large-only", "one-destination",
-        "reached-pod", "answers-other-way", "answered-elsewhere",
+        "reached-pod", "answers-other-way", "answered-elsewhere", "another-station",
     ]  # fmt: skip
     """What they have in common."""
     connections: int

@@ -242,9 +242,15 @@ def _within(text: str | None, prefix: str | None) -> bool:
         return False
 
 
-def error_told(case: Case, scene: Scene) -> tuple[tuple[int, int], str, str] | None:
-    """The first error that this node answered with: its kind, in words, and where it was seen."""
-    if not case.refused:
+def error_told(case: Case, scene: Scene, *, lost: bool = False) -> tuple[tuple[int, int], str, str] | None:
+    """The first error that this node answered with: its kind, in words, and where it was seen.
+
+    Args:
+        case: The connection.
+        scene: Everything known.
+        lost: Also of requests that vanished, as while a neighbour was waited for.
+    """
+    if not (case.refused or lost):
         return None
     for step in case.lost:
         point, row = step.seen[-1]

@@ -259,7 +259,7 @@ class Scene:
         return replace(self, evidence=replace(self.evidence, rules=(rules,)))
 
     def walk(
-        self, point: Point, row: int, gap: Gap, *, outward: bool, invalid: bool = False
+        self, point: Point, row: int, gap: Gap, *, outward: bool, state: Literal["", "invalid", "new"] = ""
     ) -> tuple[Steps, str] | None:
         """The way of any packet through the rules, and the file they are from; None as in `walked`.
 
@@ -268,7 +268,7 @@ class Scene:
             row: Of the packet.
             gap: That it is about to pass.
             outward: Whether on its way out.
-            invalid: Whether conntrack shall call it INVALID, whatever the captures tell.
+            state: What conntrack shall call it, whatever the captures tell; empty for what they tell.
         """
         if not self.evidence.rules or gap.stacked:
             return None
@@ -277,7 +277,7 @@ class Scene:
         if gap.inner.role == "tunnel":
             return self.through(outer) if outer else None
         packet = self._packet(point, row, gap, outward=outward)
-        packet = replace(packet, state="invalid") if invalid else packet
+        packet = replace(packet, state=state) if state else packet
         if gap.inner.role == "pod" and gap.outer.role in ("pod", "bridge"):
             port = at_port(packet, self.evidence, self.node, self.trails, point, row, gap, outward=outward)
             bridged = self.once(("bridged", port), lambda: self._bridged(port))

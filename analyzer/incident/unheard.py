@@ -46,7 +46,8 @@ def in_vain(scene: Scene) -> list[Vain]:
     """Give the pods that nothing can leave any more, since nobody answers their requests for a link-layer address.
 
     Whoever is not answered sends no other packet, so that there is no connection that could be told of. The one who is asked
-    for must be the node, a captured pod, or answer others: a pod may also ask for what never was there.
+    for is the node, a captured pod, or answers others. If anybody else is, who may never have been there, the pod must send
+    nothing else.
     """
 
     def look() -> list[Vain]:
@@ -84,16 +85,23 @@ def _asked(
 
 def _in_vain(point: Point, scene: Scene, known: NDArray[np.uint64]) -> list[Vain]:
     rows, by, to, replies = _asked(point, scene)
-    asks = ~replies & among(to, known) & (by != to) & ~among(by, scene.node.own)
-    found = []
+    asks = ~replies & (by != to) & ~among(by, scene.node.own)
+    found, there = [], {*known.tolist()}
     for who, whom in sorted({*zip(by[asks].tolist(), to[asks].tolist(), strict=True)}):
         heard = np.flatnonzero(by == whom)
         mine = np.flatnonzero(asks & (by == who) & (to == whom))
         mine = mine[mine > heard[-1]] if len(heard) else mine
         sent = distinct(point.packets.time[rows[mine]])
-        if len(sent) >= _LEAST:
+        if len(sent) >= _LEAST and (whom in there or _mute(point, int(rows[mine[0]]))):
             found.append(Vain(point, np.uint64(who), int(rows[mine[0]]), len(mine)))
     return found
+
+
+def _mute(point: Point, row: int) -> bool:
+    """Whether the sender of a packet sends nothing later that could leave the link."""
+    flow, back = point.packets.flow[row:], point.packets.bits[row:] & REPLY != 0
+    station = np.where(back, point.flows.mac_dst[flow], point.flows.mac_src[flow])
+    return not np.isin(flow[station == station[0]], point.routable).any()
 
 
 def told(found: Sequence[Vain]) -> str:

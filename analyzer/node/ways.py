@@ -12,6 +12,7 @@ from analyzer.capture.naming import role_of
 from analyzer.compute.threads import side_by_side
 from analyzer.flow.keys import among, distinct, is_v4, keys_of
 from analyzer.nat.tuples import SRC
+from analyzer.node.overheard import overheard
 from analyzer.node.routes import Routes
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Node:
     """Name of a pod's point to the bridge whose port it is, where several were captured and packets tell."""
     heading: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     """Point name to the heading of each of its flows: OUT, IN, LOCAL (pod to pod, or to the node) or UNKNOWN."""
+    overheard: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Name of a pod's point to which of its flows are another pod's: see `analyzer.node.overheard`."""
     _owned: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def sent(self, point: Point, row: int) -> bool:
@@ -198,6 +201,7 @@ def explore(
         pods=pods,
         routes=Routes(routes, {gap.outer.name for gap in gaps if gap.outer.role in EXITS}),
         bridges=_ports(gaps),
+        overheard=overheard(of_pods, routers),
     )
 
     def heading(point: Point) -> NDArray[np.int8]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from analyzer.connection.model import Account, GapNames
 from analyzer.incident.model import Evidence, Exclusion, Finding, Incident, Remedy
 from analyzer.incident.reconcile import unseen
+from analyzer.incident.unfollowed import UNFOLLOWED
 from analyzer.incident.unheard import UNANSWERED
 from analyzer.incident.wording import count, duration, wait
 from analyzer.report import account as accounts
@@ -104,12 +105,16 @@ def causes(incidents: Iterable[Incident]) -> list[Cause]:
 _DROPPED = "this node dropped packets that the captures do not show"
 _VAIN = "a pod can send nothing, since nobody answers its requests for a link-layer address"
 
+_UNFOLLOWED = "packets of a protocol that is not followed got no reply"
+
 
 def _beside(analysis: Result) -> str:
     """What is wrong though no connection shows it; empty without."""
     said = analysis.inconclusive or ""
     if said.endswith(UNANSWERED):
         return _VAIN
+    if said.endswith(UNFOLLOWED):
+        return _UNFOLLOWED
     return _DROPPED if said and said == unseen(analysis.reconciliation) else ""
 
 

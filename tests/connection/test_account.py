@@ -179,19 +179,24 @@ def test_an_address_of_the_node_itself(tmp_path: Path) -> None:
     assert ("unknown", "local") == (one(analysis, "class"), one(analysis, "why"))
 
 
-SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 5 {} 0 5\n"
+SNMP = "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 5 {} 0 5 {}\n"
 
 
-@pytest.mark.parametrize(("no_ports", "expected"), [(9, "worked"), (11, "worked"), (12, "unknown")])
-def test_datagrams_that_may_have_found_no_socket(no_ports: int, expected: str, tmp_path: Path) -> None:
-    """To the node itself: as many as the kernel counted may have been among them, beside those that an error refused."""
+@pytest.mark.parametrize(
+    ("no_ports", "full", "expected"),
+    [(9, 0, "worked"), (11, 0, "worked"), (12, 0, "unknown"), (10, 1, "worked"), (9, 3, "unknown")],
+)
+def test_datagrams_that_may_have_found_no_socket(
+    no_ports: int, full: int, expected: str, tmp_path: Path
+) -> None:
+    """To the node itself, or no room at one: as many as the kernel counted may be among them, beside those an error refused."""
     ends = {"nat": None, "way": "veth-a cni0", "proto": "udp"}
     refused, talk = out(server="192.0.2.10:9", **ends), out(server="192.0.2.10:8125", **ends)
     refused.data(b"asks", 2)
     for at in (0, 1, 3):
         talk.data(b"counts", at)
-    for moment, count in (("before", 8), ("after", no_ports)):
-        (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(count))
+    for moment, counts in (("before", (8, 0)), ("after", (no_ports, full))):
+        (tmp_path / f"snmp-{moment}.txt").write_text(SNMP.format(*counts))
     found = told(judged(tmp_path, refused, talk, Frames().unreachable(refused, 2.1, code=3)), "class")
 
     assert expected == next(value for name, value in found.items() if ":8125" in name)

@@ -587,3 +587,48 @@ def test_where_a_packet_was_first_and_last(
     analysis = judged(tmp_path, talk)
 
     assert (requests, replies) == tuple(_letters(analysis, replies=way) for way in (False, True))
+
+
+def both_pods() -> Iterator[Conversation]:
+    """Whole connections of two pods, before and after: where each of them is, and that both were recorded."""
+    for n, at in enumerate((-1, -1.5, 7, 7.5)):
+        port, pod = 21000 + n, "ab"[n % 2]
+        talk = out(
+            pod=f"10.244.0.{11 + n % 2}:{port}",
+            nat=f"192.0.2.10:{port}",
+            isn=port,
+            way=f"veth-{pod} cni0 | eth0",
+        )
+        talk.syn(at)
+        talk.accept()
+        yield talk
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_replies_at_another_pods_port(delivered: bool, tmp_path: Path) -> None:
+    """A bridge's table leads replies to another pod's port: lost. What it floods shows at the pod's own as well: passed."""
+    talk, strayed = out(), out(way="veth-b cni0 | eth0")
+    for at in (0,) if delivered else (0, 1):
+        talk.syn(at)
+        reply = talk.synack(at + 0.01)
+        flooded = strayed.send("SA", by_pod=False, at=at + 0.01, seq=reply.seq, ack=reply.ack)
+        flooded.only_at("veth-b").number = reply.number
+        if not delivered:
+            reply.missed_at("veth-a")
+    if delivered:
+        talk.send("A")
+    account = judged(tmp_path, talk, strayed, *both_pods()).account
+
+    assert (int(not delivered), 0, 0) == (account.node, account.outside, account.unknown)
+
+
+def test_a_request_at_another_pods_port(tmp_path: Path) -> None:
+    """A bridge that lost a pod's port floods what is for it: another pod's interface does not show that it arrived."""
+    talk = out(pod="10.244.0.11:80", server="198.51.100.7:5000", nat=None)
+    strayed = out(pod="10.244.0.11:80", server="198.51.100.7:5000", nat=None, way="veth-b cni0 | eth0")
+    for at in (0, 1, 3):
+        talk.send("S", by_pod=False, at=at, seq=9).missed_at("veth-a")
+        strayed.send("S", by_pod=False, at=at, seq=9).only_at("veth-b")
+    account = judged(tmp_path, talk, strayed, *both_pods()).account
+
+    assert (1, 0, 0) == (account.node, account.outside, account.unknown)

@@ -202,3 +202,24 @@ def test_a_reset_without_stations(tmp_path: Path) -> None:
     (row,) = (r for r in analyze(tmp_path).connections.to_dict("records") if r["dst"] == "169.254.169.254")
 
     assert ("node", "unknown") == (row["refused_by"], row["class"])
+
+
+@pytest.mark.parametrize(
+    ("points", "by"),
+    [(None, "pod"), (("veth-a", "cni0", "eth0", "veth-z"), "peer")],
+    ids=["both are captured", "only the one that asks"],
+)
+def test_a_pod_refuses_another(points: tuple[str, ...] | None, by: str, tmp_path: Path) -> None:
+    """A neighbour's RST comes over the bridge with a full TTL, as the node's would, from a station of its own."""
+    talk = Conversation(pod="10.244.0.11:20000", server="10.244.0.12:99", way="veth-a cni0 veth-b")
+    talk.syn(0)
+    talk.send("RA", by_pod=False, window=0, options=[])
+    others = [out(pod=f"10.244.0.11:{port}", nat=f"192.0.2.10:{port}", isn=port) for port in (2100, 2200)]
+    others.append(out(pod="10.244.0.12:2300", nat="192.0.2.10:2300", isn=2300, way="veth-b cni0 | eth0"))
+    for at, other in enumerate(others):
+        other.syn(at - 1)
+        other.accept()
+    analysis = analyze(record(tmp_path, talk, *others, *AROUND, points=points))
+
+    assert (0, 1, 0) == (analysis.account.node, analysis.account.outside, analysis.account.unknown)
+    assert {f"RST by the {by}"} == _who(analysis)

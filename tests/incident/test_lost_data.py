@@ -182,3 +182,30 @@ def test_rules_for_new_connections(tmp_path: Path) -> None:
     assert [("policy-drop", "proven")] == ruled(
         tmp_path / "all", rule.replace(" --ctstate NEW", " --ctstate ESTABLISHED")
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(7, 10, ("policy-drop", "possible")), (7, 7, ("unknown", "likely")), (None, 10, ("unknown", "likely"))],
+    ids=["it counted some meanwhile", "it counted none", "when it did is unknown"],
+)
+@pytest.mark.parametrize("by", ["rule", "policy"])
+def test_rules_that_want_a_syn(
+    by: str, before: int | None, after: int, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    """Data of a connection that conntrack forgot is NEW where nf_conntrack_tcp_loose is 1: a rule may let only SYNs pass."""
+    for when, count in (("before", before), ("after", after)):
+        (tmp_path / f"conntrack-S-{when}.txt").write_text(COUNTED.format(0))
+        rules = FORWARD.format(
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n"
+            "-A FORWARD -p tcp -m tcp --syn -m conntrack --ctstate NEW -j ACCEPT\n"
+            + (f"[{count}:300] -A FORWARD -j DROP" if by == "rule" else "")
+        )
+        if by == "policy":
+            rules = rules.replace(":FORWARD ACCEPT [0:0]", f":FORWARD DROP [{count}:300]")
+        if count is not None:
+            (tmp_path / f"iptables-save-{when}.txt").write_text(rules)
+    talk = opened()
+    sent(talk, 1, 2, 4)
+
+    assert [expected] == [(i.cause, i.confidence) for i in judged(tmp_path, talk).incidents]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.packet import Packet
 
 from analyzer import Analysis
-from tests.conversation import GATEWAY, Conversation
-from tests.incident.evidence import Frames, connection, judged
+from tests.conversation import GATEWAY, UPLINK, Conversation, Sent
+from tests.incident.evidence import Frames, connection, judged, whole
 from tests.incident.node import LINKS, told
 
 NOBODY = "02:de:ad:00:00:01"
@@ -183,3 +184,34 @@ def test_a_pod_whose_entry_has_another_station(
     account = judged(tmp_path, asks("veth-a", taken=True)).account
 
     assert expected == (account.worked - 2, account.why_unknown)
+
+
+@pytest.mark.parametrize(
+    ("station", "expected"),
+    [(NOBODY, (0, 1)), ("00:00:5e:00:01:07", (1, 0)), (UPLINK, (1, 0))],
+    ids=["another host's", "a virtual router's", "the node's own"],
+)
+def test_answers_for_another_station(station: str, expected: tuple[int, int], tmp_path: Path) -> None:
+    """What an uplink saw in frames to another station never arrived: another host has the node's address."""
+
+    class Away(Conversation):
+        """Its answers are in frames to that station."""
+
+        __slots__ = ()
+
+        def _frame(self, packet: Sent, place: int, payload: bytes, skip: int) -> Packet:
+            frame = super()._frame(packet, place, payload, skip)
+            if not packet.outward and self.points[place] == "eth0":
+                frame.dst = station
+            return frame
+
+    plain = connection()
+    talk = Away(pod=plain.pod, server=plain.server, nat=plain.nat, way=plain.way, isn=plain.isn)
+    for at in (0, 1, 3):
+        talk.syn(at)
+        talk.synack(at + 0.01).lost_after("eth0")
+    analysis = judged(tmp_path, talk, whole(connection(1), 5))
+
+    assert expected == (analysis.account.node, analysis.account.outside)
+    told = [trait.code for trait in analysis.outside.traits] if analysis.outside else []
+    assert (expected[1] == 1) == ("another-station" in told)

@@ -82,7 +82,9 @@ def test_translations(tmp_path: Path) -> None:
     ports = (gap.inner.flows.ports >> 16).tolist()
 
     assert 3 == len(found.translated(gap, gap.inner, ports.index(20001)))
-    assert found.translated(gap, gap.inner, ports.index(20001)) == found.translated(gap, gap.inner, ports.index(20002))
+    assert found.translated(gap, gap.inner, ports.index(20001)) == found.translated(
+        gap, gap.inner, ports.index(20002)
+    )
     assert 1 == len(found.translated(gap, gap.inner, ports.index(20003)))
 
 

@@ -9,6 +9,8 @@ import pytest
 from analyzer import Analysis
 from analyzer.report.verdict import headline
 from tests.connection.reasons import inbound, judged, opens
+from tests.connection.told import out
+from tests.conversation import _mac
 from tests.incident.evidence import Frames
 from tests.incident.node import LINKS, told
 
@@ -16,11 +18,11 @@ MAC = "02:00:00:00:00:11"
 VAIN = "All 2 connections worked, but a pod can send nothing, since nobody answers its requests for a link-layer address"
 
 
-def asks(whom: str, *times: float, by: str = "10.244.0.11", answered: bool = False) -> Frames:
+def asks(whom: str, *times: float, by: str = "10.244.0.11", answered: bool = False, mac: str = MAC) -> Frames:
     """Requests of the pod at its own interface, and at the bridge behind it."""
     frames = Frames()
     for point in ("veth-a", "cni0"):
-        frames.asks(whom, *times, by=by, mac=MAC, answered=answered, point=point)
+        frames.asks(whom, *times, by=by, mac=mac, answered=answered, point=point)
     return frames
 
 
@@ -35,7 +37,7 @@ def said(analysis: Analysis) -> str:
         ("10.244.0.1", (1, 2, 3), "10.244.0.11", True),
         ("10.244.0.1", (1, 2), "10.244.0.11", False),
         ("10.244.0.99", (1, 2, 3), "10.244.0.11", True),
-        ("10.244.0.77", (1, 2, 3), "10.244.0.11", False),
+        ("10.244.0.77", (1, 2, 3), "10.244.0.11", True),
         ("10.244.0.1", (1, 2, 3), "10.244.0.1", False),
     ],
     ids=["the node", "twice only", "another pod", "somebody who never was there", "for his own"],
@@ -73,3 +75,14 @@ def test_a_pod_that_cannot_answer(tmp_path: Path) -> None:
 
     assert (1, 0) == (alone.outside, alone.unknown)
     assert (0, {"station": 1}) == (both.outside, both.why_unknown)
+
+
+@pytest.mark.parametrize(("at", "vain"), [(0, True), (4, False)], ids=["before", "later"])
+def test_a_pod_that_sends_something_else(at: float, vain: bool, tmp_path: Path) -> None:
+    """It asks for somebody who never was there, a wrong gateway say: nothing leaves, unless its other packets do."""
+    other = out(pod="10.244.0.11:21000", nat="192.0.2.10:21000", isn=5)
+    other.syn(at)
+    other.accept()
+    analysis = judged(tmp_path, other, asks("10.244.0.254", 1, 2, 3, mac=_mac(other.pod)))
+
+    assert vain == said(analysis).endswith(VAIN.partition(", but")[2])

@@ -10,7 +10,8 @@ How it is recognised
     solicitations from the node itself, for the destination or for its gateway. About three seconds later an ICMP host
     unreachable reaches the pod. No conntrack counter moves. A tunnel device looks the same. So does the way in, where the
     bridge shows unanswered requests for a pod. Where this node refuses requests as unreachable, its own table (`ip neigh`) tells,
-    also of a device that was not captured: a bridge may claim the network of somebody else.
+    also of a device that was not captured (a bridge may claim the network of somebody else), or of a neighbour whose answers
+    a rule for ARP drops.
 
 What is ruled out
     A policy (nobody would ask for the next hop), the race and a full table (conntrack would have counted them).
@@ -69,6 +70,12 @@ SOLICITATION, ADVERTISEMENT = 135, 136
 UNREACHABLE, UNREACHABLE6 = 3 << 8 | 1, 1 << 8 | 3
 HOST, HOST6 = (3, 1), (101, 3)
 LAST_BITS = 0xFFFFFF
+UNHEEDED = Remedy(
+    do="Look for a rule that drops ARP, or neighbour advertisements",
+    command="nft list ruleset; arptables-save; ip6tables-save | grep -i icmpv6",
+    effect="Shows why the node does not take what its neighbour answers.",
+    risk="None: read-only.",
+)
 MOST = 64
 """Errors that are read for one connection."""
 
@@ -90,17 +97,19 @@ REMEDIES = (
 
 def summary(loss: Loss) -> str:
     """One sentence for people who do not read packets."""
-    if loss.kind == "refused":
-        return f"{loss.fared}: the node does not reach the next hop."
-    if (loss.way == "in") != (loss.kind == "reply-vanished"):
+    if loss.kind != "refused" and (loss.way == "in") != (loss.kind == "reply-vanished"):
         return f"{loss.fared}: the pod that they are for does not answer on {loss.gap[0]}."
-    return f"{loss.fared}: the next hop does not answer on {loss.gap[1]}."
+    return f"{loss.fared}: the node does not reach the next hop."
 
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by requests of the node for this packet's next hop that nobody answers."""
-    if case.refused:
-        return _by_table(case, scene)
+    told = error_told(case, scene, lost=True)
+    said = told is not None and told[0] in (HOST, HOST6)
+    if told is not None and said and (by_table := _by_table(case, scene, told)) is not None:
+        return by_table
+    if case.refused and not said:
+        return None
     uplink = beyond(case)
     roles = EXITS if case.outward else ("bridge", "pod")
     if case.gap.stacked or uplink.role not in roles:
@@ -115,7 +124,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     found = next((one for one in sought if one in vain), None)
     if found is not None:
         hop = found
-    elif unreachable is None or not case.outward:
+    elif unreachable is None or not (case.outward or (said and len(vain) == 1)):
         return None  # they were asked for another packet's sake
     else:
         hop = _gateway(case, vain, scene)
@@ -157,14 +166,10 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
     )
 
 
-def _by_table(case: Case, scene: Scene) -> Explanation | None:
-    """Recognise it where this node says so itself, and its own table which neighbour it does not reach, on whichever device."""
-    told, target = error_told(case, scene), ends(case)[1]
-    if (
-        told is None
-        or told[0] not in (HOST, HOST6)
-        or ((rule := dropped_by(case, scene)) is not None and rule[2] == "reject")
-    ):
+def _by_table(case: Case, scene: Scene, told: tuple[tuple[int, int], str, str]) -> Explanation | None:
+    """Recognise it where this node *told* so itself, and its own table which neighbour it does not reach, on whichever device."""
+    target = ends(case)[1]
+    if (rule := dropped_by(case, scene)) is not None and rule[2] == "reject":
         return None
     route = way(scene, target, src=ends(case)[0], iif=case.gap.inner.name)
     hop = route.gateways[0] if len(route.gateways) == 1 else target
@@ -176,12 +181,25 @@ def _by_table(case: Case, scene: Scene) -> Explanation | None:
         evidence.append(
             Evidence(says=f"it is sought by this route: {written(route.route)}", source=route.route.file)
         )
+    device = next((one for one in scene.points if one.name in route.devices), None)
+    at = case.lost[0].time
+    answers = (
+        [one for one in _heard(device, halves(hop), at, asking=True).tolist() if one > at] if device else []
+    )
+    if device and answers:
+        capture, frame = device.recording.locate(int(np.searchsorted(device.packets.time, answers[0])))
+        evidence.append(
+            Evidence(
+                says=f"{hop} does answer, and the node does not take it",
+                source=f"{capture.label} frame {frame}",
+            )
+        )
     look = f"ip neigh show {hop}; ip route get {target} from {ends(case)[0]} iif {case.gap.inner.name}"
     return Explanation(
         cause=CODE,
         confidence="proven",
         facts={"next_hop": hop, "requests": None},
-        remedies=(replace(REMEDIES[0], command=look), REMEDIES[1]),
+        remedies=((UNHEEDED,) if answers else ()) + (replace(REMEDIES[0], command=look), REMEDIES[1]),
         evidence=tuple(evidence),
         excluded=(
             Exclusion(

@@ -9,7 +9,8 @@ What happens
 How it is recognised
     A RST answered the SYN, and no point further on saw either. The address is the node's own, no rule rejects the packet, and
     the list of sockets has none of that port, or earlier connections to that very port were translated to a pod, or a rule
-    made this port of another.
+    made this port of another. A datagram that a rule led to the node itself is answered by an ICMP port unreachable, in the name
+    of whom it was for.
 
 What is ruled out
     A refusal by the pod: it was not asked. A rule that rejects: it would be in the listing, if there is one.
@@ -29,9 +30,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.connection.passages import address, ends
+from analyzer.connection.refusals import UNHEARD
 from analyzer.evidence.rules.view import endpoint
 from analyzer.flow.keys import among
-from analyzer.flow.point import TCP
+from analyzer.flow.point import TCP, UDP
 from analyzer.incident import rule_edits
 from analyzer.incident.explanation import Explanation
 from analyzer.incident.model import Evidence, Exclusion, Remedy
@@ -74,23 +76,31 @@ def summary(loss: Loss) -> str:
 
 def explain(case: Case, scene: Scene) -> Explanation | None:
     """Recognise it by the sockets, or by what became of other connections to that port."""
-    if not case.refused or case.protocol != TCP:
+    if not case.refused or case.protocol not in (TCP, UDP):
         return None
     point, row = case.lost[0].seen[-1]
     flow = int(point.packets.flow[row])
-    if not among(point.dst[[flow]], scene.node.own)[0] or scene.refusals.of(point, row) is not None:
+    told, protocol = scene.refusals.of(point, row), "tcp" if case.protocol == TCP else "udp"
+    if case.protocol == TCP and (told is not None or not among(point.dst[[flow]], scene.node.own)[0]):
+        return None
+    if case.protocol == UDP and (told is None or told.kind not in UNHEARD or told.sender != point.dst[flow]):
         return None
     walked = scene.walked(case)
     if walked is not None and walked[0].verdict in ("reject", "drop"):
         return None
     port = int(point.flows.ports[flow]) & 0xFFFF
     leading = walked[0].destination_nat if walked is not None else None
+    if leading is None and case.protocol == UDP:
+        return None
     if leading is not None:
         given = _own_port(leading, port, scene)
         if given is None:
             return None
         port = given
-    sockets = [one for one in scene.evidence.sockets if one.proto.startswith("tcp") and one.state == "LISTEN"]
+    waiting = ("LISTEN", "UNCONN")
+    sockets = [
+        one for one in scene.evidence.sockets if one.proto.startswith(protocol) and one.state in waiting
+    ]
     if any(one.local.endswith(f":{port}") for one in sockets):
         return None
     before = _translated(case, scene)
@@ -101,7 +111,7 @@ def explain(case: Case, scene: Scene) -> Explanation | None:
         )
     if sockets:
         evidence.append(
-            Evidence(says=f"no socket of the node listens on tcp port {port}", source=sockets[0].file)
+            Evidence(says=f"no socket of the node listens on {protocol} port {port}", source=sockets[0].file)
         )
     if before:
         says = f"another connection to {ends(point.flows, flow)[1]} was translated to {before}"

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyzer.evidence.drops import Kind
-    from analyzer.evidence.rules.model import Rule
     from analyzer.evidence.rules.packet import Step, Steps
     from analyzer.flow.point import Point
     from analyzer.incident.cases import Case
@@ -267,19 +266,19 @@ def suspected(walked: tuple[Steps, str] | None, scene: Scene) -> tuple[Step, int
     risen = [
         (step, count)
         for step in steps
-        if step.action in DROPPING and step.rule is not None and (count := _grown(step.rule, scene)) > 0
+        if step.action in DROPPING and step.rule is not None and (count := grown(step, scene)) > 0
     ]
     return risen[0] if len(risen) == 1 else None
 
 
-def _grown(rule: Rule, scene: Scene) -> int:
-    """How many packets a rule counted between the first listing of the rules and the last; 0 where there is only one."""
-    rulesets = scene.evidence.rules
-    if rule.packets is None:
-        return 0
-    same = (one for one in rulesets[0].rules() if (one.chain, one.text) == (rule.chain, rule.text))
-    before = next(same, None)
-    return rule.packets - (before.packets or 0) if before is not None else rule.packets
+def grown(step: Step, scene: Scene) -> int:
+    """How many packets a rule, or a chain's policy, counted between the first listing and the last; 0 where there is only one."""
+    first, rule, chain = scene.evidence.rules[0], step.rule, step.chain
+    if rule is None:
+        before = [one.counted for one in first.chains if one.label == chain.label]
+        return (chain.counted or 0) - (next(iter(before), 0) or 0)
+    same = [one.packets for one in first.rules() if (one.chain, one.text) == (rule.chain, rule.text)]
+    return (rule.packets or 0) - (next(iter(same), 0) or 0)
 
 
 def _unasked(case: Case, scene: Scene) -> tuple[Evidence, ...]:

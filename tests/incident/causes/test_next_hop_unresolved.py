@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.l2 import ARP, Ether
 
 from tests.conversation import BRIDGE, UPLINK, Conversation
+from tests.conversation import GATEWAY as ROUTER
 from tests.incident.evidence import Frames, causes, connection, counters, findings, judged, vanishing, whole
 from tests.incident.node import LINKS, told
 
@@ -45,7 +47,7 @@ def test_without_the_error(proto: str, tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk, asked())
     (finding,) = findings(analysis)
 
-    assert analysis.incidents[0].summary.endswith(": the next hop does not answer on eth0.")
+    assert analysis.incidents[0].summary.endswith(": the node does not reach the next hop.")
     assert (CODE, "likely", DEAD) == (finding.cause, finding.confidence, finding.facts["next_hop"])
 
 
@@ -255,3 +257,39 @@ def test_the_nodes_own_word(
     assert (expected[0] == CODE) == any(
         f"by this route: 172.17.0.0/16 {via}dev docker0" in e.says for e in finding.evidence
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("INCOMPLETE", (CODE, True)), ("REACHABLE", ("unknown", False))]
+)
+def test_answers_that_the_node_does_not_take(state: str, expected: tuple[str, bool], tmp_path: Path) -> None:
+    """A rule drops ARP: the gateway answers at the uplink, and the node's table lacks it."""
+    told(
+        tmp_path,
+        **{"ip-neigh": f"192.0.2.1 dev eth0 {state}\n", "ip-route": "default via 192.0.2.1 dev eth0\n"},
+    )
+    talk = vanishing(connection(), 0, 1, 3)
+    frames = Frames().asks("192.0.2.1", 0.001, 1.001, 2.001, answered=True).unreachable(talk, 3.07)
+    (finding,) = findings(judged(tmp_path, talk, frames))
+
+    taken = any("does not take it" in e.says for e in finding.evidence)
+    assert expected == (finding.cause, taken)
+    assert expected[1] == any("drops ARP" in one.do for one in finding.remedies)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(1, CODE), (3, "policy-reject")], ids=["host", "port"])
+def test_an_endpoint_that_no_rule_names(code: int, expected: str, tmp_path: Path) -> None:
+    """What came in, and this node refused, was for the one pod that it asks for in vain, wherever a rule had it translated."""
+    client, node = ("198.51.100.9", 5000), ("192.0.2.10", 30080)
+    talk = connection(
+        pod="10.244.0.88:80", nat="192.0.2.10:30080", server="198.51.100.9:5000", way="veth-b cni0 | eth0"
+    )
+    for at in (0, 1, 2):
+        talk.send("S", by_pod=False, at=at, seq=9).lost_after("eth0")
+    frames = Frames().asks("10.244.0.88", 0.001, 1.001, 2.001, by="10.244.0.1", mac=BRIDGE, point="cni0")
+    quoted = IP(src=client[0], dst=node[0]) / TCP(sport=client[1], dport=node[1], seq=9)
+    error = Ether(src=UPLINK, dst=ROUTER) / IP(src=node[0], dst=client[0]) / ICMP(type=3, code=code) / quoted
+    frames.heard.append(("eth0", 3.01, error))
+    analysis = judged(tmp_path, talk, frames)
+
+    assert [expected] == causes(analysis)

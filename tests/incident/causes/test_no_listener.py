@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
 
-from tests.conversation import Conversation
-from tests.incident.evidence import findings, judged
+from tests.conversation import BRIDGE, Conversation
+from tests.incident.evidence import Frames, findings, judged
 from tests.incident.node import LINKS, told
 
 NODE, POD = "192.0.2.10:8200", "10.244.0.11:8200"
@@ -103,3 +105,37 @@ def test_a_rule_leads_to_the_node(
     for one in (one for one in told_of if one.cause == "no-listener"):
         assert "this rule leads it to the node itself: " in one.evidence[0].says
         assert one.remedies[0].command.startswith("iptables -t nat -D PREROUTING -d 169.254.169.254/32 ")
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "listens", "expected"),
+    [
+        ("REDIRECT --to-ports 8181", 3, 22, [("no-listener", "proven")]),
+        ("REDIRECT --to-ports 8181", 3, 8181, [("unknown", "likely")]),
+        ("REDIRECT --to-ports 8181", 13, 22, [("unknown", "likely")]),
+        ("MARK --set-xmark 0x1", 3, 22, []),
+    ],
+    ids=["gone", "it listens", "rejected", "no rule leads there"],
+)
+def test_a_rule_leads_datagrams_to_the_node(
+    target: str, code: int, listens: int, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """A resolver on the node is gone, and its rule is left: the node says in the name of the asked that the port is closed."""
+    sockets = SOCKETS.format(22) + f"UNCONN 0 0 0.0.0.0:{listens} 0.0.0.0:*\n"
+    sockets = (
+        sockets.replace("State ", "Netid State ")
+        .replace("\nLISTEN", "\ntcp LISTEN")
+        .replace("\nUNCONN", "\nudp UNCONN")
+    )
+    rules = LEADS.format(target).replace("tcp", "udp")
+    told(tmp_path, **{"ip-addr": LINKS, "iptables-save": rules, "ss": sockets})
+    talk = Conversation(pod="10.244.0.11:20000", server="169.254.169.254:80", way="veth-a cni0", proto="udp")
+    talk.data(b"question", 0)
+    error = IP(src="169.254.169.254", dst="10.244.0.11") / ICMP(type=3, code=code)
+    error /= IP(src="10.244.0.11", dst="169.254.169.254") / UDP(sport=20000, dport=80)
+    heard = [
+        (point, 0.001, Ether(src=BRIDGE, dst="02:00:00:00:00:99") / error) for point in ("cni0", "veth-a")
+    ]
+    told_of = findings(judged(tmp_path, talk, Frames(heard)))
+
+    assert expected == [(one.cause, one.confidence) for one in told_of]
