@@ -105,12 +105,7 @@ def _routed_to(
 ) -> NDArray[np.bool_]:
     """Whether packets are for another bridge's network: so say the routes, others to the same address, or packets of its pods."""
     to, heading, there = dst[flow], node.heading[leg.there.name], leg.there
-    on = OUT if leg.outward else IN
-    came = leg.flows_here[leg.heading == -on]
-    came = came[
-        point.starts[2 * came + 1] > point.starts[2 * came]
-    ]  # not by its answers alone: they may go elsewhere
-    inside = [point.dst[leg.flows_here[leg.heading == on]], point.src[came]]
+    inside = [point.dst[leg.flows_here[leg.heading == (OUT if leg.outward else IN)]]]
     inside += [there.src[heading == OUT], there.dst[heading == IN]]
     found: NDArray[np.bool_] = among(to, distinct(np.concatenate(inside)))
     if node.routes:

@@ -194,6 +194,14 @@ def _not_taken(talk: Conversation) -> None:
         talk.synack(at + 0.1)
 
 
+def _stopped(talk: Conversation) -> None:
+    talk.proto = "udp"
+    talk.data(b"asks", 0)
+    talk.reply()
+    for at in (1, 2, 4):
+        talk.data(b"asks %d" % at, at)
+
+
 def _asked(talk: Conversation) -> None:
     talk.proto = "udp"
     for at in (0, 5):
@@ -214,6 +222,7 @@ def _asked(talk: Conversation) -> None:
         (_reset_by_pod_first, "reset", 0, 4),
         (_not_taken, "timed-out", 1, 1),
         (_asked, "unanswered", 0, 0),
+        (_stopped, "unanswered", 0, 2),
     ],
 )
 def test_the_packet_that_decides(
@@ -266,15 +275,16 @@ def test_seen_from_the_middle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [False, True])
 @pytest.mark.parametrize("isn", [1_000_000, 2**31 - 700, 2**32 - 700])
-def test_one_side_from_the_middle(isn: int, more: bool, tmp_path: Path) -> None:
-    """Nobody saw whether the server acknowledges what is sent again: it did where new data follows, else nobody can tell."""
-    talk = out(isn=isn)
-    first = talk.data(500, at=0)
-    talk.data(500)
+@pytest.mark.parametrize("by_pod", [True, False])
+def test_one_side_from_the_middle(by_pod: bool, isn: int, more: bool, tmp_path: Path) -> None:
+    """Nobody saw whether the other acknowledges what is sent again: it did where new data follows, else nobody can tell."""
+    talk = out(isn=isn, server_isn=isn)
+    first = talk.send("PA", 500, by_pod=by_pod, at=0)
+    talk.send("PA", 500, by_pod=by_pod)
     for at in (1, 2, 4):
-        talk.send("PA", first.payload, at=at, seq=first.seq)
+        talk.send("PA", first.payload, by_pod=by_pod, at=at, seq=first.seq)
     if more:
-        talk.data(500)
+        talk.send("PA", 500, by_pod=by_pod)
     analysis = judged(tmp_path, talk)
 
     assert (("ok", "worked") if more else ("stalled", "unknown")) == (one(analysis), one(analysis, "class"))
