@@ -1,7 +1,8 @@
 """Connections that were delayed in this node though nothing was lost: their packets waited in a queue of it.
 
 No number of milliseconds decides that, but what would have been: without the time that the SYN and its answer took between this
-node's points, the answer would have come before the SYN was repeated.
+node's points, the answer would have come before the SYN was repeated. If the first one had left by then, only an answer that
+came before the second one left is known to be its own.
 """
 
 from __future__ import annotations
@@ -67,15 +68,19 @@ def _wait(point: Point, flow: int, trails: Trails) -> Wait | None:
     if len(syns) < 2 or not len(answers):
         return None
     asked, again, answered = (int(packets.time[row]) for row in (syns[0], syns[1], answers[0]))
+    first, second, answer = (
+        {other.name: int(other.packets.time[at]) for other, at in trails.sightings(point, int(row))}
+        for row in (syns[0], syns[1], answers[0])
+    )
+    far = max(first, key=lambda name: first[name])
+    if first[far] < again and answer.get(far, answered) > second.get(far, answered):
+        return None  # it may be the second one's answer, and the first one was lost outside
     times: defaultdict[tuple[GapNames, bool], int] = defaultdict(int)
-    for row, answer in ((int(syns[0]), False), (int(answers[0]), True)):
-        seen = [
-            (other, int(other.packets.time[at])) for other, at in trails.sightings(point, row)
-        ]  # inside first
-        outward = (seen[0][0] is point) ^ answer
-        for (inner, first), (outer, then) in pairwise(seen):
+    for seen, back in ((first, False), (answer, True)):
+        outward = (next(iter(seen)) == point.name) ^ back
+        for (inner, one), (outer, other) in pairwise(seen.items()):  # inside first
             # With its sign: what the clocks of two points differ by cancels between the ways out and in.
-            times[(inner.name, outer.name), outward] += then - first if outward else first - then
+            times[(inner, outer), outward] += other - one if outward else one - other
     if not times or answered - asked - sum(times.values()) >= again - asked:
         return None
     place, longest = max(times.items(), key=lambda item: item[1])

@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from analyzer.lab.namespaces import Namespace
+from analyzer.lab.namespaces import Namespace, Task
 
 # Spin for the last part of a wait only: until then the connections' answers are collected.
 SPIN_NS = 1_000_000
 TALK_S = 0.1
+K = TypeVar("K")
 
 
 class Connect(NamedTuple):
@@ -31,8 +32,27 @@ class Connect(NamedTuple):
     """What the kernel said instead; None also if it said nothing."""
 
 
+def soon() -> int:
+    """Give an instant of the monotonic clock by which a process that is started now is ready."""
+    return time.monotonic_ns() + 100_000_000
+
+
+def evenly(port: int, first: int, interval: int, count: int) -> dict[int, int]:
+    """Give each of *count* source ports, from *port* on, its instant for `connect_at` and `ask_at`; all in ns."""
+    return {port + turn: first + turn * interval for turn in range(count)}
+
+
+def results(tasks: Mapping[K, Task[Any]], patience_s: float = 60) -> dict[K, list[dict[str, Any]]]:
+    """Wait for what each task of `connect_at` or `ask_at` knows."""
+    return {name: [one._asdict() for one in task.result(patience_s)] for name, task in tasks.items()}
+
+
 def connect_at(
-    source: str, target: tuple[str, int], instants: Mapping[int, int], cpu: int, patience_s: float = 20
+    source: str,
+    target: tuple[str, int],
+    instants: Mapping[int, int],
+    patience_s: float = 20,
+    cpu: int | None = None,
 ) -> list[Connect]:
     """Connect from several source ports, each at its exact instant; close when connected.
 
@@ -41,14 +61,15 @@ def connect_at(
         target: Address and port to connect to.
         instants: When to connect from which source port, in time order: nanoseconds of the monotonic clock,
             which all processes share.
-        cpu: The CPU to stay on. A veth passes a packet to its peer on the CPU of the sender (net/core/dev.c,
-            enqueue_to_backlog), so this CPU also runs the node's forwarding, NAT and confirmation of the SYN.
         patience_s: How long to wait after the last connect for those still unanswered.
+        cpu: The CPU to stay on; None for the first. A veth passes a packet to its peer on the CPU of the sender
+            (net/core/dev.c, enqueue_to_backlog), so this CPU also runs the node's forwarding, NAT and confirmation of the
+            SYN.
 
     Returns:
         One entry per port, in order.
     """
-    be_exact(cpu)
+    be_exact(min(os.sched_getaffinity(0)) if cpu is None else cpu)
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     pending: dict[int, tuple[socket.socket, int]] = {}
     began: dict[int, int] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.connection.told import connections, judged, one, out
 from tests.conversation import Conversation
 
@@ -51,3 +53,15 @@ def test_without_the_point_beyond(tmp_path: Path) -> None:
     analysis = judged(tmp_path, talk)
 
     assert () == analysis.account.waited
+
+
+@pytest.mark.parametrize(("second", "answer", "expected"), [(0.0, 1.02, "outside"), (0.9, 1.3, "node")])
+def test_whose_answer_it_is(second: float, answer: float, expected: str, tmp_path: Path) -> None:
+    """The first SYN left before it was repeated: an answer after the second one had left may be that one's."""
+    talk = out()
+    talk.syn(0).queued("eth0", 0.4)
+    talk.syn(1).queued("eth0", second)
+    talk.accept(at=answer)
+    analysis = judged(tmp_path, talk)
+
+    assert ("delayed", expected) == (one(analysis), one(analysis, "class"))

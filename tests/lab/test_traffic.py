@@ -30,10 +30,10 @@ def test_a_connect_tells_how_it_went(where: Namespace) -> None:
     """Answered, refused with the kernel's words, or nothing until patience ended; the SYNs are counted."""
     where.run("nft", "-f", "-", stdin=BLACK_HOLE)
     now = time.monotonic_ns()
-    (answered,) = where.start(connect_at, HERE, (HERE, 80), {4000: now}, 0).result(10)
-    (refused,) = where.start(connect_at, HERE, (HERE, 82), {4001: now}, 0).result(10)
+    (answered,) = where.start(connect_at, HERE, (HERE, 80), {4000: now}).result(10)
+    (refused,) = where.start(connect_at, HERE, (HERE, 82), {4001: now}).result(10)
     sent = syns_sent(where)
-    (unanswered,) = where.start(connect_at, HERE, (HERE, 81), {4002: time.monotonic_ns()}, 0, 1.6).result(10)
+    (unanswered,) = where.start(connect_at, HERE, (HERE, 81), {4002: time.monotonic_ns()}, 1.6).result(10)
     assert answered.delay is not None
     assert answered.delay < 0.5
     assert (None, "Connection refused") == (refused.delay, refused.error)

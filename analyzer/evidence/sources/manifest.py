@@ -6,20 +6,20 @@ A capture alone only shows its first and last packet. With the manifest, silence
 from __future__ import annotations
 
 import glob
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from analyzer.capture.naming import printable
+from analyzer.evidence import json_lists
 from analyzer.evidence.facts import Caveat, Fact, RecordingInterval
+from analyzer.evidence.json_lines import integer, string
 
 PURPOSE = "when each point was recorded"
 
 MOST = 1000
 """Interfaces that are told of."""
-_BEGIN = re.compile(r'\{\s*"lostsyn_capture"\s*:')
-_LATEST = 1 << 63
+_BEGIN = re.compile(r'(\{)\s*"lostsyn_capture"\s*:')
 _EARLY = {
     "killed": "its script was killed",
     "recorder-ended": "a recording program ended by itself",
@@ -34,13 +34,10 @@ def recognises(head: str) -> bool:
 
 def parse(text: str, file: str) -> Iterator[Fact]:
     """Yield the intervals; a caveat for what ended a recording early, and where the clock was set meanwhile."""
-    begin = _BEGIN.search(text)
-    if begin is None:
-        return
-    try:
-        told, _ = json.JSONDecoder().raw_decode(text, begin.start())
-    except (ValueError, RecursionError) as problem:
-        yield Caveat(says=f"{file}: not understood as JSON, or cut short: {problem}")
+    told = next(json_lists.documents(text, file, _BEGIN), None)
+    if isinstance(told, Caveat):
+        yield told
+    if not isinstance(told, dict):
         return
     ended = told.get("ended")
     if isinstance(ended, str) and ended in _EARLY:
@@ -60,22 +57,19 @@ def parse(text: str, file: str) -> Iterator[Fact]:
 
 
 def _interval(told: dict[str, Any], folder: str, file: str) -> RecordingInterval | None:
-    point, files = told.get("interface"), told.get("files")
-    start, stop = _time(told.get("start_ns")), _time(told.get("stop_ns"))
-    if not (isinstance(point, str) and point and isinstance(files, str) and files):
+    point, files = string(told, "interface"), string(told, "files")
+    start, stop = integer(told, "start_ns") or None, integer(told, "stop_ns") or None
+    if not point or not files or (start and stop and stop < start):
         return None
-    if start is not None and stop is not None and stop < start:
-        return None
-    dropped, snaplen = told.get("dropped"), told.get("snaplen")
     return RecordingInterval(
         point=printable(point[:64]),
         files=f"{glob.escape(folder)}/{files[:200]}" if folder else files[:200],
         start=start,
         stop=stop,
         filter=printable(str(told.get("filter") or "")[:1000]),
-        snaplen=snaplen if isinstance(snaplen, int) and snaplen > 0 else 0,
+        snaplen=integer(told, "snaplen") or 0,
         direction=d if (d := told.get("direction")) in ("in", "out") else "inout",
-        dropped=dropped if isinstance(dropped, int) and dropped >= 0 else None,
+        dropped=integer(told, "dropped"),
         file=file,
     )
 
@@ -83,8 +77,3 @@ def _interval(told: dict[str, Any], folder: str, file: str) -> RecordingInterval
 def _list(told: dict[str, Any], key: str) -> list[dict[str, Any]]:
     items = told.get(key)
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _time(value: object) -> int | None:
-    """A time that fits; JSON may hold any number."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LATEST else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,7 @@ from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.namespaces import Task
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at, converse
+from analyzer.lab.traffic import connect_at, converse, evenly, results, soon
 
 PORT = 80
 SYSLOG_PORT = 514
@@ -49,7 +48,7 @@ def capture_loss(run: Run) -> dict[str, Any]:
     time.sleep(BEFORE_S)
     with recording.frozen():
         time.sleep(UNTIL_S)
-    return _results(tasks)
+    return results(tasks)
 
 
 def late_start(run: Run) -> dict[str, Any]:
@@ -63,27 +62,21 @@ def late_start(run: Run) -> dict[str, Any]:
     net.outside.run("nft", "-f", "-", stdin=ONE_WAY)
     tasks = _talk(run)
     long = net.b.start(converse, (V4.server, PORT), run.rounds * INTERVAL_S)
-    first = time.monotonic_ns()
-    instants = {32000 + turn: first + turn * 10 * INTERVAL_NS for turn in range(run.rounds // 10)}
+    instants = evenly(32000, time.monotonic_ns(), 10 * INTERVAL_NS, run.rounds // 10)
     one_way = net.b.start(ask_at, V4.b, (V4.server, SYSLOG_PORT), instants, 0.5)
     time.sleep(UNTIL_S)
     run.record("eth0")
-    told = _results(tasks) | {"established": long.result(60)}
+    told = results(tasks) | {"established": long.result(60)}
     sent = sum(ask.sent for ask in one_way.result(60))
     (arrived,) = net.outside.counted("inet", "arrived", "input")
     return told | {"one_way": sent, "arrived": arrived}
 
 
 def _talk(run: Run) -> dict[str, Task[Any]]:
-    net, cpu = run.net, min(os.sched_getaffinity(0))
+    net = run.net
     serve_echo(net.outside, (TCP, V4.server, PORT), (UDP, V4.server, DNS_PORT))
-    first = time.monotonic_ns() + 100_000_000
-    instants = {30000 + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)}
+    instants = evenly(30000, soon(), INTERVAL_NS, run.rounds)
     return {
-        "connects": net.a.start(connect_at, V4.a, (V4.server, PORT), instants, cpu),
+        "connects": net.a.start(connect_at, V4.a, (V4.server, PORT), instants),
         "asks": net.b.start(ask_at, V4.b, (V4.server, DNS_PORT), instants),
     }
-
-
-def _results(tasks: dict[str, Task[Any]]) -> dict[str, Any]:
-    return {name: [one._asdict() for one in task.result(60)] for name, task in tasks.items()}

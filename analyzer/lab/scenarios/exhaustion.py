@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import time
@@ -13,7 +12,7 @@ from analyzer.lab import state
 from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.node import ECHO_PORT, V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at, connected
+from analyzer.lab.traffic import connect_at, connected, evenly, results
 
 PORT = 80
 FIRST_OUTER_PORT = 40000
@@ -30,7 +29,7 @@ def port_exhaustion(run: Run) -> dict[str, Any]:
     `insert_failed` and `drop`. Another port of the same server answers meanwhile. After some seconds the holders end.
     Truth: `ports`, the first and the last outer port; `syns` sent by b to either port; its `connects`.
     """
-    net, cpu, target = run.net, min(os.sched_getaffinity(0)), (V4.server, PORT)
+    net, target = run.net, (V4.server, PORT)
     last = FIRST_OUTER_PORT + run.rounds - 1
     serve_echo(net.outside, (TCP, V4.server, PORT))
     net.node.sysctl("net.netfilter.nf_conntrack_tcp_timeout_close", RESET_S)
@@ -41,12 +40,8 @@ def port_exhaustion(run: Run) -> dict[str, Any]:
     first = time.monotonic_ns() + 500_000_000
     # Before there are holders: the tasks would inherit them and keep them open.
     tasks = {
-        port: net.b.start(
-            connect_at,
-            V4.b,
-            (V4.server, port),
-            {source + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)},
-            cpu,
+        f"b to {port}": net.b.start(
+            connect_at, V4.b, (V4.server, port), evenly(source, first, INTERVAL_NS, run.rounds)
         )
         for port, source in ((PORT, 30000), (ECHO_PORT, 31000))
     }
@@ -57,5 +52,5 @@ def port_exhaustion(run: Run) -> dict[str, Any]:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         time.sleep(HELD_S)
         run.collect()
-    connects = {f"b to {port}": [c._asdict() for c in task.result(60)] for port, task in tasks.items()}
+    connects = results(tasks)
     return {"ports": [FIRST_OUTER_PORT, last], "syns": sent + state.syns_sent(net.b), "connects": connects}

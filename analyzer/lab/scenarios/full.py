@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +12,7 @@ from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.machine import setting
 from analyzer.lab.node import V4, bridge_netfilter
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at, connected, converse
+from analyzer.lab.traffic import connect_at, connected, converse, results
 
 PORT = 80
 BURST_NS = 2_000_000_000
@@ -59,22 +58,21 @@ def _fill(run: Run) -> dict[str, Any]:
             connects, asks = {}, {}
             first = time.monotonic_ns() + 200_000_000
             turns = max(1, run.rounds // 12)
-            cpu = min(os.sched_getaffinity(0))
             for name, pod, own, port in (("a", net.a, V4.a, 30000), ("b", net.b, V4.b, 31000)):
                 instants = {
                     port + 100 * burst + turn: first + burst * BURST_NS + turn * INTERVAL_NS
                     for burst in range(2)
                     for turn in range(turns)
                 }
-                connects[name] = pod.start(connect_at, own, target, instants, cpu)
+                connects[name] = pod.start(connect_at, own, target, instants)
                 asks[name] = pod.start(ask_at, own, (V4.server, DNS_PORT), instants)
             time.sleep(FULL_S - 0.6)
             run.collect()
             time.sleep(0.6)
         told: dict[str, Any] = {
             "limit": limit,
-            "connects": {name: [c._asdict() for c in task.result(60)] for name, task in connects.items()},
-            "asks": {name: [a._asdict() for a in task.result(60)] for name, task in asks.items()},
+            "connects": results(connects),
+            "asks": results(asks),
             "established": talk.result(60),
         }
     return told | {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 from analyzer.lab import state
 from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, evenly, results, soon
 
 PORT = 80
 NEIGHBOUR = "192.0.2.77"
@@ -30,19 +28,14 @@ def next_hop(run: Run) -> dict[str, Any]:
     pods get ICMP host unreachable. The server, in the same network, answers meanwhile. Truth: `syns` sent to
     the dead ends, by pod; `connects` to them, with the error, and to the server.
     """
-    net, cpu = run.net, min(os.sched_getaffinity(0))
+    net = run.net
     serve_echo(net.outside, (TCP, V4.server, PORT))
     net.node.ip("route", "add", "198.51.100.0/24", "via", GATEWAY, "dev", "eth0")
     before = {name: state.syns_sent(pod) for name, pod in (("a", net.a), ("b", net.b))}
-    first = time.monotonic_ns() + 100_000_000
+    first = soon()
     tasks = {
         f"{name} to {target}": pod.start(
-            connect_at,
-            own,
-            (target, PORT),
-            {source + turn: begin + turn * interval for turn in range(run.rounds)},
-            cpu,
-            PATIENCE_S,
+            connect_at, own, (target, PORT), evenly(source, begin, interval, run.rounds), PATIENCE_S
         )
         for name, pod, own, dead, low in (
             ("a", net.a, V4.a, BEHIND, 30000),
@@ -53,7 +46,7 @@ def next_hop(run: Run) -> dict[str, Any]:
             (V4.server, low + 500, first, OPEN_NS // max(1, run.rounds - 1)),
         )
     }
-    connects = {name: [c._asdict() for c in task.result(60)] for name, task in tasks.items()}
+    connects = results(tasks)
     sent = {
         name: state.syns_sent(pod) - before[name] - run.rounds for name, pod in (("a", net.a), ("b", net.b))
     }

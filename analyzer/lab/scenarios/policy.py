@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from typing import Any
 
 from analyzer.errors import LostsynError
@@ -13,7 +11,7 @@ from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.namespaces import require
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, evenly, results, soon
 
 PORT = 80
 BLOCKED = 8080
@@ -64,18 +62,13 @@ def policy_drop_iptables(run: Run) -> dict[str, Any]:
 
 
 def _connect(run: Run) -> dict[str, Any]:
-    net, cpu = run.net, min(os.sched_getaffinity(0))
+    net = run.net
     serve_echo(net.outside, (TCP, V4.server, PORT), (TCP, V4.server, BLOCKED))
     sent = -state.syns_sent(net.a, net.b)
-    first = time.monotonic_ns() + 100_000_000
+    first = soon()
     tasks = {
-        (name, port): pod.start(
-            connect_at,
-            own,
-            (V4.server, port),
-            {source + turn: begin + turn * interval for turn in range(run.rounds)},
-            cpu,
-            PATIENCE_S,
+        f"{name} to {port}": pod.start(
+            connect_at, own, (V4.server, port), evenly(source, begin, interval, run.rounds), PATIENCE_S
         )
         for name, pod, own, low in (("a", net.a, V4.a, 30000), ("b", net.b, V4.b, 31000))
         for port, source, begin, interval in (
@@ -83,5 +76,5 @@ def _connect(run: Run) -> dict[str, Any]:
             (BLOCKED, low + 500, first + LATER_NS, INTERVAL_NS),
         )
     }
-    connects = {f"{name} to {port}": [c._asdict() for c in t.result(60)] for (name, port), t in tasks.items()}
+    connects = results(tasks)
     return {"syns": sent + state.syns_sent(net.a, net.b), "connects": connects}

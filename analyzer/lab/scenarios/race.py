@@ -15,7 +15,7 @@ from analyzer.errors import MissingTool
 from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.node import V4, V6, Addresses
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, results
 
 PORT = 80
 FIRST_SOURCE_PORT = 20000
@@ -25,6 +25,7 @@ INTERVAL_NS = 5_000_000
 # 24 runs of 600 rounds on 6.18 with two virtual CPUs lost 1379 of 28800 SYNs (4.8 %), each run between 1.1 and
 # 9.4 % (2026-11-20; 12 runs of snat-race 4.8 %, 6 of snat-race-ipv6 3.8 %, 6 of service-race 5.8 %).
 SPREAD_NS = 200_000
+PATIENCE_S = 20
 
 
 def snat_race(run: Run) -> dict[str, Any]:
@@ -61,9 +62,7 @@ def _race(run: Run, version: Addresses, target: str) -> dict[str, Any]:
         for name in "ab"
     }
     pods = {
-        "a": run.net.a.start(connect_at, version.a, (target, PORT), rounds_of["a"], cpus[0]),
-        "b": run.net.b.start(connect_at, version.b, (target, PORT), rounds_of["b"], cpus[1]),
+        "a": run.net.a.start(connect_at, version.a, (target, PORT), rounds_of["a"], PATIENCE_S, cpus[0]),
+        "b": run.net.b.start(connect_at, version.b, (target, PORT), rounds_of["b"], PATIENCE_S, cpus[1]),
     }
-    patience = run.rounds * INTERVAL_NS / 1e9 + 30
-    connects = {name: [c._asdict() for c in pod.result(patience)] for name, pod in pods.items()}
-    return {"target": [target, PORT], "connects": connects}
+    return {"target": [target, PORT], "connects": results(pods, run.rounds * INTERVAL_NS / 1e9 + 30)}

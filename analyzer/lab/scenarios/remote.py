@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, evenly, results, soon
 
 PORT = 80
 FIRST_SOURCE_PORT = 30000
@@ -34,9 +32,9 @@ def remote_loss(run: Run) -> dict[str, Any]:
     net = run.net
     serve_echo(net.outside, (TCP, V4.server, PORT))
     net.outside.run("nft", "-f", "-", stdin=LOSS)
-    cpu = min(os.sched_getaffinity(0))
-    first = time.monotonic_ns() + 100_000_000
-    instants = {FIRST_SOURCE_PORT + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)}
-    connects = net.a.start(connect_at, V4.a, (V4.server, PORT), instants, cpu).result(run.rounds / 50 + 30)
+    instants = evenly(FIRST_SOURCE_PORT, soon(), INTERVAL_NS, run.rounds)
+    connects = results(
+        {"a": net.a.start(connect_at, V4.a, (V4.server, PORT), instants)}, run.rounds / 50 + 30
+    )
     (dropped,) = net.outside.counted("inet", "loss", "input")
-    return {"dropped": dropped, "connects": {"a": [connect._asdict() for connect in connects]}}
+    return {"dropped": dropped, "connects": connects}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 from analyzer.lab import state
@@ -11,7 +9,7 @@ from analyzer.lab.echo import TCP, serve_echo
 from analyzer.lab.namespaces import Namespace
 from analyzer.lab.node import V4
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, evenly, results, soon
 
 PORT = 80
 INTERVAL_NS = 50_000_000
@@ -63,25 +61,20 @@ def _settings(run: Run, *names: str) -> None:
 
 
 def _connect(run: Run, passing: tuple[Namespace, str], group: str, counter: str) -> dict[str, Any]:
-    net, cpu = run.net, min(os.sched_getaffinity(0))
+    net = run.net
     serve_echo(net.outside, (TCP, V4.server, PORT))
     before, sent = _counters(run, "before"), -state.syns_sent(net.a)
-    first = time.monotonic_ns() + 100_000_000
+    first = soon()
     tasks = {
         name: who.start(
-            connect_at,
-            own,
-            (V4.server, PORT),
-            {source + turn: begin + turn * interval for turn in range(run.rounds)},
-            cpu,
-            PATIENCE_S,
+            connect_at, own, (V4.server, PORT), evenly(source, begin, interval, run.rounds), PATIENCE_S
         )
         for name, (who, own), source, begin, interval in (
             ("passing", passing, 30000, first, OPEN_NS // max(1, run.rounds - 1)),
             ("failing", (net.a, V4.a), 31000, first + LATER_NS, INTERVAL_NS),
         )
     }
-    connects = {name: [c._asdict() for c in task.result(60)] for name, task in tasks.items()}
+    connects = results(tasks)
     after = _counters(run, "after")
     return {
         "syns": sent + state.syns_sent(net.a),

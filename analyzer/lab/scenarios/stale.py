@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from contextlib import closing
@@ -12,7 +11,7 @@ from analyzer.lab.asking import DNS_A, DNS_PORT, dns_question
 from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.node import V4, bridge_netfilter
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at
+from analyzer.lab.traffic import connect_at, evenly, results, soon
 
 POD_NETWORK, OLD, NEW = "10.244.1.0/24", "10.244.1.20", "10.244.1.21"
 PATIENCE_S = 0.5
@@ -55,18 +54,17 @@ def stale_neighbour(run: Run) -> dict[str, Any]:
     The bridge floods the SYN-ACKs to pod a, whose kernel ignores them. Truth: `connects` of both pods; `ignored`, those of pod
     a that were never established.
     """
-    net, cpu = run.net, min(os.sched_getaffinity(0))
+    net = run.net
     net.node.ip("neigh", "replace", V4.a, "lladdr", ANOTHER, "dev", "cni0", "nud", "permanent")
     serve_echo(net.outside, (TCP, V4.server, PORT))
-    first = time.monotonic_ns() + 100_000_000
+    first = soon()
     tasks = {
         name: pod.start(
-            connect_at, own, (V4.server, PORT),
-            {low + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)}, cpu, CONNECTING_S,
+            connect_at, own, (V4.server, PORT), evenly(low, first, INTERVAL_NS, run.rounds), CONNECTING_S
         )
         for name, pod, own, low in (("a", net.a, V4.a, 30000), ("b", net.b, V4.b, 31000))
-    }  # fmt: skip
-    connects = {name: [c._asdict() for c in task.result(60)] for name, task in tasks.items()}
+    }
+    connects = results(tasks)
     net.node.ip("neigh", "delete", V4.a, "dev", "cni0")  # what ends the recording is answered again
     return {"connects": connects, "ignored": [c["port"] for c in connects["a"] if c["delay"] is None]}
 

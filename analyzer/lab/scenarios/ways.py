@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -11,7 +10,7 @@ from analyzer.lab.echo import TCP, UDP, serve_echo
 from analyzer.lab.namespaces import Task
 from analyzer.lab.node import V4, Node, bridge_netfilter
 from analyzer.lab.run import Run
-from analyzer.lab.traffic import connect_at, connected, talk
+from analyzer.lab.traffic import connect_at, connected, evenly, results, soon, talk
 
 PORT = 80
 FILTERED = 81
@@ -124,18 +123,16 @@ def _local(run: Run) -> dict[str, Any]:
 
 def _talk(run: Run, connect: list[tuple[str, int]], ask: list[tuple[str, int]]) -> dict[str, Any]:
     """Pod a connects and asks; every target has its own range of source ports."""
-    cpu = min(os.sched_getaffinity(0))
-    first = time.monotonic_ns() + 100_000_000
+    first = soon()
     tasks: dict[tuple[str, str], Task[Any]] = {}
     for number, target in enumerate([*connect, *ask]):
-        source = 30000 + 1000 * number
-        instants = {source + turn: first + turn * INTERVAL_NS for turn in range(run.rounds)}
+        instants = evenly(30000 + 1000 * number, first, INTERVAL_NS, run.rounds)
         where = f"{target[0]}:{target[1]}"
         if target in connect:
-            tasks["connects", where] = run.net.a.start(connect_at, V4.a, target, instants, cpu, PATIENCE_S)
+            tasks["connects", where] = run.net.a.start(connect_at, V4.a, target, instants, PATIENCE_S)
         else:
             tasks["asks", where] = run.net.a.start(ask_at, V4.a, target, instants, PATIENCE_S)
     told: dict[str, Any] = {"connects": {}, "asks": {}}
-    for (kind, where), task in tasks.items():
-        told[kind][where] = [one._asdict() for one in task.result(60)]
+    for (kind, where), connects in results(tasks).items():
+        told[kind][where] = connects
     return told
