@@ -50,7 +50,7 @@ def test_nobody_answers(sent: list[Frames], expected: str, tmp_path: Path) -> No
     """In the heading, unless there is one packet only, no handshake, or an answer of the same peer."""
     analysis = judged(tmp_path, *sent)
 
-    assert expected == headline(analysis.incidents, analysis)
+    assert expected == headline(analysis)
     assert (expected == SAID) == (
         "SCTP is not followed" in str(analysis.inconclusive) or "DCCP" in str(analysis.inconclusive)
     )
