@@ -35,6 +35,7 @@ class Recorded(Protocol):
     packets: Packets
     flows: Flows
     lacks: frozenset[str]
+    copied: bool
     caveats: tuple[str, ...]
 
 
@@ -45,20 +46,30 @@ def once(recordings: Sequence[Each]) -> list[Each]:
     """Leave out, of two recordings of one interface and time, the one that tells less; the other one says so."""
     kept: list[Each] = []
     for one in sorted(recordings, key=_worth):
+        label = one.files[0].label
         alike = (other for other in kept if one.name == other.name or one.name.startswith(NAMELESS))
-        same = next((other for other in alike if _same(one, other)), None)
-        if same is None:
-            kept.append(one)
-        else:
+        if (same := next((other for other in alike if _same(one, other)), None)) is not None:
             same.caveats += (
-                f"{same.name}: {one.files[0].label} has the packets of the same interface and time, and is left out",
+                f"{same.name}: {label} has the packets of the same interface and time, and is left out",
             )
+        elif one.copied and _elsewhere(one, kept):
+            kept[0].caveats += (
+                f"{label}: what it has of several interfaces was captured at each of them, and is left out",
+            )
+        else:
+            kept.append(one)
     return [one for one in recordings if any(one is other for other in kept)]
 
 
-def _worth(one: Recorded) -> tuple[bool, int, int, bool]:
-    """The least is kept: best a name, all columns, many packets, and whole frames, which SLL does not have."""
-    return one.name.startswith(NAMELESS), len(one.lacks), -len(one.packets), not one.flows.mac_dst.any()
+def _worth(one: Recorded) -> tuple[bool, bool, int, int, bool]:
+    """The least is kept: best one interface, a name, all columns, many packets, and whole frames, which SLL does not have."""
+    return (
+        one.copied,
+        one.name.startswith(NAMELESS),
+        len(one.lacks),
+        -len(one.packets),
+        not one.flows.mac_dst.any(),
+    )
 
 
 def _same(one: Recorded, other: Recorded) -> bool:
@@ -83,6 +94,21 @@ def _same(one: Recorded, other: Recorded) -> bool:
     later = np.sign(many.time[there] - few.time[here])
     ways = [later[few.bits[here] & REPLY == way] for way in (0, REPLY)]
     return any(all(len(way) and (way != sign).mean() >= NEARLY_ALL for way in ways) for sign in (1, -1))
+
+
+def _elsewhere(one: Recorded, others: Sequence[Recorded]) -> bool:
+    """Whether nearly all packets of an SLL capture, which may be of several interfaces, are at one of the others."""
+    others = [other for other in others if len(other.packets) and not other.lacks]
+    if not others or not len(one.packets) or one.lacks:
+        return False
+    begin = min(other.packets.time[0] for other in others)
+    some = _during(one.packets, begin, one.packets.time[-1]).between(0, SAMPLE)
+    keys = _keys(some, one.flows, by_time=False)
+    found = np.zeros(len(some), bool)
+    for other in others if len(some) else ():
+        near = _during(other.packets, some.time.min(), some.time.max())
+        found |= np.isin(keys, _keys(near, other.flows, by_time=False))
+    return bool(len(some)) and found.mean() >= NEARLY_ALL
 
 
 def _during(packets: Packets, begin: int, end: int) -> Packets:
