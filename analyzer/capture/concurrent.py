@@ -18,9 +18,9 @@ from analyzer.capture.files import CaptureFile
 from analyzer.capture.layout import REPLY
 
 SAMPLE = 4096
-"""Packets, the first ones of the common time, that are compared."""
+"""Packets that are compared, from the beginning of the common time on."""
 NEARLY_ALL = 0.9
-"""Share of them that must be at both, and in one order."""
+"""Share of them that must be at both, and of these, both ways, that are no later at the same one."""
 SLACK = 1_000_000_000
 """ns by which the order within a file may be wrong."""
 NAMELESS = "interface "
@@ -45,7 +45,7 @@ Each = TypeVar("Each", bound=Recorded)
 def once(recordings: Sequence[Each]) -> list[Each]:
     """Leave out, of two recordings of one interface and time, the one that tells less; the other one says so."""
     kept: list[Each] = []
-    for one in sorted(recordings, key=_worth):
+    for one in sorted(recordings, key=_order):
         label = one.files[0].label
         alike = (other for other in kept if one.name == other.name or one.name.startswith(NAMELESS))
         if (same := next((other for other in alike if _same(one, other)), None)) is not None:
@@ -61,8 +61,8 @@ def once(recordings: Sequence[Each]) -> list[Each]:
     return [one for one in recordings if any(one is other for other in kept)]
 
 
-def _worth(one: Recorded) -> tuple[bool, bool, int, int, bool]:
-    """The least is kept: best one interface, a name, all columns, many packets, and whole frames, which SLL does not have."""
+def _order(one: Recorded) -> tuple[bool, bool, int, int, bool]:
+    """What sorts first is kept: of one interface, with a name, all columns, more packets, whole frames, which SLL lacks."""
     return (
         one.copied,
         one.name.startswith(NAMELESS),
