@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analyzer.capture.columns import Flows, Packets
 from analyzer.capture.files import CaptureFile
+from analyzer.capture.identity import UNNAMED
 from analyzer.capture.layout import REPLY
 
 SAMPLE = 4096
@@ -23,8 +24,6 @@ NEARLY_ALL = 0.9
 """Share of them that must be at both, and of these, both ways, that are no later at the same one."""
 SLACK = 1_000_000_000
 """ns by which the order within a file may be wrong."""
-NAMELESS = "interface "
-"""How `analyzer.capture.identity.cooked` calls interfaces of which it knows but the number."""
 
 
 class Recorded(Protocol):
@@ -47,7 +46,7 @@ def once(recordings: Sequence[Each]) -> list[Each]:
     kept: list[Each] = []
     for one in sorted(recordings, key=_order):
         label = one.files[0].label
-        alike = (other for other in kept if one.name == other.name or one.name.startswith(NAMELESS))
+        alike = (other for other in kept if one.name == other.name or one.name.startswith(UNNAMED))
         if (same := next((other for other in alike if _same(one, other)), None)) is not None:
             same.caveats += (
                 f"{same.name}: {label} has the packets of the same interface and time, and is left out",
@@ -65,7 +64,7 @@ def _order(one: Recorded) -> tuple[bool, bool, int, int, bool]:
     """What sorts first is kept: of one interface, with a name, all columns, more packets, whole frames, which SLL lacks."""
     return (
         one.copied,
-        one.name.startswith(NAMELESS),
+        one.name.startswith(UNNAMED),
         len(one.lacks),
         -len(one.packets),
         not one.flows.mac_dst.any(),
@@ -100,15 +99,16 @@ def _elsewhere(one: Recorded, others: Sequence[Recorded]) -> bool:
     """Whether nearly all packets of an SLL capture, which may be of several interfaces, are at one of the others."""
     others = [other for other in others if len(other.packets) and not other.lacks]
     if not others or not len(one.packets) or one.lacks:
-        return False
+        return False  # a listing has too little to be recognised by
     begin = min(other.packets.time[0] for other in others)
     some = _during(one.packets, begin, one.packets.time[-1]).between(0, SAMPLE)
-    keys = _keys(some, one.flows, by_time=False)
-    found = np.zeros(len(some), bool)
-    for other in others if len(some) else ():
+    if not len(some):
+        return False
+    keys, found = _keys(some, one.flows, by_time=False), np.zeros(len(some), bool)
+    for other in others:
         near = _during(other.packets, some.time.min(), some.time.max())
         found |= np.isin(keys, _keys(near, other.flows, by_time=False))
-    return bool(len(some)) and found.mean() >= NEARLY_ALL
+    return bool(found.mean() >= NEARLY_ALL)
 
 
 def _during(packets: Packets, begin: int, end: int) -> Packets:

@@ -17,6 +17,8 @@ from analyzer.capture.interfaces import Interfaces
 from analyzer.capture.layout import SLL2_IFACE
 from analyzer.capture.link import Link
 
+UNNAMED = "interface "
+"""What interfaces of `-i any` are called of which nobody knows but the number, which follows."""
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
@@ -77,7 +79,7 @@ def cooked(iface: int, interfaces: Mapping[int, Link]) -> str:
     link = interfaces.get(iface - SLL2_IFACE)
     if iface - SLL2_IFACE >= NAMELESS:
         return f"any ({iface - SLL2_IFACE - NAMELESS})"
-    return naming.printable(link.name) if link else f"interface {iface - SLL2_IFACE}"
+    return naming.printable(link.name) if link else f"{UNNAMED}{iface - SLL2_IFACE}"
 
 
 def merge_cooked(flows: Flows, interfaces: Mapping[int, Link]) -> None:

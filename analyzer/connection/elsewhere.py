@@ -56,9 +56,8 @@ def repeated(chains: Chains, some: NDArray[np.bool_]) -> NDArray[np.int64]:
         flow, begin = np.unique(flow[order], return_index=True)
         last = np.append(begin, len(rows))[1:] - 1
         one, other = order[begin], order[last]
-        late = ~handed_on(point, rows[one], rows[other]) & (
-            first[one] == first[other]
-        )  # no answer in between
+        unanswered = first[one] == first[other]  # no answer in between
+        late = unanswered & ~handed_on(point, rows[one], rows[other])
         waited = point.packets.time[rows[other]] - point.packets.time[rows[one]]
         np.maximum.at(found, number[flow[late]], waited[late])
     return found

@@ -164,7 +164,7 @@ def _choose_exit(
             mine = crossed[legs[n].there.name]
             crossed[legs[n].there.name] = mine[~np.isin(mine, np.concatenate(inner))]
     taken = np.column_stack([among(dst[flow[several]], distinct(dst[crossed[name]])) for name in names])
-    ends = point.src + point.dst * np.uint64(0x9E3779B97F4A7C15)  # both directions of a flow have the same
+    ends = point.src + point.dst * np.uint64(0x9E3779B97F4A7C15)  # of a flow: one for both directions
     same = np.column_stack([among(ends[flow[several]], distinct(ends[crossed[name]])) for name in names])
     for i, f in enumerate(flow[several].tolist()):
         if same[i].any():

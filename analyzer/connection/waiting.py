@@ -78,9 +78,9 @@ def _wait(point: Point, flow: int, trails: Trails) -> Wait | None:
     times: defaultdict[tuple[GapNames, bool], int] = defaultdict(int)
     for seen, back in ((first, False), (answer, True)):
         outward = (next(iter(seen)) == point.name) ^ back
-        for (inner, one), (outer, other) in pairwise(seen.items()):  # inside first
+        for (inner, here), (outer, there) in pairwise(seen.items()):  # inside first
             # With its sign: what the clocks of two points differ by cancels between the ways out and in.
-            times[(inner, outer), outward] += other - one if outward else one - other
+            times[(inner, outer), outward] += there - here if outward else here - there
     if not times or answered - asked - sum(times.values()) >= again - asked:
         return None
     place, longest = max(times.items(), key=lambda item: item[1])

@@ -62,7 +62,7 @@ def traits(scene: Scene, told: Connections, silent: NDArray[np.int64]) -> Iterab
     yield from _elsewhere(scene, told, silent)
     astray = {
         number: to
-        for at, place, to in scene.once(("for-another",), lambda: for_another(scene))
+        for at, place, to in for_another(scene)
         if (number := told.of(at.point.name, int(at.point.packets.flow[at.rows[place]]))) is not None
     }
     if len(astray) and (share := np.isin(silent, [*astray])).mean() >= NEARLY_ALL:

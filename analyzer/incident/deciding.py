@@ -55,7 +55,7 @@ MOST = 5_000
 
 def decide(scene: Scene) -> None:
     """Turn what the kernel's counters, or its rules, decide into losses; in place."""
-    for at, place, _ in scene.once(("for-another",), lambda: for_another(scene)):
+    for at, place, _ in for_another(scene):
         at.reason[place], at.gap[place] = CODES["seen-beyond"], -1
     answered_elsewhere(scene)
     equals(scene)

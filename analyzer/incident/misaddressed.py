@@ -111,6 +111,10 @@ def for_another(scene: Scene) -> list[tuple[Followed, int, int]]:
 
     Returns: Where each packet was followed, its place there, and the station.
     """
+    return scene.once("for another station", lambda: _for_another(scene))
+
+
+def _for_another(scene: Scene) -> list[tuple[Followed, int, int]]:
     bridged = distinct(
         np.concatenate([np.zeros(0, np.uint64), *(heard(one) for one in scene.points if one.role == "pod")])
     )

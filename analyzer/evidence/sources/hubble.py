@@ -30,7 +30,7 @@ _LINE = re.compile(
     r"([^()\n]{1,120}?) (?:DROPPED|DENIED)\b(?: \(([^()\n]{1,80})\))?.{0,200}"
 )
 _FLOW = (r"[\w :.T-]{15,40}(?: \[[^\]\n]{1,260}\])?: \S{1,330}[^\n]{0,80} (?:<>|->|<-) [^\n]{1,500} "
-                   r"(?:DROPPED|FORWARDED|DENIED|ALLOWED|REDIRECTED|TRACED|TRANSLATED|ERROR)\b")  # fmt: skip
+         r"(?:DROPPED|FORWARDED|DENIED|ALLOWED|REDIRECTED|TRACED|TRANSLATED|ERROR)\b")  # fmt: skip
 
 
 def recognises(head: str) -> bool:
