@@ -20,6 +20,8 @@ from analyzer.capture.layout import REPLY
 
 SAMPLE = 4096
 """Packets that are compared, from the beginning of the common time on."""
+MOST = 128
+"""Recordings with which one is compared, the first ones; a node has 110 pods (kubelet's `maxPods`), or few more."""
 NEARLY_ALL = 0.9
 """Share of them that must be at both, and of these, both ways, that are no later at the same one."""
 SLACK = 1_000_000_000
@@ -44,20 +46,23 @@ Each = TypeVar("Each", bound=Recorded)
 def once(recordings: Sequence[Each]) -> list[Each]:
     """Leave out, of two recordings of one interface and time, the one that tells less; the other one says so."""
     kept: list[Each] = []
+    of_name: dict[str, list[Each]] = {}
     for one in sorted(recordings, key=_order):
         label = one.files[0].label
-        alike = (other for other in kept if one.name == other.name or one.name.startswith(UNNAMED))
-        if (same := next((other for other in alike if _same(one, other)), None)) is not None:
+        alike = kept if one.name.startswith(UNNAMED) else of_name.get(one.name, [])
+        if (same := next((other for other in alike[:MOST] if _same(one, other)), None)) is not None:
             same.caveats += (
                 f"{same.name}: {label} has the packets of the same interface and time, and is left out",
             )
-        elif one.copied and _elsewhere(one, kept):
+        elif one.copied and _elsewhere(one, kept[:MOST]):
             kept[0].caveats += (
                 f"{label}: what it has of several interfaces was captured at each of them, and is left out",
             )
         else:
             kept.append(one)
-    return [one for one in recordings if any(one is other for other in kept)]
+            of_name.setdefault(one.name, []).append(one)
+    stays = {id(one) for one in kept}
+    return [one for one in recordings if id(one) in stays]
 
 
 def _order(one: Recorded) -> tuple[bool, bool, int, int, bool]:
@@ -74,8 +79,8 @@ def _order(one: Recorded) -> tuple[bool, bool, int, int, bool]:
 def _same(one: Recorded, other: Recorded) -> bool:
     """Whether nearly all packets that one has of the time of both are at the other, and in one order both ways."""
     both = one.packets, other.packets
-    if not all(map(len, both)):
-        return False
+    if one.files == other.files or not all(map(len, both)):
+        return False  # the interfaces of one file are several
     begin, end = max(p.time[0] for p in both), min(p.time[-1] for p in both)
     parts = ((_during(r.packets, begin, end), r.flows) for r in (one, other))
     (few, flows), (many, others) = sorted(parts, key=lambda part: len(part[0]))

@@ -127,8 +127,9 @@ def record(
         raise UnusableInput(gone[0])
     recordings = once([recording for found in each for recording in found])
     distinguish(recordings, interfaces("").values())
+    stays = {id(recording) for recording in recordings}
     for found in each:
-        several = [one for one in found if one in recordings]
+        several = [one for one in found if id(one) in stays]
         if len(several) > 1 and len({recording.files for recording in several}) > 1:
             several[0].caveats += (_apart(several),)
     for recording in recordings:
